@@ -1,0 +1,37 @@
+package backbone
+
+import "fmt"
+
+// Layer names a place in a ResNet where features can be taken.
+type Layer int
+
+// The layers. For an input of 224x224, ResNet-18 gives the shapes in brackets
+// (batch first).
+const (
+	Stem   Layer = iota // after the max-pool [64 56 56]
+	Layer1              // stage 1 [64 56 56]
+	Layer2              // stage 2 [128 28 28]
+	Layer3              // stage 3 [256 14 14]
+	Layer4              // stage 4 [512 7 7]
+	Pooled              // stage 4 averaged over its positions [512]
+)
+
+var layerNames = [...]string{"stem", "layer1", "layer2", "layer3", "layer4", "pooled"}
+
+// String returns torchvision's name: "layer1" to "layer4", "stem" or "pooled".
+func (l Layer) String() string {
+	if l < Stem || l > Pooled {
+		return fmt.Sprintf("layer(%d)", int(l))
+	}
+	return layerNames[l]
+}
+
+// ParseLayer reads what String writes.
+func ParseLayer(s string) (Layer, error) {
+	for i, n := range layerNames {
+		if n == s {
+			return Layer(i), nil
+		}
+	}
+	return 0, fmt.Errorf("backbone: layer %q: want one of %v", s, layerNames)
+}

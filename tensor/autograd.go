@@ -1,0 +1,91 @@
+package tensor
+
+import (
+	"fmt"
+
+	"github.com/sugarme/gotch/libtch"
+)
+
+// Detach returns a second handle of x's memory that Backward does not see.
+func (s *Scope) Detach(x *Tensor) *Tensor {
+	return s.op("Detach", func(out *libtch.Ctensor) { libtch.AtgDetach(out, x.h) }, x)
+}
+
+// Backward computes the gradients of loss, a scalar, with respect to all
+// trainable parameters that it depends on and adds them to what these hold.
+// It needs the mode Training.
+func (s *Scope) Backward(loss *Tensor) {
+	if s.st.err == nil && s.st.mode != Training {
+		s.fail("Backward", []*Tensor{loss}, fmt.Errorf("the Run is in mode %s, which records nothing", s.st.mode))
+	}
+	s.effect("Backward", func() error {
+		libtch.AtBackward(loss.h, 0, 0)
+		return lastError()
+	}, loss)
+}
+
+// Grad returns a handle of the gradient that Backward left in a parameter, or
+// nil where it left none.
+func (s *Scope) Grad(x *Tensor) *Tensor {
+	if !s.ready("Grad", []*Tensor{x}) {
+		return nil
+	}
+	var h libtch.Ctensor
+	libtch.AtgGrad(&h, x.h)
+	if err := lastError(); err != nil {
+		s.fail("Grad", []*Tensor{x}, err)
+		return nil
+	}
+	if !libtch.AtDefined(h) {
+		libtch.AtFree(h)
+		return nil
+	}
+	return s.keep(h, x.dev)
+}
+
+// setRequiresGrad marks a long-lived tensor as trainable or not.
+func setRequiresGrad(t *Tensor, on bool) error {
+	var h libtch.Ctensor
+	libtch.AtgRequiresGrad_(&h, t.h, flag(on))
+	if err := lastError(); err != nil {
+		return err
+	}
+	libtch.AtFree(h) // the in-place form hands out one more handle of the same tensor
+	return nil
+}
+
+// CopyInto overwrites dst's values with src's, which may have another layout,
+// type or device. It records nothing for Backward.
+func (s *Scope) CopyInto(dst, src *Tensor) {
+	if s.st.err == nil && dst.Valid() && src.Valid() && !broadcast(dst.Shape(), src.Shape()) {
+		s.fail("CopyInto", []*Tensor{dst, src}, ErrShape)
+	}
+	if s.st.err != nil {
+		return
+	}
+	if !dst.Valid() || !src.Valid() {
+		s.ready("CopyInto", []*Tensor{dst, src})
+		return
+	}
+	s.NoGrad(func() {
+		libtch.AtCopy_(dst.h, src.h)
+		if err := lastError(); err != nil {
+			s.fail("CopyInto", []*Tensor{dst, src}, err)
+		}
+	})
+}
+
+// AddInto changes dst to dst + alpha*x. It records nothing for Backward.
+func (s *Scope) AddInto(dst, x *Tensor, alpha float64) {
+	s.effect("AddInto", func() error { return nativeAxpy(dst.h, x.h, alpha) }, dst, x)
+}
+
+// ScaleInto changes dst to alpha*dst. It records nothing for Backward.
+func (s *Scope) ScaleInto(dst *Tensor, alpha float64) {
+	s.effect("ScaleInto", func() error { return nativeScale(dst.h, alpha) }, dst)
+}
+
+// IncrementInto adds 1 to every element of dst: a counter kept with the weights.
+func (s *Scope) IncrementInto(dst *Tensor) {
+	s.effect("IncrementInto", func() error { return nativeIncrement(dst.h) }, dst)
+}

@@ -1,0 +1,154 @@
+package tensor
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/sugarme/gotch/libtch"
+)
+
+// Device says where a tensor lives. The zero value is the CPU. Devices are
+// comparable with ==.
+type Device struct {
+	cuda  bool
+	index int
+}
+
+// CPU is the host's memory and processors.
+var CPU = Device{}
+
+// CUDA returns the CUDA device with the given index. Whether it exists is
+// checked by Run and by [ParseDevice].
+func CUDA(index int) Device { return Device{cuda: true, index: index} }
+
+// IsCUDA reports whether d is a CUDA device.
+func (d Device) IsCUDA() bool { return d.cuda }
+
+// Index returns the CUDA index, 0 for the CPU.
+func (d Device) Index() int { return d.index }
+
+func (d Device) String() string {
+	if d.cuda {
+		return "cuda:" + strconv.Itoa(d.index)
+	}
+	return "cpu"
+}
+
+// code is libtorch's number of the device in gotch's C layer.
+func (d Device) code() int32 {
+	if d.cuda {
+		return int32(d.index)
+	}
+	return -1
+}
+
+// CUDADevices returns how many CUDA devices libtorch sees: 0 on a machine
+// without one, and 0 in a program that was linked for the CPU only.
+func CUDADevices() int {
+	if !libtch.AtcCudaIsAvailable() {
+		return 0
+	}
+	return int(libtch.AtcCudaDeviceCount())
+}
+
+// ParseDevice reads the value of a -device flag: "auto" (the first CUDA device
+// where there is one, else the CPU), "cpu", "cuda" or "cuda:N". A device that is
+// not there is an error that wraps [ErrDevice] and says what to do.
+func ParseDevice(s string) (Device, error) {
+	name := strings.ToLower(strings.TrimSpace(s))
+	switch {
+	case name == "cpu":
+		return CPU, nil
+	case name == "auto" || name == "":
+		if CUDADevices() > 0 {
+			return CUDA(0), nil
+		}
+		return CPU, nil
+	case name == "cuda":
+		return checkCUDA(0)
+	case strings.HasPrefix(name, "cuda:"):
+		n, err := strconv.Atoi(name[len("cuda:"):])
+		if err != nil || n < 0 {
+			return Device{}, fmt.Errorf("tensor: device %q: want cuda:N with N = 0, 1, ...", s)
+		}
+		return checkCUDA(n)
+	}
+	return Device{}, fmt.Errorf("tensor: device %q: want auto, cpu, cuda or cuda:N", s)
+}
+
+func checkCUDA(n int) (Device, error) {
+	have := CUDADevices()
+	if have == 0 {
+		return Device{}, fmt.Errorf("tensor: cuda:%d: %w: libtorch sees no CUDA device; a program for the GPU is built with "+
+			"the environment of 'go run github.com/gotab/gotab/tensor/libtorch env -cuda' on a machine with an NVIDIA driver", n, ErrDevice)
+	}
+	if n >= have {
+		return Device{}, fmt.Errorf("tensor: cuda:%d: %w: this machine has cuda:0 to cuda:%d", n, ErrDevice, have-1)
+	}
+	return CUDA(n), nil
+}
+
+// DType is the element type of a tensor.
+type DType int32
+
+// The element types in use, with libtorch's numbers.
+const (
+	Uint8    DType = 0
+	Int64    DType = 4
+	Float16  DType = 5
+	Float32  DType = 6
+	Float64  DType = 7
+	Bool     DType = 11
+	BFloat16 DType = 15
+)
+
+func (d DType) String() string {
+	switch d {
+	case Uint8:
+		return "uint8"
+	case Int64:
+		return "int64"
+	case Float16:
+		return "float16"
+	case Float32:
+		return "float32"
+	case Float64:
+		return "float64"
+	case Bool:
+		return "bool"
+	case BFloat16:
+		return "bfloat16"
+	}
+	return "dtype(" + strconv.Itoa(int(d)) + ")"
+}
+
+func (d DType) size() int {
+	switch d {
+	case Uint8, Bool:
+		return 1
+	case Float16, BFloat16:
+		return 2
+	case Float32:
+		return 4
+	}
+	return 8
+}
+
+// Mode says what a Run is for. It decides whether operations are recorded for
+// Backward and which statistics batch normalisation uses.
+type Mode int
+
+const (
+	// Evaluation records nothing; batch norm uses its running statistics.
+	Evaluation Mode = iota
+	// Training records for Backward; batch norm uses and updates batch statistics.
+	Training
+)
+
+func (m Mode) String() string {
+	if m == Training {
+		return "training"
+	}
+	return "evaluation"
+}

@@ -1,0 +1,78 @@
+package tensor
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// Sentinel errors; test for them with errors.Is.
+var (
+	// ErrShape reports operands whose shapes do not fit the operation.
+	ErrShape = errors.New("shapes do not fit")
+	// ErrOutOfMemory reports that the device (or the host) could not allocate.
+	ErrOutOfMemory = errors.New("out of memory")
+	// ErrReleased reports the use of a tensor after its owner freed it, or of a
+	// tensor that was never made because an earlier operation failed.
+	ErrReleased = errors.New("tensor has been released")
+	// ErrNested reports a Run that was started on a libtorch thread, that is from
+	// inside the function of another Run, where it would wait for itself.
+	ErrNested = errors.New("Run inside a Run")
+	// ErrDevice reports a device that this machine or this build does not have.
+	ErrDevice = errors.New("device is not available")
+	// ErrName reports a parameter name that is missing or taken.
+	ErrName = errors.New("parameter name")
+	// ErrWeights reports weights that do not fit the network they are read into.
+	ErrWeights = errors.New("weights do not fit")
+	// ErrNotFinite reports NaN or infinite values where only numbers make sense.
+	ErrNotFinite = errors.New("value is not finite")
+)
+
+// OpError is the failure of one operation: its name, the shapes of its operands
+// and the cause, which errors.Is and errors.As can see through.
+type OpError struct {
+	Op  string
+	In  [][]int64
+	Err error
+}
+
+func (e *OpError) Error() string {
+	var b strings.Builder
+	b.WriteString("tensor: ")
+	b.WriteString(e.Op)
+	for i, s := range e.In {
+		if i == 0 {
+			b.WriteString(" of ")
+		} else {
+			b.WriteString(" and ")
+		}
+		b.WriteString(shapeString(s))
+	}
+	b.WriteString(": ")
+	b.WriteString(e.Err.Error())
+	return b.String()
+}
+
+// Unwrap returns the cause.
+func (e *OpError) Unwrap() error { return e.Err }
+
+func shapeString(s []int64) string {
+	if s == nil {
+		return "[?]"
+	}
+	return strings.ReplaceAll(fmt.Sprint(s), ",", " ")
+}
+
+// nativeError turns libtorch's message into an error: the C++ stack below the
+// first line is cut and an allocation failure is recognised.
+func nativeError(msg string) error {
+	if i := strings.Index(msg, "\nException raised from"); i >= 0 {
+		msg = msg[:i]
+	}
+	msg = strings.TrimSpace(msg)
+	low := strings.ToLower(msg)
+	if strings.Contains(low, "out of memory") || strings.Contains(low, "can't allocate memory") || strings.Contains(low, "bad_alloc") {
+		return fmt.Errorf("%w: %s", ErrOutOfMemory, msg)
+	}
+	return errors.New(msg)
+}

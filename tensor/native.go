@@ -1,0 +1,151 @@
+package tensor
+
+/*
+#cgo CXXFLAGS: -std=c++17 -O2
+#include <stdlib.h>
+#include "shim.h"
+
+// Compiled by gotch's C layer, which has no Go wrapper for them.
+extern int at_grad_set_enabled(int);
+extern void at_set_num_threads(int);
+extern int at_get_num_threads(void);
+*/
+import "C"
+
+import (
+	"errors"
+	"unsafe"
+
+	"github.com/sugarme/gotch/libtch"
+)
+
+// lastError reads and clears the message that libtorch left on this thread. It
+// must be called on the thread of the failed call, which a worker guarantees.
+func lastError() error {
+	p := unsafe.Pointer(libtch.GetAndResetLastErr())
+	if p == nil {
+		return nil
+	}
+	msg := C.GoString((*C.char)(p))
+	C.free(p)
+	return nativeError(msg)
+}
+
+// shimError takes ownership of a message of our own shim.
+func shimError(p *C.char) error {
+	if p == nil {
+		return nil
+	}
+	msg := C.GoString(p)
+	C.free(unsafe.Pointer(p))
+	return nativeError(msg)
+}
+
+func setGrad(on bool) {
+	v := C.int(0)
+	if on {
+		v = 1
+	}
+	C.at_grad_set_enabled(v)
+}
+
+func setOpThreads(n int) { C.at_set_num_threads(C.int(n)) }
+
+func setupThread() error { return shimError(C.tab_setup()) }
+
+func setDevice(d Device) error {
+	if !d.cuda {
+		return nil
+	}
+	if err := shimError(C.tab_set_device(C.int(d.index))); err != nil {
+		return errors.Join(ErrDevice, err)
+	}
+	return nil
+}
+
+// HasOneDNN reports whether this libtorch carries oneDNN, on which the packed
+// convolutions of [Scope.PackConv] stand.
+func HasOneDNN() bool { return C.tab_has_onednn() != 0 }
+
+func hp(h libtch.Ctensor) unsafe.Pointer { return unsafe.Pointer(h) }
+
+// shimOut runs a shim function that makes a tensor.
+func shimOut(out *libtch.Ctensor, f func(out *unsafe.Pointer) *C.char) error {
+	var p unsafe.Pointer
+	if err := shimError(f(&p)); err != nil {
+		return err
+	}
+	*out = libtch.Ctensor(p)
+	return nil
+}
+
+func nativeChannelsLast(out *libtch.Ctensor, x libtch.Ctensor) error {
+	return shimOut(out, func(o *unsafe.Pointer) *C.char { return C.tab_channels_last(o, hp(x)) })
+}
+
+func nativeIsChannelsLast(x libtch.Ctensor) bool { return C.tab_is_channels_last(hp(x)) != 0 }
+
+func nativeToDevice(out *libtch.Ctensor, x libtch.Ctensor, d Device) error {
+	return shimOut(out, func(o *unsafe.Pointer) *C.char { return C.tab_to_device(o, hp(x), C.int(d.code())) })
+}
+
+func nativeGELU(out *libtch.Ctensor, x libtch.Ctensor) error {
+	return shimOut(out, func(o *unsafe.Pointer) *C.char { return C.tab_gelu(o, hp(x)) })
+}
+
+func nativeAxpy(y, x libtch.Ctensor, alpha float64) error {
+	return shimError(C.tab_axpy(hp(y), hp(x), C.double(alpha)))
+}
+
+func nativeScale(x libtch.Ctensor, alpha float64) error {
+	return shimError(C.tab_scale(hp(x), C.double(alpha)))
+}
+
+func nativeSumSquares(x libtch.Ctensor) (sum float64, finite bool, err error) {
+	var s C.double
+	var ok C.int
+	err = shimError(C.tab_sum_squares(hp(x), &s, &ok))
+	return float64(s), ok != 0, err
+}
+
+func nativeSGD(p, grad, buf libtch.Ctensor, first bool, lr float64, c SGDConfig) error {
+	return shimError(C.tab_sgd(hp(p), hp(grad), hp(buf), cbool(first), C.double(lr), C.double(c.Momentum),
+		C.double(c.Dampening), C.double(c.WeightDecay), cbool(c.Nesterov)))
+}
+
+func nativeAdamW(p, grad, m, v libtch.Ctensor, step, lr float64, c AdamWConfig) error {
+	return shimError(C.tab_adamw(hp(p), hp(grad), hp(m), hp(v), C.double(step), C.double(lr), C.double(c.Beta1),
+		C.double(c.Beta2), C.double(c.Epsilon), C.double(c.WeightDecay)))
+}
+
+func nativePackConv(out *libtch.Ctensor, w libtch.Ctensor, c Conv, input []int64) error {
+	return shimOut(out, func(o *unsafe.Pointer) *C.char {
+		return C.tab_pack_conv(o, hp(w), C.int64_t(c.Stride), C.int64_t(c.Padding), C.int64_t(c.Groups),
+			(*C.int64_t)(unsafe.Pointer(&input[0])))
+	})
+}
+
+func nativeConvFused(out *libtch.Ctensor, x, w, b libtch.Ctensor, c Conv, relu bool) error {
+	return shimOut(out, func(o *unsafe.Pointer) *C.char {
+		return C.tab_conv_fused(o, hp(x), hp(w), hp(b), C.int64_t(c.Stride), C.int64_t(c.Padding), C.int64_t(c.Groups), cbool(relu))
+	})
+}
+
+func nativeConvAddReLU(other, x, w, b libtch.Ctensor, c Conv) error {
+	return shimError(C.tab_conv_add_relu(hp(other), hp(x), hp(w), hp(b), C.int64_t(c.Stride), C.int64_t(c.Padding), C.int64_t(c.Groups)))
+}
+
+func nativeBaddbmm(acc, a, b libtch.Ctensor, beta float64) error {
+	return shimError(C.tab_baddbmm_into(hp(acc), hp(a), hp(b), C.double(beta)))
+}
+
+func cbool(b bool) C.int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func nativeClearGrad(x libtch.Ctensor) error { return shimError(C.tab_clear_grad(hp(x))) }
+
+func nativeIncrement(x libtch.Ctensor) error { return shimError(C.tab_increment(hp(x))) }

@@ -1,0 +1,182 @@
+package tensor
+
+import (
+	"fmt"
+
+	"github.com/sugarme/gotch/libtch"
+)
+
+// broadcast reports whether two shapes fit elementwise operations.
+func broadcast(a, b []int64) bool {
+	for i, j := len(a)-1, len(b)-1; i >= 0 && j >= 0; i, j = i-1, j-1 {
+		if a[i] != b[j] && a[i] != 1 && b[j] != 1 {
+			return false
+		}
+	}
+	return true
+}
+
+func (s *Scope) binary(name string, a, b *Tensor, f func(out *libtch.Ctensor, a, b libtch.Ctensor)) *Tensor {
+	if a.Valid() && b.Valid() && !a.packed && !b.packed && !broadcast(a.Shape(), b.Shape()) {
+		s.fail(name, []*Tensor{a, b}, ErrShape)
+	}
+	return s.op(name, func(out *libtch.Ctensor) { f(out, a.h, b.h) }, a, b)
+}
+
+func (s *Scope) unary(name string, x *Tensor, f func(out *libtch.Ctensor, x libtch.Ctensor)) *Tensor {
+	return s.op(name, func(out *libtch.Ctensor) { f(out, x.h) }, x)
+}
+
+func (s *Scope) withScalar(name string, x *Tensor, v float64, f func(out *libtch.Ctensor, x libtch.Ctensor, c libtch.Cscalar)) *Tensor {
+	var t *Tensor
+	scalar(v, func(c libtch.Cscalar) {
+		t = s.op(name, func(out *libtch.Ctensor) { f(out, x.h, c) }, x)
+	})
+	return t
+}
+
+// Add returns a + b, broadcast.
+func (s *Scope) Add(a, b *Tensor) *Tensor { return s.binary("Add", a, b, libtch.AtgAdd) }
+
+// Minus returns a - b, broadcast.
+func (s *Scope) Minus(a, b *Tensor) *Tensor { return s.binary("Minus", a, b, libtch.AtgSub) }
+
+// Mul returns the elementwise product a * b, broadcast.
+func (s *Scope) Mul(a, b *Tensor) *Tensor { return s.binary("Mul", a, b, libtch.AtgMul) }
+
+// Div returns the elementwise quotient a / b, broadcast.
+func (s *Scope) Div(a, b *Tensor) *Tensor { return s.binary("Div", a, b, libtch.AtgDiv) }
+
+// Maximum returns the elementwise maximum of a and b, broadcast.
+func (s *Scope) Maximum(a, b *Tensor) *Tensor { return s.binary("Maximum", a, b, libtch.AtgMaximum) }
+
+// Equal returns a bool tensor that is true where a equals b, broadcast.
+func (s *Scope) Equal(a, b *Tensor) *Tensor { return s.binary("Equal", a, b, libtch.AtgEqTensor) }
+
+// AddScalar returns x + v.
+func (s *Scope) AddScalar(x *Tensor, v float64) *Tensor {
+	return s.withScalar("AddScalar", x, v, libtch.AtgAddScalar)
+}
+
+// MulScalar returns x * v.
+func (s *Scope) MulScalar(x *Tensor, v float64) *Tensor {
+	return s.withScalar("MulScalar", x, v, libtch.AtgMulScalar)
+}
+
+// ClampMin returns max(x, v).
+func (s *Scope) ClampMin(x *Tensor, v float64) *Tensor {
+	return s.withScalar("ClampMin", x, v, libtch.AtgClampMin)
+}
+
+// Pow returns x to the power of v, elementwise.
+func (s *Scope) Pow(x *Tensor, v float64) *Tensor {
+	return s.withScalar("Pow", x, v, libtch.AtgPowTensorScalar)
+}
+
+// Neg returns -x.
+func (s *Scope) Neg(x *Tensor) *Tensor { return s.unary("Neg", x, libtch.AtgNeg) }
+
+// Abs returns |x|.
+func (s *Scope) Abs(x *Tensor) *Tensor { return s.unary("Abs", x, libtch.AtgAbs) }
+
+// Exp returns e to the power of x, elementwise.
+func (s *Scope) Exp(x *Tensor) *Tensor { return s.unary("Exp", x, libtch.AtgExp) }
+
+// Log returns the natural logarithm of x, elementwise.
+func (s *Scope) Log(x *Tensor) *Tensor { return s.unary("Log", x, libtch.AtgLog) }
+
+// Sqrt returns the square root of x, elementwise.
+func (s *Scope) Sqrt(x *Tensor) *Tensor { return s.unary("Sqrt", x, libtch.AtgSqrt) }
+
+// Rsqrt returns 1/sqrt(x), elementwise.
+func (s *Scope) Rsqrt(x *Tensor) *Tensor { return s.unary("Rsqrt", x, libtch.AtgRsqrt) }
+
+// Square returns x * x, elementwise.
+func (s *Scope) Square(x *Tensor) *Tensor { return s.unary("Square", x, libtch.AtgSquare) }
+
+// Sigmoid returns 1/(1+exp(-x)), elementwise.
+func (s *Scope) Sigmoid(x *Tensor) *Tensor { return s.unary("Sigmoid", x, libtch.AtgSigmoid) }
+
+// Tanh returns the hyperbolic tangent of x, elementwise.
+func (s *Scope) Tanh(x *Tensor) *Tensor { return s.unary("Tanh", x, libtch.AtgTanh) }
+
+// ReLU returns max(x, 0).
+func (s *Scope) ReLU(x *Tensor) *Tensor { return s.unary("ReLU", x, libtch.AtgRelu) }
+
+// GELU returns x * Phi(x) with the exact normal distribution function Phi.
+func (s *Scope) GELU(x *Tensor) *Tensor {
+	return s.shim("GELU", func(out *libtch.Ctensor) error { return nativeGELU(out, x.h) }, x)
+}
+
+// QuickGELU returns x * sigmoid(1.702 x), the activation of OpenAI's CLIP.
+func (s *Scope) QuickGELU(x *Tensor) *Tensor {
+	return s.Sub(func(s *Scope) *Tensor { return s.Mul(x, s.Sigmoid(s.MulScalar(x, 1.702))) })
+}
+
+const keepType = int32(-1) // libtorch's "as the input"
+
+func (s *Scope) dims(name string, x *Tensor, dims []int64) bool {
+	for _, d := range dims {
+		if n := int64(x.Dim()); x.Valid() && (d < -n || d >= n) {
+			s.fail(name, []*Tensor{x}, fmt.Errorf("%w: no dimension %d", ErrShape, d))
+			return false
+		}
+	}
+	return true
+}
+
+func flag(b bool) int32 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// Sum adds along the dimensions, which stay with size 1 where keep is true. No
+// dimension means all of them.
+func (s *Scope) Sum(x *Tensor, keep bool, dims ...int64) *Tensor {
+	s.dims("Sum", x, dims)
+	d, n := sized(dims)
+	return s.op("Sum", func(out *libtch.Ctensor) { libtch.AtgSumDimIntlist(out, x.h, d, n, flag(keep), keepType) }, x)
+}
+
+// Mean averages along the dimensions, which stay with size 1 where keep is true.
+// No dimension means all of them.
+func (s *Scope) Mean(x *Tensor, keep bool, dims ...int64) *Tensor {
+	s.dims("Mean", x, dims)
+	d, n := sized(dims)
+	return s.op("Mean", func(out *libtch.Ctensor) { libtch.AtgMeanDim(out, x.h, d, n, flag(keep), keepType) }, x)
+}
+
+// Max returns the largest values along the dimensions. No dimension means all.
+func (s *Scope) Max(x *Tensor, keep bool, dims ...int64) *Tensor {
+	s.dims("Max", x, dims)
+	d, n := sized(dims)
+	return s.op("Max", func(out *libtch.Ctensor) { libtch.AtgAmax(out, x.h, d, n, flag(keep)) }, x)
+}
+
+// ArgMax returns the int64 index of the largest value along dimension dim.
+func (s *Scope) ArgMax(x *Tensor, dim int64) *Tensor {
+	s.dims("ArgMax", x, []int64{dim})
+	return s.op("ArgMax", func(out *libtch.Ctensor) { libtch.AtgArgmax(out, x.h, dim, 0, 0) }, x)
+}
+
+// Softmax returns exp(x) / sum exp(x) along dimension dim.
+func (s *Scope) Softmax(x *Tensor, dim int64) *Tensor {
+	s.dims("Softmax", x, []int64{dim})
+	return s.op("Softmax", func(out *libtch.Ctensor) { libtch.AtgSoftmax(out, x.h, dim, keepType) }, x)
+}
+
+// LogSoftmax returns log softmax(x) along dimension dim.
+func (s *Scope) LogSoftmax(x *Tensor, dim int64) *Tensor {
+	s.dims("LogSoftmax", x, []int64{dim})
+	return s.op("LogSoftmax", func(out *libtch.Ctensor) { libtch.AtgLogSoftmax(out, x.h, dim, keepType) }, x)
+}
+
+// Normalize divides by the Euclidean length along dimension dim, which is taken
+// as at least eps, as PyTorch's F.normalize does (its eps is 1e-12).
+func (s *Scope) Normalize(x *Tensor, dim int64, eps float64) *Tensor {
+	return s.Sub(func(s *Scope) *Tensor {
+		return s.Div(x, s.ClampMin(s.Sqrt(s.Sum(s.Square(x), true, dim)), eps))
+	})
+}

@@ -1,0 +1,226 @@
+package tensor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+)
+
+// Optimizer changes the trainable weights of a Params by their gradients. Its
+// state is saved and restored exactly: a restored optimizer continues bit for
+// bit. It is not safe for concurrent use.
+type Optimizer interface {
+	// Step applies one update to every trainable weight that has a gradient and
+	// whose rate is not zero. rate gives the learning rate of a name.
+	Step(s *Scope, p *Params, rate func(name string) float64) error
+	// State copies the state to the host.
+	State(ctx context.Context) ([]Array, error)
+	// Restore replaces the state by what State returned.
+	Restore(ctx context.Context, state []Array) error
+	// Close frees the state.
+	Close() error
+}
+
+// SGDConfig holds the settings of stochastic gradient descent, as in PyTorch.
+type SGDConfig struct {
+	Momentum    float64 // in [0, 1); TAB's released code: 0.9
+	Dampening   float64 // in [0, 1]; 0
+	WeightDecay float64 // added as decay*weight to the gradient, >= 0; TAB's released code: 0
+	Nesterov    bool    // needs Momentum > 0 and Dampening 0
+}
+
+// DefaultSGD returns TAB's settings: momentum 0.9, nothing else.
+func DefaultSGD() SGDConfig { return SGDConfig{Momentum: 0.9} }
+
+// Validate checks the ranges.
+func (c SGDConfig) Validate() error {
+	switch {
+	case !(c.Momentum >= 0 && c.Momentum < 1):
+		return fmt.Errorf("tensor: SGDConfig.Momentum is %g, want 0 <= m < 1", c.Momentum)
+	case !(c.Dampening >= 0 && c.Dampening <= 1):
+		return fmt.Errorf("tensor: SGDConfig.Dampening is %g, want 0 to 1", c.Dampening)
+	case !(c.WeightDecay >= 0) || math.IsInf(c.WeightDecay, 0):
+		return fmt.Errorf("tensor: SGDConfig.WeightDecay is %g, want >= 0", c.WeightDecay)
+	case c.Nesterov && (c.Momentum == 0 || c.Dampening != 0):
+		return fmt.Errorf("tensor: SGDConfig.Nesterov needs Momentum > 0 and Dampening 0")
+	}
+	return nil
+}
+
+// AdamWConfig holds the settings of AdamW, as in PyTorch.
+type AdamWConfig struct {
+	Beta1, Beta2 float64 // decay of the moments, in [0, 1)
+	Epsilon      float64 // > 0
+	WeightDecay  float64 // decoupled, times the learning rate, >= 0
+}
+
+// DefaultAdamW returns PyTorch's defaults: 0.9, 0.999, 1e-8, 0.01.
+func DefaultAdamW() AdamWConfig {
+	return AdamWConfig{Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-8, WeightDecay: 0.01}
+}
+
+// Validate checks the ranges.
+func (c AdamWConfig) Validate() error {
+	switch {
+	case !(c.Beta1 >= 0 && c.Beta1 < 1), !(c.Beta2 >= 0 && c.Beta2 < 1):
+		return fmt.Errorf("tensor: AdamWConfig betas are %g and %g, want 0 <= beta < 1", c.Beta1, c.Beta2)
+	case !(c.Epsilon > 0):
+		return fmt.Errorf("tensor: AdamWConfig.Epsilon is %g, want > 0", c.Epsilon)
+	case !(c.WeightDecay >= 0) || math.IsInf(c.WeightDecay, 0):
+		return fmt.Errorf("tensor: AdamWConfig.WeightDecay is %g, want >= 0", c.WeightDecay)
+	}
+	return nil
+}
+
+// NewSGD returns stochastic gradient descent with momentum:
+//
+//	g = grad + decay w;  b = momentum b + (1 - dampening) g  (first step: b = g)
+//	w = w - lr b         (Nesterov: w = w - lr (g + momentum b))
+//
+// The state lives on dev, where the weights are.
+func NewSGD(cfg SGDConfig, dev Device) (Optimizer, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	slots := []string{"momentum."}
+	if cfg.Momentum == 0 {
+		slots = nil
+	}
+	return &optimizer{dev: dev, slots: slots, steps: map[string]int64{},
+		update: func(w, g *Tensor, st []*Tensor, step int64, lr float64) error {
+			buf := g // not read without momentum
+			if len(st) > 0 {
+				buf = st[0]
+			}
+			return nativeSGD(w.h, g.h, buf.h, step == 1, lr, cfg)
+		}}, nil
+}
+
+// NewAdamW returns Adam with decoupled weight decay (Loshchilov and Hutter,
+// arXiv 1711.05101) in PyTorch's form.
+// The state lives on dev, where the weights are.
+func NewAdamW(cfg AdamWConfig, dev Device) (Optimizer, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	return &optimizer{dev: dev, slots: []string{"mean.", "square."}, steps: map[string]int64{},
+		update: func(w, g *Tensor, st []*Tensor, step int64, lr float64) error {
+			return nativeAdamW(w.h, g.h, st[0].h, st[1].h, float64(step), lr, cfg)
+		}}, nil
+}
+
+// optimizer is what the two have in common: state slots of each weight's shape
+// that start at zero, and a count of the updates that each weight has seen.
+type optimizer struct {
+	dev    Device
+	slots  []string
+	state  *Params
+	steps  map[string]int64
+	update func(w, g *Tensor, st []*Tensor, step int64, lr float64) error
+}
+
+func (o *optimizer) Step(s *Scope, p *Params, rate func(name string) float64) error {
+	if o.state == nil {
+		o.state = NewParams(o.dev)
+	}
+	for _, n := range p.names {
+		e := p.entries[n]
+		if !e.trainable {
+			continue
+		}
+		lr := rate(n)
+		if lr == 0 {
+			continue
+		}
+		g := s.Grad(e.t)
+		if g == nil {
+			continue
+		}
+		st := make([]*Tensor, len(o.slots))
+		for i, slot := range o.slots {
+			if st[i] = o.state.Get(slot + n); st[i] == nil {
+				z := s.Clone(s.Detach(e.t)) // a copy, so that it has the weight's memory layout
+				s.ScaleInto(z, 0)
+				if err := o.state.PutBuffer(s, slot+n, z); err != nil {
+					return err
+				}
+				st[i] = z
+			}
+		}
+		o.steps[n]++
+		if err := o.update(e.t, g, st, o.steps[n], lr); err != nil {
+			return fmt.Errorf("tensor: optimizer step of %q: %w", n, err)
+		}
+		s.Free(g)
+	}
+	p.version.Add(1)
+	return s.st.err
+}
+
+const stepPrefix = "step."
+
+func (o *optimizer) State(ctx context.Context) ([]Array, error) {
+	if o.state == nil {
+		return nil, nil
+	}
+	out, err := o.state.Arrays(ctx)
+	if err != nil {
+		return nil, err
+	}
+	seen := map[string]bool{}
+	for _, slot := range o.slots {
+		for _, n := range o.state.names {
+			w, ok := strings.CutPrefix(n, slot)
+			if ok && !seen[w] {
+				seen[w] = true
+				out = append(out, IntArray(stepPrefix+w, []int64{o.steps[w]}))
+			}
+		}
+	}
+	return out, nil
+}
+
+func (o *optimizer) Restore(ctx context.Context, state []Array) error {
+	steps := map[string]int64{}
+	fresh := NewParams(o.dev)
+	err := Run(ctx, o.dev, Evaluation, func(s *Scope) error {
+		for _, a := range state {
+			if w, ok := strings.CutPrefix(a.Name, stepPrefix); ok {
+				v, err := s.Ints(s.FromArray(a))
+				if err != nil {
+					return err
+				}
+				if len(v) != 1 || v[0] < 0 {
+					return fmt.Errorf("tensor: optimizer state %q: want one count", a.Name)
+				}
+				steps[w] = v[0]
+				continue
+			}
+			known := false
+			for _, slot := range o.slots {
+				known = known || strings.HasPrefix(a.Name, slot)
+			}
+			if !known {
+				return fmt.Errorf("tensor: optimizer state %q: %w: this optimizer has %v", a.Name, ErrName, o.slots)
+			}
+			t := s.FromArray(a)
+			if len(a.Shape) == 4 {
+				t = s.ChannelsLast(t)
+			}
+			if err := fresh.PutBuffer(s, a.Name, t); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return errors.Join(err, fresh.Close())
+	}
+	old := o.state
+	o.state, o.steps = fresh, steps
+	return old.Close()
+}
+
+func (o *optimizer) Close() error { return o.state.Close() }

@@ -1,0 +1,381 @@
+package tensor
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"sync/atomic"
+	"unsafe"
+
+	"github.com/sugarme/gotch/libtch"
+)
+
+// Params owns named tensors that outlive a Run: weights, running statistics,
+// optimizer state. The order is the order of Put and never changes. Names of
+// networks in this module equal torchvision's and OpenAI CLIP's. Reading from
+// several Runs at once is safe while nothing changes a value; Close must not be
+// called while a Run uses the tensors.
+type Params struct {
+	dev     Device
+	names   []string
+	entries map[string]*entry
+	version atomic.Uint64
+	closed  bool
+}
+
+type entry struct {
+	t         *Tensor
+	buffer    bool
+	trainable bool
+}
+
+// NewParams returns an empty set for the given device.
+func NewParams(dev Device) *Params {
+	return &Params{dev: dev, entries: map[string]*entry{}}
+}
+
+// Device returns where the tensors live.
+func (p *Params) Device() Device { return p.dev }
+
+// Put moves t out of its scope and keeps it under name as a trainable weight.
+func (p *Params) Put(s *Scope, name string, t *Tensor) error { return p.put(s, name, t, false) }
+
+// PutBuffer moves t out of its scope and keeps it under name as a buffer: it is
+// saved and loaded with the weights and never gets a gradient.
+func (p *Params) PutBuffer(s *Scope, name string, t *Tensor) error { return p.put(s, name, t, true) }
+
+func (p *Params) put(s *Scope, name string, t *Tensor, buffer bool) error {
+	if err := s.st.err; err != nil {
+		return err
+	}
+	switch {
+	case p.closed:
+		return fmt.Errorf("tensor: put %q: %w", name, ErrReleased)
+	case name == "":
+		return fmt.Errorf("tensor: put: %w is empty", ErrName)
+	case p.entries[name] != nil:
+		return fmt.Errorf("tensor: put: %w %q is taken", ErrName, name)
+	case !t.Valid():
+		return fmt.Errorf("tensor: put %q: %w", name, ErrReleased)
+	case t.dev != p.dev:
+		return fmt.Errorf("tensor: put %q: %w: it is on %s, the parameters are on %s", name, ErrDevice, t.dev, p.dev)
+	}
+	if !s.disown(t) {
+		return fmt.Errorf("tensor: put %q: the scope does not own the tensor", name)
+	}
+	e := &entry{t: t, buffer: buffer}
+	if !buffer && !t.packed {
+		if err := setRequiresGrad(t, true); err != nil {
+			t.free()
+			return fmt.Errorf("tensor: put %q: %w", name, err)
+		}
+		e.trainable = true
+	}
+	p.names = append(p.names, name)
+	p.entries[name] = e
+	p.version.Add(1)
+	return nil
+}
+
+// Get returns the tensor of that name, or nil. It stays the same tensor for the
+// life of p: loading and training change its values.
+func (p *Params) Get(name string) *Tensor {
+	if e := p.entries[name]; e != nil {
+		return e.t
+	}
+	return nil
+}
+
+// Names returns all names in the order of Put.
+func (p *Params) Names() []string { return append([]string(nil), p.names...) }
+
+// IsBuffer reports whether the name is that of a buffer.
+func (p *Params) IsBuffer(name string) bool { e := p.entries[name]; return e != nil && e.buffer }
+
+// IsTrainable reports whether the name is that of a weight that gets gradients.
+func (p *Params) IsTrainable(name string) bool { e := p.entries[name]; return e != nil && e.trainable }
+
+// SetTrainable decides for every weight whether it gets gradients. Buffers never
+// do. It must not be called while a Run uses the tensors.
+func (p *Params) SetTrainable(want func(name string) bool) error {
+	for _, n := range p.names {
+		e := p.entries[n]
+		if e.buffer || e.t.packed || e.trainable == want(n) {
+			continue
+		}
+		if err := setRequiresGrad(e.t, !e.trainable); err != nil {
+			return fmt.Errorf("tensor: set trainable %q: %w", n, err)
+		}
+		e.trainable = !e.trainable
+	}
+	return nil
+}
+
+// Version grows with every change of a value that goes through this package or
+// is announced by Touch; what is derived from the values (folded or packed
+// weights) is stale when it differs.
+func (p *Params) Version() uint64 { return p.version.Load() }
+
+// Touch announces that values were changed by operations with Into in their
+// name, or by batch norm in training.
+func (p *Params) Touch() { p.version.Add(1) }
+
+// Len returns the number of values in all tensors.
+func (p *Params) Len() int64 {
+	var n int64
+	for _, e := range p.entries {
+		n += e.t.Len()
+	}
+	return n
+}
+
+// Close frees all tensors. Closing twice is harmless.
+func (p *Params) Close() error {
+	if p == nil {
+		return nil
+	}
+	for _, n := range p.names {
+		p.entries[n].t.free()
+	}
+	p.closed = true
+	return nil
+}
+
+// ZeroGrad forgets all gradients.
+func (p *Params) ZeroGrad() error {
+	for _, n := range p.names {
+		if e := p.entries[n]; e.trainable && e.t.Valid() {
+			if err := nativeClearGrad(e.t.h); err != nil {
+				return fmt.Errorf("tensor: forget the gradient of %q: %w", n, err)
+			}
+		}
+	}
+	return nil
+}
+
+// GradNorm returns the Euclidean norm of all gradients together, summed in
+// double precision in the order of the names. A norm that is not finite is an
+// error that wraps [ErrNotFinite] and names the first parameter at fault.
+func (p *Params) GradNorm(s *Scope) (float64, error) {
+	sum := 0.0
+	for _, n := range p.names {
+		e := p.entries[n]
+		if !e.trainable {
+			continue
+		}
+		g := s.Grad(e.t)
+		if g == nil {
+			continue
+		}
+		sq, finite, err := nativeSumSquares(g.h)
+		s.Free(g)
+		if err != nil {
+			return 0, fmt.Errorf("tensor: gradient of %q: %w", n, err)
+		}
+		if !finite {
+			return 0, fmt.Errorf("tensor: gradient of %q: %w", n, ErrNotFinite)
+		}
+		sum += sq
+	}
+	return math.Sqrt(sum), s.st.err
+}
+
+// ScaleGrads multiplies all gradients by f, as clipping does.
+func (p *Params) ScaleGrads(s *Scope, f float64) error {
+	for _, n := range p.names {
+		if e := p.entries[n]; e.trainable {
+			if g := s.Grad(e.t); g != nil {
+				s.ScaleInto(g, f)
+				s.Free(g)
+			}
+		}
+	}
+	return s.st.err
+}
+
+// Array is a tensor on the host: little-endian values in row-major order.
+type Array struct {
+	Name  string
+	DType DType
+	Shape []int64
+	Data  []byte
+}
+
+// Floats returns the values of a float32 array.
+func (a Array) Floats() ([]float32, error) {
+	if a.DType != Float32 || len(a.Data)%4 != 0 {
+		return nil, fmt.Errorf("tensor: array %q is %s, want float32", a.Name, a.DType)
+	}
+	out := make([]float32, len(a.Data)/4)
+	for i := range out {
+		out[i] = math.Float32frombits(binary.LittleEndian.Uint32(a.Data[4*i:]))
+	}
+	return out, nil
+}
+
+// FloatArray makes a float32 array of Go values.
+func FloatArray(name string, v []float32, shape ...int64) Array {
+	b := make([]byte, 4*len(v))
+	for i, x := range v {
+		binary.LittleEndian.PutUint32(b[4*i:], math.Float32bits(x))
+	}
+	return Array{Name: name, DType: Float32, Shape: shape, Data: b}
+}
+
+// IntArray makes an int64 array of Go values.
+func IntArray(name string, v []int64, shape ...int64) Array {
+	b := make([]byte, 8*len(v))
+	for i, x := range v {
+		binary.LittleEndian.PutUint64(b[8*i:], uint64(x))
+	}
+	return Array{Name: name, DType: Int64, Shape: shape, Data: b}
+}
+
+// Arrays copies all tensors to the host, in order, each with its own type.
+func (p *Params) Arrays(ctx context.Context) ([]Array, error) {
+	if p.closed {
+		return nil, fmt.Errorf("tensor: copy parameters: %w", ErrReleased)
+	}
+	out := make([]Array, 0, len(p.names))
+	err := Run(ctx, p.dev, Evaluation, func(s *Scope) error {
+		for _, n := range p.names {
+			t := p.entries[n].t
+			a := Array{Name: n, DType: t.DType(), Shape: append([]int64{}, t.Shape()...)}
+			s.Sub(func(s *Scope) *Tensor {
+				host := s.Contiguous(s.To(s.Detach(t), CPU))
+				if host.Valid() {
+					a.Data = make([]byte, host.Len()*int64(a.DType.size()))
+					if len(a.Data) > 0 {
+						copy(a.Data, unsafe.Slice((*byte)(libtch.AtDataPtr(host.h)), len(a.Data)))
+					}
+				}
+				return nil
+			})
+			if err := s.Err(); err != nil {
+				return err
+			}
+			out = append(out, a)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("tensor: copy parameters to the host: %w", err)
+	}
+	return out, nil
+}
+
+// FromArray copies a host array to the scope's device.
+func (s *Scope) FromArray(a Array) *Tensor {
+	if int64(len(a.Data)) != count(a.Shape)*int64(a.DType.size()) {
+		s.fail("FromArray", nil, fmt.Errorf("%w: %q has %d bytes for %s %s", ErrShape, a.Name, len(a.Data), a.DType, shapeString(a.Shape)))
+		return &Tensor{dev: s.st.dev}
+	}
+	sz, n := sized(a.Shape)
+	host := s.op("FromArray", func(out *libtch.Ctensor) { libtch.AtgEmpty(out, sz, n, int32(a.DType), CPU.code()) })
+	if !host.Valid() {
+		return host
+	}
+	host.dev = CPU
+	if len(a.Data) > 0 {
+		copy(unsafe.Slice((*byte)(libtch.AtDataPtr(host.h)), len(a.Data)), a.Data)
+	}
+	return s.moved(host)
+}
+
+// SetArrays overwrites values by name. Every array must have a tensor of its
+// name and shape and, unless optional says so, every tensor an array; all that
+// does not fit is reported at once in an error that wraps [ErrWeights], and
+// nothing is changed then. Values that are not finite are refused likewise.
+func (p *Params) SetArrays(ctx context.Context, arrays []Array, optional func(name string) bool) error {
+	if p.closed {
+		return fmt.Errorf("tensor: set parameters: %w", ErrReleased)
+	}
+	var faults []error
+	seen := map[string]bool{}
+	for _, a := range arrays {
+		e := p.entries[a.Name]
+		switch {
+		case seen[a.Name]:
+			faults = append(faults, fmt.Errorf("%s comes twice", a.Name))
+		case e == nil:
+			faults = append(faults, fmt.Errorf("%s %s is not expected", a.Name, shapeString(a.Shape)))
+		case !equalShape(e.t.Shape(), a.Shape):
+			faults = append(faults, fmt.Errorf("%s is %s, file has %s", a.Name, shapeString(e.t.Shape()), shapeString(a.Shape)))
+		case !a.finite():
+			faults = append(faults, fmt.Errorf("%s: %w", a.Name, ErrNotFinite))
+		}
+		seen[a.Name] = true
+	}
+	for _, n := range p.names {
+		if !seen[n] && (optional == nil || !optional(n)) {
+			faults = append(faults, fmt.Errorf("%s %s is missing", n, shapeString(p.entries[n].t.Shape())))
+		}
+	}
+	if len(faults) > 0 {
+		return fmt.Errorf("tensor: %w: %w", ErrWeights, joinLines(faults))
+	}
+	err := Run(ctx, p.dev, Evaluation, func(s *Scope) error {
+		for _, a := range arrays {
+			s.Sub(func(s *Scope) *Tensor {
+				s.CopyInto(p.entries[a.Name].t, s.FromArray(a))
+				return nil
+			})
+		}
+		return nil
+	})
+	p.version.Add(1)
+	return err
+}
+
+func equalShape(a, b []int64) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if a[i] != b[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// finite reports whether a float array holds no NaN and no infinity.
+func (a Array) finite() bool {
+	switch a.DType {
+	case Float32:
+		for i := 0; i+4 <= len(a.Data); i += 4 {
+			if binary.LittleEndian.Uint32(a.Data[i:])&0x7f800000 == 0x7f800000 {
+				return false
+			}
+		}
+	case Float64:
+		for i := 0; i+8 <= len(a.Data); i += 8 {
+			const exp = 0x7ff0000000000000
+			if binary.LittleEndian.Uint64(a.Data[i:])&exp == exp {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// CheckFinite returns an error that wraps [ErrNotFinite] where a float array
+// holds NaN or an infinity.
+func (a Array) CheckFinite() error {
+	if a.finite() {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", a.Name, ErrNotFinite)
+}
+
+// joinLines joins faults into one error, at most twelve of them spelled out.
+func joinLines(faults []error) error {
+	const most = 12
+	if len(faults) > most {
+		rest := len(faults) - most
+		faults = append(append([]error{}, faults[:most]...), fmt.Errorf("and %d more", rest))
+	}
+	return errors.Join(faults...)
+}

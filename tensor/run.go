@@ -1,0 +1,63 @@
+package tensor
+
+import (
+	"context"
+	"fmt"
+)
+
+type threadsKey struct{}
+
+// WithThreads returns a context whose Runs use n threads each instead of the
+// setting [Threads].PerRun. Two Runs of one thread score more images than one
+// Run of two; a result is bit-equal only for equal n.
+func WithThreads(ctx context.Context, n int) context.Context {
+	return context.WithValue(ctx, threadsKey{}, n)
+}
+
+// Run executes fn on a thread that belongs to libtorch work, in the given mode,
+// and frees every tensor that fn made. It waits for its turn while other Runs
+// use the thread budget. It returns ctx's error if that ends before fn starts,
+// else the first failure of any operation in fn, else fn's own error. A panic in
+// fn is raised again in the caller after the tensors are freed.
+//
+// Run is safe for concurrent use. Inside fn it is [ErrNested]. fn must not start
+// goroutines that use its scope.
+func Run(ctx context.Context, dev Device, mode Mode, fn func(s *Scope) error) error {
+	if fn == nil {
+		return fmt.Errorf("tensor: Run: fn is nil")
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if pool.onWorker() {
+		return fmt.Errorf("tensor: Run: %w", ErrNested)
+	}
+	threads, _ := ctx.Value(threadsKey{}).(int)
+	var err error
+	if werr := pool.do(ctx, threads, func(w *worker) { err = runOn(ctx, w, dev, mode, fn) }); werr != nil {
+		return werr
+	}
+	return err
+}
+
+func runOn(ctx context.Context, w *worker, dev Device, mode Mode, fn func(s *Scope) error) error {
+	if w.initErr != nil {
+		return fmt.Errorf("tensor: Run: prepare libtorch: %w", w.initErr)
+	}
+	if err := setDevice(dev); err != nil {
+		return fmt.Errorf("tensor: Run on %s: %w", dev, err)
+	}
+	setGrad(mode == Training)
+	_ = lastError() // a message that an unchecked call left behind is not ours
+	st := &runState{ctx: ctx, dev: dev, mode: mode}
+	s := &Scope{st: st}
+	defer func() {
+		s.release()
+		setGrad(true)
+	}()
+	ferr := fn(s)
+	if st.err != nil {
+		return st.err
+	}
+	return ferr
+}

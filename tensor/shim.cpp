@@ -1,0 +1,199 @@
+#include "shim.h"
+
+#include <ATen/ATen.h>
+#include <ATen/core/dispatch/Dispatcher.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <exception>
+
+namespace {
+
+using Scalars = torch::List<c10::optional<at::Scalar>>;
+
+at::Tensor &T(void *p) { return *static_cast<at::Tensor *>(p); }
+
+void put(void **out, at::Tensor t) { *out = new at::Tensor(std::move(t)); }
+
+// guarded runs f and turns whatever it throws into a message.
+template <typename F> char *guarded(F f) {
+  try {
+    f();
+    return nullptr;
+  } catch (const std::exception &e) {
+    return strdup(e.what());
+  } catch (...) {
+    return strdup("unknown C++ exception");
+  }
+}
+
+} // namespace
+
+extern "C" {
+
+// TF32 is off and cuDNN's choice of algorithm is deterministic: numbers first.
+char *tab_setup(void) {
+  return guarded([] {
+    auto &c = at::globalContext();
+    c.setAllowTF32CuBLAS(false);
+    c.setAllowTF32CuDNN(false);
+    c.setBenchmarkCuDNN(false);
+    c.setDeterministicCuDNN(true);
+  });
+}
+
+char *tab_set_device(int index) {
+  return guarded([=] {
+    c10::impl::VirtualGuardImpl g(c10::DeviceType::CUDA);
+    g.setDevice(c10::Device(c10::DeviceType::CUDA, static_cast<c10::DeviceIndex>(index)));
+  });
+}
+
+int tab_has_onednn(void) { return at::hasMKLDNN() ? 1 : 0; }
+
+char *tab_channels_last(void **out, void *self) {
+  return guarded([=] { put(out, T(self).contiguous(at::MemoryFormat::ChannelsLast)); });
+}
+
+int tab_is_channels_last(void *self) {
+  return T(self).dim() == 4 && T(self).is_contiguous(at::MemoryFormat::ChannelsLast) ? 1 : 0;
+}
+
+char *tab_to_device(void **out, void *self, int device) {
+  return guarded([=] {
+    if (device < 0) {
+      put(out, T(self).to(at::Device(at::kCPU)));
+      return;
+    }
+    at::Tensor t = T(self);
+    // A pinned source lets the copy overlap; the stream keeps the order.
+    if (t.device().is_cpu() && t.numel() > 0) t = t.pin_memory();
+    put(out, t.to(at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(device)), /*non_blocking=*/true));
+  });
+}
+
+char *tab_gelu(void **out, void *self) {
+  return guarded([=] { put(out, at::gelu(T(self))); });
+}
+
+char *tab_axpy(void *self, void *other, double alpha) {
+  return guarded([=] {
+    at::NoGradGuard g;
+    T(self).add_(T(other), alpha);
+  });
+}
+
+char *tab_scale(void *self, double alpha) {
+  return guarded([=] {
+    at::NoGradGuard g;
+    T(self).mul_(alpha);
+  });
+}
+
+char *tab_increment(void *self) {
+  return guarded([=] {
+    at::NoGradGuard g;
+    T(self).add_(1);
+  });
+}
+
+char *tab_clear_grad(void *self) {
+  return guarded([=] { T(self).mutable_grad() = at::Tensor(); });
+}
+
+// The sum is taken in double so that eleven million squares keep their digits.
+char *tab_sum_squares(void *self, double *sum, int *finite) {
+  return guarded([=] {
+    at::NoGradGuard g;
+    double n = at::linalg_vector_norm(T(self), 2, c10::nullopt, false, at::kDouble).item<double>();
+    *sum = n * n;
+    *finite = std::isfinite(n) ? 1 : 0;
+  });
+}
+
+char *tab_sgd(void *param, void *grad, void *buf, int first, double lr, double momentum, double dampening,
+              double decay, int nesterov) {
+  return guarded([=] {
+    at::NoGradGuard g;
+    at::Tensor &p = T(param);
+    at::Tensor d = T(grad);
+    if (decay != 0) d = d.add(p, decay);
+    if (momentum != 0) {
+      at::Tensor &b = T(buf);
+      if (first)
+        b.copy_(d);
+      else
+        b.mul_(momentum).add_(d, 1 - dampening);
+      d = nesterov ? d.add(b, momentum) : b;
+    }
+    p.add_(d, -lr);
+  });
+}
+
+char *tab_adamw(void *param, void *grad, void *m, void *v, double step, double lr, double beta1, double beta2,
+                double eps, double decay) {
+  return guarded([=] {
+    at::NoGradGuard g;
+    at::Tensor &p = T(param), &d = T(grad), &a = T(m), &b = T(v);
+    p.mul_(1 - lr * decay);
+    a.lerp_(d, 1 - beta1);
+    b.mul_(beta2).addcmul_(d, d, 1 - beta2);
+    double c1 = 1 - std::pow(beta1, step), c2 = 1 - std::pow(beta2, step);
+    at::Tensor denom = b.sqrt().div_(std::sqrt(c2)).add_(eps);
+    p.addcdiv_(a, denom, -lr / c1);
+  });
+}
+
+// The three functions below reach oneDNN's convolutions with prepacked weights
+// and fused activation, which libtorch registers for its compiler and does not
+// declare in a header. Activations stay channels-last.
+char *tab_pack_conv(void **out, void *weight, int64_t stride, int64_t padding, int64_t groups, int64_t *input) {
+  return guarded([=] {
+    static auto op = c10::Dispatcher::singleton()
+                         .findSchemaOrThrow("mkldnn::_reorder_convolution_weight", "")
+                         .typed<at::Tensor(const at::Tensor &, c10::IntArrayRef, c10::IntArrayRef, c10::IntArrayRef,
+                                           int64_t, c10::OptionalArrayRef<int64_t>)>();
+    std::vector<int64_t> pad{padding, padding}, str{stride, stride}, dil{1, 1}, in{input[0], input[1], input[2], input[3]};
+    put(out, op.call(T(weight), pad, str, dil, groups, c10::OptionalArrayRef<int64_t>(in)));
+  });
+}
+
+char *tab_conv_fused(void **out, void *x, void *weight, void *bias, int64_t stride, int64_t padding, int64_t groups,
+                     int relu) {
+  return guarded([=] {
+    static auto op =
+        c10::Dispatcher::singleton()
+            .findSchemaOrThrow("mkldnn::_convolution_pointwise", "")
+            .typed<at::Tensor(const at::Tensor &, const at::Tensor &, const c10::optional<at::Tensor> &,
+                              c10::IntArrayRef, c10::IntArrayRef, c10::IntArrayRef, int64_t, c10::string_view,
+                              torch::List<c10::optional<at::Scalar>>, c10::optional<c10::string_view>)>();
+    std::vector<int64_t> pad{padding, padding}, str{stride, stride}, dil{1, 1};
+    put(out, op.call(T(x), T(weight), T(bias), pad, str, dil, groups, relu ? "relu" : "none", Scalars(), ""));
+  });
+}
+
+char *tab_conv_add_relu(void *other, void *x, void *weight, void *bias, int64_t stride, int64_t padding,
+                        int64_t groups) {
+  return guarded([=] {
+    static auto op =
+        c10::Dispatcher::singleton()
+            .findSchemaOrThrow("mkldnn::_convolution_pointwise_", "binary")
+            .typed<at::Tensor &(at::Tensor &, const at::Tensor &, const at::Tensor &, const c10::optional<at::Tensor> &,
+                                c10::IntArrayRef, c10::IntArrayRef, c10::IntArrayRef, int64_t, c10::string_view,
+                                c10::optional<at::Scalar>, c10::optional<c10::string_view>,
+                                torch::List<c10::optional<at::Scalar>>, c10::optional<c10::string_view>)>();
+    std::vector<int64_t> pad{padding, padding}, str{stride, stride}, dil{1, 1};
+    op.call(T(other), T(x), T(weight), T(bias), pad, str, dil, groups, "add", at::Scalar(1.0), "relu", Scalars(), "");
+  });
+}
+
+char *tab_baddbmm_into(void *acc, void *a, void *b, double beta) {
+  return guarded([=] {
+    at::NoGradGuard g;
+    T(acc).baddbmm_(T(a), T(b), beta, 1);
+  });
+}
+
+} // extern "C"

@@ -1,0 +1,36 @@
+// What libtorch can do and the C layer of gotch cannot reach. Every function
+// catches all exceptions and returns NULL or a message that the caller frees.
+#ifndef GOTAB_SHIM_H
+#define GOTAB_SHIM_H
+#include <stdint.h>
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+char *tab_setup(void);
+char *tab_set_device(int index);
+int tab_has_onednn(void);
+char *tab_channels_last(void **out, void *self);
+int tab_is_channels_last(void *self);
+char *tab_to_device(void **out, void *self, int device);
+char *tab_gelu(void **out, void *self);
+char *tab_axpy(void *self, void *other, double alpha);
+char *tab_scale(void *self, double alpha);
+char *tab_increment(void *self);
+char *tab_clear_grad(void *self);
+char *tab_sum_squares(void *self, double *sum, int *finite);
+char *tab_sgd(void *param, void *grad, void *buf, int first, double lr, double momentum, double dampening,
+              double decay, int nesterov);
+char *tab_adamw(void *param, void *grad, void *m, void *v, double step, double lr, double beta1, double beta2,
+                double eps, double decay);
+char *tab_pack_conv(void **out, void *weight, int64_t stride, int64_t padding, int64_t groups, int64_t *input);
+char *tab_conv_fused(void **out, void *x, void *weight, void *bias, int64_t stride, int64_t padding, int64_t groups,
+                     int relu);
+char *tab_conv_add_relu(void *other, void *x, void *weight, void *bias, int64_t stride, int64_t padding,
+                        int64_t groups);
+char *tab_baddbmm_into(void *acc, void *a, void *b, double beta);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

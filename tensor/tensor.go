@@ -1,0 +1,136 @@
+package tensor
+
+import (
+	"fmt"
+	"sync/atomic"
+	"unsafe"
+
+	"github.com/sugarme/gotch/libtch"
+)
+
+// live counts native tensor handles that exist. It is process-wide because the
+// native memory is.
+var live atomic.Int64
+
+// Live returns the number of native tensor handles that exist in this process.
+// A program that frees what it makes returns to its starting value.
+func Live() int64 { return live.Load() }
+
+// Tensor is an n-dimensional array that libtorch holds. It belongs to the Scope
+// or the Params that made it and must not be used after its owner is gone; doing
+// so is ErrReleased, not a crash. A Tensor is read-only for its users: what
+// changes a value in place says so in its name. Tensors are not safe for use
+// from several goroutines, except that tensors of a Params may be read by
+// several Runs at once while nothing writes to them.
+type Tensor struct {
+	h     libtch.Ctensor
+	dev   Device
+	shape []int64
+	// packed marks a oneDNN weight, whose shape libtorch does not tell.
+	packed bool
+}
+
+func isNull(h libtch.Ctensor) bool { return unsafe.Pointer(h) == nil }
+
+// adopt takes ownership of a fresh native handle.
+func adopt(h libtch.Ctensor, dev Device) *Tensor {
+	live.Add(1)
+	return &Tensor{h: h, dev: dev}
+}
+
+// free releases the handle. Freeing twice is harmless.
+func (t *Tensor) free() {
+	if t == nil || isNull(t.h) {
+		return
+	}
+	libtch.AtFree(t.h)
+	t.h = libtch.Ctensor(unsafe.Pointer(nil))
+	live.Add(-1)
+}
+
+// Valid reports whether the tensor still holds memory.
+func (t *Tensor) Valid() bool { return t != nil && !isNull(t.h) }
+
+// Shape returns the sizes of the dimensions; an empty slice for a scalar, nil
+// for a released tensor. The caller must not change it.
+func (t *Tensor) Shape() []int64 {
+	if !t.Valid() || t.packed {
+		if t != nil {
+			return t.shape
+		}
+		return nil
+	}
+	if t.shape == nil {
+		n := int(libtch.AtDim(t.h))
+		s := make([]int64, n, n+1)
+		if n > 0 {
+			libtch.AtShape(t.h, unsafe.Pointer(&s[0]))
+		}
+		t.shape = s
+	}
+	return t.shape
+}
+
+// Dim returns the number of dimensions, 0 for a released tensor.
+func (t *Tensor) Dim() int { return len(t.Shape()) }
+
+// Size returns the size of dimension d; negative d counts from the end. It is 0
+// where there is no such dimension.
+func (t *Tensor) Size(d int) int64 {
+	s := t.Shape()
+	if d < 0 {
+		d += len(s)
+	}
+	if d < 0 || d >= len(s) {
+		return 0
+	}
+	return s[d]
+}
+
+// Len returns the number of elements.
+func (t *Tensor) Len() int64 {
+	if !t.Valid() {
+		return 0
+	}
+	return count(t.Shape())
+}
+
+// Device returns where the tensor lives.
+func (t *Tensor) Device() Device {
+	if t == nil {
+		return CPU
+	}
+	return t.dev
+}
+
+// DType returns the element type.
+func (t *Tensor) DType() DType {
+	if !t.Valid() {
+		return Float32
+	}
+	return DType(libtch.AtScalarType(t.h))
+}
+
+func (t *Tensor) String() string {
+	if !t.Valid() {
+		return "tensor (released)"
+	}
+	return fmt.Sprintf("tensor %s %s on %s", t.DType(), shapeString(t.Shape()), t.dev)
+}
+
+func count(shape []int64) int64 {
+	n := int64(1)
+	for _, d := range shape {
+		n *= d
+	}
+	return n
+}
+
+// sized returns a shape as gotch wants it: it takes the address of the first
+// element, so an empty list needs one that is not read.
+func sized(s []int64) ([]int64, int) {
+	if len(s) == 0 {
+		return []int64{0}, 0
+	}
+	return s, len(s)
+}

@@ -1,0 +1,50 @@
+package tensor
+
+import (
+	"fmt"
+	"runtime"
+)
+
+// Threads bounds the operating-system threads that libtorch work uses in this
+// process. Cores is a budget: Runs that are going on at the same time never use
+// more threads together than that. A Run takes PerRun threads unless its context
+// says otherwise ([WithThreads]).
+type Threads struct {
+	// Cores is the number of threads that all Runs together may keep busy, at
+	// least 1; default: runtime.GOMAXPROCS.
+	Cores int
+	// PerRun is the number of threads that one Run's operations use, 1 to Cores;
+	// default: Cores, which is right for one training run. A service that scores
+	// many single images at once is faster with 1.
+	PerRun int
+}
+
+// DefaultThreads returns one Run at a time on all processors.
+func DefaultThreads() Threads {
+	n := runtime.GOMAXPROCS(0)
+	return Threads{Cores: n, PerRun: n}
+}
+
+// Validate checks the ranges.
+func (t Threads) Validate() error {
+	if t.Cores < 1 || t.Cores > 4096 {
+		return fmt.Errorf("tensor: Threads.Cores is %d, want 1 to 4096", t.Cores)
+	}
+	if t.PerRun < 1 || t.PerRun > t.Cores {
+		return fmt.Errorf("tensor: Threads.PerRun is %d, want 1 to Cores = %d", t.PerRun, t.Cores)
+	}
+	return nil
+}
+
+// SetThreads changes the process-wide budget for Runs that start from now on.
+// Runs that are going on keep what they have.
+func SetThreads(t Threads) error {
+	if err := t.Validate(); err != nil {
+		return err
+	}
+	pool.configure(t)
+	return nil
+}
+
+// GetThreads returns the budget in force.
+func GetThreads() Threads { return pool.settings() }

@@ -1,0 +1,204 @@
+package tensor
+
+import (
+	"context"
+	"runtime"
+	"sync"
+	"syscall"
+)
+
+// pool is the process's set of libtorch threads. It is process-wide because
+// OpenMP's pools are: a second set would double them.
+var pool scheduler
+
+// scheduler hands jobs to kept threads, in the order of their arrival, so that
+// the threads in use never exceed the budget. The i-th worker is only given jobs
+// of at most cores/(i+1) threads: its OpenMP pool stays as small as that for
+// ever, and all pools together stay below cores x ln(cores).
+type scheduler struct {
+	mu      sync.Mutex
+	cfg     Threads
+	used    int
+	workers []*worker
+	queue   []*job
+}
+
+type worker struct {
+	jobs    chan *job
+	busy    bool
+	tid     int
+	threads int
+	ready   bool
+	initErr error
+}
+
+type job struct {
+	fn      func(w *worker)
+	threads int
+	worker  *worker
+	granted chan struct{}
+	done    chan struct{}
+	// panicked holds what fn panicked with; exited says that fn called Goexit.
+	panicked any
+	finished bool
+}
+
+func (p *scheduler) settingsLocked() Threads {
+	if p.cfg.Cores == 0 {
+		p.cfg = DefaultThreads()
+	}
+	return p.cfg
+}
+
+func (p *scheduler) settings() Threads {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.settingsLocked()
+}
+
+func (p *scheduler) configure(t Threads) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.cfg = t
+	p.dispatch()
+}
+
+// onWorker reports whether the calling thread is a libtorch thread. Workers are
+// locked to theirs, so the thread's number identifies them.
+func (p *scheduler) onWorker() bool {
+	tid := syscall.Gettid()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, w := range p.workers {
+		if w.tid == tid && w.busy {
+			return true
+		}
+	}
+	return false
+}
+
+// do runs fn on a libtorch thread with the given number of threads for its
+// operations (0: the setting), waiting for its turn until ctx ends.
+func (p *scheduler) do(ctx context.Context, threads int, fn func(w *worker)) error {
+	j := &job{fn: fn, granted: make(chan struct{}), done: make(chan struct{})}
+	p.mu.Lock()
+	cfg := p.settingsLocked()
+	if threads <= 0 {
+		threads = cfg.PerRun
+	}
+	j.threads = min(threads, cfg.Cores)
+	p.queue = append(p.queue, j)
+	p.dispatch()
+	p.mu.Unlock()
+
+	select {
+	case <-j.granted:
+	case <-ctx.Done():
+		if p.withdraw(j) {
+			return ctx.Err()
+		}
+		// Granted in the same moment: the job runs and sees ctx itself.
+	}
+	<-j.done
+	if j.panicked != nil {
+		panic(j.panicked)
+	}
+	if !j.finished {
+		runtime.Goexit() // fn ended its goroutine, as a failing test does: so does its caller
+	}
+	return nil
+}
+
+func (p *scheduler) withdraw(j *job) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i, q := range p.queue {
+		if q == j {
+			p.queue = append(p.queue[:i], p.queue[i+1:]...)
+			p.dispatch()
+			return true
+		}
+	}
+	return false
+}
+
+// dispatch grants jobs from the head of the queue. Nobody overtakes, so a job
+// that needs all cores is not starved by small ones.
+func (p *scheduler) dispatch() {
+	cores := p.settingsLocked().Cores
+	for len(p.queue) > 0 {
+		j := p.queue[0]
+		j.threads = min(j.threads, cores)
+		if p.used+j.threads > cores {
+			return
+		}
+		w := p.idle(j.threads, cores)
+		if w == nil {
+			return
+		}
+		p.queue = p.queue[1:]
+		p.used += j.threads
+		w.busy = true
+		j.worker = w
+		close(j.granted)
+		w.jobs <- j
+	}
+}
+
+// idle finds or makes a worker that may run with that many threads.
+func (p *scheduler) idle(threads, cores int) *worker {
+	for i := 0; i < cores/threads; i++ {
+		if i == len(p.workers) {
+			w := &worker{jobs: make(chan *job, 1)}
+			p.workers = append(p.workers, w)
+			go w.loop(p)
+		}
+		if !p.workers[i].busy {
+			return p.workers[i]
+		}
+	}
+	return nil
+}
+
+// loop is the life of a libtorch thread. When a job ends the goroutine (Goexit),
+// the thread dies with it and another loop takes the worker's place.
+func (w *worker) loop(p *scheduler) {
+	runtime.LockOSThread()
+	p.mu.Lock()
+	w.tid, w.threads, w.ready = syscall.Gettid(), 0, false
+	p.mu.Unlock()
+	for j := range w.jobs {
+		w.run(p, j)
+	}
+}
+
+func (w *worker) run(p *scheduler, j *job) {
+	defer func() {
+		dying := !j.finished && j.panicked == nil
+		p.mu.Lock()
+		p.used -= j.threads
+		if dying {
+			w.tid = 0
+			go w.loop(p)
+		}
+		w.busy = false
+		p.dispatch()
+		p.mu.Unlock()
+		close(j.done)
+	}()
+	defer func() {
+		if !j.finished {
+			j.panicked = recover() // nil for Goexit
+		}
+	}()
+	if !w.ready {
+		w.initErr = setupThread()
+		w.ready = true
+	}
+	if w.threads != j.threads {
+		setOpThreads(j.threads)
+		w.threads = j.threads
+	}
+	j.fn(w)
+	j.finished = true
+}
