@@ -1,0 +1,211 @@
+package archtest
+
+import (
+	"errors"
+	"fmt"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+const (
+	module  = "github.com/gotab/gotab"
+	gotch   = "github.com/sugarme/gotch"
+	libtch  = gotch + "/libtch"
+	testify = "github.com/stretchr/testify"
+	// testutil serves tests alone and counts tensors, so it is the one internal
+	// package above tensor.
+	testutil = "internal/testutil"
+)
+
+// Result is what a walk found.
+type Result struct {
+	Packages   []string // folders with Go files, relative to the root, rising
+	Violations []string // one sentence each, rising; empty if every arrow is allowed
+}
+
+// rule says what the files of a package may import.
+type rule struct {
+	native   bool     // links libtorch, directly or through another package
+	public   []string // packages of this module
+	foreign  []string // modules, or packages with all below them
+	internal bool     // internal/*
+	anyTest  bool     // its tests may import every package but the examples
+}
+
+// numeric are the modules that any package may use.
+func numeric() []string { return []string{"golang.org/x/image", "gonum.org/v1/gonum"} }
+
+// ruleFor returns the rule of a folder, or false for one that has no place in the
+// design.
+func ruleFor(dir string) (rule, bool) {
+	switch dir {
+	case "synth", "prompt", "dataset", "metrics":
+		return rule{internal: true, foreign: numeric()}, true
+	case "tensor":
+		return rule{native: true, internal: true, foreign: append(numeric(), libtch, "C")}, true
+	case "backbone":
+		return rule{native: true, internal: true, public: []string{"tensor"}, foreign: numeric(), anyTest: true}, true
+	case "clipenc":
+		return rule{native: true, internal: true, public: []string{"tensor"}, anyTest: true,
+			foreign: append(numeric(), "github.com/sugarme/tokenizer", "golang.org/x/text")}, true
+	case "downstream":
+		return rule{native: true, internal: true, public: []string{"backbone", "dataset", "metrics", "tensor"}, foreign: numeric(), anyTest: true}, true
+	case "tab":
+		return rule{native: true, internal: true, public: []string{"backbone", "prompt", "synth", "dataset", "tensor"}, foreign: numeric(), anyTest: true}, true
+	case testutil:
+		return rule{native: true, internal: true, public: []string{"tensor"}, foreign: []string{testify}}, true
+	}
+	switch top, _, _ := strings.Cut(dir, "/"); {
+	case under(dir, "tensor/libtorch"):
+		return rule{public: []string{"tensor/libtorch"}}, true
+	case top == "internal":
+		return rule{internal: true, foreign: numeric()}, true
+	case top == "examples":
+		return rule{native: true, anyTest: true, foreign: numeric(), public: []string{"tab", "downstream", "backbone",
+			"clipenc", "tensor", "synth", "prompt", "dataset", "metrics", ownExample(dir), "internal/atomicfile"}}, true
+	}
+	return rule{}, false
+}
+
+// ownExample is the folder of the example that dir belongs to: its parts may use
+// one another.
+func ownExample(dir string) string {
+	parts := strings.SplitN(dir, "/", 3)
+	return path.Join(parts[:min(2, len(parts))]...)
+}
+
+// under says whether name is root or below it.
+func under(name, root string) bool { return name == root || strings.HasPrefix(name, root+"/") }
+
+// Check walks the module whose root is fsys and compares every import with the
+// rules. The error is for what could not be read or parsed.
+func Check(fsys fs.FS) (Result, error) {
+	var r Result
+	err := fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() {
+			if name == "." {
+				return nil
+			}
+			if base := d.Name(); base == "testdata" || base == "vendor" || base[0] == '.' || base[0] == '_' {
+				return fs.SkipDir
+			}
+			if _, err := fs.Stat(fsys, path.Join(name, "go.mod")); err == nil {
+				return fs.SkipDir
+			} else if !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+			return nil
+		}
+		if path.Ext(name) != ".go" {
+			return nil
+		}
+		if dir := path.Dir(name); !slices.Contains(r.Packages, dir) {
+			r.Packages = append(r.Packages, dir)
+			r.Violations = append(r.Violations, checkName(dir)...)
+		}
+		src, err := fs.ReadFile(fsys, name)
+		if err != nil {
+			return err
+		}
+		found, err := checkFile(name, src)
+		r.Violations = append(r.Violations, found...)
+		return err
+	})
+	if err != nil {
+		return Result{}, fmt.Errorf("archtest: walk the module: %w", err)
+	}
+	slices.Sort(r.Packages)
+	slices.Sort(r.Violations)
+	return r, nil
+}
+
+// checkName refuses names under which anything could be put.
+func checkName(dir string) []string {
+	if _, ok := ruleFor(dir); !ok {
+		return []string{dir + ": the package has no place in the design; give it one in internal/archtest"}
+	}
+	switch path.Base(dir) {
+	case "util", "utils", "common", "helpers", "types", "misc":
+		return []string{dir + ": the name says nothing about what is inside"}
+	}
+	return nil
+}
+
+// checkFile compares the imports of one file with the rule of its folder.
+func checkFile(name string, src []byte) ([]string, error) {
+	f, err := parser.ParseFile(token.NewFileSet(), name, src, parser.ImportsOnly)
+	if err != nil {
+		return nil, err
+	}
+	dir := path.Dir(name)
+	rule, ok := ruleFor(dir)
+	if !ok {
+		return nil, nil // said once for the folder
+	}
+	test := strings.HasSuffix(name, "_test.go")
+	var found []string
+	for _, spec := range f.Imports {
+		imported, err := strconv.Unquote(spec.Path.Value)
+		if err != nil {
+			return nil, fmt.Errorf("%s: import %s: %w", name, spec.Path.Value, err)
+		}
+		if why := refuse(dir, rule, test, imported); why != "" {
+			found = append(found, fmt.Sprintf("%s imports %s: %s", name, imported, why))
+		}
+	}
+	return found, nil
+}
+
+// refuse says why a file of dir must not import a package, or "".
+func refuse(dir string, r rule, test bool, imported string) string {
+	if to, ok := strings.CutPrefix(imported, module+"/"); ok {
+		return refuseOwn(dir, r, test, to)
+	}
+	allowed := slices.ContainsFunc(r.foreign, func(root string) bool { return under(imported, root) })
+	first, _, _ := strings.Cut(imported, "/")
+	switch {
+	case allowed || test && under(imported, testify):
+		return ""
+	case imported == "C" || under(imported, gotch):
+		return "native code is met in tensor alone, through " + libtch
+	case strings.Contains(first, "."):
+		return "this module is not among what the package may use"
+	case imported == "math/rand":
+		return "randomness comes from math/rand/v2, as an argument"
+	case first == "net" && imported != "net/url" && !under(dir, "tensor/libtorch") && !under(dir, "examples"):
+		return "the library opens no connection"
+	}
+	return "" // the standard library
+}
+
+// refuseOwn is refuse for the packages of this module; to is a folder.
+func refuseOwn(dir string, r rule, test bool, to string) string {
+	toRule, ok := ruleFor(to)
+	switch {
+	case !ok:
+		return "the package has no place in the design"
+	case to == dir:
+		return "" // an external test of the package itself
+	case to == testutil && !test:
+		return "it serves tests alone"
+	case toRule.native && !r.native:
+		return "the package must build without native code"
+	case under(to, "tensor/libtorch") && !under(dir, "tensor/libtorch"):
+		return "no arrow goes to a command"
+	case slices.ContainsFunc(r.public, func(root string) bool { return under(to, root) }):
+		return ""
+	case r.internal && under(to, "internal"):
+		return ""
+	case test && r.anyTest && !under(to, "examples"):
+		return ""
+	}
+	return "no arrow goes from " + dir + " to " + to
+}

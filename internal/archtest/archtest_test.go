@@ -1,0 +1,123 @@
+package archtest_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"testing/fstest"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gotab/gotab/internal/archtest"
+)
+
+func TestTheArrows(t *testing.T) {
+	root := filepath.Join("..", "..")
+	_, err := os.Stat(filepath.Join(root, "go.mod"))
+	require.NoError(t, err, "the test must run inside the module")
+	r, err := archtest.Check(os.DirFS(root))
+	require.NoError(t, err)
+	// A walk that saw nothing would find nothing.
+	for _, p := range []string{"backbone", "clipenc", "dataset", "downstream", "internal/archtest", "metrics", "prompt", "synth", "tab", "tensor"} {
+		require.Contains(t, r.Packages, p)
+	}
+	for _, v := range r.Violations {
+		t.Error(v)
+	}
+}
+
+// Each arrow that must not be is drawn once, and each that may be.
+func TestCheckFindsViolations(t *testing.T) {
+	const own = "github.com/gotab/gotab/"
+	const gotch = "github.com/sugarme/gotch"
+	cases := []struct {
+		file, imports string
+		why           string // part of the violation, "" where the import is allowed
+	}{
+		{"tensor/a.go", gotch + "/libtch", ""},
+		{"tensor/a.go", "C", ""},
+		{"tensor/a.go", gotch + "/ts", "native code is met in tensor alone"},
+		{"tensor/a.go", gotch, "native code"},
+		{"tensor/a_test.go", gotch + "/ts", "native code"},
+		{"tensor/a.go", own + "backbone", "no arrow goes from tensor to backbone"},
+		{"tensor/libtorch/a.go", own + "tensor", "without native code"},
+		{"tensor/libtorch/a.go", own + "tensor/libtorch/internal/wheels", ""},
+		{"tensor/libtorch/a.go", "net/http", ""},
+		{"backbone/a.go", own + "tensor", ""},
+		{"backbone/a.go", own + "tensor/libtorch", "no arrow"},
+		{"backbone/a.go", own + "internal/safetensors", ""},
+		{"backbone/a.go", gotch + "/libtch", "native code"},
+		{"backbone/a_test.go", gotch + "/libtch", "native code"},
+		{"backbone/a.go", own + "dataset", "no arrow"},
+		{"backbone/a_test.go", own + "dataset", ""},
+		{"backbone/a_test.go", own + "examples/quickstart", "no arrow"},
+		{"backbone/a.go", own + "internal/testutil", "tests alone"},
+		{"backbone/a_test.go", own + "internal/testutil", ""},
+		{"clipenc/a.go", "github.com/sugarme/tokenizer/normalizer", ""},
+		{"tab/a.go", "github.com/sugarme/tokenizer", "not among"},
+		{"tab/a.go", own + "synth", ""},
+		{"tab/a.go", own + "clipenc", "no arrow goes from tab to clipenc"},
+		{"tab/a.go", own + "downstream", "no arrow"},
+		{"tab/a_test.go", own + "downstream", ""},
+		{"downstream/a.go", own + "metrics", ""},
+		{"downstream/a.go", own + "tab", "no arrow"},
+		{"downstream/a.go", "gonum.org/v1/gonum/mat", ""},
+		{"downstream/a.go", "gonum.org/v1/plot", "not among"},
+		{"downstream/a.go", "net/http", "no connection"},
+		{"metrics/a.go", own + "dataset", "no arrow goes from metrics to dataset"},
+		{"metrics/a_test.go", own + "dataset", "no arrow"},
+		{"metrics/a.go", own + "tensor", "without native code"},
+		{"metrics/a_test.go", own + "internal/testutil", "without native code"},
+		{"metrics/a.go", "C", "native code"},
+		{"metrics/a_test.go", "C", "native code"},
+		{"metrics/a_test.go", own + "metrics", ""},
+		{"metrics/a_test.go", "github.com/stretchr/testify/require", ""},
+		{"metrics/a.go", "github.com/stretchr/testify/require", "not among"},
+		{"synth/a.go", "golang.org/x/image/draw", ""},
+		{"synth/a.go", "math/rand", "math/rand/v2"},
+		{"synth/a.go", "math/rand/v2", ""},
+		{"internal/seed/a.go", own + "internal/pipeline", ""},
+		{"internal/seed/a.go", own + "tensor", "without native code"},
+		{"internal/seed/a.go", own + "metrics", "no arrow"},
+		{"internal/testutil/a.go", own + "tensor", ""},
+		{"internal/testutil/a.go", own + "backbone", "no arrow"},
+		{"examples/pretrain/main.go", own + "tab", ""},
+		{"examples/pretrain/main.go", own + "examples/pretrain/internal/chart", ""},
+		{"examples/pretrain/internal/chart/a.go", own + "examples/pretrain/internal/font", ""},
+		{"examples/pretrain/main.go", own + "examples/quickstart/internal/drawing", "no arrow"},
+		{"examples/pretrain/main.go", own + "internal/seed", "no arrow"},
+		{"examples/pretrain/main.go", own + "internal/atomicfile", ""},
+		{"examples/pretrain/main.go", own + "tensor/libtorch", "no arrow goes to a command"},
+		{"examples/pretrain/main.go", gotch + "/ts", "native code"},
+		{"examples/pretrain/main.go", own + "surprise", "no place"},
+		{"surprise/a.go", "fmt", "no place"},
+		{"internal/util/a.go", "fmt", "says nothing"},
+	}
+	for _, c := range cases {
+		t.Run(c.file+" to "+c.imports, func(t *testing.T) {
+			r, err := archtest.Check(fstest.MapFS{
+				"go.mod":                 {Data: []byte("module github.com/gotab/gotab\n")},
+				c.file:                   {Data: []byte("package p\n\nimport _ \"" + c.imports + "\"\n")},
+				"tensor/gotchts/go.mod":  {Data: []byte("module x\n")},
+				"tensor/gotchts/a.go":    {Data: []byte("package p\nimport _ \"" + gotch + "/ts\"\n")},
+				"synth/testdata/a.go":    {Data: []byte("not Go")},
+				".hidden/a.go":           {Data: []byte("not Go")},
+				"synth/testdata/x/b.txt": {Data: []byte("x")},
+			})
+			require.NoError(t, err)
+			require.Equal(t, []string{filepath.ToSlash(filepath.Dir(c.file))}, r.Packages)
+			if c.why == "" {
+				require.Empty(t, r.Violations)
+				return
+			}
+			require.Len(t, r.Violations, 1)
+			require.Contains(t, r.Violations[0], c.why)
+			require.Contains(t, r.Violations[0], filepath.ToSlash(filepath.Dir(c.file)))
+		})
+	}
+}
+
+func TestSourcesThatCannotBeParsed(t *testing.T) {
+	_, err := archtest.Check(fstest.MapFS{"synth/a.go": {Data: []byte("import")}})
+	require.ErrorContains(t, err, "synth/a.go")
+}

@@ -1,0 +1,18 @@
+// Package archtest holds the arrows between the packages of this module: which may
+// import which, and who may meet native code. Its test walks the import graph of
+// the whole module, tests and examples included, by reading the sources, so it
+// needs neither a compiler nor libtorch.
+//
+//	examples/*  ->  everything public
+//	tab         ->  backbone prompt synth dataset tensor
+//	downstream  ->  backbone dataset metrics tensor
+//	backbone    ->  tensor
+//	clipenc     ->  tensor
+//	tensor      ->  gotch's libtch, and nothing else of gotch
+//	synth prompt dataset metrics internal/*  ->  no native code, and no arrow among the first four
+//
+// Every package may import internal/*. The examples may not, because they show what
+// users can do from outside; the one exception is internal/atomicfile, with which
+// the programs write their reports. Nested modules are looked at by nobody but
+// themselves.
+package archtest
