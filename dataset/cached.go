@@ -1,0 +1,107 @@
+package dataset
+
+import (
+	"context"
+	"fmt"
+	"image"
+	"sync/atomic"
+)
+
+// Cached keeps samples of another data set after decoding and transforming, as
+// far as its budget of bytes goes. What has been kept stays until the Cached
+// itself is gone: data sets are read from the first sample to the last again
+// and again, where forgetting the oldest would forget each one just before it
+// is needed.
+type Cached struct {
+	ds    Dataset
+	tr    Transform
+	limit int64
+	used  atomic.Int64
+	kept  []atomic.Pointer[Sample]
+}
+
+// NewCached returns ds with pictures and masks transformed by t and kept while
+// they fit into maxBytes (four bytes a pixel, and one for a mask). The rest is
+// read anew each time. Callers share the pixels and must not write to them.
+func NewCached(ds Dataset, t Transform, maxBytes int64) (*Cached, error) {
+	if ds == nil {
+		return nil, fmt.Errorf("dataset: cache: %w: the data set is nil", ErrConfig)
+	}
+	if err := t.Validate(); err != nil {
+		return nil, err
+	}
+	if maxBytes < 0 {
+		return nil, fmt.Errorf("dataset: cache: %w: maxBytes is %d, want at least 0", ErrConfig, maxBytes)
+	}
+	if t.shared == nil {
+		t = t.Shared()
+	}
+	return &Cached{ds: ds, tr: t, limit: maxBytes, kept: make([]atomic.Pointer[Sample], ds.Len())}, nil
+}
+
+// Len implements [Dataset].
+func (c *Cached) Len() int { return len(c.kept) }
+
+// Classes implements [Dataset].
+func (c *Cached) Classes() []string { return c.ds.Classes() }
+
+// Item implements [Dataset].
+func (c *Cached) Item(i int) Item { return c.ds.Item(i) }
+
+// Bytes returns how many bytes of pixels are kept now.
+func (c *Cached) Bytes() int64 { return c.used.Load() }
+
+// Transform returns the transform that the samples have gone through.
+func (c *Cached) Transform() Transform { return c.tr }
+
+// Sample implements [Dataset]. Two callers that ask for the same sample at the
+// same time may both read it; one copy is kept.
+func (c *Cached) Sample(ctx context.Context, i int) (Sample, error) {
+	if i < 0 || i >= len(c.kept) {
+		return Sample{}, indexError(i, len(c.kept))
+	}
+	if s := c.kept[i].Load(); s != nil {
+		return *s, ctx.Err()
+	}
+	s, err := c.ds.Sample(ctx, i)
+	if err != nil {
+		return Sample{}, err
+	}
+	if s, err = c.tr.sample(s, nil); err != nil {
+		return Sample{}, err
+	}
+	size := int64(len(s.Image.Pix))
+	if s.Mask != nil {
+		size += int64(len(s.Mask.Pix))
+	}
+	if c.used.Add(size) > c.limit || !c.kept[i].CompareAndSwap(nil, &s) {
+		c.used.Add(-size)
+	}
+	return s, nil
+}
+
+// sample transforms picture and mask. Where nothing changes, the pixels are
+// those of s. scratch, if not nil, is used for the pixels of the picture.
+func (t Transform) sample(s Sample, scratch *image.RGBA) (Sample, error) {
+	if err := s.check(); err != nil {
+		return Sample{}, err
+	}
+	g, err := t.plan(s.Image.Rect.Size())
+	if err == nil && g.crop.Size() == g.in && g.full == g.in {
+		return s, nil
+	}
+	if scratch == nil {
+		scratch = new(image.RGBA)
+	}
+	if err == nil {
+		err = t.into(scratch, s.Image)
+	}
+	if err == nil {
+		s.Mask, err = t.Mask(s.Mask)
+	}
+	if err != nil {
+		return Sample{}, fmt.Errorf("dataset: sample %s: %w", s.Name, err)
+	}
+	s.Image = scratch
+	return s, nil
+}

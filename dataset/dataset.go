@@ -1,0 +1,95 @@
+package dataset
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"image"
+)
+
+// What can go wrong; every error of the package wraps one of these, the error
+// of the file system, or the context's.
+var (
+	// ErrLayout says that folders are not laid out as the data set wants them.
+	ErrLayout = errors.New("wrong folder layout")
+	// ErrDecode says that a file is damaged or of a kind that is not read.
+	ErrDecode = errors.New("cannot decode picture")
+	// ErrTooLarge says that a picture has more pixels than the limit.
+	ErrTooLarge = errors.New("picture too large")
+	// ErrMask says that a mask does not fit its picture.
+	ErrMask = errors.New("mask does not fit")
+	// ErrSize says that a picture has a size that cannot be worked with.
+	ErrSize = errors.New("wrong picture size")
+	// ErrIndex says that a sample number is out of range.
+	ErrIndex = errors.New("index out of range")
+	// ErrConfig says that a setting makes no sense.
+	ErrConfig = errors.New("invalid setting")
+)
+
+// Good is the value of [Item.Defect] for normal samples.
+const Good = "good"
+
+// Splits of a data set as MVTec AD names them.
+const (
+	Train = "train"
+	Test  = "test"
+)
+
+// Item is what is known of a sample without decoding anything.
+type Item struct {
+	Name      string // path below the root with slashes, or a caller's own name
+	Class     string // product, for instance "bottle"
+	Split     string // "train" or "test", for instance
+	Defect    string // kind of defect, Good for normal ones
+	Anomalous bool   // whether the sample shows a defect
+	MaskName  string // path of the mask below the root, empty where there is none
+}
+
+// Sample is an item with its pixels. The pixels may be shared with other
+// holders of the same sample: they are to be read, not written.
+type Sample struct {
+	Item
+	Image *image.RGBA // alpha 255, origin (0,0)
+	Mask  *image.Gray // 0 or 255, of the size of Image; nil where the data has none
+}
+
+// check says whether the sample can be worked with.
+func (s Sample) check() error {
+	if s.Image == nil || s.Image.Rect.Empty() {
+		return fmt.Errorf("dataset: sample %s: %w: it has no pixels", s.Name, ErrSize)
+	}
+	if s.Mask != nil && s.Mask.Rect.Size() != s.Image.Rect.Size() {
+		return fmt.Errorf("dataset: sample %s: %w: mask %s is %s, the picture is %s",
+			s.Name, ErrMask, s.maskName(), sizeText(s.Mask.Rect.Size()), sizeText(s.Image.Rect.Size()))
+	}
+	return nil
+}
+
+func (s Sample) maskName() string {
+	if s.MaskName == "" {
+		return "of " + s.Name
+	}
+	return s.MaskName
+}
+
+func sizeText(p image.Point) string { return fmt.Sprintf("%dx%d", p.X, p.Y) }
+
+// Dataset is a list of samples in a fixed order. All methods are safe for
+// concurrent use. Item and Sample take 0 <= i < Len(); Sample returns an error
+// that wraps [ErrIndex] for other values, Item an empty Item.
+type Dataset interface {
+	// Len is the number of samples.
+	Len() int
+	// Classes are the names of the classes, sorted, each once. The caller may
+	// change the slice.
+	Classes() []string
+	// Item says what is known of sample i without decoding it.
+	Item(i int) Item
+	// Sample reads sample i.
+	Sample(ctx context.Context, i int) (Sample, error)
+}
+
+// indexError is the error for a sample number that does not exist.
+func indexError(i, n int) error {
+	return fmt.Errorf("dataset: sample %d: %w: there are %d", i, ErrIndex, n)
+}

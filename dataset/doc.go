@@ -1,0 +1,22 @@
+// Package dataset brings pictures from a disk, or from memory, to the shape in
+// which a network wants them.
+//
+//   - A [Dataset] is a list of samples that can be read concurrently. Open one
+//     with [OpenMVTecAD] or [OpenFolders] (or from any fs.FS), make one of
+//     pictures at hand with [NewMemory], and combine them with [Subset],
+//     [Filter], [Concat] and [NewCached].
+//   - A [Transform] resizes and crops, equal to Pillow and torchvision byte for
+//     byte; masks follow with nearest neighbour.
+//   - A [Normalize] turns bytes into float32 as torchvision does.
+//   - A [Loader] does all of it in parallel and ahead of the device, within a
+//     memory budget, with an output that does not depend on its workers.
+//
+// Colour pictures are *image.RGBA with alpha 255 and origin (0,0); masks are
+// *image.Gray with 0 (normal) and 255 (defect). PNG, JPEG, BMP and TIFF are
+// read, grey, palette and 16-bit kinds included; [Decoder] states the rules.
+// Bit-equality with Pillow starts after decoding: PNG, BMP and TIFF give the
+// same bytes, but Go's JPEG decoder rounds and upsamples chroma differently
+// from libjpeg.
+//
+// The package is pure Go.
+package dataset

@@ -1,0 +1,80 @@
+package dataset_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"image"
+	"image/color"
+	"image/png"
+	"log"
+	"testing/fstest"
+
+	"github.com/gotab/gotab/dataset"
+)
+
+// A data set in MVTec AD's layout, read in batches. On a disk it would be
+// opened with OpenMVTecAD("mvtec", "bottle", dataset.Train).
+func Example() {
+	picture := func(v uint8) *fstest.MapFile {
+		img := image.NewGray(image.Rect(0, 0, 300, 280))
+		for i := range img.Pix {
+			img.Pix[i] = v
+		}
+		var buf bytes.Buffer
+		if err := png.Encode(&buf, img); err != nil {
+			log.Fatal(err)
+		}
+		return &fstest.MapFile{Data: buf.Bytes()}
+	}
+	ds, err := dataset.NewMVTecAD(fstest.MapFS{
+		"bottle/train/good/000.png": picture(100),
+		"bottle/train/good/001.png": picture(120),
+		"bottle/train/good/002.png": picture(140),
+		"bottle/train/good/notes":   {Data: []byte("taken on line 3")},
+	}, dataset.DefaultMVTecAD())
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, issue := range ds.Issues() {
+		fmt.Println("passed over:", issue)
+	}
+
+	cfg := dataset.DefaultLoader() // shorter side 256, centre 224, ImageNet's mean and deviation
+	cfg.Batch = 2
+	loader, err := dataset.NewLoader(ds, cfg)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for batch, err := range loader.Batches(context.Background(), nil) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Printf("%d pictures of %dx%d, first %s, first value %.4f\n",
+			batch.N, batch.W, batch.H, batch.Items[0].Name, batch.Pixels[0])
+	}
+	// Output:
+	// passed over: bottle/train/good/notes: not a picture by its name (png, jpg, bmp, tif)
+	// 2 pictures of 224x224, first bottle/train/good/000.png, first value -0.4054
+	// 1 pictures of 224x224, first bottle/train/good/002.png, first value 0.2796
+}
+
+// The rectangle tells where a heat map over the output lies in the input.
+func ExampleTransform_Rect() {
+	tr := dataset.PaDiM224()
+	img := image.NewRGBA(image.Rect(0, 0, 1024, 768))
+	img.Set(0, 0, color.White)
+	out, err := tr.Image(img)
+	if err != nil {
+		log.Fatal(err)
+	}
+	r, err := tr.Rect(1024, 768)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(out.Rect.Size())
+	fmt.Printf("x %.1f to %.1f, y %.1f to %.1f\n", r.MinX, r.MaxX, r.MinY, r.MaxY)
+	// Output:
+	// (224,224)
+	// x 174.2 to 846.8, y 48.0 to 720.0
+}

@@ -1,0 +1,221 @@
+package dataset
+
+import (
+	"context"
+	"fmt"
+	"image"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+)
+
+// Issue is something in the folders that was passed over, or taken with a
+// reservation.
+type Issue struct {
+	Name   string // path below the root with slashes
+	Reason string
+}
+
+// String returns both parts.
+func (i Issue) String() string { return i.Name + ": " + i.Reason }
+
+// Files is a [Dataset] of picture files. Each call of Sample reads its files
+// anew; see [NewCached] for keeping them.
+type Files struct {
+	fsys    fs.FS
+	root    string // how the root is called in messages
+	dec     Decoder
+	items   []Item
+	classes []string
+	issues  []Issue
+}
+
+// Len implements [Dataset].
+func (f *Files) Len() int { return len(f.items) }
+
+// Classes implements [Dataset].
+func (f *Files) Classes() []string { return slices.Clone(f.classes) }
+
+// Item implements [Dataset].
+func (f *Files) Item(i int) Item {
+	if i < 0 || i >= len(f.items) {
+		return Item{}
+	}
+	return f.items[i]
+}
+
+// Issues lists stray files and folders, masks without a picture, and pictures
+// without a mask among others that have one, sorted by name. None of them
+// keeps the data set from being used. The caller may change the slice.
+func (f *Files) Issues() []Issue { return slices.Clone(f.issues) }
+
+// Sample implements [Dataset]. Errors name the file; they wrap [ErrDecode],
+// [ErrTooLarge], [ErrMask], [ErrIndex], the file system's error or ctx's.
+func (f *Files) Sample(ctx context.Context, i int) (Sample, error) {
+	if i < 0 || i >= len(f.items) {
+		return Sample{}, indexError(i, len(f.items))
+	}
+	if err := ctx.Err(); err != nil {
+		return Sample{}, err
+	}
+	s := Sample{Item: f.items[i]}
+	img, err := f.read(s.Name)
+	if err != nil {
+		return Sample{}, err
+	}
+	s.Image = asRGBA(img)
+	if s.MaskName == "" {
+		return s, nil
+	}
+	if err := ctx.Err(); err != nil {
+		return Sample{}, err
+	}
+	if img, err = f.read(s.MaskName); err != nil {
+		return Sample{}, err
+	}
+	s.Mask = f.dec.binary(img)
+	if err := s.check(); err != nil {
+		return Sample{}, err
+	}
+	return s, nil
+}
+
+func (f *Files) read(name string) (img image.Image, err error) {
+	file, err := f.fsys.Open(name)
+	if err != nil {
+		return nil, fmt.Errorf("dataset: read: %w", err)
+	}
+	// Nothing was written, so a failure to close loses nothing.
+	defer func() { _ = file.Close() }()
+	var size int64
+	if info, err := file.Stat(); err == nil {
+		size = info.Size()
+	}
+	if img, err = f.dec.decode(file, size); err != nil {
+		return nil, fmt.Errorf("dataset: read %s: %w", f.where(name), err)
+	}
+	return img, nil
+}
+
+// where is a path for messages.
+func (f *Files) where(name string) string {
+	if f.root == "" {
+		return name
+	}
+	if name == "." {
+		return f.root
+	}
+	return strings.TrimSuffix(f.root, "/") + "/" + name
+}
+
+func (f *Files) issue(name, format string, args ...any) {
+	f.issues = append(f.issues, Issue{Name: name, Reason: fmt.Sprintf(format, args...)})
+}
+
+// layoutError names a folder and what was expected of it.
+func (f *Files) layoutError(dir, format string, args ...any) error {
+	return fmt.Errorf("dataset: open %s: %w: %s", f.where(dir), ErrLayout, fmt.Sprintf(format, args...))
+}
+
+// finish sorts what the scan collected.
+func (f *Files) finish() {
+	slices.SortStableFunc(f.issues, func(a, b Issue) int { return strings.Compare(a.Name, b.Name) })
+	slices.Sort(f.classes)
+}
+
+// folder is what one folder holds: names of folders and of files, sorted.
+type folder struct {
+	dirs, files []string
+}
+
+// list reads a folder. Links are followed; hidden and unreadable entries, and
+// what is neither file nor folder, become issues.
+func (f *Files) list(dir string) (folder, error) {
+	entries, err := fs.ReadDir(f.fsys, dir)
+	if err != nil {
+		return folder{}, fmt.Errorf("dataset: open %s: %w: %w", f.where(dir), ErrLayout, err)
+	}
+	var out folder
+	for _, e := range entries {
+		name := path.Join(dir, e.Name())
+		mode := e.Type()
+		if mode&fs.ModeSymlink != 0 {
+			info, err := fs.Stat(f.fsys, name)
+			if err != nil {
+				f.issue(name, "a link that leads nowhere: %v", err)
+				continue
+			}
+			mode = info.Mode().Type()
+		}
+		switch {
+		case strings.HasPrefix(e.Name(), "."), strings.HasPrefix(e.Name(), "__"):
+			f.issue(name, "hidden, not looked at")
+		case mode.IsDir():
+			out.dirs = append(out.dirs, e.Name())
+		case mode.IsRegular():
+			out.files = append(out.files, e.Name())
+		default:
+			f.issue(name, "neither a file nor a folder")
+		}
+	}
+	return out, nil
+}
+
+// pictures lists the picture files of a folder; everything else becomes an
+// issue.
+func (f *Files) pictures(dir string) ([]string, error) {
+	list, err := f.list(dir)
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range list.dirs {
+		f.issue(path.Join(dir, d), "a folder where pictures were expected")
+	}
+	return slices.DeleteFunc(list.files, func(name string) bool {
+		if pictureFile(name) {
+			return false
+		}
+		f.issue(path.Join(dir, name), "not a picture by its name (png, jpg, bmp, tif)")
+		return true
+	}), nil
+}
+
+// stray turns files into issues.
+func (f *Files) stray(dir string, files []string, reason string) {
+	for _, name := range files {
+		f.issue(path.Join(dir, name), "%s", reason)
+	}
+}
+
+// wanted reduces the classes found to those asked for; asked may be nil.
+func (f *Files) wanted(found, asked []string) ([]string, error) {
+	if asked == nil {
+		return found, nil
+	}
+	var out []string
+	for _, c := range asked {
+		if !slices.Contains(found, c) {
+			return nil, f.layoutError(".", "there is no class folder %q; found %s", c, nameList(found))
+		}
+		if !slices.Contains(out, c) {
+			out = append(out, c)
+		}
+	}
+	slices.Sort(out)
+	return out, nil
+}
+
+// nameList prints names for a message, the first dozen of them.
+func nameList(names []string) string {
+	const most = 12
+	switch {
+	case len(names) == 0:
+		return "none"
+	case len(names) > most:
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
+	}
+	return strings.Join(names, ", ")
+}
+
+func stem(name string) string { return strings.TrimSuffix(name, path.Ext(name)) }

@@ -1,0 +1,301 @@
+package dataset
+
+import (
+	"context"
+	"fmt"
+	"image"
+	"iter"
+	"runtime"
+	"slices"
+	"sync"
+
+	"github.com/gotab/gotab/internal/pipeline"
+)
+
+// LoaderConfig says how batches are made.
+type LoaderConfig struct {
+	// Batch is the number of pictures in a batch, at least 1. Default 32
+	// (PaDiM's and TAB's evaluation).
+	Batch int
+	// Workers is the number of goroutines that decode, transform and pack, at
+	// least 1. It changes the speed and nothing else. Default GOMAXPROCS.
+	Workers int
+	// AheadBytes bounds the packed pixels that wait ahead of the batch in the
+	// loop's hands, in bytes; one batch is always prepared ahead. Each worker
+	// holds one decoded picture besides. Default 64 MiB.
+	AheadBytes int64
+	// DropLast leaves out a last batch that is not full.
+	DropLast bool
+	// Transform is applied to pictures and masks. All pictures of a batch must
+	// come out with the same size. Default PaDiM224.
+	Transform Transform
+	// Normalize turns bytes into floats. Default ImageNet.
+	Normalize Normalize
+}
+
+// DefaultLoader returns the defaults that the fields name.
+func DefaultLoader() LoaderConfig {
+	return LoaderConfig{
+		Batch:      32,
+		Workers:    runtime.GOMAXPROCS(0),
+		AheadBytes: 64 << 20,
+		Transform:  PaDiM224(),
+		Normalize:  ImageNet(),
+	}
+}
+
+// Validate reports settings that make no sense; the error wraps [ErrConfig].
+func (c LoaderConfig) Validate() error {
+	switch {
+	case c.Batch < 1:
+		return fmt.Errorf("dataset: loader: %w: Batch is %d, want at least 1", ErrConfig, c.Batch)
+	case c.Workers < 1:
+		return fmt.Errorf("dataset: loader: %w: Workers is %d, want at least 1", ErrConfig, c.Workers)
+	case c.AheadBytes < 0:
+		return fmt.Errorf("dataset: loader: %w: AheadBytes is %d, want at least 0", ErrConfig, c.AheadBytes)
+	}
+	if err := c.Transform.Validate(); err != nil {
+		return err
+	}
+	return c.Normalize.Validate()
+}
+
+// Batch is what a network takes at once.
+type Batch struct {
+	Index   []int     // number of each sample in the data set
+	Items   []Item    // what is known of each sample
+	N, H, W int       // pictures, and rows and columns of each
+	Pixels  []float32 // N*H*W*3 normalised values, channels innermost (NHWC)
+	// Masks are the transformed masks, nil where a sample has none.
+	Masks []*image.Gray
+}
+
+// Loader turns a data set into batches, ahead of whoever consumes them. It is
+// safe for concurrent use.
+type Loader struct {
+	ds    Dataset
+	cfg   LoaderConfig
+	table *normTable
+	// scratch holds transformed pictures on their way into a batch.
+	scratch sync.Pool
+}
+
+// NewLoader checks the settings. It starts nothing.
+func NewLoader(ds Dataset, cfg LoaderConfig) (*Loader, error) {
+	if ds == nil {
+		return nil, fmt.Errorf("dataset: loader: %w: the data set is nil", ErrConfig)
+	}
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if cfg.Transform.shared == nil {
+		cfg.Transform = cfg.Transform.Shared()
+	}
+	return &Loader{ds: ds, cfg: cfg, table: cfg.Normalize.table()}, nil
+}
+
+// Len is the number of batches that n samples make.
+func (l *Loader) Len(n int) int {
+	if l.cfg.DropLast {
+		return n / l.cfg.Batch
+	}
+	return (n + l.cfg.Batch - 1) / l.cfg.Batch
+}
+
+// Batches yields the samples with the numbers in order, Batch at a time; nil
+// stands for all, from the first to the last.
+//
+// The Pixels of a batch are valid until the loop asks for the next one or
+// ends: their memory is used again. Everything else is the caller's to keep.
+//
+// The first failure in the order of the samples is yielded with a nil batch
+// and ends the iteration; so does the end of ctx. When the iteration ends,
+// however it does, all its goroutines have ended.
+func (l *Loader) Batches(ctx context.Context, order []int) iter.Seq2[*Batch, error] {
+	return func(yield func(*Batch, error) bool) {
+		order, err := l.order(order)
+		if err == nil && len(order) > 0 {
+			var per int
+			if per, err = l.imageBytes(ctx, order[0]); err == nil {
+				l.run(ctx, order, per, yield)
+				return
+			}
+		}
+		if err != nil {
+			yield(nil, err)
+		}
+	}
+}
+
+// order checks and copies the numbers of the samples.
+func (l *Loader) order(order []int) ([]int, error) {
+	n := l.ds.Len()
+	if order == nil {
+		order = make([]int, n)
+		for i := range order {
+			order[i] = i
+		}
+	} else {
+		order = slices.Clone(order)
+	}
+	for _, i := range order {
+		if i < 0 || i >= n {
+			return nil, fmt.Errorf("dataset: load: %w", indexError(i, n))
+		}
+	}
+	if l.cfg.DropLast {
+		order = order[:len(order)/l.cfg.Batch*l.cfg.Batch]
+	}
+	return order, nil
+}
+
+// imageBytes is the size of one packed picture. Where the transform does not
+// fix it, the first picture is read to learn it.
+func (l *Loader) imageBytes(ctx context.Context, first int) (int, error) {
+	size, fixed := l.cfg.Transform.fixed()
+	if !fixed {
+		s, err := l.ds.Sample(ctx, first)
+		if err != nil {
+			return 0, loadError(first, err)
+		}
+		if err := s.check(); err != nil {
+			return 0, loadError(first, err)
+		}
+		if size, err = l.cfg.Transform.Size(s.Image.Rect.Dx(), s.Image.Rect.Dy()); err != nil {
+			return 0, loadError(first, fmt.Errorf("%s: %w", s.Name, err))
+		}
+	}
+	return size.X * size.Y * 3 * 4, nil
+}
+
+func loadError(i int, err error) error {
+	return fmt.Errorf("dataset: load sample %d: %w", i, err)
+}
+
+// loaded is one sample whose pixels have been packed.
+type loaded struct {
+	item Item
+	mask *image.Gray
+	size image.Point
+}
+
+func (l *Loader) run(ctx context.Context, order []int, per int, yield func(*Batch, error) bool) {
+	full := int64(l.cfg.Batch) * int64(per)
+	batches := int(min(max(l.cfg.AheadBytes/full, 1), int64(l.Len(len(order)))))
+	// One buffer more, for the batch in the loop's hands. The pipeline starts
+	// sample i only after i-ahead has been handed over, and the first sample of
+	// a batch is handed over only after the loop has let go of the batch before:
+	// so no buffer is written while the loop holds it.
+	bufs := newBuffers(batches+1, l.cfg.Batch, len(order))
+	ahead := batches * l.cfg.Batch
+	var b *Batch
+	var size image.Point
+	for r, err := range pipeline.Ordered(ctx, len(order), l.cfg.Workers, ahead, func(ctx context.Context, i int) (loaded, error) {
+		return l.load(ctx, bufs, order, i)
+	}) {
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		if b == nil {
+			size = r.size
+			b = &Batch{H: size.Y, W: size.X}
+		}
+		if r.size != size {
+			yield(nil, fmt.Errorf("dataset: load: %w: %s comes out as %s, %s in the same batch as %s; set Exact or Crop",
+				ErrSize, r.item.Name, sizeText(r.size), b.Items[0].Name, sizeText(size)))
+			return
+		}
+		at := len(b.Index)
+		first := bufs.first
+		b.Index = append(b.Index, order[first+at])
+		b.Items = append(b.Items, r.item)
+		b.Masks = append(b.Masks, r.mask)
+		if at+1 < min(l.cfg.Batch, len(order)-first) {
+			continue
+		}
+		b.N = at + 1
+		b.Pixels = bufs.take()
+		done := b
+		b = nil
+		if !yield(done, nil) {
+			return
+		}
+	}
+}
+
+// load reads, transforms and packs the i-th sample of order.
+func (l *Loader) load(ctx context.Context, bufs *buffers, order []int, i int) (loaded, error) {
+	s, err := l.ds.Sample(ctx, order[i])
+	if err != nil {
+		return loaded{}, loadError(order[i], err)
+	}
+	scratch, ok := l.scratch.Get().(*image.RGBA)
+	if !ok {
+		scratch = new(image.RGBA)
+	}
+	defer l.scratch.Put(scratch)
+	if s, err = l.cfg.Transform.sample(s, scratch); err != nil {
+		return loaded{}, loadError(order[i], err)
+	}
+	size := s.Image.Rect.Size()
+	if dst := bufs.place(i, size); dst != nil {
+		l.table.pack(dst, s.Image)
+	}
+	return loaded{item: s.Item, mask: s.Mask, size: size}, nil
+}
+
+// buffers is a ring of batches in the making.
+type buffers struct {
+	mu    sync.Mutex
+	ring  []buffer
+	batch int // samples in a batch
+	n     int // samples in all
+	first int // number of the first sample that has not been taken
+}
+
+type buffer struct {
+	number int // of the batch that it is for
+	size   image.Point
+	pixels []float32
+}
+
+func newBuffers(count, batch, n int) *buffers {
+	b := &buffers{ring: make([]buffer, count), batch: batch, n: n}
+	for i := range b.ring {
+		b.ring[i].number = -1
+	}
+	return b
+}
+
+// place returns where sample i is packed. The first sample of a batch to arrive
+// sets the size for all; it returns nil for one of another size, which whoever
+// collects the batch reports.
+func (b *buffers) place(i int, size image.Point) []float32 {
+	number, at := i/b.batch, i%b.batch
+	per := size.X * size.Y * 3
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	buf := &b.ring[number%len(b.ring)]
+	if buf.number != number {
+		need := per * min(b.batch, b.n-number*b.batch)
+		if cap(buf.pixels) < need {
+			buf.pixels = make([]float32, need)
+		}
+		buf.number, buf.size, buf.pixels = number, size, buf.pixels[:need]
+	}
+	if buf.size != size {
+		return nil
+	}
+	return buf.pixels[at*per : (at+1)*per : (at+1)*per]
+}
+
+// take returns the pixels of the batch that begins at first, which is complete,
+// and goes on to the next.
+func (b *buffers) take() []float32 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	number := b.first / b.batch
+	b.first += b.batch
+	return b.ring[number%len(b.ring)].pixels
+}

@@ -1,0 +1,87 @@
+package dataset
+
+import (
+	"context"
+	"fmt"
+	"image"
+	"slices"
+	"strconv"
+)
+
+// Memory is a [Dataset] of samples that are at hand: generated pictures, frames
+// of a camera, tests.
+type Memory struct {
+	samples []Sample
+	classes []string
+}
+
+// NewMemory makes a data set of samples. The slice is copied, the pixels are
+// shared. A picture without pixels or with an origin other than (0,0) is an
+// error that wraps [ErrSize], a mask of another size one that wraps [ErrMask].
+func NewMemory(samples []Sample) (*Memory, error) {
+	m := &Memory{samples: slices.Clone(samples)}
+	for i, s := range m.samples {
+		if s.Name == "" {
+			s.Name = strconv.Itoa(i)
+			m.samples[i].Name = s.Name
+		}
+		if err := s.check(); err != nil {
+			return nil, err
+		}
+		if s.Image.Rect.Min != (image.Point{}) || s.Mask != nil && s.Mask.Rect.Min != (image.Point{}) {
+			return nil, fmt.Errorf("dataset: sample %s: %w: the origin is %v, want (0,0)", s.Name, ErrSize, s.Image.Rect.Min)
+		}
+	}
+	m.classes = classesOf(m)
+	return m, nil
+}
+
+// NewImages makes a data set of normal pictures of one class, named "0", "1"
+// and so on, each converted by [ToRGBA].
+func NewImages(class string, imgs ...image.Image) (*Memory, error) {
+	samples := make([]Sample, len(imgs))
+	for i, img := range imgs {
+		if img == nil {
+			return nil, fmt.Errorf("dataset: picture %d: %w: it is nil", i, ErrSize)
+		}
+		samples[i] = Sample{Item: Item{Name: strconv.Itoa(i), Class: class, Defect: Good}, Image: ToRGBA(img)}
+	}
+	return NewMemory(samples)
+}
+
+// Len implements [Dataset].
+func (m *Memory) Len() int { return len(m.samples) }
+
+// Classes implements [Dataset].
+func (m *Memory) Classes() []string { return slices.Clone(m.classes) }
+
+// Item implements [Dataset].
+func (m *Memory) Item(i int) Item {
+	if i < 0 || i >= len(m.samples) {
+		return Item{}
+	}
+	return m.samples[i].Item
+}
+
+// Sample implements [Dataset].
+func (m *Memory) Sample(ctx context.Context, i int) (Sample, error) {
+	if i < 0 || i >= len(m.samples) {
+		return Sample{}, indexError(i, len(m.samples))
+	}
+	return m.samples[i], ctx.Err()
+}
+
+// classesOf collects the classes of the items, sorted, each once. Samples
+// without a class add none.
+func classesOf(ds Dataset) []string {
+	seen := make(map[string]bool)
+	out := []string{}
+	for i := range ds.Len() {
+		if c := ds.Item(i).Class; c != "" && !seen[c] {
+			seen[c] = true
+			out = append(out, c)
+		}
+	}
+	slices.Sort(out)
+	return out
+}

@@ -1,0 +1,233 @@
+package tab
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"reflect"
+	"strings"
+
+	"github.com/gotab/gotab/tensor"
+)
+
+// checkpointVersion changes when an older program could not read the file.
+const checkpointVersion = "gotab-checkpoint-1"
+
+// state is the part of a checkpoint that is no tensor.
+type state struct {
+	Config    json.RawMessage `json:"config"`
+	Objective string          `json:"objective"`
+	Settings  json.RawMessage `json:"objective_settings"`
+	Synth     string          `json:"synth"`
+	Classes   []string        `json:"classes"`
+	Data      string          `json:"data"`
+	Threads   int             `json:"threads"`
+	Width     int             `json:"width"`
+	Epoch     int             `json:"epoch"`
+	Batch     int             `json:"batch"`
+	Step      int64           `json:"step"`
+}
+
+// describe names a collaborator's type and settings, so that a run is not resumed
+// with another one.
+func describe(v any) string {
+	if v == nil {
+		return ""
+	}
+	b, err := json.Marshal(v)
+	if err != nil {
+		b = []byte(fmt.Sprintf("%+v", v))
+	}
+	return reflect.TypeOf(v).String() + " " + string(b)
+}
+
+// SaveCheckpoint writes everything that Resume needs (weights, statistics,
+// projection, the objective's parameters, optimizer state, anchors, settings and
+// where the run stands) to one file that appears whole or not at all.
+func (p *Pretrainer) SaveCheckpoint(path string) error {
+	fail := func(err error) error { return fmt.Errorf("tab: save checkpoint %s: %w", path, err) }
+	if p.closed {
+		return fail(ErrClosed)
+	}
+	if p.classes == nil {
+		return fail(ErrNotPrepared)
+	}
+	ctx := context.Background() // a checkpoint is written on cancellation too
+	var arrays []tensor.Array
+	add := func(prefix string, part []tensor.Array, err error) error {
+		for _, a := range part {
+			a.Name = prefix + a.Name
+			arrays = append(arrays, a)
+		}
+		return err
+	}
+	for _, part := range []struct {
+		prefix string
+		params *tensor.Params
+	}{{"visual.", p.parts.Visual.Params()}, {"head.", p.head}, {"anchors.", p.anchors}} {
+		a, err := part.params.Arrays(ctx)
+		if err = add(part.prefix, a, err); err != nil {
+			return fail(err)
+		}
+	}
+	for i, prefix := range optPrefixes {
+		a, err := p.opt[i].State(ctx)
+		if err = add(prefix, a, err); err != nil {
+			return fail(err)
+		}
+	}
+	cfg := p.cfg
+	cfg.Objective = nil
+	st := state{Objective: p.cfg.Objective.Name(), Synth: describe(p.parts.Synth), Classes: p.classes, Data: p.data,
+		Threads: tensor.GetThreads().PerRun, Width: p.width, Epoch: p.epoch, Batch: p.batch, Step: p.step}
+	var err error
+	if st.Config, err = json.Marshal(cfg); err != nil {
+		return fail(err)
+	}
+	if st.Settings, err = json.Marshal(p.cfg.Objective); err != nil {
+		return fail(err)
+	}
+	b, err := json.Marshal(st)
+	if err != nil {
+		return fail(err)
+	}
+	if err := tensor.SaveWeights(path, map[string]string{"version": checkpointVersion, "state": string(b)}, arrays); err != nil {
+		return fail(err)
+	}
+	return nil
+}
+
+var optPrefixes = [2]string{"optimizer.visual.", "optimizer.head."}
+
+// Resume continues the run that wrote the checkpoint: same settings, same
+// classes, and the weights go into parts.Visual, whatever it held. The generator
+// must have the settings it had, the data set of the next Steps the same items,
+// and on the CPU the thread setting must be the same, because the last bits
+// depend on it; what differs is an error that wraps [ErrCheckpoint]. parts.Anchors
+// is not used: the checkpoint holds the anchors.
+func Resume(path string, parts Parts, opts ...Option) (*Pretrainer, error) {
+	fail := func(err error) (*Pretrainer, error) {
+		return nil, fmt.Errorf("tab: resume %s: %w", path, err)
+	}
+	w, err := tensor.OpenWeights(path)
+	if err != nil {
+		return fail(err)
+	}
+	if v := w.Metadata["version"]; v != checkpointVersion {
+		return fail(fmt.Errorf("%w: version is %q, want %q", ErrCheckpoint, v, checkpointVersion))
+	}
+	var st state
+	if err := json.Unmarshal([]byte(w.Metadata["state"]), &st); err != nil {
+		return fail(fmt.Errorf("%w: %w", ErrCheckpoint, err))
+	}
+	var cfg Config
+	if err := json.Unmarshal(st.Config, &cfg); err != nil {
+		return fail(fmt.Errorf("%w: settings: %w", ErrCheckpoint, err))
+	}
+	if cfg.Objective, err = builtin(st.Objective, st.Settings); err != nil {
+		return fail(err)
+	}
+	if t := tensor.GetThreads().PerRun; t != st.Threads && parts.Visual != nil && !parts.Visual.Params().Device().IsCUDA() {
+		return fail(fmt.Errorf("%w: it was written with %d threads a Run, now there are %d; call tensor.SetThreads", ErrCheckpoint, st.Threads, t))
+	}
+	if got := describe(parts.Synth); got != st.Synth {
+		return fail(fmt.Errorf("%w: the generator is %s, it was %s", ErrCheckpoint, got, st.Synth))
+	}
+	if parts.Anchors == nil {
+		parts.Anchors = &Bank{} // New asks for anchors; make gets them from the file
+	}
+	p, err := New(parts, cfg, opts...)
+	if err != nil {
+		return fail(err)
+	}
+	if p.cfg.Objective.Name() != st.Objective {
+		return fail(errors.Join(fmt.Errorf("%w: the objective is %s, it was %s", ErrCheckpoint, p.cfg.Objective.Name(), st.Objective), p.Close()))
+	}
+	if err := p.load(st, w.Arrays); err != nil {
+		return fail(errors.Join(err, p.Close()))
+	}
+	return p, nil
+}
+
+// builtin restores an objective of this package; another one comes by option.
+func builtin(name string, settings json.RawMessage) (Objective, error) {
+	switch name {
+	case "binary", "classes":
+		var c Classification
+		err := json.Unmarshal(settings, &c)
+		return c, err
+	case string(FormPaper), string(FormOfficial), string(FormJoint), string(FormNormal):
+		var a Alignment
+		err := json.Unmarshal(settings, &a)
+		return a, err
+	}
+	return unknown(name), nil
+}
+
+// unknown stands for an objective that WithObjective has to bring.
+type unknown string
+
+func (u unknown) Name() string { return string(u) }
+func (u unknown) Needs() Needs { return Needs{} }
+
+// Validate fails: New calls it after the options.
+func (u unknown) Validate() error {
+	return fmt.Errorf("%w: it was written with the objective %q, which is not of this package; pass WithObjective", ErrCheckpoint, string(u))
+}
+
+func (u unknown) Setup(*tensor.Scope, *tensor.Params, Dims, *rand.Rand) error { return u.Validate() }
+
+func (u unknown) Loss(s *tensor.Scope, _ View) (loss, accuracy *tensor.Tensor) {
+	s.Fail(u.Validate())
+	return nil, nil
+}
+
+// load distributes the arrays. The encoder is changed last, and only if all else
+// is right.
+func (p *Pretrainer) load(st state, arrays []tensor.Array) error {
+	parts := map[string][]tensor.Array{}
+	prefixes := []string{"visual.", "head.", "anchors.", optPrefixes[0], optPrefixes[1]}
+	for _, a := range arrays {
+		found := false
+		for _, pre := range prefixes {
+			if n, ok := strings.CutPrefix(a.Name, pre); ok {
+				a.Name = n
+				parts[pre] = append(parts[pre], a)
+				found = true
+				break
+			}
+		}
+		if !found {
+			return fmt.Errorf("%w: it holds %q", ErrCheckpoint, a.Name)
+		}
+	}
+	if len(st.Classes) == 0 || st.Epoch < 0 || st.Batch < 0 || st.Step < 0 || st.Width < 0 {
+		return fmt.Errorf("%w: its state makes no sense", ErrCheckpoint)
+	}
+	ctx := context.Background()
+	p.width = st.Width
+	n := len(st.Classes) * st.Width
+	if err := p.make(ctx, st.Classes, make([]float32, n), make([]float32, n)); err != nil {
+		return err
+	}
+	visual := p.parts.Visual.Params()
+	if err := p.anchors.SetArrays(ctx, parts["anchors."], nil); err != nil {
+		return fmt.Errorf("%w: anchors: %w", ErrCheckpoint, err)
+	}
+	if err := p.head.SetArrays(ctx, parts["head."], nil); err != nil {
+		return fmt.Errorf("%w: head: %w", ErrCheckpoint, err)
+	}
+	for i, pre := range optPrefixes {
+		if err := p.opt[i].Restore(ctx, parts[pre]); err != nil {
+			return fmt.Errorf("%w: optimizer: %w", ErrCheckpoint, err)
+		}
+	}
+	if err := visual.SetArrays(ctx, parts["visual."], nil); err != nil {
+		return fmt.Errorf("%w: encoder: %w", ErrCheckpoint, err)
+	}
+	p.classes, p.data = st.Classes, st.Data
+	p.epoch, p.batch, p.step = st.Epoch, st.Batch, st.Step
+	return nil
+}

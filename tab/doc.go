@@ -1,0 +1,28 @@
+// Package tab pre-trains the backbone of an inspection system on good images of
+// the plant itself, as TAB does (arXiv 2312.09480): every image gets a
+// synthetically damaged twin, and the network learns to place good images near
+// the text feature of sentences such as "a photo of a flawless screw" and their
+// twins near that of "a photo of a damaged screw". The text features are fixed
+// anchors; only the network that sees images is trained.
+//
+// A [Pretrainer] is composed of [Parts] that the caller makes and owns: a visual
+// encoder (*backbone.ResNet18), anchors (from a CLIP text encoder by [FromText],
+// or a file by [OpenBank]), a generator of defects (synth.NSA) and, if wanted, a
+// [Probe] that measures now and then whether the training helps.
+//
+//	pre, err := tab.New(tab.Parts{Visual: net, Anchors: bank, Synth: synth.DefaultNSA()}, tab.DefaultConfig())
+//	...
+//	defer pre.Close()
+//	for st, err := range pre.Steps(ctx, ds) { ... }
+//
+// What is learnt is an [Objective], a value behind one small interface; the
+// article's equations, the released code's and others are here, and another is
+// one file of the caller's own.
+//
+// # Repeatability
+//
+// Every random choice is drawn from a generator that depends on Config.Seed, what
+// it is for, the epoch and the sample, never on the number of workers. On the CPU
+// with an equal number of threads a run is repeatable to the bit, and a run that
+// was stopped and resumed from its checkpoint equals the unbroken one.
+package tab

@@ -1,0 +1,242 @@
+package tab
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"image"
+	"iter"
+	"math/rand/v2"
+
+	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/internal/pipeline"
+	"github.com/gotab/gotab/internal/seed"
+	"github.com/gotab/gotab/synth"
+)
+
+// feed prepares the batches of one epoch ahead of the device: decoding,
+// transforming, synthesis and packing run on Config.Workers goroutines. Memory is
+// two batches and what the workers have in hand. Each place of each batch has a
+// generator of its own, so the number of workers changes nothing.
+type feed struct {
+	p       *Pretrainer
+	ds      dataset.Dataset
+	byClass map[string][]int
+	class   map[string]int
+	epoch   int
+	order   []int
+	size    image.Point
+	bufs    [2]Batch
+	tr      dataset.Transform
+}
+
+func (p *Pretrainer) newFeed(ds dataset.Dataset, epoch int) (*feed, error) {
+	f := &feed{p: p, ds: ds, epoch: epoch, byClass: map[string][]int{}, class: map[string]int{}, tr: p.cfg.Transform.Shared()}
+	for i, c := range p.classes {
+		f.class[c] = i
+	}
+	for i := range ds.Len() {
+		it := ds.Item(i)
+		if _, ok := f.class[it.Class]; !ok {
+			return nil, fmt.Errorf("tab: data: %w: %s is of class %q, prepared were %q", ErrUnknownClass, it.Name, it.Class, p.classes)
+		}
+		if it.Anomalous {
+			return nil, fmt.Errorf("tab: data: %w: %s is not a good image (%s); pre-training takes good images only", ErrConfig, it.Name, it.Defect)
+		}
+		f.byClass[it.Class] = append(f.byClass[it.Class], i)
+	}
+	n := ds.Len() * p.cfg.Repeat
+	if n < p.cfg.Batch {
+		return nil, fmt.Errorf("tab: data: %w: an epoch of %d x %d images does not fill a batch of %d pairs; take a smaller Batch or a larger Repeat",
+			ErrConfig, p.cfg.Repeat, ds.Len(), p.cfg.Batch)
+	}
+	f.order = make([]int, n)
+	for i := range f.order {
+		f.order[i] = i % ds.Len()
+	}
+	seed.Rand(p.cfg.Seed, "order", uint64(epoch)).Shuffle(n, func(i, j int) { f.order[i], f.order[j] = f.order[j], f.order[i] })
+	return f, nil
+}
+
+// batches returns the number of whole batches; what is left over is dropped, as
+// the released code does, and comes up in another place of the next epoch.
+func (f *feed) batches() int { return len(f.order) / f.p.cfg.Batch }
+
+// placed is what a worker reports of one place: everything else it has written
+// into the batch.
+type placed struct {
+	redrawn int
+}
+
+// run yields the batches from number first on. A batch is valid until the next
+// is asked for.
+func (f *feed) run(ctx context.Context, first int) iter.Seq2[Batch, error] {
+	return func(yield func(Batch, error) bool) {
+		b := f.p.cfg.Batch
+		if err := f.measure(ctx); err != nil {
+			yield(Batch{}, err)
+			return
+		}
+		n := (f.batches() - first) * b
+		redrawn, i := 0, 0
+		// At most b places are ahead of the loop: with the batch in its hands these
+		// are at most the next one's, so two buffers are enough.
+		for r, err := range pipeline.Ordered(ctx, n, f.p.cfg.Workers, b, func(ctx context.Context, i int) (placed, error) {
+			return f.place(ctx, first*b+i)
+		}) {
+			if err != nil {
+				yield(Batch{}, err)
+				return
+			}
+			redrawn += r.redrawn
+			if i++; i%b != 0 {
+				continue
+			}
+			out := f.bufs[(first+i/b-1)%2]
+			out.Redrawn, redrawn = redrawn, 0
+			if !yield(out, nil) {
+				return
+			}
+		}
+	}
+}
+
+// measure learns the size of the network's input from the first image and makes
+// the two buffers.
+func (f *feed) measure(ctx context.Context) error {
+	img, err := f.image(ctx, f.order[0])
+	if err != nil {
+		return err
+	}
+	f.size = img.Rect.Size()
+	n := f.p.cfg.Batch
+	per := n * f.size.X * f.size.Y
+	for i := range f.bufs {
+		f.bufs[i] = Batch{H: f.size.Y, W: f.size.X, Normal: make([]float32, 3*per), Class: make([]int, n)}
+		if f.p.needs.Twin {
+			f.bufs[i].Abnormal = make([]float32, 3*per)
+		}
+		if f.p.needs.Masks {
+			f.bufs[i].Masks = make([]uint8, per)
+		}
+	}
+	return nil
+}
+
+// image returns sample i at the network's size. A dataset.Cached of the same
+// transform has it there already: a transform of what fits is the identity.
+func (f *feed) image(ctx context.Context, i int) (*image.RGBA, error) {
+	s, err := f.ds.Sample(ctx, i)
+	if err != nil {
+		return nil, err
+	}
+	if f.size != (image.Point{}) && s.Image.Rect.Size() == f.size {
+		if c, ok := f.ds.(interface{ Transform() dataset.Transform }); ok && c.Transform().String() == f.tr.String() {
+			return s.Image, nil
+		}
+	}
+	img, err := f.tr.Image(s.Image)
+	if err != nil {
+		return nil, fmt.Errorf("tab: %s: %w", s.Name, err)
+	}
+	if f.size != (image.Point{}) && img.Rect.Size() != f.size {
+		return nil, fmt.Errorf("tab: %s: %w: it comes out as %v, the first image as %v; choose a Transform with one size for all (a crop, or an exact size)",
+			s.Name, ErrConfig, img.Rect.Size(), f.size)
+	}
+	return img, nil
+}
+
+// place fills place pos of the epoch.
+func (f *feed) place(ctx context.Context, pos int) (placed, error) {
+	b := f.p.cfg.Batch
+	buf, at := &f.bufs[(pos/b)%2], pos%b
+	rng := seed.Rand(f.p.cfg.Seed, "place", uint64(f.epoch), uint64(pos))
+	index := f.order[pos]
+	var r placed
+	for attempt := 0; ; attempt++ {
+		img, err := f.image(ctx, index)
+		if err != nil {
+			return r, err
+		}
+		class := f.ds.Item(index).Class
+		ok, err := f.twin(ctx, buf, at, img, index, class, rng)
+		if err != nil {
+			return r, err
+		}
+		if ok {
+			buf.Class[at] = f.class[class]
+			return r, f.pack(buf.Normal, at, img)
+		}
+		if attempt+1 >= f.p.cfg.TwinAttempts {
+			return r, fmt.Errorf("tab: class %q: %w: %d images were tried with %d draws each, the last was %s; "+
+				"the material may be too even for this generator", class, ErrNoTwin, attempt+1, f.p.cfg.TwinAttempts, f.ds.Item(index).Name)
+		}
+		r.redrawn++
+		same := f.byClass[class]
+		index = same[rng.IntN(len(same))]
+	}
+}
+
+// twin makes and packs the damaged twin of img with another image of its class as
+// source (the image itself where the class has only one). It returns false where
+// no draw left a mark.
+func (f *feed) twin(ctx context.Context, buf *Batch, at int, img *image.RGBA, index int, class string, rng *rand.Rand) (bool, error) {
+	if !f.p.needs.Twin {
+		return true, nil
+	}
+	for range f.p.cfg.TwinAttempts {
+		if err := ctx.Err(); err != nil {
+			return false, err
+		}
+		src := img
+		if same := f.byClass[class]; len(same) > 1 {
+			other := same[rng.IntN(len(same))]
+			for other == index {
+				other = same[rng.IntN(len(same))]
+			}
+			var err error
+			if src, err = f.image(ctx, other); err != nil {
+				return false, err
+			}
+		}
+		pair, err := f.p.parts.Synth.Generate(img, src, rng)
+		if errors.Is(err, synth.ErrNotPlaced) {
+			continue
+		}
+		if err != nil {
+			return false, fmt.Errorf("tab: damaged twin of %s: %w", f.ds.Item(index).Name, err)
+		}
+		if pair.Image == nil || pair.Image.Rect.Size() != img.Rect.Size() {
+			return false, fmt.Errorf("tab: damaged twin of %s: %w: the generator changed the size", f.ds.Item(index).Name, ErrConfig)
+		}
+		if f.p.needs.Masks {
+			if pair.Mask == nil {
+				return false, fmt.Errorf("tab: damaged twin of %s: %w: the generator gives no mask", f.ds.Item(index).Name, ErrConfig)
+			}
+			w, h := f.size.X, f.size.Y
+			for y := range h {
+				copy(buf.Masks[(at*h+y)*w:][:w], pair.Mask.Pix[y*pair.Mask.Stride:])
+			}
+		}
+		return true, f.pack(buf.Abnormal, at, pair.Image)
+	}
+	return false, nil
+}
+
+func (f *feed) pack(dst []float32, at int, img *image.RGBA) error {
+	n := 3 * f.size.X * f.size.Y
+	return f.p.cfg.Normalize.Pack(dst[at*n:(at+1)*n], img)
+}
+
+// dataHash identifies a data set by its items, not its pixels: a checkpoint is
+// resumed with the same list of images in the same order.
+func dataHash(ds dataset.Dataset) string {
+	h := sha256.New()
+	for i := range ds.Len() {
+		it := ds.Item(i)
+		fmt.Fprintf(h, "%q %q %q\n", it.Name, it.Class, it.Split)
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}

@@ -1,0 +1,70 @@
+package tab
+
+import (
+	"math/rand/v2"
+
+	"github.com/gotab/gotab/backbone"
+	"github.com/gotab/gotab/tensor"
+)
+
+// Objective is what pre-training minimises. It is a value: settings and no
+// state; parameters of its own live in the Params that it is given. A new
+// objective is one type with these four methods.
+type Objective interface {
+	// Name identifies the objective in logs and checkpoints.
+	Name() string
+	// Needs says what Loss wants to see; what it does not ask for is not computed.
+	Needs() Needs
+	// Setup puts parameters of the objective's own into p, under names that begin
+	// with "objective.", or does nothing. Randomness comes from rng.
+	Setup(s *tensor.Scope, p *tensor.Params, d Dims, rng *rand.Rand) error
+	// Loss returns the loss of one step, a scalar, and the share of right answers
+	// among those that the objective asks for, a scalar from 0 to 1.
+	Loss(s *tensor.Scope, v View) (loss, accuracy *tensor.Tensor)
+}
+
+// Needs says what an objective wants to see.
+type Needs struct {
+	// Twin asks for damaged twins; without, only normal images are seen.
+	Twin bool
+	// Masks asks for the pixels that really changed; it needs Twin.
+	Masks bool
+	// Anchors asks for text anchors.
+	Anchors bool
+	// Project asks for pooled features in the width of the anchors; a linear
+	// layer is trained where the network's width differs. It needs Anchors.
+	Project bool
+	// Stages are layers whose features the objective sees besides the pooled.
+	Stages []backbone.Layer
+}
+
+// Dims are the sizes that an objective's own parameters depend on.
+type Dims struct {
+	Classes int // N
+	Pooled  int // width of the pooled features as Loss sees them
+	Text    int // width of the anchors, 0 without
+	// Channels gives the channels of each stage in Needs.Stages.
+	Channels map[backbone.Layer]int
+}
+
+// View is what an objective sees of one step, all on the device. B is the number
+// of pairs, N of classes.
+type View struct {
+	Normal, Abnormal Features
+	Class            *tensor.Tensor // int64 [B], the same for both twins
+	// NormalText and AbnormalText are the anchors [N, C]; nil unless asked for.
+	NormalText, AbnormalText *tensor.Tensor
+	// Masks is float32 [B, 1, H, W], 1 where the twin differs; nil unless asked for.
+	Masks *tensor.Tensor
+	// Params holds what Setup put there.
+	Params *tensor.Params
+}
+
+// Features are the network's outputs for the images of one twin.
+type Features struct {
+	// Pooled is [B, C], projected if Needs.Project, not normalised in length; nil
+	// for the abnormal twin where there is none.
+	Pooled *tensor.Tensor
+	// Stages holds [B, C, h, w] for each layer in Needs.Stages.
+	Stages map[backbone.Layer]*tensor.Tensor
+}

@@ -1,0 +1,277 @@
+package tab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/gotab/gotab/backbone"
+	"github.com/gotab/gotab/internal/seed"
+	"github.com/gotab/gotab/synth"
+	"github.com/gotab/gotab/tensor"
+)
+
+// VisualEncoder is the network that is trained; *backbone.ResNet18 is one.
+// Forward returns features in the order of at, in the scope's mode; Pooled is a
+// layer too. Parameters named as torchvision's are sorted into stages, others
+// count as layer 4.
+type VisualEncoder interface {
+	Params() *tensor.Params
+	Channels(l backbone.Layer) int
+	Forward(s *tensor.Scope, x *tensor.Tensor, at ...backbone.Layer) []*tensor.Tensor
+}
+
+// statisticsFreezer is what Stage.FreezeStatistics and frozen phases ask of the
+// visual encoder.
+type statisticsFreezer interface {
+	FreezeStatistics(frozen func(stage backbone.Layer) bool)
+}
+
+// Measure is a named figure of a probe, for example "image AUROC" 0.93.
+type Measure struct {
+	Name  string  `json:"name"`
+	Value float64 `json:"value"`
+}
+
+// Probe measures whether the training helps, for example by fitting a detector
+// on the network as it is and scoring held-back images. It runs between epochs,
+// uses the network in evaluation and must not change it.
+type Probe interface {
+	Probe(ctx context.Context, visual VisualEncoder) ([]Measure, error)
+}
+
+// ProbeFunc is a function as a Probe.
+type ProbeFunc func(ctx context.Context, visual VisualEncoder) ([]Measure, error)
+
+// Probe implements [Probe].
+func (f ProbeFunc) Probe(ctx context.Context, visual VisualEncoder) ([]Measure, error) {
+	return f(ctx, visual)
+}
+
+// Parts are what a Pretrainer is composed of. It borrows them: whoever made a
+// part closes it, after the Pretrainer.
+type Parts struct {
+	Visual  VisualEncoder
+	Anchors Anchors         // nil for objectives that need none
+	Synth   synth.Generator // nil for objectives that skip the twin
+	Probe   Probe           // nil for none
+}
+
+// Option adds a collaborator to a Pretrainer.
+type Option func(*Pretrainer)
+
+// WithLogger reports epochs, probes and oddities; the default is silent.
+func WithLogger(log *slog.Logger) Option { return func(p *Pretrainer) { p.log = log } }
+
+// WithProgress is called after every step, on the goroutine of the loop.
+func WithProgress(f func(Step)) Option { return func(p *Pretrainer) { p.progress = f } }
+
+// WithCheckpoint saves a checkpoint to path after every epoch and when a run is
+// cancelled.
+func WithCheckpoint(path string) Option { return func(p *Pretrainer) { p.checkpoint = path } }
+
+// WithObjective gives Resume an objective that this package does not know. It
+// must be the one the checkpoint was written with.
+func WithObjective(o Objective) Option { return func(p *Pretrainer) { p.cfg.Objective = o } }
+
+// Pretrainer trains a visual encoder. It owns the projection, the objective's
+// parameters, the optimizer's state and the anchors: Close it. It is not safe
+// for concurrent use, and while it trains nobody else may use the encoder.
+type Pretrainer struct {
+	parts Parts
+	cfg   Config
+	dev   tensor.Device
+	needs Needs
+
+	log        *slog.Logger
+	progress   func(Step)
+	checkpoint string
+
+	classes []string
+	data    string // hash of the data set's items, "" before the first Steps
+	anchors *tensor.Params
+	head    *tensor.Params
+	backup  *tensor.Params // buffers of the encoder as they were before the step
+	opt     [2]tensor.Optimizer
+	width   int // of the anchors
+
+	// The next step is number batch of epoch.
+	epoch, batch int
+	step         int64
+	closed       bool
+}
+
+// New checks that parts and settings fit together. Nothing of the encoder is
+// changed.
+func New(parts Parts, cfg Config, opts ...Option) (*Pretrainer, error) {
+	p := &Pretrainer{parts: parts, cfg: cfg}
+	for _, o := range opts {
+		o(p)
+	}
+	if p.log == nil {
+		p.log = slog.New(slog.DiscardHandler)
+	}
+	if err := p.cfg.Validate(); err != nil {
+		return nil, err
+	}
+	p.needs = p.cfg.Objective.Needs()
+	name := p.cfg.Objective.Name()
+	switch {
+	case parts.Visual == nil:
+		return nil, fmt.Errorf("tab: new: %w: Parts.Visual is nil", ErrConfig)
+	case p.needs.Anchors && parts.Anchors == nil:
+		return nil, fmt.Errorf("tab: new: %w: objective %s needs Parts.Anchors", ErrConfig, name)
+	case p.needs.Twin && parts.Synth == nil:
+		return nil, fmt.Errorf("tab: new: %w: objective %s needs Parts.Synth", ErrConfig, name)
+	}
+	if _, ok := parts.Visual.(statisticsFreezer); !ok {
+		for l := range p.cfg.Stages {
+			if p.cfg.frozenStatistics(backbone.Layer(l), 0) {
+				return nil, fmt.Errorf("tab: new: %w: Config.Stages[%s] freezes batch norm statistics, the visual encoder cannot", ErrConfig, backbone.Layer(l))
+			}
+		}
+	}
+	for _, l := range append([]backbone.Layer{backbone.Pooled}, p.needs.Stages...) {
+		if parts.Visual.Channels(l) < 1 {
+			return nil, fmt.Errorf("tab: new: %w: the visual encoder has no layer %s", ErrConfig, l)
+		}
+	}
+	p.dev = parts.Visual.Params().Device()
+	var err error
+	for i := range p.opt {
+		if p.cfg.Optimizer.Rule == "adamw" {
+			p.opt[i], err = tensor.NewAdamW(p.cfg.Optimizer.AdamW, p.dev)
+		} else {
+			p.opt[i], err = tensor.NewSGD(p.cfg.Optimizer.SGD, p.dev)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return p, nil
+}
+
+// Config returns the settings.
+func (p *Pretrainer) Config() Config { return p.cfg }
+
+// Classes returns the classes in the order of the anchors, nil before Prepare.
+func (p *Pretrainer) Classes() []string { return append([]string(nil), p.classes...) }
+
+// Head returns the trained parameters beside the encoder: the projection
+// ("projection.weight", "projection.bias") where there is one, and the
+// objective's. nil before Prepare.
+func (p *Pretrainer) Head() *tensor.Params { return p.head }
+
+// Prepare fixes the classes, encodes the anchors once and makes the projection
+// and the objective's parameters. After it the text encoder may be closed. Steps
+// and Fit call it with the data set's classes where the caller has not.
+func (p *Pretrainer) Prepare(ctx context.Context, classes []string) error {
+	switch {
+	case p.closed:
+		return fmt.Errorf("tab: prepare: %w", ErrClosed)
+	case p.classes != nil:
+		return fmt.Errorf("tab: prepare: %w: it has been called before, with %q", ErrConfig, p.classes)
+	case len(classes) == 0:
+		return fmt.Errorf("tab: prepare: %w: no classes", ErrConfig)
+	}
+	seen := map[string]bool{}
+	for _, c := range classes {
+		if seen[c] {
+			return fmt.Errorf("tab: prepare: %w: class %q comes twice", ErrConfig, c)
+		}
+		seen[c] = true
+	}
+	var normal, abnormal [][]float32
+	if p.needs.Anchors {
+		var err error
+		if normal, abnormal, err = p.parts.Anchors.Anchors(ctx, classes); err != nil {
+			return fmt.Errorf("tab: prepare: %w", err)
+		}
+		if p.width, err = checkAnchors(classes, normal, abnormal); err != nil {
+			return fmt.Errorf("tab: prepare: %w", err)
+		}
+	}
+	if err := p.make(ctx, classes, flatten(normal), flatten(abnormal)); err != nil {
+		return fmt.Errorf("tab: prepare: %w", err)
+	}
+	p.classes = append([]string(nil), classes...)
+	return nil
+}
+
+func flatten(rows [][]float32) []float32 {
+	var v []float32
+	for _, r := range rows {
+		v = append(v, r...)
+	}
+	return v
+}
+
+// make builds anchors, projection, the objective's parameters and the backup of
+// the encoder's buffers.
+func (p *Pretrainer) make(ctx context.Context, classes []string, normal, abnormal []float32) error {
+	anchors, head, backup := tensor.NewParams(p.dev), tensor.NewParams(p.dev), tensor.NewParams(p.dev)
+	visual := p.parts.Visual
+	err := tensor.Run(ctx, p.dev, tensor.Evaluation, func(s *tensor.Scope) error {
+		pooled := visual.Channels(backbone.Pooled)
+		if p.needs.Anchors {
+			n, w := int64(len(classes)), int64(p.width)
+			if err := errors.Join(anchors.PutBuffer(s, "normal", s.FromFloats(normal, n, w)),
+				anchors.PutBuffer(s, "abnormal", s.FromFloats(abnormal, n, w))); err != nil {
+				return err
+			}
+			if p.needs.Project && pooled != p.width {
+				if err := linear(s, head, "projection", int64(pooled), w, seed.Rand(p.cfg.Seed, "projection")); err != nil {
+					return err
+				}
+				pooled = p.width
+			}
+		}
+		d := Dims{Classes: len(classes), Pooled: pooled, Text: p.width, Channels: map[backbone.Layer]int{}}
+		for _, l := range p.needs.Stages {
+			d.Channels[l] = visual.Channels(l)
+		}
+		if err := p.cfg.Objective.Setup(s, head, d, seed.Rand(p.cfg.Seed, "objective")); err != nil {
+			return err
+		}
+		vp := visual.Params()
+		for _, n := range vp.Names() {
+			if vp.IsBuffer(n) && stageOfBuffer(n) {
+				if err := backup.PutBuffer(s, n, s.Clone(vp.Get(n))); err != nil {
+					return err
+				}
+			}
+		}
+		return s.Err()
+	})
+	if err != nil {
+		return errors.Join(err, anchors.Close(), head.Close(), backup.Close())
+	}
+	p.anchors, p.head, p.backup = anchors, head, backup
+	return nil
+}
+
+// stageOfBuffer says whether a forward pass in training moves a buffer; the
+// classification layer that is carried along never moves.
+func stageOfBuffer(name string) bool { return name != "fc.weight" && name != "fc.bias" }
+
+// Close frees what the Pretrainer owns. The encoder keeps its trained weights;
+// all of them are trainable and all statistics free again.
+func (p *Pretrainer) Close() error {
+	if p.closed {
+		return nil
+	}
+	p.closed = true
+	if f, ok := p.parts.Visual.(statisticsFreezer); ok {
+		f.FreezeStatistics(nil)
+	}
+	errs := []error{
+		p.parts.Visual.Params().SetTrainable(func(string) bool { return true }),
+		p.parts.Visual.Params().ZeroGrad(),
+		p.anchors.Close(), p.head.Close(), p.backup.Close(),
+	}
+	for _, o := range p.opt {
+		errs = append(errs, o.Close())
+	}
+	return errors.Join(errs...)
+}
