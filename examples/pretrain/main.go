@@ -1,0 +1,137 @@
+// Pretrain trains a ResNet-18 on good images against language anchors, as TAB
+// does (arXiv 2312.09480), and writes weights that every detector of this module,
+// and torchvision, can read.
+//
+//	pretrain -data ROOT -bank FILE | -clip FILE  -out FILE
+//	         [-init FILE] [-objective paper|official|joint|normal|binary|classes]
+//	         [-recipe paper|official|ref] [-epochs N] [-batch PAIRS] [-size N]
+//	         [-lr F] [-head-epochs N] [-repeat N] [-bn train|frozen] [-seed N]
+//	         [-probe DIR] [-probe-every N] [-log FILE.jsonl] [-resume]
+//	         [-device auto|cpu|cuda|cuda:N]
+//
+// ROOT holds one folder a class with train/good below it (MVTec AD's layout; only
+// those images are read), or one folder a class with good images in it. -data may
+// be given several times. -bank is a text bank as package tab reads it; -clip are
+// the weights of a CLIP model, whose text tower then encodes the prompts.
+//
+// The output holds torchvision's names and, where the widths of image and text
+// features differ, the projection under projection.*; beside it lies a checkpoint
+// (FILE.ckpt), from which -resume goes on. -log gets one JSON object a step.
+//
+// -probe names a class folder in MVTec AD's layout, or a folder of them: PaDiM is
+// fitted on the network and scored every -probe-every epochs, before the first
+// and after the last, so that one sees whether the training helps.
+//
+// The exit code is 0 only if all went well.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	if err == nil || errors.Is(err, flag.ErrHelp) {
+		return
+	}
+	fmt.Fprintln(os.Stderr, "pretrain:", err)
+	stop()
+	if errors.Is(err, errUsage) {
+		os.Exit(2)
+	}
+	os.Exit(1)
+}
+
+var errUsage = errors.New("wrong arguments")
+
+// options are the flags. Those that the recipe decides unless they are given are
+// remembered in set.
+type options struct {
+	data                                        []string
+	init, clip, clipModel, clipVocab, bank, out string
+	objective, recipe, bn, probe, log, device   string
+	gelu, resume                                bool
+	epochs, batch, size, head, repeat, every    int
+	maxSteps                                    int
+	lr                                          float64
+	seed                                        uint64
+	set                                         map[string]bool
+}
+
+func parse(args []string, stderr io.Writer) (options, error) {
+	o := options{set: map[string]bool{}}
+	fs := flag.NewFlagSet("pretrain", flag.ContinueOnError)
+	fs.SetOutput(stderr)
+	fs.Func("data", "`folder` of class folders with good images; may be given several times (required)", func(s string) error {
+		o.data = append(o.data, s)
+		return nil
+	})
+	fs.StringVar(&o.init, "init", "", "`file` with the weights to start from (safetensors or .pth); random without")
+	fs.StringVar(&o.bank, "bank", "", "text bank `file` (safetensors)")
+	fs.StringVar(&o.clip, "clip", "", "`file` or folder with a CLIP model's weights (safetensors)")
+	fs.StringVar(&o.clipModel, "clip-model", "b16", "architecture of -clip: b32, b16 or l14")
+	fs.BoolVar(&o.gelu, "clip-gelu", true, "exact GELU as in OpenCLIP's models; false for OpenAI's (QuickGELU)")
+	fs.StringVar(&o.clipVocab, "clip-vocab", "", "vocabulary `file` of -clip where it does not lie beside the weights")
+	fs.StringVar(&o.recipe, "recipe", "paper", "paper, official (what the released code does) or ref (joint softmax, raw temperature, rate 0.01, batch 32, exact size, one patch)")
+	fs.StringVar(&o.objective, "objective", "", "paper, official, joint, normal, binary or classes; default: the recipe's")
+	fs.IntVar(&o.epochs, "epochs", 100, "number of `passes`")
+	fs.IntVar(&o.batch, "batch", 0, "`pairs` a step; default: the recipe's")
+	fs.IntVar(&o.size, "size", 224, "`pixels` of the network's square input")
+	fs.Float64Var(&o.lr, "lr", 0, "learning `rate`; default: the recipe's")
+	fs.IntVar(&o.head, "head-epochs", 0, "`epochs` in which only head and layer 4 are trained")
+	fs.IntVar(&o.repeat, "repeat", 0, "how `often` an epoch goes over the data; default: the recipe's")
+	fs.StringVar(&o.bn, "bn", "train", "batch norm statistics of stem to layer 3: train or frozen")
+	fs.Uint64Var(&o.seed, "seed", 111, "seed of everything random")
+	fs.StringVar(&o.probe, "probe", "", "class `folder` (or folder of them) to fit and score PaDiM on")
+	fs.IntVar(&o.every, "probe-every", 0, "`epochs` between probes; 0: at the beginning and the end only")
+	fs.StringVar(&o.out, "out", "", "`file` for the trained weights (required)")
+	fs.StringVar(&o.log, "log", "", "`file` for one JSON object a step")
+	fs.BoolVar(&o.resume, "resume", false, "go on from the checkpoint beside -out")
+	fs.IntVar(&o.maxSteps, "max-steps", 0, "stop after so many `steps` with a checkpoint; 0: never")
+	fs.StringVar(&o.device, "device", "auto", "auto, cpu, cuda or cuda:N")
+	if err := fs.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return o, err
+		}
+		return o, fmt.Errorf("%w: %w", errUsage, err)
+	}
+	fs.Visit(func(f *flag.Flag) { o.set[f.Name] = true })
+	usage := func(format string, a ...any) error {
+		return fmt.Errorf("%w: %s", errUsage, fmt.Sprintf(format, a...))
+	}
+	switch {
+	case fs.NArg() > 0:
+		return o, usage("%q is not a flag", fs.Arg(0))
+	case len(o.data) == 0:
+		return o, usage("-data is missing, the folder with one folder of good images a class")
+	case o.out == "":
+		return o, usage("-out is missing, the file for the trained weights")
+	case o.bank != "" && o.clip != "":
+		return o, usage("-bank and -clip are both given; the anchors come from one of them")
+	case o.bn != "train" && o.bn != "frozen":
+		return o, usage("-bn is %q, want train or frozen", o.bn)
+	case o.size < 32 || o.size > 4096:
+		return o, usage("-size is %d, want 32 to 4096", o.size)
+	case o.head < 0 || o.maxSteps < 0:
+		return o, usage("-head-epochs and -max-steps must not be negative")
+	case !oneOf(o.recipe, "paper", "official", "ref"):
+		return o, usage("-recipe is %q, want paper, official or ref", o.recipe)
+	case !oneOf(o.clipModel, "b32", "b16", "l14"):
+		return o, usage("-clip-model is %q, want b32, b16 or l14", o.clipModel)
+	}
+	return o, nil
+}
+
+func oneOf(s string, list ...string) bool {
+	return strings.Contains(" "+strings.Join(list, " ")+" ", " "+s+" ") && s != ""
+}

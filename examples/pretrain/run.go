@@ -1,0 +1,209 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"time"
+
+	"github.com/gotab/gotab/backbone"
+	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/synth"
+	"github.com/gotab/gotab/tab"
+	"github.com/gotab/gotab/tensor"
+)
+
+// run is the program without the process around it.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
+	o, err := parse(args, stderr)
+	if err != nil {
+		return err
+	}
+	dev, err := tensor.ParseDevice(o.device)
+	if err != nil {
+		return err
+	}
+	cfg, gen, err := settings(o)
+	if err != nil {
+		return err
+	}
+	net, err := network(o, dev)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, net.Close()) }()
+	var pr tab.Probe
+	if o.probe != "" {
+		if pr, err = probe(o.probe, stderr); err != nil {
+			return err
+		}
+	}
+	pre, from, err := pretrainer(ctx, o, cfg, gen, net, pr, dev, stderr)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, pre.Close()) }()
+	cfg = pre.Config()
+	ds, err := good(o.data, cfg.Transform, stderr)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(stderr, "%d good images of %d classes on %s; objective %s; anchors: %s\n", ds.Len(), len(ds.Classes()), dev, cfg.Objective.Name(), from)
+	log, err := openLog(o)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, log.close()) }()
+	if pr != nil && !o.resume {
+		m, err := pr.Probe(ctx, net)
+		if err != nil {
+			return err
+		}
+		if err := log.write(struct {
+			Probe []tab.Measure `json:"probe"`
+			Epoch int           `json:"epoch"`
+		}{m, -1}); err != nil {
+			return err
+		}
+	}
+	done, err := train(ctx, o, pre, ds, log, stdout, stderr)
+	if err != nil || !done {
+		return err
+	}
+	return save(ctx, o.out, net, pre, stderr)
+}
+
+func network(o options, dev tensor.Device) (*backbone.ResNet18, error) {
+	if o.init == "" {
+		return backbone.NewResNet18(dev, rand.New(rand.NewPCG(o.seed, 0)))
+	}
+	return backbone.OpenResNet18(o.init, dev)
+}
+
+func checkpoint(o options) string { return o.out + ".ckpt" }
+
+// pretrainer composes the parts, or takes up the run where its checkpoint left it.
+func pretrainer(ctx context.Context, o options, cfg tab.Config, gen synth.NSA, net *backbone.ResNet18, pr tab.Probe, dev tensor.Device, stderr io.Writer) (*tab.Pretrainer, string, error) {
+	parts := tab.Parts{Visual: net, Synth: gen, Probe: pr}
+	save := tab.WithCheckpoint(checkpoint(o))
+	if o.resume {
+		p, err := tab.Resume(checkpoint(o), parts, save)
+		return p, "of the checkpoint", err
+	}
+	ds, err := good(o.data, cfg.Transform, io.Discard)
+	if err != nil {
+		return nil, "", err
+	}
+	a, from, err := anchors(ctx, o, cfg, ds.Classes(), dev)
+	if err != nil {
+		return nil, "", err
+	}
+	parts.Anchors = a
+	p, err := tab.New(parts, cfg, save)
+	return p, from, err
+}
+
+// train runs the steps, prints a line an epoch and says whether the run is
+// complete.
+func train(ctx context.Context, o options, pre *tab.Pretrainer, ds dataset.Dataset, log *logFile, stdout, stderr io.Writer) (bool, error) {
+	var loss, accuracy, seconds float64
+	steps, redrawn, taken := 0, 0, 0
+	last := time.Now()
+	for st, err := range pre.Steps(ctx, ds) {
+		if err != nil {
+			return false, err
+		}
+		if err := log.write(st); err != nil {
+			return false, err
+		}
+		steps++
+		taken++
+		loss, accuracy, redrawn = loss+st.Loss, accuracy+st.Accuracy, redrawn+st.Redrawn
+		seconds += 1 / st.ImagesSec
+		if time.Since(last) > 5*time.Second {
+			fmt.Fprintf(stderr, "epoch %d, step %d of %d: loss %.4f, accuracy %.3f, %.1f images/s\n", st.Epoch, st.Batch+1, st.Batches, st.Loss, st.Accuracy, st.ImagesSec)
+			last = time.Now()
+		}
+		if st.Batch+1 == st.Batches {
+			n := float64(steps)
+			fmt.Fprintf(stdout, "epoch %d loss %.4f acc %.3f %.1f img/s", st.Epoch, loss/n, accuracy/n, n/seconds)
+			if redrawn > 0 {
+				fmt.Fprintf(stdout, " (%d images replaced, no defect could be placed)", redrawn)
+			}
+			fmt.Fprintln(stdout)
+			loss, accuracy, seconds, steps, redrawn = 0, 0, 0, 0, 0
+		}
+		if o.maxSteps > 0 && taken == o.maxSteps {
+			fmt.Fprintf(stderr, "stopped after %d steps; -resume goes on from %s\n", taken, checkpoint(o))
+			return false, pre.SaveCheckpoint(checkpoint(o))
+		}
+	}
+	return true, nil
+}
+
+// save writes the network and the projection, if there is one, to one file.
+func save(ctx context.Context, path string, net *backbone.ResNet18, pre *tab.Pretrainer, stderr io.Writer) error {
+	arrays, err := net.Params().Arrays(ctx)
+	if err != nil {
+		return err
+	}
+	head, err := pre.Head().Arrays(ctx)
+	if err != nil {
+		return err
+	}
+	for _, a := range head {
+		if a.Name == "projection.weight" || a.Name == "projection.bias" {
+			arrays = append(arrays, a)
+		}
+	}
+	classes, err := json.Marshal(pre.Classes())
+	if err != nil {
+		return err
+	}
+	meta := map[string]string{"format": "pt", "architecture": "resnet18", "classes": string(classes), "objective": pre.Config().Objective.Name()}
+	if err := tensor.SaveWeights(path, meta, arrays); err != nil {
+		return err
+	}
+	fmt.Fprintf(stderr, "weights written to %s\n", path)
+	return nil
+}
+
+// logFile is the JSON-lines log; without a file it takes everything and keeps
+// nothing.
+type logFile struct {
+	f   *os.File
+	enc *json.Encoder
+}
+
+func openLog(o options) (*logFile, error) {
+	if o.log == "" {
+		return &logFile{}, nil
+	}
+	mode := os.O_CREATE | os.O_WRONLY | os.O_TRUNC
+	if o.resume {
+		mode = os.O_CREATE | os.O_WRONLY | os.O_APPEND
+	}
+	f, err := os.OpenFile(o.log, mode, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	return &logFile{f: f, enc: json.NewEncoder(f)}, nil
+}
+
+func (l *logFile) write(v any) error {
+	if l.enc == nil {
+		return nil
+	}
+	return l.enc.Encode(v)
+}
+
+func (l *logFile) close() error {
+	if l.f == nil {
+		return nil
+	}
+	return l.f.Close()
+}

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"math"
+
+	"github.com/gotab/gotab/backbone"
+	"github.com/gotab/gotab/clipenc"
+	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/prompt"
+	"github.com/gotab/gotab/synth"
+	"github.com/gotab/gotab/tab"
+	"github.com/gotab/gotab/tensor"
+)
+
+// settings turns flags into a configuration and a generator: the recipe first,
+// then what is given besides.
+func settings(o options) (tab.Config, synth.NSA, error) {
+	cfg, gen := tab.DefaultConfig(), synth.DefaultNSA()
+	short := int(math.Round(float64(o.size) * 256 / 224))
+	cfg.Transform = dataset.Transform{Shorter: short, Filter: dataset.Lanczos, Crop: image.Pt(o.size, o.size)}
+	switch o.recipe {
+	case "official":
+		cfg, gen = tab.OfficialConfig(), synth.OfficialTAB()
+		cfg.Transform = dataset.Transform{Shorter: short, Filter: dataset.Lanczos, Crop: image.Pt(o.size, o.size)}
+	case "ref":
+		// One softmax over all anchors, the temperature as a raw parameter of 1/0.07,
+		// images stretched to the size, one patch of up to two fifths of the side.
+		cfg.Objective = tab.Alignment{Form: tab.FormJoint, Scale: 1 / 0.07}
+		cfg.LR, cfg.Batch = 1e-2, 32
+		cfg.Transform = dataset.Transform{Exact: image.Pt(o.size, o.size), Filter: dataset.Lanczos}
+		gen = synth.Reference()
+	}
+	gen.Label = synth.LabelNone // no objective here reads it
+	cfg.Epochs, cfg.Seed, cfg.ProbeEvery = o.epochs, o.seed, o.every
+	if o.set["objective"] {
+		obj, err := objective(o.objective)
+		if err != nil {
+			return cfg, gen, err
+		}
+		cfg.Objective = obj
+	}
+	if o.set["batch"] {
+		cfg.Batch = o.batch
+	}
+	if o.set["lr"] {
+		cfg.LR = o.lr
+	}
+	if o.set["repeat"] {
+		cfg.Repeat = o.repeat
+	}
+	if o.head > 0 {
+		cfg.HeadFirst(o.head)
+	}
+	if o.bn == "frozen" {
+		cfg.FreezeStatistics(backbone.Layer3)
+	}
+	return cfg, gen, cfg.Validate()
+}
+
+func objective(name string) (tab.Objective, error) {
+	switch name {
+	case "paper":
+		return tab.Paper(), nil
+	case "official":
+		return tab.Official(), nil
+	case "joint":
+		return tab.Joint(), nil
+	case "normal":
+		return tab.NormalOnly(), nil
+	case "binary":
+		return tab.Classification{Binary: true}, nil
+	case "classes":
+		return tab.Classification{}, nil
+	}
+	return nil, fmt.Errorf("%w: -objective is %q, want paper, official, joint, normal, binary or classes", errUsage, name)
+}
+
+// anchors reads the bank, or encodes the prompts of the classes with CLIP. The
+// encoder is closed again before the training begins.
+func anchors(ctx context.Context, o options, cfg tab.Config, classes []string, dev tensor.Device) (a tab.Anchors, from string, err error) {
+	switch {
+	case o.bank != "":
+		b, err := tab.OpenBank(o.bank)
+		if err != nil {
+			return nil, "", err
+		}
+		return b, fmt.Sprintf("text bank %s (%s), %d wide", o.bank, b.Model, len(b.Normal[0])), nil
+	case o.clip != "":
+		c := map[string]func() clipenc.Config{"b32": clipenc.ViTB32, "b16": clipenc.ViTB16, "l14": clipenc.ViTL14}[o.clipModel]()
+		c.Vocabulary = o.clipVocab
+		if o.gelu {
+			c.Activation = clipenc.GELU
+		}
+		enc, err := clipenc.Open(o.clip, c, dev)
+		if err != nil {
+			return nil, "", err
+		}
+		defer func() { err = errors.Join(err, enc.Close()) }()
+		p := prompt.DefaultIDPA()
+		if o.recipe == "official" {
+			p = prompt.OfficialIDPA()
+		}
+		b, err := tab.MakeBank(ctx, tab.FromText(enc, p), classes, o.clip, p.Hash())
+		if err != nil {
+			return nil, "", err
+		}
+		return b, fmt.Sprintf("CLIP text encoder %s, %d wide", o.clip, len(b.Normal[0])), nil
+	case cfg.Objective.Needs().Anchors:
+		return nil, "", fmt.Errorf("%w: objective %s needs anchors: give -bank or -clip", errUsage, cfg.Objective.Name())
+	}
+	return nil, "none", nil
+}
