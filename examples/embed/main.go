@@ -1,0 +1,37 @@
+// Embed is the program of the README: it pre-trains on the good images below a
+// folder, fits a detector for one class and scores an image.
+//
+//	embed WEIGHTS BANK ROOT CLASS IMAGE.png
+package main
+
+import (
+	"context"
+	"fmt"
+	"image"
+	"image/png"
+	"os"
+)
+
+func main() {
+	if len(os.Args) != 6 {
+		fmt.Fprintln(os.Stderr, "usage: embed WEIGHTS BANK ROOT CLASS IMAGE.png")
+		os.Exit(2)
+	}
+	img, err := read(os.Args[5])
+	if err == nil {
+		err = inspect(context.Background(), os.Args[1], os.Args[2], os.Args[3], os.Args[4], img)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func read(path string) (image.Image, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return png.Decode(f)
+}

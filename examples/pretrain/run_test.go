@@ -1,0 +1,165 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"image"
+	"image/color"
+	"image/png"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gotab/gotab/backbone"
+	"github.com/gotab/gotab/internal/testutil"
+	"github.com/gotab/gotab/tab"
+	"github.com/gotab/gotab/tensor"
+)
+
+func TestMain(m *testing.M) {
+	if err := tensor.SetThreads(tensor.Threads{Cores: 1, PerRun: 1}); err != nil {
+		println(err.Error())
+		os.Exit(1)
+	}
+	os.Exit(m.Run())
+}
+
+// plant writes a small data set in MVTec AD's layout: two classes, four good
+// images each, and a test set with a dark square as the defect.
+func plant(t *testing.T) string {
+	t.Helper()
+	root := t.TempDir()
+	rng := rand.New(rand.NewPCG(1, 1))
+	draw := func(path string, class int, defect bool) {
+		m := image.NewRGBA(image.Rect(0, 0, 64, 64))
+		for y := range 64 {
+			for x := range 64 {
+				v := uint8(90 + 50*class + 40*(((x*(1+class)+y)/5)%2) + rng.IntN(20))
+				if defect && x > 20 && x < 34 && y > 20 && y < 40 {
+					v = 5
+				}
+				m.Set(x, y, color.RGBA{v, v, 255 - v, 255})
+			}
+		}
+		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
+		f, err := os.Create(path)
+		require.NoError(t, err)
+		require.NoError(t, png.Encode(f, m))
+		require.NoError(t, f.Close())
+	}
+	for k, c := range []string{"cloth", "steel"} {
+		for i := range 4 {
+			draw(filepath.Join(root, c, "train", "good", fmt.Sprintf("%03d.png", i)), k, false)
+		}
+		draw(filepath.Join(root, c, "test", "good", "000.png"), k, false)
+		draw(filepath.Join(root, c, "test", "hole", "000.png"), k, true)
+	}
+	return root
+}
+
+func bankFile(t *testing.T) string {
+	t.Helper()
+	b := &tab.Bank{Classes: []string{"cloth", "steel"}, Model: "by hand",
+		Normal: [][]float32{{1, 0, 0, 0}, {0, 1, 0, 0}}, Abnormal: [][]float32{{0, 0, 1, 0}, {0, 0, 0, 1}}}
+	path := filepath.Join(t.TempDir(), "bank.safetensors")
+	require.NoError(t, b.Save(path))
+	return path
+}
+
+func TestPretrainEndToEnd(t *testing.T) {
+	testutil.NoLeak(t)
+	root, dir := plant(t), t.TempDir()
+	base := []string{"-data", root, "-bank", bankFile(t), "-size", "64", "-epochs", "2", "-batch", "2", "-repeat", "1", "-device", "cpu", "-objective", "joint"}
+	with := func(name string, more ...string) []string {
+		return append(append(append([]string(nil), base...), "-out", filepath.Join(dir, name)), more...)
+	}
+	var stdout, stderr bytes.Buffer
+	log := filepath.Join(dir, "log.jsonl")
+	require.NoError(t, run(t.Context(), with("whole", "-log", log, "-probe", filepath.Join(root, "cloth"), "-head-epochs", "1", "-bn", "frozen"), &stdout, &stderr))
+	require.Equal(t, 2, strings.Count(stdout.String(), "loss"), stdout.String())
+	require.Contains(t, stderr.String(), "8 good images of 2 classes")
+	require.Equal(t, 2, strings.Count(stderr.String(), "probe: image AUROC cloth"))
+
+	f, err := os.Open(log)
+	require.NoError(t, err)
+	defer f.Close()
+	var steps []tab.Step
+	for sc := bufio.NewScanner(f); sc.Scan(); {
+		var st tab.Step
+		require.NoError(t, json.Unmarshal(sc.Bytes(), &st))
+		steps = append(steps, st)
+	}
+	require.Len(t, steps, 1+8, "the first probe and eight steps")
+	require.NotEmpty(t, steps[8].Probe)
+
+	// What was written is read by a detector's loader, the projection included.
+	net, err := backbone.OpenResNet18(filepath.Join(dir, "whole"), tensor.CPU)
+	require.NoError(t, err)
+	require.NoError(t, net.Close())
+	w, err := tensor.OpenWeights(filepath.Join(dir, "whole"))
+	require.NoError(t, err)
+	require.Equal(t, `["cloth","steel"]`, w.Metadata["classes"])
+
+	// Stopped and resumed gives the same bytes.
+	require.NoError(t, run(t.Context(), with("parts", "-head-epochs", "1", "-bn", "frozen", "-max-steps", "3"), &stdout, &stderr))
+	require.NoFileExists(t, filepath.Join(dir, "parts"))
+	require.NoError(t, run(t.Context(), with("parts", "-resume"), &stdout, &stderr))
+	a, err := os.ReadFile(filepath.Join(dir, "whole"))
+	require.NoError(t, err)
+	b, err := os.ReadFile(filepath.Join(dir, "parts"))
+	require.NoError(t, err)
+	require.True(t, bytes.Equal(a, b))
+}
+
+func TestRecipes(t *testing.T) {
+	for _, r := range []string{"paper", "official", "ref"} {
+		o, err := parse([]string{"-data", "x", "-out", "y", "-recipe", r}, &bytes.Buffer{})
+		require.NoError(t, err)
+		cfg, gen, err := settings(o)
+		require.NoError(t, err)
+		require.NoError(t, gen.Validate())
+		require.NoError(t, cfg.Validate())
+	}
+	o, err := parse([]string{"-data", "x", "-out", "y", "-recipe", "ref", "-batch", "8", "-lr", "0.5"}, &bytes.Buffer{})
+	require.NoError(t, err)
+	cfg, _, err := settings(o)
+	require.NoError(t, err)
+	require.Equal(t, 8, cfg.Batch)
+	require.Equal(t, 0.5, cfg.LR)
+	require.Equal(t, "joint", cfg.Objective.Name())
+}
+
+func TestWrongArguments(t *testing.T) {
+	testutil.NoLeak(t)
+	root, out := plant(t), filepath.Join(t.TempDir(), "o")
+	bank := bankFile(t)
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"-out", out}, "-data is missing"},
+		{[]string{"-data", root}, "-out is missing"},
+		{[]string{"-data", root, "-out", out}, "give -bank or -clip"},
+		{[]string{"-data", root, "-out", out, "-bank", bank, "-clip", "y"}, "both given"},
+		{[]string{"-data", root, "-out", out, "-bank", bank, "-objective", "best"}, "-objective"},
+		{[]string{"-data", root, "-out", out, "-bank", bank, "-bn", "off"}, "-bn"},
+		{[]string{"-data", root, "-out", out, "-bank", bank, "-size", "8"}, "-size"},
+		{[]string{"-data", root, "-out", out, "-bank", bank, "-device", "tpu"}, "device"},
+		{[]string{"-data", root, "-out", out, "-bank", bank, "-batch", "500", "-size", "64"}, "does not fill a batch"},
+		{[]string{"-data", filepath.Join(root, "none"), "-out", out, "-bank", bank}, "none"},
+		{[]string{"-data", root, "-out", out, "-bank", filepath.Join(root, "no.bank")}, "no.bank"},
+		{[]string{"-data", root, "-out", out, "-bank", bank, "-init", filepath.Join(root, "no.pth")}, "no.pth"},
+		{[]string{"-data", root, "-out", out, "-bank", bank, "-resume"}, "o.ckpt"},
+		{[]string{"-data", root, "-out", out, "stray"}, "stray"},
+	} {
+		var stdout, stderr bytes.Buffer
+		err := run(t.Context(), append(c.args, "-epochs", "1"), &stdout, &stderr)
+		require.ErrorContains(t, err, c.want, c.args)
+	}
+}
