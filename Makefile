@@ -1,0 +1,112 @@
+# Every target sets itself up: Go, a C++ compiler, make and pip are all that must be there. Nothing needs root, and
+# nothing is written outside this folder and the user's cache folders. `make help` lists the targets.
+#
+#   CUDA=1         link the CUDA libraries too (docs/setup.md)
+#   P=N            packages that are built and tested at the same time (2)
+#   ARGS=...       arguments of the program that quickstart runs
+#   BENCH=REGEXP   benchmarks to run (.)
+#   FUZZTIME=D     time for each fuzz target (5s)
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+GO ?= go
+P ?= 2
+BENCH ?= .
+FUZZTIME ?= 5s
+ARGS ?=
+CUDA ?=
+
+# The newest release that runs on the oldest Go that go.mod allows.
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.6.1
+LIBTCH := github.com/sugarme/gotch/libtch
+LIBTORCH := $(GO) run ./tensor/libtorch
+CUDA_FLAG := $(if $(filter-out 0,$(CUDA)),-cuda)
+
+# Sets the cgo environment in the shell of a recipe; where libtorch's C layer is not compiled for it yet, says so, since
+# the go command is silent for the minutes that it takes.
+define native
+vars="$$($(LIBTORCH) env $(CUDA_FLAG))"; eval "$$vars"; \
+stale="$$($(GO) list -f '{{.Stale}}' $(LIBTCH))"; \
+if [ "$$stale" = true ]; then \
+  echo "First build: compiling libtorch's C layer. It takes about three minutes and 3 GB of memory, once; nothing is printed meanwhile."; \
+fi
+endef
+
+# Sets pkgs to the packages that neither themselves nor in their tests reach libtorch.
+define pure
+all="$$($(GO) list ./...)"; \
+reach="$$($(GO) list -test -f '{{$$p := .ImportPath}}{{range .Deps}}{{if eq . "$(LIBTCH)"}}{{$$p}}{{"\n"}}{{end}}{{end}}' ./...)"; \
+pkgs="$$(comm -23 <(sort -u <<<"$$all") <(sed 's/ .*//; s/\.test$$//' <<<"$$reach" | sort -u))"
+endef
+
+.PHONY: help
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | sed 's/\$$\$$/$$/' | expand -t 22
+
+.PHONY: quickstart
+quickstart: ## pre-train on drawn textures, fit a detector, print what it finds
+	@$(native); echo "+ go run ./examples/quickstart $(ARGS)"; $(GO) run ./examples/quickstart $(ARGS)
+
+.PHONY: test
+test: ## run all tests
+	@$(native); echo "+ go test -p $(P) ./..."; $(GO) test -p $(P) ./...
+	@if [ -f tensor/gotchts/go.mod ]; then $(native); \
+	  echo "+ go test ./... (in tensor/gotchts; gotch's package ts takes another minute the first time)"; \
+	  cd tensor/gotchts && $(GO) test ./...; fi
+
+.PHONY: test-pure
+test-pure: ## run the tests of the packages without native code, with cgo off
+	@$(pure); echo "+ CGO_ENABLED=0 go test" $$pkgs; CGO_ENABLED=0 $(GO) test -p $(P) $$pkgs
+
+.PHONY: race
+race: ## run the tests of the packages without native code under the race detector
+	@$(pure); echo "+ go test -race" $$pkgs; CGO_ENABLED=1 $(GO) test -race -p $(P) $$pkgs
+
+.PHONY: race-all
+race-all: ## the same for all packages; compiles libtorch's C layer once more
+	@$(native); echo "+ go test -race ./... (the first time libtorch's C layer is compiled again for it: three minutes)"; $(GO) test -race -p $(P) ./...
+
+.PHONY: bench
+bench: ## run all benchmarks
+	@$(native); echo "+ go test -run '^$$' -bench $(BENCH) ./..."; $(GO) test -p 1 -run '^$$' -bench '$(BENCH)' -benchmem ./...
+
+.PHONY: fuzz
+fuzz: ## run every fuzz target for a short time
+	@files="$$(grep -rl --include='*_test.go' '^func Fuzz' . || true)"; \
+	[ -n "$$files" ] || { echo "there is no fuzz target" >&2; exit 1; }; \
+	$(native); \
+	for dir in $$(printf '%s\n' "$$files" | xargs -n1 dirname | sort -u); do \
+	  for name in $$($(GO) test -list '^Fuzz' "$$dir" | { grep '^Fuzz' || true; }); do \
+	    echo "+ go test -fuzz $$name $$dir"; \
+	    $(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x "$$dir"; \
+	  done; \
+	done
+
+.PHONY: lint
+lint: gofmt vet staticcheck ## gofmt, go vet and staticcheck
+
+.PHONY: gofmt
+gofmt:
+	@echo "+ gofmt -l ."; bad="$$(gofmt -l .)"; \
+	[ -z "$$bad" ] || { printf 'these files are not formatted (run gofmt -w on them):\n%s\n' "$$bad" >&2; exit 1; }
+
+.PHONY: vet
+vet:
+	@$(native); echo "+ go vet ./..."; $(GO) vet ./...; \
+	if [ -f tensor/gotchts/go.mod ]; then cd tensor/gotchts; echo "+ go vet ./... (in tensor/gotchts)"; $(GO) vet ./...; fi
+
+.PHONY: staticcheck
+staticcheck:
+	@$(native); echo "+ staticcheck ./..."; $(GO) run $(STATICCHECK) ./...; \
+	if [ -f tensor/gotchts/go.mod ]; then cd tensor/gotchts; echo "+ staticcheck ./... (in tensor/gotchts)"; $(GO) run $(STATICCHECK) ./...; fi
+
+.PHONY: doctor
+doctor: ## look at everything that a build needs and say what is missing
+	@$(LIBTORCH) doctor $(CUDA_FLAG)
+
+.PHONY: env
+env: ## print the cgo environment, for: eval "$$(make env)"
+	@$(LIBTORCH) env $(CUDA_FLAG)

@@ -1,0 +1,150 @@
+package setup
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// Var is one variable of the cgo environment.
+type Var struct{ Name, Value string }
+
+// Stubs returns the library names that gotch's cgo lines ask for and that must not be linked: driver and toolkit always,
+// since the torch libraries name what they need of them, and for the CPU the CUDA half of libtorch as well.
+func Stubs(cuda bool) []string {
+	names := []string{"cuda", "cudart", "cublas", "cudnn", "caffe2_nvrtc", "nvrtc-builtins", "nvrtc", "nvToolsExt"}
+	if !cuda {
+		names = append(names, "torch", "torch_cuda", "c10_cuda")
+	}
+	return names
+}
+
+// WriteStubs makes sure that dir holds an empty archive for every name; an empty archive satisfies the linker and leaves
+// nothing behind in the program. Where all are there, nothing is written, so that a read-only cache does.
+func WriteStubs(dir string, names []string) error {
+	empty := []byte("!<arch>\n")
+	for _, n := range names {
+		path := filepath.Join(dir, "lib"+n+".a")
+		if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, empty) {
+			continue
+		}
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return fmt.Errorf("setup: write stub libraries: %w; set TAB_CACHE to a folder that you can write", err)
+		}
+		if err := replaceFile(path, empty); err != nil {
+			return fmt.Errorf("setup: write stub libraries: %w; set TAB_CACHE to a folder that you can write", err)
+		}
+	}
+	return nil
+}
+
+// replaceFile writes path by way of a temporary file, so that another process sees the old content or the new one.
+func replaceFile(path string, data []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".tmp-")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err == nil {
+		err = os.Chmod(f.Name(), 0o644)
+	}
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		_ = os.Remove(f.Name()) // the first error is the one that tells
+	}
+	return err
+}
+
+// Environ returns the variables with which Go compiles and links gotch against the installation. The ABI and the headers
+// must come through CGO_CXXFLAGS, because gotch's own define reaches C files only; the folder of stubs comes before
+// libtorch's own, and --no-as-needed keeps the CUDA libraries, of which no symbol is used by name. The search path
+// $ORIGIN/lib comes first, so that a program with its libraries beside it takes those.
+func Environ(in Installation, stubs string) ([]Var, error) {
+	inc := filepath.Join(in.Dir, "include")
+	lib := filepath.Join(in.Dir, "lib")
+	cxx, err := join("-O2", fmt.Sprintf("-D_GLIBCXX_USE_CXX11_ABI=%d", in.ABI), "-isystem", inc, "-isystem", filepath.Join(inc, "torch", "csrc", "api", "include"))
+	if err != nil {
+		return nil, err
+	}
+	if strings.ContainsAny(lib, ",:") {
+		return nil, fmt.Errorf("setup: %w: %q holds a comma or a colon, which a library search path cannot; move it", ErrQuote, lib)
+	}
+	ld, err := join("-Wl,--no-as-needed", "-L"+stubs, "-L"+lib, "-Wl,-rpath,$ORIGIN/lib", "-Wl,-rpath,"+lib)
+	if err != nil {
+		return nil, err
+	}
+	return []Var{{"CGO_ENABLED", "1"}, {"CGO_CXXFLAGS", cxx}, {"CGO_LDFLAGS", ld}}, nil
+}
+
+// join makes one string of arguments as the go command splits it: by spaces, with quotes around an argument.
+func join(args ...string) (string, error) {
+	out := make([]string, len(args))
+	for i, a := range args {
+		switch {
+		case strings.ContainsAny(a, "\n\r"), strings.Contains(a, "'") && strings.Contains(a, `"`):
+			return "", fmt.Errorf("setup: %w: %q holds a line break or both kinds of quotes; move it", ErrQuote, a)
+		case !strings.ContainsAny(a, " \t'\""):
+			out[i] = a
+		case strings.Contains(a, "'"):
+			out[i] = `"` + a + `"`
+		default:
+			out[i] = "'" + a + "'"
+		}
+	}
+	return strings.Join(out, " "), nil
+}
+
+// split undoes join.
+func split(s string) []string {
+	var out []string
+	for s = strings.TrimLeft(s, " \t"); s != ""; s = strings.TrimLeft(s, " \t") {
+		if q := s[0]; q == '\'' || q == '"' {
+			arg, rest, _ := strings.Cut(s[1:], string(q))
+			out, s = append(out, arg), rest
+			continue
+		}
+		i := strings.IndexAny(s, " \t")
+		if i < 0 {
+			i = len(s)
+		}
+		out, s = append(out, s[:i]), s[i:]
+	}
+	return out
+}
+
+// Format writes vars for a shell (eval), for make (include) or as one JSON object.
+func Format(vars []Var, format string) (string, error) {
+	var b strings.Builder
+	switch format {
+	case "shell":
+		for _, v := range vars {
+			fmt.Fprintf(&b, "export %s='%s'\n", v.Name, strings.ReplaceAll(v.Value, "'", `'\''`))
+		}
+	case "make":
+		for _, v := range vars {
+			fmt.Fprintf(&b, "export %s := %s\n", v.Name, strings.NewReplacer("$", "$$", "#", `\#`).Replace(v.Value))
+		}
+	case "json":
+		m := map[string]string{}
+		for _, v := range vars {
+			m[v.Name] = v.Value
+		}
+		enc := json.NewEncoder(&b)
+		enc.SetEscapeHTML(false)
+		enc.SetIndent("", "  ")
+		if err := enc.Encode(m); err != nil {
+			return "", fmt.Errorf("setup: format: %w", err)
+		}
+	default:
+		return "", fmt.Errorf("setup: format %q is none of shell, make, json", format)
+	}
+	return b.String(), nil
+}
