@@ -70,7 +70,7 @@ func ParseDevice(s string) (Device, error) {
 	case strings.HasPrefix(name, "cuda:"):
 		n, err := strconv.Atoi(name[len("cuda:"):])
 		if err != nil || n < 0 {
-			return Device{}, fmt.Errorf("tensor: device %q: want cuda:N with N = 0, 1, ...", s)
+			return Device{}, fmt.Errorf("tensor: device %q: want cuda:N with a whole number N from 0 on", s)
 		}
 		return checkCUDA(n)
 	}

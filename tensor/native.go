@@ -5,10 +5,12 @@ package tensor
 #include <stdlib.h>
 #include "shim.h"
 
-// Compiled by gotch's C layer, which has no Go wrapper for them.
+// Compiled by gotch's C layer, which has no Go wrapper for them; that of the last
+// reads eight bytes of an int.
 extern int at_grad_set_enabled(int);
 extern void at_set_num_threads(int);
 extern int at_get_num_threads(void);
+extern int at_device(void *);
 */
 import "C"
 
@@ -66,6 +68,10 @@ func setDevice(d Device) error {
 // HasOneDNN reports whether this libtorch carries oneDNN, on which the packed
 // convolutions of [Scope.PackConv] stand.
 func HasOneDNN() bool { return C.tab_has_onednn() != 0 }
+
+// nativeDevice is gotch's number of a tensor's device: -1 for the CPU, the index
+// of a CUDA device, -99 for others.
+func nativeDevice(h libtch.Ctensor) int { return int(C.at_device(hp(h))) }
 
 func hp(h libtch.Ctensor) unsafe.Pointer { return unsafe.Pointer(h) }
 

@@ -54,6 +54,9 @@ func (s *Scope) PackConv(w *Tensor, c Conv, input [4]int64) *Tensor {
 	if w.Valid() && w.dev.cuda {
 		s.fail("PackConv", []*Tensor{w}, fmt.Errorf("%w: oneDNN packs for the CPU", ErrDevice))
 	}
+	if w.Valid() && (w.packed || w.Dim() != 4 || w.DType() != Float32 || input[1] != w.Size(1)*c.Groups || w.Size(0)%c.Groups != 0) {
+		s.fail("PackConv", []*Tensor{w}, fmt.Errorf("%w: want float32 [O C/%d k k] for inputs %s", ErrShape, c.Groups, shapeString(input[:])))
+	}
 	t := s.shim("PackConv", func(out *libtch.Ctensor) error { return nativePackConv(out, w.h, c, input[:]) }, w)
 	if t.Valid() {
 		t.packed, t.shape = true, w.Shape()
@@ -66,6 +69,7 @@ func (s *Scope) PackConv(w *Tensor, c Conv, input [4]int64) *Tensor {
 // recorded for Backward.
 func (s *Scope) ConvFused(x, packed, b *Tensor, c Conv, relu bool) *Tensor {
 	c = c.filled()
+	s.fusable("ConvFused", []*Tensor{x, packed, b}, c)
 	return s.shim("ConvFused", func(out *libtch.Ctensor) error { return nativeConvFused(out, x.h, packed.h, b.h, c, relu) }, x, packed, b)
 }
 
@@ -73,7 +77,35 @@ func (s *Scope) ConvFused(x, packed, b *Tensor, c Conv, relu bool) *Tensor {
 // one pass. dst and x must be channels-last.
 func (s *Scope) ConvAddReLU(dst, x, packed, b *Tensor, c Conv) {
 	c = c.filled()
+	if s.fusable("ConvAddReLU", []*Tensor{x, packed, b}, c) && dst.Valid() {
+		want := fusedShape(x, packed, c)
+		if dst.packed || dst.DType() != Float32 || !equalShape(dst.Shape(), want) {
+			s.fail("ConvAddReLU", []*Tensor{dst, x, packed}, fmt.Errorf("%w: the sum must be float32 %s", ErrShape, shapeString(want)))
+		}
+	}
 	s.effect("ConvAddReLU", func() error { return nativeConvAddReLU(dst.h, x.h, packed.h, b.h, c) }, dst, x, packed, b)
+}
+
+// fusedShape is the shape of a convolution with a packed weight.
+func fusedShape(x, packed *Tensor, c Conv) []int64 {
+	side := func(d int) int64 { return (x.Size(d)+2*c.Padding-packed.Size(d))/c.Stride + 1 }
+	return []int64{x.Size(0), packed.Size(0), side(2), side(3)}
+}
+
+// fusable checks the operands x, packed weight and bias: oneDNN trusts its
+// caller with their sizes. It says whether they are there and fit.
+func (s *Scope) fusable(name string, in []*Tensor, c Conv) bool {
+	x, w, b := in[0], in[1], in[2]
+	if s.st.err != nil || !x.Valid() || !w.Valid() || !b.Valid() {
+		return false
+	}
+	if !w.packed || x.packed || b.packed || x.Dim() != 4 || x.DType() != Float32 || x.Size(1) != w.Size(1)*c.Groups ||
+		b.Dim() != 1 || b.Len() != w.Size(0) || b.DType() != Float32 || w.Size(0)%c.Groups != 0 ||
+		x.Size(2)+2*c.Padding < w.Size(2) || x.Size(3)+2*c.Padding < w.Size(3) || c.Padding < 0 || c.Dilation != 1 {
+		s.fail(name, in, fmt.Errorf("%w: want float32 [N C H W], a packed [O C/%d k k] and a bias [O], dilation 1", ErrShape, c.Groups))
+		return false
+	}
+	return true
 }
 
 // BatchNorm normalises each channel of x [N, C, ...]. With train it uses the

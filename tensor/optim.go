@@ -122,15 +122,23 @@ type optimizer struct {
 }
 
 func (o *optimizer) Step(s *Scope, p *Params, rate func(name string) float64) error {
+	if rate == nil {
+		return fmt.Errorf("tensor: optimizer step: rate is nil")
+	}
 	if o.state == nil {
 		o.state = NewParams(o.dev)
 	}
-	for _, n := range p.names {
-		e := p.entries[n]
-		if !e.trainable {
+	rates := make([]float64, len(p.names)) // all are looked at before a weight changes
+	for i, n := range p.names {
+		if !p.entries[n].trainable {
 			continue
 		}
-		lr := rate(n)
+		if rates[i] = rate(n); !(rates[i] >= 0) || math.IsInf(rates[i], 0) {
+			return fmt.Errorf("tensor: optimizer step: the rate of %q is %g, want a number >= 0", n, rates[i])
+		}
+	}
+	for i, n := range p.names {
+		e, lr := p.entries[n], rates[i]
 		if lr == 0 {
 			continue
 		}
@@ -140,13 +148,9 @@ func (o *optimizer) Step(s *Scope, p *Params, rate func(name string) float64) er
 		}
 		st := make([]*Tensor, len(o.slots))
 		for i, slot := range o.slots {
-			if st[i] = o.state.Get(slot + n); st[i] == nil {
-				z := s.Clone(s.Detach(e.t)) // a copy, so that it has the weight's memory layout
-				s.ScaleInto(z, 0)
-				if err := o.state.PutBuffer(s, slot+n, z); err != nil {
-					return err
-				}
-				st[i] = z
+			var err error
+			if st[i], err = o.slot(s, slot+n, e.t); err != nil {
+				return err
 			}
 		}
 		o.steps[n]++
@@ -157,6 +161,32 @@ func (o *optimizer) Step(s *Scope, p *Params, rate func(name string) float64) er
 	}
 	p.version.Add(1)
 	return s.st.err
+}
+
+// slot returns the state of that name for the weight w. It starts at zero and
+// always has w's memory layout: the kernels may round differently where the
+// layouts differ, and a restored state, which comes row-major, must not.
+func (o *optimizer) slot(s *Scope, name string, w *Tensor) (*Tensor, error) {
+	e := o.state.entries[name]
+	switch {
+	case e == nil:
+		z := s.Clone(s.Detach(w)) // a clone keeps the layout
+		s.CopyInto(z, s.Full(0, Float32))
+		return z, o.state.PutBuffer(s, name, z)
+	case !equalShape(e.t.Shape(), w.Shape()):
+		return nil, fmt.Errorf("tensor: optimizer state %q: %w: it is %s, the weight is %s", name, ErrWeights,
+			shapeString(e.t.Shape()), shapeString(w.Shape()))
+	case nativeIsChannelsLast(e.t.h) != nativeIsChannelsLast(w.h):
+		z := s.Clone(s.Detach(w))
+		s.CopyInto(z, e.t)
+		if s.st.err != nil {
+			return nil, s.st.err
+		}
+		s.disown(z)
+		e.t.free()
+		e.t = z
+	}
+	return e.t, nil
 }
 
 const stepPrefix = "step."
@@ -205,15 +235,14 @@ func (o *optimizer) Restore(ctx context.Context, state []Array) error {
 			if !known {
 				return fmt.Errorf("tensor: optimizer state %q: %w: this optimizer has %v", a.Name, ErrName, o.slots)
 			}
-			t := s.FromArray(a)
-			if len(a.Shape) == 4 {
-				t = s.ChannelsLast(t)
+			if !a.finite() {
+				return fmt.Errorf("tensor: optimizer state %q: %w", a.Name, ErrNotFinite)
 			}
-			if err := fresh.PutBuffer(s, a.Name, t); err != nil {
+			if err := fresh.PutBuffer(s, a.Name, s.FromArray(a)); err != nil {
 				return err
 			}
 		}
-		return nil
+		return o.complete(fresh, steps)
 	})
 	if err != nil {
 		return errors.Join(err, fresh.Close())
@@ -221,6 +250,25 @@ func (o *optimizer) Restore(ctx context.Context, state []Array) error {
 	old := o.state
 	o.state, o.steps = fresh, steps
 	return old.Close()
+}
+
+// complete checks that every weight of a state has a count and all slots.
+func (o *optimizer) complete(state *Params, steps map[string]int64) error {
+	for w := range steps {
+		for _, slot := range o.slots {
+			if state.Get(slot+w) == nil {
+				return fmt.Errorf("tensor: optimizer state %q: %w is missing", slot+w, ErrName)
+			}
+		}
+	}
+	for _, n := range state.names {
+		for _, slot := range o.slots {
+			if w, ok := strings.CutPrefix(n, slot); ok && steps[w] == 0 {
+				return fmt.Errorf("tensor: optimizer state %q: %w is missing", stepPrefix+w, ErrName)
+			}
+		}
+	}
+	return nil
 }
 
 func (o *optimizer) Close() error { return o.state.Close() }

@@ -73,6 +73,10 @@ func (p *Params) put(s *Scope, name string, t *Tensor, buffer bool) error {
 		}
 		e.trainable = true
 	}
+	if p.entries == nil {
+		p.entries = map[string]*entry{}
+	}
+	t.Shape() // remembered now, so that Runs that only read never write to it
 	p.names = append(p.names, name)
 	p.entries[name] = e
 	p.version.Add(1)
@@ -100,6 +104,9 @@ func (p *Params) IsTrainable(name string) bool { e := p.entries[name]; return e 
 // SetTrainable decides for every weight whether it gets gradients. Buffers never
 // do. It must not be called while a Run uses the tensors.
 func (p *Params) SetTrainable(want func(name string) bool) error {
+	if p.closed {
+		return fmt.Errorf("tensor: set trainable: %w", ErrReleased)
+	}
 	for _, n := range p.names {
 		e := p.entries[n]
 		if e.buffer || e.t.packed || e.trainable == want(n) {
@@ -303,6 +310,8 @@ func (p *Params) SetArrays(ctx context.Context, arrays []Array, optional func(na
 			faults = append(faults, fmt.Errorf("%s %s is not expected", a.Name, shapeString(a.Shape)))
 		case !equalShape(e.t.Shape(), a.Shape):
 			faults = append(faults, fmt.Errorf("%s is %s, file has %s", a.Name, shapeString(e.t.Shape()), shapeString(a.Shape)))
+		case int64(len(a.Data)) != count(a.Shape)*int64(a.DType.size()):
+			faults = append(faults, fmt.Errorf("%s has %d bytes for %s %s", a.Name, len(a.Data), a.DType, shapeString(a.Shape)))
 		case !a.finite():
 			faults = append(faults, fmt.Errorf("%s: %w", a.Name, ErrNotFinite))
 		}

@@ -23,6 +23,8 @@ type runState struct {
 	dev  Device
 	mode Mode
 	err  error
+	// noGrad counts the NoGrad calls that are going on.
+	noGrad int
 }
 
 // Device returns the device that the Run was started for.
@@ -60,7 +62,7 @@ func (s *Scope) Sub(fn func(c *Scope) *Tensor) *Tensor {
 
 // SubN is Sub for several results.
 func (s *Scope) SubN(fn func(c *Scope) []*Tensor) []*Tensor {
-	c := &Scope{st: s.st}
+	c := &Scope{st: s.st, dead: s.dead} // a Sub of a scope that has ended can do nothing either
 	defer c.release()
 	out := fn(c)
 	for i, t := range out {
@@ -77,12 +79,17 @@ func (s *Scope) SubN(fn func(c *Scope) []*Tensor) []*Tensor {
 
 // NoGrad runs fn without recording for Backward.
 func (s *Scope) NoGrad(fn func()) {
-	if s.st.mode != Training {
+	if s.st.mode != Training || s.dead {
 		fn()
 		return
 	}
+	s.st.noGrad++
 	setGrad(false)
-	defer setGrad(true)
+	defer func() {
+		if s.st.noGrad--; s.st.noGrad == 0 { // the outermost of nested calls
+			setGrad(true)
+		}
+	}()
 	fn()
 }
 
@@ -128,6 +135,10 @@ func (s *Scope) ready(op string, in []*Tensor) bool {
 	for i, t := range in {
 		if t == nil || isNull(t.h) {
 			s.fail(op, in, fmt.Errorf("operand %d: %w", i+1, ErrReleased))
+			return false
+		}
+		if t.packed && op != "ConvFused" && op != "ConvAddReLU" {
+			s.fail(op, in, fmt.Errorf("%w: operand %d is a packed weight, which is only good for ConvFused and ConvAddReLU", ErrShape, i+1))
 			return false
 		}
 		if t.dev != in[0].dev {
