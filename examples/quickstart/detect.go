@@ -1,0 +1,73 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/gotab/gotab/backbone"
+	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/downstream"
+	"github.com/gotab/gotab/metrics"
+)
+
+// pixelBudget is the memory for exact pixel AUROCs: the default test set of a
+// product needs a tenth of it. Beyond it the area is counted in bins.
+const pixelBudget = 64 << 20
+
+// verdict is what one network makes of one product's test pictures.
+type verdict struct {
+	Image, Pixel float64             // AUROC, 0 to 1
+	Bound        float64             // error bound of Pixel, 0 where exact
+	Scored       []downstream.Scored // in the order of the test pictures
+	// Top is the highest value on any of the good pictures that are kept aside
+	// for the scale: what is above looks damaged.
+	Top float64
+}
+
+// detect fits PaDiM on a product's good pictures and scores its test pictures.
+func detect(ctx context.Context, net *backbone.ResNet18, pictures dataset.Dataset, class string, size int) (v verdict, err error) {
+	cfg := downstream.DefaultPaDiM()
+	cfg.Transform = dataset.Transform{} // the pictures have the right size
+	cfg.Sigma *= float64(size) / 224    // the article's 4 pixels at 224
+	det, err := downstream.NewPaDiM(net, cfg, nil)
+	if err != nil {
+		return v, err
+	}
+	defer func() {
+		if e := det.Close(); err == nil {
+			err = e
+		}
+	}()
+	if err := det.Fit(ctx, part(pictures, class, splitTrain)); err != nil {
+		return v, fmt.Errorf("%s: %w", class, err)
+	}
+	for r, err := range det.ScoreSet(ctx, part(pictures, class, splitScale)) {
+		if err != nil {
+			return v, fmt.Errorf("%s: %w", class, err)
+		}
+		v.Top = max(v.Top, r.Score)
+	}
+	var scores []float64
+	var damaged []bool
+	pixels := metrics.NewPixelAUROC(pixelBudget)
+	for r, err := range det.ScoreSet(ctx, part(pictures, class, splitTest)) {
+		if err != nil {
+			return v, fmt.Errorf("%s: %w", class, err)
+		}
+		v.Scored = append(v.Scored, r)
+		scores = append(scores, r.Score)
+		damaged = append(damaged, r.Anomalous)
+		if err := pixels.AddMask(r.Map.Data, r.Mask); err != nil {
+			return v, fmt.Errorf("%s: %w", class, err)
+		}
+	}
+	if v.Image, err = metrics.AUROC(scores, damaged); err != nil {
+		return v, fmt.Errorf("%s: %w", class, err)
+	}
+	p, err := pixels.Result()
+	if err != nil {
+		return v, fmt.Errorf("%s: %w", class, err)
+	}
+	v.Pixel, v.Bound = p.AUROC, p.Bound
+	return v, nil
+}

@@ -1,0 +1,115 @@
+package main
+
+import (
+	"bytes"
+	_ "embed"
+	"encoding/base64"
+	"fmt"
+	"html/template"
+	"image"
+	"image/png"
+	"io"
+)
+
+//go:embed page.html
+var pageText string
+
+// pageData is what page.html shows.
+type pageData struct {
+	Report   *report
+	Sentence string
+	Rows     []tableRow
+	Legend   template.URL
+	Products []pageProduct
+}
+
+type tableRow struct {
+	Class                    string
+	ImageRandom, ImageTrain  string
+	PixelRandom, PixelTrain  string
+	ImageChange, PixelChange string
+	Mean                     bool
+}
+
+type pageProduct struct {
+	Class string
+	Parts []pagePart
+}
+
+// pagePart is one test picture with its maps.
+type pagePart struct {
+	Defect                        string
+	Good                          bool
+	Picture, Truth, Random, Train template.URL
+	RandomScore, TrainScore       string // as a share of the highest on good parts
+}
+
+// writePage writes one file that needs no other.
+func (r *report) writePage(w io.Writer) error {
+	t, err := template.New("page").Parse(pageText)
+	if err != nil {
+		return err
+	}
+	d := pageData{Report: r, Sentence: r.sentence()}
+	if d.Legend, err = inline(legend(240, 14)); err != nil {
+		return err
+	}
+	for _, p := range r.Products {
+		d.Rows = append(d.Rows, row(p))
+		product, err := pageParts(p)
+		if err != nil {
+			return err
+		}
+		d.Products = append(d.Products, product)
+	}
+	mean := row(r.Mean)
+	mean.Mean = true
+	d.Rows = append(d.Rows, mean)
+	return t.Execute(w, d)
+}
+
+func row(p productReport) tableRow {
+	percent := func(v float64) string { return fmt.Sprintf("%.1f", 100*v) }
+	change := func(a, b float64) string { return fmt.Sprintf("%+.1f", 100*(b-a)) }
+	return tableRow{
+		Class:       p.Class,
+		ImageRandom: percent(p.Random.Image), ImageTrain: percent(p.Trained.Image), ImageChange: change(p.Random.Image, p.Trained.Image),
+		PixelRandom: percent(p.Random.Pixel), PixelTrain: percent(p.Trained.Pixel), PixelChange: change(p.Random.Pixel, p.Trained.Pixel),
+	}
+}
+
+func pageParts(p productReport) (pageProduct, error) {
+	out := pageProduct{Class: p.Class}
+	for _, i := range p.shown() {
+		a, b := p.Random.Scored[i], p.Trained.Scored[i]
+		part := pagePart{
+			Defect: a.Defect, Good: !a.Anomalous,
+			RandomScore: fmt.Sprintf("%.2f", a.Score/p.Random.Top), TrainScore: fmt.Sprintf("%.2f", b.Score/p.Trained.Top),
+		}
+		for _, c := range []struct {
+			to  *template.URL
+			img image.Image
+		}{
+			{&part.Picture, p.Pictures[i]},
+			{&part.Truth, truth(p.Pictures[i], a.Mask)},
+			{&part.Random, heat(a.Map, p.Random.Top)},
+			{&part.Train, heat(b.Map, p.Trained.Top)},
+		} {
+			var err error
+			if *c.to, err = inline(c.img); err != nil {
+				return out, err
+			}
+		}
+		out.Parts = append(out.Parts, part)
+	}
+	return out, nil
+}
+
+// inline returns an image as an address that holds its bytes.
+func inline(img image.Image) (template.URL, error) {
+	var b bytes.Buffer
+	if err := png.Encode(&b, img); err != nil {
+		return "", err
+	}
+	return template.URL("data:image/png;base64," + base64.StdEncoding.EncodeToString(b.Bytes())), nil
+}

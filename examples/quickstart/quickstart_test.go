@@ -1,0 +1,171 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"image/png"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/examples/quickstart/internal/drawing"
+	"github.com/gotab/gotab/prompt"
+	"github.com/gotab/gotab/tab"
+	"github.com/gotab/gotab/tensor"
+)
+
+// tiny is the whole program in a few seconds.
+func tiny(out string) []string {
+	return []string{"-device", "cpu", "-size", "64", "-epochs", "1", "-good", "4", "-tests", "1", "-out", out}
+}
+
+func TestWholeProgram(t *testing.T) {
+	out := t.TempDir()
+	live := tensor.Live()
+	var stdout, stderr bytes.Buffer
+	require.NoError(t, run(t.Context(), tiny(out), &stdout, &stderr))
+	require.Empty(t, stderr.String())
+	require.Equal(t, live, tensor.Live(), "all tensors are freed")
+
+	said := stdout.String()
+	for _, class := range append(drawing.Classes(), "mean") {
+		require.Regexp(t, `(?m)^`+class+`( +\d+\.\d){4}$`, said)
+	}
+	require.Contains(t, said, "all-MiniLM-L6-v2 (Apache-2.0)")
+	require.Contains(t, said, "pre-training: epoch 1 of 1")
+	require.Contains(t, said, filepath.Join(out, "quickstart.html"))
+
+	page, err := os.ReadFile(filepath.Join(out, "quickstart.html"))
+	require.NoError(t, err)
+	text := string(page)
+	require.NotContains(t, text, "http:")
+	require.NotContains(t, text, "https:")
+	require.NotContains(t, text, "ZgotmplZ", "the template refused a value")
+	for _, m := range regexp.MustCompile(`src="([^"]{0,30})`).FindAllStringSubmatch(text, -1) {
+		require.True(t, strings.HasPrefix(m[1], "data:image/png;base64,"), m[1])
+	}
+	for _, class := range drawing.Classes() {
+		require.Contains(t, text, "<h2>"+class+"</h2>")
+		kinds, err := drawing.Defects(class)
+		require.NoError(t, err)
+		for _, k := range append(kinds, dataset.Good) {
+			require.Contains(t, text, `<th scope="col">`+k+`</th>`)
+		}
+	}
+
+	f, err := os.Open(filepath.Join(out, "quickstart.png"))
+	require.NoError(t, err)
+	defer f.Close()
+	sheet, err := png.Decode(f)
+	require.NoError(t, err)
+	require.Greater(t, sheet.Bounds().Dx(), 600)
+}
+
+func TestTableIsHonest(t *testing.T) {
+	r := report{Mean: productReport{Class: "mean", Random: verdict{Image: 0.9, Pixel: 0.8}, Trained: verdict{Image: 0.85, Pixel: 0.825}}}
+	require.Contains(t, r.sentence(), "lost 5.0 points of image AUROC and gained 2.5 of pixel AUROC")
+}
+
+func TestCancelled(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	out := t.TempDir()
+	require.ErrorIs(t, run(ctx, tiny(out), io.Discard, io.Discard), context.Canceled)
+	files, err := os.ReadDir(out)
+	require.NoError(t, err)
+	require.Empty(t, files, "nothing half-written")
+}
+
+func TestBadFlags(t *testing.T) {
+	for want, args := range map[string][]string{
+		"-size":       {"-size", "32"},
+		"-epochs":     {"-epochs", "0"},
+		"-good":       {"-good", "1"},
+		"-tests":      {"-tests", "0"},
+		"-clip-model": {"-clip-model", "huge"},
+		"flags only":  {"data"},
+		"abacus":      {"-device", "abacus"},
+	} {
+		err := run(t.Context(), args, io.Discard, io.Discard)
+		require.ErrorContains(t, err, want)
+	}
+	require.ErrorIs(t, run(t.Context(), []string{"-help"}, io.Discard, io.Discard), flag.ErrHelp)
+	_, err := outputFolder(filepath.Join(os.Args[0], "below-a-file"))
+	require.ErrorContains(t, err, "-out")
+}
+
+func TestFailureToPrintIsReported(t *testing.T) {
+	p := progress{w: brokenPipe{}}
+	p.say("hello")
+	require.ErrorIs(t, p.err, errBroken)
+}
+
+var errBroken = errors.New("broken")
+
+type brokenPipe struct{}
+
+func (brokenPipe) Write([]byte) (int, error) { return 0, errBroken }
+
+func TestMissingCLIP(t *testing.T) {
+	s := settings{clip: filepath.Join(t.TempDir(), "none.safetensors"), clipModel: "b"}
+	_, _, _, err := anchors(s, tensor.CPU)
+	require.ErrorIs(t, err, os.ErrNotExist)
+	require.ErrorContains(t, err, "none.safetensors")
+}
+
+// The committed bank belongs to the drawings and to the sentences of today.
+func TestBankFitsDrawingsAndPrompts(t *testing.T) {
+	bank, err := tab.ReadBank(bytes.NewReader(bankFile))
+	require.NoError(t, err)
+	require.Equal(t, drawing.Classes(), bank.Classes)
+	require.Equal(t, prompt.DefaultIDPA().Hash(), bank.Prompts, "make the bank anew with bank.py")
+	require.Equal(t, "sentence-transformers/all-MiniLM-L6-v2", bank.Model)
+	require.Len(t, bank.Normal[0], 384)
+	require.NotEqual(t, bank.Normal, bank.Abnormal)
+	require.Less(t, len(bankFile), 50<<10)
+}
+
+func TestCatalogue(t *testing.T) {
+	s := settings{seed: 1, size: 32, good: 5, tests: 2}
+	items, err := catalogue(s)
+	require.NoError(t, err)
+	names := map[string]bool{}
+	count := map[string]int{}
+	for _, it := range items {
+		require.False(t, names[it.Name], it.Name)
+		names[it.Name] = true
+		require.Equal(t, it.Anomalous, it.Defect != dataset.Good)
+		if it.Anomalous {
+			require.Equal(t, splitTest, it.Split, "only the test set has defects")
+			count["damaged "+it.Class]++
+		} else {
+			count[it.Split+" "+it.Class]++
+		}
+	}
+	for _, c := range drawing.Classes() {
+		require.Equal(t, 5, count[splitTrain+" "+c])
+		require.Equal(t, scalePictures, count[splitScale+" "+c])
+		require.Equal(t, count["damaged "+c], count[splitTest+" "+c])
+	}
+}
+
+func TestDrawingDoesNotDependOnOrder(t *testing.T) {
+	s := settings{seed: 3, size: 32, good: 4, tests: 1}
+	all, err := drawAll(t.Context(), s)
+	require.NoError(t, err)
+	for _, i := range []int{0, 17, all.Len() - 1} {
+		got, err := all.Sample(t.Context(), i)
+		require.NoError(t, err)
+		want, err := drawOne(all.Item(i), s)
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+	}
+}

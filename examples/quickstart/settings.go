@@ -1,0 +1,93 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"io"
+
+	"github.com/gotab/gotab/clipenc"
+	"github.com/gotab/gotab/examples/quickstart/internal/drawing"
+)
+
+// settings are the program's flags. The defaults were fixed before the first
+// run, for the time that they take: about two minutes on two cores.
+type settings struct {
+	device    string
+	clip      string
+	clipModel string
+	out       string
+	seed      uint64
+	size      int // side of a picture in pixels
+	epochs    int
+	good      int // good pictures of each product to learn from
+	tests     int // damaged test pictures of each kind of defect; as many good ones in all
+}
+
+// minSize is the least side of a picture: the patches of synth.DefaultNSA are a
+// tenth of it and need some pixels to show.
+const minSize = 64
+
+func parse(args []string, stderr io.Writer) (settings, error) {
+	var s settings
+	fs := flag.NewFlagSet("quickstart", flag.ContinueOnError)
+	fs.SetOutput(stderr)
+	fs.StringVar(&s.device, "device", "auto", "`DEVICE` to compute on: auto, cpu, cuda or cuda:N")
+	fs.StringVar(&s.clip, "clip", "", "`FILE` or folder of CLIP weights in safetensors, its vocabulary beside it (default: the built-in text bank)")
+	fs.StringVar(&s.clipModel, "clip-model", "b", "`KIND` of that CLIP: b (ViT-B/32 and B/16) or l (ViT-L/14) of OpenAI, b-gelu or l-gelu of OpenCLIP's LAION and DataComp models")
+	fs.StringVar(&s.out, "out", "", "`DIR` for the page of heat maps (default: a new folder among the temporary files)")
+	fs.Uint64Var(&s.seed, "seed", 1, "seed of drawings, weights and training")
+	fs.IntVar(&s.size, "size", 128, "side of the pictures in pixels")
+	fs.IntVar(&s.epochs, "epochs", 6, "passes over the good pictures in pre-training")
+	fs.IntVar(&s.good, "good", 64, "good pictures of each product to learn from")
+	fs.IntVar(&s.tests, "tests", 4, "test pictures of each kind of defect")
+	if err := fs.Parse(args); err != nil {
+		return s, err
+	}
+	if fs.NArg() > 0 {
+		return s, fmt.Errorf("%q: this program takes flags only, see -help", fs.Arg(0))
+	}
+	return s, s.validate()
+}
+
+func (s settings) validate() error {
+	for _, f := range []struct {
+		flag        string
+		value       int
+		least, most int
+	}{
+		{"-size", s.size, minSize, drawing.MaxSize},
+		{"-epochs", s.epochs, 1, 10_000},
+		{"-good", s.good, 4, 10_000},
+		{"-tests", s.tests, 1, 1_000},
+	} {
+		if f.value < f.least || f.value > f.most {
+			return fmt.Errorf("%s is %d, want %d to %d", f.flag, f.value, f.least, f.most)
+		}
+	}
+	_, err := s.tower()
+	return err
+}
+
+// tower returns the text tower that -clip-model names. Weights of one model and
+// the activation of another would give anchors that look right and are not, so
+// the kind is asked for and not guessed.
+func (s settings) tower() (clipenc.Config, error) {
+	var cfg clipenc.Config
+	switch s.clipModel {
+	case "b", "b-gelu":
+		cfg = clipenc.ViTB16()
+	case "l", "l-gelu":
+		cfg = clipenc.ViTL14()
+	default:
+		return cfg, fmt.Errorf("-clip-model is %q, want b, b-gelu, l or l-gelu", s.clipModel)
+	}
+	if s.clipModel[1:] == "-gelu" {
+		cfg.Activation = clipenc.GELU
+	}
+	return cfg, nil
+}
+
+// Line describes the run in a sentence's first half.
+func (s settings) Line() string {
+	return fmt.Sprintf("Drawn pictures of %dx%d pixels, %d good ones a product, %d epochs, seed %d", s.size, s.size, s.good, s.epochs, s.seed)
+}

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"fmt"
+	"image"
+	"image/color"
+	"image/draw"
+	"image/png"
+	"io"
+
+	"golang.org/x/image/font"
+	"golang.org/x/image/font/basicfont"
+	"golang.org/x/image/math/fixed"
+
+	"github.com/gotab/gotab/dataset"
+)
+
+// Measures of the contact sheet, in pixels.
+const (
+	sheetTile   = 88
+	sheetGap    = 6
+	sheetLabel  = 116 // for the product's name
+	sheetHead   = 40
+	sheetFoot   = 30
+	sheetSpread = 14 // between the damaged and the good part
+)
+
+var (
+	sheetPaper = color.RGBA{245, 246, 248, 255}
+	sheetInk   = color.RGBA{28, 36, 48, 255}
+)
+
+// writeSheet writes the contact sheet: for each product one damaged and one good
+// part with their maps. Product k shows its k-th kind of defect, so that the
+// sheet holds different ones; the pictures are the first of their kind.
+func (r *report) writeSheet(w io.Writer) error {
+	columns := []string{"picture", "truth", "random", "pre-trained", "picture", "random", "pre-trained"}
+	at := func(col int) int {
+		x := sheetLabel + col*(sheetTile+sheetGap)
+		if col >= 4 {
+			x += sheetSpread
+		}
+		return x
+	}
+	width := at(len(columns))
+	height := sheetHead + len(r.Products)*(sheetTile+sheetGap) + sheetFoot
+	sheet := image.NewRGBA(image.Rect(0, 0, width, height))
+	draw.Draw(sheet, sheet.Rect, image.NewUniform(sheetPaper), image.Point{}, draw.Src)
+	write(sheet, at(0), 15, "a damaged part")
+	write(sheet, at(4), 15, "a good part")
+	for c, name := range columns {
+		write(sheet, at(c), 33, name)
+	}
+	scale := dataset.Square(sheetTile)
+	for row, p := range r.Products {
+		y := sheetHead + row*(sheetTile+sheetGap)
+		index := p.shown()
+		damaged, good := index[row%(len(index)-1)], index[len(index)-1]
+		a, b := p.Random.Scored[damaged], p.Trained.Scored[damaged]
+		g, h := p.Random.Scored[good], p.Trained.Scored[good]
+		write(sheet, 8, y+sheetTile/2-4, p.Class)
+		write(sheet, 8, y+sheetTile/2+12, a.Defect)
+		for c, img := range []image.Image{
+			p.Pictures[damaged], truth(p.Pictures[damaged], a.Mask), heat(a.Map, p.Random.Top), heat(b.Map, p.Trained.Top),
+			p.Pictures[good], heat(g.Map, p.Random.Top), heat(h.Map, p.Trained.Top),
+		} {
+			small, err := scale.Image(img)
+			if err != nil {
+				return fmt.Errorf("contact sheet: %w", err)
+			}
+			coarsen(small)
+			draw.Draw(sheet, image.Rect(at(c), y, at(c)+sheetTile, y+sheetTile), small, image.Point{}, draw.Src)
+		}
+	}
+	y := height - sheetFoot + 8
+	bar := legend(2*sheetTile, 12)
+	draw.Draw(sheet, bar.Rect.Add(image.Pt(at(2), y)), bar, image.Point{}, draw.Src)
+	write(sheet, at(0), y+11, "usual on good parts")
+	write(sheet, at(4), y+11, "unusual (middle: top of good parts)")
+	return (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(w, sheet)
+}
+
+// coarsen keeps the upper five bits of every channel: sensor noise does not
+// compress, and this halves the file without being seen.
+func coarsen(img *image.RGBA) {
+	for i, v := range img.Pix {
+		if i%4 != 3 { // alpha stays
+			img.Pix[i] = v&^7 | 4
+		}
+	}
+}
+
+// write puts a line of text with its baseline at y.
+func write(img *image.RGBA, x, y int, text string) {
+	d := font.Drawer{Dst: img, Src: image.NewUniform(sheetInk), Face: basicfont.Face7x13, Dot: fixed.P(x, y)}
+	d.DrawString(text)
+}
