@@ -1,0 +1,71 @@
+package downstream_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gotab/gotab/backbone"
+	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/downstream"
+	"github.com/gotab/gotab/tensor"
+)
+
+// shared is a folder beside the checkout with real images and weights.
+const shared = "../../shared"
+
+// realData returns the network and the images of a class, or skips.
+func realData(t testing.TB, class, split string) (*backbone.ResNet18, *dataset.Files) {
+	t.Helper()
+	weights := filepath.Join(shared, "weights", "resnet18-imagenet.safetensors")
+	for _, p := range []string{weights, filepath.Join(shared, "data", "paper", class)} {
+		if _, err := os.Stat(p); err != nil {
+			t.Skipf("needs the real images and weights beside the checkout: %v", err)
+		}
+	}
+	ds, err := dataset.OpenMVTecAD(filepath.Join(shared, "data", "paper"), class, split)
+	require.NoError(t, err)
+	net, err := backbone.OpenResNet18(weights, tensor.CPU)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, net.Close()) })
+	return net, ds
+}
+
+func cpuSeconds() float64 {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return float64(u.Utime.Sec+u.Stime.Sec) + float64(u.Utime.Usec+u.Stime.Usec)/1e6
+}
+
+// BenchmarkPaDiMScore scores 64 paper images of 128x128 from disk to map. The
+// processor time beside the images a second tells a busy machine from a slow
+// program.
+func BenchmarkPaDiMScore(b *testing.B) {
+	for _, batch := range []int{1, 2, 4, 8, 16} {
+		b.Run(fmt.Sprintf("batch=%d", batch), func(b *testing.B) {
+			net, train := realData(b, "paper_brg01", dataset.Train)
+			_, test := realData(b, "paper_brg01", dataset.Test)
+			cfg := downstream.DefaultPaDiM()
+			cfg.Batch = batch
+			p, err := downstream.NewPaDiM(net, cfg, nil)
+			require.NoError(b, err)
+			defer p.Close()
+			require.NoError(b, p.Fit(b.Context(), train))
+			cpu := cpuSeconds()
+			for b.Loop() {
+				for _, err := range p.ScoreSet(b.Context(), test) {
+					require.NoError(b, err)
+				}
+			}
+			n := float64(b.N * test.Len())
+			b.ReportMetric(n/b.Elapsed().Seconds(), "images/s")
+			b.ReportMetric(1e3*(cpuSeconds()-cpu)/n, "cpu-ms/image")
+		})
+	}
+}

@@ -1,0 +1,58 @@
+package downstream
+
+import (
+	"context"
+	"image"
+	"io"
+
+	"github.com/gotab/gotab/backbone"
+	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/tensor"
+)
+
+// Extractor gives the features that detectors look at. *backbone.ResNet18 is
+// one. Forward runs in an evaluation Run on x [N, 3, H, W] and returns maps
+// [N, C, h, w] in the order of at; it may be called from several Runs at once.
+// Channels is the C of a layer, 0 for a layer that there is not. An Extractor
+// that lives on a GPU has a method Device() tensor.Device; without it the CPU is
+// assumed.
+type Extractor interface {
+	Channels(l backbone.Layer) int
+	Forward(s *tensor.Scope, x *tensor.Tensor, at ...backbone.Layer) []*tensor.Tensor
+}
+
+func deviceOf(fe Extractor) tensor.Device {
+	if d, ok := fe.(interface{ Device() tensor.Device }); ok {
+		return d.Device()
+	}
+	return tensor.CPU
+}
+
+// Result is what a detector says about one image.
+type Result struct {
+	// Score is higher for more abnormal images; it is comparable only within one
+	// fitted detector.
+	Score float64
+	// Map says where.
+	Map Map
+}
+
+// Scored is the result of one sample of a data set. It leaves out the sample's
+// pixels, so that what waits ahead of a loop stays small.
+type Scored struct {
+	dataset.Item
+	// Mask is the sample's mask as the data set gave it, nil where it has none.
+	Mask *image.Gray
+	Result
+}
+
+// Detector is fitted on good images and scores others.
+type Detector interface {
+	// Fit learns what normal images look like and replaces what an earlier Fit
+	// learnt. When it fails or ctx ends, the detector is as it was before.
+	Fit(ctx context.Context, normal dataset.Dataset) error
+	// Score judges images of any size, in their order. It is safe for concurrent
+	// use once fitted.
+	Score(ctx context.Context, imgs ...image.Image) ([]Result, error)
+	io.Closer
+}

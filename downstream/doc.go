@@ -1,0 +1,18 @@
+// Package downstream holds detectors that find defects with the features of a
+// backbone. A detector is fitted on good images of one product and then says for
+// every further image how abnormal it is, as a whole and at each place:
+//
+//	det, err := downstream.NewPaDiM(net, downstream.DefaultPaDiM(), nil)
+//	if err != nil {
+//		return err
+//	}
+//	defer det.Close()
+//	if err := det.Fit(ctx, good); err != nil {
+//		return err
+//	}
+//	results, err := det.Score(ctx, img)
+//
+// A detector borrows the backbone: any [Extractor] will do, and it must stay
+// open and unchanged as long as the detector is used. Scores of different
+// detectors, or of one detector fitted twice, are not on one scale.
+package downstream

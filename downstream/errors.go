@@ -1,0 +1,33 @@
+package downstream
+
+import "errors"
+
+// Sentinel errors; test for them with errors.Is.
+var (
+	// ErrNotFitted reports a detector that is asked to score, or to be saved,
+	// before Fit or after Close.
+	ErrNotFitted = errors.New("detector is not fitted")
+	// ErrConfig reports a setting that makes no sense.
+	ErrConfig = errors.New("invalid setting")
+	// ErrLayers reports layers that the extractor does not have, or that give
+	// nothing a detector can use.
+	ErrLayers = errors.New("layers do not fit the extractor")
+	// ErrChannels reports chosen channels that the layers do not have.
+	ErrChannels = errors.New("channels do not fit the layers")
+	// ErrTooFewImages reports fewer good images than the statistics need.
+	ErrTooFewImages = errors.New("too few images")
+	// ErrNotNormal reports an image that is labelled anomalous among those that
+	// a detector is fitted on.
+	ErrNotNormal = errors.New("image is not a normal one")
+	// ErrImage reports an image that cannot be scored: none, or of another size
+	// after the transform than those of the fit.
+	ErrImage = errors.New("image does not fit")
+	// ErrNotFinite reports features or scores that are NaN or infinite, as
+	// damaged weights give.
+	ErrNotFinite = errors.New("value is not finite")
+	// ErrFile reports a saved detector that is damaged or of another kind.
+	ErrFile = errors.New("not a saved detector")
+	// ErrExtractor reports a saved detector that was fitted with another
+	// backbone, or other weights, than it is loaded with.
+	ErrExtractor = errors.New("extractor is not the one of the fit")
+)

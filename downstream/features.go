@@ -1,0 +1,211 @@
+package downstream
+
+import (
+	"context"
+	"fmt"
+	"image"
+	"slices"
+	"sync"
+
+	"github.com/gotab/gotab/backbone"
+	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/tensor"
+)
+
+// selection is which channels of which layers a detector looks at.
+type selection struct {
+	fe     Extractor
+	layers []backbone.Layer
+	groups [][]int64 // channels of each layer, ascending
+	count  int
+}
+
+// newSelection distributes channels, counted through the layers in their order,
+// over the layers. nil takes all.
+func newSelection(fe Extractor, layers []backbone.Layer, channels []int) (*selection, error) {
+	all, err := totalChannels(fe, layers)
+	if err != nil {
+		return nil, err
+	}
+	if channels == nil {
+		channels = make([]int, all)
+		for i := range channels {
+			channels[i] = i
+		}
+	}
+	sel := &selection{fe: fe, layers: slices.Clone(layers), count: len(channels)}
+	sorted := slices.Sorted(slices.Values(channels))
+	for i, c := range sorted {
+		if c < 0 || c >= all {
+			return nil, fmt.Errorf("%w: channel %d, the layers %v have 0 to %d", ErrChannels, c, layers, all-1)
+		}
+		if i > 0 && sorted[i-1] == c {
+			return nil, fmt.Errorf("%w: channel %d is chosen twice", ErrChannels, c)
+		}
+	}
+	start := 0
+	for _, l := range layers {
+		end := start + fe.Channels(l)
+		var g []int64
+		for _, c := range sorted {
+			if c >= start && c < end {
+				g = append(g, int64(c-start))
+			}
+		}
+		sel.groups = append(sel.groups, g)
+		start = end
+	}
+	return sel, nil
+}
+
+func totalChannels(fe Extractor, layers []backbone.Layer) (int, error) {
+	if len(layers) == 0 {
+		return 0, fmt.Errorf("%w: none is named", ErrLayers)
+	}
+	all := 0
+	for i, l := range layers {
+		n := fe.Channels(l)
+		switch {
+		case n < 1:
+			return 0, fmt.Errorf("%w: it has no %s", ErrLayers, l)
+		case l == backbone.Pooled:
+			return 0, fmt.Errorf("%w: %s has no positions", ErrLayers, l)
+		case slices.Contains(layers[:i], l):
+			return 0, fmt.Errorf("%w: %s is named twice", ErrLayers, l)
+		}
+		all += n
+	}
+	return all, nil
+}
+
+// embed returns the chosen channels at every position of the first layer's grid,
+// [N, h, w, C] in row-major order; deeper layers are repeated to that grid
+// (nearest neighbour). Channels are chosen before they are enlarged, so that
+// only those that are used are moved.
+func (sel *selection) embed(s *tensor.Scope, x *tensor.Tensor) *tensor.Tensor {
+	return s.Sub(func(s *tensor.Scope) *tensor.Tensor {
+		maps := sel.fe.Forward(s, x, sel.layers...)
+		if err := s.Err(); err != nil {
+			return nil
+		}
+		var h, w int64
+		var parts []*tensor.Tensor
+		for i, f := range maps {
+			l := sel.layers[i]
+			if sh := f.Shape(); len(sh) != 4 || sh[0] != x.Size(0) || sh[1] != int64(sel.fe.Channels(l)) || sh[2] < 1 || sh[3] < 1 {
+				s.Fail(fmt.Errorf("downstream: features of %s: %w: the extractor gave %v for %d images and %d channels",
+					l, ErrLayers, sh, x.Size(0), sel.fe.Channels(l)))
+				return nil
+			}
+			if i == 0 {
+				h, w = f.Size(2), f.Size(3)
+			}
+			g := sel.groups[i]
+			if len(g) == 0 {
+				continue
+			}
+			// Channels innermost: a view where the network works channels-last.
+			f = s.Permute(f, 0, 2, 3, 1)
+			if len(g) < int(f.Size(3)) {
+				f = s.IndexSelect(f, 3, s.FromInts(g, int64(len(g))))
+			}
+			if f.Size(1) != h || f.Size(2) != w {
+				f = s.Permute(s.UpsampleNearest(s.Permute(f, 0, 3, 1, 2), h, w), 0, 2, 3, 1)
+			}
+			parts = append(parts, f)
+		}
+		if len(parts) == 1 {
+			// A copy: callers change the result, and it may still be the extractor's.
+			return s.Contiguous(s.Clone(parts[0]))
+		}
+		return s.Contiguous(s.Cat(3, parts...))
+	})
+}
+
+// reader turns images into the floats that a network takes.
+type reader struct {
+	transform dataset.Transform
+	normalize dataset.Normalize
+	spare     sync.Pool // of *[]float32
+}
+
+// get returns n floats with undefined values; put gives them back.
+func (r *reader) get(n int) []float32 {
+	if p, ok := r.spare.Get().(*[]float32); ok && cap(*p) >= n {
+		return (*p)[:n]
+	}
+	return make([]float32, n)
+}
+
+func (r *reader) put(v []float32) { r.spare.Put(&v) }
+
+// pictures gives image i and a name for messages.
+type pictures func(ctx context.Context, i int) (img image.Image, name string, err error)
+
+// packed is a batch for the network.
+type packed struct {
+	pixels []float32 // n h w 3, to be given back to the reader
+	n      int
+	size   image.Point
+	names  []string
+	rects  []dataset.Rect // what the network sees of each input
+}
+
+// pack reads, transforms and packs images lo to hi-1, which must come out with
+// one size: size, unless that is the zero point.
+func (r *reader) pack(ctx context.Context, from pictures, lo, hi int, size image.Point) (*packed, error) {
+	b := &packed{n: hi - lo, size: size}
+	for i := lo; i < hi; i++ {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		img, name, err := from(ctx, i)
+		if err != nil {
+			return nil, err
+		}
+		if img == nil {
+			return nil, fmt.Errorf("image %s: %w: it is nil", name, ErrImage)
+		}
+		in := img.Bounds().Size()
+		rect, err := r.transform.Rect(in.X, in.Y)
+		if err != nil {
+			return nil, fmt.Errorf("image %s: %w", name, err)
+		}
+		px, err := r.transform.Image(img)
+		if err != nil {
+			return nil, fmt.Errorf("image %s: %w", name, err)
+		}
+		if b.size == (image.Point{}) {
+			b.size = px.Rect.Size()
+		}
+		if px.Rect.Size() != b.size {
+			return nil, fmt.Errorf("image %s: %w: the transform (%s) makes it %dx%d, others are %dx%d",
+				name, ErrImage, r.transform, px.Rect.Dx(), px.Rect.Dy(), b.size.X, b.size.Y)
+		}
+		per := 3 * b.size.X * b.size.Y
+		if b.pixels == nil {
+			b.pixels = r.get(per * b.n)
+		}
+		if err := r.normalize.Pack(b.pixels[(i-lo)*per:][:per], px); err != nil {
+			return nil, fmt.Errorf("image %s: %w", name, err)
+		}
+		b.names = append(b.names, name)
+		b.rects = append(b.rects, rect)
+	}
+	return b, nil
+}
+
+// spans cuts n images into batches of at most most images, of nearly equal size,
+// and where it can into a multiple of workers, so that none waits at the end.
+func spans(n, most, workers int) [][2]int {
+	k := (n + most - 1) / most
+	if workers > 1 && n >= workers {
+		k = (k + workers - 1) / workers * workers
+	}
+	k = min(k, n)
+	out := make([][2]int, k)
+	for i := range out {
+		out[i] = [2]int{i * n / k, (i + 1) * n / k}
+	}
+	return out
+}

@@ -1,0 +1,263 @@
+package downstream
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"sync"
+
+	"github.com/gotab/gotab/backbone"
+	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/tensor"
+)
+
+// PaDiMConfig are the settings of PaDiM. DefaultPaDiM explains the values.
+type PaDiMConfig struct {
+	// Layers are the layers of the extractor to use. The first one's grid is the
+	// grid of the model; deeper ones are repeated to it.
+	Layers []backbone.Layer
+	// Channels are the channels to use, counted through Layers in their order
+	// (for ResNet-18's first three stages 0 to 447). nil: Reduced says.
+	Channels []int
+	// Reduced is how many channels are drawn at random where Channels is nil; 0
+	// uses all of them.
+	Reduced int
+	// Epsilon is added to the diagonal of every covariance, more than 0, in
+	// squared units of the features.
+	Epsilon float64
+	// Sigma is the deviation of the Gaussian that smooths the map, in pixels of
+	// the transformed image, 0 to 64; 0 does not smooth.
+	Sigma float64
+	// Transform brings images to the network's input; all must come out with one
+	// size.
+	Transform dataset.Transform
+	// Normalize turns bytes into the network's floats.
+	Normalize dataset.Normalize
+	// Batch is the largest number of images in one pass through the network, 1 to
+	// 256. It bounds memory and changes scores by float32 rounding only.
+	Batch int
+}
+
+// referenceChannels is random.sample(range(448), 100) of CPython after
+// random.seed(1024): the draw with which PaDiM R18-Rd100 is measured.
+func referenceChannels() []int {
+	return []int{
+		408, 9, 247, 435, 199, 165, 424, 405, 266, 51, 227, 262, 187, 413, 369, 434, 366, 188, 198, 406,
+		49, 364, 381, 71, 447, 443, 52, 209, 79, 223, 242, 228, 376, 268, 177, 315, 311, 45, 18, 42,
+		325, 394, 423, 421, 185, 352, 171, 1, 189, 154, 93, 69, 81, 422, 146, 82, 46, 117, 298, 61,
+		235, 349, 287, 12, 357, 210, 11, 10, 126, 419, 170, 176, 236, 312, 89, 281, 354, 218, 31, 34,
+		196, 50, 305, 428, 95, 109, 361, 17, 363, 316, 336, 169, 398, 382, 237, 264, 440, 318, 403, 48,
+	}
+}
+
+// DefaultPaDiM returns the settings of PaDiM R18-Rd100 (Defard et al., arXiv
+// 2011.08785): stages 1 to 3 of a ResNet-18, a fixed draw of 100 of their 448
+// channels (Python's random.sample with seed 1024), 0.01 on the diagonal, images
+// resized to 256 with Lanczos and cropped to 224, maps smoothed with sigma 4.
+// Batch is 8: larger ones are no faster and take more memory.
+func DefaultPaDiM() PaDiMConfig {
+	return PaDiMConfig{
+		Layers:    []backbone.Layer{backbone.Layer1, backbone.Layer2, backbone.Layer3},
+		Channels:  referenceChannels(),
+		Epsilon:   0.01,
+		Sigma:     4,
+		Transform: dataset.PaDiM224(),
+		Normalize: dataset.ImageNet(),
+		Batch:     8,
+	}
+}
+
+const (
+	maxSigma  = 64
+	maxBatch  = 256
+	maxSide   = 1 << 14 // pixels of a transformed image's side
+	maxPixels = 1 << 24 // of a transformed image
+)
+
+// Validate reports the first setting that makes no sense, by name; the error
+// wraps [ErrConfig]. Whether layers and channels exist, NewPaDiM checks.
+func (c PaDiMConfig) Validate() error {
+	bad := func(format string, args ...any) error {
+		return fmt.Errorf("downstream: PaDiM: %w: %s", ErrConfig, fmt.Sprintf(format, args...))
+	}
+	switch {
+	case len(c.Layers) == 0:
+		return bad("Layers is empty, want at least one")
+	case c.Channels != nil && len(c.Channels) == 0:
+		return bad("Channels is empty, want channels or nil")
+	case c.Channels != nil && c.Reduced != 0:
+		return bad("Channels and Reduced are both set")
+	case c.Reduced < 0:
+		return bad("Reduced is %d, want 0 or more", c.Reduced)
+	case !(c.Epsilon > 0) || math.IsInf(c.Epsilon, 0):
+		return bad("Epsilon is %v, want a number above 0", c.Epsilon)
+	case !(c.Sigma >= 0 && c.Sigma <= maxSigma):
+		return bad("Sigma is %v, want 0 to %d", c.Sigma, maxSigma)
+	case c.Batch < 1 || c.Batch > maxBatch:
+		return bad("Batch is %d, want 1 to %d", c.Batch, maxBatch)
+	}
+	if err := c.Transform.Validate(); err != nil {
+		return bad("Transform: %v", err)
+	}
+	if err := c.Normalize.Validate(); err != nil {
+		return bad("Normalize: %v", err)
+	}
+	return nil
+}
+
+// PaDiM models the features of good images at every position of a grid by a
+// Gaussian (Defard et al., arXiv 2011.08785) and scores an image by its
+// Mahalanobis distances.
+//
+// With x the features of C chosen channels at a position, m their mean over the
+// good images and S their covariance (divided by n-1) plus Epsilon on the
+// diagonal, the distance is sqrt((x-m)^T S^-1 (x-m)). With the Cholesky factor
+// S = L L^T it is the length of L^-1 (x-m), which is how it is computed: one
+// product with a triangular matrix, and never the root of a negative number. The
+// map of distances is interpolated bilinearly to the transformed image and
+// smoothed; the score is its largest value.
+//
+// A PaDiM borrows its extractor and owns its statistics: Close it. Score,
+// ScoreSet, Save and WriteTo are safe for concurrent use, also with a Fit or
+// Close, which they do not see: they go on with the statistics they began with.
+type PaDiM struct {
+	cfg PaDiMConfig // Channels resolved, ascending
+	sel *selection
+	dev tensor.Device
+	in  reader
+
+	fitting sync.Mutex // one Fit at a time
+	mu      sync.Mutex // guards model and the refs of all models
+	model   *gaussians
+}
+
+var _ Detector = (*PaDiM)(nil)
+
+// NewPaDiM returns a detector that is not fitted. fe is borrowed. rng draws the
+// channels where cfg.Channels is nil and cfg.Reduced is not 0; otherwise nothing
+// is drawn and it may be nil. Errors wrap [ErrConfig], [ErrLayers] or
+// [ErrChannels].
+func NewPaDiM(fe Extractor, cfg PaDiMConfig, rng *rand.Rand) (*PaDiM, error) {
+	if fe == nil {
+		return nil, fmt.Errorf("downstream: new PaDiM: %w: the extractor is nil", ErrConfig)
+	}
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	all, err := totalChannels(fe, cfg.Layers)
+	if err != nil {
+		return nil, fmt.Errorf("downstream: new PaDiM: %w", err)
+	}
+	cfg.Layers = slices.Clone(cfg.Layers)
+	cfg.Channels = slices.Clone(cfg.Channels)
+	if cfg.Channels == nil {
+		if cfg.Reduced > all {
+			return nil, fmt.Errorf("downstream: new PaDiM: %w: Reduced is %d, the layers %v have %d", ErrChannels, cfg.Reduced, cfg.Layers, all)
+		}
+		if cfg.Channels, err = drawChannels(all, cfg.Reduced, rng); err != nil {
+			return nil, err
+		}
+		cfg.Reduced = 0
+	}
+	slices.Sort(cfg.Channels)
+	sel, err := newSelection(fe, cfg.Layers, cfg.Channels)
+	if err != nil {
+		return nil, fmt.Errorf("downstream: new PaDiM: %w", err)
+	}
+	cfg.Transform = cfg.Transform.Shared()
+	return &PaDiM{cfg: cfg, sel: sel, dev: deviceOf(fe), in: reader{transform: cfg.Transform, normalize: cfg.Normalize}}, nil
+}
+
+func drawChannels(all, n int, rng *rand.Rand) ([]int, error) {
+	if n == 0 || n == all {
+		out := make([]int, all)
+		for i := range out {
+			out[i] = i
+		}
+		return out, nil
+	}
+	if rng == nil {
+		return nil, fmt.Errorf("downstream: new PaDiM: %w: Reduced is %d and the random generator is nil", ErrConfig, n)
+	}
+	return rng.Perm(all)[:n], nil
+}
+
+// Config returns the settings in force, with the channels in use.
+func (p *PaDiM) Config() PaDiMConfig {
+	c := p.cfg
+	c.Layers, c.Channels = slices.Clone(c.Layers), slices.Clone(c.Channels)
+	return c
+}
+
+// EstimatePaDiM returns the bytes that the statistics take for c channels on a
+// grid of positions: resident ones of a fitted detector, and the largest amount
+// during a fit. Neither depends on the number of images.
+//
+// Fitted: a mean and a matrix in float32, 4 P C (C+1). Fitting, besides: the sum
+// vectors, and the larger of the features of cores+3 batches on their way into
+// the sums and of four double-precision copies of one block of 56 positions a
+// core. For 3136 positions, 100 channels and batches of 8 on 2 cores: 127 MB and
+// 178 MB. The network's own memory is not in it.
+func EstimatePaDiM(positions, c, batch, cores int) (fitted, fitting int64) {
+	p, n := int64(positions), int64(c)
+	fitted = 4 * p * n * (n + 1)
+	features := 4 * int64(batch) * p * n
+	fitting = fitted + 4*p*n + max(features*int64(3+cores), int64(cores)*whitenBlock*n*n*8*4)
+	return fitted, fitting
+}
+
+// gaussians is what a fit leaves. It is counted, so that a Fit or Close in the
+// middle of a Score takes nothing away.
+type gaussians struct {
+	params      *tensor.Params
+	mean        *tensor.Tensor // [P, C]
+	whitening   *tensor.Tensor // [P, C, C]: the transposes of L^-1
+	rows        *tensor.Tensor // [H, h]: smoothing down the columns
+	columns     *tensor.Tensor // [w, W]: along the rows
+	gridH       int
+	gridW       int
+	inW, inH    int
+	images      int
+	fingerprint []float32 // what the extractor makes of a fixed picture, [C]
+	refs        int
+}
+
+// acquire returns the statistics in force; release must follow.
+func (p *PaDiM) acquire(doing string) (*gaussians, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.model == nil {
+		return nil, fmt.Errorf("downstream: %s PaDiM: %w", doing, ErrNotFitted)
+	}
+	p.model.refs++
+	return p.model, nil
+}
+
+func (p *PaDiM) release(g *gaussians) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if g.refs--; g.refs == 0 {
+		return g.params.Close()
+	}
+	return nil
+}
+
+// install puts g, which may be nil, in force and lets go of what was.
+func (p *PaDiM) install(g *gaussians) error {
+	p.mu.Lock()
+	old := p.model
+	if g != nil {
+		g.refs = 1
+	}
+	p.model = g
+	p.mu.Unlock()
+	if old != nil {
+		return p.release(old)
+	}
+	return nil
+}
+
+// Close frees the statistics, as soon as scoring that is going on has ended. The
+// detector can be fitted again. Closing twice is harmless.
+func (p *PaDiM) Close() error { return p.install(nil) }

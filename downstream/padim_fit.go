@@ -1,0 +1,304 @@
+package downstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"math"
+
+	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/internal/pipeline"
+	"github.com/gotab/gotab/tensor"
+)
+
+// whitenBlock is how many positions are turned into whitening matrices at once:
+// small enough that their double-precision copies do not weigh.
+const whitenBlock = 56
+
+// Fit estimates the Gaussians from good images, at least two, and replaces those
+// of an earlier Fit. It reads every image once.
+//
+// The statistics are streams: with a the mean of the first batch, each batch
+// adds sum(x-a) and sum((x-a)(x-a)^T) to one vector and one matrix a position,
+// and at the end
+//
+//	m = a + s/n,  S = (Q - s s^T / n) / (n-1) + Epsilon I.
+//
+// Shifting by a keeps Q at the size of the variance, so that nothing cancels and
+// float32 is enough: the covariance of 4,096 images differs from one in double
+// precision by less than 1e-5 of its trace (a test holds it there). Memory does
+// not depend on the number of images ([EstimatePaDiM]). The sums are taken in
+// the order of the data set whatever the number of workers.
+//
+// A sample that says it is anomalous is [ErrNotNormal], features that are not
+// finite are [ErrNotFinite]; both name the sample. After an error, or the end
+// of ctx, the detector is as it was before. Of several Fits at once each waits
+// for the one before.
+func (p *PaDiM) Fit(ctx context.Context, normal dataset.Dataset) error {
+	g, err := p.fit(ctx, normal)
+	if err != nil {
+		if cause := ctx.Err(); cause != nil && errors.Is(err, cause) {
+			return err
+		}
+		return fmt.Errorf("downstream: fit PaDiM: %w", err)
+	}
+	return p.install(g)
+}
+
+func (p *PaDiM) fit(ctx context.Context, normal dataset.Dataset) (*gaussians, error) {
+	if normal == nil {
+		return nil, fmt.Errorf("%w: the data set is nil", ErrTooFewImages)
+	}
+	n := normal.Len()
+	if n < 2 {
+		return nil, fmt.Errorf("%w: have %d, a covariance needs 2 or more", ErrTooFewImages, n)
+	}
+	for i := range n {
+		if it := normal.Item(i); it.Anomalous {
+			return nil, fmt.Errorf("%w: sample %s is labelled %q", ErrNotNormal, it.Name, it.Defect)
+		}
+	}
+	p.fitting.Lock()
+	defer p.fitting.Unlock()
+
+	// One thread a Run and as many Runs as cores: convolutions of one batch
+	// scale worse over threads than batches do over cores.
+	ctx = tensor.WithThreads(ctx, 1)
+	cores := tensor.GetThreads().Cores
+	from := func(ctx context.Context, i int) (image.Image, string, error) {
+		s, err := normal.Sample(ctx, i)
+		if err != nil {
+			return nil, normal.Item(i).Name, err
+		}
+		return s.Image, s.Name, nil
+	}
+	first, err := p.in.pack(ctx, from, 0, 1, image.Point{})
+	if err != nil {
+		return nil, err
+	}
+	p.in.put(first.pixels)
+	if sz := first.size; sz.X > maxSide || sz.Y > maxSide || sz.X*sz.Y > maxPixels {
+		return nil, fmt.Errorf("%w: the transform (%s) makes it %dx%d, at most %d pixels a side and %d in all are taken",
+			ErrImage, p.cfg.Transform, sz.X, sz.Y, maxSide, maxPixels)
+	}
+
+	acc := &moments{p: p, size: first.size}
+	defer acc.close()
+	cut := spans(n, p.cfg.Batch, 1)
+	for f, err := range pipeline.Ordered(ctx, len(cut), cores+1, cores+1, func(ctx context.Context, i int) (*features, error) {
+		return p.features(ctx, from, cut[i], first.size)
+	}) {
+		if err == nil {
+			err = acc.add(ctx, f)
+		}
+		if err != nil {
+			return nil, err
+		}
+		p.in.put(f.values)
+	}
+	return acc.finish(ctx, cores)
+}
+
+// features is one batch on the host.
+type features struct {
+	values []float32 // n h w C
+	n      int
+	h, w   int
+}
+
+// features runs the network over images span[0] to span[1]-1.
+func (p *PaDiM) features(ctx context.Context, from pictures, span [2]int, size image.Point) (*features, error) {
+	b, err := p.in.pack(ctx, from, span[0], span[1], size)
+	if err != nil {
+		return nil, err
+	}
+	f := &features{n: b.n}
+	err = tensor.Run(ctx, p.dev, tensor.Evaluation, func(s *tensor.Scope) error {
+		e := p.sel.embed(s, s.FromNHWC(b.pixels, b.n, size.Y, size.X, 3))
+		if err := s.Err(); err != nil {
+			return err
+		}
+		f.h, f.w = int(e.Size(1)), int(e.Size(2))
+		f.values = p.in.get(int(e.Len()))
+		return s.FloatsInto(f.values, e)
+	})
+	p.in.put(b.pixels)
+	if err != nil {
+		return nil, err
+	}
+	per := len(f.values) / f.n
+	for i := range f.n {
+		if v, ok := notFinite(f.values[i*per:][:per]); ok {
+			return nil, fmt.Errorf("features of image %s: %w: %v", b.names[i], ErrNotFinite, v)
+		}
+	}
+	return f, nil
+}
+
+func notFinite(v []float32) (float32, bool) {
+	for _, x := range v {
+		if x-x != 0 {
+			return x, true
+		}
+	}
+	return 0, false
+}
+
+// moments are the streams of a fit.
+type moments struct {
+	p      *PaDiM
+	size   image.Point
+	kept   *tensor.Params // mean (the shift until finish) and whitening (Q until finish)
+	passed *tensor.Params // the vector sums
+	n      int
+	h, w   int
+}
+
+func (m *moments) close() {
+	// Closing frees memory and cannot fail.
+	_ = m.kept.Close()
+	_ = m.passed.Close()
+}
+
+func (m *moments) add(ctx context.Context, f *features) error {
+	if m.kept == nil {
+		m.h, m.w = f.h, f.w
+		m.kept, m.passed = tensor.NewParams(m.p.dev), tensor.NewParams(m.p.dev)
+	}
+	if f.h != m.h || f.w != m.w {
+		return fmt.Errorf("%w: the grid is %dx%d, before it was %dx%d", ErrLayers, f.w, f.h, m.w, m.h)
+	}
+	grid, c := int64(m.h*m.w), int64(m.p.sel.count)
+	err := tensor.Run(ctx, m.p.dev, tensor.Evaluation, func(s *tensor.Scope) error {
+		x := s.FromFloats(f.values, int64(f.n), grid, c)
+		if m.n == 0 {
+			if err := errors.Join(
+				m.kept.PutBuffer(s, "mean", s.Mean(x, false, 0)),
+				m.kept.PutBuffer(s, "whitening", s.Zeros(grid, c, c)),
+				m.passed.PutBuffer(s, "sum", s.Zeros(grid, c)),
+			); err != nil {
+				return err
+			}
+		}
+		s.AddInto(x, m.kept.Get("mean"), -1)
+		s.AddInto(m.passed.Get("sum"), s.Sum(x, false, 0), 1)
+		d := s.Permute(x, 1, 0, 2) // [P, n, C]
+		s.AddBmmInto(m.kept.Get("whitening"), s.Transpose(d, 1, 2), d, 1)
+		return s.Err()
+	})
+	m.n += f.n
+	return err
+}
+
+// finish turns the sums into Gaussians, in place and a block of positions at a
+// time. The moments are empty afterwards.
+func (m *moments) finish(ctx context.Context, cores int) (*gaussians, error) {
+	grid, c := m.h*m.w, int64(m.p.sel.count)
+	n := float64(m.n)
+	mean, q, sum := m.kept.Get("mean"), m.kept.Get("whitening"), m.passed.Get("sum")
+	blocks := (grid + whitenBlock - 1) / whitenBlock
+	for _, err := range pipeline.Ordered(ctx, blocks, cores, cores, func(ctx context.Context, i int) (struct{}, error) {
+		lo := int64(i * whitenBlock)
+		k := min(whitenBlock, int64(grid)-lo)
+		return struct{}{}, tensor.Run(ctx, m.p.dev, tensor.Evaluation, func(s *tensor.Scope) error {
+			place := s.Narrow(q, 0, lo, k)
+			cov := s.Cast(place, tensor.Float64)
+			v := s.Cast(s.Narrow(sum, 0, lo, k), tensor.Float64)
+			s.AddBmmInto(cov, s.MulScalar(s.Reshape(v, k, c, 1), -1/n), s.Reshape(v, k, 1, c), 1)
+			s.ScaleInto(cov, 1/(n-1))
+			eye := s.Cast(s.Eye(c), tensor.Float64)
+			s.AddInto(cov, s.Expand(eye, k, c, c), m.p.cfg.Epsilon)
+			inverse := s.SolveLower(s.Cholesky(cov), s.Expand(eye, k, c, c))
+			s.CopyInto(place, s.Transpose(inverse, 1, 2))
+			return s.Err()
+		})
+	}) {
+		if err != nil {
+			return nil, err
+		}
+	}
+	err := tensor.Run(ctx, m.p.dev, tensor.Evaluation, func(s *tensor.Scope) error {
+		s.AddInto(mean, sum, 1/n)
+		return s.Err()
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := m.passed.Close(); err != nil {
+		return nil, err
+	}
+	g := &gaussians{params: m.kept, mean: mean, whitening: q, gridH: m.h, gridW: m.w, inW: m.size.X, inH: m.size.Y, images: m.n}
+	if err := m.p.complete(ctx, g); err != nil {
+		return nil, err
+	}
+	m.kept = nil // now the model's
+	return g, nil
+}
+
+// complete adds to mean and whitening what follows from the settings.
+func (p *PaDiM) complete(ctx context.Context, g *gaussians) error {
+	rows := smoothing(g.gridH, g.inH, p.cfg.Sigma)
+	across := smoothing(g.gridW, g.inW, p.cfg.Sigma)
+	columns := make([]float32, len(across))
+	for i := range g.inW {
+		for j := range g.gridW {
+			columns[j*g.inW+i] = across[i*g.gridW+j]
+		}
+	}
+	err := tensor.Run(ctx, p.dev, tensor.Evaluation, func(s *tensor.Scope) error {
+		return errors.Join(
+			g.params.PutBuffer(s, "rows", s.FromFloats(rows, int64(g.inH), int64(g.gridH))),
+			g.params.PutBuffer(s, "columns", s.FromFloats(columns, int64(g.gridW), int64(g.inW))),
+		)
+	})
+	if err != nil {
+		return err
+	}
+	g.rows, g.columns = g.params.Get("rows"), g.params.Get("columns")
+	if g.fingerprint == nil {
+		g.fingerprint, err = p.fingerprint(ctx, image.Pt(g.inW, g.inH))
+	}
+	return err
+}
+
+// fingerprint is the mean of every chosen channel over the grid for a fixed
+// picture: it tells extractors apart.
+func (p *PaDiM) fingerprint(ctx context.Context, size image.Point) ([]float32, error) {
+	img := image.NewRGBA(image.Rectangle{Max: size})
+	for y := range size.Y {
+		for x := range size.X {
+			// Ramps for the coarse filters, a chequered pattern for the fine ones.
+			at := img.Pix[img.PixOffset(x, y):]
+			at[0], at[1], at[2], at[3] = uint8(x*3), uint8(y*5), uint8((x^y)*7), 255
+		}
+	}
+	px := make([]float32, 3*size.X*size.Y)
+	if err := p.cfg.Normalize.Pack(px, img); err != nil {
+		return nil, err
+	}
+	var out []float32
+	err := tensor.Run(ctx, p.dev, tensor.Evaluation, func(s *tensor.Scope) error {
+		e := p.sel.embed(s, s.FromNHWC(px, 1, size.Y, size.X, 3))
+		var err error
+		out, err = s.Floats(s.Mean(e, false, 0, 1, 2))
+		return err
+	})
+	return out, err
+}
+
+// sameFingerprint allows for the rounding of other threads, devices and
+// builds of libtorch, which is below 1e-5; other weights differ in the first
+// digit.
+func sameFingerprint(a, b []float32) bool {
+	const tolerance = 1e-3
+	if len(a) != len(b) {
+		return false
+	}
+	var top, diff float64
+	for i := range a {
+		top = max(top, math.Abs(float64(a[i])))
+		diff = max(diff, math.Abs(float64(a[i])-float64(b[i])))
+	}
+	return diff <= tolerance*top
+}
