@@ -1,18 +1,29 @@
-// Package metrics says how well scores tell damaged from good: the area under the
-// ROC curve over images and over pixels, the curve itself, and the threshold of
-// the best F1.
+// Package metrics says how well scores tell damaged from good, over images and over
+// pixels, how sure that number is, and what it means for a line.
 //
-// Scores mean the same everywhere: higher is more anomalous. The area under the
-// ROC curve (AUROC) is the probability that a positive, drawn at random, scores
-// higher than a negative, ties counting one half; that is the Mann-Whitney
-// statistic, and what scikit-learn's roc_auc_score computes by another way.
-// Values are from 0 to 1, never percent.
+// Scores mean the same everywhere: higher is more anomalous, and a score of at
+// least the threshold is called anomalous. Values are from 0 to 1, never percent.
 //
-// [AUROC] is for images. [PixelAUROC] pools the pixels of a whole test set: exact
-// while they fit into a budget of bytes, and beyond it in constant memory with a
-// bound on the error that its result states.
+//   - Ranking: [AUROC], [ROC], [AveragePrecision], [F1Max] are for images.
+//     [PixelAUROC] computes the same over the pixels of a whole test set, and [AUPRO] the
+//     per-region overlap: both exact while the pixels fit into a budget of bytes, and beyond
+//     it in constant memory with a bound on the error that their results state.
+//     [AUPROPerImage] is another quantity of that name, for tables in RD4AD's manner.
+//   - Certainty: [DeLong] and [Bootstrap] give intervals over images ([Resample]
+//     for values of pixels), [DeLongTest] compares two detectors on the same images,
+//     [OverSeeds] gives mean and deviation over trainings.
+//   - A plant: [Cut] says how many defects escape and how many good parts are
+//     overkilled at a threshold; [CutForEscape] and [CutForOverkill] choose one.
+//   - Classifiers: [Confusion] for one class an image, [MultiLabel] for any number.
+//   - [Figure] is a number together with the [Protocol] that it was made by.
 //
-// Scores that are NaN are refused, never sorted to an end: a detector that
+// The area under the ROC curve (AUROC) is the probability that a positive, drawn at
+// random, scores higher than a negative, ties counting one half; that is the
+// Mann-Whitney statistic, and what scikit-learn's roc_auc_score computes by another
+// way.
+//
+// Scores that are NaN are refused ([ErrNaN]), never sorted to an end: a detector that
 // produces them is broken, and a number computed from them would hide it. Infinite
-// scores are ordered like others.
+// scores are ordered like others. Sets of one class are refused ([ErrOneClass]),
+// and so are maps whose mask has another size ([ErrSize]).
 package metrics

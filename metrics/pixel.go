@@ -70,7 +70,7 @@ func (p *PixelAUROC) Add(scores []float32, positive []bool) error {
 
 // AddMask adds the pixels of one image: scores in row-major order, W*H of them for
 // a mask of W x H. Pixels of the mask of 128 and above are anomalous. A nil mask says
-// that the image has no anomaly. Errors are those of Add.
+// that the image has no anomaly. A mask of another size is ErrSize, a NaN is ErrNaN.
 func (p *PixelAUROC) AddMask(scores []float32, mask *image.Gray) error {
 	if mask == nil {
 		return p.add(scores, nil)
@@ -78,7 +78,7 @@ func (p *PixelAUROC) AddMask(scores []float32, mask *image.Gray) error {
 	b := mask.Bounds()
 	w, h := b.Dx(), b.Dy()
 	if len(scores) != w*h {
-		return fmt.Errorf("metrics: add pixels: %w: %d scores, mask of %d x %d", ErrLength, len(scores), w, h)
+		return fmt.Errorf("metrics: add pixels: %w: %d scores, mask of %d x %d", ErrSize, len(scores), w, h)
 	}
 	positive := make([]bool, 0, w*h)
 	for y := b.Min.Y; y < b.Max.Y; y++ {
@@ -128,26 +128,36 @@ func (p *PixelAUROC) add(scores []float32, positive []bool) error {
 // reserve makes room for pos and neg further keys, or says that the budget does
 // not allow it. Both lists and the copy of the one that grows count.
 func (p *PixelAUROC) reserve(pos, neg int) bool {
-	for _, g := range []struct {
-		list  *[]uint32
-		more  int
-		other *[]uint32
-	}{{&p.pos, pos, &p.neg}, {&p.neg, neg, &p.pos}} {
-		need := len(*g.list) + g.more
-		if need <= cap(*g.list) {
-			continue
-		}
-		held := int64(cap(*g.list) + cap(*g.other))
-		// A quarter in reserve, so that growing costs a constant time a pixel; less
-		// where only that fits.
-		room := p.budget/keyBytes - held
-		if int64(need) > room {
-			return false
-		}
-		bigger := make([]uint32, len(*g.list), min(room, int64(need+need/4+growStep)))
-		copy(bigger, *g.list)
-		*g.list = bigger
+	free := func() int64 { return p.budget - keyBytes*int64(cap(p.pos)+cap(p.neg)) }
+	return grow(&p.pos, pos, keyBytes, free(), keyBytes*growth(p.neg, neg)) && grow(&p.neg, neg, keyBytes, free(), 0)
+}
+
+// growth is how many elements a list has to be allocated with to take more; 0 where
+// they fit.
+func growth[T any](list []T, more int) int64 {
+	if need := len(list) + more; need > cap(list) {
+		return int64(need)
 	}
+	return 0
+}
+
+// grow makes room for more further elements of so many bytes each, or says that
+// the free bytes do not allow it: those that are left beside the list as it is,
+// because it stays until it is copied. What it takes beyond the need leaves keep bytes.
+func grow[T any](list *[]T, more int, bytes, free, keep int64) bool {
+	need := growth(*list, more)
+	if need == 0 {
+		return true
+	}
+	if need > free/bytes {
+		return false
+	}
+	// A quarter in reserve, so that growing costs a constant time an element; but at
+	// most half of what is left.
+	spare := max(0, min(need/4+growStep, ((free-keep)/bytes-need)/2))
+	bigger := make([]T, len(*list), need+spare)
+	copy(bigger, *list)
+	*list = bigger
 	return true
 }
 

@@ -220,8 +220,13 @@ func TestTurningToStreamingIsSeamless(t *testing.T) {
 	streamed, f1, threshold := run(0)
 	exact, _, _ := run(int64(9*pixels + 1<<20))
 	require.True(t, exact.Exact, "9 bytes a pixel and 1 MiB suffice")
-	turned := 0
+	// From budgets that no image fits into to those that all but the last fit into.
+	budgets := []int64{int64(4 * pixels / 3), int64(4 * pixels / 2), int64(4*pixels) - 1}
 	for budget := int64(1); budget < int64(4*pixels); budget = budget*3 + 1 {
+		budgets = append(budgets, budget)
+	}
+	turned := 0
+	for _, budget := range budgets {
 		r, f, th := run(budget)
 		require.False(t, r.Exact, "4 bytes a pixel do not fit into %d", budget)
 		require.Equal(t, streamed, r)
@@ -230,6 +235,22 @@ func TestTurningToStreamingIsSeamless(t *testing.T) {
 		turned++
 	}
 	require.Greater(t, turned, 10)
+}
+
+// What one list keeps in reserve is not taken from the other: 4 bytes a pixel are
+// enough for a single image.
+func TestOneImageNeedsNoReserve(t *testing.T) {
+	scores, mask := anomalyMap(60, 50, rand.New(rand.NewPCG(4, 4)))
+	p := metrics.NewPixelAUROC(4 * 60 * 50)
+	require.NoError(t, p.AddMask(scores, mask))
+	r, err := p.Result()
+	require.NoError(t, err)
+	require.True(t, r.Exact)
+	a := metrics.NewAUPRO(4*60*50 + 4*r.Positive)
+	require.NoError(t, a.AddMask(scores, mask))
+	s, err := a.Result(metrics.LimitMVTec)
+	require.NoError(t, err)
+	require.True(t, s.Exact)
 }
 
 func TestMasks(t *testing.T) {

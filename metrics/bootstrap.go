@@ -1,0 +1,128 @@
+package metrics
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+)
+
+// BootstrapConfig says how Bootstrap draws.
+type BootstrapConfig struct {
+	Resamples int     // how often the set is drawn anew; at least 2
+	Level     float64 // of confidence, between 0 and 1
+}
+
+// DefaultBootstrap returns 2,000 resamples and a level of 0.95.
+func DefaultBootstrap() BootstrapConfig {
+	return BootstrapConfig{
+		Resamples: 2000, // the ends of a 95 % interval then have 50 values beyond them; Efron and Tibshirani 1993, section 13.3, ask for 1,000
+		Level:     0.95,
+	}
+}
+
+// Validate names the field that is out of range, as ErrRange.
+func (c BootstrapConfig) Validate() error {
+	if c.Resamples < 2 {
+		return fmt.Errorf("metrics: bootstrap: %w: Resamples is %d, needs at least 2", ErrRange, c.Resamples)
+	}
+	if err := checkLevel(c.Level); err != nil {
+		return fmt.Errorf("metrics: bootstrap: %w", err)
+	}
+	return nil
+}
+
+// Bootstrap returns the value of stat, such as AUROC or AveragePrecision, and the
+// percentile interval of its values over sets drawn anew with replacement. Drawing is
+// stratified: each set has as many positives and as many negatives as the given
+// one, so that no set has one class only. stat gets slices that are overwritten after
+// it returns; an error of it ends everything.
+//
+// A nil rng is ErrNoRand; the same generator state gives the same interval. Other
+// errors are those of AUROC, of Validate, of stat, and ctx's.
+//
+// Source: Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13.
+func Bootstrap(ctx context.Context, scores []float64, positive []bool, stat func(scores []float64, positive []bool) (float64, error), cfg BootstrapConfig, rng *rand.Rand) (Interval, error) {
+	if len(scores) != len(positive) {
+		return Interval{}, fmt.Errorf("metrics: bootstrap: %w: %d scores, %d labels", ErrLength, len(scores), len(positive))
+	}
+	s, p := make([]float64, len(scores)), make([]bool, len(scores))
+	return Resample(ctx, positive, func(images []int) (float64, error) {
+		for i, j := range images {
+			s[i], p[i] = scores[j], positive[j]
+		}
+		return stat(s, p)
+	}, cfg, rng)
+}
+
+// Resample is Bootstrap for values that need more than a score an image, such as
+// those of pixels, where whole images have to be drawn because the pixels of
+// one image are no independent sample: stat gets the indices of the images of a set, those of
+// positive images first. The first call has each index once.
+func Resample(ctx context.Context, positive []bool, stat func(images []int) (float64, error), cfg BootstrapConfig, rng *rand.Rand) (Interval, error) {
+	if err := cfg.Validate(); err != nil {
+		return Interval{}, err
+	}
+	if rng == nil {
+		return Interval{}, fmt.Errorf("metrics: bootstrap: %w", ErrNoRand)
+	}
+	var pos, neg []int
+	for i, p := range positive {
+		if p {
+			pos = append(pos, i)
+		} else {
+			neg = append(neg, i)
+		}
+	}
+	if len(pos) == 0 || len(neg) == 0 {
+		return Interval{}, fmt.Errorf("metrics: bootstrap: %w: %d of %d are positive", ErrOneClass, len(pos), len(positive))
+	}
+	images := slices.Concat(pos, neg)
+	value, err := stat(images)
+	if err == nil {
+		err = checkFinite(value)
+	}
+	if err != nil {
+		return Interval{}, fmt.Errorf("metrics: bootstrap: the set as given: %w", err)
+	}
+	values := make([]float64, cfg.Resamples)
+	for r := range values {
+		if err := ctx.Err(); err != nil {
+			return Interval{}, fmt.Errorf("metrics: bootstrap: after %d of %d sets: %w", r, cfg.Resamples, err)
+		}
+		for i := range pos {
+			images[i] = pos[rng.IntN(len(pos))]
+		}
+		for i := range neg {
+			images[len(pos)+i] = neg[rng.IntN(len(neg))]
+		}
+		if values[r], err = stat(images); err == nil {
+			err = checkFinite(values[r])
+		}
+		if err != nil {
+			return Interval{}, fmt.Errorf("metrics: bootstrap: set %d of %d: %w", r, cfg.Resamples, err)
+		}
+	}
+	slices.Sort(values)
+	return Interval{Value: value, Low: quantile(values, (1-cfg.Level)/2), High: quantile(values, (1+cfg.Level)/2),
+		Level: cfg.Level, Method: fmt.Sprintf("bootstrap, %d sets", cfg.Resamples)}, nil
+}
+
+// checkFinite refuses values that have no mean.
+func checkFinite(value float64) error {
+	switch {
+	case math.IsNaN(value):
+		return fmt.Errorf("value: %w", ErrNaN)
+	case math.IsInf(value, 0):
+		return fmt.Errorf("%w: value is %g", ErrRange, value)
+	}
+	return nil
+}
+
+// quantile of a rising list of two or more, linear between neighbours (numpy's default).
+func quantile(rising []float64, q float64) float64 {
+	at := q * float64(len(rising)-1)
+	i := min(int(at), len(rising)-2)
+	return rising[i] + (at-float64(i))*(rising[i+1]-rising[i])
+}
