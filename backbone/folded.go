@@ -12,7 +12,7 @@ import (
 type folded struct {
 	version uint64
 	params  *tensor.Params
-	net     *ResNet18
+	net     *ResNet
 	packed  bool
 }
 
@@ -26,7 +26,7 @@ func (f *folded) close() error {
 // fold returns evaluation weights that follow the current ones. They are made on
 // first use after a change; no other Run may use the network while it changes,
 // so nothing still reads the old ones.
-func (m *ResNet18) fold(s *tensor.Scope, input []int64) (*folded, error) {
+func (m *ResNet) fold(s *tensor.Scope, input []int64) (*folded, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	v := m.params.Version()
@@ -39,28 +39,49 @@ func (m *ResNet18) fold(s *tensor.Scope, input []int64) (*folded, error) {
 	m.folded = nil
 	f := &folded{version: v, params: tensor.NewParams(m.params.Device()), net: m,
 		packed: !m.params.Device().IsCUDA() && tensor.HasOneDNN()}
-	// Shape of each unit's input for the images at hand: oneDNN lays weights out
-	// for it. Other sizes work with the same weights, a little slower.
-	h, w := input[2], input[3]
-	halve := func() { h, w = (h+1)/2, (w+1)/2 }
-	for _, u := range m.units() {
-		in := [4]int64{input[0], u.in, h, w}
-		switch {
-		case u.stage == Stem:
-			halve() // convolution
-			halve() // max-pool
-		case u.conv.Stride == 2 && u.kernel == 3:
-			halve()
-		case u.conv.Stride == 2: // the way around starts at the block's input
-			in[2], in[3] = h*2, w*2
-		}
-		if err := f.add(s, u, in); err != nil {
-			_ = f.params.Close()
-			return nil, fmt.Errorf("backbone: fold batch norm of %s: %w", u.norm, err)
-		}
+	if err := f.addAll(s, input[0], input[2], input[3]); err != nil {
+		_ = f.params.Close() // the failure to fold is the one to report
+		return nil, err
 	}
 	m.folded = f
 	return f, nil
+}
+
+// addAll folds every unit for a batch of n images of h x w: oneDNN lays weights
+// out for the shape of each unit's input. Other sizes work with the same
+// weights, a little slower.
+func (f *folded) addAll(s *tensor.Scope, n, h, w int64) error {
+	add := func(u *unit, h, w int64) error {
+		if err := f.add(s, u, [4]int64{n, u.in, h, w}); err != nil {
+			return fmt.Errorf("backbone: fold batch norm of %s: %w", u.norm, err)
+		}
+		return nil
+	}
+	m := f.net
+	if err := add(&m.stem, h, w); err != nil {
+		return err
+	}
+	h, w = (h+3)/4, (w+3)/4 // halved by the convolution and by the max-pool, each rounded up
+	for i := range m.stages {
+		for j := range m.stages[i] {
+			b := &m.stages[i][j]
+			if b.down != nil {
+				if err := add(b.down, h, w); err != nil {
+					return err
+				}
+			}
+			for k := range b.path {
+				u := &b.path[k]
+				if err := add(u, h, w); err != nil {
+					return err
+				}
+				if u.conv.Stride == 2 {
+					h, w = (h+1)/2, (w+1)/2
+				}
+			}
+		}
+	}
+	return nil
 }
 
 func (f *folded) add(s *tensor.Scope, u *unit, input [4]int64) error {
@@ -100,24 +121,39 @@ func (f *folded) stage(s *tensor.Scope, x *tensor.Tensor, l Layer, keep bool) *t
 	}
 	for i := range m.stages[l-Layer1] {
 		b := &m.stages[l-Layer1][i]
+		// Only the first block of a stage reads a tensor from outside the stage.
+		outside := i == 0 && keep
 		in := x
-		x = s.Sub(func(s *tensor.Scope) *tensor.Tensor {
-			id := in
-			if b.down != nil {
-				id = f.conv(s, b.down, in, false)
-			}
-			y := f.conv(s, &b.a, in, true)
-			if !f.packed {
-				return s.ReLU(s.Add(f.conv(s, &b.b, y, false), id))
-			}
-			if b.down == nil && i == 0 && keep {
-				id = s.Clone(id)
-			}
-			// The sum lands in id: made here, or the output of the block before, or
-			// the stage's input where nobody reads that again.
-			s.ConvAddReLU(id, y, f.params.Get(b.b.name+".weight"), f.params.Get(b.b.name+".bias"), b.b.conv)
-			return id
-		})
+		x = s.Sub(func(s *tensor.Scope) *tensor.Tensor { return f.block(s, b, in, outside) })
 	}
 	return x
+}
+
+// block runs one block; keep says that in must not change.
+func (f *folded) block(s *tensor.Scope, b *block, in *tensor.Tensor, keep bool) *tensor.Tensor {
+	id := in
+	if b.down != nil {
+		id = f.conv(s, b.down, in, false)
+	}
+	last := len(b.path) - 1
+	y := in
+	for k := range last {
+		z := f.conv(s, &b.path[k], y, true)
+		if y != in {
+			s.Free(y)
+		}
+		y = z
+	}
+	u := &b.path[last]
+	if !f.packed {
+		return s.ReLU(s.Add(f.conv(s, u, y, false), id))
+	}
+	if b.down == nil && keep {
+		id = s.Clone(id)
+	}
+	// The sum lands in id: made here, or the output of the block before, or the
+	// stage's input where nobody reads that again. All units that read the block's
+	// input have run by now.
+	s.ConvAddReLU(id, y, f.params.Get(u.name+".weight"), f.params.Get(u.name+".bias"), u.conv)
+	return id
 }

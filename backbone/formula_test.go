@@ -6,13 +6,11 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/tensor"
 )
 
-// draw is the formula of testdata/parity/resnet18.py: n values in [-1, 1) that
+// draw is the formula of testdata/parity/resnet.py: n values in [-1, 1) that
 // float32 holds exactly.
 func draw(name string, n int64) []float32 {
 	v := make([]float32, n)
@@ -51,16 +49,14 @@ func fill(a tensor.Array) tensor.Array {
 	return tensor.FloatArray(a.Name, u, a.Shape...)
 }
 
-// formulaArrays returns the whole state dict by formula.
+// formula18 is ResNet-18's whole state dict by formula; nobody changes a value in
+// place.
+var formula18 []tensor.Array
+
 func formulaArrays(t testing.TB) []tensor.Array {
 	t.Helper()
-	m, err := backbone.NewResNet18(tensor.CPU, newRand())
-	require.NoError(t, err)
-	defer m.Close()
-	arrays, err := m.Params().Arrays(t.Context())
-	require.NoError(t, err)
-	for i := range arrays {
-		arrays[i] = fill(arrays[i])
+	if formula18 == nil {
+		formula18 = load(t, backbone.ArchResNet18).arrays(t)
 	}
-	return arrays
+	return formula18
 }

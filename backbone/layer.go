@@ -5,8 +5,9 @@ import "fmt"
 // Layer names a place in a ResNet where features can be taken.
 type Layer int
 
-// The layers. For an input of 224x224, ResNet-18 gives the shapes in brackets
-// (batch first).
+// The layers. For an input of 224x224, ResNet-18 and ResNet-34 give the shapes in
+// brackets (batch first); ResNet-50 and WideResNet-50-2 have four times as many
+// channels from stage 1 on.
 const (
 	Stem   Layer = iota // after the max-pool [64 56 56]
 	Layer1              // stage 1 [64 56 56]

@@ -9,14 +9,15 @@ import (
 	"github.com/gotab/gotab/tensor"
 )
 
-// ReadResNet18 reads a safetensors stream with torchvision's or timm's names
-// (they are the same), with or without a common prefix such as "module." or
-// "backbone.". Every missing, unexpected and misshapen name is reported at once
+// Read reads a safetensors stream with torchvision's or timm's names (they are
+// the same), with or without a common prefix such as "module." or "backbone.".
+// Which of the architectures it is the names and shapes tell; [ResNet.Arch] says
+// it afterwards. Every missing, unexpected and misshapen name is reported at once
 // in an error that wraps [ErrWeights]. Exceptions: a classification layer (fc)
 // of any number of classes may be there or not, a projection layer that
 // pre-training added is passed over, and so may the counters of batch norm be
 // missing.
-func ReadResNet18(r io.Reader, dev tensor.Device) (*ResNet18, error) {
+func Read(r io.Reader, dev tensor.Device) (*ResNet, error) {
 	w, err := tensor.ReadWeights(r)
 	if err != nil {
 		return nil, fmt.Errorf("backbone: read weights: %w", err)
@@ -26,8 +27,8 @@ func ReadResNet18(r io.Reader, dev tensor.Device) (*ResNet18, error) {
 
 // ReadTorch reads the state dict of a .pth file, such as torchvision publishes,
 // with a reader that runs nothing of what the file asks for. Otherwise it is
-// ReadResNet18.
-func ReadTorch(r io.ReaderAt, size int64, dev tensor.Device) (*ResNet18, error) {
+// Read.
+func ReadTorch(r io.ReaderAt, size int64, dev tensor.Device) (*ResNet, error) {
 	w, err := tensor.ReadTorchWeights(r, size)
 	if err != nil {
 		return nil, fmt.Errorf("backbone: read weights: %w", err)
@@ -35,26 +36,81 @@ func ReadTorch(r io.ReaderAt, size int64, dev tensor.Device) (*ResNet18, error) 
 	return FromWeights(w, dev)
 }
 
-// OpenResNet18 reads a weight file of either kind.
-func OpenResNet18(path string, dev tensor.Device) (*ResNet18, error) {
+// Open reads a weight file of either kind, as Read does.
+func Open(path string, dev tensor.Device) (*ResNet, error) { return open(path, dev, detect) }
+
+// FromWeights builds a network of weights that were read before, as Read does.
+func FromWeights(w *tensor.Weights, dev tensor.Device) (*ResNet, error) {
+	return fromWeights(w, dev, detect)
+}
+
+// ReadResNet18 is [Read] for ResNet-18 alone: weights of another architecture do
+// not fit.
+func ReadResNet18(r io.Reader, dev tensor.Device) (*ResNet18, error) {
+	w, err := tensor.ReadWeights(r)
+	if err != nil {
+		return nil, fmt.Errorf("backbone: read weights: %w", err)
+	}
+	return fromWeights(w, dev, only18)
+}
+
+// OpenResNet18 is [Open] for ResNet-18 alone: weights of another architecture do
+// not fit.
+func OpenResNet18(path string, dev tensor.Device) (*ResNet18, error) { return open(path, dev, only18) }
+
+func only18([]tensor.Array) Arch { return ArchResNet18 }
+
+func open(path string, dev tensor.Device, choose func([]tensor.Array) Arch) (*ResNet, error) {
 	w, err := tensor.OpenWeights(path)
 	if err != nil {
 		return nil, fmt.Errorf("backbone: read weights: %w", err)
 	}
-	m, err := FromWeights(w, dev)
+	m, err := fromWeights(w, dev, choose)
 	if err != nil {
 		return nil, fmt.Errorf("%w (file %s)", err, path)
 	}
 	return m, nil
 }
 
-// FromWeights builds a network of weights that were read before.
-func FromWeights(w *tensor.Weights, dev tensor.Device) (*ResNet18, error) {
-	arrays, err := fit(w.Arrays)
+// fromWeights builds the architecture that choose names.
+func fromWeights(w *tensor.Weights, dev tensor.Device, choose func([]tensor.Array) Arch) (*ResNet, error) {
+	arrays := strip(w.Arrays)
+	arch := choose(arrays)
+	fitted, err := fit(arch, arrays)
 	if err != nil {
+		if is := detect(arrays); is != arch {
+			return nil, fmt.Errorf("backbone: read weights: %w (they look like %s, which Read and Open take)", err, is)
+		}
 		return nil, fmt.Errorf("backbone: read weights: %w", err)
 	}
-	return build(arrays, dev)
+	return build(arch, fitted, dev)
+}
+
+// detect says which architecture the names and shapes are nearest to; fit
+// decides whether they are it. Only bottleneck blocks have a third convolution,
+// only ResNet-34 has basic blocks and a third one in stage 1, and a wide
+// network's first 1x1 convolution gives more than 64 channels.
+func detect(arrays []tensor.Array) Arch {
+	var third, more, wide bool
+	for _, a := range arrays {
+		switch a.Name {
+		case "layer1.0.conv3.weight":
+			third = true
+		case "layer1.2.conv1.weight":
+			more = true
+		case "layer1.0.conv1.weight":
+			wide = len(a.Shape) == 4 && a.Shape[0] > plans[ArchResNet50].width
+		}
+	}
+	switch {
+	case third && wide:
+		return ArchWideResNet50
+	case third:
+		return ArchResNet50
+	case more:
+		return ArchResNet34
+	}
+	return ArchResNet18
 }
 
 // prefixes that wrappers put before torchvision's names.
@@ -84,16 +140,18 @@ func strip(arrays []tensor.Array) []tensor.Array {
 // extra says which names pre-training or fine-tuning adds beside the network.
 func extra(name string) bool { return strings.HasPrefix(name, "projection.") }
 
-// fit checks arrays against the architecture and returns exactly what build
-// needs. Nothing is made on the device before all of it is right.
-func fit(arrays []tensor.Array) ([]tensor.Array, error) {
+// fit checks arrays, whose prefixes are stripped, against the architecture and
+// returns exactly what build needs. Nothing is made on the device before all of
+// it is right.
+func fit(arch Arch, arrays []tensor.Array) ([]tensor.Array, error) {
+	pooled := int64(arch.Channels(Pooled))
 	want := map[string][]int64{}
 	var order []string
 	need := func(name string, shape ...int64) {
 		want[name] = shape
 		order = append(order, name)
 	}
-	for _, u := range describe().units() {
+	for _, u := range describe(arch).units() {
 		need(u.name+".weight", u.out, u.in, u.kernel, u.kernel)
 		for _, n := range []string{"weight", "bias", "running_mean", "running_var"} {
 			need(u.norm+"."+n, u.out)
@@ -102,18 +160,25 @@ func fit(arrays []tensor.Array) ([]tensor.Array, error) {
 	}
 	have := map[string]tensor.Array{}
 	var faults []error
-	for _, a := range strip(arrays) {
-		switch shape, ok := want[a.Name]; {
+	for _, a := range arrays {
+		shape, ok := want[a.Name]
+		switch {
 		case extra(a.Name):
 			continue
-		case a.Name == "fc.weight" && len(a.Shape) == 2 && a.Shape[1] == 512, a.Name == "fc.bias" && len(a.Shape) == 1:
+		case a.Name == "fc.weight" && len(a.Shape) == 2 && a.Shape[1] == pooled, a.Name == "fc.bias" && len(a.Shape) == 1:
+			shape, ok = a.Shape, true // any number of classes
+		case strings.HasSuffix(a.Name, ".num_batches_tracked") && ok && len(a.Data) == 8 && a.DType == tensor.Int64:
+			a.Shape = []int64{} // some writers store the counter as [1]
+		}
+		switch {
 		case !ok:
 			faults = append(faults, fmt.Errorf("%s %v is not expected", a.Name, a.Shape))
-		case strings.HasSuffix(a.Name, ".num_batches_tracked") && len(a.Data) == 8 && a.DType == tensor.Int64:
-			a.Shape = []int64{} // some writers store the counter as [1]
+			continue
 		case !equal(shape, a.Shape):
 			faults = append(faults, fmt.Errorf("%s is %v, file has %v", a.Name, shape, a.Shape))
-		case a.DType != tensor.Float32:
+		case len(shape) == 0 && a.DType != tensor.Int64:
+			faults = append(faults, fmt.Errorf("%s is %s, want int64", a.Name, a.DType))
+		case len(shape) > 0 && a.DType != tensor.Float32:
 			faults = append(faults, fmt.Errorf("%s is %s, want float32", a.Name, a.DType))
 		}
 		if _, twice := have[a.Name]; twice {
@@ -138,13 +203,13 @@ func fit(arrays []tensor.Array) ([]tensor.Array, error) {
 	w, b := have["fc.weight"], have["fc.bias"]
 	switch {
 	case w.Name == "" && b.Name == "":
-		w = tensor.FloatArray("fc.weight", make([]float32, classes*512), classes, 512)
+		w = tensor.FloatArray("fc.weight", make([]float32, classes*pooled), classes, pooled)
 		b = tensor.FloatArray("fc.bias", make([]float32, classes), classes)
 	case w.Name == "" || b.Name == "" || w.Shape[0] != b.Shape[0]:
 		faults = append(faults, fmt.Errorf("fc.weight %v and fc.bias %v do not belong together", w.Shape, b.Shape))
 	}
 	if len(faults) > 0 {
-		return nil, fmt.Errorf("%w ResNet18 (%d faults): %w", ErrWeights, len(faults), errors.Join(first(faults, 12)...))
+		return nil, fmt.Errorf("%w %s (%d faults): %w", ErrWeights, arch, len(faults), errors.Join(first(faults, 12)...))
 	}
 	return append(out, w, b), nil
 }

@@ -3,7 +3,6 @@ package backbone_test
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -19,128 +18,7 @@ import (
 	"github.com/gotab/gotab/tensor"
 )
 
-// parityTol is relative to the reference's largest value: both sides compute in
-// float32 with other orders of summation, which leaves some 1e-6 after 18 layers.
-const parityTol = 1e-4
-
 func newRand() *rand.Rand { return rand.New(rand.NewPCG(1, 1)) }
-
-type reference struct {
-	Shape []int64
-	Index []int
-	Value []float64
-	Max   float64
-}
-
-type fixture struct {
-	Eval []struct {
-		N, H, W  int64
-		Features map[string]reference
-	}
-	Train struct {
-		Loss                   float64
-		Features, Grads, Stats map[string]reference
-		Seen                   int64
-	}
-}
-
-func load(t *testing.T) fixture {
-	t.Helper()
-	b, err := os.ReadFile(filepath.Join("testdata", "parity", "resnet18.json"))
-	require.NoError(t, err)
-	var f fixture
-	require.NoError(t, json.Unmarshal(b, &f))
-	return f
-}
-
-// distance is the largest difference relative to the reference's largest value.
-func (r reference) distance(t *testing.T, got []float32, shape []int64) float64 {
-	t.Helper()
-	require.Equal(t, r.Shape, shape)
-	lo, hi, worst := math.Inf(1), math.Inf(-1), 0.0
-	for i, at := range r.Index {
-		d := math.Abs(float64(got[at])-r.Value[i]) / r.Max
-		if !(d <= worst) {
-			worst = d
-		}
-		lo, hi = min(lo, r.Value[i]), max(hi, r.Value[i])
-	}
-	require.Greater(t, hi-lo, 0.1*math.Min(r.Max, 1), "the fixture says nothing")
-	return worst
-}
-
-var all = []backbone.Layer{backbone.Stem, backbone.Layer1, backbone.Layer2, backbone.Layer3, backbone.Layer4, backbone.Pooled}
-
-func TestFeaturesEqualTorchvision(t *testing.T) {
-	testutil.NoLeak(t)
-	m, err := backbone.FromWeights(&tensor.Weights{Arrays: formulaArrays(t)}, tensor.CPU)
-	require.NoError(t, err)
-	defer m.Close()
-	for _, c := range load(t).Eval {
-		x := draw(inputName(c.N, c.H, c.W), c.N*3*c.H*c.W)
-		for _, ask := range [][]backbone.Layer{all, {backbone.Layer3, backbone.Layer1, backbone.Layer3}, {backbone.Pooled}, {backbone.Layer2, backbone.Stem}} {
-			err = tensor.Run(t.Context(), tensor.CPU, tensor.Evaluation, func(s *tensor.Scope) error {
-				fs := m.Forward(s, s.FromFloats(x, c.N, 3, c.H, c.W), ask...)
-				for i, l := range ask {
-					v, err := s.Floats(fs[i])
-					if err != nil {
-						return err
-					}
-					require.Less(t, c.Features[l.String()].distance(t, v, fs[i].Shape()), parityTol, "%s of %v", l, ask)
-				}
-				return nil
-			})
-			require.NoError(t, err)
-		}
-	}
-}
-
-func inputName(n, h, w int64) string {
-	return "input " + strings.Join([]string{itoa(n), itoa(h), itoa(w)}, " ")
-}
-
-func itoa(n int64) string { b, _ := json.Marshal(n); return string(b) }
-
-func TestTrainingStepEqualsPyTorch(t *testing.T) {
-	testutil.NoLeak(t)
-	ref := load(t).Train
-	m, err := backbone.FromWeights(&tensor.Weights{Arrays: formulaArrays(t)}, tensor.CPU)
-	require.NoError(t, err)
-	defer m.Close()
-	before := m.Params().Version()
-	err = tensor.Run(t.Context(), tensor.CPU, tensor.Training, func(s *tensor.Scope) error {
-		fs := m.Forward(s, s.FromFloats(draw(inputName(4, 64, 64), 4*3*64*64), 4, 3, 64, 64), all...)
-		for i, l := range all {
-			v, err := s.Floats(fs[i])
-			if err != nil {
-				return err
-			}
-			require.Less(t, ref.Features[l.String()].distance(t, v, fs[i].Shape()), parityTol, l)
-		}
-		loss := s.MulScalar(s.Mean(s.Square(fs[5]), false), 100)
-		s.Backward(loss)
-		got, err := s.Float(loss)
-		require.InEpsilon(t, ref.Loss, got, parityTol)
-		for name, r := range ref.Grads {
-			g := s.Grad(m.Params().Get(name))
-			v, gerr := s.Floats(g)
-			require.NoError(t, gerr)
-			// Through eighteen batch norms of four images rounding grows tenfold.
-			require.Less(t, r.distance(t, v, g.Shape()), 10*parityTol, name)
-		}
-		for name, r := range ref.Stats {
-			p := m.Params().Get(name)
-			v, gerr := s.Floats(p)
-			require.NoError(t, gerr)
-			require.Less(t, r.distance(t, v, p.Shape()), parityTol, name)
-		}
-		seen, err := s.Ints(m.Params().Get("bn1.num_batches_tracked"))
-		require.Equal(t, []int64{ref.Seen}, seen)
-		return err
-	})
-	require.NoError(t, err)
-	require.Greater(t, m.Params().Version(), before)
-}
 
 func pooled(t testing.TB, m *backbone.ResNet18, mode tensor.Mode, x []float32, n, size int64) []float32 {
 	var out []float32
