@@ -75,3 +75,12 @@ func pngBytes(b testing.TB, img image.Image) []byte {
 	}
 	return buf.Bytes()
 }
+
+// grayOf is the red channel.
+func grayOf(img *image.RGBA) *image.Gray {
+	g := image.NewGray(img.Rect)
+	for i := range g.Pix {
+		g.Pix[i] = img.Pix[4*i]
+	}
+	return g
+}

@@ -10,7 +10,8 @@ import (
 // origin (0,0), in pixels of its own:
 //
 //   - grey is repeated in all three channels, palettes are expanded;
-//   - 16-bit values keep their high byte;
+//   - 16-bit values keep their high byte (see Decoder.Bits16 for cameras that
+//     fill fewer bits);
 //   - transparent pixels are laid over black: a channel c with alpha a becomes
 //     (c*a + 127)/255, rounded down, for 8-bit kinds without premultiplied
 //     alpha, and is taken as it is where it is premultiplied. (Pillow's
@@ -142,4 +143,31 @@ func toGray(img image.Image) *image.Gray {
 		}
 	}
 	return dst
+}
+
+// narrow16 stretches 16-bit pictures whose values have that many bits, in place;
+// other kinds stay. Alpha is left alone.
+func narrow16(img image.Image, bits int) {
+	scale := func(p []byte) {
+		v := int(p[0])<<8 | int(p[1])
+		v = min(v<<(16-bits), 0xffff)
+		p[0], p[1] = byte(v>>8), byte(v)
+	}
+	var pix []byte
+	switch src := img.(type) {
+	case *image.Gray16:
+		for i := 0; i+2 <= len(src.Pix); i += 2 {
+			scale(src.Pix[i : i+2])
+		}
+		return
+	case *image.RGBA64:
+		pix = src.Pix
+	case *image.NRGBA64:
+		pix = src.Pix
+	}
+	for i := 0; i+8 <= len(pix); i += 8 {
+		for c := 0; c < 6; c += 2 {
+			scale(pix[i+c : i+c+2])
+		}
+	}
 }

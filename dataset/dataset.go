@@ -26,23 +26,32 @@ var (
 	ErrConfig = errors.New("invalid setting")
 )
 
-// Good is the value of [Item.Defect] for normal samples.
-const Good = "good"
-
-// Splits of a data set as MVTec AD names them.
+// Values of [Item.Defect] that are not kinds of defect.
 const (
-	Train = "train"
-	Test  = "test"
+	// Good is the value for normal samples.
+	Good = "good"
+	// Unknown is the value where the data set keeps the answer to itself.
+	Unknown = "unknown"
+)
+
+// Splits of a data set, named as MVTec AD and MVTec AD 2 name them.
+const (
+	Train      = "train"
+	Validation = "validation"
+	Test       = "test"
 )
 
 // Item is what is known of a sample without decoding anything.
 type Item struct {
 	Name      string // path below the root with slashes, or a caller's own name
 	Class     string // product, for instance "bottle"
-	Split     string // "train" or "test", for instance
+	Split     string // "train" or "test", for instance; empty where the data set has none
 	Defect    string // kind of defect, Good for normal ones
 	Anomalous bool   // whether the sample shows a defect
 	MaskName  string // path of the mask below the root, empty where there is none
+	// Group is the part or scene that the picture shows, where several pictures
+	// show the same one; a split keeps them together. Empty where not known.
+	Group string
 }
 
 // Sample is an item with its pixels. The pixels may be shared with other

@@ -204,7 +204,11 @@ func FuzzDecode(f *testing.F) {
 	if err != nil || len(files) == 0 {
 		f.Fatalf("no seeds: %v", err)
 	}
-	for _, name := range files {
+	turned, err := filepath.Glob("testdata/parity/pixels/orient[68].*")
+	if err != nil || len(turned) == 0 {
+		f.Fatalf("no seeds with an orientation: %v", err)
+	}
+	for _, name := range append(files, turned...) {
 		data, err := os.ReadFile(name)
 		if err != nil {
 			f.Fatal(err)
@@ -247,11 +251,7 @@ func BenchmarkDecodePNG(b *testing.B) {
 			b.Run(name+"/"+map[int]string{128: "128", 640: "640"}[size], func(b *testing.B) {
 				var img image.Image = smooth(size, size, grey)
 				if grey {
-					g := image.NewGray(img.Bounds())
-					for i := range g.Pix {
-						g.Pix[i] = img.(*image.RGBA).Pix[4*i]
-					}
-					img = g
+					img = grayOf(img.(*image.RGBA))
 				}
 				data := pngBytes(b, img)
 				d := dataset.DefaultDecoder()

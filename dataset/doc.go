@@ -2,9 +2,16 @@
 // which a network wants them.
 //
 //   - A [Dataset] is a list of samples that can be read concurrently. Open one
-//     with [OpenMVTecAD] or [OpenFolders] (or from any fs.FS), make one of
-//     pictures at hand with [NewMemory], and combine them with [Subset],
-//     [Filter], [Concat] and [NewCached].
+//     of a folder or any fs.FS, a zip file too ([OpenRoot]), with [NewMVTecAD],
+//     [NewMVTecAD2], [NewBTAD], [NewKSDD2], [NewVisA], [NewMPDD], [NewMixedWM38],
+//     [NewFolders] (a folder a class, only good), [NewGoodBad] or [NewManifest], or
+//     by name with [NewLayout]. Make one of pictures at hand with [NewMemory], and
+//     combine them with [Subset], [Filter], [Concat], [NewRegion] and [NewCached].
+//   - What a reader passes over is listed (Issues), never dropped in silence.
+//   - A [SplitConfig] divides items: seeded, stratified, by parts; [Support] draws
+//     k of each class. [WriteManifest] saves the result, one JSON object a line,
+//     and [ReadManifest] and [Apply] bring it back. Pictures of a test split stay
+//     there unless one asks for something else by name.
 //   - A [Transform] resizes and crops, equal to Pillow and torchvision byte for
 //     byte; masks follow with nearest neighbour.
 //   - A [Normalize] turns bytes into float32 as torchvision does.
@@ -13,7 +20,8 @@
 //
 // Colour pictures are *image.RGBA with alpha 255 and origin (0,0); masks are
 // *image.Gray with 0 (normal) and 255 (defect). PNG, JPEG, BMP and TIFF are
-// read, grey, palette and 16-bit kinds included; [Decoder] states the rules.
+// read, grey, palette, CMYK and 16-bit kinds included, and turned as their EXIF
+// orientation says; [Decoder] states the rules.
 // Bit-equality with Pillow starts after decoding: PNG, BMP and TIFF give the
 // same bytes, but Go's JPEG decoder rounds and upsamples chroma differently
 // from libjpeg.

@@ -8,6 +8,7 @@ import (
 	"image/color"
 	"image/png"
 	"log"
+	"math/rand/v2"
 	"testing/fstest"
 
 	"github.com/gotab/gotab/dataset"
@@ -77,4 +78,35 @@ func ExampleTransform_Rect() {
 	// Output:
 	// (224,224)
 	// x 174.2 to 846.8, y 48.0 to 720.0
+}
+
+// A split with all pictures of one part on one side, saved and read back.
+func ExampleSplitConfig() {
+	var items []dataset.Item
+	for part := range 5 {
+		for view := range 2 {
+			items = append(items, dataset.Item{
+				Name: fmt.Sprintf("bolt/%d_%d.png", part, view), Class: "bolt", Defect: dataset.Good, Group: fmt.Sprint(part),
+			})
+		}
+	}
+	divided, err := dataset.DefaultSplit().Assign(items, rand.New(rand.NewPCG(1, 2)))
+	if err != nil {
+		log.Fatal(err)
+	}
+	var file bytes.Buffer
+	if err := dataset.WriteManifest(&file, divided); err != nil {
+		log.Fatal(err)
+	}
+	again, err := dataset.ReadManifest(&file)
+	if err != nil {
+		log.Fatal(err)
+	}
+	counts := map[string]int{}
+	for _, it := range again {
+		counts[it.Split]++
+	}
+	fmt.Println(counts)
+	// Output:
+	// map[train:8 validation:2]
 }

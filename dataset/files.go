@@ -15,6 +15,9 @@ import (
 type Issue struct {
 	Name   string // path below the root with slashes
 	Reason string
+	// Stray says that it is no picture by its name, or hidden: a licence, a
+	// thumbnail cache. Nothing of the data set is missing or in doubt then.
+	Stray bool
 }
 
 // String returns both parts.
@@ -60,7 +63,9 @@ func (f *Files) Sample(ctx context.Context, i int) (Sample, error) {
 		return Sample{}, err
 	}
 	s := Sample{Item: f.items[i]}
-	img, err := f.read(s.Name)
+	img, err := f.read(s.Name, func(size image.Point) error {
+		return reserve(ctx, decodeBytes*int64(size.X)*int64(size.Y))
+	})
 	if err != nil {
 		return Sample{}, err
 	}
@@ -71,7 +76,15 @@ func (f *Files) Sample(ctx context.Context, i int) (Sample, error) {
 	if err := ctx.Err(); err != nil {
 		return Sample{}, err
 	}
-	if img, err = f.read(s.MaskName); err != nil {
+	if img, err = f.read(s.MaskName, func(size image.Point) error {
+		if size.X*size.Y <= s.Image.Rect.Dx()*s.Image.Rect.Dy() {
+			return nil
+		}
+		// Larger than the picture: its memory has not been reserved.
+		big := s
+		big.Mask = &image.Gray{Rect: image.Rectangle{Max: size}}
+		return big.check()
+	}); err != nil {
 		return Sample{}, err
 	}
 	s.Mask = f.dec.binary(img)
@@ -81,7 +94,7 @@ func (f *Files) Sample(ctx context.Context, i int) (Sample, error) {
 	return s, nil
 }
 
-func (f *Files) read(name string) (img image.Image, err error) {
+func (f *Files) read(name string, admit func(size image.Point) error) (img image.Image, err error) {
 	file, err := f.fsys.Open(name)
 	if err != nil {
 		return nil, fmt.Errorf("dataset: read: %w", err)
@@ -92,7 +105,7 @@ func (f *Files) read(name string) (img image.Image, err error) {
 	if info, err := file.Stat(); err == nil {
 		size = info.Size()
 	}
-	if img, err = f.dec.decode(file, size); err != nil {
+	if img, err = f.dec.decode(file, size, admit); err != nil {
 		return nil, fmt.Errorf("dataset: read %s: %w", f.where(name), err)
 	}
 	return img, nil
@@ -121,6 +134,7 @@ func (f *Files) layoutError(dir, format string, args ...any) error {
 // finish sorts what the scan collected.
 func (f *Files) finish() {
 	slices.SortStableFunc(f.issues, func(a, b Issue) int { return strings.Compare(a.Name, b.Name) })
+	f.issues = slices.Compact(f.issues) // a folder may have been listed twice
 	slices.Sort(f.classes)
 }
 
@@ -150,7 +164,7 @@ func (f *Files) list(dir string) (folder, error) {
 		}
 		switch {
 		case strings.HasPrefix(e.Name(), "."), strings.HasPrefix(e.Name(), "__"):
-			f.issue(name, "hidden, not looked at")
+			f.issues = append(f.issues, Issue{Name: name, Reason: "hidden, not looked at", Stray: true})
 		case mode.IsDir():
 			out.dirs = append(out.dirs, e.Name())
 		case mode.IsRegular():
@@ -176,7 +190,7 @@ func (f *Files) pictures(dir string) ([]string, error) {
 		if pictureFile(name) {
 			return false
 		}
-		f.issue(path.Join(dir, name), "not a picture by its name (png, jpg, bmp, tif)")
+		f.issues = append(f.issues, Issue{Name: path.Join(dir, name), Reason: "not a picture by its name (png, jpg, bmp, tif)", Stray: true})
 		return true
 	}), nil
 }
@@ -184,7 +198,7 @@ func (f *Files) pictures(dir string) ([]string, error) {
 // stray turns files into issues.
 func (f *Files) stray(dir string, files []string, reason string) {
 	for _, name := range files {
-		f.issue(path.Join(dir, name), "%s", reason)
+		f.issues = append(f.issues, Issue{Name: path.Join(dir, name), Reason: reason, Stray: !pictureFile(name)})
 	}
 }
 

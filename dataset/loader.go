@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"image"
 	"iter"
+	"math/rand/v2"
 	"runtime"
 	"slices"
 	"sync"
 
 	"github.com/gotab/gotab/internal/pipeline"
+	"github.com/gotab/gotab/internal/seed"
 )
 
 // LoaderConfig says how batches are made.
@@ -21,14 +23,28 @@ type LoaderConfig struct {
 	// least 1. It changes the speed and nothing else. Default GOMAXPROCS.
 	Workers int
 	// AheadBytes bounds the packed pixels that wait ahead of the batch in the
-	// loop's hands, in bytes; one batch is always prepared ahead. Each worker
-	// holds one decoded picture besides. Default 64 MiB.
+	// loop's hands, in bytes; one batch is always prepared ahead. Default 64 MiB.
 	AheadBytes int64
+	// DecodeBytes bounds what pictures take on their way from file to batch, in
+	// bytes, counted as 24 a pixel of the file's size, mask included. Workers
+	// wait for one another within it; a picture that is larger than all of it is
+	// decoded alone. 0 sets no bound but one picture a worker. It holds for
+	// pictures of files; files are read in full before, one a worker. Default
+	// 512 MiB.
+	DecodeBytes int64
 	// DropLast leaves out a last batch that is not full.
 	DropLast bool
 	// Transform is applied to pictures and masks. All pictures of a batch must
 	// come out with the same size. Default PaDiM224.
 	Transform Transform
+	// Augment, if not nil, changes each sample between Transform and Normalize.
+	// It is called on several goroutines. It may return the sample that it got,
+	// or one with pixels of its own and the same size; it must not write to the
+	// pixels it got. The generator depends on Seed, the place in the order and the
+	// sample's number alone, so workers change nothing. Default nil.
+	Augment func(s Sample, rng *rand.Rand) (Sample, error)
+	// Seed starts Augment's generators. Give every epoch its own.
+	Seed uint64
 	// Normalize turns bytes into floats. Default ImageNet.
 	Normalize Normalize
 }
@@ -36,11 +52,12 @@ type LoaderConfig struct {
 // DefaultLoader returns the defaults that the fields name.
 func DefaultLoader() LoaderConfig {
 	return LoaderConfig{
-		Batch:      32,
-		Workers:    runtime.GOMAXPROCS(0),
-		AheadBytes: 64 << 20,
-		Transform:  PaDiM224(),
-		Normalize:  ImageNet(),
+		Batch:       32,
+		Workers:     runtime.GOMAXPROCS(0),
+		AheadBytes:  64 << 20,
+		DecodeBytes: 512 << 20,
+		Transform:   PaDiM224(),
+		Normalize:   ImageNet(),
 	}
 }
 
@@ -53,6 +70,8 @@ func (c LoaderConfig) Validate() error {
 		return fmt.Errorf("dataset: loader: %w: Workers is %d, want at least 1", ErrConfig, c.Workers)
 	case c.AheadBytes < 0:
 		return fmt.Errorf("dataset: loader: %w: AheadBytes is %d, want at least 0", ErrConfig, c.AheadBytes)
+	case c.DecodeBytes < 0:
+		return fmt.Errorf("dataset: loader: %w: DecodeBytes is %d, want at least 0", ErrConfig, c.DecodeBytes)
 	}
 	if err := c.Transform.Validate(); err != nil {
 		return err
@@ -78,6 +97,7 @@ type Loader struct {
 	table *normTable
 	// scratch holds transformed pictures on their way into a batch.
 	scratch sync.Pool
+	budget  *budget // nil where there is none
 }
 
 // NewLoader checks the settings. It starts nothing.
@@ -91,7 +111,11 @@ func NewLoader(ds Dataset, cfg LoaderConfig) (*Loader, error) {
 	if cfg.Transform.shared == nil {
 		cfg.Transform = cfg.Transform.Shared()
 	}
-	return &Loader{ds: ds, cfg: cfg, table: cfg.Normalize.table()}, nil
+	l := &Loader{ds: ds, cfg: cfg, table: cfg.Normalize.table()}
+	if cfg.DecodeBytes > 0 {
+		l.budget = newBudget(cfg.DecodeBytes)
+	}
+	return l, nil
 }
 
 // Len is the number of batches that n samples make.
@@ -226,6 +250,11 @@ func (l *Loader) run(ctx context.Context, order []int, per int, yield func(*Batc
 
 // load reads, transforms and packs the i-th sample of order.
 func (l *Loader) load(ctx context.Context, bufs *buffers, order []int, i int) (loaded, error) {
+	if l.budget != nil {
+		var release func()
+		ctx, release = withBudget(ctx, l.budget)
+		defer release()
+	}
 	s, err := l.ds.Sample(ctx, order[i])
 	if err != nil {
 		return loaded{}, loadError(order[i], err)
@@ -237,6 +266,18 @@ func (l *Loader) load(ctx context.Context, bufs *buffers, order []int, i int) (l
 	defer l.scratch.Put(scratch)
 	if s, err = l.cfg.Transform.sample(s, scratch); err != nil {
 		return loaded{}, loadError(order[i], err)
+	}
+	if l.cfg.Augment != nil {
+		was := s
+		if s, err = l.cfg.Augment(s, seed.Rand(l.cfg.Seed, "augment", uint64(i), uint64(order[i]))); err != nil {
+			return loaded{}, loadError(order[i], err)
+		}
+		if err = s.check(); err == nil && s.Image.Rect != was.Image.Rect {
+			err = fmt.Errorf("%w: Augment made %v of %v pixels", ErrSize, s.Image.Rect, was.Image.Rect)
+		}
+		if err != nil {
+			return loaded{}, loadError(order[i], err)
+		}
 	}
 	size := s.Image.Rect.Size()
 	if dst := bufs.place(i, size); dst != nil {

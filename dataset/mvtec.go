@@ -1,6 +1,7 @@
 package dataset
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -170,12 +171,13 @@ func (f *Files) openClasses(top folder, cfg MVTecADConfig) error {
 	}
 	f.stray(".", top.files, "a file beside the class folders")
 	f.classes = classes
+	var faults []error // of all classes, not of the first alone
 	for _, name := range classes {
 		if err := f.openClass(name, name, lists[name], cfg); err != nil {
-			return err
+			faults = append(faults, err)
 		}
 	}
-	return nil
+	return errors.Join(faults...)
 }
 
 // openClass adds the pictures of one class folder.

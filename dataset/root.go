@@ -1,0 +1,54 @@
+package dataset
+
+import (
+	"archive/zip"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// OpenRoot opens a folder or a zip file as a file system, for the readers that
+// take one. The path may go on inside the zip file:
+// "btad.zip/BTech_Dataset_transformed". The closer closes the zip file; it is
+// never nil where the error is. Files are read from the zip file directly;
+// nothing is unpacked to a disk. Reading is safe for concurrent use.
+func OpenRoot(name string) (fs.FS, io.Closer, error) {
+	info, err := os.Stat(name)
+	if err == nil && info.IsDir() {
+		return os.DirFS(name), io.NopCloser(nil), nil
+	}
+	file, inside := name, ""
+	for err != nil || info.IsDir() {
+		dir, last := filepath.Split(strings.TrimRight(file, string(filepath.Separator)))
+		if file = filepath.Clean(dir); last == "" || dir == "" {
+			break
+		}
+		inside = filepath.ToSlash(filepath.Join(last, inside))
+		if info, err = os.Stat(file); err == nil && info.IsDir() {
+			break
+		}
+	}
+	if err != nil || info.IsDir() {
+		_, err := os.Stat(name)
+		return nil, nil, fmt.Errorf("dataset: open: %w: neither a folder nor a zip file: %w", ErrLayout, err)
+	}
+	z, err := zip.OpenReader(file)
+	if err != nil {
+		return nil, nil, fmt.Errorf("dataset: open %s: %w: not a folder, and not a zip file that can be read: %w", file, ErrLayout, err)
+	}
+	if inside == "" {
+		return z, z, nil
+	}
+	sub, err := fs.Sub(z, inside)
+	if err == nil {
+		_, err = fs.ReadDir(sub, ".")
+	}
+	if err != nil {
+		_ = z.Close() // the error to report is the one at hand
+		return nil, nil, fmt.Errorf("dataset: open %s: %w: there is no folder %s in the zip file: %w", file, ErrLayout, inside, err)
+	}
+	return sub, z, nil
+}

@@ -1,0 +1,223 @@
+// Dataset looks at a data set before anything is trained on it, finds its
+// faults, divides it, and writes it in another layout.
+//
+//	dataset describe -data PATH -layout NAME [-sheet FILE.png]
+//	dataset check    -data PATH -layout NAME [-manifest FILE]
+//	dataset split    -data PATH -layout NAME -out FILE [-parts train=0.8,validation=0.2] [-seed 1]
+//	dataset split    -data PATH -layout NAME -out FILE -shots K [-seed 1]
+//	dataset convert  -data PATH -layout NAME -out FOLDER [-manifest FILE]
+//	dataset convert  -data PATH -layout NAME -out FILE.jsonl
+//
+// PATH is a folder or a zip file, and may go on inside the zip file. NAME is
+// mvtec, mvtec2, btad, ksdd2, visa, mpdd, folders (a folder a class, only good),
+// goodbad, manifest (manifest.jsonl in the folder) or mixedwm38.
+//
+// describe prints counts by class, split and kind of defect, sizes, colours and
+// areas of masks, and draws a contact sheet. check lists every fault it finds:
+// files that cannot be read, masks of another size or empty, pictures of another
+// colour depth than the rest of their class, the same pixels under two splits,
+// parts whose pictures are in two splits, and what does not belong into the
+// layout. split writes a manifest; pictures of a test split stay there,
+// defective ones of others go there, and pictures with the same pixels stay on
+// one side. convert writes MVTec AD's layout with PNG
+// files, or a manifest.
+//
+// The exit code is 1 if check finds a fault or anything fails, 2 for arguments
+// that make no sense.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/gotab/gotab/dataset"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	switch {
+	case err == nil, errors.Is(err, flag.ErrHelp):
+	case errors.Is(err, errUsage):
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(2)
+	default:
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+var (
+	errUsage  = errors.New("dataset: wrong arguments")
+	errFaults = errors.New("dataset: the data set has faults")
+)
+
+// options are the flags of all commands.
+type options struct {
+	data, layout, classes, split, setup, manifest string
+	out, sheet, parts, from, defects, group       string
+	maskAbove, bits, pixels, shots                int
+	seed                                          uint64
+	trainDefects, together                        bool
+}
+
+func commands() map[string]func(ctx context.Context, s *set, o options, stdout, stderr io.Writer) error {
+	return map[string]func(ctx context.Context, s *set, o options, stdout, stderr io.Writer) error{
+		"describe": describe, "check": check, "split": split, "convert": convert,
+	}
+}
+
+const usage = "want one of describe, check, split, convert, and then flags; dataset describe -h lists them"
+
+// run is the program without the process around it.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	if len(args) == 0 {
+		return fmt.Errorf("%w: %s", errUsage, usage)
+	}
+	command := commands()[args[0]]
+	if command == nil {
+		return fmt.Errorf("%w: there is no command %q: %s", errUsage, args[0], usage)
+	}
+	o, err := parse(args, stderr)
+	if err != nil {
+		return err
+	}
+	s, err := open(ctx, o)
+	if err != nil {
+		return err
+	}
+	return errors.Join(command(ctx, s, o, stdout, stderr), s.close())
+}
+
+func parse(args []string, stderr io.Writer) (options, error) {
+	var o options
+	f := flag.NewFlagSet("dataset "+args[0], flag.ContinueOnError)
+	f.SetOutput(stderr)
+	dec := dataset.DefaultDecoder()
+	f.StringVar(&o.data, "data", "", "`path` of a folder or a zip file (required)")
+	f.StringVar(&o.layout, "layout", string(dataset.LayoutMVTecAD), fmt.Sprintf("`name` of the layout, one of %v", dataset.Layouts()))
+	f.StringVar(&o.classes, "classes", "", "`names` of classes with commas between them; empty for all")
+	f.StringVar(&o.split, "split", "", "`name` of the only split to read; empty for all")
+	f.StringVar(&o.setup, "setup", dataset.DefaultConfig().Setup, "`name` of VisA's split list")
+	f.StringVar(&o.manifest, "manifest", "", "`file` with a manifest that says which pictures count, and in which split")
+	f.IntVar(&o.maskAbove, "mask-above", int(dec.MaskAbove), "`brightness` above which a pixel of a mask is a defect, 0 to 254")
+	f.IntVar(&o.bits, "bits", dec.Bits16, "how many `bits` of 16-bit pictures count, 9 to 16")
+	f.IntVar(&o.pixels, "max-pixels", dec.MaxPixels, "largest `number` of pixels of a picture")
+	f.BoolVar(&o.trainDefects, "train-defects", false, "keep defective pictures of the training split (KolektorSDD2)")
+	f.StringVar(&o.sheet, "sheet", "", "describe: `file` for a contact sheet, PNG")
+	f.StringVar(&o.out, "out", "", "split, convert: `path` to write; convert makes a manifest of a name that ends in .jsonl")
+	f.StringVar(&o.parts, "parts", "train=0.8,validation=0.2", "split: `names` of the sides with their fractions")
+	f.StringVar(&o.from, "from", "train,", "split: `names` of the splits that are divided, with commas; an empty name is for pictures without one")
+	f.StringVar(&o.defects, "defects", dataset.Test, "split: `name` of the split that defective pictures go to; empty divides them too")
+	f.StringVar(&o.group, "group", "", "split: `expression` on the name of a picture whose first bracket is the part that it shows")
+	f.BoolVar(&o.together, "together", true, "split: read all pictures and keep those with the same pixels on one side")
+	f.IntVar(&o.shots, "shots", 0, "split: `number` of normal pictures of each class for a support set instead of a split")
+	f.Uint64Var(&o.seed, "seed", 1, "split: seed of the draw")
+	if err := f.Parse(args[1:]); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return o, err
+		}
+		return o, fmt.Errorf("%w: %w", errUsage, err)
+	}
+	switch needsOut := args[0] == "split" || args[0] == "convert"; {
+	case f.NArg() > 0:
+		return o, fmt.Errorf("%w: %q is not a flag", errUsage, f.Arg(0))
+	case o.data == "":
+		return o, fmt.Errorf("%w: -data is missing, a folder or a zip file", errUsage)
+	case needsOut && o.out == "":
+		return o, fmt.Errorf("%w: -out is missing, where to write", errUsage)
+	case o.maskAbove < 0 || o.maskAbove > 254:
+		return o, fmt.Errorf("%w: -mask-above is %d, want 0 to 254", errUsage, o.maskAbove)
+	}
+	return o, nil
+}
+
+// set is an open data set.
+type set struct {
+	ds     dataset.Dataset
+	issues []dataset.Issue
+	fsys   fs.FS // where the names of its items lie; nil where they are no files
+	closer []io.Closer
+}
+
+func (s *set) close() error {
+	var errs []error
+	for _, c := range s.closer {
+		errs = append(errs, c.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// open opens the data set and, if asked to, sees it through a manifest.
+func open(ctx context.Context, o options) (*set, error) {
+	fsys, c, err := dataset.OpenRoot(o.data)
+	if err != nil {
+		return nil, err
+	}
+	s := &set{fsys: fsys, closer: []io.Closer{c}}
+	if err := s.read(ctx, o); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	return s, nil
+}
+
+func (s *set) read(ctx context.Context, o options) error {
+	cfg := dataset.DefaultConfig()
+	cfg.Split, cfg.Setup, cfg.TrainDefects = o.split, o.setup, o.trainDefects
+	if o.classes != "" {
+		cfg.Classes = strings.Split(o.classes, ",")
+	}
+	cfg.Decoder.MaskAbove, cfg.Decoder.Bits16, cfg.Decoder.MaxPixels = uint8(o.maskAbove), o.bits, o.pixels
+	ds, err := dataset.NewLayout(ctx, s.fsys, dataset.Layout(o.layout), cfg)
+	if err != nil {
+		return err
+	}
+	s.ds, s.issues = ds, ds.Issues()
+	if w, ok := ds.(*dataset.MixedWM38); ok {
+		s.fsys, s.closer = nil, append([]io.Closer{w}, s.closer...)
+	} else if ds.Len() > 0 {
+		if s.fsys, err = below(s.fsys, ds.Item(0).Name); err != nil {
+			return err
+		}
+	}
+	if o.manifest == "" {
+		return nil
+	}
+	f, err := os.Open(o.manifest)
+	if err != nil {
+		return fmt.Errorf("dataset: open manifest: %w", err)
+	}
+	items, err := dataset.ReadManifest(f)
+	if err := errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("%w (in %s)", err, o.manifest)
+	}
+	s.ds, err = dataset.Apply(s.ds, items)
+	return err
+}
+
+// below finds the folder that names are relative to: the root, or the only
+// folder in it that an archive wraps around everything.
+func below(fsys fs.FS, name string) (fs.FS, error) {
+	if _, err := fs.Stat(fsys, name); err == nil {
+		return fsys, nil
+	}
+	found, err := fs.Glob(fsys, "*/"+escape(name))
+	if err != nil || len(found) == 0 {
+		return fsys, nil // the file has gone meanwhile, which reading it reports
+	}
+	return fs.Sub(fsys, strings.TrimSuffix(found[0], "/"+name))
+}
+
+// escape makes a name match itself alone.
+func escape(name string) string {
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(name)
+}
