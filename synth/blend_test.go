@@ -95,7 +95,7 @@ func TestBlendRefuses(t *testing.T) {
 		"mask size":   {dst, src, other, image.Pt(3, 3), ok, synth.ErrImage},
 		"mask empty":  {dst, src, empty, image.Pt(3, 3), ok, synth.ErrNotPlaced},
 		"small":       {dst, material(8, 8, 1), nil, image.Pt(3, 3), ok, synth.ErrNotPlaced},
-		"coin":        {dst, src, nil, image.Pt(3, 3), synth.Poisson{Mode: synth.Mix}, synth.ErrSettings},
+		"coin":        {dst, src, nil, image.Pt(3, 3), synth.Poisson{Mode: synth.Coin}, synth.ErrSettings},
 		"erode":       {dst, src, nil, image.Pt(3, 3), synth.Poisson{Erode: 65}, synth.ErrSettings},
 		"erode all":   {dst, src, nil, image.Pt(3, 3), synth.Poisson{Erode: 64}, synth.ErrNotPlaced},
 		"erode below": {dst, src, nil, image.Pt(3, 3), synth.Poisson{Erode: -1}, synth.ErrSettings},

@@ -54,3 +54,26 @@ func ExampleBlender_Blend() {
 	fmt.Println(touched, err)
 	// Output: (35,30)-(62,66) <nil>
 }
+
+// Three generators by weight, drawn again until the change is at least six grey levels; draws that show nothing are counted.
+func ExampleVisible() {
+	mix := synth.Mix{Parts: []synth.Part{
+		{Generator: synth.DefaultNSA(), Weight: 2},
+		{Generator: synth.DefaultCutPaste(), Weight: 1},
+		{Generator: synth.DefaultPerlin(), Weight: 1},
+	}}
+	visible := synth.Visible{Generator: mix, Least: 6, Attempts: 20}
+	rng := rand.New(rand.NewPCG(1, 2))
+	survey := synth.Survey{Least: 6}
+	for range 10 {
+		pair, err := visible.Generate(weave(0), weave(3), rng)
+		if err := survey.Count("weave", pair, err); err != nil {
+			fmt.Println(err)
+			return
+		}
+	}
+	for _, r := range survey.Rates() {
+		fmt.Printf("%s: %d draws, %.0f %% show nothing\n", r.Class, r.Draws, 100*r.Share())
+	}
+	// Output: weave: 10 draws, 0 % show nothing
+}

@@ -1,6 +1,7 @@
 package synth
 
 import (
+	"encoding/binary"
 	"image"
 	"math"
 )
@@ -13,18 +14,29 @@ const (
 // changeMask is 255 where the mean over the channels of |b-a| exceeds tol; only r is looked at. n counts those pixels.
 func changeMask(a, b *image.RGBA, r image.Rectangle, tol float64) (m *image.Gray, n int) {
 	m = image.NewGray(a.Rect)
+	n, _ = fillChange(m, a, b, r, tol)
+	return m, n
+}
+
+// fillChange is changeMask into m, which must be zero; total is the sum over those pixels and three channels of |b-a|.
+func fillChange(m *image.Gray, a, b *image.RGBA, r image.Rectangle, tol float64) (n int, total int64) {
 	limit := int(3 * tol) // a sum of whole numbers exceeds 3*tol exactly when it exceeds its whole part
 	for y := r.Min.Y; y < r.Max.Y; y++ {
 		p, q := a.Pix[y*a.Stride:], b.Pix[y*b.Stride:]
 		row := m.Pix[y*m.Stride:]
 		for x := r.Min.X; x < r.Max.X; x++ {
-			if absSum(p[4*x:4*x+3], q[4*x:4*x+3]) > limit {
+			u, v := p[4*x:4*x+4], q[4*x:4*x+4]
+			if binary.LittleEndian.Uint32(u) == binary.LittleEndian.Uint32(v) {
+				continue
+			}
+			if v := absSum(u, v); v > limit {
 				row[x] = 255
 				n++
+				total += int64(v)
 			}
 		}
 	}
-	return m, n
+	return n, total
 }
 
 func absSum(p, q []uint8) int {
@@ -34,6 +46,13 @@ func absSum(p, q []uint8) int {
 // changeLabel makes the article's label from the change between a and b inside r. where limits it to the pixels that show
 // an object; nil means everywhere.
 func changeLabel(a, b *image.RGBA, mask, where *image.Gray, r image.Rectangle, mode LabelMode, c Logistic) []float32 {
+	label := make([]float32, a.Rect.Dx()*a.Rect.Dy())
+	fillLabel(label, a, b, mask, where, r, mode, c)
+	return label
+}
+
+// fillLabel is changeLabel into label, which holds one value a pixel.
+func fillLabel(label []float32, a, b *image.RGBA, mask, where *image.Gray, r image.Rectangle, mode LabelMode, c Logistic) {
 	w, h := a.Rect.Dx(), a.Rect.Dy()
 	base := image.NewGray(mask.Rect)
 	copy(base.Pix, mask.Pix)
@@ -44,14 +63,14 @@ func changeLabel(a, b *image.RGBA, mask, where *image.Gray, r image.Rectangle, m
 	}
 	// The median can only set pixels whose square holds a set one; those lie within its radius of r.
 	majority(base, r.Inset(-binaryMedian/2).Intersect(base.Rect), binaryMedian)
-	label := make([]float32, w*h)
 	area := r.Inset(-diskRadius).Intersect(base.Rect)
 	if mode == LabelBinary {
 		for i, v := range base.Pix {
 			label[i] = float32(v >> 7)
 		}
-		return label
+		return
 	}
+	clear(label)
 	diff := make([]uint16, w*h)
 	for y := r.Min.Y; y < r.Max.Y; y++ {
 		for x := r.Min.X; x < r.Max.X; x++ {
@@ -76,7 +95,6 @@ func changeLabel(a, b *image.RGBA, mask, where *image.Gray, r image.Rectangle, m
 			}
 		}
 	}
-	return label
 }
 
 // diskWindow is the sliding histogram of Huang's median filter over a disk: sums of three channels, 0 to 765.

@@ -20,6 +20,13 @@ const (
 	LabelLogistic
 	// LabelNone makes no label: Pair.Label is nil.
 	LabelNone
+	// LabelContinuous is the binary label times a factor drawn evenly between 0.05 and 0.95, one a call, by which NSA weighs
+	// the patches (article's code: the mask of blending, rounded up to 1/255, or the mixing of Uniform). Of NSA alone.
+	LabelContinuous
+	// LabelMask is 1 where Pair.Mask is 255, else 0.
+	LabelMask
+	// LabelSupport is 1 where Pair.Support is 255, else 0: what Perlin and Mask take for the truth in their own articles.
+	LabelSupport
 )
 
 // ScaleLaw says how the factor is drawn by which a patch is resized.
@@ -69,10 +76,16 @@ type NSA struct {
 	Height, Width Span  // bounds of half the side, as shares of the image's height and width, 0 to 0.5
 	Whole         bool  // the crop lies wholly inside src; false: its centre does, and the crop is cut at the border (article)
 	Scale         Scale // resizing (article: normal, deviation 0.5, clipped to [0.7, 1.3] for objects, [0.5, 2] for textures)
-	Hold          bool  // round the bounds to pixels and hold the resized side between them (article)
-	Shift         bool  // paste at a random place; false: where the crop came from (article: true)
+	// Box draws the patch's side as CutPaste does instead; Size, Height, Width, Whole, Scale, Hold, Ellipses and Backgrounds
+	// are then passed over. Off while Box.Area.Hi is 0. See CutPasteShapes.
+	Box Box
+	// Ellipses makes the pasted shape the union of so many random ellipses inside the patch; 0: all of the patch. See EllipseShapes.
+	Ellipses int
 
-	Mode     Mode // Normal, Mixed, or Mix: a coin a call (article: Normal for objects, Mixed for textures; TAB's code: Mix)
+	Hold  bool // round the bounds to pixels and hold the resized side between them (article)
+	Shift bool // paste at a random place; false: where the crop came from (article: true)
+
+	Mode     Mode // Normal, Mixed, Coin (a coin a call), Swap or Uniform (article: Normal for objects, Mixed for textures; TAB's code: Coin)
 	Erode    int  // pixels by which blending shrinks a patch's mask, 0 to 64 (OpenCV: 3)
 	Truncate bool // cut results to whole grey levels as OpenCV does, half a level darker on average; false: round
 
@@ -102,7 +115,7 @@ func DefaultNSA() NSA {
 		Height: Span{0.05, 0.2}, Width: Span{0.05, 0.2},
 		Scale: Scale{Law: ScaleNormal, Span: Span{0.7, 1.3}, Std: 0.5},
 		Hold:  true, Shift: true,
-		Mode: Mix, Erode: 3,
+		Mode: Coin, Erode: 3,
 		Tries: 200, MinPixels: 50, Attempts: 10,
 		Tol: 1, Label: LabelBinary, Curve: Logistic{Steepness: 1. / 6, Midpoint: 15},
 		Blender: &Blender{},
@@ -138,7 +151,7 @@ func (g NSA) Validate() error {
 		return settingErr("Scale", g.Scale.Span, "must satisfy 0 < Lo <= Hi <= 16")
 	case g.Scale.Law == ScaleNormal && !(g.Scale.Std >= 0 && finite(g.Scale.Std)):
 		return settingErr("Scale.Std", g.Scale.Std, "must be finite and not negative")
-	case g.Mode < Normal || g.Mode > Mix:
+	case g.Mode < Normal || g.Mode > Uniform:
 		return settingErr("Mode", g.Mode, "is unknown")
 	case g.Erode < 0 || g.Erode > maxErode:
 		return settingErr("Erode", g.Erode, fmt.Sprintf("must be from 0 to %d", maxErode))
@@ -154,7 +167,11 @@ func (g NSA) Validate() error {
 		return settingErr("Attempts", g.Attempts, "must be at least 1")
 	case !(g.Tol >= 0 && g.Tol <= 255):
 		return settingErr("Tol", g.Tol, "must be from 0 to 255")
-	case g.Label < LabelBinary || g.Label > LabelNone:
+	case g.Ellipses < 0 || g.Ellipses > maxEllipses:
+		return settingErr("Ellipses", g.Ellipses, fmt.Sprintf("must be from 0 to %d", maxEllipses))
+	case g.Box.Area.Hi != 0 && g.Box.fault() != "":
+		return settingErr("Box", g.Box, g.Box.fault())
+	case g.Label < LabelBinary || g.Label > LabelSupport:
 		return settingErr("Label", g.Label, "is unknown")
 	case g.Label == LabelLogistic && !finite(g.Curve.Steepness, g.Curve.Midpoint):
 		return settingErr("Curve", g.Curve, "must be finite")
@@ -168,27 +185,32 @@ func (g NSA) Validate() error {
 }
 
 func settingErr(field string, value any, why string) error {
-	return fmt.Errorf("synth: NSA.%s is %v: it %s: %w", field, value, why, ErrSettings)
+	return fieldErr("NSA", field, value, why)
+}
+
+// fieldErr says what is wrong with a field of a generator's settings.
+func fieldErr(of, field string, value any, why string) error {
+	return fmt.Errorf("synth: %s.%s is %v: it %s: %w", of, field, value, why, ErrSettings)
 }
 
 // Generate implements Generator. Patches are applied one after the other to the running result and always cut from src.
 // Size, place and mode come from rng alone, so the same dst, src, settings and seed give the same bytes.
 func (g NSA) Generate(dst, src image.Image, rng *rand.Rand) (Pair, error) {
+	return fresh(g, dst, src, rng)
+}
+
+// GenerateInto implements Reuser; see Generate.
+func (g NSA) GenerateInto(p *Pair, dst, src image.Image, rng *rand.Rand) error {
 	if err := g.Validate(); err != nil {
-		return Pair{}, err
+		return err
 	}
-	if rng == nil {
-		return Pair{}, fmt.Errorf("synth: NSA: %w", ErrNoRand)
-	}
-	d, err := asRGBA("dst", dst)
+	d, s, err := inputs("NSA", dst, src, rng)
 	if err != nil {
-		return Pair{}, err
+		return err
 	}
-	s, err := asRGBA("src", src)
-	if err != nil {
-		return Pair{}, err
-	}
+	p.begin(KindNSA, d, s)
 	run := newNSARun(g, d, s, rng)
+	run.into(p)
 	for i := range g.Patches {
 		if i > 0 && rng.Float64() >= g.Further {
 			continue // every further patch has its own coin; a refusal does not end the call
@@ -196,7 +218,7 @@ func (g NSA) Generate(dst, src image.Image, rng *rand.Rand) (Pair, error) {
 		for range g.Attempts {
 			ok, err := run.patch()
 			if err != nil {
-				return Pair{}, err
+				return err
 			}
 			if ok {
 				run.placed++
@@ -204,5 +226,5 @@ func (g NSA) Generate(dst, src image.Image, rng *rand.Rand) (Pair, error) {
 			}
 		}
 	}
-	return run.finish()
+	return run.finish(p)
 }

@@ -23,6 +23,7 @@ type nsaRun struct {
 	patchBuf image.RGBA // pixels reused by the patches of the call
 	touched  image.Rectangle
 	placed   int
+	factor   float64 // weight of the patches, 1 but for LabelContinuous
 }
 
 func newNSARun(g NSA, dst, src *image.RGBA, rng *rand.Rand) *nsaRun {
@@ -30,33 +31,54 @@ func newNSARun(g NSA, dst, src *image.RGBA, rng *rand.Rand) *nsaRun {
 	if r.blender == nil {
 		r.blender = &Blender{}
 	}
+	r.factor = 1
 	r.opt = Poisson{Mode: g.Mode, Erode: g.Erode, Truncate: g.Truncate}
-	if g.Mode == Mix {
+	if g.Mode == Coin {
 		r.opt.Mode = Normal
 		if rng.IntN(2) == 1 {
 			r.opt.Mode = Mixed
 		}
 	}
-	if len(g.Backgrounds) > 0 {
+	if g.Label == LabelContinuous {
+		r.factor = 0.05 + 0.9*rng.Float64()
+	}
+	if len(g.Backgrounds) > 0 && g.Box.Area.Hi == 0 {
 		r.objDst, r.objSrc = objectMask(dst, g.Backgrounds), objectMask(src, g.Backgrounds)
 		r.label = image.NewGray(dst.Rect)
 	}
-	r.out = cloneRGBA(dst)
-	r.support = image.NewGray(dst.Rect)
+	if g.Ellipses > 0 && g.Box.Area.Hi == 0 && r.label == nil {
+		r.label = image.NewGray(dst.Rect)
+	}
 	return r
 }
+
+// into makes p's rasters, which begin has made a copy of dst, those that the run works on.
+func (r *nsaRun) into(p *Pair) { r.out, r.support = p.Image, p.Support }
 
 // patch draws one patch and blends it. False without an error means that this draw found no place or would not show;
 // nothing has changed then.
 func (r *nsaRun) patch() (bool, error) {
 	h, w := r.dst.Rect.Dy(), r.dst.Rect.Dx()
-	halfH, loH, hiH := r.half(r.g.Height, h)
-	halfW, loW, hiW := r.half(r.g.Width, w)
-	box, ok := r.cut(halfH, halfW, loH, loW)
+	boxed := r.g.Box.Area.Hi > 0
+	var box image.Rectangle
+	var shape *image.Gray // the pasted shape where it is not all of the patch
+	var ok bool
+	var ph, pw int
+	sy, sx := 1., 1.
+	if boxed {
+		if box, ok = r.cutBox(); ok {
+			ph, pw = box.Dy(), box.Dx()
+		}
+	} else {
+		halfH, loH, hiH := r.half(r.g.Height, h)
+		halfW, loW, hiW := r.half(r.g.Width, w)
+		if box, shape, ok = r.cut(halfH, halfW, loH, loW); ok {
+			ph, pw, sy, sx = r.resized(box, loH, hiH, loW, hiW)
+		}
+	}
 	if !ok {
 		return false, nil
 	}
-	ph, pw, sy, sx := r.resized(box, loH, hiH, loW, hiW)
 	ph, pw = min(ph, h-4), min(pw, w-4)
 	if ph < 3 || pw < 3 || (ph-2)*(pw-2) < r.g.MinPixels {
 		return false, nil
@@ -71,26 +93,50 @@ func (r *nsaRun) patch() (bool, error) {
 		r.patchBuf.Stride, r.patchBuf.Rect = 4*pw, image.Rect(0, 0, pw, ph)
 		resizeBilinear(r.patchBuf.Pix, 4*pw, pw, ph, p.Pix, p.Stride, box.Dx(), box.Dy(), 4, sx, sy)
 		p = &r.patchBuf
-		if obj != nil {
-			o := image.NewGray(image.Rect(0, 0, pw, ph))
-			resizeBilinear(o.Pix, o.Stride, pw, ph, obj.Pix, obj.Stride, box.Dx(), box.Dy(), 1, sx, sy)
-			obj = o
+		for _, m := range []**image.Gray{&obj, &shape} {
+			if *m != nil {
+				o := image.NewGray(image.Rect(0, 0, pw, ph))
+				resizeBilinear(o.Pix, o.Stride, pw, ph, (*m).Pix, (*m).Stride, box.Dx(), box.Dy(), 1, sx, sy)
+				*m = o
+			}
+		}
+		if shape != nil {
+			harden(shape)
 		}
 	}
-	at, ok := r.place(box, ph, pw, obj)
+	at, ok := r.place(box, ph, pw, obj, shape)
 	if !ok {
 		return false, nil
 	}
-	rect, err := r.blender.blend(r.out, p, nil, at, r.opt, r.g.Tol)
-	if errors.Is(err, ErrNotPlaced) {
-		return false, nil
+	shown, solved := shape, shape
+	if shape != nil || r.g.Mode == Swap || r.g.Mode == Uniform || r.factor < 1 {
+		shown, solved = r.shapes(pw, ph, shape, obj, at)
 	}
-	if err != nil {
-		return false, fmt.Errorf("synth: NSA: patch of %dx%d at %v: %w", pw, ph, at, err)
+	rect := image.Rect(at.X, at.Y, at.X+pw, at.Y+ph)
+	if r.g.Mode == Swap || r.g.Mode == Uniform {
+		if !r.paste(p, shown, at) {
+			return false, nil
+		}
+	} else {
+		if solved != nil && inner(solved) < r.g.MinPixels {
+			return false, nil
+		}
+		var err error
+		rect, err = r.blender.blend(r.out, p, solved, at, r.opt, r.g.Tol)
+		if errors.Is(err, ErrNotPlaced) {
+			return false, nil
+		}
+		if err != nil {
+			return false, fmt.Errorf("synth: NSA: patch of %dx%d at %v: %w", pw, ph, at, err)
+		}
+		fillGray(r.support, rect, 255)
+		r.touched = r.touched.Union(rect)
 	}
-	fillGray(r.support, rect, 255)
-	r.touched = r.touched.Union(rect)
-	if r.label != nil {
+	switch {
+	case r.label == nil:
+	case shown != nil:
+		mark(r.label, rect, at, shown)
+	case obj != nil:
 		markObjects(r.label, rect, at, obj, r.objDst)
 	}
 	return true, nil
@@ -114,11 +160,11 @@ func (r *nsaRun) half(s Span, n int) (half, lo, hi int) {
 	return int(min(max(v, l), u)), lo, hi
 }
 
-// cut draws the box that is cut out of src.
-func (r *nsaRun) cut(halfH, halfW, loH, loW int) (image.Rectangle, bool) {
+// cut draws the box that is cut out of src, and the shape inside it where it is not all of it.
+func (r *nsaRun) cut(halfH, halfW, loH, loW int) (image.Rectangle, *image.Gray, bool) {
 	h, w := r.src.Rect.Dy(), r.src.Rect.Dx()
 	if halfH < 1 || halfW < 1 {
-		return image.Rectangle{}, false
+		return image.Rectangle{}, nil, false
 	}
 	tries := 1
 	if r.objSrc != nil {
@@ -129,22 +175,26 @@ func (r *nsaRun) cut(halfH, halfW, loH, loW int) (image.Rectangle, bool) {
 		if r.g.Whole {
 			ph, pw := 2*halfH, 2*halfW
 			if ph > h || pw > w {
-				return image.Rectangle{}, false
+				return image.Rectangle{}, nil, false
 			}
 			y, x := r.rng.IntN(h-ph+1), r.rng.IntN(w-pw+1)
 			box = image.Rect(x, y, x+pw, y+ph)
 		} else {
 			if h <= 2*loH || w <= 2*loW {
-				return image.Rectangle{}, false
+				return image.Rectangle{}, nil, false
 			}
 			y, x := loH+r.rng.IntN(h-2*loH), loW+r.rng.IntN(w-2*loW)
 			box = image.Rect(x-halfW, y-halfH, x+halfW, y+halfH).Intersect(r.src.Rect)
 		}
-		if r.objSrc == nil || objectShare(cropGray(r.objSrc, box)) > r.g.MinObject {
-			return box, true
+		var shape *image.Gray
+		if r.g.Ellipses > 0 && !box.Empty() {
+			shape = r.ellipses(box.Dx(), box.Dy(), halfH, halfW, loH, loW)
+		}
+		if r.objSrc == nil || shapeShare(cropGray(r.objSrc, box), shape) > r.g.MinObject {
+			return box, shape, true
 		}
 	}
-	return image.Rectangle{}, false
+	return image.Rectangle{}, nil, false
 }
 
 // resized draws the size of the pasted patch. sy and sx are source pixels per pasted pixel.
@@ -175,7 +225,7 @@ func (r *nsaRun) resized(box image.Rectangle, loH, hiH, loW, hiW int) (ph, pw in
 }
 
 // place draws where the upper left corner of the patch comes to lie in dst.
-func (r *nsaRun) place(box image.Rectangle, ph, pw int, obj *image.Gray) (image.Point, bool) {
+func (r *nsaRun) place(box image.Rectangle, ph, pw int, obj, shape *image.Gray) (image.Point, bool) {
 	h, w := r.dst.Rect.Dy(), r.dst.Rect.Dx()
 	if obj != nil && !(objectShare(obj) > r.g.MinObject) {
 		return image.Point{}, false
@@ -183,7 +233,7 @@ func (r *nsaRun) place(box image.Rectangle, ph, pw int, obj *image.Gray) (image.
 	if !r.g.Shift {
 		at := image.Pt((box.Min.X+box.Max.X)/2-pw/2, (box.Min.Y+box.Max.Y)/2-ph/2)
 		at.X, at.Y = min(max(at.X, 0), w-pw), min(max(at.Y, 0), h-ph)
-		return at, obj == nil || objectOverlap(obj, r.objDst, at) > r.g.MinOverlap
+		return at, obj == nil || objectOverlap(obj, shape, r.objDst, at) > r.g.MinOverlap
 	}
 	// The centre keeps one pixel more than half a patch from every border.
 	ny, nx := h-2*(ph/2)-2, w-2*(pw/2)-2
@@ -196,7 +246,7 @@ func (r *nsaRun) place(box image.Rectangle, ph, pw int, obj *image.Gray) (image.
 	}
 	for range tries {
 		at := image.Pt(1+r.rng.IntN(nx), 1+r.rng.IntN(ny))
-		if obj == nil || objectOverlap(obj, r.objDst, at) > r.g.MinOverlap {
+		if obj == nil || objectOverlap(obj, shape, r.objDst, at) > r.g.MinOverlap {
 			return at, true
 		}
 	}
@@ -204,21 +254,18 @@ func (r *nsaRun) place(box image.Rectangle, ph, pw int, obj *image.Gray) (image.
 }
 
 // finish measures what changed and makes the label.
-func (r *nsaRun) finish() (Pair, error) {
+func (r *nsaRun) finish(p *Pair) error {
 	w, h := r.dst.Rect.Dx(), r.dst.Rect.Dy()
 	if r.placed == 0 {
-		return Pair{}, fmt.Errorf("synth: NSA on %dx%d: none of %d draws found a place and showed: %w", w, h, r.g.Attempts, ErrNotPlaced)
+		return fmt.Errorf("synth: NSA on %dx%d: none of %d draws found a place and showed: %w", w, h, r.g.Attempts, ErrNotPlaced)
 	}
-	p := Pair{Image: r.out, Support: r.support, Placed: r.placed}
-	var n int
-	if p.Mask, n = changeMask(r.dst, r.out, r.touched, r.g.Tol); n == 0 {
+	if p.measure(r.dst, r.touched, r.g.Tol) == 0 {
 		// Patches that showed one by one can cancel each other.
-		return Pair{}, fmt.Errorf("synth: NSA on %dx%d: %d patches changed no pixel by more than %g grey levels: %w", w, h, r.placed, r.g.Tol, ErrNotPlaced)
+		return fmt.Errorf("synth: NSA on %dx%d: %d patches changed no pixel by more than %g grey levels: %w", w, h, r.placed, r.g.Tol, ErrNotPlaced)
 	}
-	if r.g.Label != LabelNone {
-		p.Label = changeLabel(r.dst, r.out, p.Mask, r.label, r.touched, r.g.Label, r.g.Curve)
-	}
-	return p, nil
+	p.Placed = r.placed
+	p.label(r.dst, r.label, r.touched, r.g.Label, r.g.Curve, r.factor)
+	return nil
 }
 
 // gammaDraw draws from Gamma(shape, 1) by Marsaglia and Tsang, "A simple method for generating gamma variables" (2000).

@@ -404,9 +404,9 @@ func TestGolden(t *testing.T) {
 		require.NoError(t, json.Unmarshal(raw, &golden))
 	}
 	got := map[string][]uint32{}
-	for name, g := range presets() {
+	for name, m := range members() {
 		for seed := range uint64(3) {
-			got[name] = append(got[name], sum(drawPair(t, g, scene(g, 112, 96, seed), scene(g, 112, 96, seed+10), rng(seed))))
+			got[name] = append(got[name], sum(drawPair(t, m.gen, m.picture(112, 96, seed), m.picture(112, 96, seed+10), rng(seed))))
 		}
 	}
 	if os.Getenv("SYNTH_GOLDEN") == "write" {

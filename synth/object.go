@@ -88,14 +88,18 @@ func objectShare(m *image.Gray) float64 {
 	return float64(n) / float64(m.Rect.Dx()*m.Rect.Dy())
 }
 
-// objectOverlap is the share of the patch's object pixels that fall on object pixels of dst when the patch lies at at.
-func objectOverlap(patch, dst *image.Gray, at image.Point) float64 {
+// objectOverlap is the share of the patch's object pixels that fall on object pixels of dst, and
+// lie inside its shape (nil: all of it), when the patch lies at at.
+func objectOverlap(patch, shape, dst *image.Gray, at image.Point) float64 {
 	both, all := 0, 0
 	for y := range patch.Rect.Dy() {
 		p := patch.Pix[y*patch.Stride : y*patch.Stride+patch.Rect.Dx()]
 		d := dst.Pix[(at.Y+y)*dst.Stride+at.X:]
 		for x, v := range p {
 			all += int(v >> 7)
+			if shape != nil {
+				v &= shape.Pix[y*shape.Stride+x]
+			}
 			both += int(v & d[x] >> 7)
 		}
 	}

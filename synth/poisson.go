@@ -14,8 +14,13 @@ const (
 	// Mixed takes the patch's gradients where they are stronger and leaves the image's elsewhere. As in OpenCV "stronger"
 	// compares |d/dx - d/dy|, a channel at a time, and not the length of the gradient.
 	Mixed
-	// Mix is a setting of NSA: Normal or Mixed by a coin, one toss a call. Blend itself does not take it.
-	Mix
+	// Coin is a setting of NSA: Normal or Mixed by a coin, one toss a call. Blend itself does not take it.
+	Coin
+	// Swap is a setting of NSA: the patch replaces what it covers, with no blending. Blend itself does not take it.
+	Swap
+	// Uniform is a setting of NSA: what the patch covers becomes D + f*(S-D), cut to whole grey levels, with the factor f of
+	// LabelContinuous, or 1. Blend itself does not take it.
+	Uniform
 )
 
 // maxErode bounds Poisson.Erode and NSA.Erode, in pixels.

@@ -4,7 +4,22 @@ import (
 	"fmt"
 	"image"
 	"image/draw"
+	"math/rand/v2"
 )
+
+// inputs checks what every generator is given; of names the generator.
+func inputs(of string, dst, src image.Image, rng *rand.Rand) (d, s *image.RGBA, err error) {
+	if rng == nil {
+		return nil, nil, fmt.Errorf("synth: %s: %w", of, ErrNoRand)
+	}
+	if d, err = asRGBA("dst", dst); err != nil {
+		return nil, nil, err
+	}
+	if s, err = asRGBA("src", src); err != nil {
+		return nil, nil, err
+	}
+	return d, s, nil
+}
 
 // asRGBA views img as RGBA with its origin at (0,0). An *image.RGBA is not copied: the result shares its pixels and must
 // not be written to. Every other type is converted once by image/draw.
@@ -29,12 +44,15 @@ func asRGBA(name string, img image.Image) (*image.RGBA, error) {
 
 // cloneRGBA copies m, whose origin is (0,0), into memory of its own without gaps between rows.
 func cloneRGBA(m *image.RGBA) *image.RGBA {
-	c := image.NewRGBA(m.Rect)
-	if c.Stride == m.Stride {
-		copy(c.Pix, m.Pix)
+	w, h := m.Rect.Dx(), m.Rect.Dy()
+	c := &image.RGBA{Stride: 4 * w, Rect: m.Rect}
+	if m.Stride == c.Stride {
+		c.Pix = append([]uint8(nil), m.Pix[:4*w*h]...) // memory that is not zeroed first
+		c.Pix = c.Pix[:len(c.Pix):len(c.Pix)]
 		return c
 	}
-	for y := range m.Rect.Dy() {
+	c.Pix = make([]uint8, 4*w*h)
+	for y := range h {
 		copy(c.Pix[y*c.Stride:(y+1)*c.Stride], m.Pix[y*m.Stride:])
 	}
 	return c

@@ -2,6 +2,7 @@ package synth
 
 import (
 	"errors"
+	"fmt"
 	"image"
 	"math/rand/v2"
 )
@@ -11,6 +12,8 @@ var (
 	// ErrNotPlaced says that a draw made no defect: no patch found a place, or what was blended changed no pixel by
 	// more than the tolerance. Another draw may succeed; a caller that trains counts these.
 	ErrNotPlaced = errors.New("no defect was placed")
+	// ErrInvisible is an ErrNotPlaced too: defects were placed, and none changed enough to be seen; see Visible.
+	ErrInvisible = fmt.Errorf("the change is too faint to be seen: %w", ErrNotPlaced)
 	// ErrSettings says that a setting is out of its range; the message names the field.
 	ErrSettings = errors.New("bad setting")
 	// ErrImage says that an image or a mask cannot be used: nil, too small, or of the wrong size.
@@ -32,8 +35,12 @@ type Pair struct {
 	Mask *image.Gray
 	// Label holds width*height values from 0 (good) to 1, in row order (grey levels for LabelIntensity); nil for LabelNone.
 	Label []float32
-	// Placed is the number of patches that were blended, at least 1.
+	// Placed is the number of patches, strips or cells that were placed (for Perlin 1), at least 1.
 	Placed int
+	// Change is how much is to be seen: the mean over Mask's pixels and the colour channels of |Image - dst|, in grey levels.
+	Change float64
+	// Kind says what made the pair.
+	Kind Kind
 }
 
 // Generator makes damaged twins. Implementations are safe for concurrent use when every call has its own rng.
