@@ -90,7 +90,7 @@ func (m *ResNet) Forward(s *tensor.Scope, x *tensor.Tensor, at ...Layer) []*tens
 	}
 	run := m.plain
 	if s.Mode() == tensor.Evaluation {
-		f, err := m.fold(s, x.Shape())
+		f, err := m.fold(s, x.Shape(), deepest)
 		if err != nil {
 			s.Fail(err)
 			return out
