@@ -138,7 +138,7 @@ func (m *ResNet) Forward(s *tensor.Scope, x *tensor.Tensor, at ...Layer) []*tens
 // plain runs one stage with batch norm as it stands.
 func (m *ResNet) plain(s *tensor.Scope, x *tensor.Tensor, l Layer, _ bool) *tensor.Tensor {
 	if l == Stem {
-		return s.MaxPool2d(s.ReLU(m.unit(s, &m.stem, s.ChannelsLast(x))), 3, 2, 1)
+		return s.MaxPool2d(s.ReLUInto(m.unit(s, &m.stem, s.ChannelsLast(x))), 3, 2, 1)
 	}
 	for i := range m.stages[l-Layer1] {
 		b := &m.stages[l-Layer1][i]
@@ -147,7 +147,7 @@ func (m *ResNet) plain(s *tensor.Scope, x *tensor.Tensor, l Layer, _ bool) *tens
 			y := in
 			for k := range b.path {
 				if k > 0 {
-					y = s.ReLU(y)
+					y = s.ReLUInto(y)
 				}
 				y = m.unit(s, &b.path[k], y)
 			}
@@ -155,7 +155,7 @@ func (m *ResNet) plain(s *tensor.Scope, x *tensor.Tensor, l Layer, _ bool) *tens
 			if b.down != nil {
 				id = m.unit(s, b.down, in)
 			}
-			return s.ReLU(s.Add(y, id))
+			return s.ReLUInto(s.PlusInto(y, id))
 		})
 	}
 	return x

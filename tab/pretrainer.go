@@ -273,5 +273,6 @@ func (p *Pretrainer) Close() error {
 	for _, o := range p.opt {
 		errs = append(errs, o.Close())
 	}
+	tensor.ReleasePool()
 	return errors.Join(errs...)
 }

@@ -53,7 +53,13 @@ func setGrad(on bool) {
 
 func setOpThreads(n int) { C.at_set_num_threads(C.int(n)) }
 
-func setupThread() error { return shimError(C.tab_setup()) }
+func setupThread() error {
+	C.tab_pool_install()
+	return shimError(C.tab_setup())
+}
+
+// usePool decides where the calling thread's large allocations come from.
+func usePool(on bool) { C.tab_pool_use(cbool(on)) }
 
 func setDevice(d Device) error {
 	if !d.cuda {
@@ -155,3 +161,11 @@ func cbool(b bool) C.int {
 func nativeClearGrad(x libtch.Ctensor) error { return shimError(C.tab_clear_grad(hp(x))) }
 
 func nativeIncrement(x libtch.Ctensor) error { return shimError(C.tab_increment(hp(x))) }
+
+func nativeReLUInto(x libtch.Ctensor) error { return shimError(C.tab_relu_into(hp(x))) }
+
+func nativeAddInto(x, y libtch.Ctensor) error { return shimError(C.tab_add_into(hp(x), hp(y))) }
+
+func poolKept() int64 { return int64(C.tab_pool_kept()) }
+
+func poolClear() { C.tab_pool_clear() }

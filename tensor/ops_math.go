@@ -103,6 +103,24 @@ func (s *Scope) Tanh(x *Tensor) *Tensor { return s.unary("Tanh", x, libtch.AtgTa
 // ReLU returns max(x, 0).
 func (s *Scope) ReLU(x *Tensor) *Tensor { return s.unary("ReLU", x, libtch.AtgRelu) }
 
+// ReLUInto changes x to max(x, 0) and returns x. Unlike the other operations with
+// Into in their name it is recorded for Backward; x must not be the operand of an
+// operation whose gradient needs its old value (batch norm's output is fine).
+func (s *Scope) ReLUInto(x *Tensor) *Tensor {
+	s.effect("ReLUInto", func() error { return nativeReLUInto(x.h) }, x)
+	return x
+}
+
+// PlusInto changes a to a + b, of a's shape, and returns a. It is recorded for
+// Backward, with the same condition on a as ReLUInto.
+func (s *Scope) PlusInto(a, b *Tensor) *Tensor {
+	if a.Valid() && b.Valid() && !a.packed && !b.packed && !equalShape(a.Shape(), b.Shape()) {
+		s.fail("PlusInto", []*Tensor{a, b}, ErrShape)
+	}
+	s.effect("PlusInto", func() error { return nativeAddInto(a.h, b.h) }, a, b)
+	return a
+}
+
 // GELU returns x * Phi(x) with the exact normal distribution function Phi.
 func (s *Scope) GELU(x *Tensor) *Tensor {
 	return s.shim("GELU", func(out *libtch.Ctensor) error { return nativeGELU(out, x.h) }, x)

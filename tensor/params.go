@@ -162,8 +162,8 @@ func (p *Params) ZeroGrad() error {
 	return nil
 }
 
-// GradNorm returns the Euclidean norm of all gradients together, summed in
-// double precision in the order of the names. A norm that is not finite is an
+// GradNorm returns the Euclidean norm of all gradients together: each one's in
+// float32, their squares summed in float64 in the order of the names. A norm that is not finite is an
 // error that wraps [ErrNotFinite] and names the first parameter at fault.
 func (p *Params) GradNorm(s *Scope) (float64, error) {
 	sum := 0.0

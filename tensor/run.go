@@ -48,12 +48,14 @@ func runOn(ctx context.Context, w *worker, dev Device, mode Mode, fn func(s *Sco
 		return fmt.Errorf("tensor: Run on %s: %w", dev, err)
 	}
 	setGrad(mode == Training)
+	usePool(mode == Training)
 	_ = lastError() // a message that an unchecked call left behind is not ours
 	st := &runState{ctx: ctx, dev: dev, mode: mode}
 	s := &Scope{st: st}
 	defer func() {
 		s.release()
 		setGrad(true)
+		usePool(false)
 	}()
 	ferr := fn(s)
 	if st.err != nil {

@@ -103,11 +103,13 @@ char *tab_clear_grad(void *self) {
   return guarded([=] { T(self).mutable_grad() = at::Tensor(); });
 }
 
-// The sum is taken in double so that eleven million squares keep their digits.
 char *tab_sum_squares(void *self, double *sum, int *finite) {
   return guarded([=] {
     at::NoGradGuard g;
-    double n = at::linalg_vector_norm(T(self), 2, c10::nullopt, false, at::kDouble).item<double>();
+    // In single precision it is twice as fast and as good for every sane gradient;
+    // one whose squares overflow is summed again in double.
+    double n = at::linalg_vector_norm(T(self), 2).item<double>();
+    if (!std::isfinite(n)) n = at::linalg_vector_norm(T(self), 2, c10::nullopt, false, at::kDouble).item<double>();
     *sum = n * n;
     *finite = std::isfinite(n) ? 1 : 0;
   });
@@ -187,6 +189,14 @@ char *tab_conv_add_relu(void *other, void *x, void *weight, void *bias, int64_t 
     std::vector<int64_t> pad{padding, padding}, str{stride, stride}, dil{1, 1};
     op.call(T(other), T(x), T(weight), T(bias), pad, str, dil, groups, "add", at::Scalar(1.0), "relu", Scalars(), "");
   });
+}
+
+char *tab_relu_into(void *self) {
+  return guarded([=] { T(self).relu_(); });
+}
+
+char *tab_add_into(void *self, void *other) {
+  return guarded([=] { T(self).add_(T(other)); });
 }
 
 char *tab_baddbmm_into(void *acc, void *a, void *b, double beta) {

@@ -30,6 +30,16 @@ char *tab_conv_add_relu(void *other, void *x, void *weight, void *bias, int64_t 
                         int64_t groups);
 char *tab_baddbmm_into(void *acc, void *a, void *b, double beta);
 
+// In place, recorded for Backward.
+char *tab_relu_into(void *self);
+char *tab_add_into(void *self, void *other);
+
+// The pool of blocks that training steps use again (allocator.cpp).
+void tab_pool_install(void);
+void tab_pool_use(int on); // for allocations of the calling thread
+void tab_pool_clear(void);
+int64_t tab_pool_kept(void);
+
 #ifdef __cplusplus
 }
 #endif
