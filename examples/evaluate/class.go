@@ -36,7 +36,7 @@ func evaluate(ctx context.Context, o options, net *backbone.ResNet18, class, pro
 			fmt.Fprintf(stderr, "note: %s\n", issue)
 		}
 	}
-	det, transform, err := methodNamed(o.method).make(net)
+	det, transform, err := methodNamed(o.method).make(net, o.seed)
 	if err != nil {
 		return r, err
 	}

@@ -2,13 +2,14 @@
 // layout, scores its test images, and reports the area under the ROC curve over
 // images and over pixels, with speed and memory.
 //
-//	evaluate -data ROOT -weights FILE [-class NAME|all] [-method padim]
-//	         [-device auto|cpu|cuda|cuda:N] [-json FILE] [-maps DIR]
+//	evaluate -data ROOT -weights FILE [-class NAME|all] [-method padim|patchcore]
+//	         [-device auto|cpu|cuda|cuda:N] [-seed N] [-json FILE] [-maps DIR]
 //
 // ROOT holds one folder a class, each with train/good, test/<kind> and, where
 // there are masks, ground_truth/<kind>. FILE holds a ResNet-18 under
 // torchvision's names (safetensors or .pth); a projection head in it is passed
-// over. -weights random draws weights from -seed instead.
+// over. -weights random draws weights from -seed instead. -seed also decides what
+// a method draws at random: PatchCore's choice of patches, nothing of PaDiM.
 //
 // A table goes to the standard output, progress to the standard error. -json
 // writes one JSON object a class and line: class, image_auroc, pixel_auroc (0 to
@@ -82,7 +83,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	fs.StringVar(&o.device, "device", "auto", "auto, cpu, cuda or cuda:N")
 	fs.StringVar(&o.json, "json", "", "`file` for one JSON object a class and line")
 	fs.StringVar(&o.maps, "maps", "", "`folder` for one picture a test image")
-	fs.Uint64Var(&o.seed, "seed", 1, "seed of the weights with -weights random")
+	fs.Uint64Var(&o.seed, "seed", 1, "seed of what is drawn at random: PatchCore's choice of patches, and the weights with -weights random")
 	if err := fs.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return o, err

@@ -1,0 +1,369 @@
+package downstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"math"
+	"math/rand/v2"
+	"slices"
+
+	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/internal/pipeline"
+	"github.com/gotab/gotab/tensor"
+)
+
+// Fit fills the memory bank from good images, at least one, and replaces that of
+// an earlier Fit. With a Share below 1 it reads every image twice: to choose the
+// patches that are kept, by their random projections, and to keep them. Memory
+// is therefore that of the projections ([EstimatePatchCore]); the data set must
+// give the same images both times. Choosing M of N patches in K dimensions takes
+// N M K multiplications.
+//
+// A sample that says it is anomalous is [ErrNotNormal], features that are not
+// finite are [ErrNotFinite]; both name the sample. A bank without a patch, or
+// with fewer than Neighbours, is [ErrTooFewImages]. After an error, or the end
+// of ctx, the detector is as it was before. Of several Fits at once each waits
+// for the one before.
+func (p *PatchCore) Fit(ctx context.Context, normal dataset.Dataset) error {
+	g, err := p.fit(ctx, normal)
+	if err != nil {
+		if cause := ctx.Err(); cause != nil && errors.Is(err, cause) {
+			return err
+		}
+		return fmt.Errorf("downstream: fit PatchCore: %w", err)
+	}
+	return p.install(g)
+}
+
+// patchFit is a fit that is going on.
+type patchFit struct {
+	p     *PatchCore
+	from  pictures
+	n     int // images
+	cut   [][2]int
+	cores int
+	size  image.Point // of the transformed images
+	h, w  int         // of the grid, 0 before the first batch
+}
+
+func (p *PatchCore) fit(ctx context.Context, normal dataset.Dataset) (*patchBank, error) {
+	if normal == nil {
+		return nil, fmt.Errorf("%w: the data set is nil", ErrTooFewImages)
+	}
+	n := normal.Len()
+	if n < 1 {
+		return nil, fmt.Errorf("%w: have none, a memory bank needs 1 or more", ErrTooFewImages)
+	}
+	for i := range n {
+		if it := normal.Item(i); it.Anomalous {
+			return nil, fmt.Errorf("%w: sample %s is labelled %q", ErrNotNormal, it.Name, it.Defect)
+		}
+	}
+	p.fitting.Lock()
+	defer p.fitting.Unlock()
+
+	f := &patchFit{p: p, n: n, cut: spans(n, p.cfg.Batch, 1), cores: tensor.GetThreads().Cores,
+		from: func(ctx context.Context, i int) (image.Image, string, error) {
+			s, err := normal.Sample(ctx, i)
+			if err != nil {
+				return nil, normal.Item(i).Name, err
+			}
+			return s.Image, s.Name, nil
+		}}
+	first, err := p.in.pack(ctx, f.from, 0, 1, image.Point{})
+	if err != nil {
+		return nil, err
+	}
+	p.in.put(first.pixels)
+	f.size = first.size
+	if sz := f.size; sz.X > maxSide || sz.Y > maxSide || sz.X*sz.Y > maxPixels {
+		return nil, fmt.Errorf("%w: the transform (%s) makes it %dx%d, at most %d pixels a side and %d in all are taken",
+			ErrImage, p.cfg.Transform, sz.X, sz.Y, maxSide, maxPixels)
+	}
+	var chosen []int64 // nil keeps all
+	if p.cfg.Share < 1 {
+		if chosen, err = f.choose(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return f.keep(ctx, chosen)
+}
+
+// patchRows are rows that one batch gives, on the host.
+type patchRows struct {
+	values []float32
+	h, w   int
+}
+
+// pass runs all images through the network and hands the rows that pick makes of
+// a batch's patches [n h w, C] over in the order of the data set. pick returns
+// also which patch of the batch each row is, nil for all in their order; a batch
+// of which only says that nothing is wanted is passed over.
+func (f *patchFit) pass(ctx context.Context, only func(batch int) bool,
+	pick func(s *tensor.Scope, patches *tensor.Tensor, batch int) (rows *tensor.Tensor, of []int64),
+	take func(batch int, r *patchRows) error) error {
+	p := f.p
+	// One thread a Run and as many Runs as cores: convolutions of one batch
+	// scale worse over threads than batches do over cores.
+	ctx = tensor.WithThreads(ctx, 1)
+	i := 0
+	for r, err := range pipeline.Ordered(ctx, len(f.cut), f.cores+1, f.cores+1, func(ctx context.Context, i int) (*patchRows, error) {
+		if !only(i) {
+			return nil, nil
+		}
+		b, err := p.in.pack(ctx, f.from, f.cut[i][0], f.cut[i][1], f.size)
+		if err != nil {
+			return nil, err
+		}
+		defer p.in.put(b.pixels)
+		r := &patchRows{}
+		var of []int64
+		c := 0
+		err = tensor.Run(ctx, p.dev, tensor.Evaluation, func(s *tensor.Scope) error {
+			e := p.emb.embed(s, s.FromNHWC(b.pixels, b.n, f.size.Y, f.size.X, 3))
+			if err := s.Err(); err != nil {
+				return err
+			}
+			r.h, r.w = int(e.Size(1)), int(e.Size(2))
+			var rows *tensor.Tensor
+			rows, of = pick(s, s.Reshape(e, int64(b.n*r.h*r.w), int64(p.emb.count)), i)
+			if err := s.Err(); err != nil {
+				return err
+			}
+			c = int(rows.Size(1))
+			r.values = p.in.get(int(rows.Len()))
+			return s.FloatsInto(r.values, rows)
+		})
+		if err != nil {
+			return nil, err
+		}
+		for row := 0; row*c < len(r.values); row++ {
+			if v, ok := notFinite(r.values[row*c:][:c]); ok {
+				at := row
+				if of != nil {
+					at = int(of[row])
+				}
+				return nil, fmt.Errorf("features of image %s: %w: %v", b.names[at/(r.h*r.w)], ErrNotFinite, v)
+			}
+		}
+		return r, nil
+	}) {
+		if err != nil {
+			return err
+		}
+		if r != nil {
+			if f.h == 0 {
+				f.h, f.w = r.h, r.w
+			}
+			if r.h != f.h || r.w != f.w {
+				return fmt.Errorf("%w: the grid is %dx%d, before it was %dx%d", ErrLayers, r.w, r.h, f.w, f.h)
+			}
+			if err := take(i, r); err != nil {
+				return err
+			}
+			p.in.put(r.values)
+		}
+		i++
+	}
+	return nil
+}
+
+// choose returns the patches to keep, counted through images and positions,
+// ascending.
+func (f *patchFit) choose(ctx context.Context) ([]int64, error) {
+	p := f.p
+	rng := rand.New(rand.NewPCG(p.seed[0], p.seed[1]))
+	c, k := p.emb.count, p.cfg.projected(p.emb.count)
+	var projection []float32 // [C, K]
+	if k < c {
+		// As a fresh linear layer has it; the scale does not matter.
+		var err error
+		if projection, err = tensor.Uniform(rng, int64(c*k), 1/math.Sqrt(float64(c))); err != nil {
+			return nil, err
+		}
+	}
+	held := tensor.NewParams(p.dev)
+	defer func() { _ = held.Close() }() // frees memory, cannot fail
+	total := 0
+	err := f.pass(ctx, func(int) bool { return true },
+		func(s *tensor.Scope, patches *tensor.Tensor, _ int) (*tensor.Tensor, []int64) {
+			if projection == nil {
+				return patches, nil
+			}
+			return s.MatMul(patches, s.FromFloats(projection, int64(c), int64(k))), nil
+		},
+		func(batch int, r *patchRows) error {
+			return tensor.Run(ctx, p.dev, tensor.Evaluation, func(s *tensor.Scope) error {
+				if batch == 0 {
+					total = f.n * f.h * f.w
+					if err := held.PutBuffer(s, "projected", s.Zeros(int64(total), int64(k))); err != nil {
+						return err
+					}
+				}
+				lo, rows := int64(f.cut[batch][0]*f.h*f.w), int64(len(r.values)/k)
+				s.CopyInto(s.Narrow(held.Get("projected"), 0, lo, rows), s.FromFloats(r.values, rows, int64(k)))
+				return s.Err()
+			})
+		})
+	if err != nil {
+		return nil, err
+	}
+	count := coresetSize(total, p.cfg.Share)
+	if count < 1 {
+		return nil, fmt.Errorf("%w: a Share of %v of %d patches leaves none", ErrTooFewImages, p.cfg.Share, total)
+	}
+	starts := make([]int64, 0, p.cfg.Starts)
+	for _, i := range rng.Perm(total)[:min(p.cfg.Starts, total)] {
+		starts = append(starts, int64(i))
+	}
+	var chosen []int64
+	err = tensor.Run(ctx, p.dev, tensor.Evaluation, func(s *tensor.Scope) error {
+		chosen, err = coreset(s, held.Get("projected"), count, starts)
+		return err
+	})
+	slices.Sort(chosen)
+	return chosen, err
+}
+
+// keep fills the bank with the chosen patches, all where chosen is nil.
+func (f *patchFit) keep(ctx context.Context, chosen []int64) (_ *patchBank, err error) {
+	p := f.p
+	c := p.emb.count
+	// local returns which patches of a batch are kept.
+	local := func(batch int) []int64 {
+		grid := int64(f.h * f.w)
+		lo, _ := slices.BinarySearch(chosen, int64(f.cut[batch][0])*grid)
+		hi, _ := slices.BinarySearch(chosen, int64(f.cut[batch][1])*grid)
+		out := slices.Clone(chosen[lo:hi])
+		for i := range out {
+			out[i] -= int64(f.cut[batch][0]) * grid
+		}
+		return out
+	}
+	var values []float32
+	if chosen != nil {
+		values = make([]float32, 0, len(chosen)*c)
+	}
+	err = f.pass(ctx, func(batch int) bool { return chosen == nil || len(local(batch)) > 0 },
+		func(s *tensor.Scope, patches *tensor.Tensor, batch int) (*tensor.Tensor, []int64) {
+			if chosen == nil {
+				return patches, nil
+			}
+			of := local(batch)
+			return s.IndexSelect(patches, 0, s.FromInts(of, int64(len(of)))), of
+		},
+		func(_ int, r *patchRows) error {
+			if values == nil {
+				values = make([]float32, 0, f.n*f.h*f.w*c)
+			}
+			values = append(values, r.values...)
+			return nil
+		})
+	if err != nil {
+		return nil, err
+	}
+	count := len(values) / c
+	if b := p.cfg.Neighbours; count < b {
+		return nil, fmt.Errorf("%w: the bank has %d patches, Neighbours is %d", ErrTooFewImages, count, b)
+	}
+	g := &patchBank{params: tensor.NewParams(p.dev), count: count, gridH: f.h, gridW: f.w, inW: f.size.X, inH: f.size.Y, images: f.n}
+	return p.complete(ctx, g, values, centre(values, c))
+}
+
+// centre shifts rows of c values to mean 0, in place, and returns the mean.
+// Distances stay, and products of rows are then no larger than distances.
+func centre(values []float32, c int) []float32 {
+	sum := make([]float64, c)
+	for at := 0; at < len(values); at += c {
+		for i, v := range values[at : at+c] {
+			sum[i] += float64(v)
+		}
+	}
+	mean := make([]float32, c)
+	for i, v := range sum {
+		mean[i] = float32(v / float64(len(values)/c))
+	}
+	for at := 0; at < len(values); at += c {
+		for i, m := range mean {
+			values[at+i] -= m
+		}
+	}
+	return mean
+}
+
+// complete puts patches and mean into g with what follows from them and from the
+// settings. After an error g's memory is freed.
+func (p *PatchCore) complete(ctx context.Context, g *patchBank, patches, mean []float32) (_ *patchBank, err error) {
+	defer func() {
+		if err != nil {
+			_ = g.params.Close() // frees memory, cannot fail
+		}
+	}()
+	rows := smoothing(g.gridH, g.inH, p.cfg.Sigma)
+	across := smoothing(g.gridW, g.inW, p.cfg.Sigma)
+	columns := make([]float32, len(across))
+	for i := range g.inW {
+		for j := range g.gridW {
+			columns[j*g.inW+i] = across[i*g.gridW+j]
+		}
+	}
+	c := int64(p.emb.count)
+	half := make([]float32, g.count)
+	for i := range half {
+		sum := 0.0
+		for _, v := range patches[i*int(c):][:c] {
+			sum += float64(v) * float64(v)
+		}
+		half[i] = float32(-sum / 2)
+	}
+	err = tensor.Run(ctx, p.dev, tensor.Evaluation, func(s *tensor.Scope) error {
+		return errors.Join(
+			g.params.PutBuffer(s, "patches", s.FromFloats(patches, int64(g.count), c)),
+			g.params.PutBuffer(s, "mean", s.FromFloats(mean, c)),
+			g.params.PutBuffer(s, "half", s.FromFloats(half, int64(g.count))),
+			g.params.PutBuffer(s, "rows", s.FromFloats(rows, int64(g.inH), int64(g.gridH))),
+			g.params.PutBuffer(s, "columns", s.FromFloats(columns, int64(g.gridW), int64(g.inW))),
+		)
+	})
+	if err != nil {
+		return nil, err
+	}
+	g.patches, g.mean, g.half = g.params.Get("patches"), g.params.Get("mean"), g.params.Get("half")
+	g.rows, g.columns = g.params.Get("rows"), g.params.Get("columns")
+	now, err := p.fingerprint(ctx, image.Pt(g.inW, g.inH))
+	if err != nil {
+		return nil, err
+	}
+	if g.fingerprint == nil {
+		g.fingerprint = now
+	}
+	if !sameFingerprint(g.fingerprint, now) {
+		return nil, fmt.Errorf("%w: it answers a fixed picture otherwise; load the backbone weights that the detector was fitted with", ErrExtractor)
+	}
+	return g, nil
+}
+
+// fingerprint is the mean patch of a fixed picture: it tells extractors apart.
+func (p *PatchCore) fingerprint(ctx context.Context, size image.Point) ([]float32, error) {
+	img := image.NewRGBA(image.Rectangle{Max: size})
+	for y := range size.Y {
+		for x := range size.X {
+			// Ramps for the coarse filters, a chequered pattern for the fine ones.
+			at := img.Pix[img.PixOffset(x, y):]
+			at[0], at[1], at[2], at[3] = uint8(x*3), uint8(y*5), uint8((x^y)*7), 255
+		}
+	}
+	px := make([]float32, 3*size.X*size.Y)
+	if err := p.cfg.Normalize.Pack(px, img); err != nil {
+		return nil, err
+	}
+	var out []float32
+	err := tensor.Run(ctx, p.dev, tensor.Evaluation, func(s *tensor.Scope) error {
+		var err error
+		out, err = s.Floats(s.Mean(p.emb.embed(s, s.FromNHWC(px, 1, size.Y, size.X, 3)), false, 0, 1, 2))
+		return err
+	})
+	return out, err
+}

@@ -1,0 +1,246 @@
+package downstream
+
+import (
+	"image"
+	"image/color"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gotab/gotab/backbone"
+	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/tensor"
+)
+
+// slowCoreset is the greedy choice with every distance by definition.
+func slowCoreset(x [][]float64, count int, starts []int64) []int64 {
+	distance := func(a, b []float64) float64 {
+		sum := 0.0
+		for i := range a {
+			sum += (a[i] - b[i]) * (a[i] - b[i])
+		}
+		return math.Sqrt(sum)
+	}
+	nearest := make([]float64, len(x))
+	for i := range x {
+		for _, j := range starts {
+			nearest[i] += distance(x[i], x[j]) / float64(len(starts))
+		}
+	}
+	var out []int64
+	for len(out) < count {
+		far := 0
+		for i, d := range nearest {
+			if d > nearest[far] {
+				far = i
+			}
+		}
+		out = append(out, int64(far))
+		for i := range x {
+			nearest[i] = min(nearest[i], distance(x[i], x[far]))
+		}
+	}
+	return out
+}
+
+func TestPatchCoreCoresetEqualsTheDefinition(t *testing.T) {
+	before := tensor.Live()
+	rng := rand.New(rand.NewPCG(3, 1))
+	const n, k, count = 400, 12, 80
+	flat, x := make([]float32, n*k), make([][]float64, n)
+	for i := range x {
+		for j := range k {
+			v := float32(30 + float64(j) + rng.NormFloat64()*(1+float64(i%3))) // far from 0
+			flat[i*k+j] = v
+			x[i] = append(x[i], float64(v))
+		}
+	}
+	starts := []int64{5, 17, 300}
+	var got, twins []int64
+	require.NoError(t, tensor.Run(t.Context(), tensor.CPU, tensor.Evaluation, func(s *tensor.Scope) error {
+		var err error
+		if got, err = coreset(s, s.FromFloats(flat, n, k), count, starts); err != nil {
+			return err
+		}
+		// Rows that repeat are kept once, however many are asked for.
+		twice := append(slices.Clone(flat[:20*k]), flat[:20*k]...)
+		twins, err = coreset(s, s.FromFloats(twice, 40, k), 40, []int64{5, 17, 30})
+		return err
+	}))
+	want := slowCoreset(x, count, starts)
+	require.Equal(t, want, got)
+	require.NotEqual(t, want, slowCoreset(x, count, starts[:2]), "the starting points must matter, or the comparison proves less")
+	for i := range twins {
+		twins[i] %= 20
+	}
+	slices.Sort(twins)
+	require.Len(t, twins, 20)
+	require.Len(t, slices.Compact(twins), 20)
+	require.Equal(t, before, tensor.Live())
+}
+
+// pixels is an extractor whose one layer is the picture, averaged 4 by 4.
+type pixels struct{}
+
+func (pixels) Channels(backbone.Layer) int { return 3 }
+
+func (pixels) Forward(s *tensor.Scope, x *tensor.Tensor, _ ...backbone.Layer) []*tensor.Tensor {
+	return []*tensor.Tensor{s.AvgPool2d(x, 4, 4, 0)}
+}
+
+// TestPatchCoreBankIsTheCoreset compares the bank of a whole fit, over several
+// batches and with a projection, with the definition on all patches.
+func TestPatchCoreBankIsTheCoreset(t *testing.T) {
+	before := tensor.Live()
+	t.Cleanup(func() { require.Equal(t, before, tensor.Live()) }) // runs last
+	rng := rand.New(rand.NewPCG(5, 5))
+	imgs := make([]image.Image, 5)
+	for i := range imgs {
+		img := image.NewRGBA(image.Rect(0, 0, 32, 24))
+		for y := range 24 {
+			for x := range 32 {
+				img.SetRGBA(x, y, color.RGBA{uint8(rng.IntN(256)), uint8(rng.IntN(256)), uint8(rng.IntN(256)), 255})
+			}
+		}
+		imgs[i] = img
+	}
+	ds, err := dataset.NewImages("noise", imgs...)
+	require.NoError(t, err)
+	cfg := DefaultPatchCore()
+	cfg.Layers, cfg.Transform, cfg.Batch = []backbone.Layer{backbone.Layer2}, dataset.Transform{}, 2
+	cfg.Share, cfg.Projection, cfg.Starts = 0.15, 2, 4
+	fit := func(share float64) *patchBank {
+		c := cfg
+		c.Share = share
+		p, err := NewPatchCore(pixels{}, c, rand.New(rand.NewPCG(7, 8)))
+		require.NoError(t, err)
+		t.Cleanup(func() { require.NoError(t, p.Close()) })
+		require.NoError(t, p.Fit(t.Context(), ds))
+		return p.model
+	}
+	rows := func(g *patchBank) (v [][]float64) {
+		require.NoError(t, tensor.Run(t.Context(), tensor.CPU, tensor.Evaluation, func(s *tensor.Scope) error {
+			flat, err := s.Floats(g.patches)
+			if err != nil {
+				return err
+			}
+			mean, err := s.Floats(g.mean)
+			for i := range flat {
+				if i%3 == 0 {
+					v = append(v, nil)
+				}
+				v[i/3] = append(v[i/3], float64(flat[i])+float64(mean[i%3]))
+			}
+			return err
+		}))
+		return v
+	}
+	all, got := rows(fit(1)), rows(fit(cfg.Share))
+	require.Len(t, all, 5*6*8)
+	require.Len(t, got, 36)
+
+	seeds := rand.New(rand.NewPCG(7, 8))
+	draw := rand.New(rand.NewPCG(seeds.Uint64(), seeds.Uint64()))
+	projection, err := tensor.Uniform(draw, 6, 1/math.Sqrt(3))
+	require.NoError(t, err)
+	var starts []int64
+	for _, i := range draw.Perm(len(all))[:4] {
+		starts = append(starts, int64(i))
+	}
+	projected := make([][]float64, len(all))
+	for i, v := range all {
+		projected[i] = make([]float64, 2)
+		for k := range 2 {
+			for c := range 3 {
+				projected[i][k] += v[c] * float64(projection[c*2+k])
+			}
+		}
+	}
+	chosen := slowCoreset(projected, 36, starts)
+	slices.Sort(chosen)
+	for i, at := range chosen {
+		require.InDeltaSlice(t, all[at], got[i], 1e-6, "%d", at) // means of the two banks round otherwise
+	}
+}
+
+func TestPatchCoreReweight(t *testing.T) {
+	// By hand: exp(1) / (exp(1) + exp(2) + exp(3)).
+	e := math.Exp(1)
+	require.InEpsilon(t, 1-e/(e+e*e+e*e*e), reweight(1, []float32{1, 4, 9}), 1e-12)
+	require.InDelta(t, 1.0, reweight(1, []float32{1, 1e12}), 1e-12)                         // no overflow to NaN
+	require.InDelta(t, 2.0/3, reweight(1<<19, []float32{1 << 38, 1 << 38, 1 << 38}), 1e-12) // nor here
+}
+
+func TestAdaptiveBins(t *testing.T) {
+	var got [][2]int
+	for i := range 4 {
+		lo, hi := adaptiveBin(i, 10, 4)
+		got = append(got, [2]int{lo, hi})
+	}
+	require.Equal(t, [][2]int{{0, 3}, {2, 5}, {5, 8}, {7, 10}}, got) // torch.nn.functional.adaptive_avg_pool1d
+	lo, hi := adaptiveBin(3, 2, 5)
+	require.Equal(t, [2]int{1, 2}, [2]int{lo, hi})
+}
+
+// TestPatchCoreNearestOverBlocks crosses the borders of both kinds of blocks and
+// has features whose lengths are a thousand times their distances.
+func TestPatchCoreNearestOverBlocks(t *testing.T) {
+	const (
+		bank, queries, c = bankBlock + 900, queryBlock + 70, 3
+		tolerance        = 1e-5 // of a distance: the shift rounds values of 100 to 4e-6, distances are about 0.1
+	)
+	start := tensor.Live()
+	rng := rand.New(rand.NewPCG(11, 3))
+	draw := func(n int) []float32 {
+		v := make([]float32, n*c)
+		for i := range v {
+			v[i] = float32(100 + rng.NormFloat64())
+		}
+		return v
+	}
+	patches, query := draw(bank), draw(queries)
+	squares, nearest := make([]float64, queries), make([]int64, queries)
+	last := 0
+	for i := range queries {
+		squares[i] = math.Inf(1)
+		for j := range bank {
+			sum := 0.0
+			for k := range c {
+				d := float64(query[i*c+k]) - float64(patches[j*c+k])
+				sum += d * d
+			}
+			if sum < squares[i] {
+				squares[i], nearest[i] = sum, int64(j)
+			}
+		}
+		if nearest[i] >= bankBlock {
+			last++
+		}
+	}
+	require.Greater(t, last, 50, "some neighbours must be in the last block")
+	mean := centre(patches, c)
+	require.NoError(t, tensor.Run(t.Context(), tensor.CPU, tensor.Evaluation, func(s *tensor.Scope) error {
+		half := make([]float32, bank)
+		for j := range half {
+			for _, v := range patches[j*c:][:c] {
+				half[j] -= v * v / 2
+			}
+		}
+		g := &patchBank{patches: s.FromFloats(patches, bank, c), half: s.FromFloats(half, bank), count: bank}
+		q := s.FromFloats(query, queries, c)
+		s.AddInto(q, s.FromFloats(mean, c), -1)
+		d, at, err := nearestPatches(s, g, q)
+		if err != nil {
+			return err
+		}
+		require.Equal(t, nearest, at)
+		for i, v := range d {
+			require.InDelta(t, math.Sqrt(squares[i]), math.Sqrt(float64(v)), tolerance)
+		}
+		return nil
+	}))
+	require.Equal(t, start, tensor.Live())
+}

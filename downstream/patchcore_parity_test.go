@@ -1,0 +1,110 @@
+package downstream
+
+import (
+	"encoding/json"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gotab/gotab/backbone"
+	"github.com/gotab/gotab/tensor"
+)
+
+// waves is an extractor whose features are a formula of their index.
+type waves struct{}
+
+func (waves) Channels(l backbone.Layer) int {
+	return map[backbone.Layer]int{backbone.Layer2: 6, backbone.Layer3: 5}[l]
+}
+
+func (w waves) Forward(s *tensor.Scope, x *tensor.Tensor, at ...backbone.Layer) []*tensor.Tensor {
+	out := make([]*tensor.Tensor, len(at))
+	for k, l := range at {
+		n, c, rows, columns := x.Size(0), int64(w.Channels(l)), int64(7), int64(5)
+		if l == backbone.Layer3 {
+			rows, columns = 4, 3
+		}
+		v := make([]float32, n*c*rows*columns)
+		for i := range v {
+			v[i] = float32(math.Sin(float64(i)*float64(i)*0.37 + float64(l)))
+		}
+		out[k] = s.FromFloats(v, n, c, rows, columns)
+	}
+	return out
+}
+
+// TestPatchCoreEqualsPyTorch compares patches, coreset, neighbours, weight and
+// map with a program that works in float64.
+func TestPatchCoreEqualsPyTorch(t *testing.T) {
+	const tolerance = 2e-5 // some hundred float32 roundings of values up to 1
+	start := tensor.Live()
+	raw, err := os.ReadFile(filepath.Join("testdata", "parity", "patchcore.json"))
+	require.NoError(t, err)
+	var want struct {
+		Dim, Neighbours         int
+		Starts, Chosen, Nearest []int64
+		Patches, Distances, Map []float64
+		Weight                  float64
+	}
+	require.NoError(t, json.Unmarshal(raw, &want))
+	require.Equal(t, 2, int(backbone.Layer2), "the formula's phase")
+	cfg := DefaultPatchCore()
+	cfg.Dim, cfg.Neighbours, cfg.Sigma, cfg.Share = want.Dim, want.Neighbours, 2, 1
+	p, err := NewPatchCore(waves{}, cfg, nil)
+	require.NoError(t, err)
+
+	const grid, images = 35, 4
+	var all []float32
+	var chosen []int64
+	require.NoError(t, tensor.Run(t.Context(), tensor.CPU, tensor.Evaluation, func(s *tensor.Scope) error {
+		var err error
+		if all, err = s.Floats(p.emb.embed(s, s.Zeros(images, 3, 28, 20))); err != nil {
+			return err
+		}
+		bank := s.FromFloats(all[:3*grid*want.Dim], 3*grid, int64(want.Dim))
+		chosen, err = coreset(s, bank, len(want.Chosen), want.Starts)
+		return err
+	}))
+	query := all[3*grid*want.Dim:]
+	require.Len(t, query, len(want.Patches))
+	for i, v := range query {
+		require.InDelta(t, want.Patches[i], v, tolerance, "patch value %d", i)
+	}
+	require.Equal(t, want.Chosen, chosen)
+
+	slices.Sort(chosen)
+	var bank []float32
+	for _, i := range chosen {
+		bank = append(bank, all[int(i)*want.Dim:][:want.Dim]...)
+	}
+	mean := centre(bank, want.Dim)
+	g, err := p.complete(t.Context(), &patchBank{params: tensor.NewParams(tensor.CPU), count: len(chosen),
+		gridW: 5, gridH: 7, inW: 20, inH: 28}, bank, mean)
+	require.NoError(t, err)
+	got := make([]float32, 20*28)
+	require.NoError(t, tensor.Run(t.Context(), tensor.CPU, tensor.Evaluation, func(s *tensor.Scope) error {
+		q := s.FromFloats(query, grid, int64(want.Dim))
+		s.AddInto(q, g.mean, -1)
+		d, at, err := nearestPatches(s, g, q)
+		if err != nil {
+			return err
+		}
+		require.Equal(t, want.Nearest, at)
+		for i, v := range d {
+			require.InDelta(t, want.Distances[i], math.Sqrt(float64(v)), tolerance)
+		}
+		score, err := p.scoreImage(s, g, q, got)
+		require.InEpsilon(t, want.Weight*math.Pow(slices.Max(want.Distances), 2), score, 10*tolerance)
+		return err
+	}))
+	require.Len(t, want.Map, len(got))
+	for i, v := range got {
+		require.InDelta(t, want.Map[i], v, tolerance)
+	}
+	require.NoError(t, g.params.Close())
+	require.Equal(t, start, tensor.Live())
+}

@@ -1,0 +1,270 @@
+package downstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"iter"
+	"math"
+	"strconv"
+	"sync"
+
+	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/internal/pipeline"
+	"github.com/gotab/gotab/tensor"
+)
+
+const (
+	// queryBlock and bankBlock are how many patches of an image and of the bank
+	// are compared at once: 16 MB of products.
+	queryBlock = 1024
+	bankBlock  = 4096
+)
+
+// Score judges images of any size, in their order. Several images are read and
+// scored in parallel: cut into batches of nearly equal size, each a Run of one
+// thread, as many at once as tensor's thread budget has cores. A single image
+// takes one Run with the threads of ctx or the budget.
+//
+// The score of an image does not depend on its company but for float32 rounding
+// (below 1e-5 relative). Errors wrap [ErrNotFitted], [ErrImage] or
+// [ErrNotFinite], or are ctx's; there is no partial result.
+func (p *PatchCore) Score(ctx context.Context, imgs ...image.Image) ([]Result, error) {
+	out := make([]Result, 0, len(imgs))
+	from := func(_ context.Context, i int) (image.Image, string, error) { return imgs[i], strconv.Itoa(i), nil }
+	for r, err := range p.results(ctx, len(imgs), from) {
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, r)
+	}
+	return out, nil
+}
+
+// ScoreSet scores a whole data set and yields its samples in order. Reading,
+// transforming and scoring go on in parallel and a few batches ahead of the
+// loop; memory does not grow with the data set. An error, also ctx's, is yielded
+// once and ends the iteration. When the iteration ends, for whatever reason, all
+// its goroutines have ended.
+func (p *PatchCore) ScoreSet(ctx context.Context, ds dataset.Dataset) iter.Seq2[Scored, error] {
+	return func(yield func(Scored, error) bool) {
+		if ds == nil {
+			yield(Scored{}, fmt.Errorf("downstream: score PatchCore: %w: the data set is nil", ErrImage))
+			return
+		}
+		masks := make(map[int]*image.Gray) // of samples that have not been handed over
+		var mu sync.Mutex
+		from := func(ctx context.Context, i int) (image.Image, string, error) {
+			s, err := ds.Sample(ctx, i)
+			if err != nil {
+				return nil, ds.Item(i).Name, err
+			}
+			if s.Mask != nil {
+				mu.Lock()
+				masks[i] = s.Mask
+				mu.Unlock()
+			}
+			return s.Image, s.Name, nil
+		}
+		i := 0
+		for r, err := range p.results(ctx, ds.Len(), from) {
+			if err != nil {
+				yield(Scored{}, err)
+				return
+			}
+			sc := Scored{Item: ds.Item(i), Result: r}
+			mu.Lock()
+			sc.Mask = masks[i]
+			delete(masks, i)
+			mu.Unlock()
+			i++
+			if !yield(sc, nil) {
+				return
+			}
+		}
+	}
+}
+
+// results is what Score and ScoreSet share.
+func (p *PatchCore) results(ctx context.Context, n int, from pictures) iter.Seq2[Result, error] {
+	return func(yield func(Result, error) bool) {
+		g, err := p.acquire("score")
+		if err != nil {
+			yield(Result{}, err)
+			return
+		}
+		defer func() { _ = p.release(g) }() // frees memory, cannot fail
+		cores := tensor.GetThreads().Cores
+		cut := spans(n, p.cfg.Batch, cores)
+		inner := ctx
+		if len(cut) > 1 {
+			inner = tensor.WithThreads(ctx, 1)
+		}
+		for rs, err := range pipeline.Ordered(inner, len(cut), cores+1, cores+1, func(ctx context.Context, i int) ([]Result, error) {
+			b, err := p.in.pack(ctx, from, cut[i][0], cut[i][1], image.Pt(g.inW, g.inH))
+			if err != nil {
+				return nil, err
+			}
+			defer p.in.put(b.pixels)
+			return p.score(ctx, g, b)
+		}) {
+			if err != nil {
+				if cause := ctx.Err(); cause == nil || !errors.Is(err, cause) {
+					err = fmt.Errorf("downstream: score PatchCore: %w", err)
+				}
+				yield(Result{}, err)
+				return
+			}
+			for _, r := range rs {
+				if !yield(r, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// score runs one batch.
+func (p *PatchCore) score(ctx context.Context, g *patchBank, b *packed) ([]Result, error) {
+	out := make([]Result, b.n)
+	grid := g.gridH * g.gridW
+	err := tensor.Run(ctx, p.dev, tensor.Evaluation, func(s *tensor.Scope) error {
+		e := p.emb.embed(s, s.FromNHWC(b.pixels, b.n, g.inH, g.inW, 3))
+		if err := s.Err(); err != nil {
+			return err
+		}
+		if int(e.Size(1)) != g.gridH || int(e.Size(2)) != g.gridW {
+			return fmt.Errorf("%w: the grid is %dx%d, when fitted it was %dx%d", ErrLayers, e.Size(2), e.Size(1), g.gridW, g.gridH)
+		}
+		patches := s.Reshape(e, int64(b.n*grid), int64(p.emb.count))
+		s.AddInto(patches, g.mean, -1)
+		for i := range out {
+			out[i].Map = Map{W: g.inW, H: g.inH, Data: make([]float32, g.inW*g.inH), Rect: b.rects[i]}
+			var err error
+			s.Sub(func(s *tensor.Scope) *tensor.Tensor {
+				out[i].Score, err = p.scoreImage(s, g, s.Narrow(patches, 0, int64(i*grid), int64(grid)), out[i].Map.Data)
+				return nil
+			})
+			if err != nil {
+				return err
+			}
+			if x := out[i].Score; x-x != 0 {
+				return fmt.Errorf("image %s: %w: its score is %v", b.names[i], ErrNotFinite, x)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// scoreImage scores the patches q [P, C] of one image and fills its map.
+func (p *PatchCore) scoreImage(s *tensor.Scope, g *patchBank, q *tensor.Tensor, into []float32) (float64, error) {
+	d, at, err := nearestPatches(s, g, q)
+	if err != nil {
+		return 0, err
+	}
+	top := 0
+	for i, v := range d {
+		if v != v {
+			return math.NaN(), nil
+		}
+		if v > d[top] {
+			top = i
+		}
+	}
+	score := float64(d[top])
+	if !p.cfg.Squared {
+		score = math.Sqrt(score)
+		for i, v := range d {
+			d[i] = float32(math.Sqrt(float64(v)))
+		}
+	}
+	if p.cfg.Neighbours > 0 {
+		w, err := p.weight(s, g, s.Narrow(q, 0, int64(top), 1), at[top])
+		if err != nil {
+			return 0, err
+		}
+		score *= w
+	}
+	values := s.FromFloats(d, int64(g.gridH), int64(g.gridW))
+	return score, s.FloatsInto(into, s.MatMul(s.MatMul(g.rows, values), g.columns))
+}
+
+// nearestPatches returns for every row of q [Q, C] the squared distance to its
+// nearest patch of the bank and which that is.
+//
+// |q-b|^2 = |q|^2 - 2 q.b + |b|^2 is smallest where q.b - |b|^2/2 is largest: a
+// product of matrices, block by block. It only finds the neighbour; the distance
+// to that is then computed from the difference, since in the expansion the
+// leading digits of small distances cancel.
+func nearestPatches(s *tensor.Scope, g *patchBank, q *tensor.Tensor) (dist []float32, at []int64, err error) {
+	n := int(q.Size(0))
+	dist, at = make([]float32, n), make([]int64, n)
+	found := make([]float32, min(n, queryBlock))
+	for lo := 0; lo < n; lo += queryBlock {
+		rows := min(queryBlock, n-lo)
+		for first := 0; first < g.count; first += bankBlock {
+			s.Sub(func(s *tensor.Scope) *tensor.Tensor {
+				k := int64(min(bankBlock, g.count-first))
+				part := s.Narrow(q, 0, int64(lo), int64(rows))
+				block := s.Narrow(g.patches, 0, int64(first), k)
+				near := s.Sub(func(s *tensor.Scope) *tensor.Tensor {
+					return s.ArgMax(s.Linear(part, block, s.Narrow(g.half, 0, int64(first), k)), 1)
+				})
+				var index []int64
+				if index, err = s.Ints(near); err != nil {
+					return nil
+				}
+				d := s.Sum(s.Square(s.Minus(part, s.IndexSelect(block, 0, near))), false, 1)
+				if err = s.FloatsInto(found[:rows], d); err != nil {
+					return nil
+				}
+				for i, v := range found[:rows] {
+					// NaN of the first block stays, and is found by the caller.
+					if first == 0 || v < dist[lo+i] {
+						dist[lo+i], at[lo+i] = v, int64(first)+index[i]
+					}
+				}
+				return nil
+			})
+			if err != nil {
+				return nil, nil, err
+			}
+		}
+	}
+	return dist, at, s.Err()
+}
+
+// weight is the factor of the article's re-weighting (eq. 7) for the patch q
+// [1, C] whose nearest neighbour is patch m of the bank. Distances are squared by
+// no setting here.
+func (p *PatchCore) weight(s *tensor.Scope, g *patchBank, q *tensor.Tensor, m int64) (float64, error) {
+	_, near := s.TopK(s.Linear(s.Narrow(g.patches, 0, m, 1), g.patches, g.half), int64(p.cfg.Neighbours), 1, true)
+	index, err := s.Ints(near)
+	if err != nil {
+		return 0, err
+	}
+	squares, err := s.Floats(s.Sum(s.Square(s.Minus(s.IndexSelect(g.patches, 0, s.FromInts(index, int64(len(index)))), q)), false, 1))
+	if err != nil {
+		return 0, err
+	}
+	own, err := s.Float(s.Sum(s.Square(s.Minus(s.Narrow(g.patches, 0, m, 1), q)), false, 0, 1))
+	if err != nil {
+		return 0, err
+	}
+	return reweight(math.Sqrt(own), squares), nil
+}
+
+// reweight returns 1 - exp(d) / sum(exp(sqrt(squares))); relative to d, so that
+// large distances do not overflow.
+func reweight(d float64, squares []float32) float64 {
+	sum := 0.0
+	for _, v := range squares {
+		sum += math.Exp(math.Sqrt(float64(v)) - d)
+	}
+	return 1 - 1/sum
+}
