@@ -6,6 +6,7 @@
 #   ARGS=...       arguments of the program that quickstart runs
 #   BENCH=REGEXP   benchmarks to run (.)
 #   FUZZTIME=D     time for each fuzz target (5s)
+#   PYTHON=FILE    Python for the other side of the paired benchmarks (python3)
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -18,6 +19,7 @@ BENCH ?= .
 FUZZTIME ?= 5s
 ARGS ?=
 CUDA ?=
+PYTHON ?= python3
 
 # Threads of libtorch that wait for each other sleep instead of spinning: on a machine that is busy with other things, such
 # as other packages' tests, that is several times faster, and on a quiet one a few percent slower.
@@ -74,8 +76,17 @@ race-all: ## the same for all packages; compiles libtorch's C layer once more
 	@$(native); echo "+ go test -race ./... (the first time libtorch's C layer is compiled again for it: three minutes)"; $(GO) test -race -p $(P) ./...
 
 .PHONY: bench
-bench: ## run all benchmarks
+bench: ## run all benchmarks, paired with Python where it has what they need
 	@$(native); echo "+ go test -run '^$$' -bench $(BENCH) ./..."; $(GO) test -p 1 -run '^$$' -bench '$(BENCH)' -benchmem ./...
+	@$(MAKE) bench-pairs
+
+# Both sides of each pair run in turns. A bar that is missed is reported at the end.
+.PHONY: bench-pairs
+bench-pairs: ## synthesis, blending and decoding against OpenCV, NumPy and Pillow, in turns
+	@if ! $(PYTHON) -c 'import cv2, numpy, PIL' 2>/dev/null; then \
+	  echo "no paired benchmarks: $(PYTHON) lacks cv2, numpy or PIL (set PYTHON to one that has them)"; exit 0; fi; \
+	missed=0; for pair in synth/testdata/bench/pair.py bench/synth/pair.py bench/dataset/decode.py; do \
+	  echo "+ $(PYTHON) $$pair"; $(PYTHON) $$pair || missed=1; done; exit $$missed
 
 .PHONY: fuzz
 fuzz: ## run every fuzz target for a short time

@@ -1,7 +1,6 @@
 // A CPU allocator that keeps the blocks of training steps. The C library returns
 // blocks of this size to the system when they are freed, so every step would
-// fault gigabytes of fresh pages in again: measured, a sixth of a ResNet-18
-// training step.
+// fault gigabytes of fresh pages in again.
 #include "shim.h"
 
 #include <c10/core/Allocator.h>
