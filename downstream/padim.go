@@ -5,7 +5,6 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
-	"sync"
 
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/dataset"
@@ -68,19 +67,10 @@ func DefaultPaDiM() PaDiMConfig {
 	}
 }
 
-const (
-	maxSigma  = 64
-	maxBatch  = 256
-	maxSide   = 1 << 14 // pixels of a transformed image's side
-	maxPixels = 1 << 24 // of a transformed image
-)
-
 // Validate reports the first setting that makes no sense, by name; the error
 // wraps [ErrConfig]. Whether layers and channels exist, NewPaDiM checks.
 func (c PaDiMConfig) Validate() error {
-	bad := func(format string, args ...any) error {
-		return fmt.Errorf("downstream: PaDiM: %w: %s", ErrConfig, fmt.Sprintf(format, args...))
-	}
+	bad := invalidSetting("PaDiM")
 	switch {
 	case len(c.Layers) == 0:
 		return bad("Layers is empty, want at least one")
@@ -92,18 +82,8 @@ func (c PaDiMConfig) Validate() error {
 		return bad("Reduced is %d, want 0 or more", c.Reduced)
 	case !(c.Epsilon > 0) || math.IsInf(c.Epsilon, 0):
 		return bad("Epsilon is %v, want a number above 0", c.Epsilon)
-	case !(c.Sigma >= 0 && c.Sigma <= maxSigma):
-		return bad("Sigma is %v, want 0 to %d", c.Sigma, maxSigma)
-	case c.Batch < 1 || c.Batch > maxBatch:
-		return bad("Batch is %d, want 1 to %d", c.Batch, maxBatch)
 	}
-	if err := c.Transform.Validate(); err != nil {
-		return bad("Transform: %v", err)
-	}
-	if err := c.Normalize.Validate(); err != nil {
-		return bad("Normalize: %v", err)
-	}
-	return nil
+	return validateView(bad, c.Sigma, c.Batch, c.Transform, c.Normalize)
 }
 
 // PaDiM models the features of good images at every position of a grid by a
@@ -122,14 +102,9 @@ func (c PaDiMConfig) Validate() error {
 // ScoreSet, Save and WriteTo are safe for concurrent use, also with a Fit or
 // Close, which they do not see: they go on with the statistics they began with.
 type PaDiM struct {
+	padimCore
 	cfg PaDiMConfig // Channels resolved, ascending
 	sel *selection
-	dev tensor.Device
-	in  reader
-
-	fitting sync.Mutex // one Fit at a time
-	mu      sync.Mutex // guards model and the refs of all models
-	model   *gaussians
 }
 
 var _ Detector = (*PaDiM)(nil)
@@ -166,7 +141,8 @@ func NewPaDiM(fe Extractor, cfg PaDiMConfig, rng *rand.Rand) (*PaDiM, error) {
 		return nil, fmt.Errorf("downstream: new PaDiM: %w", err)
 	}
 	cfg.Transform = cfg.Transform.Shared()
-	return &PaDiM{cfg: cfg, sel: sel, dev: deviceOf(fe), in: reader{transform: cfg.Transform, normalize: cfg.Normalize}}, nil
+	return &PaDiM{cfg: cfg, sel: sel, padimCore: padimCore{name: "PaDiM", dev: deviceOf(fe), batch: cfg.Batch, embed: sel.embed,
+		in: reader{transform: cfg.Transform, normalize: cfg.Normalize}}}, nil
 }
 
 func drawChannels(all, n int, rng *rand.Rand) ([]int, error) {
@@ -207,55 +183,14 @@ func EstimatePaDiM(positions, c, batch, cores int) (fitted, fitting int64) {
 	return fitted, fitting
 }
 
-// gaussians is what a fit leaves. It is counted, so that a Fit or Close in the
-// middle of a Score takes nothing away.
+// padimCore is the core under a name that documentation leaves out.
+type padimCore = core[*gaussians]
+
+// gaussians is what a fit leaves.
 type gaussians struct {
-	params      *tensor.Params
-	mean        *tensor.Tensor // [P, C]
-	whitening   *tensor.Tensor // [P, C, C]: the transposes of L^-1
-	rows        *tensor.Tensor // [H, h]: smoothing down the columns
-	columns     *tensor.Tensor // [w, W]: along the rows
-	gridH       int
-	gridW       int
-	inW, inH    int
-	images      int
-	fingerprint []float32 // what the extractor makes of a fixed picture, [C]
-	refs        int
-}
-
-// acquire returns the statistics in force; release must follow.
-func (p *PaDiM) acquire(doing string) (*gaussians, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.model == nil {
-		return nil, fmt.Errorf("downstream: %s PaDiM: %w", doing, ErrNotFitted)
-	}
-	p.model.refs++
-	return p.model, nil
-}
-
-func (p *PaDiM) release(g *gaussians) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if g.refs--; g.refs == 0 {
-		return g.params.Close()
-	}
-	return nil
-}
-
-// install puts g, which may be nil, in force and lets go of what was.
-func (p *PaDiM) install(g *gaussians) error {
-	p.mu.Lock()
-	old := p.model
-	if g != nil {
-		g.refs = 1
-	}
-	p.model = g
-	p.mu.Unlock()
-	if old != nil {
-		return p.release(old)
-	}
-	return nil
+	model
+	mean      *tensor.Tensor // [P, C]
+	whitening *tensor.Tensor // [P, C, C]: the transposes of L^-1
 }
 
 // Close frees the statistics, as soon as scoring that is going on has ended. The

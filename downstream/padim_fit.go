@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"image"
-	"math"
 
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/internal/pipeline"
@@ -38,10 +37,7 @@ const whitenBlock = 56
 func (p *PaDiM) Fit(ctx context.Context, normal dataset.Dataset) error {
 	g, err := p.fit(ctx, normal)
 	if err != nil {
-		if cause := ctx.Err(); cause != nil && errors.Is(err, cause) {
-			return err
-		}
-		return fmt.Errorf("downstream: fit PaDiM: %w", err)
+		return p.failed(ctx, "fit", err)
 	}
 	return p.install(g)
 }
@@ -54,10 +50,9 @@ func (p *PaDiM) fit(ctx context.Context, normal dataset.Dataset) (*gaussians, er
 	if n < 2 {
 		return nil, fmt.Errorf("%w: have %d, a covariance needs 2 or more", ErrTooFewImages, n)
 	}
-	for i := range n {
-		if it := normal.Item(i); it.Anomalous {
-			return nil, fmt.Errorf("%w: sample %s is labelled %q", ErrNotNormal, it.Name, it.Defect)
-		}
+	from, err := goodImages(normal)
+	if err != nil {
+		return nil, err
 	}
 	p.fitting.Lock()
 	defer p.fitting.Unlock()
@@ -66,28 +61,16 @@ func (p *PaDiM) fit(ctx context.Context, normal dataset.Dataset) (*gaussians, er
 	// scale worse over threads than batches do over cores.
 	ctx = tensor.WithThreads(ctx, 1)
 	cores := tensor.GetThreads().Cores
-	from := func(ctx context.Context, i int) (image.Image, string, error) {
-		s, err := normal.Sample(ctx, i)
-		if err != nil {
-			return nil, normal.Item(i).Name, err
-		}
-		return s.Image, s.Name, nil
-	}
-	first, err := p.in.pack(ctx, from, 0, 1, image.Point{})
+	size, err := p.in.inputSize(ctx, from)
 	if err != nil {
 		return nil, err
 	}
-	p.in.put(first.pixels)
-	if sz := first.size; sz.X > maxSide || sz.Y > maxSide || sz.X*sz.Y > maxPixels {
-		return nil, fmt.Errorf("%w: the transform (%s) makes it %dx%d, at most %d pixels a side and %d in all are taken",
-			ErrImage, p.cfg.Transform, sz.X, sz.Y, maxSide, maxPixels)
-	}
 
-	acc := &moments{p: p, size: first.size}
+	acc := &moments{p: p, size: size}
 	defer acc.close()
 	cut := spans(n, p.cfg.Batch, 1)
 	for f, err := range pipeline.Ordered(ctx, len(cut), cores+1, cores+1, func(ctx context.Context, i int) (*features, error) {
-		return p.features(ctx, from, cut[i], first.size)
+		return p.features(ctx, from, cut[i], size)
 	}) {
 		if err == nil {
 			err = acc.add(ctx, f)
@@ -228,77 +211,13 @@ func (m *moments) finish(ctx context.Context, cores int) (*gaussians, error) {
 	if err := m.passed.Close(); err != nil {
 		return nil, err
 	}
-	g := &gaussians{params: m.kept, mean: mean, whitening: q, gridH: m.h, gridW: m.w, inW: m.size.X, inH: m.size.Y, images: m.n}
-	if err := m.p.complete(ctx, g); err != nil {
+	g := &gaussians{model: model{params: m.kept, gridH: m.h, gridW: m.w, inW: m.size.X, inH: m.size.Y, images: m.n}, mean: mean, whitening: q}
+	if err := g.addSmoothing(ctx, m.p.dev, m.p.cfg.Sigma); err != nil {
+		return nil, err
+	}
+	if g.fingerprint, err = m.p.fingerprint(ctx, m.size); err != nil {
 		return nil, err
 	}
 	m.kept = nil // now the model's
 	return g, nil
-}
-
-// complete adds to mean and whitening what follows from the settings.
-func (p *PaDiM) complete(ctx context.Context, g *gaussians) error {
-	rows := smoothing(g.gridH, g.inH, p.cfg.Sigma)
-	across := smoothing(g.gridW, g.inW, p.cfg.Sigma)
-	columns := make([]float32, len(across))
-	for i := range g.inW {
-		for j := range g.gridW {
-			columns[j*g.inW+i] = across[i*g.gridW+j]
-		}
-	}
-	err := tensor.Run(ctx, p.dev, tensor.Evaluation, func(s *tensor.Scope) error {
-		return errors.Join(
-			g.params.PutBuffer(s, "rows", s.FromFloats(rows, int64(g.inH), int64(g.gridH))),
-			g.params.PutBuffer(s, "columns", s.FromFloats(columns, int64(g.gridW), int64(g.inW))),
-		)
-	})
-	if err != nil {
-		return err
-	}
-	g.rows, g.columns = g.params.Get("rows"), g.params.Get("columns")
-	if g.fingerprint == nil {
-		g.fingerprint, err = p.fingerprint(ctx, image.Pt(g.inW, g.inH))
-	}
-	return err
-}
-
-// fingerprint is the mean of every chosen channel over the grid for a fixed
-// picture: it tells extractors apart.
-func (p *PaDiM) fingerprint(ctx context.Context, size image.Point) ([]float32, error) {
-	img := image.NewRGBA(image.Rectangle{Max: size})
-	for y := range size.Y {
-		for x := range size.X {
-			// Ramps for the coarse filters, a chequered pattern for the fine ones.
-			at := img.Pix[img.PixOffset(x, y):]
-			at[0], at[1], at[2], at[3] = uint8(x*3), uint8(y*5), uint8((x^y)*7), 255
-		}
-	}
-	px := make([]float32, 3*size.X*size.Y)
-	if err := p.cfg.Normalize.Pack(px, img); err != nil {
-		return nil, err
-	}
-	var out []float32
-	err := tensor.Run(ctx, p.dev, tensor.Evaluation, func(s *tensor.Scope) error {
-		e := p.sel.embed(s, s.FromNHWC(px, 1, size.Y, size.X, 3))
-		var err error
-		out, err = s.Floats(s.Mean(e, false, 0, 1, 2))
-		return err
-	})
-	return out, err
-}
-
-// sameFingerprint allows for the rounding of other threads, devices and
-// builds of libtorch, which is below 1e-5; other weights differ in the first
-// digit.
-func sameFingerprint(a, b []float32) bool {
-	const tolerance = 1e-3
-	if len(a) != len(b) {
-		return false
-	}
-	var top, diff float64
-	for i := range a {
-		top = max(top, math.Abs(float64(a[i])))
-		diff = max(diff, math.Abs(float64(a[i])-float64(b[i])))
-	}
-	return diff <= tolerance*top
 }

@@ -2,15 +2,10 @@ package downstream
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"image"
 	"iter"
-	"strconv"
-	"sync"
 
 	"github.com/gotab/gotab/dataset"
-	"github.com/gotab/gotab/internal/pipeline"
 	"github.com/gotab/gotab/tensor"
 )
 
@@ -23,15 +18,7 @@ import (
 // (below 1e-5 relative). Errors wrap [ErrNotFitted], [ErrImage] or
 // [ErrNotFinite], or are ctx's; there is no partial result.
 func (p *PaDiM) Score(ctx context.Context, imgs ...image.Image) ([]Result, error) {
-	out := make([]Result, 0, len(imgs))
-	from := func(_ context.Context, i int) (image.Image, string, error) { return imgs[i], strconv.Itoa(i), nil }
-	for r, err := range p.results(ctx, len(imgs), from) {
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, r)
-	}
-	return out, nil
+	return p.scoreImages(ctx, imgs, p.score)
 }
 
 // ScoreSet scores a whole data set and yields its samples in order. Reading,
@@ -40,98 +27,18 @@ func (p *PaDiM) Score(ctx context.Context, imgs ...image.Image) ([]Result, error
 // once and ends the iteration. When the iteration ends, for whatever reason, all
 // its goroutines have ended.
 func (p *PaDiM) ScoreSet(ctx context.Context, ds dataset.Dataset) iter.Seq2[Scored, error] {
-	return func(yield func(Scored, error) bool) {
-		if ds == nil {
-			yield(Scored{}, fmt.Errorf("downstream: score PaDiM: %w: the data set is nil", ErrImage))
-			return
-		}
-		n := ds.Len()
-		masks := make(map[int]*image.Gray) // of samples that have not been handed over
-		var mu sync.Mutex
-		from := func(ctx context.Context, i int) (image.Image, string, error) {
-			s, err := ds.Sample(ctx, i)
-			if err != nil {
-				return nil, ds.Item(i).Name, err
-			}
-			if s.Mask != nil {
-				mu.Lock()
-				masks[i] = s.Mask
-				mu.Unlock()
-			}
-			return s.Image, s.Name, nil
-		}
-		i := 0
-		for r, err := range p.results(ctx, n, from) {
-			if err != nil {
-				yield(Scored{}, err)
-				return
-			}
-			sc := Scored{Item: ds.Item(i), Result: r}
-			mu.Lock()
-			sc.Mask = masks[i]
-			delete(masks, i)
-			mu.Unlock()
-			i++
-			if !yield(sc, nil) {
-				return
-			}
-		}
-	}
+	return p.scoreSet(ctx, ds, p.score)
 }
 
-// results is what Score and ScoreSet share.
-func (p *PaDiM) results(ctx context.Context, n int, from pictures) iter.Seq2[Result, error] {
-	return func(yield func(Result, error) bool) {
-		g, err := p.acquire("score")
-		if err != nil {
-			yield(Result{}, err)
-			return
-		}
-		defer func() { _ = p.release(g) }() // frees memory, cannot fail
-		cores := tensor.GetThreads().Cores
-		cut := spans(n, p.cfg.Batch, cores)
-		inner := ctx
-		if len(cut) > 1 {
-			inner = tensor.WithThreads(ctx, 1)
-		}
-		for rs, err := range pipeline.Ordered(inner, len(cut), cores+1, cores+1, func(ctx context.Context, i int) ([]Result, error) {
-			b, err := p.in.pack(ctx, from, cut[i][0], cut[i][1], image.Pt(g.inW, g.inH))
-			if err != nil {
-				return nil, err
-			}
-			defer p.in.put(b.pixels)
-			return p.score(ctx, g, b)
-		}) {
-			if err != nil {
-				if cause := ctx.Err(); cause == nil || !errors.Is(err, cause) {
-					err = fmt.Errorf("downstream: score PaDiM: %w", err)
-				}
-				yield(Result{}, err)
-				return
-			}
-			for _, r := range rs {
-				if !yield(r, nil) {
-					return
-				}
-			}
-		}
-	}
-}
-
-// score runs one batch.
-func (p *PaDiM) score(ctx context.Context, g *gaussians, b *packed) ([]Result, error) {
-	out := make([]Result, b.n)
-	for i := range out {
-		out[i].Map = Map{W: g.inW, H: g.inH, Data: make([]float32, g.inW*g.inH), Rect: b.rects[i]}
-	}
+// score scores one batch.
+func (p *PaDiM) score(ctx context.Context, g *gaussians, b *packed, out []Result) error {
 	err := tensor.Run(ctx, p.dev, tensor.Evaluation, func(s *tensor.Scope) error {
 		maps := s.Sub(func(s *tensor.Scope) *tensor.Tensor {
 			dist := s.Sub(func(s *tensor.Scope) *tensor.Tensor {
 				white := s.Sub(func(s *tensor.Scope) *tensor.Tensor { return p.whiten(s, g, b) })
 				return s.Norm(white, 2) // [P, n]
 			})
-			grid := s.Reshape(s.Transpose(dist, 0, 1), int64(b.n), int64(g.gridH), int64(g.gridW))
-			return s.MatMul(s.MatMul(g.rows, grid), g.columns)
+			return g.smooth(s, s.Reshape(s.Transpose(dist, 0, 1), int64(b.n), int64(g.gridH), int64(g.gridW)))
 		})
 		for i := range out {
 			if err := s.FloatsInto(out[i].Map.Data, s.Select(maps, 0, int64(i))); err != nil {
@@ -141,26 +48,19 @@ func (p *PaDiM) score(ctx context.Context, g *gaussians, b *packed) ([]Result, e
 		return s.Err()
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for i := range out {
 		out[i].Score = out[i].Map.Max()
-		if x := out[i].Score; x-x != 0 {
-			return nil, fmt.Errorf("image %s: %w: its score is %v", b.names[i], ErrNotFinite, x)
-		}
 	}
-	return out, nil
+	return nil
 }
 
 // whiten returns L^-1 (x-m) for every position and image, [P, n, C]: vectors
 // whose lengths are the distances.
 func (p *PaDiM) whiten(s *tensor.Scope, g *gaussians, b *packed) *tensor.Tensor {
-	e := p.sel.embed(s, s.FromNHWC(b.pixels, b.n, g.inH, g.inW, 3))
+	e := p.vectors(s, g, b)
 	if s.Err() != nil {
-		return nil
-	}
-	if int(e.Size(1)) != g.gridH || int(e.Size(2)) != g.gridW {
-		s.Fail(fmt.Errorf("%w: the grid is %dx%d, when fitted it was %dx%d", ErrLayers, e.Size(2), e.Size(1), g.gridW, g.gridH))
 		return nil
 	}
 	d := s.Reshape(e, int64(b.n), int64(g.gridH*g.gridW), int64(p.sel.count))

@@ -1,14 +1,10 @@
 package downstream_test
 
 import (
-	"context"
-	"errors"
 	"image"
 	"math"
 	"math/rand/v2"
-	"runtime"
 	"slices"
-	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -17,7 +13,6 @@ import (
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/downstream"
-	"github.com/gotab/gotab/tensor"
 )
 
 // roundingTolerance is what float32 statistics, whitening and smoothing may
@@ -28,32 +23,19 @@ const roundingTolerance = 1e-4
 // slowFeatures are the channels of all layers at every position of the first
 // layer's grid, computed with Go loops over the extractor's output.
 func slowFeatures(t *testing.T, fe downstream.Extractor, cfg downstream.PaDiMConfig, img image.Image) (v [][]float64, gw, gh int) {
-	px, err := cfg.Transform.Image(img)
-	require.NoError(t, err)
-	w, h := px.Rect.Dx(), px.Rect.Dy()
-	packed := make([]float32, 3*w*h)
-	require.NoError(t, cfg.Normalize.Pack(packed, px))
-	require.NoError(t, tensor.Run(t.Context(), tensor.CPU, tensor.Evaluation, func(s *tensor.Scope) error {
-		for i, m := range fe.Forward(s, s.FromNHWC(packed, 1, h, w, 3), cfg.Layers...) {
-			f, err := s.Floats(m)
-			if err != nil {
-				return err
-			}
-			c, lh, lw := int(m.Size(1)), int(m.Size(2)), int(m.Size(3))
-			if i == 0 {
-				gw, gh = lw, lh
-				v = make([][]float64, gw*gh)
-			}
-			for y := range gh {
-				for x := range gw {
-					for k := range c {
-						v[y*gw+x] = append(v[y*gw+x], float64(f[(k*lh+y*lh/gh)*lw+x*lw/gw]))
-					}
+	for i, l := range slowLayers(t, fe, cfg.Layers, cfg.Transform, cfg.Normalize, img) {
+		if i == 0 {
+			gw, gh = l.w, l.h
+			v = make([][]float64, gw*gh)
+		}
+		for y := range gh {
+			for x := range gw {
+				for k := range l.c {
+					v[y*gw+x] = append(v[y*gw+x], float64(l.values[(k*l.h+y*l.h/gh)*l.w+x*l.w/gw]))
 				}
 			}
 		}
-		return nil
-	}))
+	}
 	return v, gw, gh
 }
 
@@ -99,51 +81,7 @@ func slowMap(t *testing.T, fe downstream.Extractor, cfg downstream.PaDiMConfig, 
 		require.NoError(t, chol.SolveVecTo(&y, d))
 		dist[p] = math.Sqrt(mat.Dot(d, &y))
 	}
-	side := fakeSide
-	up := make([]float64, side*side)
-	tap := func(i, in int) (a, b int, f float64) {
-		u := math.Max((float64(i)+0.5)*float64(in)/float64(side)-0.5, 0)
-		a = int(u)
-		return a, min(a+1, in-1), u - float64(a)
-	}
-	for y := range side {
-		for x := range side {
-			ya, yb, fy := tap(y, gh)
-			xa, xb, fx := tap(x, gw)
-			up[y*side+x] = (1-fy)*((1-fx)*dist[ya*gw+xa]+fx*dist[ya*gw+xb]) + fy*((1-fx)*dist[yb*gw+xa]+fx*dist[yb*gw+xb])
-		}
-	}
-	return slowBlur(up, side, cfg.Sigma)
-}
-
-// slowBlur is the definition: a product of two Gaussians over the mirrored map.
-func slowBlur(v []float64, side int, sigma float64) []float32 {
-	r := int(4*sigma + 0.5)
-	fold := func(i int) int {
-		for i < 0 || i >= side {
-			if i < 0 {
-				i = -1 - i
-			} else {
-				i = 2*side - 1 - i
-			}
-		}
-		return i
-	}
-	out := make([]float32, len(v))
-	for y := range side {
-		for x := range side {
-			sum, weight := 0.0, 0.0
-			for dy := -r; dy <= r; dy++ {
-				for dx := -r; dx <= r; dx++ {
-					w := math.Exp(-float64(dx*dx+dy*dy) / (2 * sigma * sigma))
-					sum += w * v[fold(y+dy)*side+fold(x+dx)]
-					weight += w
-				}
-			}
-			out[y*side+x] = float32(sum / weight)
-		}
-	}
-	return out
+	return slowSmoothed(dist, gw, gh, cfg.Sigma)
 }
 
 func TestPaDiMEqualsAGaussianPerPosition(t *testing.T) {
@@ -228,119 +166,23 @@ func TestPaDiMReferenceChannels(t *testing.T) {
 	require.Equal(t, 23181, sum)
 }
 
-// batchTolerance allows for libtorch's products of other shapes, which add in
-// another order.
-const batchTolerance = 1e-5
-
 func TestPaDiMBatchEqualsOneByOne(t *testing.T) {
 	noLeak(t)
 	p := fitted(t, &fake{scale: 1}, fakeConfig(), textures(20, 5, fakeSide))
-	imgs := textures(11, 6, 48)
-	all, err := p.Score(t.Context(), imgs...)
-	require.NoError(t, err)
-	require.Len(t, all, len(imgs))
-	for i, img := range imgs {
-		one, err := p.Score(t.Context(), img)
-		require.NoError(t, err)
-		require.LessOrEqual(t, relative(t, one[0].Map.Data, all[i].Map.Data), batchTolerance)
-		require.InEpsilon(t, one[0].Score, all[i].Score, batchTolerance)
-	}
-	i := 0
-	for sc, err := range p.ScoreSet(t.Context(), memory(t, imgs)) {
-		require.NoError(t, err)
-		require.Equal(t, all[i], sc.Result)
-		i++
-	}
-	require.Equal(t, len(imgs), i)
-	none, err := p.Score(t.Context())
-	require.NoError(t, err)
-	require.Empty(t, none)
+	requireBatchEqualsOneByOne(t, p, textures(11, 6, 48))
 }
 
 func TestPaDiMConcurrentScoreFitAndClose(t *testing.T) {
 	noLeak(t)
-	fe := &fake{scale: 1}
 	good := textures(12, 8, fakeSide)
-	p := fitted(t, fe, fakeConfig(), good)
-	img := textures(2, 9, fakeSide)
-	want, err := p.Score(t.Context(), img...)
-	require.NoError(t, err)
-	var wg sync.WaitGroup
-	errs := make(chan error, 64)
-	for range 8 {
-		wg.Add(1)
-		go func() {
-			defer wg.Done()
-			for range 4 {
-				got, err := p.Score(t.Context(), img...)
-				if err == nil && relative(t, want[1].Map.Data, got[1].Map.Data) > batchTolerance {
-					err = errors.New("another map")
-				}
-				errs <- err
-			}
-		}()
-	}
-	errs <- p.Fit(t.Context(), memory(t, good)) // the same statistics again
-	wg.Wait()
-	close(errs)
-	for err := range errs {
-		require.NoError(t, err)
-	}
-	// Close in the middle of an iteration takes nothing away from it.
-	n := 0
-	for _, err := range p.ScoreSet(t.Context(), memory(t, textures(20, 10, fakeSide))) {
-		require.NoError(t, err)
-		if n == 0 {
-			require.NoError(t, p.Close())
-		}
-		n++
-	}
-	require.Equal(t, 20, n)
-	_, err = p.Score(t.Context(), img...)
-	require.ErrorIs(t, err, downstream.ErrNotFitted)
+	p := fitted(t, &fake{scale: 1}, fakeConfig(), good)
+	requireConcurrent(t, p, good, textures(2, 9, fakeSide), textures(20, 10, fakeSide))
 }
 
 func TestPaDiMCancelledFitChangesNothing(t *testing.T) {
 	noLeak(t)
-	fe := &fake{scale: 1}
-	p := fitted(t, fe, fakeConfig(), textures(12, 11, fakeSide))
-	img := textures(1, 12, fakeSide)[0]
-	before, err := p.Score(t.Context(), img)
-	require.NoError(t, err)
-	inside := tensor.Live()
-
-	for _, after := range []int{0, 1, 10} {
-		ctx, cancel := context.WithCancel(t.Context())
-		if after == 0 {
-			cancel()
-		}
-		err = p.Fit(ctx, &interrupting{Dataset: memory(t, textures(40, 13, fakeSide)), after: after, cancel: cancel})
-		require.ErrorIs(t, err, context.Canceled)
-		require.Equal(t, inside, tensor.Live())
-		cancel()
-	}
-	again, err := p.Score(t.Context(), img)
-	require.NoError(t, err)
-	require.Equal(t, before, again)
-
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	_, err = p.Score(ctx, img)
-	require.ErrorIs(t, err, context.Canceled)
-}
-
-// interrupting cancels when sample after is read.
-type interrupting struct {
-	dataset.Dataset
-	after  int
-	cancel func()
-}
-
-func (d *interrupting) Sample(ctx context.Context, i int) (dataset.Sample, error) {
-	if i == d.after {
-		d.cancel()
-	}
-	return d.Dataset.Sample(ctx, i)
+	p := fitted(t, &fake{scale: 1}, fakeConfig(), textures(12, 11, fakeSide))
+	requireCancelledFitChangesNothing(t, p, textures(1, 12, fakeSide)[0], textures(40, 13, fakeSide))
 }
 
 func TestPaDiMBreakEndsAllGoroutines(t *testing.T) {
@@ -349,12 +191,7 @@ func TestPaDiMBreakEndsAllGoroutines(t *testing.T) {
 	for _, err := range p.ScoreSet(t.Context(), memory(t, textures(3, 15, fakeSide))) { // warms libtorch's threads up
 		require.NoError(t, err)
 	}
-	before := runtime.NumGoroutine()
-	for _, err := range p.ScoreSet(t.Context(), memory(t, textures(30, 15, fakeSide))) {
-		require.NoError(t, err)
-		break
-	}
-	require.LessOrEqual(t, runtime.NumGoroutine(), before)
+	requireBreakEndsAllGoroutines(t, p, textures(30, 15, fakeSide))
 }
 
 func TestPaDiMRefuses(t *testing.T) {
@@ -397,38 +234,9 @@ func TestPaDiMRefuses(t *testing.T) {
 
 	p, err := downstream.NewPaDiM(fe, cfg, nil)
 	require.NoError(t, err)
-	_, err = p.Score(t.Context(), good[0])
-	require.ErrorIs(t, err, downstream.ErrNotFitted)
-	for _, err := range p.ScoreSet(t.Context(), memory(t, good)) {
-		require.ErrorIs(t, err, downstream.ErrNotFitted)
-	}
-	require.ErrorIs(t, p.Save(t.TempDir()+"/x"), downstream.ErrNotFitted)
-	require.ErrorIs(t, p.Fit(t.Context(), nil), downstream.ErrTooFewImages)
+	requireNotFitted(t, p, good)
 	require.ErrorIs(t, p.Fit(t.Context(), memory(t, good[:1])), downstream.ErrTooFewImages)
-
-	bad, err := dataset.NewMemory([]dataset.Sample{
-		{Item: dataset.Item{Name: "a"}, Image: good[0].(*image.RGBA)},
-		{Item: dataset.Item{Name: "b", Defect: "hole", Anomalous: true}, Image: good[1].(*image.RGBA)},
-	})
-	require.NoError(t, err)
-	err = p.Fit(t.Context(), bad)
-	require.ErrorIs(t, err, downstream.ErrNotNormal)
-	require.ErrorContains(t, err, `sample b is labelled "hole"`)
-
-	fe.bad.Store(3)
-	err = p.Fit(t.Context(), memory(t, good))
-	require.ErrorIs(t, err, downstream.ErrNotFinite)
-	fe.bad.Store(0)
-	require.NoError(t, p.Fit(t.Context(), memory(t, good)))
-	fe.bad.Store(3)
-	_, err = p.Score(t.Context(), good[0])
-	require.ErrorIs(t, err, downstream.ErrNotFinite)
-	require.ErrorContains(t, err, "image 0")
-	fe.bad.Store(0)
-	_, err = p.Score(t.Context(), good[0], nil)
-	require.ErrorIs(t, err, downstream.ErrImage)
-	require.NoError(t, p.Close())
-	require.NoError(t, p.Close())
+	requireRefusesBadImages(t, p, fe, 3, good)
 
 	cfg.Transform = dataset.Transform{} // leaves the size, which then must be one
 	q, err := downstream.NewPaDiM(fe, cfg, nil)

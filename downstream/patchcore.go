@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
-	"sync"
 
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/dataset"
@@ -92,9 +91,7 @@ const (
 // Validate reports the first setting that makes no sense, by name; the error
 // wraps [ErrConfig]. Whether the layers exist, NewPatchCore checks.
 func (c PatchCoreConfig) Validate() error {
-	bad := func(format string, args ...any) error {
-		return fmt.Errorf("downstream: PatchCore: %w: %s", ErrConfig, fmt.Sprintf(format, args...))
-	}
+	bad := invalidSetting("PatchCore")
 	switch {
 	case len(c.Layers) == 0:
 		return bad("Layers is empty, want at least one")
@@ -110,18 +107,8 @@ func (c PatchCoreConfig) Validate() error {
 		return bad("Starts is %d, want 1 to %d", c.Starts, maxStarts)
 	case c.Neighbours != 0 && (c.Neighbours < 2 || c.Neighbours > maxNeighbours):
 		return bad("Neighbours is %d, want 0 or 2 to %d", c.Neighbours, maxNeighbours)
-	case !(c.Sigma >= 0 && c.Sigma <= maxSigma):
-		return bad("Sigma is %v, want 0 to %d", c.Sigma, maxSigma)
-	case c.Batch < 1 || c.Batch > maxBatch:
-		return bad("Batch is %d, want 1 to %d", c.Batch, maxBatch)
 	}
-	if err := c.Transform.Validate(); err != nil {
-		return bad("Transform: %v", err)
-	}
-	if err := c.Normalize.Validate(); err != nil {
-		return bad("Normalize: %v", err)
-	}
-	return nil
+	return validateView(bad, c.Sigma, c.Batch, c.Transform, c.Normalize)
 }
 
 // PatchCore remembers patches of good images and scores a patch of another image
@@ -151,15 +138,10 @@ func (c PatchCoreConfig) Validate() error {
 // ScoreSet, Save and WriteTo are safe for concurrent use, also with a Fit or
 // Close, which they do not see: they go on with the bank they began with.
 type PatchCore struct {
+	patchcoreCore
 	cfg  PatchCoreConfig
 	emb  *patchEmbedding
-	dev  tensor.Device
-	in   reader
 	seed [2]uint64 // of projection and starting points
-
-	fitting sync.Mutex // one Fit at a time
-	mu      sync.Mutex // guards model and the refs of all banks
-	model   *patchBank
 }
 
 var _ Detector = (*PatchCore)(nil)
@@ -192,8 +174,8 @@ func newPatchCore(fe Extractor, cfg PatchCoreConfig, seed [2]uint64) (*PatchCore
 		return nil, fmt.Errorf("downstream: new PatchCore: %w", err)
 	}
 	cfg.Transform = cfg.Transform.Shared()
-	return &PatchCore{cfg: cfg, emb: emb, dev: deviceOf(fe), seed: seed,
-		in: reader{transform: cfg.Transform, normalize: cfg.Normalize}}, nil
+	return &PatchCore{cfg: cfg, emb: emb, seed: seed, patchcoreCore: patchcoreCore{name: "PatchCore", dev: deviceOf(fe), batch: cfg.Batch, embed: emb.embed,
+		in: reader{transform: cfg.Transform, normalize: cfg.Normalize}}}, nil
 }
 
 // Config returns the settings in force.
@@ -241,57 +223,16 @@ func (c PatchCoreConfig) projected(values int) int {
 // coresetSize is how many of n patches a share keeps, rounded down.
 func coresetSize(n int, share float64) int { return int(float64(n) * share) }
 
-// patchBank is what a fit leaves. It is counted, so that a Fit or Close in the
-// middle of a Score takes nothing away.
+// patchcoreCore is the core under a name that documentation leaves out.
+type patchcoreCore = core[*patchBank]
+
+// patchBank is what a fit leaves.
 type patchBank struct {
-	params  *tensor.Params
+	model
 	patches *tensor.Tensor // [M, C], less their mean
 	mean    *tensor.Tensor // [C]
 	half    *tensor.Tensor // [M]: half the squared lengths of patches, negated
-	rows    *tensor.Tensor // [H, h]: smoothing down the columns
-	columns *tensor.Tensor // [w, W]: along the rows
-
-	count        int
-	gridH, gridW int
-	inW, inH     int
-	images       int
-	fingerprint  []float32 // what the extractor makes of a fixed picture, [C]
-	refs         int
-}
-
-// acquire returns the bank in force; release must follow.
-func (p *PatchCore) acquire(doing string) (*patchBank, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.model == nil {
-		return nil, fmt.Errorf("downstream: %s PatchCore: %w", doing, ErrNotFitted)
-	}
-	p.model.refs++
-	return p.model, nil
-}
-
-func (p *PatchCore) release(g *patchBank) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if g.refs--; g.refs == 0 {
-		return g.params.Close()
-	}
-	return nil
-}
-
-// install puts g, which may be nil, in force and lets go of what was.
-func (p *PatchCore) install(g *patchBank) error {
-	p.mu.Lock()
-	old := p.model
-	if g != nil {
-		g.refs = 1
-	}
-	p.model = g
-	p.mu.Unlock()
-	if old != nil {
-		return p.release(old)
-	}
-	return nil
+	count   int            // M
 }
 
 // Close frees the memory bank, as soon as scoring that is going on has ended.

@@ -34,13 +34,5 @@ func BenchmarkPatchCoreScore(b *testing.B) {
 	require.NoError(b, err)
 	defer p.Close()
 	require.NoError(b, p.Fit(b.Context(), train))
-	cpu := cpuSeconds()
-	for b.Loop() {
-		for _, err := range p.ScoreSet(b.Context(), test) {
-			require.NoError(b, err)
-		}
-	}
-	n := float64(b.N * test.Len())
-	b.ReportMetric(n/b.Elapsed().Seconds(), "images/s")
-	b.ReportMetric(1e3*(cpuSeconds()-cpu)/n, "cpu-ms/image")
+	measureScoring(b, p, test)
 }

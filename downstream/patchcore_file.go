@@ -2,17 +2,11 @@ package downstream
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"image"
 	"io"
-	"os"
 	"slices"
 
-	"github.com/gotab/gotab/backbone"
-	"github.com/gotab/gotab/dataset"
-	"github.com/gotab/gotab/internal/atomicfile"
 	"github.com/gotab/gotab/tensor"
 )
 
@@ -22,7 +16,7 @@ const patchcoreKind = "gotab.patchcore.1"
 
 // patchcoreSettings is the JSON form of settings and sizes.
 type patchcoreSettings struct {
-	Layers        []string   `json:"layers"`
+	Layers        layerNames `json:"layers"`
 	Neighbourhood int        `json:"neighbourhood"`
 	Dim           int        `json:"dim"`
 	Share         float64    `json:"share"`
@@ -30,65 +24,23 @@ type patchcoreSettings struct {
 	Starts        int        `json:"starts"`
 	Neighbours    int        `json:"neighbours"`
 	Squared       bool       `json:"squared"`
-	Sigma         float64    `json:"sigma"`
-	Shorter       int        `json:"transform_shorter"`
-	Exact         [2]int     `json:"transform_exact"`
-	Filter        string     `json:"transform_filter"`
-	Crop          [2]int     `json:"transform_crop"`
-	RowsFirst     bool       `json:"transform_rows_first"`
-	Mean          [3]float32 `json:"normalize_mean"`
-	Std           [3]float32 `json:"normalize_std"`
-	Batch         int        `json:"batch"`
-	Seed          [2]uint64  `json:"seed"`
-	Grid          [2]int     `json:"grid"`  // columns, rows
-	Input         [2]int     `json:"input"` // columns, rows
-	Images        int        `json:"images"`
+	viewSettings
+	Seed [2]uint64 `json:"seed"`
+	sizes
 }
 
-func (p *PatchCore) settings(g *patchBank) patchcoreSettings {
-	c := p.cfg
-	s := patchcoreSettings{
-		Neighbourhood: c.Neighbourhood, Dim: c.Dim, Share: c.Share, Projection: c.Projection, Starts: c.Starts,
-		Neighbours: c.Neighbours, Squared: c.Squared, Sigma: c.Sigma,
-		Shorter: c.Transform.Shorter, Exact: [2]int{c.Transform.Exact.X, c.Transform.Exact.Y},
-		Filter: c.Transform.Filter.String(), Crop: [2]int{c.Transform.Crop.X, c.Transform.Crop.Y}, RowsFirst: c.Transform.RowsFirst,
-		Mean: c.Normalize.Mean, Std: c.Normalize.Std, Batch: c.Batch, Seed: p.seed,
-		Grid: [2]int{g.gridW, g.gridH}, Input: [2]int{g.inW, g.inH}, Images: g.images,
-	}
-	for _, l := range c.Layers {
-		s.Layers = append(s.Layers, l.String())
-	}
-	return s
-}
-
-func (s patchcoreSettings) config() (PatchCoreConfig, error) {
-	c := PatchCoreConfig{
+func (s patchcoreSettings) config() (c PatchCoreConfig, err error) {
+	c = PatchCoreConfig{
 		Neighbourhood: s.Neighbourhood, Dim: s.Dim, Share: s.Share, Projection: s.Projection, Starts: s.Starts,
 		Neighbours: s.Neighbours, Squared: s.Squared, Sigma: s.Sigma, Batch: s.Batch,
-		Transform: dataset.Transform{Shorter: s.Shorter, Exact: image.Pt(s.Exact[0], s.Exact[1]), Filter: -1,
-			Crop: image.Pt(s.Crop[0], s.Crop[1]), RowsFirst: s.RowsFirst},
-		Normalize: dataset.Normalize{Mean: s.Mean, Std: s.Std},
+		Transform: s.transform(), Normalize: s.normalize(),
 	}
-	for _, k := range []dataset.Kernel{dataset.Lanczos, dataset.Bicubic, dataset.Bilinear, dataset.Nearest} {
-		if k.String() == s.Filter {
-			c.Transform.Filter = k
-		}
-	}
-	for _, name := range s.Layers {
-		l, err := backbone.ParseLayer(name)
-		if err != nil {
-			return c, err
-		}
-		c.Layers = append(c.Layers, l)
+	if c.Layers, err = s.Layers.layers(); err != nil {
+		return c, err
 	}
 	// The network gives the grid, so that only the input must be bounded here.
-	for i := range 2 {
-		if g, n := s.Grid[i], s.Input[i]; g < 1 || n < g || n > maxSide {
-			return c, fmt.Errorf("grid %v and input %v do not fit each other", s.Grid, s.Input)
-		}
-	}
-	if s.Input[0]*s.Input[1] > maxPixels {
-		return c, fmt.Errorf("input %v: at most %d pixels are taken", s.Input, maxPixels)
+	if err := s.check(maxSide); err != nil {
+		return c, err
 	}
 	return c, c.Validate()
 }
@@ -97,50 +49,38 @@ func (s patchcoreSettings) config() (PatchCoreConfig, error) {
 // the transform included, not the backbone. Reading it back gives the same bits.
 // It holds the bank twice in memory. Errors wrap [ErrNotFitted] or are w's.
 func (p *PatchCore) WriteTo(w io.Writer) (int64, error) {
-	g, err := p.acquire("save")
-	if err != nil {
-		return 0, err
-	}
-	defer func() { _ = p.release(g) }() // frees memory, cannot fail
-	settings, err := json.Marshal(p.settings(g))
-	if err != nil {
-		return 0, fmt.Errorf("downstream: save PatchCore: %w", err)
+	return p.write(w, patchcoreKind, p.contents)
+}
+
+// contents is what a file says of g.
+func (p *PatchCore) contents(g *patchBank) (any, []tensor.Array, error) {
+	cfg := p.cfg
+	settings := patchcoreSettings{
+		Layers: namesOf(cfg.Layers), Neighbourhood: cfg.Neighbourhood, Dim: cfg.Dim, Share: cfg.Share, Projection: cfg.Projection,
+		Starts: cfg.Starts, Neighbours: cfg.Neighbours, Squared: cfg.Squared,
+		viewSettings: viewOf(cfg.Sigma, cfg.Transform, cfg.Normalize, cfg.Batch), Seed: p.seed, sizes: g.sizes(),
 	}
 	c := p.emb.count
 	patches, mean := make([]float32, g.count*c), make([]float32, c)
-	err = tensor.Run(context.Background(), p.dev, tensor.Evaluation, func(s *tensor.Scope) error {
+	err := tensor.Run(context.Background(), p.dev, tensor.Evaluation, func(s *tensor.Scope) error {
 		return errors.Join(s.FloatsInto(patches, g.patches), s.FloatsInto(mean, g.mean))
 	})
 	if err != nil {
-		return 0, fmt.Errorf("downstream: save PatchCore: %w", err)
+		return nil, nil, err
 	}
-	return tensor.WriteWeights(w, map[string]string{keyKind: patchcoreKind, keySettings: string(settings)}, []tensor.Array{
+	return settings, []tensor.Array{
 		tensor.FloatArray("patches", patches, int64(g.count), int64(c)),
 		tensor.FloatArray("mean", mean, int64(c)),
 		tensor.FloatArray("fingerprint", g.fingerprint, int64(c)),
-	})
+	}, nil
 }
 
 // Save writes the fitted detector to a file that appears whole or not at all.
-func (p *PatchCore) Save(path string) error {
-	return atomicfile.Write(path, func(w io.Writer) error {
-		_, err := p.WriteTo(w)
-		return err
-	})
-}
+func (p *PatchCore) Save(path string) error { return save(path, p) }
 
 // OpenPatchCore reads a detector that Save wrote.
 func OpenPatchCore(ctx context.Context, path string, fe Extractor) (*PatchCore, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("downstream: open PatchCore: %w", err)
-	}
-	defer f.Close()
-	p, err := ReadPatchCore(ctx, f, fe)
-	if err != nil {
-		return nil, fmt.Errorf("%w (file %s)", err, path)
-	}
-	return p, nil
+	return openSaved(ctx, path, "PatchCore", fe, ReadPatchCore)
 }
 
 // ReadPatchCore reads a detector that WriteTo wrote; it is fitted and scores as
@@ -149,34 +89,17 @@ func OpenPatchCore(ctx context.Context, path string, fe Extractor) (*PatchCore, 
 // picture, and one that answers otherwise than then is [ErrExtractor]. A damaged
 // file is [ErrFile].
 func ReadPatchCore(ctx context.Context, r io.Reader, fe Extractor) (*PatchCore, error) {
-	fail := func(err error) (*PatchCore, error) {
-		return nil, fmt.Errorf("downstream: read PatchCore: %w: %w", ErrFile, err)
-	}
-	w, err := tensor.ReadWeights(r)
+	st, cfg, arrays, err := readSaved[PatchCoreConfig, patchcoreSettings](r, "PatchCore", patchcoreKind)
 	if err != nil {
-		return fail(err)
-	}
-	if kind := w.Metadata[keyKind]; kind != patchcoreKind {
-		return fail(fmt.Errorf("it is marked %q, want %q", kind, patchcoreKind))
-	}
-	var st patchcoreSettings
-	if err := json.Unmarshal([]byte(w.Metadata[keySettings]), &st); err != nil {
-		return fail(fmt.Errorf("settings: %w", err))
-	}
-	cfg, err := st.config()
-	if err != nil {
-		return fail(fmt.Errorf("settings: %w", err))
+		return nil, err
 	}
 	p, err := newPatchCore(fe, cfg, st.Seed)
 	if err != nil {
 		return nil, err
 	}
-	g, err := p.load(ctx, w.Arrays, st)
+	g, err := p.load(ctx, arrays, st)
 	if err != nil {
-		if cause := ctx.Err(); cause != nil && errors.Is(err, cause) {
-			return nil, err
-		}
-		return nil, fmt.Errorf("downstream: read PatchCore: %w", err)
+		return nil, p.failed(ctx, "read", err)
 	}
 	return p, p.install(g)
 }
@@ -186,11 +109,11 @@ func (p *PatchCore) load(ctx context.Context, arrays []tensor.Array, st patchcor
 	c := p.emb.count
 	values := map[string][]float32{}
 	for _, name := range []string{"patches", "mean", "fingerprint"} {
-		i := slices.IndexFunc(arrays, func(a tensor.Array) bool { return a.Name == name })
-		if i < 0 {
-			return nil, fmt.Errorf("%w: %s is missing", ErrFile, name)
+		a, err := arrayNamed(arrays, name)
+		if err != nil {
+			return nil, err
 		}
-		a, shape := arrays[i], []int64{int64(c)}
+		shape := []int64{int64(c)}
 		if name == "patches" && len(a.Shape) == 2 && a.Shape[0] > 0 {
 			shape = []int64{a.Shape[0], int64(c)}
 		}
@@ -214,8 +137,8 @@ func (p *PatchCore) load(ctx context.Context, arrays []tensor.Array, st patchcor
 	if err := p.checkGrid(ctx, st); err != nil {
 		return nil, err
 	}
-	g := &patchBank{params: tensor.NewParams(p.dev), count: count, gridW: st.Grid[0], gridH: st.Grid[1],
-		inW: st.Input[0], inH: st.Input[1], images: st.Images, fingerprint: values["fingerprint"]}
+	g := &patchBank{model: st.newModel(p.dev), count: count}
+	g.fingerprint = values["fingerprint"]
 	return p.complete(ctx, g, values["patches"], values["mean"])
 }
 

@@ -29,10 +29,7 @@ import (
 func (p *PatchCore) Fit(ctx context.Context, normal dataset.Dataset) error {
 	g, err := p.fit(ctx, normal)
 	if err != nil {
-		if cause := ctx.Err(); cause != nil && errors.Is(err, cause) {
-			return err
-		}
-		return fmt.Errorf("downstream: fit PatchCore: %w", err)
+		return p.failed(ctx, "fit", err)
 	}
 	return p.install(g)
 }
@@ -56,32 +53,18 @@ func (p *PatchCore) fit(ctx context.Context, normal dataset.Dataset) (*patchBank
 	if n < 1 {
 		return nil, fmt.Errorf("%w: have none, a memory bank needs 1 or more", ErrTooFewImages)
 	}
-	for i := range n {
-		if it := normal.Item(i); it.Anomalous {
-			return nil, fmt.Errorf("%w: sample %s is labelled %q", ErrNotNormal, it.Name, it.Defect)
-		}
+	from, err := goodImages(normal)
+	if err != nil {
+		return nil, err
 	}
 	p.fitting.Lock()
 	defer p.fitting.Unlock()
 
-	f := &patchFit{p: p, n: n, cut: spans(n, p.cfg.Batch, 1), cores: tensor.GetThreads().Cores,
-		from: func(ctx context.Context, i int) (image.Image, string, error) {
-			s, err := normal.Sample(ctx, i)
-			if err != nil {
-				return nil, normal.Item(i).Name, err
-			}
-			return s.Image, s.Name, nil
-		}}
-	first, err := p.in.pack(ctx, f.from, 0, 1, image.Point{})
+	size, err := p.in.inputSize(ctx, from)
 	if err != nil {
 		return nil, err
 	}
-	p.in.put(first.pixels)
-	f.size = first.size
-	if sz := f.size; sz.X > maxSide || sz.Y > maxSide || sz.X*sz.Y > maxPixels {
-		return nil, fmt.Errorf("%w: the transform (%s) makes it %dx%d, at most %d pixels a side and %d in all are taken",
-			ErrImage, p.cfg.Transform, sz.X, sz.Y, maxSide, maxPixels)
-	}
+	f := &patchFit{p: p, from: from, n: n, cut: spans(n, p.cfg.Batch, 1), cores: tensor.GetThreads().Cores, size: size}
 	var chosen []int64 // nil keeps all
 	if p.cfg.Share < 1 {
 		if chosen, err = f.choose(ctx); err != nil {
@@ -268,7 +251,7 @@ func (f *patchFit) keep(ctx context.Context, chosen []int64) (_ *patchBank, err 
 	if b := p.cfg.Neighbours; count < b {
 		return nil, fmt.Errorf("%w: the bank has %d patches, Neighbours is %d", ErrTooFewImages, count, b)
 	}
-	g := &patchBank{params: tensor.NewParams(p.dev), count: count, gridH: f.h, gridW: f.w, inW: f.size.X, inH: f.size.Y, images: f.n}
+	g := &patchBank{model: model{params: tensor.NewParams(p.dev), gridH: f.h, gridW: f.w, inW: f.size.X, inH: f.size.Y, images: f.n}, count: count}
 	return p.complete(ctx, g, values, centre(values, c))
 }
 
@@ -301,14 +284,6 @@ func (p *PatchCore) complete(ctx context.Context, g *patchBank, patches, mean []
 			_ = g.params.Close() // frees memory, cannot fail
 		}
 	}()
-	rows := smoothing(g.gridH, g.inH, p.cfg.Sigma)
-	across := smoothing(g.gridW, g.inW, p.cfg.Sigma)
-	columns := make([]float32, len(across))
-	for i := range g.inW {
-		for j := range g.gridW {
-			columns[j*g.inW+i] = across[i*g.gridW+j]
-		}
-	}
 	c := int64(p.emb.count)
 	half := make([]float32, g.count)
 	for i := range half {
@@ -323,15 +298,15 @@ func (p *PatchCore) complete(ctx context.Context, g *patchBank, patches, mean []
 			g.params.PutBuffer(s, "patches", s.FromFloats(patches, int64(g.count), c)),
 			g.params.PutBuffer(s, "mean", s.FromFloats(mean, c)),
 			g.params.PutBuffer(s, "half", s.FromFloats(half, int64(g.count))),
-			g.params.PutBuffer(s, "rows", s.FromFloats(rows, int64(g.inH), int64(g.gridH))),
-			g.params.PutBuffer(s, "columns", s.FromFloats(columns, int64(g.gridW), int64(g.inW))),
 		)
 	})
 	if err != nil {
 		return nil, err
 	}
 	g.patches, g.mean, g.half = g.params.Get("patches"), g.params.Get("mean"), g.params.Get("half")
-	g.rows, g.columns = g.params.Get("rows"), g.params.Get("columns")
+	if err := g.addSmoothing(ctx, p.dev, p.cfg.Sigma); err != nil {
+		return nil, err
+	}
 	now, err := p.fingerprint(ctx, image.Pt(g.inW, g.inH))
 	if err != nil {
 		return nil, err
@@ -339,31 +314,8 @@ func (p *PatchCore) complete(ctx context.Context, g *patchBank, patches, mean []
 	if g.fingerprint == nil {
 		g.fingerprint = now
 	}
-	if !sameFingerprint(g.fingerprint, now) {
-		return nil, fmt.Errorf("%w: it answers a fixed picture otherwise; load the backbone weights that the detector was fitted with", ErrExtractor)
-	}
-	return g, nil
-}
-
-// fingerprint is the mean patch of a fixed picture: it tells extractors apart.
-func (p *PatchCore) fingerprint(ctx context.Context, size image.Point) ([]float32, error) {
-	img := image.NewRGBA(image.Rectangle{Max: size})
-	for y := range size.Y {
-		for x := range size.X {
-			// Ramps for the coarse filters, a chequered pattern for the fine ones.
-			at := img.Pix[img.PixOffset(x, y):]
-			at[0], at[1], at[2], at[3] = uint8(x*3), uint8(y*5), uint8((x^y)*7), 255
-		}
-	}
-	px := make([]float32, 3*size.X*size.Y)
-	if err := p.cfg.Normalize.Pack(px, img); err != nil {
+	if err := sameExtractor(g.fingerprint, now); err != nil {
 		return nil, err
 	}
-	var out []float32
-	err := tensor.Run(ctx, p.dev, tensor.Evaluation, func(s *tensor.Scope) error {
-		var err error
-		out, err = s.Floats(s.Mean(p.emb.embed(s, s.FromNHWC(px, 1, size.Y, size.X, 3)), false, 0, 1, 2))
-		return err
-	})
-	return out, err
+	return g, nil
 }

@@ -82,8 +82,8 @@ func TestPatchCoreEqualsPyTorch(t *testing.T) {
 		bank = append(bank, all[int(i)*want.Dim:][:want.Dim]...)
 	}
 	mean := centre(bank, want.Dim)
-	g, err := p.complete(t.Context(), &patchBank{params: tensor.NewParams(tensor.CPU), count: len(chosen),
-		gridW: 5, gridH: 7, inW: 20, inH: 28}, bank, mean)
+	g, err := p.complete(t.Context(), &patchBank{count: len(chosen),
+		model: model{params: tensor.NewParams(tensor.CPU), gridW: 5, gridH: 7, inW: 20, inH: 28}}, bank, mean)
 	require.NoError(t, err)
 	got := make([]float32, 20*28)
 	require.NoError(t, tensor.Run(t.Context(), tensor.CPU, tensor.Evaluation, func(s *tensor.Scope) error {

@@ -2,16 +2,11 @@ package downstream
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"image"
 	"iter"
 	"math"
-	"strconv"
-	"sync"
 
 	"github.com/gotab/gotab/dataset"
-	"github.com/gotab/gotab/internal/pipeline"
 	"github.com/gotab/gotab/tensor"
 )
 
@@ -31,15 +26,7 @@ const (
 // (below 1e-5 relative). Errors wrap [ErrNotFitted], [ErrImage] or
 // [ErrNotFinite], or are ctx's; there is no partial result.
 func (p *PatchCore) Score(ctx context.Context, imgs ...image.Image) ([]Result, error) {
-	out := make([]Result, 0, len(imgs))
-	from := func(_ context.Context, i int) (image.Image, string, error) { return imgs[i], strconv.Itoa(i), nil }
-	for r, err := range p.results(ctx, len(imgs), from) {
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, r)
-	}
-	return out, nil
+	return p.scoreImages(ctx, imgs, p.score)
 }
 
 // ScoreSet scores a whole data set and yields its samples in order. Reading,
@@ -48,99 +35,20 @@ func (p *PatchCore) Score(ctx context.Context, imgs ...image.Image) ([]Result, e
 // once and ends the iteration. When the iteration ends, for whatever reason, all
 // its goroutines have ended.
 func (p *PatchCore) ScoreSet(ctx context.Context, ds dataset.Dataset) iter.Seq2[Scored, error] {
-	return func(yield func(Scored, error) bool) {
-		if ds == nil {
-			yield(Scored{}, fmt.Errorf("downstream: score PatchCore: %w: the data set is nil", ErrImage))
-			return
-		}
-		masks := make(map[int]*image.Gray) // of samples that have not been handed over
-		var mu sync.Mutex
-		from := func(ctx context.Context, i int) (image.Image, string, error) {
-			s, err := ds.Sample(ctx, i)
-			if err != nil {
-				return nil, ds.Item(i).Name, err
-			}
-			if s.Mask != nil {
-				mu.Lock()
-				masks[i] = s.Mask
-				mu.Unlock()
-			}
-			return s.Image, s.Name, nil
-		}
-		i := 0
-		for r, err := range p.results(ctx, ds.Len(), from) {
-			if err != nil {
-				yield(Scored{}, err)
-				return
-			}
-			sc := Scored{Item: ds.Item(i), Result: r}
-			mu.Lock()
-			sc.Mask = masks[i]
-			delete(masks, i)
-			mu.Unlock()
-			i++
-			if !yield(sc, nil) {
-				return
-			}
-		}
-	}
+	return p.scoreSet(ctx, ds, p.score)
 }
 
-// results is what Score and ScoreSet share.
-func (p *PatchCore) results(ctx context.Context, n int, from pictures) iter.Seq2[Result, error] {
-	return func(yield func(Result, error) bool) {
-		g, err := p.acquire("score")
-		if err != nil {
-			yield(Result{}, err)
-			return
-		}
-		defer func() { _ = p.release(g) }() // frees memory, cannot fail
-		cores := tensor.GetThreads().Cores
-		cut := spans(n, p.cfg.Batch, cores)
-		inner := ctx
-		if len(cut) > 1 {
-			inner = tensor.WithThreads(ctx, 1)
-		}
-		for rs, err := range pipeline.Ordered(inner, len(cut), cores+1, cores+1, func(ctx context.Context, i int) ([]Result, error) {
-			b, err := p.in.pack(ctx, from, cut[i][0], cut[i][1], image.Pt(g.inW, g.inH))
-			if err != nil {
-				return nil, err
-			}
-			defer p.in.put(b.pixels)
-			return p.score(ctx, g, b)
-		}) {
-			if err != nil {
-				if cause := ctx.Err(); cause == nil || !errors.Is(err, cause) {
-					err = fmt.Errorf("downstream: score PatchCore: %w", err)
-				}
-				yield(Result{}, err)
-				return
-			}
-			for _, r := range rs {
-				if !yield(r, nil) {
-					return
-				}
-			}
-		}
-	}
-}
-
-// score runs one batch.
-func (p *PatchCore) score(ctx context.Context, g *patchBank, b *packed) ([]Result, error) {
-	out := make([]Result, b.n)
+// score scores one batch.
+func (p *PatchCore) score(ctx context.Context, g *patchBank, b *packed, out []Result) error {
 	grid := g.gridH * g.gridW
-	err := tensor.Run(ctx, p.dev, tensor.Evaluation, func(s *tensor.Scope) error {
-		e := p.emb.embed(s, s.FromNHWC(b.pixels, b.n, g.inH, g.inW, 3))
+	return tensor.Run(ctx, p.dev, tensor.Evaluation, func(s *tensor.Scope) error {
+		e := p.vectors(s, g, b)
 		if err := s.Err(); err != nil {
 			return err
-		}
-		if int(e.Size(1)) != g.gridH || int(e.Size(2)) != g.gridW {
-			return fmt.Errorf("%w: the grid is %dx%d, when fitted it was %dx%d", ErrLayers, e.Size(2), e.Size(1), g.gridW, g.gridH)
 		}
 		patches := s.Reshape(e, int64(b.n*grid), int64(p.emb.count))
 		s.AddInto(patches, g.mean, -1)
 		for i := range out {
-			out[i].Map = Map{W: g.inW, H: g.inH, Data: make([]float32, g.inW*g.inH), Rect: b.rects[i]}
 			var err error
 			s.Sub(func(s *tensor.Scope) *tensor.Tensor {
 				out[i].Score, err = p.scoreImage(s, g, s.Narrow(patches, 0, int64(i*grid), int64(grid)), out[i].Map.Data)
@@ -149,16 +57,9 @@ func (p *PatchCore) score(ctx context.Context, g *patchBank, b *packed) ([]Resul
 			if err != nil {
 				return err
 			}
-			if x := out[i].Score; x-x != 0 {
-				return fmt.Errorf("image %s: %w: its score is %v", b.names[i], ErrNotFinite, x)
-			}
 		}
 		return nil
 	})
-	if err != nil {
-		return nil, err
-	}
-	return out, nil
 }
 
 // scoreImage scores the patches q [P, C] of one image and fills its map.
@@ -191,7 +92,7 @@ func (p *PatchCore) scoreImage(s *tensor.Scope, g *patchBank, q *tensor.Tensor, 
 		score *= w
 	}
 	values := s.FromFloats(d, int64(g.gridH), int64(g.gridW))
-	return score, s.FloatsInto(into, s.MatMul(s.MatMul(g.rows, values), g.columns))
+	return score, s.FloatsInto(into, g.smooth(s, values))
 }
 
 // nearestPatches returns for every row of q [Q, C] the squared distance to its

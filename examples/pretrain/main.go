@@ -6,6 +6,7 @@
 //	         [-init FILE] [-objective paper|official|joint|normal|binary|classes]
 //	         [-recipe paper|official|ref] [-epochs N] [-batch PAIRS] [-size N]
 //	         [-lr F] [-head-epochs N] [-repeat N] [-bn train|frozen] [-seed N]
+//	         [-synth nsa|cutpaste|perlin|mask] [-least F]
 //	         [-probe DIR] [-probe-every N] [-log FILE.jsonl] [-resume]
 //	         [-device auto|cpu|cuda|cuda:N]
 //
@@ -63,7 +64,8 @@ type options struct {
 	gelu, resume                                bool
 	epochs, batch, size, head, repeat, every    int
 	maxSteps                                    int
-	lr                                          float64
+	lr, least                                   float64
+	synth                                       string
 	seed                                        uint64
 	set                                         map[string]bool
 }
@@ -89,6 +91,8 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	fs.IntVar(&o.size, "size", 224, "`pixels` of the network's square input")
 	fs.Float64Var(&o.lr, "lr", 0, "learning `rate`; default: the recipe's")
 	fs.IntVar(&o.head, "head-epochs", 0, "`epochs` in which only head and layer 4 are trained")
+	fs.StringVar(&o.synth, "synth", "nsa", "`kind` of damaged twins: nsa (the recipe's), cutpaste, perlin or mask; examples/synth shows them")
+	fs.Float64Var(&o.least, "least", 0, "least visible change of a twin in grey `levels`, mean over its mask; 0: as drawn")
 	fs.IntVar(&o.repeat, "repeat", 0, "how `often` an epoch goes over the data; default: the recipe's")
 	fs.StringVar(&o.bn, "bn", "train", "batch norm statistics of stem to layer 3: train or frozen")
 	fs.Uint64Var(&o.seed, "seed", 111, "seed of everything random")

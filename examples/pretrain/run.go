@@ -87,7 +87,7 @@ func network(o options, dev tensor.Device) (*backbone.ResNet18, error) {
 func checkpoint(o options) string { return o.out + ".ckpt" }
 
 // pretrainer composes the parts, or takes up the run where its checkpoint left it.
-func pretrainer(ctx context.Context, o options, cfg tab.Config, gen synth.NSA, net *backbone.ResNet18, pr tab.Probe, dev tensor.Device, stderr io.Writer) (*tab.Pretrainer, string, error) {
+func pretrainer(ctx context.Context, o options, cfg tab.Config, gen synth.Generator, net *backbone.ResNet18, pr tab.Probe, dev tensor.Device, stderr io.Writer) (*tab.Pretrainer, string, error) {
 	parts := tab.Parts{Visual: net, Synth: gen, Probe: pr}
 	save := tab.WithCheckpoint(checkpoint(o))
 	if o.resume {

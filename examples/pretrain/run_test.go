@@ -18,6 +18,7 @@ import (
 
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/internal/testutil"
+	"github.com/gotab/gotab/synth"
 	"github.com/gotab/gotab/tab"
 	"github.com/gotab/gotab/tensor"
 )
@@ -123,7 +124,7 @@ func TestRecipes(t *testing.T) {
 		require.NoError(t, err)
 		cfg, gen, err := settings(o)
 		require.NoError(t, err)
-		require.NoError(t, gen.Validate())
+		require.NoError(t, gen.(synth.NSA).Validate())
 		require.NoError(t, cfg.Validate())
 	}
 	o, err := parse([]string{"-data", "x", "-out", "y", "-recipe", "ref", "-batch", "8", "-lr", "0.5"}, &bytes.Buffer{})
@@ -133,6 +134,16 @@ func TestRecipes(t *testing.T) {
 	require.Equal(t, 8, cfg.Batch)
 	require.Equal(t, 0.5, cfg.LR)
 	require.Equal(t, "joint", cfg.Objective.Name())
+}
+
+func TestGenerators(t *testing.T) {
+	for _, g := range []string{"nsa", "cutpaste", "perlin", "mask"} {
+		o, err := parse([]string{"-data", "x", "-out", "y", "-synth", g, "-least", "6"}, &bytes.Buffer{})
+		require.NoError(t, err)
+		_, gen, err := settings(o)
+		require.NoError(t, err)
+		require.NoError(t, gen.(synth.Visible).Validate())
+	}
 }
 
 func TestWrongArguments(t *testing.T) {
@@ -149,6 +160,8 @@ func TestWrongArguments(t *testing.T) {
 		{[]string{"-data", root, "-out", out, "-bank", bank, "-clip", "y"}, "both given"},
 		{[]string{"-data", root, "-out", out, "-bank", bank, "-objective", "best"}, "-objective"},
 		{[]string{"-data", root, "-out", out, "-bank", bank, "-bn", "off"}, "-bn"},
+		{[]string{"-data", root, "-out", out, "-bank", bank, "-synth", "rust"}, "-synth"},
+		{[]string{"-data", root, "-out", out, "-bank", bank, "-least", "-3"}, "-least"},
 		{[]string{"-data", root, "-out", out, "-bank", bank, "-size", "8"}, "-size"},
 		{[]string{"-data", root, "-out", out, "-bank", bank, "-device", "tpu"}, "device"},
 		{[]string{"-data", root, "-out", out, "-bank", bank, "-batch", "500", "-size", "64"}, "does not fill a batch"},

@@ -18,13 +18,13 @@ import (
 
 // settings turns flags into a configuration and a generator: the recipe first,
 // then what is given besides.
-func settings(o options) (tab.Config, synth.NSA, error) {
-	cfg, gen := tab.DefaultConfig(), synth.DefaultNSA()
+func settings(o options) (tab.Config, synth.Generator, error) {
+	cfg, nsa := tab.DefaultConfig(), synth.DefaultNSA()
 	short := int(math.Round(float64(o.size) * 256 / 224))
 	cfg.Transform = dataset.Transform{Shorter: short, Filter: dataset.Lanczos, Crop: image.Pt(o.size, o.size)}
 	switch o.recipe {
 	case "official":
-		cfg, gen = tab.OfficialConfig(), synth.OfficialTAB()
+		cfg, nsa = tab.OfficialConfig(), synth.OfficialTAB()
 		cfg.Transform = dataset.Transform{Shorter: short, Filter: dataset.Lanczos, Crop: image.Pt(o.size, o.size)}
 	case "ref":
 		// One softmax over all anchors, the temperature as a raw parameter of 1/0.07,
@@ -32,9 +32,12 @@ func settings(o options) (tab.Config, synth.NSA, error) {
 		cfg.Objective = tab.Alignment{Form: tab.FormJoint, Scale: 1 / 0.07}
 		cfg.LR, cfg.Batch = 1e-2, 32
 		cfg.Transform = dataset.Transform{Exact: image.Pt(o.size, o.size), Filter: dataset.Lanczos}
-		gen = synth.Reference()
+		nsa = synth.Reference()
 	}
-	gen.Label = synth.LabelNone // no objective here reads it
+	gen, err := generator(o, nsa)
+	if err != nil {
+		return cfg, nil, err
+	}
 	cfg.Epochs, cfg.Seed, cfg.ProbeEvery = o.epochs, o.seed, o.every
 	if o.set["objective"] {
 		obj, err := objective(o.objective)
@@ -59,6 +62,40 @@ func settings(o options) (tab.Config, synth.NSA, error) {
 		cfg.FreezeStatistics(backbone.Layer3)
 	}
 	return cfg, gen, cfg.Validate()
+}
+
+// generator makes the damaged twins: the recipe's NSA unless another is asked
+// for, drawn again until the change shows if -least is given. Labels are left
+// out, no objective here reads them.
+func generator(o options, nsa synth.NSA) (synth.Generator, error) {
+	var gen synth.Generator
+	switch o.synth {
+	case "", "nsa":
+		nsa.Label = synth.LabelNone
+		gen = nsa
+	case "cutpaste":
+		g := synth.ThreeWayCutPaste()
+		g.Label = synth.LabelNone
+		gen = g
+	case "perlin":
+		g := synth.DefaultPerlin()
+		g.Label = synth.LabelNone
+		gen = g
+	case "mask":
+		g := synth.DefaultMask()
+		g.Label = synth.LabelNone
+		gen = g
+	default:
+		return nil, fmt.Errorf("%w: -synth is %q, want nsa, cutpaste, perlin or mask", errUsage, o.synth)
+	}
+	if o.least == 0 {
+		return gen, nil
+	}
+	v := synth.Visible{Generator: gen, Least: o.least, Attempts: 10}
+	if err := v.Validate(); err != nil {
+		return nil, fmt.Errorf("%w: -least: %w", errUsage, err)
+	}
+	return v, nil
 }
 
 func objective(name string) (tab.Objective, error) {

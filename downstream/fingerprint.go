@@ -1,0 +1,58 @@
+package downstream
+
+import (
+	"context"
+	"fmt"
+	"image"
+	"math"
+
+	"github.com/gotab/gotab/tensor"
+)
+
+// fingerprint is the mean vector of a fixed picture over the grid: it tells
+// extractors apart.
+func (d *core[M]) fingerprint(ctx context.Context, size image.Point) ([]float32, error) {
+	img := image.NewRGBA(image.Rectangle{Max: size})
+	for y := range size.Y {
+		for x := range size.X {
+			// Ramps for the coarse filters, a chequered pattern for the fine ones.
+			at := img.Pix[img.PixOffset(x, y):]
+			at[0], at[1], at[2], at[3] = uint8(x*3), uint8(y*5), uint8((x^y)*7), 255
+		}
+	}
+	px := make([]float32, 3*size.X*size.Y)
+	if err := d.in.normalize.Pack(px, img); err != nil {
+		return nil, err
+	}
+	var out []float32
+	err := tensor.Run(ctx, d.dev, tensor.Evaluation, func(s *tensor.Scope) error {
+		var err error
+		out, err = s.Floats(s.Mean(d.embed(s, s.FromNHWC(px, 1, size.Y, size.X, 3)), false, 0, 1, 2))
+		return err
+	})
+	return out, err
+}
+
+// sameExtractor holds the fingerprint of a fit against that of now.
+func sameExtractor(then, now []float32) error {
+	if !sameFingerprint(then, now) {
+		return fmt.Errorf("%w: it answers a fixed picture otherwise; load the backbone weights that the detector was fitted with", ErrExtractor)
+	}
+	return nil
+}
+
+// sameFingerprint allows for the rounding of other threads, devices and
+// builds of libtorch, which is below 1e-5; other weights differ in the first
+// digit.
+func sameFingerprint(a, b []float32) bool {
+	const tolerance = 1e-3
+	if len(a) != len(b) {
+		return false
+	}
+	var top, diff float64
+	for i := range a {
+		top = max(top, math.Abs(float64(a[i])))
+		diff = max(diff, math.Abs(float64(a[i])-float64(b[i])))
+	}
+	return diff <= tolerance*top
+}

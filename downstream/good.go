@@ -1,0 +1,41 @@
+package downstream
+
+import (
+	"context"
+	"fmt"
+	"image"
+
+	"github.com/gotab/gotab/dataset"
+)
+
+// goodImages returns the images of a data set to be fitted on, none of which may
+// be labelled anomalous.
+func goodImages(normal dataset.Dataset) (pictures, error) {
+	for i := range normal.Len() {
+		if it := normal.Item(i); it.Anomalous {
+			return nil, fmt.Errorf("%w: sample %s is labelled %q", ErrNotNormal, it.Name, it.Defect)
+		}
+	}
+	return func(ctx context.Context, i int) (image.Image, string, error) {
+		s, err := normal.Sample(ctx, i)
+		if err != nil {
+			return nil, normal.Item(i).Name, err
+		}
+		return s.Image, s.Name, nil
+	}, nil
+}
+
+// inputSize reads the first image for the size that the transform brings images
+// to, and refuses one that is too large.
+func (r *reader) inputSize(ctx context.Context, from pictures) (image.Point, error) {
+	first, err := r.pack(ctx, from, 0, 1, image.Point{})
+	if err != nil {
+		return image.Point{}, err
+	}
+	r.put(first.pixels)
+	if sz := first.size; sz.X > maxSide || sz.Y > maxSide || sz.X*sz.Y > maxPixels {
+		return image.Point{}, fmt.Errorf("%w: the transform (%s) makes it %dx%d, at most %d pixels a side and %d in all are taken",
+			ErrImage, r.transform, sz.X, sz.Y, maxSide, maxPixels)
+	}
+	return first.size, nil
+}

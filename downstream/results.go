@@ -1,0 +1,140 @@
+package downstream
+
+import (
+	"context"
+	"fmt"
+	"image"
+	"iter"
+	"strconv"
+	"sync"
+
+	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/internal/pipeline"
+	"github.com/gotab/gotab/tensor"
+)
+
+// scoring fills the scores and the maps, which are there and empty, of one batch.
+type scoring[M fitted] func(ctx context.Context, g M, b *packed, out []Result) error
+
+// scoreImages is Score of a detector.
+func (d *core[M]) scoreImages(ctx context.Context, imgs []image.Image, score scoring[M]) ([]Result, error) {
+	out := make([]Result, 0, len(imgs))
+	from := func(_ context.Context, i int) (image.Image, string, error) { return imgs[i], strconv.Itoa(i), nil }
+	for r, err := range d.results(ctx, len(imgs), from, score) {
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, r)
+	}
+	return out, nil
+}
+
+// scoreSet is ScoreSet of a detector.
+func (d *core[M]) scoreSet(ctx context.Context, ds dataset.Dataset, score scoring[M]) iter.Seq2[Scored, error] {
+	return func(yield func(Scored, error) bool) {
+		if ds == nil {
+			yield(Scored{}, fmt.Errorf("downstream: score %s: %w: the data set is nil", d.name, ErrImage))
+			return
+		}
+		masks := make(map[int]*image.Gray) // of samples that have not been handed over
+		var mu sync.Mutex
+		from := func(ctx context.Context, i int) (image.Image, string, error) {
+			s, err := ds.Sample(ctx, i)
+			if err != nil {
+				return nil, ds.Item(i).Name, err
+			}
+			if s.Mask != nil {
+				mu.Lock()
+				masks[i] = s.Mask
+				mu.Unlock()
+			}
+			return s.Image, s.Name, nil
+		}
+		i := 0
+		for r, err := range d.results(ctx, ds.Len(), from, score) {
+			if err != nil {
+				yield(Scored{}, err)
+				return
+			}
+			sc := Scored{Item: ds.Item(i), Result: r}
+			mu.Lock()
+			sc.Mask = masks[i]
+			delete(masks, i)
+			mu.Unlock()
+			i++
+			if !yield(sc, nil) {
+				return
+			}
+		}
+	}
+}
+
+// results yields the results of n images in their order, with the model that is
+// in force when it begins.
+func (d *core[M]) results(ctx context.Context, n int, from pictures, score scoring[M]) iter.Seq2[Result, error] {
+	return func(yield func(Result, error) bool) {
+		g, err := d.acquire("score")
+		if err != nil {
+			yield(Result{}, err)
+			return
+		}
+		defer func() { _ = d.release(g) }() // frees memory, cannot fail
+		cores := tensor.GetThreads().Cores
+		cut := spans(n, d.batch, cores)
+		inner := ctx
+		if len(cut) > 1 {
+			inner = tensor.WithThreads(ctx, 1)
+		}
+		for rs, err := range pipeline.Ordered(inner, len(cut), cores+1, cores+1, func(ctx context.Context, i int) ([]Result, error) {
+			return d.scoreBatch(ctx, g, from, cut[i], score)
+		}) {
+			if err != nil {
+				yield(Result{}, d.failed(ctx, "score", err))
+				return
+			}
+			for _, r := range rs {
+				if !yield(r, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// scoreBatch reads and scores images span[0] to span[1]-1.
+func (d *core[M]) scoreBatch(ctx context.Context, g M, from pictures, span [2]int, score scoring[M]) ([]Result, error) {
+	m := g.common()
+	b, err := d.in.pack(ctx, from, span[0], span[1], image.Pt(m.inW, m.inH))
+	if err != nil {
+		return nil, err
+	}
+	defer d.in.put(b.pixels)
+	out := make([]Result, b.n)
+	for i := range out {
+		out[i].Map = Map{W: m.inW, H: m.inH, Data: make([]float32, m.inW*m.inH), Rect: b.rects[i]}
+	}
+	if err := score(ctx, g, b, out); err != nil {
+		return nil, err
+	}
+	for i, r := range out {
+		if x := r.Score; x-x != 0 {
+			return nil, fmt.Errorf("image %s: %w: its score is %v", b.names[i], ErrNotFinite, x)
+		}
+	}
+	return out, nil
+}
+
+// vectors returns what embed makes of a batch, [n, h, w, C]; a grid that is not
+// the fitted one fails s.
+func (d *core[M]) vectors(s *tensor.Scope, g M, b *packed) *tensor.Tensor {
+	m := g.common()
+	e := d.embed(s, s.FromNHWC(b.pixels, b.n, m.inH, m.inW, 3))
+	if s.Err() != nil {
+		return nil
+	}
+	if int(e.Size(1)) != m.gridH || int(e.Size(2)) != m.gridW {
+		s.Fail(fmt.Errorf("%w: the grid is %dx%d, when fitted it was %dx%d", ErrLayers, e.Size(2), e.Size(1), m.gridW, m.gridH))
+		return nil
+	}
+	return e
+}

@@ -1,0 +1,98 @@
+package downstream
+
+import (
+	"fmt"
+	"image"
+
+	"github.com/gotab/gotab/backbone"
+	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/tensor"
+)
+
+// layerNames is the JSON form of layers.
+type layerNames []string
+
+func namesOf(layers []backbone.Layer) (names layerNames) {
+	for _, l := range layers {
+		names = append(names, l.String())
+	}
+	return names
+}
+
+func (names layerNames) layers() (out []backbone.Layer, err error) {
+	for _, name := range names {
+		l, err := backbone.ParseLayer(name)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, l)
+	}
+	return out, nil
+}
+
+// viewSettings is the JSON form of how images are brought to the network, and
+// maps back.
+type viewSettings struct {
+	Sigma     float64    `json:"sigma"`
+	Shorter   int        `json:"transform_shorter"`
+	Exact     [2]int     `json:"transform_exact"`
+	Filter    string     `json:"transform_filter"`
+	Crop      [2]int     `json:"transform_crop"`
+	RowsFirst bool       `json:"transform_rows_first"`
+	Mean      [3]float32 `json:"normalize_mean"`
+	Std       [3]float32 `json:"normalize_std"`
+	Batch     int        `json:"batch"`
+}
+
+func viewOf(sigma float64, t dataset.Transform, n dataset.Normalize, batch int) viewSettings {
+	return viewSettings{
+		Sigma:   sigma,
+		Shorter: t.Shorter, Exact: [2]int{t.Exact.X, t.Exact.Y},
+		Filter: t.Filter.String(), Crop: [2]int{t.Crop.X, t.Crop.Y}, RowsFirst: t.RowsFirst,
+		Mean: n.Mean, Std: n.Std, Batch: batch,
+	}
+}
+
+// transform returns a filter of a name that there is not as -1, which Validate
+// refuses.
+func (v viewSettings) transform() dataset.Transform {
+	t := dataset.Transform{Shorter: v.Shorter, Exact: image.Pt(v.Exact[0], v.Exact[1]), Filter: -1,
+		Crop: image.Pt(v.Crop[0], v.Crop[1]), RowsFirst: v.RowsFirst}
+	for _, k := range []dataset.Kernel{dataset.Lanczos, dataset.Bicubic, dataset.Bilinear, dataset.Nearest} {
+		if k.String() == v.Filter {
+			t.Filter = k
+		}
+	}
+	return t
+}
+
+func (v viewSettings) normalize() dataset.Normalize {
+	return dataset.Normalize{Mean: v.Mean, Std: v.Std}
+}
+
+// sizes is the JSON form of the sizes of a model.
+type sizes struct {
+	Grid   [2]int `json:"grid"`  // columns, rows
+	Input  [2]int `json:"input"` // columns, rows
+	Images int    `json:"images"`
+}
+
+// check refuses sizes that no fit gives. A small file must not ask for a large
+// picture: coarsest is how many pixels of a side there may be for a position of
+// the grid.
+func (z sizes) check(coarsest int) error {
+	for i := range 2 {
+		if g, n := z.Grid[i], z.Input[i]; g < 1 || n < g || n > maxSide || n > coarsest*g {
+			return fmt.Errorf("grid %v and input %v do not fit each other", z.Grid, z.Input)
+		}
+	}
+	if z.Input[0]*z.Input[1] > maxPixels {
+		return fmt.Errorf("input %v: at most %d pixels are taken", z.Input, maxPixels)
+	}
+	return nil
+}
+
+// newModel returns a model of these sizes that is empty.
+func (z sizes) newModel(dev tensor.Device) model {
+	return model{params: tensor.NewParams(dev), gridW: z.Grid[0], gridH: z.Grid[1], inW: z.Input[0], inH: z.Input[1], images: z.Images}
+}
