@@ -88,15 +88,23 @@ bench-pairs: ## synthesis, blending and decoding against OpenCV, NumPy and Pillo
 	missed=0; for pair in synth/testdata/bench/pair.py bench/synth/pair.py bench/dataset/decode.py; do \
 	  echo "+ $(PYTHON) $$pair"; $(PYTHON) $$pair || missed=1; done; exit $$missed
 
+# The go command reports an input that is being tried when the time is up as a failure ("context deadline exceeded") on a
+# busy machine. That alone is no finding; a failing input, which it names and writes down, is.
 .PHONY: fuzz
 fuzz: ## run every fuzz target for a short time
 	@files="$$(grep -rl --include='*_test.go' '^func Fuzz' . || true)"; \
 	[ -n "$$files" ] || { echo "there is no fuzz target" >&2; exit 1; }; \
+	log="$$(mktemp)"; trap 'rm -f "$$log"' EXIT; \
 	$(native); \
 	for dir in $$(printf '%s\n' "$$files" | xargs -n1 dirname | sort -u); do \
 	  for name in $$($(GO) test -list '^Fuzz' "$$dir" | { grep '^Fuzz' || true; }); do \
 	    echo "+ go test -fuzz $$name $$dir"; \
-	    $(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x "$$dir"; \
+	    rc=0; $(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x "$$dir" 2>&1 | tee "$$log" || rc=$$?; \
+	    if [ $$rc -ne 0 ]; then \
+	      if grep -q '^ *context deadline exceeded$$' "$$log" && ! grep -qE 'Failing input|panic:|Error Trace|hung or terminated' "$$log"; then \
+	        echo "(the time was up while an input was being tried; no input failed)"; \
+	      else exit $$rc; fi; \
+	    fi; \
 	  done; \
 	done
 
