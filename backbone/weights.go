@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/gotab/gotab/tensor"
@@ -174,7 +175,7 @@ func fit(arch Arch, arrays []tensor.Array) ([]tensor.Array, error) {
 		case !ok:
 			faults = append(faults, fmt.Errorf("%s %v is not expected", a.Name, a.Shape))
 			continue
-		case !equal(shape, a.Shape):
+		case !slices.Equal(shape, a.Shape):
 			faults = append(faults, fmt.Errorf("%s is %v, file has %v", a.Name, shape, a.Shape))
 		case len(shape) == 0 && a.DType != tensor.Int64:
 			faults = append(faults, fmt.Errorf("%s is %s, want int64", a.Name, a.DType))
@@ -221,16 +222,4 @@ func first(faults []error, n int) []error {
 	}
 	rest := len(faults) - n
 	return append(append([]error(nil), faults[:n]...), fmt.Errorf("and %d more", rest))
-}
-
-func equal(a, b []int64) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		if a[i] != b[i] {
-			return false
-		}
-	}
-	return true
 }

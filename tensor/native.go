@@ -105,6 +105,10 @@ func nativeGELU(out *libtch.Ctensor, x libtch.Ctensor) error {
 	return shimOut(out, func(o *unsafe.Pointer) *C.char { return C.tab_gelu(o, hp(x)) })
 }
 
+func nativeNorm(out *libtch.Ctensor, x libtch.Ctensor, dim int64) error {
+	return shimOut(out, func(o *unsafe.Pointer) *C.char { return C.tab_norm(o, hp(x), C.int64_t(dim)) })
+}
+
 func nativeAxpy(y, x libtch.Ctensor, alpha float64) error {
 	return shimError(C.tab_axpy(hp(y), hp(x), C.double(alpha)))
 }

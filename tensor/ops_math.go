@@ -2,6 +2,7 @@ package tensor
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/sugarme/gotch/libtch"
 )
@@ -114,7 +115,7 @@ func (s *Scope) ReLUInto(x *Tensor) *Tensor {
 // PlusInto changes a to a + b, of a's shape, and returns a. It is recorded for
 // Backward, with the same condition on a as ReLUInto.
 func (s *Scope) PlusInto(a, b *Tensor) *Tensor {
-	if a.Valid() && b.Valid() && !a.packed && !b.packed && !equalShape(a.Shape(), b.Shape()) {
+	if a.Valid() && b.Valid() && !a.packed && !b.packed && !slices.Equal(a.Shape(), b.Shape()) {
 		s.fail("PlusInto", []*Tensor{a, b}, ErrShape)
 	}
 	s.effect("PlusInto", func() error { return nativeAddInto(a.h, b.h) }, a, b)
@@ -197,4 +198,10 @@ func (s *Scope) Normalize(x *Tensor, dim int64, eps float64) *Tensor {
 	return s.Sub(func(s *Scope) *Tensor {
 		return s.Div(x, s.ClampMin(s.Sqrt(s.Sum(s.Square(x), true, dim)), eps))
 	})
+}
+
+// Norm returns the Euclidean length along dimension dim, which disappears.
+func (s *Scope) Norm(x *Tensor, dim int64) *Tensor {
+	s.dims("Norm", x, []int64{dim})
+	return s.shim("Norm", func(out *libtch.Ctensor) error { return nativeNorm(out, x.h, dim) }, x)
 }

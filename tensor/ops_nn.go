@@ -2,6 +2,7 @@ package tensor
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/sugarme/gotch/libtch"
 )
@@ -79,7 +80,7 @@ func (s *Scope) ConvAddReLU(dst, x, packed, b *Tensor, c Conv) {
 	c = c.filled()
 	if s.fusable("ConvAddReLU", []*Tensor{x, packed, b}, c) && dst.Valid() {
 		want := fusedShape(x, packed, c)
-		if dst.packed || dst.DType() != Float32 || !equalShape(dst.Shape(), want) {
+		if dst.packed || dst.DType() != Float32 || !slices.Equal(dst.Shape(), want) {
 			s.fail("ConvAddReLU", []*Tensor{dst, x, packed}, fmt.Errorf("%w: the sum must be float32 %s", ErrShape, shapeString(want)))
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 )
 
@@ -173,7 +174,7 @@ func (o *optimizer) slot(s *Scope, name string, w *Tensor) (*Tensor, error) {
 		z := s.Clone(s.Detach(w)) // a clone keeps the layout
 		s.CopyInto(z, s.Full(0, Float32))
 		return z, o.state.PutBuffer(s, name, z)
-	case !equalShape(e.t.Shape(), w.Shape()):
+	case !slices.Equal(e.t.Shape(), w.Shape()):
 		return nil, fmt.Errorf("tensor: optimizer state %q: %w: it is %s, the weight is %s", name, ErrWeights,
 			shapeString(e.t.Shape()), shapeString(w.Shape()))
 	case nativeIsChannelsLast(e.t.h) != nativeIsChannelsLast(w.h):

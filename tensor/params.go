@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"sync/atomic"
 	"unsafe"
 
@@ -308,7 +309,7 @@ func (p *Params) SetArrays(ctx context.Context, arrays []Array, optional func(na
 			faults = append(faults, fmt.Errorf("%s comes twice", a.Name))
 		case e == nil:
 			faults = append(faults, fmt.Errorf("%s %s is not expected", a.Name, shapeString(a.Shape)))
-		case !equalShape(e.t.Shape(), a.Shape):
+		case !slices.Equal(e.t.Shape(), a.Shape):
 			faults = append(faults, fmt.Errorf("%s is %s, file has %s", a.Name, shapeString(e.t.Shape()), shapeString(a.Shape)))
 		case int64(len(a.Data)) != count(a.Shape)*int64(a.DType.size()):
 			faults = append(faults, fmt.Errorf("%s has %d bytes for %s %s", a.Name, len(a.Data), a.DType, shapeString(a.Shape)))
@@ -336,18 +337,6 @@ func (p *Params) SetArrays(ctx context.Context, arrays []Array, optional func(na
 	})
 	p.version.Add(1)
 	return err
-}
-
-func equalShape(a, b []int64) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		if a[i] != b[i] {
-			return false
-		}
-	}
-	return true
 }
 
 // finite reports whether a float array holds no NaN and no infinity.

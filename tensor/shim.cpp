@@ -78,6 +78,11 @@ char *tab_gelu(void **out, void *self) {
   return guarded([=] { put(out, at::gelu(T(self))); });
 }
 
+// In one pass and without the square of the whole operand in memory.
+char *tab_norm(void **out, void *self, int64_t dim) {
+  return guarded([=] { put(out, at::linalg_vector_norm(T(self), 2, at::IntArrayRef(&dim, 1), false)); });
+}
+
 char *tab_axpy(void *self, void *other, double alpha) {
   return guarded([=] {
     at::NoGradGuard g;

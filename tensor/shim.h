@@ -14,6 +14,7 @@ char *tab_channels_last(void **out, void *self);
 int tab_is_channels_last(void *self);
 char *tab_to_device(void **out, void *self, int device);
 char *tab_gelu(void **out, void *self);
+char *tab_norm(void **out, void *self, int64_t dim);
 char *tab_axpy(void *self, void *other, double alpha);
 char *tab_scale(void *self, double alpha);
 char *tab_increment(void *self);

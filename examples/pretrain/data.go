@@ -19,7 +19,7 @@ const cacheBytes = 2 << 30
 
 // good opens the good images below the roots, in MVTec AD's layout where there is
 // one, else as one folder a class.
-func good(roots []string, t dataset.Transform, stderr io.Writer) (*dataset.Cached, error) {
+func good(roots []string, stderr io.Writer) (dataset.Dataset, error) {
 	var parts []dataset.Dataset
 	for _, root := range roots {
 		ds, err := dataset.OpenMVTecAD(root, "", dataset.Train)
@@ -45,7 +45,7 @@ func good(roots []string, t dataset.Transform, stderr io.Writer) (*dataset.Cache
 	if all.Len() == 0 {
 		return nil, fmt.Errorf("no good images below %v", roots)
 	}
-	return dataset.NewCached(all, t, cacheBytes)
+	return all, nil
 }
 
 // probe fits PaDiM on the network as it is and scores the test images of each

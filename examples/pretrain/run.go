@@ -12,7 +12,6 @@ import (
 
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/dataset"
-	"github.com/gotab/gotab/synth"
 	"github.com/gotab/gotab/tab"
 	"github.com/gotab/gotab/tensor"
 )
@@ -42,13 +41,18 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 			return err
 		}
 	}
-	pre, from, err := pretrainer(ctx, o, cfg, gen, net, pr, dev, stderr)
+	images, err := good(o.data, stderr)
+	if err != nil {
+		return err
+	}
+	parts := tab.Parts{Visual: net, Synth: gen, Probe: pr}
+	pre, from, err := pretrainer(ctx, o, cfg, parts, images.Classes(), dev)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, pre.Close()) }()
-	cfg = pre.Config()
-	ds, err := good(o.data, cfg.Transform, stderr)
+	cfg = pre.Config() // a resumed run has the checkpoint's
+	ds, err := dataset.NewCached(images, cfg.Transform, cacheBytes)
 	if err != nil {
 		return err
 	}
@@ -87,18 +91,13 @@ func network(o options, dev tensor.Device) (*backbone.ResNet18, error) {
 func checkpoint(o options) string { return o.out + ".ckpt" }
 
 // pretrainer composes the parts, or takes up the run where its checkpoint left it.
-func pretrainer(ctx context.Context, o options, cfg tab.Config, gen synth.Generator, net *backbone.ResNet18, pr tab.Probe, dev tensor.Device, stderr io.Writer) (*tab.Pretrainer, string, error) {
-	parts := tab.Parts{Visual: net, Synth: gen, Probe: pr}
+func pretrainer(ctx context.Context, o options, cfg tab.Config, parts tab.Parts, classes []string, dev tensor.Device) (*tab.Pretrainer, string, error) {
 	save := tab.WithCheckpoint(checkpoint(o))
 	if o.resume {
 		p, err := tab.Resume(checkpoint(o), parts, save)
 		return p, "of the checkpoint", err
 	}
-	ds, err := good(o.data, cfg.Transform, io.Discard)
-	if err != nil {
-		return nil, "", err
-	}
-	a, from, err := anchors(ctx, o, cfg, ds.Classes(), dev)
+	a, from, err := anchors(ctx, o, cfg, classes, dev)
 	if err != nil {
 		return nil, "", err
 	}

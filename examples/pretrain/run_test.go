@@ -23,13 +23,7 @@ import (
 	"github.com/gotab/gotab/tensor"
 )
 
-func TestMain(m *testing.M) {
-	if err := tensor.SetThreads(tensor.Threads{Cores: 1, PerRun: 1}); err != nil {
-		println(err.Error())
-		os.Exit(1)
-	}
-	os.Exit(m.Run())
-}
+func TestMain(m *testing.M) { os.Exit(testutil.OneThread(m)) }
 
 // plant writes a small data set in MVTec AD's layout: two classes, four good
 // images each, and a test set with a dark square as the defect.
