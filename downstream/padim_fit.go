@@ -79,6 +79,7 @@ func (p *PaDiM) fit(ctx context.Context, normal dataset.Dataset) (*gaussians, er
 			return nil, err
 		}
 		p.in.put(f.values)
+		p.report("fit", acc.n, n)
 	}
 	return acc.finish(ctx, cores)
 }
