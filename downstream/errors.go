@@ -25,6 +25,13 @@ var (
 	// ErrNotFinite reports features or scores that are NaN or infinite, as
 	// damaged weights give.
 	ErrNotFinite = errors.New("value is not finite")
+	// ErrClass reports samples whose class does not fit what is done with them:
+	// there is none where classes matter, or RegAD is given support images of a
+	// class that it was trained on.
+	ErrClass = errors.New("class does not fit")
+	// ErrNotTrained reports a RegAD that is asked to fit, or to be saved, before
+	// Train or after Close.
+	ErrNotTrained = errors.New("detector is not trained")
 	// ErrDiverged reports a training whose loss is no longer a number.
 	ErrDiverged = errors.New("training diverged")
 	// ErrFile reports a saved detector that is damaged or of another kind.
