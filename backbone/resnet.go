@@ -7,6 +7,7 @@ import (
 	"io"
 	"sync"
 
+	"github.com/gotab/gotab/internal/layers"
 	"github.com/gotab/gotab/tensor"
 )
 
@@ -20,12 +21,6 @@ var (
 	ErrArch = errors.New("no such architecture")
 )
 
-// Batch norm's constants in torchvision.
-const (
-	bnMomentum = 0.1
-	bnEpsilon  = 1e-5
-)
-
 // ResNet is a residual network of He et al. (arXiv 1512.03385), as torchvision
 // builds it; [Arch] says which. It owns native memory: Close it. Forward may run
 // in several Runs at once in evaluation; training, loading and FreezeStatistics
@@ -34,8 +29,8 @@ const (
 type ResNet struct {
 	arch   Arch
 	params *tensor.Params
-	stem   unit
-	stages [4][]block
+	stem   layers.ConvNorm
+	stages [4][]layers.Block
 	frozen [Pooled]bool
 
 	mu     sync.Mutex
@@ -95,7 +90,7 @@ func (m *ResNet) Forward(s *tensor.Scope, x *tensor.Tensor, at ...Layer) []*tens
 			s.Fail(err)
 			return out
 		}
-		run = f.stage
+		run = f.run
 	} else {
 		m.params.Touch() // running statistics move
 	}
@@ -137,39 +132,14 @@ func (m *ResNet) Forward(s *tensor.Scope, x *tensor.Tensor, at ...Layer) []*tens
 
 // plain runs one stage with batch norm as it stands.
 func (m *ResNet) plain(s *tensor.Scope, x *tensor.Tensor, l Layer, _ bool) *tensor.Tensor {
+	train := s.Mode() == tensor.Training && !m.frozen[l]
 	if l == Stem {
-		return s.MaxPool2d(s.ReLUInto(m.unit(s, &m.stem, s.ChannelsLast(x))), 3, 2, 1)
+		return s.MaxPool2d(s.ReLUInto(m.stem.Forward(s, s.ChannelsLast(x), train)), 3, 2, 1)
 	}
 	for i := range m.stages[l-Layer1] {
-		b := &m.stages[l-Layer1][i]
-		in := x
-		x = s.Sub(func(s *tensor.Scope) *tensor.Tensor {
-			y := in
-			for k := range b.path {
-				if k > 0 {
-					y = s.ReLUInto(y)
-				}
-				y = m.unit(s, &b.path[k], y)
-			}
-			id := in
-			if b.down != nil {
-				id = m.unit(s, b.down, in)
-			}
-			return s.ReLUInto(s.PlusInto(y, id))
-		})
+		x = m.stages[l-Layer1][i].Forward(s, x, train)
 	}
 	return x
-}
-
-func (m *ResNet) unit(s *tensor.Scope, u *unit, x *tensor.Tensor) *tensor.Tensor {
-	return s.Sub(func(s *tensor.Scope) *tensor.Tensor {
-		train := s.Mode() == tensor.Training && !m.frozen[u.stage]
-		if train {
-			s.IncrementInto(u.seen)
-		}
-		y := s.Conv2d(x, u.w, nil, u.conv)
-		return s.BatchNorm(y, u.gamma, u.beta, u.mean, u.sigma2, train, bnMomentum, bnEpsilon)
-	})
 }
 
 // WriteTo writes the weights as safetensors that torchvision's network of the

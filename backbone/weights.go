@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/gotab/gotab/internal/layers"
 	"github.com/gotab/gotab/tensor"
 )
 
@@ -153,11 +154,9 @@ func fit(arch Arch, arrays []tensor.Array) ([]tensor.Array, error) {
 		order = append(order, name)
 	}
 	for _, u := range describe(arch).units() {
-		need(u.name+".weight", u.out, u.in, u.kernel, u.kernel)
-		for _, n := range []string{"weight", "bias", "running_mean", "running_var"} {
-			need(u.norm+"."+n, u.out)
+		for _, sp := range u.Specs() {
+			need(sp.Name, sp.Shape...)
 		}
-		need(u.norm + ".num_batches_tracked")
 	}
 	have := map[string]tensor.Array{}
 	var faults []error
@@ -168,7 +167,7 @@ func fit(arch Arch, arrays []tensor.Array) ([]tensor.Array, error) {
 			continue
 		case a.Name == "fc.weight" && len(a.Shape) == 2 && a.Shape[1] == pooled, a.Name == "fc.bias" && len(a.Shape) == 1:
 			shape, ok = a.Shape, true // any number of classes
-		case strings.HasSuffix(a.Name, ".num_batches_tracked") && ok && len(a.Data) == 8 && a.DType == tensor.Int64:
+		case strings.HasSuffix(a.Name, layers.Counter) && ok && len(a.Data) == 8 && a.DType == tensor.Int64:
 			a.Shape = []int64{} // some writers store the counter as [1]
 		}
 		switch {
@@ -193,7 +192,7 @@ func fit(arch Arch, arrays []tensor.Array) ([]tensor.Array, error) {
 	var out []tensor.Array
 	for _, n := range order {
 		a, ok := have[n]
-		if !ok && strings.HasSuffix(n, ".num_batches_tracked") {
+		if !ok && strings.HasSuffix(n, layers.Counter) {
 			continue
 		}
 		if !ok {

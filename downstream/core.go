@@ -16,6 +16,7 @@ type core[M fitted] struct {
 	dev   tensor.Device
 	in    reader
 	batch int // the largest number of images in one pass
+	options
 	// embed returns the vectors of images [N, 3, H, W], [N, h, w, C] in row-major
 	// order.
 	embed func(s *tensor.Scope, x *tensor.Tensor) *tensor.Tensor

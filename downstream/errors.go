@@ -25,6 +25,8 @@ var (
 	// ErrNotFinite reports features or scores that are NaN or infinite, as
 	// damaged weights give.
 	ErrNotFinite = errors.New("value is not finite")
+	// ErrDiverged reports a training whose loss is no longer a number.
+	ErrDiverged = errors.New("training diverged")
 	// ErrFile reports a saved detector that is damaged or of another kind.
 	ErrFile = errors.New("not a saved detector")
 	// ErrExtractor reports a saved detector that was fitted with another

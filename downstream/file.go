@@ -47,13 +47,14 @@ func save(path string, d io.WriterTo) error {
 }
 
 // openSaved reads a file with read.
-func openSaved[D any](ctx context.Context, path, name string, fe Extractor, read func(context.Context, io.Reader, Extractor) (*D, error)) (*D, error) {
+func openSaved[D any](ctx context.Context, path, name string, fe Extractor,
+	read func(context.Context, io.Reader, Extractor, ...Option) (*D, error), opts []Option) (*D, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("downstream: open %s: %w", name, err)
 	}
 	defer f.Close()
-	d, err := read(ctx, f, fe)
+	d, err := read(ctx, f, fe, opts...)
 	if err != nil {
 		return nil, fmt.Errorf("%w (file %s)", err, path)
 	}

@@ -18,7 +18,7 @@ import (
 )
 
 // opener is OpenPaDiM or OpenPatchCore.
-type opener[D detector] func(ctx context.Context, path string, fe downstream.Extractor) (D, error)
+type opener[D detector] func(ctx context.Context, path string, fe downstream.Extractor, opts ...downstream.Option) (D, error)
 
 // requireSavedAndOpened saves p and returns where, and the detector read back,
 // which must score imgs bit for bit as p does.
@@ -64,7 +64,7 @@ func written(t testing.TB, p io.WriterTo) []byte {
 }
 
 // reader is ReadPaDiM or ReadPatchCore.
-type reader[D detector] func(ctx context.Context, r io.Reader, fe downstream.Extractor) (D, error)
+type reader[D detector] func(ctx context.Context, r io.Reader, fe downstream.Extractor, opts ...downstream.Option) (D, error)
 
 // damage changes metadata and arrays of a file.
 type damage func(t *testing.T, meta map[string]string, arrays []tensor.Array) []tensor.Array

@@ -117,7 +117,7 @@ var _ Detector = (*PaDiM)(nil)
 // channels where cfg.Channels is nil and cfg.Reduced is not 0; otherwise nothing
 // is drawn and it may be nil. Errors wrap [ErrConfig], [ErrLayers] or
 // [ErrChannels].
-func NewPaDiM(fe Extractor, cfg PaDiMConfig, rng *rand.Rand) (*PaDiM, error) {
+func NewPaDiM(fe Extractor, cfg PaDiMConfig, rng *rand.Rand, opts ...Option) (*PaDiM, error) {
 	if fe == nil {
 		return nil, fmt.Errorf("downstream: new PaDiM: %w: the extractor is nil", ErrConfig)
 	}
@@ -146,7 +146,7 @@ func NewPaDiM(fe Extractor, cfg PaDiMConfig, rng *rand.Rand) (*PaDiM, error) {
 	}
 	cfg.Transform = cfg.Transform.Shared()
 	return &PaDiM{cfg: cfg, sel: sel, padimCore: padimCore{name: "PaDiM", dev: deviceOf(fe), batch: cfg.Batch, embed: sel.embed,
-		in: reader{transform: cfg.Transform, normalize: cfg.Normalize}}}, nil
+		in: reader{transform: cfg.Transform, normalize: cfg.Normalize}, options: optionsOf(opts)}}, nil
 }
 
 func drawChannels(all, n int, rng *rand.Rand) ([]int, error) {

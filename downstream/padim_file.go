@@ -100,20 +100,20 @@ func (p *PaDiM) contents(g *gaussians) (any, []tensor.Array, error) {
 func (p *PaDiM) Save(path string) error { return save(path, p) }
 
 // OpenPaDiM reads a detector that Save wrote.
-func OpenPaDiM(ctx context.Context, path string, fe Extractor) (*PaDiM, error) {
-	return openSaved(ctx, path, "PaDiM", fe, ReadPaDiM)
+func OpenPaDiM(ctx context.Context, path string, fe Extractor, opts ...Option) (*PaDiM, error) {
+	return openSaved(ctx, path, "PaDiM", fe, ReadPaDiM, opts)
 }
 
 // ReadPaDiM reads a detector that WriteTo wrote; it is fitted and scores as the
 // one that was written, bit for bit on the same machine. fe must be the
 // extractor of the fit: it is run once on a fixed picture, and one that answers
 // otherwise than then is [ErrExtractor]. A damaged file is [ErrFile].
-func ReadPaDiM(ctx context.Context, r io.Reader, fe Extractor) (*PaDiM, error) {
+func ReadPaDiM(ctx context.Context, r io.Reader, fe Extractor, opts ...Option) (*PaDiM, error) {
 	st, cfg, arrays, err := readSaved[PaDiMConfig, padimSettings](r, "PaDiM", padimKind)
 	if err != nil {
 		return nil, err
 	}
-	p, err := NewPaDiM(fe, cfg, nil)
+	p, err := NewPaDiM(fe, cfg, nil, opts...)
 	if err != nil {
 		return nil, err
 	}

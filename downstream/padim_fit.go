@@ -81,6 +81,7 @@ func (p *PaDiM) gather(ctx context.Context, acc *moments, from pictures, n int) 
 			return nil, err
 		}
 		p.in.put(f.values)
+		p.report("fit", acc.n, n)
 	}
 	return acc.finish(ctx, cores)
 }

@@ -61,14 +61,21 @@ func (e *patchEmbedding) embed(s *tensor.Scope, x *tensor.Tensor) *tensor.Tensor
 		if s.Err() != nil {
 			return nil
 		}
+		return e.pool(s, maps)
+	})
+}
+
+// pool makes the vectors of embed of the maps of the layers.
+func (e *patchEmbedding) pool(s *tensor.Scope, maps []*tensor.Tensor) *tensor.Tensor {
+	return s.Sub(func(s *tensor.Scope) *tensor.Tensor {
 		var h, w int64
 		parts := make([]*tensor.Tensor, len(maps))
 		for i, f := range maps {
 			l := e.layers[i]
 			c := int64(e.fe.Channels(l))
-			if sh := f.Shape(); len(sh) != 4 || sh[0] != x.Size(0) || sh[1] != c || sh[2] < 1 || sh[3] < 1 {
+			if sh := f.Shape(); len(sh) != 4 || sh[0] != maps[0].Size(0) || sh[1] != c || sh[2] < 1 || sh[3] < 1 {
 				s.Fail(fmt.Errorf("downstream: features of %s: %w: the extractor gave %v for %d images and %d channels",
-					l, ErrLayers, sh, x.Size(0), c))
+					l, ErrLayers, sh, maps[0].Size(0), c))
 				return nil
 			}
 			if i == 0 {

@@ -79,8 +79,8 @@ func (p *PatchCore) contents(g *patchBank) (any, []tensor.Array, error) {
 func (p *PatchCore) Save(path string) error { return save(path, p) }
 
 // OpenPatchCore reads a detector that Save wrote.
-func OpenPatchCore(ctx context.Context, path string, fe Extractor) (*PatchCore, error) {
-	return openSaved(ctx, path, "PatchCore", fe, ReadPatchCore)
+func OpenPatchCore(ctx context.Context, path string, fe Extractor, opts ...Option) (*PatchCore, error) {
+	return openSaved(ctx, path, "PatchCore", fe, ReadPatchCore, opts)
 }
 
 // ReadPatchCore reads a detector that WriteTo wrote; it is fitted and scores as
@@ -88,12 +88,12 @@ func OpenPatchCore(ctx context.Context, path string, fe Extractor) (*PatchCore, 
 // that one would. fe must be the extractor of the fit: it is run once on a fixed
 // picture, and one that answers otherwise than then is [ErrExtractor]. A damaged
 // file is [ErrFile].
-func ReadPatchCore(ctx context.Context, r io.Reader, fe Extractor) (*PatchCore, error) {
+func ReadPatchCore(ctx context.Context, r io.Reader, fe Extractor, opts ...Option) (*PatchCore, error) {
 	st, cfg, arrays, err := readSaved[PatchCoreConfig, patchcoreSettings](r, "PatchCore", patchcoreKind)
 	if err != nil {
 		return nil, err
 	}
-	p, err := newPatchCore(fe, cfg, st.Seed)
+	p, err := newPatchCore(fe, cfg, st.Seed, opts...)
 	if err != nil {
 		return nil, err
 	}

@@ -85,6 +85,7 @@ func (d *core[M]) results(ctx context.Context, n int, from pictures, score scori
 		if len(cut) > 1 {
 			inner = tensor.WithThreads(ctx, 1)
 		}
+		done := 0
 		for rs, err := range pipeline.Ordered(inner, len(cut), cores+1, cores+1, func(ctx context.Context, i int) ([]Result, error) {
 			return d.scoreBatch(ctx, g, from, cut[i], score)
 		}) {
@@ -92,6 +93,8 @@ func (d *core[M]) results(ctx context.Context, n int, from pictures, score scori
 				yield(Result{}, d.failed(ctx, "score", err))
 				return
 			}
+			done += len(rs)
+			d.report("score", done, n)
 			for _, r := range rs {
 				if !yield(r, nil) {
 					return

@@ -14,6 +14,7 @@ char *tab_channels_last(void **out, void *self);
 int tab_is_channels_last(void *self);
 char *tab_to_device(void **out, void *self, int device);
 char *tab_gelu(void **out, void *self);
+char *tab_leaky_relu(void **out, void *self, double slope);
 char *tab_norm(void **out, void *self, int64_t dim);
 char *tab_axpy(void *self, void *other, double alpha);
 char *tab_scale(void *self, double alpha);
@@ -22,8 +23,8 @@ char *tab_clear_grad(void *self);
 char *tab_sum_squares(void *self, double *sum, int *finite);
 char *tab_sgd(void *param, void *grad, void *buf, int first, double lr, double momentum, double dampening,
               double decay, int nesterov);
-char *tab_adamw(void *param, void *grad, void *m, void *v, double step, double lr, double beta1, double beta2,
-                double eps, double decay);
+char *tab_adam(void *param, void *grad, void *m, void *v, double step, double lr, double beta1, double beta2,
+               double eps, double decay, int coupled);
 char *tab_pack_conv(void **out, void *weight, int64_t stride, int64_t padding, int64_t groups, int64_t *input);
 char *tab_conv_fused(void **out, void *x, void *weight, void *bias, int64_t stride, int64_t padding, int64_t groups,
                      int relu);

@@ -17,9 +17,10 @@ const (
 	gotch   = "github.com/sugarme/gotch"
 	libtch  = gotch + "/libtch"
 	testify = "github.com/stretchr/testify"
-	// testutil serves tests alone and counts tensors, so it is the one internal
-	// package above tensor.
+	// testutil serves tests alone and counts tensors.
 	testutil = "internal/testutil"
+	// layers are blocks of networks, on tensor.
+	layers = "internal/layers"
 )
 
 // Result is what a walk found.
@@ -57,6 +58,8 @@ func ruleFor(dir string) (rule, bool) {
 		return rule{native: true, internal: true, public: []string{"backbone", "dataset", "metrics", "tensor"}, foreign: numeric(), anyTest: true}, true
 	case "tab":
 		return rule{native: true, internal: true, public: []string{"backbone", "prompt", "synth", "dataset", "tensor"}, foreign: numeric(), anyTest: true}, true
+	case layers:
+		return rule{native: true, public: []string{"tensor"}, anyTest: true}, true
 	case testutil:
 		return rule{native: true, internal: true, public: []string{"tensor"}, foreign: []string{testify}}, true
 	}
