@@ -60,17 +60,19 @@ func (p *PaDiM) fit(ctx context.Context, normal dataset.Dataset) (*gaussians, er
 	if err != nil {
 		return nil, err
 	}
-	return p.gather(ctx, &moments{p: p, size: size}, from, n)
+	return p.gather(ctx, "fit", &moments{p: p, size: size}, from, n)
 }
 
-// gather adds n images to acc and makes Gaussians of it.
-func (p *PaDiM) gather(ctx context.Context, acc *moments, from pictures, n int) (*gaussians, error) {
+// gather adds n images to acc and makes Gaussians of it. stage names it to whoever
+// watches the progress.
+func (p *PaDiM) gather(ctx context.Context, stage string, acc *moments, from pictures, n int) (*gaussians, error) {
 	defer acc.close()
 	// One thread a Run and as many Runs as cores: convolutions of one batch
 	// scale worse over threads than batches do over cores.
 	ctx = tensor.WithThreads(ctx, 1)
 	cores := tensor.GetThreads().Cores
 	cut := spans(n, p.cfg.Batch, 1)
+	done := 0
 	for f, err := range pipeline.Ordered(ctx, len(cut), cores+1, cores+1, func(ctx context.Context, i int) (*features, error) {
 		return p.features(ctx, from, cut[i], acc.size)
 	}) {
@@ -81,7 +83,8 @@ func (p *PaDiM) gather(ctx context.Context, acc *moments, from pictures, n int) 
 			return nil, err
 		}
 		p.in.put(f.values)
-		p.report("fit", acc.n, n)
+		done += f.n
+		p.report(stage, done, n)
 	}
 	return acc.finish(ctx, cores)
 }

@@ -64,7 +64,7 @@ func (p *PaDiM) update(ctx context.Context, before *gaussians, more dataset.Data
 	if err := sameExtractor(before.fingerprint, now); err != nil {
 		return nil, err
 	}
-	return p.gather(ctx, &moments{p: p, size: size, before: before}, from, more.Len())
+	return p.gather(ctx, "update", &moments{p: p, size: size, before: before}, from, more.Len())
 }
 
 // addScatter adds to cov, [k, C, C] in double precision for the positions from lo

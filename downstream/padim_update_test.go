@@ -205,3 +205,17 @@ func TestPaDiMConcurrentUpdates(t *testing.T) {
 	require.NoError(t, err)
 	require.LessOrEqual(t, relative(t, want[0].Map.Data, got[0].Map.Data), roundingTolerance)
 }
+
+func TestPaDiMUpdateTellsItsProgress(t *testing.T) {
+	noLeak(t)
+	var seen []downstream.Progress
+	p, err := downstream.NewPaDiM(&fake{scale: 1}, fakeConfig(), nil, downstream.WithProgress(func(p downstream.Progress) { seen = append(seen, p) }))
+	require.NoError(t, err)
+	defer p.Close()
+	good := textures(9, 53, fakeSide)
+	require.NoError(t, p.Fit(t.Context(), memory(t, good[:4])))
+	seen = nil
+	update(t, p, good[4:])
+	require.Len(t, seen, 2)
+	require.Equal(t, downstream.Progress{Detector: "PaDiM", Stage: "update", Done: 5, Total: 5}, seen[1])
+}
