@@ -86,6 +86,10 @@ func (z sizes) check(coarsest int) error {
 			return fmt.Errorf("grid %v and input %v do not fit each other", z.Grid, z.Input)
 		}
 	}
+	const most = 1 << 40 // images: sums of two such numbers are far from overflow
+	if z.Images < 1 || z.Images > most {
+		return fmt.Errorf("images is %d, want 1 to 2^40", z.Images)
+	}
 	if z.Input[0]*z.Input[1] > maxPixels {
 		return fmt.Errorf("input %v: at most %d pixels are taken", z.Input, maxPixels)
 	}
