@@ -69,13 +69,22 @@ func (d *core[M]) scoreSet(ctx context.Context, ds dataset.Dataset, score scorin
 	}
 }
 
-// results yields the results of n images in their order, with the model that is
-// in force when it begins.
+// results yields the results of n images in their order.
 func (d *core[M]) results(ctx context.Context, n int, from pictures, score scoring[M]) iter.Seq2[Result, error] {
-	return func(yield func(Result, error) bool) {
-		g, err := d.acquire("score")
+	return stream(ctx, d, "score", n, func(ctx context.Context, g M, span [2]int) ([]Result, error) {
+		return d.scoreBatch(ctx, g, from, span, score)
+	})
+}
+
+// stream yields what answer says of n images, a batch at a time and in their
+// order, with the model that is in force when it begins.
+func stream[M fitted, T any](ctx context.Context, d *core[M], doing string, n int,
+	answer func(ctx context.Context, g M, span [2]int) ([]T, error)) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		var none T
+		g, err := d.acquire(doing)
 		if err != nil {
-			yield(Result{}, err)
+			yield(none, err)
 			return
 		}
 		defer func() { _ = d.release(g) }() // frees memory, cannot fail
@@ -85,11 +94,11 @@ func (d *core[M]) results(ctx context.Context, n int, from pictures, score scori
 		if len(cut) > 1 {
 			inner = tensor.WithThreads(ctx, 1)
 		}
-		for rs, err := range pipeline.Ordered(inner, len(cut), cores+1, cores+1, func(ctx context.Context, i int) ([]Result, error) {
-			return d.scoreBatch(ctx, g, from, cut[i], score)
+		for rs, err := range pipeline.Ordered(inner, len(cut), cores+1, cores+1, func(ctx context.Context, i int) ([]T, error) {
+			return answer(ctx, g, cut[i])
 		}) {
 			if err != nil {
-				yield(Result{}, d.failed(ctx, "score", err))
+				yield(none, d.failed(ctx, doing, err))
 				return
 			}
 			for _, r := range rs {
