@@ -27,9 +27,10 @@ type Prediction struct {
 	Class int
 }
 
-// Predicted is the prediction for one sample of a data set.
+// Predicted is the prediction for one sample of a data set. Item is not embedded
+// because it has a Class of another kind.
 type Predicted struct {
-	dataset.Item
+	Item dataset.Item
 	Prediction
 }
 
