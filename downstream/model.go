@@ -20,13 +20,17 @@ type model struct {
 	refs         int
 }
 
-// fitted is a pointer to a struct that embeds model.
+// fitted is a pointer to a struct that embeds model. free lets go of what it
+// holds; one that holds more than params has its own.
 type fitted interface {
 	comparable
 	common() *model
+	free() error
 }
 
 func (m *model) common() *model { return m }
+
+func (m *model) free() error { return m.params.Close() }
 
 // sizes returns what a file says of the sizes.
 func (m *model) sizes() sizes {

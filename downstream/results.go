@@ -94,7 +94,16 @@ func (d *core[M]) scored(ctx context.Context, g M, ds dataset.Dataset, score sco
 
 // results yields what g says of n images, in their order.
 func (d *core[M]) results(ctx context.Context, g M, n int, from pictures, score scoring[M]) iter.Seq2[Result, error] {
-	return func(yield func(Result, error) bool) {
+	return stream(ctx, d, "score", n, func(ctx context.Context, span [2]int) ([]Result, error) {
+		return d.scoreBatch(ctx, g, from, span, score)
+	})
+}
+
+// stream yields what answer says of n images, a batch at a time and in their
+// order.
+func stream[M fitted, T any](ctx context.Context, d *core[M], doing string, n int, answer func(ctx context.Context, span [2]int) ([]T, error)) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		var none T
 		cores := tensor.GetThreads().Cores
 		cut := spans(n, d.batch, cores)
 		inner := ctx
@@ -102,15 +111,15 @@ func (d *core[M]) results(ctx context.Context, g M, n int, from pictures, score 
 			inner = tensor.WithThreads(ctx, 1)
 		}
 		done := 0
-		for rs, err := range pipeline.Ordered(inner, len(cut), cores+1, cores+1, func(ctx context.Context, i int) ([]Result, error) {
-			return d.scoreBatch(ctx, g, from, cut[i], score)
+		for rs, err := range pipeline.Ordered(inner, len(cut), cores+1, cores+1, func(ctx context.Context, i int) ([]T, error) {
+			return answer(ctx, cut[i])
 		}) {
 			if err != nil {
-				yield(Result{}, d.failed(ctx, "score", err))
+				yield(none, d.failed(ctx, doing, err))
 				return
 			}
 			done += len(rs)
-			d.report("score", done, n)
+			d.report(doing, done, n)
 			for _, r := range rs {
 				if !yield(r, nil) {
 					return

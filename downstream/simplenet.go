@@ -94,7 +94,6 @@ func DefaultSimpleNet() SimpleNetConfig {
 
 const (
 	maxHidden = 8192
-	maxEpochs = 100000
 	maxCache  = 1 << 44
 )
 

@@ -41,8 +41,8 @@ func (f simpleFixture) config() SimpleNetConfig {
 	return c
 }
 
-// formula is what the script calls waves, times a factor.
-func formula(n int, phase, factor float64) []float32 {
+// sines is what the script calls waves, times a factor.
+func sines(n int, phase, factor float64) []float32 {
 	v := make([]float32, n)
 	for i := range v {
 		v[i] = float32(factor * float64(float32(math.Sin(float64(i)*float64(i)*0.37+phase))))
@@ -80,9 +80,9 @@ func simpleParity(t *testing.T, want simpleFixture, cfg SimpleNetConfig) map[str
 		for _, d := range sp.shape {
 			n *= int(d)
 		}
-		v := formula(n, float64(10+k), 0.4)
+		v := sines(n, float64(10+k), 0.4)
 		if strings.HasSuffix(sp.name, "running_var") || strings.HasSuffix(sp.name, "norm.weight") {
-			for i, x := range formula(n, float64(10+k), 1) {
+			for i, x := range sines(n, float64(10+k), 1) {
 				v[i] = float32(0.4*float64(x) + 1)
 			}
 		}
@@ -95,7 +95,7 @@ func simpleParity(t *testing.T, want simpleFixture, cfg SimpleNetConfig) map[str
 		return p.emb.parts(s, waves{}.Forward(s, s.Zeros(int64(want.Images), 3, 28, 20), cfg.Layers...))
 	}
 	for i, step := range want.Steps {
-		noise := formula(want.Images*grid*want.Dim, float64(30+i), want.Noise)
+		noise := sines(want.Images*grid*want.Dim, float64(30+i), want.Noise)
 		require.NoError(t, tensor.Run(t.Context(), tensor.CPU, tensor.Training, func(s *tensor.Scope) error {
 			// Gradients first, in a pass of their own: descend forgets them. Running
 			// statistics are put back.
@@ -130,8 +130,8 @@ func simpleParity(t *testing.T, want simpleFixture, cfg SimpleNetConfig) map[str
 			require.NoError(t, err)
 			note("loss", []float32{float32(step.Loss)}, []float32{float32(loss)})
 			// As the script does: Adam would magnify the rounding of gradients of 0.
-			s.CopyInto(tr.weights.adaptor.Get("bias"), s.FromFloats(formula(want.Dim, 11, 0.4), int64(want.Dim)))
-			s.CopyInto(tr.weights.discriminator.Get("hidden.bias"), s.FromFloats(formula(want.Hidden, 13, 0.4), int64(want.Hidden)))
+			s.CopyInto(tr.weights.adaptor.Get("bias"), s.FromFloats(sines(want.Dim, 11, 0.4), int64(want.Dim)))
+			s.CopyInto(tr.weights.discriminator.Get("hidden.bias"), s.FromFloats(sines(want.Hidden, 13, 0.4), int64(want.Hidden)))
 			return s.Err()
 		}))
 		arrays, err := tr.weights.arrays(t.Context())

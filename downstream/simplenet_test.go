@@ -90,10 +90,14 @@ func TestSimpleNetScoresByDefinition(t *testing.T) {
 	good := textures(5, 61, 40)
 	test := []image.Image{textures(1, 62, 40)[0], scratched(good[0])}
 	for name, f := range map[string]func(c *downstream.SimpleNetConfig){
-		"pooled":      func(c *downstream.SimpleNetConfig) { c.LayerDim, c.Sigma = c.Dim, 4 },
-		"averages":    func(c *downstream.SimpleNetConfig) { c.LayerDim, c.Dim = 0, 0 },
-		"one layer":   func(c *downstream.SimpleNetConfig) { c.Layers, c.LayerDim, c.Dim, c.Neighbourhood = c.Layers[1:], 9, 9, 5 },
-		"as they are": func(c *downstream.SimpleNetConfig) { c.Layers, c.LayerDim, c.Dim, c.Neighbourhood = c.Layers[:1], 0, 0, 1 },
+		"pooled":   func(c *downstream.SimpleNetConfig) { c.LayerDim, c.Sigma = c.Dim, 4 },
+		"averages": func(c *downstream.SimpleNetConfig) { c.LayerDim, c.Dim = 0, 0 },
+		"one layer": func(c *downstream.SimpleNetConfig) {
+			c.Layers, c.LayerDim, c.Dim, c.Neighbourhood = c.Layers[1:], 9, 9, 5
+		},
+		"as they are": func(c *downstream.SimpleNetConfig) {
+			c.Layers, c.LayerDim, c.Dim, c.Neighbourhood = c.Layers[:1], 0, 0, 1
+		},
 		"three": func(c *downstream.SimpleNetConfig) {
 			c.Layers, c.LayerDim, c.Dim = append(slices.Clone(c.Layers), backbone.Layer3), 12, 12
 		},
