@@ -77,13 +77,13 @@ func (c *Classifier) PredictSet(ctx context.Context, ds dataset.Dataset) iter.Se
 
 func (c *Classifier) predictions(ctx context.Context, n int, from pictures) iter.Seq2[Prediction, error] {
 	return func(yield func(Prediction, error) bool) {
-		g, err := c.acquire("predict with")
+		g, err := c.acquire("predict")
 		if err != nil {
 			yield(Prediction{}, err)
 			return
 		}
 		defer func() { _ = c.release(g) }() // frees memory, cannot fail
-		for p, err := range stream(ctx, &c.classifierCore, "predict with", n, func(ctx context.Context, span [2]int) ([]Prediction, error) {
+		for p, err := range stream(ctx, &c.classifierCore, "predict", n, func(ctx context.Context, span [2]int) ([]Prediction, error) {
 			return c.predictBatch(ctx, g, from, span)
 		}) {
 			if !yield(p, err) {

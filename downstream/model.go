@@ -8,7 +8,7 @@ import (
 )
 
 // model is the part of what a fit leaves that is alike for all detectors. It is
-// counted, so that a Fit or Close in the middle of a Score takes nothing away.
+// held by whoever works with it ([slot]).
 type model struct {
 	params       *tensor.Params // all tensors of the model
 	rows         *tensor.Tensor // [H, h]: smoothing down the columns
@@ -18,19 +18,28 @@ type model struct {
 	images       int
 	fingerprint  []float32 // what the extractor makes of a fixed picture, [C]
 	refs         int
+	// also lets go of what the model stands on besides its tensors; nil where it
+	// stands on nothing.
+	also func() error
 }
 
-// fitted is a pointer to a struct that embeds model. free lets go of what it
-// holds; one that holds more than params has its own.
+// fitted is a pointer to a struct that embeds model.
 type fitted interface {
-	comparable
+	counted
 	common() *model
-	free() error
 }
 
 func (m *model) common() *model { return m }
 
-func (m *model) free() error { return m.params.Close() }
+func (m *model) holders() *int { return &m.refs }
+
+func (m *model) free() error {
+	err := m.params.Close()
+	if m.also != nil {
+		err = errors.Join(err, m.also())
+	}
+	return err
+}
 
 // sizes returns what a file says of the sizes.
 func (m *model) sizes() sizes {

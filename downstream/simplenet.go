@@ -92,10 +92,7 @@ func DefaultSimpleNet() SimpleNetConfig {
 	}
 }
 
-const (
-	maxHidden = 8192
-	maxCache  = 1 << 44
-)
+const maxCache = 1 << 44
 
 // Validate reports the first setting that makes no sense, by name; the error
 // wraps [ErrConfig]. Whether the layers exist, NewSimpleNet checks.
