@@ -67,8 +67,10 @@ func (s regadSettings) config() (c RegADConfig, err error) {
 	if len(s.Classes) == 0 || !slices.IsSorted(s.Classes) {
 		return c, fmt.Errorf("classes %q", s.Classes)
 	}
+	z := s.sizes
+	z.Images = max(z.Images, 1) // there are none where it is trained and not fitted
 	// The grid is bounded by the weights, the input by the grid.
-	return c, s.check(4 << (c.Layers[0] - backbone.Layer1))
+	return c, z.check(4 << (c.Layers[0] - backbone.Layer1))
 }
 
 // WriteTo writes the trained detector as safetensors: the whole network, the
