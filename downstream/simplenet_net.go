@@ -135,7 +135,7 @@ func (w *simpleWeights) loss(s *tensor.Scope, parts []*tensor.Tensor, noise *ten
 		})
 		y := s.BatchNorm(both, d.Get("norm.weight"), d.Get("norm.bias"), d.Get("norm.running_mean"), d.Get("norm.running_var"),
 			true, simpleMomentum, simpleEpsilon)
-		return s.Linear(s.LeakyReLU(y, simpleLeak), d.Get("out.weight"), nil)
+		return s.Linear(s.LeakyReLUInto(y, simpleLeak), d.Get("out.weight"), nil)
 	})
 	hinge := func(from int64, sign float64) *tensor.Tensor {
 		return s.Mean(s.ReLU(s.AddScalar(s.MulScalar(s.Narrow(scores, 0, from, rows), sign), margin)), false)

@@ -370,3 +370,38 @@ func TestSimpleNetRefuses(t *testing.T) {
 	require.ErrorIs(t, err, downstream.ErrDiverged)
 	require.ErrorContains(t, err, "epoch 1, batch ")
 }
+
+func TestEstimateSimpleNet(t *testing.T) {
+	cfg := downstream.DefaultSimpleNet()
+	const features = 128*36*36 + 256*18*18
+	fitted, fitting := downstream.EstimateSimpleNet(200, 36*36, features, 1536, cfg)
+	require.InDelta(t, 22e6, float64(fitted), 1e6)
+	require.InDelta(t, 777e6, float64(fitting), 1e6)
+	cfg.Cache = 0
+	_, without := downstream.EstimateSimpleNet(200, 36*36, features, 1536, cfg)
+	require.Equal(t, int64(200*4*features), fitting-without)
+}
+
+// What training takes from its pool, which is all but small blocks, must be what
+// the estimate says of steps.
+func TestSimpleNetTakesWhatIsEstimated(t *testing.T) {
+	noLeak(t)
+	cfg := simpleConfig()
+	cfg.LayerDim, cfg.Dim, cfg.Hidden, cfg.TrainBatch, cfg.Epochs, cfg.Cache = 512, 512, 512, 16, 2, 0
+	tensor.ReleasePool()
+	var most int64
+	p, err := downstream.NewSimpleNet(&fake{scale: 1}, cfg, simpleRand(), downstream.WithProgress(func(p downstream.Progress) {
+		if p.Stage == "train" {
+			most = max(most, tensor.PooledBytes())
+		}
+	}))
+	require.NoError(t, err)
+	defer p.Close()
+	require.NoError(t, p.Fit(t.Context(), memory(t, textures(16, 78, fakeSide))))
+	require.Zero(t, tensor.PooledBytes(), "a fit leaves nothing behind")
+	_, fitting := downstream.EstimateSimpleNet(16, 8*8, 0, cfg.Dim, cfg)
+	onHost := int64(4 * 16 * 8 * 8 * cfg.Dim)                            // the noise
+	inUse := int64(12 * (2*cfg.Dim*cfg.Hidden + cfg.Dim + 6*cfg.Hidden)) // weights and moments, between two steps
+	// Patches take less than is said: those of the coarse layer are a quarter.
+	require.InEpsilon(t, fitting-onHost-inUse, most, 0.15)
+}

@@ -34,6 +34,7 @@ char *tab_baddbmm_into(void *acc, void *a, void *b, double beta);
 
 // In place, recorded for Backward.
 char *tab_relu_into(void *self);
+char *tab_leaky_relu_into(void *self, double slope);
 char *tab_add_into(void *self, void *other);
 
 // The pool of blocks that training steps use again (allocator.cpp).
