@@ -91,33 +91,51 @@ func (r *RegAD) train(ctx context.Context, others dataset.Dataset) (_ *registrat
 
 // descend trains n for all epochs.
 func (r *RegAD) descend(ctx context.Context, n *registration, cs []category, from pictures) error {
-	learners := make([]learner, 2)
-	for i, p := range []*tensor.Params{n.trunk.Params(), n.params} {
-		opt, err := tensor.NewSGD(tensor.SGDConfig{Momentum: r.cfg.Momentum}, r.dev)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = opt.Close() }() // frees memory, cannot fail
-		learners[i] = learner{params: p, opt: opt}
+	learners, err := r.learners(n)
+	if err != nil {
+		return err
 	}
-	defer tensor.ReleasePool()
+	defer func() {
+		for _, l := range learners {
+			_ = l.opt.Close() // frees memory, cannot fail
+		}
+		tensor.ReleasePool()
+	}()
 	plan := func(epoch int) [][]int { return pairs(cs, r.cfg.Queries, r.cfg.Shots, r.seed, epoch) }
 	load := func(ctx context.Context, at []int) (*registrationBatch, error) {
 		return r.readBatch(ctx, from, at, n.size)
 	}
-	step := func(ctx context.Context, epoch, _ int, b *registrationBatch) (loss float64, err error) {
+	step := func(ctx context.Context, epoch, _ int, b *registrationBatch) (float64, error) {
 		for i := range learners {
 			learners[i].rate = r.cfg.rate(epoch)
 		}
-		err = tensor.Run(ctx, r.dev, tensor.Training, func(s *tensor.Scope) error {
-			queries, support := b.tensors(s, r.cfg.Shots)
-			loss, err = descend(s, n.loss(s, queries, support), learners...)
-			return err
-		})
-		r.in.put(b.pixels)
-		return loss, err
+		return r.step(ctx, n, b, learners)
 	}
 	return epochs(ctx, r.cfg.Epochs, plan, load, step, nil, r.reportTraining)
+}
+
+// learners are the weights of the trunk and the others, each with its optimizer.
+func (r *RegAD) learners(n *registration) (out []learner, err error) {
+	for _, p := range []*tensor.Params{n.trunk.Params(), n.params} {
+		opt, err := tensor.NewSGD(tensor.SGDConfig{Momentum: r.cfg.Momentum}, r.dev)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, learner{params: p, opt: opt})
+	}
+	return out, nil
+}
+
+// step goes one step down the gradient of a batch's loss, which it returns, and
+// gives the batch's memory back.
+func (r *RegAD) step(ctx context.Context, n *registration, b *registrationBatch, learners []learner) (loss float64, err error) {
+	defer r.in.put(b.pixels)
+	err = tensor.Run(ctx, r.dev, tensor.Training, func(s *tensor.Scope) error {
+		queries, support := b.tensors(s, r.cfg.Shots)
+		loss, err = descend(s, n.loss(s, queries, support), learners...)
+		return err
+	})
+	return loss, err
 }
 
 // rate is the learning rate of an epoch, counted from 0.

@@ -11,8 +11,9 @@ import (
 )
 
 // SupportSets draws so many support sets of shots normal images each from the
-// training images of one class, independently of each other. [dataset.Support]
-// draws a single one, whose items can be written as a manifest. A class that has
+// images of one class in a training set, one after the other with
+// [dataset.Support]: items of a set can be written as a manifest, and a manifest
+// that is applied to the data set is a support set likewise. A class that has
 // fewer images than shots, or none, is [ErrTooFewImages].
 func SupportSets(train dataset.Dataset, class string, shots, sets int, rng *rand.Rand) ([]dataset.Dataset, error) {
 	fail := func(err error) ([]dataset.Dataset, error) {
@@ -21,17 +22,24 @@ func SupportSets(train dataset.Dataset, class string, shots, sets int, rng *rand
 	if train == nil || shots < 1 || sets < 1 || rng == nil {
 		return fail(fmt.Errorf("%w: %d sets of %d shots, data set and generator are there: %v, %v", ErrConfig, sets, shots, train != nil, rng != nil))
 	}
-	own := dataset.Filter(train, func(it dataset.Item) bool { return it.Class == class && !it.Anomalous })
+	own := dataset.Filter(train, func(it dataset.Item) bool { return it.Class == class && !it.Anomalous && it.Defect != dataset.Unknown })
 	if own.Len() < shots {
 		return fail(fmt.Errorf("%w: there are %d, %d shots need as many", ErrTooFewImages, own.Len(), shots))
 	}
 	out := make([]dataset.Dataset, sets)
+	items := dataset.Items(own)
+	var splits []string
+	for _, it := range items {
+		splits = append(splits, it.Split)
+	}
 	for i := range out {
-		set, err := dataset.Subset(own, rng.Perm(own.Len())[:shots])
+		drawn, err := dataset.Support(items, shots, splits, rng)
 		if err != nil {
 			return fail(err)
 		}
-		out[i] = set
+		if out[i], err = dataset.Apply(own, drawn); err != nil {
+			return fail(err)
+		}
 	}
 	return out, nil
 }
