@@ -47,7 +47,7 @@ func (c *Classifier) Fit(ctx context.Context, train *Labelled) error {
 	return c.install(g)
 }
 
-func (c *Classifier) fit(ctx context.Context, train *Labelled) (_ *classified, err error) {
+func (c *Classifier) fit(ctx context.Context, train *Labelled) (*classified, error) {
 	if c.fe == nil {
 		return nil, fmt.Errorf("%w: it was read without an extractor to start from", ErrConfig)
 	}
@@ -65,7 +65,8 @@ func (c *Classifier) fit(ctx context.Context, train *Labelled) (_ *classified, e
 		return nil, err
 	}
 	t := &training{c: c, data: train, weights: weights, size: size}
-	defer func() { err = errors.Join(err, t.close(err == nil)) }()
+	whole := false
+	defer func() { t.close(whole) }()
 	if err := t.begin(ctx); err != nil {
 		return nil, err
 	}
@@ -79,6 +80,7 @@ func (c *Classifier) fit(ctx context.Context, train *Labelled) (_ *classified, e
 			return nil, err
 		}
 	}
+	whole = true
 	return t.g, nil
 }
 
@@ -211,18 +213,17 @@ func (t *training) trained() []*tensor.Params {
 }
 
 // close frees what the training needed and, unless it is kept, what it made.
-func (t *training) close(keep bool) error {
-	var errs []error
+// Freeing cannot fail.
+func (t *training) close(keep bool) {
 	for _, o := range t.opt {
-		errs = append(errs, o.Close())
+		_ = o.Close()
 	}
 	if !keep && t.g != nil {
-		errs = append(errs, t.g.free())
+		_ = t.g.free()
 	}
 	if !t.c.cfg.Frozen {
 		tensor.ReleasePool()
 	}
-	return errors.Join(errs...)
 }
 
 // compute runs the frozen backbone once over all images.
@@ -235,7 +236,7 @@ func (t *training) compute(ctx context.Context) error {
 	from := c.upright(t.data)
 	// One thread a Run and as many Runs as cores, as detectors score.
 	inner := tensor.WithThreads(ctx, 1)
-	i := 0
+	done := 0
 	for _, err := range pipeline.Ordered(inner, len(cut), cores+1, cores+1, func(ctx context.Context, i int) (struct{}, error) {
 		lo, hi := cut[i][0], cut[i][1]
 		b, err := c.in.pack(ctx, from, lo, hi, t.size)
@@ -260,8 +261,8 @@ func (t *training) compute(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		i++
-		t.report(ClassifierStep{Batch: i, Batches: len(cut)})
+		done++
+		t.report(ClassifierStep{Batch: done, Batches: len(cut)})
 	}
 	return nil
 }
