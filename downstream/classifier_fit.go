@@ -36,7 +36,7 @@ func (c *Classifier) Fit(ctx context.Context, train *Labelled) error {
 	return c.install(g)
 }
 
-func (c *Classifier) fit(ctx context.Context, train *Labelled) (_ *classified, err error) {
+func (c *Classifier) fit(ctx context.Context, train *Labelled) (*classified, error) {
 	if c.fe == nil {
 		return nil, fmt.Errorf("%w: it was read without an extractor to start from", ErrConfig)
 	}
@@ -54,7 +54,8 @@ func (c *Classifier) fit(ctx context.Context, train *Labelled) (_ *classified, e
 		return nil, err
 	}
 	t := &training{c: c, data: train, weights: weights, size: size}
-	defer func() { err = errors.Join(err, t.close(err == nil)) }()
+	whole := false
+	defer func() { t.close(whole) }()
 	if err := t.begin(ctx); err != nil {
 		return nil, err
 	}
@@ -68,6 +69,7 @@ func (c *Classifier) fit(ctx context.Context, train *Labelled) (_ *classified, e
 			return nil, err
 		}
 	}
+	whole = true
 	return t.g, nil
 }
 
@@ -200,18 +202,17 @@ func (t *training) trained() []*tensor.Params {
 }
 
 // close frees what the training needed and, unless it is kept, what it made.
-func (t *training) close(keep bool) error {
-	var errs []error
+// Freeing cannot fail.
+func (t *training) close(keep bool) {
 	for _, o := range t.opt {
-		errs = append(errs, o.Close())
+		_ = o.Close()
 	}
 	if !keep && t.g != nil {
-		errs = append(errs, t.g.free())
+		_ = t.g.free()
 	}
 	if !t.c.cfg.Frozen {
 		tensor.ReleasePool()
 	}
-	return errors.Join(errs...)
 }
 
 // compute runs the frozen backbone once over all images.
@@ -224,7 +225,7 @@ func (t *training) compute(ctx context.Context) error {
 	from := c.upright(t.data)
 	// One thread a Run and as many Runs as cores, as detectors score.
 	inner := tensor.WithThreads(ctx, 1)
-	i := 0
+	done := 0
 	for _, err := range pipeline.Ordered(inner, len(cut), cores+1, cores+1, func(ctx context.Context, i int) (struct{}, error) {
 		lo, hi := cut[i][0], cut[i][1]
 		b, err := c.in.pack(ctx, from, lo, hi, t.size)
@@ -249,8 +250,8 @@ func (t *training) compute(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		i++
-		c.report("features", cut[i-1][1], t.data.Len())
+		c.report("features", cut[done][1], t.data.Len())
+		done++
 	}
 	return nil
 }

@@ -152,7 +152,7 @@ func TestClassifierEqualsPyTorch(t *testing.T) {
 			}
 			return s.Err()
 		}))
-		require.NoError(t, tr.close(false))
+		tr.close(false)
 		require.NoError(t, cls.Close())
 	}
 	// The network that was lent is as it was.

@@ -39,7 +39,7 @@ func drawn(seed uint64, per int) (maps [][words]uint64, is []wafers.Combination)
 // new ones right. They are no guesswork either: one in 38 would be.
 func TestNearestNeighbourFails(t *testing.T) {
 	train, is := drawn(1, 100)
-	test, want := drawn(2, 20)
+	test, want := drawn(2, 10)
 	right := 0
 	for i, m := range test {
 		best, at := wafers.Side*wafers.Side+1, 0

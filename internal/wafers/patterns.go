@@ -66,8 +66,11 @@ func spot(rng *rand.Rand, x0, y0, a, b float64) *field {
 	sin, cos := math.Sincos(turn)
 	return newField(areaDensity(rng), func(x, y float64) float64 {
 		u, v := (x-x0)*cos+(y-y0)*sin, (y-y0)*cos-(x-x0)*sin
-		r := math.Hypot(u/a, v/b) / edge.at(math.Atan2(v, u))
-		return ramp((1 - r) * math.Sqrt(a*b) / soft)
+		r := math.Hypot(u/a, v/b)
+		if r > 2 {
+			return 0 // beyond every outline and its soft edge
+		}
+		return ramp((1 - r/edge.at(math.Atan2(v, u))) * math.Sqrt(a*b) / soft)
 	})
 }
 

@@ -65,7 +65,7 @@ func TestDensities(t *testing.T) {
 // TestNoLabelIsDoubtful holds what keeps the patterns apart.
 func TestNoLabelIsDoubtful(t *testing.T) {
 	const middle = Side/2*Side + Side/2 // one of the four dies at the centre
-	each(4, 20, func(c Combination, d drawing) {
+	each(4, 10, func(c Combination, d drawing) {
 		require.GreaterOrEqual(t, leastSeen(d.fields), 1.0, "%s: a pattern hides behind others", c)
 		for j, f := range d.fields {
 			require.Equal(t, c.Has(j), f != nil)
