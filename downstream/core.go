@@ -43,7 +43,7 @@ func (d *core[M]) release(g M) error {
 	defer d.mu.Unlock()
 	m := g.common()
 	if m.refs--; m.refs == 0 {
-		return m.params.Close()
+		return g.close()
 	}
 	return nil
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/gotab/gotab/tensor"
 )
 
-// opener is OpenPaDiM or OpenPatchCore.
+// opener is OpenPaDiM or that of another detector.
 type opener[D detector] func(ctx context.Context, path string, fe downstream.Extractor, opts ...downstream.Option) (D, error)
 
 // requireSavedAndOpened saves p and returns where, and the detector read back,
@@ -63,7 +63,7 @@ func written(t testing.TB, p io.WriterTo) []byte {
 	return buf.Bytes()
 }
 
-// reader is ReadPaDiM or ReadPatchCore.
+// reader is ReadPaDiM or that of another detector.
 type reader[D detector] func(ctx context.Context, r io.Reader, fe downstream.Extractor, opts ...downstream.Option) (D, error)
 
 // damage changes metadata and arrays of a file.
@@ -115,7 +115,11 @@ func requireRefusesDamage[D detector](t *testing.T, good []byte, open reader[D],
 		},
 		"missing": func(_ *testing.T, _ map[string]string, a []tensor.Array) []tensor.Array { return a[:2] },
 		"shape": func(_ *testing.T, _ map[string]string, a []tensor.Array) []tensor.Array {
-			a[0].Shape = []int64{a[0].Shape[0] * a[0].Shape[1]}
+			n := int64(1)
+			for _, d := range a[0].Shape {
+				n *= d
+			}
+			a[0].Shape = []int64{n}
 			return a
 		},
 		"large grid":   otherSetting(`"grid":[8,8]`, `"grid":[1000000,1000000]`),
