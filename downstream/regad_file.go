@@ -199,7 +199,7 @@ func (r *RegAD) load(ctx context.Context, st regadSettings, stats []tensor.Array
 	g.also = func() error { return r.trained.release(net) }
 	err = g.stats.load(ctx, g.params, stats)
 	if err == nil {
-		err = g.addSmoothing(ctx, r.dev, r.cfg.Sigma)
+		err = g.addSmoothing(ctx, r.cfg.Sigma)
 	}
 	if err != nil {
 		return errors.Join(err, g.free(), r.trained.install(nil))

@@ -128,7 +128,7 @@ func (p *SimpleNet) complete(ctx context.Context, g *simpleModel, trained []tens
 	}
 	g.fold, g.bias, g.tail = g.params.Get("fold"), g.params.Get("bias"), g.params.Get("tail")
 	g.trained = trained
-	if err := g.addSmoothing(ctx, p.dev, p.cfg.Sigma); err != nil {
+	if err := g.addSmoothing(ctx, p.cfg.Sigma); err != nil {
 		return nil, err
 	}
 	now, err := p.fingerprint(ctx, image.Pt(g.inW, g.inH))
