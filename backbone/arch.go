@@ -124,26 +124,11 @@ func describe(a Arch, last Layer) *ResNet {
 			if i > 0 && j == 0 {
 				stride = 2
 			}
-			prefix := fmt.Sprintf("layer%d.%d.", i+1, j)
-			var b layers.Block
-			add := func(in, out, kernel, stride int64) {
-				k := len(b.Path) + 1
-				b.Path = append(b.Path, layers.ConvNorm{Name: fmt.Sprintf("%sconv%d", prefix, k), Norm: fmt.Sprintf("%sbn%d", prefix, k),
-					In: in, Out: out, Kernel: kernel, Conv: tensor.Conv{Stride: stride, Padding: kernel / 2}})
-			}
+			sh := layers.Shape{In: in, Out: out, Stride: stride}
 			if p.bottleneck {
-				add(in, width, 1, 1)
-				add(width, width, 3, stride)
-				add(width, out, 1, 1)
-			} else {
-				add(in, out, 3, stride)
-				add(out, out, 3, 1)
+				sh.Width = width
 			}
-			if stride != 1 || in != out {
-				b.Down = &layers.ConvNorm{Name: prefix + "downsample.0", Norm: prefix + "downsample.1", In: in, Out: out, Kernel: 1,
-					Conv: tensor.Conv{Stride: stride}}
-			}
-			m.stages[i] = append(m.stages[i], b)
+			m.stages[i] = append(m.stages[i], layers.NewBlock(fmt.Sprintf("layer%d.%d.", i+1, j), sh))
 			in = out
 		}
 	}

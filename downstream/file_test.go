@@ -17,7 +17,7 @@ import (
 	"github.com/gotab/gotab/tensor"
 )
 
-// opener is OpenPaDiM or OpenPatchCore.
+// opener is OpenPaDiM or that of another detector.
 type opener[D detector] func(ctx context.Context, path string, fe downstream.Extractor, opts ...downstream.Option) (D, error)
 
 // requireSavedAndOpened is requireOpensTheSame for a detector that borrows its
@@ -71,7 +71,7 @@ func written(t testing.TB, p io.WriterTo) []byte {
 	return buf.Bytes()
 }
 
-// reader is ReadPaDiM or ReadPatchCore.
+// reader is ReadPaDiM or that of another detector.
 type reader[D detector] func(ctx context.Context, r io.Reader, fe downstream.Extractor, opts ...downstream.Option) (D, error)
 
 // damage changes metadata and arrays of a file.

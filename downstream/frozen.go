@@ -33,6 +33,19 @@ type mapShape struct{ h, w, c int }
 
 func (m mapShape) len() int { return m.h * m.w * m.c }
 
+// shapesOf returns the shapes of the maps that fe gave for one image.
+func shapesOf(fe Extractor, layers []backbone.Layer, maps []*tensor.Tensor) ([]mapShape, error) {
+	shapes := make([]mapShape, len(maps))
+	for i, m := range maps {
+		l, sh := layers[i], m.Shape()
+		if len(sh) != 4 || sh[0] != 1 || sh[1] != int64(fe.Channels(l)) || sh[2] < 1 || sh[3] < 1 {
+			return nil, fmt.Errorf("features of %s: %w: the extractor gave %v for one image and %d channels", l, ErrLayers, sh, fe.Channels(l))
+		}
+		shapes[i] = mapShape{h: int(sh[2]), w: int(sh[3]), c: int(sh[1])}
+	}
+	return shapes, nil
+}
+
 // newFrozen makes the maps of the images that are kept, in at most budget bytes,
 // and reports how far it is.
 func newFrozen(ctx context.Context, fe Extractor, layers []backbone.Layer, in *reader, dev tensor.Device, from pictures, n int,
@@ -79,14 +92,13 @@ func (f *frozen) make(ctx context.Context, i int) ([]float32, error) {
 		if err := s.Err(); err != nil {
 			return err
 		}
-		shapes, per := make([]mapShape, len(maps)), 0
-		for i, m := range maps {
-			l, sh := f.layers[i], m.Shape()
-			if len(sh) != 4 || sh[0] != 1 || sh[1] != int64(f.fe.Channels(l)) || sh[2] < 1 || sh[3] < 1 {
-				return fmt.Errorf("features of %s: %w: the extractor gave %v for one image and %d channels", l, ErrLayers, sh, f.fe.Channels(l))
-			}
-			shapes[i] = mapShape{h: int(sh[2]), w: int(sh[3]), c: int(sh[1])}
-			per += shapes[i].len()
+		shapes, err := shapesOf(f.fe, f.layers, maps)
+		if err != nil {
+			return err
+		}
+		per := 0
+		for _, sh := range shapes {
+			per += sh.len()
 		}
 		if f.per == 0 { // the first image, before any other is asked for
 			f.shapes, f.per = shapes, per
@@ -116,13 +128,14 @@ func (f *frozen) make(ctx context.Context, i int) ([]float32, error) {
 
 // mapBatch is the maps of several images on the host.
 type mapBatch struct {
+	in     *reader // lends the memory in which they are put together
 	images [][]float32
 	shapes []mapShape
 }
 
 // load returns the maps of the images at the given indices.
 func (f *frozen) load(ctx context.Context, at []int) (*mapBatch, error) {
-	b := &mapBatch{shapes: f.shapes}
+	b := &mapBatch{in: f.in, shapes: f.shapes}
 	for _, i := range at {
 		if i < len(f.kept) {
 			b.images = append(b.images, f.kept[i])
@@ -143,12 +156,13 @@ func (b *mapBatch) tensors(s *tensor.Scope) []*tensor.Tensor {
 	out := make([]*tensor.Tensor, len(b.shapes))
 	start := 0
 	for i, sh := range b.shapes {
-		v := make([]float32, 0, len(b.images)*sh.len())
-		for _, img := range b.images {
-			v = append(v, img[start:start+sh.len()]...)
+		v := b.in.get(len(b.images) * sh.len())
+		for k, img := range b.images {
+			copy(v[k*sh.len():], img[start:start+sh.len()])
 		}
 		start += sh.len()
 		out[i] = s.FromNHWC(v, len(b.images), sh.h, sh.w, sh.c)
+		b.in.put(v)
 	}
 	return out
 }

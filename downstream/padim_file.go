@@ -40,6 +40,9 @@ func (s padimSettings) config() (c PaDiMConfig, err error) {
 	if err := s.check(coarsest); err != nil {
 		return c, err
 	}
+	if s.Images < 2 {
+		return c, fmt.Errorf("images is %d, a covariance needs 2 or more", s.Images)
+	}
 	if s.Channels == nil {
 		return c, errors.New("no channels")
 	}
@@ -193,7 +196,7 @@ func (p *PaDiM) load(ctx context.Context, arrays []tensor.Array, st padimSetting
 	if err != nil {
 		return nil, err
 	}
-	return g, g.addSmoothing(ctx, p.dev, p.cfg.Sigma)
+	return g, g.addSmoothing(ctx, p.cfg.Sigma)
 }
 
 func readFloat(b []byte) float32 { return math.Float32frombits(binary.LittleEndian.Uint32(b)) }

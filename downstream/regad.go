@@ -83,10 +83,8 @@ func DefaultRegAD() RegADConfig {
 }
 
 const (
-	maxHidden  = 1 << 16
 	maxShots   = 64
 	maxQueries = 1024
-	maxEpochs  = 100000
 )
 
 // Validate reports the first setting that makes no sense, by name; the error

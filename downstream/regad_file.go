@@ -67,8 +67,10 @@ func (s regadSettings) config() (c RegADConfig, err error) {
 	if len(s.Classes) == 0 || !slices.IsSorted(s.Classes) {
 		return c, fmt.Errorf("classes %q", s.Classes)
 	}
+	z := s.sizes
+	z.Images = max(z.Images, 1) // there are none where it is trained and not fitted
 	// The grid is bounded by the weights, the input by the grid.
-	return c, s.check(4 << (c.Layers[0] - backbone.Layer1))
+	return c, z.check(4 << (c.Layers[0] - backbone.Layer1))
 }
 
 // WriteTo writes the trained detector as safetensors: the whole network, the
@@ -197,7 +199,7 @@ func (r *RegAD) load(ctx context.Context, st regadSettings, stats []tensor.Array
 	g.also = func() error { return r.trained.release(net) }
 	err = g.stats.load(ctx, g.params, stats)
 	if err == nil {
-		err = g.addSmoothing(ctx, r.dev, r.cfg.Sigma)
+		err = g.addSmoothing(ctx, r.cfg.Sigma)
 	}
 	if err != nil {
 		return errors.Join(err, g.free(), r.trained.install(nil))

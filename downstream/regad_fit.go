@@ -73,7 +73,7 @@ func (r *RegAD) fit(ctx context.Context, support dataset.Dataset) (_ *supports, 
 	if err := g.stats.finish(ctx, raw, g.params, tensor.GetThreads().Cores); err != nil {
 		return nil, err
 	}
-	return g, g.addSmoothing(ctx, r.dev, r.cfg.Sigma)
+	return g, g.addSmoothing(ctx, r.cfg.Sigma)
 }
 
 // collect puts the maps of all variations of all images into tensors [p, n, c] of

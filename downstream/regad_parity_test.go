@@ -281,7 +281,9 @@ func TestRegADTrainingParitySeesFaults(t *testing.T) {
 		"support images of another query": func(_ *RegAD, _ *registration, b *registrationBatch) {
 			b.at[f.Queries], b.at[f.Queries+f.Shots] = b.at[f.Queries+f.Shots], b.at[f.Queries]
 		},
-		"warp":    func(_ *RegAD, n *registration, _ *registrationBatch) { n.transformers[2].warp = WarpRotationTranslation },
+		"warp": func(_ *RegAD, n *registration, _ *registrationBatch) {
+			n.transformers[2].warp = WarpRotationTranslation
+		},
 		"encoder": func(_ *RegAD, n *registration, _ *registrationBatch) { n.head.encoder.units = n.head.encoder.units[:1] },
 	} {
 		r, n := f.detector(t, func(*RegADConfig) {})

@@ -177,6 +177,10 @@ func nativeIncrement(x libtch.Ctensor) error { return shimError(C.tab_increment(
 
 func nativeReLUInto(x libtch.Ctensor) error { return shimError(C.tab_relu_into(hp(x))) }
 
+func nativeLeakyReLUInto(x libtch.Ctensor, slope float64) error {
+	return shimError(C.tab_leaky_relu_into(hp(x), C.double(slope)))
+}
+
 func nativeAddInto(x, y libtch.Ctensor) error { return shimError(C.tab_add_into(hp(x), hp(y))) }
 
 func poolKept() int64 { return int64(C.tab_pool_kept()) }

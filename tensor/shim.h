@@ -38,6 +38,7 @@ char *tab_grid_sample(void **out, void *map, void *grid);
 
 // In place, recorded for Backward.
 char *tab_relu_into(void *self);
+char *tab_leaky_relu_into(void *self, double slope);
 char *tab_add_into(void *self, void *other);
 
 // The pool of blocks that training steps use again (allocator.cpp).
