@@ -258,7 +258,7 @@ func TestRegADRefuses(t *testing.T) {
 	require.NoError(t, own.Fit(t.Context(), products(t)))
 
 	cfg.Epsilon = 1e-30
-	err = trainedTiny(t, cfg, nil).Fit(t.Context(), memory(t, good[:1]))
+	err = trainedTiny(t, cfg, nil).Fit(t.Context(), memory(t, good[:2]))
 	require.ErrorIs(t, err, downstream.ErrConfig)
 	require.ErrorContains(t, err, "Epsilon is 1e-30")
 
