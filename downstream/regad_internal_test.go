@@ -186,6 +186,21 @@ func TestRegADDistancesEqualADenseSolve(t *testing.T) {
 	}
 }
 
+// A covariance that rounding leaves without a factor names the setting that is to
+// blame; a negative one stands for it.
+func TestRegADEpsilonTooSmall(t *testing.T) {
+	live := tensor.Live()
+	p := tensor.NewParams(tensor.CPU)
+	require.NoError(t, tensor.Run(t.Context(), tensor.CPU, tensor.Evaluation, func(s *tensor.Scope) error {
+		return p.PutBuffer(s, samplesName(0), s.Zeros(4, 3, 5))
+	}))
+	err := newFactors(factorSizes{count: 3, maps: []mapShape{{2, 2, 5}}}, -1).finish(t.Context(), p, p, 1)
+	require.ErrorIs(t, err, ErrConfig)
+	require.ErrorContains(t, err, "Epsilon is -1, too little")
+	require.NoError(t, p.Close())
+	require.Equal(t, live, tensor.Live())
+}
+
 func TestEstimateRegAD(t *testing.T) {
 	positions, channels := []int{3136, 784, 196}, []int{64, 128, 256}
 	values := 3136*64 + 784*128 + 196*256

@@ -257,11 +257,6 @@ func TestRegADRefuses(t *testing.T) {
 	own := trainedTiny(t, cfg, nil)
 	require.NoError(t, own.Fit(t.Context(), products(t)))
 
-	cfg.Epsilon = 1e-30
-	err = trainedTiny(t, cfg, nil).Fit(t.Context(), memory(t, good[:2]))
-	require.ErrorIs(t, err, downstream.ErrConfig)
-	require.ErrorContains(t, err, "Epsilon is 1e-30")
-
 	cfg.Transform = dataset.Transform{} // leaves the size, which then must be one
 	free := trainedTiny(t, cfg, nil)
 	require.ErrorIs(t, free.Fit(t.Context(), memory(t, textures(1, 55, 48))), downstream.ErrImage)
