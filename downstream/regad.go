@@ -147,8 +147,9 @@ func (c RegADConfig) Validate() error {
 // it, and only L^-1 at every position of the first: for four shots 0.19 GB in
 // place of 2.5. Where there are so many samples that the inverse factor of S
 // itself takes less, that is kept ([EstimateRegAD]). Both forms are the same
-// distance; it differs from that of a dense computation in double precision by
-// float32 rounding, below 1e-4 of a map's largest value.
+// distance. It differs from that of a dense computation in double precision by
+// float32 rounding: on real images by some 1e-7 of itself, on the support images
+// themselves, where nearly equal numbers are subtracted, by some 1e-6.
 //
 // The map of distances is interpolated bilinearly to the transformed image and
 // smoothed; the score is its largest value.

@@ -104,9 +104,8 @@ func TestRegADDistancesEqualADenseSolve(t *testing.T) {
 	// leaves with an error of some 3e-7 of that. It is largest for the sample's own
 	// distance, the third query: its square is about the number of samples, a
 	// thousandth of what it is the difference of.
-	const tolerance = 5e-5
+	const tolerance = 1e-4
 	const epsilon = 0.01
-	rng := rand.New(rand.NewPCG(5, 6))
 	for name, c := range map[string]struct {
 		maps    []mapShape
 		samples int
@@ -122,6 +121,7 @@ func TestRegADDistancesEqualADenseSolve(t *testing.T) {
 			live := tensor.Live()
 			z := factorSizes{count: c.samples, maps: c.maps}
 			require.Equal(t, c.low, z.lowRank())
+			rng := rand.New(rand.NewPCG(5, uint64(c.samples)))
 			samples := randomImages(rng, c.samples, c.maps)
 			queries := append(randomImages(rng, 2, c.maps), samples[0])
 			raw, keep := tensor.NewParams(tensor.CPU), tensor.NewParams(tensor.CPU)
