@@ -214,6 +214,12 @@ func TestEstimateRegAD(t *testing.T) {
 	fitted, fitting := EstimateRegAD(4, positions, channels, 8, 2)
 	require.InDelta(t, 186e6, float64(fitted), 1e6)
 	require.InDelta(t, 231e6, float64(fitting), 1e6)
+	fitted, fitting = EstimateRegAD(8, positions, channels, 8, 2)
+	require.InDelta(t, 491e6, float64(fitted), 1e6)
+	require.InDelta(t, 602e6, float64(fitting), 1e6)
+	fitted, fitting = EstimateRegAD(64, positions, channels, 8, 2)
+	require.InDelta(t, 1.6e9, float64(fitted), 0.05e9)
+	require.InDelta(t, 4.3e9, float64(fitting), 0.05e9)
 }
 
 // What the transformers predict means what the names of the warps say, and the
