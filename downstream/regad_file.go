@@ -190,7 +190,7 @@ func (r *RegAD) load(ctx context.Context, st regadSettings, stats []tensor.Array
 		return err
 	}
 	net.classes = st.Classes
-	if err := net.settle(ctx, r.dev, r.cfg.Batch); err != nil {
+	if err := net.settle(ctx, r.dev); err != nil {
 		return errors.Join(err, net.free())
 	}
 	if m := net.maps[0]; m.w != st.Grid[0] || m.h != st.Grid[1] {

@@ -22,6 +22,8 @@ import (
 // detector is as it was before. Of several Fits and Trains at once each waits for
 // the one before.
 func (r *RegAD) Fit(ctx context.Context, support dataset.Dataset) error {
+	r.fitting.Lock() // also while it is installed: it belongs to the network in force
+	defer r.fitting.Unlock()
 	g, err := r.fit(ctx, support)
 	if err != nil {
 		return r.failed(ctx, "fit", err)
@@ -40,9 +42,6 @@ func (r *RegAD) fit(ctx context.Context, support dataset.Dataset) (_ *supports, 
 	if err != nil {
 		return nil, err
 	}
-	r.fitting.Lock()
-	defer r.fitting.Unlock()
-
 	net, ok := r.trained.hold()
 	if !ok {
 		return nil, ErrNotTrained

@@ -51,31 +51,40 @@ func (n *registration) free() error {
 }
 
 // describeRegistration lays a network on a trunk out without its own weights,
-// for images of a size. It runs the trunk once to see what its layers give.
+// for images of a size.
 func describeRegistration(ctx context.Context, dev tensor.Device, t trunk, cfg RegADConfig, size image.Point) (*registration, error) {
 	n := &registration{trunk: t, layers: cfg.Layers, size: size}
-	err := tensor.Run(ctx, dev, tensor.Evaluation, func(s *tensor.Scope) error {
-		x := s.Zeros(1, 3, int64(size.Y), int64(size.X))
-		for l := backbone.Stem; l <= n.deepest(); l++ {
-			in := x
-			x = s.Sub(func(s *tensor.Scope) *tensor.Tensor { return t.Stage(s, in, l) })
-			if err := s.Err(); err != nil {
-				return err
-			}
-			if !slices.Contains(n.layers, l) {
-				continue
-			}
-			m := mapShape{h: int(x.Size(2)), w: int(x.Size(3)), c: t.Channels(l)}
-			n.maps = append(n.maps, m)
-			n.transformers = append(n.transformers, newTransformer(transformerPrefix(l), cfg.Warp, m, cfg.Hidden))
-		}
-		return nil
-	})
-	if err != nil {
+	if err := n.probe(ctx, dev); err != nil {
 		return nil, err
+	}
+	for i, l := range n.layers {
+		n.transformers = append(n.transformers, newTransformer(transformerPrefix(l), cfg.Warp, n.maps[i], cfg.Hidden))
 	}
 	n.head = newSiamese(t.Channels(n.deepest()))
 	return n, nil
+}
+
+// probe runs the trunk alone in evaluation on one black image, to see what its
+// layers give. It is also what makes the trunk's evaluation weights: always for
+// one image, whatever comes first afterwards, so that a network that was read
+// from a file has the same bits as the one that was written.
+func (n *registration) probe(ctx context.Context, dev tensor.Device) error {
+	n.maps = nil
+	return tensor.Run(ctx, dev, tensor.Evaluation, func(s *tensor.Scope) error {
+		x := s.Zeros(1, 3, int64(n.size.Y), int64(n.size.X))
+		for l := backbone.Stem; l <= n.deepest(); l++ {
+			in := x
+			x = s.Sub(func(s *tensor.Scope) *tensor.Tensor { return n.trunk.Stage(s, in, l) })
+			s.Free(in)
+			if err := s.Err(); err != nil {
+				return err
+			}
+			if slices.Contains(n.layers, l) {
+				n.maps = append(n.maps, mapShape{h: int(x.Size(2)), w: int(x.Size(3)), c: n.trunk.Channels(l)})
+			}
+		}
+		return nil
+	})
 }
 
 // transformerPrefix is what the parameters of a layer's transformer are named by.
@@ -158,13 +167,13 @@ func ofTrunk(arrays []tensor.Array) (out []tensor.Array) {
 	return out
 }
 
-// settle prepares a network whose weights no longer change for evaluation on
-// batches of n images.
-func (n *registration) settle(ctx context.Context, dev tensor.Device, batch int) error {
+// settle prepares a network whose weights no longer change, and whose trunk has
+// been probed since, for evaluation.
+func (n *registration) settle(ctx context.Context, dev tensor.Device) error {
 	n.folded = tensor.NewParams(dev)
 	return tensor.Run(ctx, dev, tensor.Evaluation, func(s *tensor.Scope) error {
 		for i, t := range n.transformers {
-			if err := t.fold(s, n.folded, batch, n.maps[i]); err != nil {
+			if err := t.fold(s, n.folded, n.maps[i]); err != nil {
 				return err
 			}
 		}

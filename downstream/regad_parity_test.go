@@ -312,7 +312,7 @@ func TestRegADScoresAsPyTorch(t *testing.T) {
 	live := tensor.Live()
 	f := readRegADFixture(t)
 	r, n := f.detector(t, func(*RegADConfig) {})
-	require.NoError(t, n.settle(t.Context(), tensor.CPU, 2))
+	require.NoError(t, n.settle(t.Context(), tensor.CPU))
 	n.classes = []string{"others"}
 	require.NoError(t, r.trained.install(n))
 	test := f.set(t, "c", "test 0", "test 1")
@@ -373,7 +373,7 @@ func TestRegADScoresAsPyTorch(t *testing.T) {
 
 	// Another epsilon must show.
 	wrong, m := f.detector(t, func(c *RegADConfig) { c.Epsilon *= 1.01 })
-	require.NoError(t, m.settle(t.Context(), tensor.CPU, 2))
+	require.NoError(t, m.settle(t.Context(), tensor.CPU))
 	require.NoError(t, wrong.trained.install(m))
 	require.NoError(t, wrong.Fit(t.Context(), support))
 	res, err := wrong.Score(t.Context(), f.picture("test 0"))

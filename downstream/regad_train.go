@@ -42,7 +42,7 @@ func (r *RegAD) generator(purpose string, ids ...uint64) *rand.Rand {
 // class [ErrClass], a class with no more than Shots images [ErrTooFewImages], a
 // loss that is no number [ErrDiverged]. After an error, or the end of ctx, the
 // detector is as it was before. At the default settings a step of 160 images
-// takes some 7 GB of memory, in proportion to the number of images and of their
+// takes some 5 GB of memory, in proportion to the number of images and of their
 // pixels.
 func (r *RegAD) Train(ctx context.Context, others dataset.Dataset) error {
 	return r.TrainResumable(ctx, others, "")
@@ -55,11 +55,13 @@ func (r *RegAD) Train(ctx context.Context, others dataset.Dataset) error {
 // the training has ended. One of other settings, another seed or other images is
 // [ErrCheckpoint], a damaged one [ErrFile].
 func (r *RegAD) TrainResumable(ctx context.Context, others dataset.Dataset, path string) error {
+	r.fitting.Lock()
+	defer r.fitting.Unlock()
 	n, err := r.train(ctx, others, path)
 	if err != nil {
 		return r.failed(ctx, "train", err)
 	}
-	return errors.Join(r.install(nil), r.trained.install(n))
+	return errors.Join(r.trained.install(n), r.install(nil))
 }
 
 func (r *RegAD) train(ctx context.Context, others dataset.Dataset, path string) (_ *registration, err error) {
@@ -74,9 +76,6 @@ func (r *RegAD) train(ctx context.Context, others dataset.Dataset, path string) 
 	if err != nil {
 		return nil, err
 	}
-	r.fitting.Lock()
-	defer r.fitting.Unlock()
-
 	size, err := r.in.inputSize(ctx, from)
 	if err != nil {
 		return nil, err
@@ -101,7 +100,10 @@ func (r *RegAD) train(ctx context.Context, others dataset.Dataset, path string) 
 	if err := r.descend(ctx, n, cs, from, point); err != nil {
 		return nil, err
 	}
-	return n, n.settle(ctx, r.dev, r.cfg.Batch)
+	if err := n.probe(ctx, r.dev); err != nil {
+		return nil, err
+	}
+	return n, n.settle(ctx, r.dev)
 }
 
 // descend trains n for the epochs that point has not seen.

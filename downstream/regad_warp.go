@@ -206,12 +206,12 @@ func (t *transformer) fresh(rng *rand.Rand) (out []tensor.Array, err error) {
 	return append(append(out, a...), t.out.arrays(make([]float32, t.out.in*t.out.out), bias)...), nil
 }
 
-// fold makes the evaluation form for n maps of a shape; its tensors go to to.
-func (t *transformer) fold(s *tensor.Scope, to *tensor.Params, n int, m mapShape) (err error) {
+// fold makes the evaluation form for maps of a shape; its tensors go to to.
+func (t *transformer) fold(s *tensor.Scope, to *tensor.Params, m mapShape) (err error) {
 	h, w := int64(m.h), int64(m.w)
 	for i := range t.units {
 		u := &t.units[i]
-		if t.folded[i], err = u.Fold(s, to, [4]int64{int64(n), u.In, h, w}); err != nil {
+		if t.folded[i], err = u.Fold(s, to, [4]int64{1, u.In, h, w}); err != nil {
 			return err
 		}
 		h, w = (h+1)/2, (w+1)/2
