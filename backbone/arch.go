@@ -109,13 +109,14 @@ func (m *ResNet) units() []*layers.ConvNorm {
 	return us
 }
 
-// describe lays a valid architecture out without making a tensor.
-func describe(a Arch) *ResNet {
+// describe lays a valid architecture out, as far as the layer last, without
+// making a tensor.
+func describe(a Arch, last Layer) *ResNet {
 	p := plans[a]
-	m := &ResNet{arch: a, stem: layers.ConvNorm{Name: "conv1", Norm: "bn1", In: 3, Out: stemWidth, Kernel: 7,
+	m := &ResNet{arch: a, last: last, stem: layers.ConvNorm{Name: "conv1", Norm: "bn1", In: 3, Out: stemWidth, Kernel: 7,
 		Conv: tensor.Conv{Stride: 2, Padding: 3}}}
 	in := int64(stemWidth)
-	for i := range m.stages {
+	for i := range min(int(last), len(m.stages)) {
 		stage := Layer1 + Layer(i)
 		width, out := p.width<<i, int64(a.Channels(stage))
 		for j := range p.blocks[i] {

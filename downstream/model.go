@@ -2,31 +2,44 @@ package downstream
 
 import (
 	"context"
+	"errors"
 	"image"
 
 	"github.com/gotab/gotab/tensor"
 )
 
 // model is the part of what a fit leaves that is alike for all detectors. It is
-// counted, so that a Fit or Close in the middle of a Score takes nothing away.
+// held by whoever works with it ([slot]).
 type model struct {
-	params *tensor.Params // all tensors of the model, unless its close says more
+	params *tensor.Params // all tensors of the model
 	enlarger
 	gridH, gridW int
 	inW, inH     int
 	images       int
 	fingerprint  []float32 // what the extractor makes of a fixed picture, [C]
 	refs         int
+	// also lets go of what the model stands on besides its tensors; nil where it
+	// stands on nothing.
+	also func() error
 }
 
 // fitted is a pointer to a struct that embeds model.
 type fitted interface {
-	comparable
+	counted
 	common() *model
-	close() error
 }
 
 func (m *model) common() *model { return m }
+
+func (m *model) holders() *int { return &m.refs }
+
+func (m *model) free() error {
+	err := m.params.Close()
+	if m.also != nil {
+		err = errors.Join(err, m.also())
+	}
+	return err
+}
 
 // sizes returns what a file says of the sizes.
 func (m *model) sizes() sizes {
@@ -38,6 +51,3 @@ func (m *model) addSmoothing(ctx context.Context, sigma float64) (err error) {
 	m.enlarger, err = newEnlarger(ctx, m.params, "", image.Pt(m.gridW, m.gridH), image.Pt(m.inW, m.inH), halfPixel, sigma)
 	return err
 }
-
-// close frees the tensors.
-func (m *model) close() error { return m.params.Close() }

@@ -98,9 +98,13 @@ func (c PaDiMConfig) Validate() error {
 // map of distances is interpolated bilinearly to the transformed image and
 // smoothed; the score is its largest value.
 //
+// [PaDiM.Update] adds good images to the statistics later on, without those of
+// the fit.
+//
 // A PaDiM borrows its extractor and owns its statistics: Close it. Score,
-// ScoreSet, Save and WriteTo are safe for concurrent use, also with a Fit or
-// Close, which they do not see: they go on with the statistics they began with.
+// ScoreSet, Save and WriteTo are safe for concurrent use, also with a Fit, an
+// Update or Close, which they do not see: they go on with the statistics they
+// began with.
 type PaDiM struct {
 	padimCore
 	cfg PaDiMConfig // Channels resolved, ascending

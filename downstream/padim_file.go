@@ -40,6 +40,9 @@ func (s padimSettings) config() (c PaDiMConfig, err error) {
 	if err := s.check(coarsest); err != nil {
 		return c, err
 	}
+	if s.Images < 2 {
+		return c, fmt.Errorf("images is %d, a covariance needs 2 or more", s.Images)
+	}
 	if s.Channels == nil {
 		return c, errors.New("no channels")
 	}

@@ -16,7 +16,7 @@ const cosineEpsilon = 1e-8
 
 // Fit trains a student on good images, at least one, and replaces that of an
 // earlier Fit. The extractor sees each image once, or once an epoch where its
-// maps exceed Keep. Steps run with the threads of ctx or of tensor's setting, and
+// maps exceed Cache. Steps run with the threads of ctx or of tensor's setting, and
 // the result is the same bits for the same number of them.
 //
 // Batch norm needs two values of a channel: where the embedding has a single
@@ -46,11 +46,12 @@ func (p *RD4AD) fit(ctx context.Context, normal dataset.Dataset) (*distilled, er
 	p.fitting.Lock()
 	defer p.fitting.Unlock()
 	n := normal.Len()
-	teacher, err := newFrozen(ctx, p.sel.fe, p.cfg.Layers, &p.in, p.dev, from, n, p.cfg.Keep,
+	teacher, err := newFrozen(ctx, p.sel.fe, p.cfg.Layers, &p.in, p.dev, from, n, p.cfg.Cache,
 		func(done, total int) { p.report("features", done, total) })
 	if err != nil {
 		return nil, err
 	}
+	defer func() { _ = teacher.close() }() // frees memory, cannot fail
 	if err := p.checkHalving(teacher.shapes, teacher.size); err != nil {
 		return nil, err
 	}
@@ -174,7 +175,7 @@ func (p *RD4AD) complete(ctx context.Context, g *distilled) (_ *distilled, err e
 	g.packed = tensor.NewParams(p.dev)
 	defer func() {
 		if err != nil {
-			_ = g.close() // frees memory, cannot fail
+			_ = g.free() // frees memory, cannot fail
 		}
 	}()
 	input := image.Pt(g.inW, g.inH)

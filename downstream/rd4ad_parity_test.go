@@ -68,19 +68,24 @@ func (e formulaExtractor) Forward(s *tensor.Scope, x *tensor.Tensor, at ...backb
 
 // teacher keeps the formula's maps of all images.
 func (e formulaExtractor) teacher(t *testing.T) *frozen {
-	f := &frozen{in: &reader{}, n: rd4adImages, shapes: e.shapes(), kept: make([][]float32, rd4adImages)}
+	f := &frozen{n: rd4adImages, shapes: e.shapes(), kept: tensor.NewParams(tensor.CPU)}
+	t.Cleanup(func() { require.NoError(t, f.close()) })
+	images := make([][]float32, rd4adImages)
 	require.NoError(t, tensor.Run(t.Context(), tensor.CPU, tensor.Evaluation, func(s *tensor.Scope) error {
 		for _, m := range e.Forward(s, s.Zeros(rd4adImages, 3, 1, 1), backbone.Layer1, backbone.Layer2, backbone.Layer3) {
-			for i := range f.kept {
+			for i := range images {
 				v, err := s.Floats(s.Permute(s.Select(m, 0, int64(i)), 1, 2, 0))
 				if err != nil {
 					return err
 				}
-				f.kept[i] = append(f.kept[i], v...)
+				images[i] = append(images[i], v...)
 			}
 		}
 		return nil
 	}))
+	for _, v := range images {
+		require.NoError(t, f.keep(t.Context(), v))
+	}
 	return f
 }
 
@@ -109,8 +114,8 @@ func formulaStudent(t *testing.T, c rd4adCase, change func(*RD4ADConfig)) (*RD4A
 	return p, net
 }
 
-// some returns the values that the script keeps of an array.
-func some(v []float32) (out []float64) {
+// spread returns the values that the script keeps of an array.
+func spread(v []float32) (out []float64) {
 	step := max(1, len(v)/24) | 1
 	if step%3 == 0 {
 		step += 2
@@ -121,7 +126,7 @@ func some(v []float32) (out []float64) {
 	return out
 }
 
-// sampled returns some values of each of the named parameters.
+// sampled returns values of each of the named parameters.
 func sampled(t *testing.T, net *student, names []string) (out [][]float64) {
 	require.NoError(t, tensor.Run(t.Context(), tensor.CPU, tensor.Evaluation, func(s *tensor.Scope) error {
 		for _, n := range names {
@@ -129,23 +134,24 @@ func sampled(t *testing.T, net *student, names []string) (out [][]float64) {
 			if err != nil {
 				return err
 			}
-			out = append(out, some(v))
+			out = append(out, spread(v))
 		}
 		return nil
 	}))
 	return out
 }
 
-// rebuilt runs a student in a mode and returns some values of each of its maps.
+// rebuilt runs a student in a mode and returns values of each of its maps.
 func rebuilt(t *testing.T, teacher *frozen, mode tensor.Mode, run func(s *tensor.Scope, maps []*tensor.Tensor) []*tensor.Tensor) (out [][]float64) {
-	maps := &mapBatch{in: teacher.in, images: teacher.kept, shapes: teacher.shapes}
+	maps, err := teacher.load(t.Context(), []int{0, 1, 2, 3})
+	require.NoError(t, err)
 	require.NoError(t, tensor.Run(t.Context(), tensor.CPU, mode, func(s *tensor.Scope) error {
 		for _, m := range run(s, maps.tensors(s)) {
 			v, err := s.Floats(m)
 			if err != nil {
 				return err
 			}
-			out = append(out, some(v))
+			out = append(out, spread(v))
 		}
 		return nil
 	}))
@@ -215,7 +221,7 @@ func formulaModel(t *testing.T, p *RD4AD, net *student, shapes []mapShape) *dist
 	g, err := p.complete(t.Context(), &distilled{net: net, shapes: shapes,
 		model: model{params: tensor.NewParams(tensor.CPU), gridH: rd4adRows, gridW: rd4adColumns, inH: 4 * rd4adRows, inW: 4 * rd4adColumns}})
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, g.close()) })
+	t.Cleanup(func() { require.NoError(t, g.free()) })
 	return g
 }
 
