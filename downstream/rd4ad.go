@@ -225,7 +225,7 @@ func EstimateRD4AD(images int, channels []int, positions int, cfg RD4ADConfig) (
 	if b.follows() {
 		b = blocksFor(backbone.ArchResNet18, len(channels))
 	}
-	net := newStudent(channels, b)
+	net := describeStudent(channels, b)
 	params := int64(0)
 	for _, sp := range net.specs() {
 		n := int64(1)

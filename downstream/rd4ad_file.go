@@ -101,8 +101,7 @@ func ReadRD4AD(ctx context.Context, r io.Reader, fe Extractor, opts ...Option) (
 
 // load makes a model of the arrays of a file.
 func (p *RD4AD) load(ctx context.Context, arrays []tensor.Array, st rd4adSettings) (*distilled, error) {
-	net := newStudent(p.channels(), p.cfg.Blocks)
-	specs := append(net.specs(), layers.Spec{Name: "fingerprint", Shape: []int64{int64(p.sel.count)}})
+	specs := append(describeStudent(p.channels(), p.cfg.Blocks).specs(), layers.Spec{Name: "fingerprint", Shape: []int64{int64(p.sel.count)}})
 	for _, sp := range specs {
 		a, err := arrayNamed(arrays, sp.Name)
 		if err != nil {
@@ -125,11 +124,11 @@ func (p *RD4AD) load(ctx context.Context, arrays []tensor.Array, st rd4adSetting
 	if err != nil {
 		return nil, err
 	}
-	g := &distilled{net: net, shapes: shapes, model: st.newModel(p.dev)}
+	g := &distilled{shapes: shapes, model: st.newModel(p.dev)}
 	if g.fingerprint, err = fingerprint.Floats(); err != nil {
 		return nil, err
 	}
-	if err := p.loadStudent(ctx, net, arrays); err != nil {
+	if g.net, err = p.newStudent(ctx, func(*layers.ConvNorm) ([]tensor.Array, error) { return arrays, nil }); err != nil {
 		return nil, err
 	}
 	return p.complete(ctx, g)

@@ -7,6 +7,7 @@ import (
 	"image"
 
 	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/internal/layers"
 	"github.com/gotab/gotab/internal/seed"
 	"github.com/gotab/gotab/tensor"
 )
@@ -84,23 +85,21 @@ func (p *RD4AD) checkHalving(shapes []mapShape, input image.Point) error {
 	return nil
 }
 
-// freshStudent draws a student.
+// freshStudent draws a student, unit by unit, so that its weights never lie on the
+// host as a whole.
 func (p *RD4AD) freshStudent(ctx context.Context) (*student, error) {
-	net := newStudent(p.channels(), p.cfg.Blocks)
-	arrays, err := net.fresh(seed.Rand(p.seed[0], "student", p.seed[1]))
-	if err != nil {
-		return nil, err
-	}
-	return net, p.loadStudent(ctx, net, arrays)
+	rng := seed.Rand(p.seed[0], "student", p.seed[1])
+	return p.newStudent(ctx, func(u *layers.ConvNorm) ([]tensor.Array, error) { return u.Fresh(rng) })
 }
 
-// loadStudent gives net its parameters. After an error it has none.
-func (p *RD4AD) loadStudent(ctx context.Context, net *student, arrays []tensor.Array) error {
-	err := tensor.Run(ctx, p.dev, tensor.Evaluation, func(s *tensor.Scope) error { return net.load(s, arrays) })
+// newStudent makes a student of the parameters that of returns for each unit.
+func (p *RD4AD) newStudent(ctx context.Context, of func(u *layers.ConvNorm) ([]tensor.Array, error)) (*student, error) {
+	net := describeStudent(p.channels(), p.cfg.Blocks)
+	err := tensor.Run(ctx, p.dev, tensor.Evaluation, func(s *tensor.Scope) error { return net.build(s, of) })
 	if err != nil {
-		return errors.Join(err, net.params.Close())
+		return nil, errors.Join(err, net.params.Close())
 	}
-	return nil
+	return net, nil
 }
 
 // train runs all epochs.

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gotab/gotab/backbone"
+	"github.com/gotab/gotab/internal/layers"
 	"github.com/gotab/gotab/internal/testutil"
 	"github.com/gotab/gotab/tensor"
 )
@@ -100,16 +101,17 @@ func formulaStudent(t *testing.T, c rd4adCase, change func(*RD4ADConfig)) (*RD4A
 	}
 	p, err := newRD4AD(formulaExtractor{c}, cfg, [2]uint64{1, 2})
 	require.NoError(t, err)
-	net := newStudent(p.channels(), p.cfg.Blocks)
-	var arrays []tensor.Array
-	for _, sp := range net.specs() {
-		if sp.DType() == tensor.Int64 {
-			arrays = append(arrays, tensor.IntArray(sp.Name, []int64{0}))
-			continue
+	net, err := p.newStudent(t.Context(), func(u *layers.ConvNorm) (arrays []tensor.Array, err error) {
+		for _, sp := range u.Specs() {
+			a := tensor.IntArray(sp.Name, []int64{0})
+			if sp.DType() == tensor.Float32 {
+				a = tensor.FloatArray(sp.Name, testutil.DrawParameter(sp.Name, sp.Shape), sp.Shape...)
+			}
+			arrays = append(arrays, a)
 		}
-		arrays = append(arrays, tensor.FloatArray(sp.Name, testutil.DrawParameter(sp.Name, sp.Shape), sp.Shape...))
-	}
-	require.NoError(t, p.loadStudent(t.Context(), net, arrays))
+		return arrays, nil
+	})
+	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, net.params.Close()) })
 	return p, net
 }
@@ -322,7 +324,7 @@ func TestRD4ADStructure(t *testing.T) {
 	require.Len(t, structure, len(backbone.Archs()))
 	for _, a := range backbone.Archs() {
 		channels := []int{a.Channels(backbone.Layer1), a.Channels(backbone.Layer2), a.Channels(backbone.Layer3)}
-		specs := newStudent(channels, blocksFor(a, 3)).specs()
+		specs := describeStudent(channels, blocksFor(a, 3)).specs()
 		var lines []string
 		values := int64(0)
 		for _, sp := range specs {
