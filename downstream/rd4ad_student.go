@@ -2,7 +2,6 @@ package downstream
 
 import (
 	"fmt"
-	"math/rand/v2"
 
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/internal/layers"
@@ -82,9 +81,9 @@ type student struct {
 	params  *tensor.Params
 }
 
-// newStudent lays a network out for layers of so many channels. It has no
+// describeStudent lays a network out for layers of so many channels. It has no
 // parameters yet.
-func newStudent(channels []int, b RD4ADBlocks) *student {
+func describeStudent(channels []int, b RD4ADBlocks) *student {
 	m := &student{}
 	last := int64(channels[len(channels)-1])
 	for i := range channels {
@@ -189,31 +188,22 @@ func (m *student) specs() (all []layers.Spec) {
 	return all
 }
 
-// fresh draws all parameters in the order of specs.
-func (m *student) fresh(rng *rand.Rand) ([]tensor.Array, error) {
-	var all []tensor.Array
-	for _, u := range m.units() {
-		a, err := u.Fresh(rng)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, a...)
-	}
-	return all, nil
-}
-
-// load gives the network parameters of its own, on dev. The arrays must be those
-// of specs; there may be others.
-func (m *student) load(s *tensor.Scope, arrays []tensor.Array) error {
-	byName := make(map[string]tensor.Array, len(arrays))
-	for _, a := range arrays {
-		byName[a.Name] = a
-	}
+// build gives the network parameters of its own; of returns those of a unit, and
+// others besides where that is easier.
+func (m *student) build(s *tensor.Scope, of func(u *layers.ConvNorm) ([]tensor.Array, error)) error {
 	m.params = tensor.NewParams(s.Device())
-	if err := layers.Put(s, m.params, m.specs(), byName); err != nil {
-		return err
-	}
 	for _, u := range m.units() {
+		arrays, err := of(u)
+		if err != nil {
+			return err
+		}
+		byName := make(map[string]tensor.Array, len(arrays))
+		for _, a := range arrays {
+			byName[a.Name] = a
+		}
+		if err := layers.Put(s, m.params, u.Specs(), byName); err != nil {
+			return err
+		}
 		if err := u.Bind(m.params); err != nil {
 			return err
 		}

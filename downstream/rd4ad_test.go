@@ -77,7 +77,7 @@ func TestRD4ADRepeats(t *testing.T) {
 	cfg := rd4adConfig()
 	score := func(seed uint64, keep int64) []downstream.Result {
 		c := cfg
-		c.Keep = keep
+		c.Cache = keep
 		p := newRD4AD(t, &fake{scale: 1}, c, seed)
 		var first []downstream.Result
 		for range 2 {
@@ -91,10 +91,10 @@ func TestRD4ADRepeats(t *testing.T) {
 		}
 		return first
 	}
-	want := score(1, cfg.Keep)
+	want := score(1, cfg.Cache)
 	require.Equal(t, want, score(1, 0))
 	require.Equal(t, want, score(1, 6000)) // some images
-	require.NotEqual(t, want, score(2, cfg.Keep))
+	require.NotEqual(t, want, score(2, cfg.Cache))
 }
 
 // The embedding of a 32-pixel image has one position: of five images a fifth is
@@ -168,7 +168,7 @@ func TestRD4ADRefuses(t *testing.T) {
 		"Rate":           func(c *downstream.RD4ADConfig) { c.Rate = 0 },
 		"Beta1":          func(c *downstream.RD4ADConfig) { c.Beta1 = 1 },
 		"Beta2":          func(c *downstream.RD4ADConfig) { c.Beta2 = math.NaN() },
-		"Keep":           func(c *downstream.RD4ADConfig) { c.Keep = -1 },
+		"Cache":          func(c *downstream.RD4ADConfig) { c.Cache = -1 },
 		"Sigma":          func(c *downstream.RD4ADConfig) { c.Sigma = math.NaN() },
 		"Batch":          func(c *downstream.RD4ADConfig) { c.Batch = 0 },
 		"Transform":      func(c *downstream.RD4ADConfig) { c.Transform = dataset.Transform{Shorter: -1} },
