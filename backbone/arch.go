@@ -3,6 +3,7 @@ package backbone
 import (
 	"fmt"
 
+	"github.com/gotab/gotab/internal/layers"
 	"github.com/gotab/gotab/tensor"
 )
 
@@ -97,48 +98,25 @@ func (a Arch) Channels(l Layer) int {
 	return c
 }
 
-// unit is a convolution without bias and the batch norm after it.
-type unit struct {
-	name, norm                string
-	conv                      tensor.Conv
-	w                         *tensor.Tensor
-	gamma, beta, mean, sigma2 *tensor.Tensor
-	seen                      *tensor.Tensor
-	in, out, kernel           int64
-	stage                     Layer
-}
-
-// block is a residual block: two units (basic) or three (bottleneck) one after
-// the other, and a path around them, which is the input itself where down is nil.
-type block struct {
-	path []unit
-	down *unit
-}
-
 // units returns all units in torchvision's order.
-func (m *ResNet) units() []*unit {
-	us := []*unit{&m.stem}
+func (m *ResNet) units() []*layers.ConvNorm {
+	us := []*layers.ConvNorm{&m.stem}
 	for i := range m.stages {
 		for j := range m.stages[i] {
-			b := &m.stages[i][j]
-			for k := range b.path {
-				us = append(us, &b.path[k])
-			}
-			if b.down != nil {
-				us = append(us, b.down)
-			}
+			us = append(us, m.stages[i][j].Units()...)
 		}
 	}
 	return us
 }
 
-// describe lays a valid architecture out without making a tensor.
-func describe(a Arch) *ResNet {
+// describe lays a valid architecture out, as far as the layer last, without
+// making a tensor.
+func describe(a Arch, last Layer) *ResNet {
 	p := plans[a]
-	m := &ResNet{arch: a, stem: unit{name: "conv1", norm: "bn1", in: 3, out: stemWidth, kernel: 7,
-		conv: tensor.Conv{Stride: 2, Padding: 3}, stage: Stem}}
+	m := &ResNet{arch: a, last: last, stem: layers.ConvNorm{Name: "conv1", Norm: "bn1", In: 3, Out: stemWidth, Kernel: 7,
+		Conv: tensor.Conv{Stride: 2, Padding: 3}}}
 	in := int64(stemWidth)
-	for i := range m.stages {
+	for i := range min(int(last), len(m.stages)) {
 		stage := Layer1 + Layer(i)
 		width, out := p.width<<i, int64(a.Channels(stage))
 		for j := range p.blocks[i] {
@@ -146,26 +124,11 @@ func describe(a Arch) *ResNet {
 			if i > 0 && j == 0 {
 				stride = 2
 			}
-			prefix := fmt.Sprintf("layer%d.%d.", i+1, j)
-			var b block
-			add := func(in, out, kernel, stride int64) {
-				k := len(b.path) + 1
-				b.path = append(b.path, unit{name: fmt.Sprintf("%sconv%d", prefix, k), norm: fmt.Sprintf("%sbn%d", prefix, k),
-					in: in, out: out, kernel: kernel, conv: tensor.Conv{Stride: stride, Padding: kernel / 2}, stage: stage})
-			}
+			sh := layers.Shape{In: in, Out: out, Stride: stride}
 			if p.bottleneck {
-				add(in, width, 1, 1)
-				add(width, width, 3, stride)
-				add(width, out, 1, 1)
-			} else {
-				add(in, out, 3, stride)
-				add(out, out, 3, 1)
+				sh.Width = width
 			}
-			if stride != 1 || in != out {
-				b.down = &unit{name: prefix + "downsample.0", norm: prefix + "downsample.1", in: in, out: out, kernel: 1,
-					conv: tensor.Conv{Stride: stride}, stage: stage}
-			}
-			m.stages[i] = append(m.stages[i], b)
+			m.stages[i] = append(m.stages[i], layers.NewBlock(fmt.Sprintf("layer%d.%d.", i+1, j), sh))
 			in = out
 		}
 	}

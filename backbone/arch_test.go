@@ -71,20 +71,39 @@ func tabWeights(t *testing.T) []byte {
 func TestReleasedTABWeightsLoadStrictly(t *testing.T) {
 	testutil.NoLeak(t)
 	file := tabWeights(t)
-	m, err := backbone.ReadTorch(bytes.NewReader(file), int64(len(file)), tensor.CPU)
-	require.NoError(t, err)
-	defer m.Close()
-	require.Equal(t, backbone.ArchResNet18, m.Arch())
-	got, err := m.Params().Arrays(t.Context())
-	require.NoError(t, err)
 	want := formulaArrays(t)
-	require.Len(t, got, len(want))
-	for i := range want {
-		require.Equal(t, want[i].Name, got[i].Name)
-		require.True(t, slices.Equal(want[i].Shape, got[i].Shape), "%s is %v", want[i].Name, got[i].Shape)
-		require.True(t, bytes.Equal(want[i].Data, got[i].Data), "%s has other values", want[i].Name)
+	requireHolds := func(m *backbone.ResNet, err error) {
+		t.Helper()
+		require.NoError(t, err)
+		defer m.Close()
+		require.Equal(t, backbone.ArchResNet18, m.Arch())
+		got, err := m.Params().Arrays(t.Context())
+		require.NoError(t, err)
+		require.Len(t, got, len(want))
+		for i := range want {
+			require.Equal(t, want[i].Name, got[i].Name)
+			require.True(t, slices.Equal(want[i].Shape, got[i].Shape), "%s is %v", want[i].Name, got[i].Shape)
+			require.True(t, bytes.Equal(want[i].Data, got[i].Data), "%s has other values", want[i].Name)
+		}
+		require.False(t, m.Params().IsTrainable("fc.weight"), "fc is carried along untouched")
 	}
-	require.False(t, m.Params().IsTrainable("fc.weight"), "fc is carried along untouched")
+	requireHolds(backbone.ReadTorch(bytes.NewReader(file), int64(len(file)), tensor.CPU))
+
+	// The same state dict as safetensors, and every name that it lacks or has too many.
+	var safe bytes.Buffer
+	_, err := tensor.WriteWeights(&safe, nil, want)
+	require.NoError(t, err)
+	requireHolds(backbone.Read(bytes.NewReader(safe.Bytes()), tensor.CPU))
+	w, err := tensor.ReadTorchWeights(bytes.NewReader(file), int64(len(file)))
+	require.NoError(t, err)
+	w.Arrays = slices.DeleteFunc(w.Arrays, func(a tensor.Array) bool { return a.Name == "bn1.weight" || a.Name == "layer4.1.conv2.weight" })
+	w.Arrays = append(w.Arrays, tensor.FloatArray("head.weight", []float32{1}, 1), tensor.FloatArray("logit_scale", []float32{2.66}))
+	_, err = backbone.FromWeights(w, tensor.CPU)
+	require.ErrorIs(t, err, backbone.ErrWeights)
+	for _, fault := range []string{"4 faults", "bn1.weight [64] is missing", "layer4.1.conv2.weight [512 512 3 3] is missing",
+		"head.weight [1] is not expected", "logit_scale [] is not expected"} {
+		require.ErrorContains(t, err, fault)
+	}
 
 	path := filepath.Join(t.TempDir(), "tab.pth")
 	require.NoError(t, os.WriteFile(path, file, 0o600))

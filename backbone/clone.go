@@ -14,7 +14,7 @@ func (m *ResNet) Clone(ctx context.Context) (*ResNet, error) {
 	if err != nil {
 		return nil, fmt.Errorf("backbone: clone: %w", err)
 	}
-	c, err := build(m.arch, arrays, m.Device())
+	c, err := build(m.arch, m.last, arrays, m.Device())
 	if err != nil {
 		return nil, fmt.Errorf("backbone: clone: %w", err)
 	}

@@ -4,12 +4,11 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/gotab/gotab/internal/layers"
 	"github.com/gotab/gotab/tensor"
 )
 
-// folded holds evaluation weights: batch norm is an affine map per channel, so
-// with k = gamma/sqrt(var+eps) it is a convolution with weight k w and bias
-// beta - k mean. On the CPU the weights are laid out for oneDNN besides.
+// folded is the network in evaluation: batch norm folded into the convolutions.
 //
 // Each stage has its own set, made when a Forward first goes that deep and never
 // changed then: detectors that stop at layer 3 do not pay for layer 4, which is
@@ -17,8 +16,9 @@ import (
 type folded struct {
 	version uint64
 	net     *ResNet
-	packed  bool
-	stages  [Pooled]*tensor.Params
+	stem    *layers.Folded
+	blocks  [4][]*layers.FoldedBlock
+	stages  [Pooled]*tensor.Params // what stem and blocks stand on
 }
 
 func (f *folded) close() error {
@@ -32,65 +32,36 @@ func (f *folded) close() error {
 	return errors.Join(errs...)
 }
 
-// fold returns evaluation weights, as far as the layer deepest, that follow the
-// current ones. They are made on first use after a change; no other Run may use
-// the network while it changes, so nothing still reads the old ones. What is
-// returned is a copy: another Run may add a deeper stage meanwhile.
-func (m *ResNet) fold(s *tensor.Scope, input []int64, deepest Layer) (*folded, error) {
+// fold returns evaluation weights of the stages first to last, at least, that
+// follow the current ones; input is the shape that first gets. They are made on
+// first use after a change; no other Run may use the network while it changes, so
+// nothing still reads the old ones. What is returned is a copy: another Run may
+// add a stage meanwhile.
+func (m *ResNet) fold(s *tensor.Scope, input []int64, first, last Layer) (*folded, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if v := m.params.Version(); m.folded == nil || m.folded.version != v {
 		if err := m.folded.close(); err != nil {
 			return nil, err
 		}
-		m.folded = &folded{version: v, net: m, packed: !m.params.Device().IsCUDA() && tensor.HasOneDNN()}
+		m.folded = &folded{version: v, net: m}
 	}
-	if err := m.folded.extend(s, input[0], input[2], input[3], min(deepest, Layer4)); err != nil {
+	if err := m.folded.extend(s, input[0], input[2], input[3], first, min(last, Layer4)); err != nil {
 		return nil, err
 	}
 	f := *m.folded
 	return &f, nil
 }
 
-// extend folds the stages that are missing up to the layer deepest, for a batch
-// of n images of h x w: oneDNN lays weights out for the shape of each unit's
-// input. Other sizes work with the same weights, a little slower.
-func (f *folded) extend(s *tensor.Scope, n, h, w int64, deepest Layer) error {
-	m := f.net
-	for l := Stem; l <= deepest; l++ {
-		fresh := tensor.NewParams(m.params.Device())
-		add := func(u *unit, h, w int64) error {
-			if f.stages[l] != nil {
-				return nil
-			}
-			if err := f.add(s, fresh, u, [4]int64{n, u.in, h, w}); err != nil {
-				return errors.Join(fmt.Errorf("backbone: fold batch norm of %s: %w", u.norm, err), fresh.Close())
-			}
-			return nil
-		}
-		if l == Stem {
-			if err := add(&m.stem, h, w); err != nil {
-				return err
-			}
-			h, w = (h+3)/4, (w+3)/4 // halved by the convolution and by the max-pool, each rounded up
-		} else {
-			for j := range m.stages[l-Layer1] {
-				b := &m.stages[l-Layer1][j]
-				if b.down != nil {
-					if err := add(b.down, h, w); err != nil {
-						return err
-					}
-				}
-				for k := range b.path {
-					u := &b.path[k]
-					if err := add(u, h, w); err != nil {
-						return err
-					}
-					if u.conv.Stride == 2 {
-						h, w = (h+1)/2, (w+1)/2
-					}
-				}
-			}
+// extend folds those of the stages first to last that are missing, for n inputs
+// of h x w to first: oneDNN lays weights out for the shape of each unit's input.
+// Other sizes work with the same weights, a little slower.
+func (f *folded) extend(s *tensor.Scope, n, h, w int64, first, last Layer) error {
+	for l := first; l <= last; l++ {
+		fresh := tensor.NewParams(f.net.params.Device())
+		var err error
+		if h, w, err = f.stage(s, fresh, l, n, h, w); err != nil {
+			return errors.Join(fmt.Errorf("backbone: %w", err), fresh.Close())
 		}
 		if f.stages[l] == nil {
 			f.stages[l] = fresh
@@ -99,76 +70,47 @@ func (f *folded) extend(s *tensor.Scope, n, h, w int64, deepest Layer) error {
 	return nil
 }
 
-func (f *folded) add(s *tensor.Scope, to *tensor.Params, u *unit, input [4]int64) error {
-	ts := s.SubN(func(s *tensor.Scope) []*tensor.Tensor {
-		k := s.Mul(u.gamma, s.Rsqrt(s.AddScalar(u.sigma2, bnEpsilon)))
-		w := s.ChannelsLast(s.Mul(u.w, s.Reshape(k, -1, 1, 1, 1)))
-		if f.packed {
-			w = s.PackConv(w, u.conv, input)
-		}
-		return []*tensor.Tensor{w, s.Minus(u.beta, s.Mul(u.mean, k))}
-	})
-	if err := to.PutBuffer(s, u.name+".weight", ts[0]); err != nil {
-		return err
-	}
-	return to.PutBuffer(s, u.name+".bias", ts[1])
-}
-
-func (f *folded) conv(s *tensor.Scope, u *unit, x *tensor.Tensor, relu bool) *tensor.Tensor {
-	w, b := f.stages[u.stage].Get(u.name+".weight"), f.stages[u.stage].Get(u.name+".bias")
-	if f.packed {
-		return s.ConvFused(x, w, b, u.conv, relu)
-	}
-	return s.Sub(func(s *tensor.Scope) *tensor.Tensor {
-		y := s.Conv2d(x, w, b, u.conv)
-		if relu {
-			y = s.ReLU(y)
-		}
-		return y
-	})
-}
-
-// stage runs one stage with folded weights. keep says that x is still needed.
-func (f *folded) stage(s *tensor.Scope, x *tensor.Tensor, l Layer, keep bool) *tensor.Tensor {
+// stage folds one stage into fresh unless it is there, and returns the size that
+// it gives.
+func (f *folded) stage(s *tensor.Scope, fresh *tensor.Params, l Layer, n, h, w int64) (int64, int64, error) {
 	m := f.net
+	missing := f.stages[l] == nil
 	if l == Stem {
-		return s.MaxPool2d(f.conv(s, &m.stem, s.ChannelsLast(x), true), 3, 2, 1)
+		if missing {
+			stem, err := m.stem.Fold(s, fresh, [4]int64{n, m.stem.In, h, w})
+			if err != nil {
+				return 0, 0, err
+			}
+			f.stem = stem
+		}
+		return (h + 3) / 4, (w + 3) / 4, nil // halved by the convolution and by the max-pool, each rounded up
 	}
-	for i := range m.stages[l-Layer1] {
-		b := &m.stages[l-Layer1][i]
+	var blocks []*layers.FoldedBlock
+	for j := range m.stages[l-Layer1] {
+		b := &m.stages[l-Layer1][j]
+		if missing {
+			fb, err := b.Fold(s, fresh, [4]int64{n, b.Path[0].In, h, w})
+			if err != nil {
+				return 0, 0, err
+			}
+			blocks = append(blocks, fb)
+		}
+		h, w = b.Size(h, w)
+	}
+	if missing {
+		f.blocks[l-Layer1] = blocks
+	}
+	return h, w, nil
+}
+
+// run runs one stage. keep says that x is still needed.
+func (f *folded) run(s *tensor.Scope, x *tensor.Tensor, l Layer, keep bool) *tensor.Tensor {
+	if l == Stem {
+		return s.MaxPool2d(f.stem.Forward(s, s.ChannelsLast(x), true), 3, 2, 1)
+	}
+	for i, b := range f.blocks[l-Layer1] {
 		// Only the first block of a stage reads a tensor from outside the stage.
-		outside := i == 0 && keep
-		in := x
-		x = s.Sub(func(s *tensor.Scope) *tensor.Tensor { return f.block(s, b, in, outside) })
+		x = b.Forward(s, x, i == 0 && keep)
 	}
 	return x
-}
-
-// block runs one block; keep says that in must not change.
-func (f *folded) block(s *tensor.Scope, b *block, in *tensor.Tensor, keep bool) *tensor.Tensor {
-	id := in
-	if b.down != nil {
-		id = f.conv(s, b.down, in, false)
-	}
-	last := len(b.path) - 1
-	y := in
-	for k := range last {
-		z := f.conv(s, &b.path[k], y, true)
-		if y != in {
-			s.Free(y)
-		}
-		y = z
-	}
-	u := &b.path[last]
-	if !f.packed {
-		return s.ReLU(s.Add(f.conv(s, u, y, false), id))
-	}
-	if b.down == nil && keep {
-		id = s.Clone(id)
-	}
-	// The sum lands in id: made here, or the output of the block before, or the
-	// stage's input where nobody reads that again. All units that read the block's
-	// input have run by now.
-	s.ConvAddReLU(id, y, f.stages[u.stage].Get(u.name+".weight"), f.stages[u.stage].Get(u.name+".bias"), u.conv)
-	return id
 }

@@ -27,12 +27,13 @@ func (l Layer) String() string {
 	return layerNames[l]
 }
 
-// ParseLayer reads what String writes.
+// ParseLayer reads what String writes. Anything else is an error that wraps
+// [ErrLayer].
 func ParseLayer(s string) (Layer, error) {
 	for i, n := range layerNames {
 		if n == s {
 			return Layer(i), nil
 		}
 	}
-	return 0, fmt.Errorf("backbone: layer %q: want one of %v", s, layerNames)
+	return 0, fmt.Errorf("backbone: %w: %q, want one of %v", ErrLayer, s, layerNames)
 }

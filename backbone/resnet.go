@@ -7,6 +7,7 @@ import (
 	"io"
 	"sync"
 
+	"github.com/gotab/gotab/internal/layers"
 	"github.com/gotab/gotab/tensor"
 )
 
@@ -20,12 +21,6 @@ var (
 	ErrArch = errors.New("no such architecture")
 )
 
-// Batch norm's constants in torchvision.
-const (
-	bnMomentum = 0.1
-	bnEpsilon  = 1e-5
-)
-
 // ResNet is a residual network of He et al. (arXiv 1512.03385), as torchvision
 // builds it; [Arch] says which. It owns native memory: Close it. Forward may run
 // in several Runs at once in evaluation; training, loading and FreezeStatistics
@@ -33,9 +28,10 @@ const (
 // copy of the convolutions is kept beside the weights.
 type ResNet struct {
 	arch   Arch
+	last   Layer // what it ends with: Pooled, or the stage that FromStages was told
 	params *tensor.Params
-	stem   unit
-	stages [4][]block
+	stem   layers.ConvNorm
+	stages [4][]layers.Block
 	frozen [Pooled]bool
 
 	mu     sync.Mutex
@@ -55,8 +51,14 @@ func (m *ResNet) Params() *tensor.Params { return m.params }
 // Device returns where the network lives.
 func (m *ResNet) Device() tensor.Device { return m.params.Device() }
 
-// Channels returns the number of channels at a layer, 0 where there is none.
-func (m *ResNet) Channels(l Layer) int { return m.arch.Channels(l) }
+// Channels returns the number of channels at a layer, 0 where there is none: a
+// network of [FromStages] has none beyond its last stage.
+func (m *ResNet) Channels(l Layer) int {
+	if l > m.last {
+		return 0
+	}
+	return m.arch.Channels(l)
+}
 
 // FreezeStatistics says for each stage (Stem to Layer4) whether its batch norms
 // keep their running statistics, and use them, in training too. nil thaws all.
@@ -77,27 +79,18 @@ func (m *ResNet) Forward(s *tensor.Scope, x *tensor.Tensor, at ...Layer) []*tens
 	}
 	deepest := Layer(-1)
 	for _, l := range at {
-		if l < Stem || l > Pooled {
+		if l < Stem || l > m.last {
 			s.Fail(fmt.Errorf("backbone: forward: %w: %s", ErrLayer, l))
 		}
 		deepest = max(deepest, l)
 	}
-	if sh := x.Shape(); x.Valid() && (len(sh) != 4 || sh[1] != 3 || sh[2] < 32 || sh[3] < 32) {
-		s.Fail(fmt.Errorf("backbone: forward: %w: input is %v, want [N 3 H W] with H and W of 32 or more", tensor.ErrShape, sh))
-	}
+	checkInput(s, "forward", x)
 	if len(at) == 0 || s.Err() != nil {
 		return out
 	}
-	run := m.plain
-	if s.Mode() == tensor.Evaluation {
-		f, err := m.fold(s, x.Shape(), deepest)
-		if err != nil {
-			s.Fail(err)
-			return out
-		}
-		run = f.stage
-	} else {
-		m.params.Touch() // running statistics move
+	run := m.runner(s, x, Stem, deepest)
+	if s.Err() != nil {
+		return out
 	}
 	return s.SubN(func(s *tensor.Scope) []*tensor.Tensor {
 		var y *tensor.Tensor
@@ -135,41 +128,68 @@ func (m *ResNet) Forward(s *tensor.Scope, x *tensor.Tensor, at ...Layer) []*tens
 	})
 }
 
-// plain runs one stage with batch norm as it stands.
-func (m *ResNet) plain(s *tensor.Scope, x *tensor.Tensor, l Layer, _ bool) *tensor.Tensor {
-	if l == Stem {
-		return s.MaxPool2d(s.ReLUInto(m.unit(s, &m.stem, s.ChannelsLast(x))), 3, 2, 1)
+// Stage runs one stage, Stem to Layer4, on what the stage before it gave, or what
+// the caller made of that: x [N, C, h, w] with as many channels as the layer
+// before has, for Stem the images as Forward takes them. It is how something is
+// put between the stages; stage after stage it gives what Forward gives, and the
+// Run's mode means the same. x is left as it is.
+func (m *ResNet) Stage(s *tensor.Scope, x *tensor.Tensor, l Layer) *tensor.Tensor {
+	switch {
+	case l < Stem || l > min(m.last, Layer4):
+		s.Fail(fmt.Errorf("backbone: stage: %w: %s", ErrLayer, l))
+	case l == Stem:
+		checkInput(s, "stage", x)
+	default:
+		if sh := x.Shape(); x.Valid() && (len(sh) != 4 || sh[1] != int64(m.Channels(l-1))) {
+			s.Fail(fmt.Errorf("backbone: stage %s: %w: input is %v, want [N %d h w]", l, tensor.ErrShape, sh, m.Channels(l-1)))
+		}
 	}
-	for i := range m.stages[l-Layer1] {
-		b := &m.stages[l-Layer1][i]
-		in := x
-		x = s.Sub(func(s *tensor.Scope) *tensor.Tensor {
-			y := in
-			for k := range b.path {
-				if k > 0 {
-					y = s.ReLUInto(y)
-				}
-				y = m.unit(s, &b.path[k], y)
-			}
-			id := in
-			if b.down != nil {
-				id = m.unit(s, b.down, in)
-			}
-			return s.ReLUInto(s.PlusInto(y, id))
-		})
-	}
-	return x
+	return s.Sub(func(s *tensor.Scope) *tensor.Tensor {
+		x := s.ChannelsLast(x)
+		if s.Err() != nil {
+			return nil
+		}
+		run := m.runner(s, x, l, l)
+		if s.Err() != nil {
+			return nil
+		}
+		return run(s, x, l, true)
+	})
 }
 
-func (m *ResNet) unit(s *tensor.Scope, u *unit, x *tensor.Tensor) *tensor.Tensor {
-	return s.Sub(func(s *tensor.Scope) *tensor.Tensor {
-		train := s.Mode() == tensor.Training && !m.frozen[u.stage]
-		if train {
-			s.IncrementInto(u.seen)
-		}
-		y := s.Conv2d(x, u.w, nil, u.conv)
-		return s.BatchNorm(y, u.gamma, u.beta, u.mean, u.sigma2, train, bnMomentum, bnEpsilon)
-	})
+// checkInput fails s where x is no batch of images that the stem takes.
+func checkInput(s *tensor.Scope, doing string, x *tensor.Tensor) {
+	if sh := x.Shape(); x.Valid() && (len(sh) != 4 || sh[1] != 3 || sh[2] < 32 || sh[3] < 32) {
+		s.Fail(fmt.Errorf("backbone: %s: %w: input is %v, want [N 3 H W] with H and W of 32 or more", doing, tensor.ErrShape, sh))
+	}
+}
+
+// runner returns the function that runs one of the stages first to last in the
+// mode of s, where x is the input of first; keep says that its operand must not
+// change. A failure is left in s.
+func (m *ResNet) runner(s *tensor.Scope, x *tensor.Tensor, first, last Layer) (run func(s *tensor.Scope, x *tensor.Tensor, l Layer, keep bool) *tensor.Tensor) {
+	if s.Mode() != tensor.Evaluation {
+		m.params.Touch() // running statistics move
+		return m.plain
+	}
+	f, err := m.fold(s, x.Shape(), first, last)
+	if err != nil {
+		s.Fail(err)
+		return m.plain
+	}
+	return f.run
+}
+
+// plain runs one stage with batch norm as it stands.
+func (m *ResNet) plain(s *tensor.Scope, x *tensor.Tensor, l Layer, _ bool) *tensor.Tensor {
+	train := s.Mode() == tensor.Training && !m.frozen[l]
+	if l == Stem {
+		return s.MaxPool2d(s.ReLUInto(m.stem.Forward(s, s.ChannelsLast(x), train)), 3, 2, 1)
+	}
+	for i := range m.stages[l-Layer1] {
+		x = m.stages[l-Layer1][i].Forward(s, x, train)
+	}
+	return x
 }
 
 // WriteTo writes the weights as safetensors that torchvision's network of the

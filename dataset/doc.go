@@ -13,7 +13,8 @@
 //     and [ReadManifest] and [Apply] bring it back. Pictures of a test split stay
 //     there unless one asks for something else by name.
 //   - A [Transform] resizes and crops, equal to Pillow and torchvision byte for
-//     byte; masks follow with nearest neighbour.
+//     byte; masks follow with nearest neighbour, or bilinearly as some
+//     evaluations have it.
 //   - A [Normalize] turns bytes into float32 as torchvision does.
 //   - A [Loader] does all of it in parallel and ahead of the device, within a
 //     memory budget, with an output that does not depend on its workers.

@@ -23,7 +23,8 @@ type Transform struct {
 	// Exact is the width and height after resizing, in pixels, whatever the
 	// proportions. The zero point leaves them. Not together with Shorter.
 	Exact image.Point
-	// Filter is used for pictures; masks are always resized with Nearest.
+	// Filter is used for pictures; masks are resized with Nearest, or with
+	// Bilinear by MaskBilinear.
 	Filter Kernel
 	// Crop is the width and height of the centre that is cut out after
 	// resizing, in pixels. The zero point cuts nothing. Offsets of half a pixel
@@ -262,4 +263,32 @@ func (t Transform) Mask(m *image.Gray) (*image.Gray, error) {
 		return nil, err
 	}
 	return nearestGray(m, g), nil
+}
+
+// MaskBilinear transforms a mask with the bilinear filter, whatever Filter is,
+// and the same crop, and makes it black and white again: 255 where the
+// interpolated value is at least least, 0 elsewhere. The detectors of the field
+// differ in least, and so do their numbers: 128 is "> 0.5" of RD4AD, 255 is
+// "= 1" of SimpleNet, which drops the rim of every defect. A nil mask stays nil.
+// The result has origin (0,0) and pixels of its own. A least of 0, which
+// everything reaches, is an error that wraps [ErrConfig].
+func (t Transform) MaskBilinear(m *image.Gray, least uint8) (*image.Gray, error) {
+	if least == 0 {
+		return nil, fmt.Errorf("dataset: transform: %w: a mask's least value is 0, want 1 to 255", ErrConfig)
+	}
+	if m == nil {
+		return nil, nil
+	}
+	t.Filter = Bilinear
+	soft, err := t.Image(m)
+	if err != nil {
+		return nil, err
+	}
+	out := image.NewGray(soft.Rect)
+	for i := range out.Pix {
+		if soft.Pix[4*i] >= least { // grey: red, green and blue are the same
+			out.Pix[i] = 255
+		}
+	}
+	return out, nil
 }

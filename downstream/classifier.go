@@ -1,7 +1,6 @@
 package downstream
 
 import (
-	"errors"
 	"fmt"
 	"image"
 	"math"
@@ -140,10 +139,9 @@ func DefaultWaferClassifier(side int) ClassifierConfig {
 	return c
 }
 
-const (
-	maxEpochs  = 100_000
-	leastBatch = 4 // images: cut evenly into batches of up to so many or more, every batch has two
-)
+// leastBatch is the smallest batch of a trained backbone, in images: cut evenly
+// into batches of up to so many or more, every one holds two.
+const leastBatch = 4
 
 // Validate reports the first setting that makes no sense, by name; the error
 // wraps [ErrConfig].
@@ -225,18 +223,9 @@ func (c ClassifierConfig) rate(i, n int) float64 {
 // not see: they go on with the weights they began with.
 type Classifier struct {
 	classifierCore
-	cfg      ClassifierConfig
-	fe       Extractor // nil where a trained classifier was read without one
-	seed     uint64
-	progress func(ClassifierStep)
-}
-
-// ClassifierOption adds a collaborator to a Classifier.
-type ClassifierOption func(*Classifier)
-
-// WithClassifierProgress is called after every step of a Fit, on its goroutine.
-func WithClassifierProgress(f func(ClassifierStep)) ClassifierOption {
-	return func(c *Classifier) { c.progress = f }
+	cfg  ClassifierConfig
+	fe   Extractor // nil where a trained classifier was read without one
+	seed uint64
 }
 
 // classifierCore is the core under a name that documentation leaves out.
@@ -251,18 +240,11 @@ type classified struct {
 	own   *backbone.ResNet // the same where it was trained, else nil
 }
 
-func (m *classified) free() error {
-	if m.own == nil {
-		return m.params.Close()
-	}
-	return errors.Join(m.params.Close(), m.own.Close())
-}
-
 // NewClassifier returns a classifier that is not fitted. fe is borrowed. rng
 // decides the first weights of the linear layer, the order of the images and
 // their turns, in every Fit alike. Errors wrap [ErrConfig] or, where fe has no
 // pooled features, [ErrLayers].
-func NewClassifier(fe Extractor, cfg ClassifierConfig, rng *rand.Rand, opts ...ClassifierOption) (*Classifier, error) {
+func NewClassifier(fe Extractor, cfg ClassifierConfig, rng *rand.Rand, opts ...Option) (*Classifier, error) {
 	if rng == nil {
 		return nil, fmt.Errorf("downstream: new classifier: %w: the random generator is nil", ErrConfig)
 	}
@@ -272,7 +254,7 @@ func NewClassifier(fe Extractor, cfg ClassifierConfig, rng *rand.Rand, opts ...C
 	return newClassifier(fe, cfg, rng.Uint64(), opts...)
 }
 
-func newClassifier(fe Extractor, cfg ClassifierConfig, seed uint64, opts ...ClassifierOption) (*Classifier, error) {
+func newClassifier(fe Extractor, cfg ClassifierConfig, seed uint64, opts ...Option) (*Classifier, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
@@ -289,14 +271,11 @@ func newClassifier(fe Extractor, cfg ClassifierConfig, seed uint64, opts ...Clas
 	cfg.Weights = slices.Clone(cfg.Weights)
 	cfg.Transform = cfg.Transform.Shared()
 	c := &Classifier{cfg: cfg, fe: fe, seed: seed, classifierCore: classifierCore{name: "classifier", dev: dev, batch: cfg.Batch,
-		in: reader{transform: cfg.Transform, normalize: cfg.Normalize}}}
+		in: reader{transform: cfg.Transform, normalize: cfg.Normalize}, options: optionsOf(opts)}}
 	// The fingerprint is taken of the borrowed extractor: a grid of one position.
 	c.embed = func(s *tensor.Scope, x *tensor.Tensor) *tensor.Tensor {
 		f := pooled(s, fe, x)
 		return s.Reshape(f, x.Size(0), 1, 1, -1)
-	}
-	for _, o := range opts {
-		o(c)
 	}
 	return c, nil
 }

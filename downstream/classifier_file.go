@@ -121,8 +121,8 @@ func (c *Classifier) contents(g *classified) (any, []tensor.Array, error) {
 func (c *Classifier) Save(path string) error { return save(path, c) }
 
 // OpenClassifier reads a classifier that Save wrote.
-func OpenClassifier(ctx context.Context, path string, fe Extractor) (*Classifier, error) {
-	return openSaved(ctx, path, "classifier", fe, ReadClassifier)
+func OpenClassifier(ctx context.Context, path string, fe Extractor, opts ...Option) (*Classifier, error) {
+	return openSaved(ctx, path, "classifier", fe, ReadClassifier, opts)
 }
 
 // ReadClassifier reads a classifier that WriteTo wrote; it is fitted and
@@ -131,7 +131,7 @@ func OpenClassifier(ctx context.Context, path string, fe Extractor) (*Classifier
 // picture, and one that answers otherwise than then is [ErrExtractor]. A trained
 // one is in the file; fe then says the device, and what another Fit would start
 // from, and may be nil for the CPU and none. A damaged file is [ErrFile].
-func ReadClassifier(ctx context.Context, r io.Reader, fe Extractor) (*Classifier, error) {
+func ReadClassifier(ctx context.Context, r io.Reader, fe Extractor, opts ...Option) (*Classifier, error) {
 	st, cfg, arrays, err := readSaved[ClassifierConfig, classifierSettings](r, "classifier", classifierKind)
 	if err != nil {
 		return nil, err
@@ -139,7 +139,7 @@ func ReadClassifier(ctx context.Context, r io.Reader, fe Extractor) (*Classifier
 	if fe == nil && cfg.Frozen {
 		return nil, fmt.Errorf("downstream: read classifier: %w: it stands on a frozen extractor and was given none", ErrExtractor)
 	}
-	c, err := newClassifier(fe, cfg, st.Seed)
+	c, err := newClassifier(fe, cfg, st.Seed, opts...)
 	if err != nil {
 		return nil, err
 	}
@@ -215,7 +215,7 @@ func (c *Classifier) loadBackbone(g *classified, arrays []tensor.Array) (err err
 	if g.own, err = backbone.FromWeights(net, c.dev); err != nil {
 		return fmt.Errorf("%w: %w", ErrFile, err)
 	}
-	g.net = g.own
+	g.net, g.also = g.own, g.own.Close
 	return nil
 }
 

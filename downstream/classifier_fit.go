@@ -16,17 +16,6 @@ import (
 	"github.com/gotab/gotab/tensor"
 )
 
-// ClassifierStep is what is known after one step of a Fit.
-type ClassifierStep struct {
-	Epoch   int // from 1; 0 while the features of a frozen backbone are computed
-	Epochs  int
-	Batch   int // of the epoch, from 1
-	Batches int
-	// Loss, the share of images whose labels are all right, and the rate of the
-	// linear layer; 0 in epoch 0. The first two are those before the update.
-	Loss, Accuracy, LR float64
-}
-
 // Fit learns from labelled images and replaces what an earlier Fit learnt. It
 // starts from the extractor's weights every time. Equal seeds, data, settings
 // and threads give equal weights, bit for bit on the same machine.
@@ -170,7 +159,7 @@ func (t *training) begin(ctx context.Context) (err error) {
 		if t.g.own, err = c.fe.(*backbone.ResNet).Clone(ctx); err != nil {
 			return err
 		}
-		t.g.net = t.g.own
+		t.g.net, t.g.also = t.g.own, t.g.own.Close
 		if err := t.g.own.Params().SetTrainable(func(string) bool { return true }); err != nil {
 			return err
 		}
@@ -261,17 +250,10 @@ func (t *training) compute(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		c.report("features", cut[done][1], t.data.Len())
 		done++
-		t.report(ClassifierStep{Batch: done, Batches: len(cut)})
 	}
 	return nil
-}
-
-func (t *training) report(st ClassifierStep) {
-	if t.c.progress != nil {
-		st.Epochs = t.c.cfg.Epochs
-		t.c.progress(st)
-	}
 }
 
 // minibatch is what one step sees: pixels, or features of a frozen backbone.
@@ -301,7 +283,8 @@ func (t *training) epoch(ctx context.Context, epoch int) error {
 		}
 		t.done++
 		i++
-		t.report(ClassifierStep{Epoch: epoch + 1, Batch: i, Batches: len(cut), Loss: loss, Accuracy: accuracy, LR: t.c.cfg.LR * rate})
+		t.c.reportTraining(Progress{Stage: "train", Done: i, Total: len(cut), Epoch: epoch + 1, Epochs: t.c.cfg.Epochs,
+			Loss: loss, Accuracy: accuracy, LR: t.c.cfg.LR * rate})
 	}
 	return nil
 }

@@ -76,9 +76,21 @@ func (c *Classifier) PredictSet(ctx context.Context, ds dataset.Dataset) iter.Se
 }
 
 func (c *Classifier) predictions(ctx context.Context, n int, from pictures) iter.Seq2[Prediction, error] {
-	return stream(ctx, &c.classifierCore, "predict with", n, func(ctx context.Context, g *classified, span [2]int) ([]Prediction, error) {
-		return c.predictBatch(ctx, g, from, span)
-	})
+	return func(yield func(Prediction, error) bool) {
+		g, err := c.acquire("predict")
+		if err != nil {
+			yield(Prediction{}, err)
+			return
+		}
+		defer func() { _ = c.release(g) }() // frees memory, cannot fail
+		for p, err := range stream(ctx, &c.classifierCore, "predict", n, func(ctx context.Context, span [2]int) ([]Prediction, error) {
+			return c.predictBatch(ctx, g, from, span)
+		}) {
+			if !yield(p, err) {
+				return
+			}
+		}
+	}
 }
 
 func (c *Classifier) predictBatch(ctx context.Context, g *classified, from pictures, span [2]int) ([]Prediction, error) {

@@ -115,7 +115,7 @@ func frozenConfig(task downstream.Task) downstream.ClassifierConfig {
 
 func seeded(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 0)) }
 
-func newClassifier(t testing.TB, fe downstream.Extractor, cfg downstream.ClassifierConfig, opts ...downstream.ClassifierOption) *downstream.Classifier {
+func newClassifier(t testing.TB, fe downstream.Extractor, cfg downstream.ClassifierConfig, opts ...downstream.Option) *downstream.Classifier {
 	t.Helper()
 	c, err := downstream.NewClassifier(fe, cfg, seeded(1), opts...)
 	require.NoError(t, err)
@@ -141,9 +141,13 @@ func exact(t testing.TB, c *downstream.Classifier, test *downstream.Labelled) fl
 
 func TestClassifierLearnsLabels(t *testing.T) {
 	noLeak(t)
-	var steps []downstream.ClassifierStep
+	var steps []downstream.Progress
 	c := newClassifier(t, &pooler{scale: 1}, frozenConfig(downstream.MultiLabel),
-		downstream.WithClassifierProgress(func(s downstream.ClassifierStep) { steps = append(steps, s) }))
+		downstream.WithProgress(func(s downstream.Progress) {
+			if s.Stage != "predict" {
+				steps = append(steps, s)
+			}
+		}))
 	require.Nil(t, c.Names())
 	require.NoError(t, c.Fit(t.Context(), bits(t, 32, 1)))
 	require.Equal(t, quarters, c.Names())
@@ -151,10 +155,10 @@ func TestClassifierLearnsLabels(t *testing.T) {
 
 	// Four batches of features, then sixty epochs of four steps.
 	require.Len(t, steps, 4+60*4)
-	require.Equal(t, downstream.ClassifierStep{Epochs: 60, Batch: 4, Batches: 4}, steps[3])
+	require.Equal(t, downstream.Progress{Detector: "classifier", Stage: "features", Done: 32, Total: 32}, steps[3])
 	first, last := steps[4], steps[len(steps)-1]
-	require.Equal(t, [4]int{1, 60, 1, 4}, [4]int{first.Epoch, first.Epochs, first.Batch, first.Batches})
-	require.Equal(t, [4]int{60, 60, 4, 4}, [4]int{last.Epoch, last.Epochs, last.Batch, last.Batches})
+	require.Equal(t, [4]int{1, 60, 1, 4}, [4]int{first.Epoch, first.Epochs, first.Done, first.Total})
+	require.Equal(t, [4]int{60, 60, 4, 4}, [4]int{last.Epoch, last.Epochs, last.Done, last.Total})
 	require.InDelta(t, 0.05/4, first.LR, 1e-12, "the first of four steps of warm-up")
 	require.Less(t, last.LR, 1e-5)
 	require.Less(t, last.Loss, 0.2*first.Loss)
@@ -258,12 +262,14 @@ func TestClassifierTrainsACopy(t *testing.T) {
 	before, err := net.Params().Arrays(t.Context())
 	require.NoError(t, err)
 	train, test := bits(t, 16, 1), images(bits(t, 4, 4))
-	var first, last downstream.ClassifierStep
-	progress := downstream.WithClassifierProgress(func(s downstream.ClassifierStep) {
-		if s.Epoch == 1 && s.Batch == 1 {
+	var first, last downstream.Progress
+	progress := downstream.WithProgress(func(s downstream.Progress) {
+		if s.Epoch == 1 && s.Done == 1 {
 			first = s
 		}
-		last = s
+		if s.Stage == "train" {
+			last = s
+		}
 	})
 	cfg := trainedConfig()
 	cfg.Epochs, cfg.Warmup, cfg.Turn = 3, 0, true
@@ -315,7 +321,7 @@ func TestClassifierCancelledFitChangesNothing(t *testing.T) {
 	}
 	// In the middle of the linear layer's epochs, when nothing is read any more.
 	ctx, cancel := context.WithCancel(t.Context())
-	c := newClassifier(t, &pooler{scale: 1}, frozenConfig(downstream.MultiLabel), downstream.WithClassifierProgress(func(s downstream.ClassifierStep) {
+	c := newClassifier(t, &pooler{scale: 1}, frozenConfig(downstream.MultiLabel), downstream.WithProgress(func(s downstream.Progress) {
 		if s.Epoch == 30 {
 			cancel()
 		}

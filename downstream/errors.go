@@ -28,6 +28,13 @@ var (
 	// ErrLabels reports labels that nothing can be learnt from, or that do not fit
 	// the samples.
 	ErrLabels = errors.New("labels do not fit")
+	// ErrClass reports samples whose class does not fit what is done with them:
+	// there is none where classes matter, or RegAD is given support images of a
+	// class that it was trained on.
+	ErrClass = errors.New("class does not fit")
+	// ErrNotTrained reports a RegAD that is asked to fit, or to be saved, before
+	// Train or after Close.
+	ErrNotTrained = errors.New("detector is not trained")
 	// ErrDiverged reports a loss or a gradient that is not a finite number.
 	ErrDiverged = errors.New("training diverged")
 	// ErrFile reports a saved detector or classifier that is damaged or of another

@@ -118,7 +118,7 @@ func TestSmoothingEqualsTwoSteps(t *testing.T) {
 		for i := range d {
 			d[i] = 10 + 5*float32(rng.NormFloat64())
 		}
-		b := smoothing(c.in, c.out, c.sigma)
+		b := smoothing(c.in, c.out, halfPixel, c.sigma)
 		var up, got []float32
 		require.NoError(t, tensor.Run(t.Context(), tensor.CPU, tensor.Evaluation, func(s *tensor.Scope) error {
 			n, m := int64(c.in), int64(c.out)

@@ -98,9 +98,13 @@ func (c PaDiMConfig) Validate() error {
 // map of distances is interpolated bilinearly to the transformed image and
 // smoothed; the score is its largest value.
 //
+// [PaDiM.Update] adds good images to the statistics later on, without those of
+// the fit.
+//
 // A PaDiM borrows its extractor and owns its statistics: Close it. Score,
-// ScoreSet, Save and WriteTo are safe for concurrent use, also with a Fit or
-// Close, which they do not see: they go on with the statistics they began with.
+// ScoreSet, Save and WriteTo are safe for concurrent use, also with a Fit, an
+// Update or Close, which they do not see: they go on with the statistics they
+// began with.
 type PaDiM struct {
 	padimCore
 	cfg PaDiMConfig // Channels resolved, ascending
@@ -113,7 +117,7 @@ var _ Detector = (*PaDiM)(nil)
 // channels where cfg.Channels is nil and cfg.Reduced is not 0; otherwise nothing
 // is drawn and it may be nil. Errors wrap [ErrConfig], [ErrLayers] or
 // [ErrChannels].
-func NewPaDiM(fe Extractor, cfg PaDiMConfig, rng *rand.Rand) (*PaDiM, error) {
+func NewPaDiM(fe Extractor, cfg PaDiMConfig, rng *rand.Rand, opts ...Option) (*PaDiM, error) {
 	if fe == nil {
 		return nil, fmt.Errorf("downstream: new PaDiM: %w: the extractor is nil", ErrConfig)
 	}
@@ -142,7 +146,7 @@ func NewPaDiM(fe Extractor, cfg PaDiMConfig, rng *rand.Rand) (*PaDiM, error) {
 	}
 	cfg.Transform = cfg.Transform.Shared()
 	return &PaDiM{cfg: cfg, sel: sel, padimCore: padimCore{name: "PaDiM", dev: deviceOf(fe), batch: cfg.Batch, embed: sel.embed,
-		in: reader{transform: cfg.Transform, normalize: cfg.Normalize}}}, nil
+		in: reader{transform: cfg.Transform, normalize: cfg.Normalize}, options: optionsOf(opts)}}, nil
 }
 
 func drawChannels(all, n int, rng *rand.Rand) ([]int, error) {

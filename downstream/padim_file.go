@@ -40,6 +40,9 @@ func (s padimSettings) config() (c PaDiMConfig, err error) {
 	if err := s.check(coarsest); err != nil {
 		return c, err
 	}
+	if s.Images < 2 {
+		return c, fmt.Errorf("images is %d, a covariance needs 2 or more", s.Images)
+	}
 	if s.Channels == nil {
 		return c, errors.New("no channels")
 	}
@@ -97,20 +100,20 @@ func (p *PaDiM) contents(g *gaussians) (any, []tensor.Array, error) {
 func (p *PaDiM) Save(path string) error { return save(path, p) }
 
 // OpenPaDiM reads a detector that Save wrote.
-func OpenPaDiM(ctx context.Context, path string, fe Extractor) (*PaDiM, error) {
-	return openSaved(ctx, path, "PaDiM", fe, ReadPaDiM)
+func OpenPaDiM(ctx context.Context, path string, fe Extractor, opts ...Option) (*PaDiM, error) {
+	return openSaved(ctx, path, "PaDiM", fe, ReadPaDiM, opts)
 }
 
 // ReadPaDiM reads a detector that WriteTo wrote; it is fitted and scores as the
 // one that was written, bit for bit on the same machine. fe must be the
 // extractor of the fit: it is run once on a fixed picture, and one that answers
 // otherwise than then is [ErrExtractor]. A damaged file is [ErrFile].
-func ReadPaDiM(ctx context.Context, r io.Reader, fe Extractor) (*PaDiM, error) {
+func ReadPaDiM(ctx context.Context, r io.Reader, fe Extractor, opts ...Option) (*PaDiM, error) {
 	st, cfg, arrays, err := readSaved[PaDiMConfig, padimSettings](r, "PaDiM", padimKind)
 	if err != nil {
 		return nil, err
 	}
-	p, err := NewPaDiM(fe, cfg, nil)
+	p, err := NewPaDiM(fe, cfg, nil, opts...)
 	if err != nil {
 		return nil, err
 	}
@@ -193,7 +196,7 @@ func (p *PaDiM) load(ctx context.Context, arrays []tensor.Array, st padimSetting
 	if err != nil {
 		return nil, err
 	}
-	return g, g.addSmoothing(ctx, p.dev, p.cfg.Sigma)
+	return g, g.addSmoothing(ctx, p.cfg.Sigma)
 }
 
 func readFloat(b []byte) float32 { return math.Float32frombits(binary.LittleEndian.Uint32(b)) }

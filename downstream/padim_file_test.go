@@ -32,6 +32,9 @@ func TestReadPaDiMRefusesDamage(t *testing.T) {
 		"kind":         otherKind("other"),
 		"not a number": notANumber(1),
 		"epsilon":      otherSetting(`"epsilon":0.01`, `"epsilon":-1`),
+		"no images":    otherSetting(`"images":4`, `"images":0`),
+		"one image":    otherSetting(`"images":4`, `"images":1`),
+		"many images":  otherSetting(`"images":4`, `"images":9000000000000000000`),
 	})
 }
 

@@ -35,6 +35,8 @@ const whitenBlock = 56
 // of ctx, the detector is as it was before. Of several Fits at once each waits
 // for the one before.
 func (p *PaDiM) Fit(ctx context.Context, normal dataset.Dataset) error {
+	p.fitting.Lock()
+	defer p.fitting.Unlock()
 	g, err := p.fit(ctx, normal)
 	if err != nil {
 		return p.failed(ctx, "fit", err)
@@ -54,23 +56,25 @@ func (p *PaDiM) fit(ctx context.Context, normal dataset.Dataset) (*gaussians, er
 	if err != nil {
 		return nil, err
 	}
-	p.fitting.Lock()
-	defer p.fitting.Unlock()
-
-	// One thread a Run and as many Runs as cores: convolutions of one batch
-	// scale worse over threads than batches do over cores.
-	ctx = tensor.WithThreads(ctx, 1)
-	cores := tensor.GetThreads().Cores
 	size, err := p.in.inputSize(ctx, from)
 	if err != nil {
 		return nil, err
 	}
+	return p.gather(ctx, "fit", &moments{p: p, size: size}, from, n)
+}
 
-	acc := &moments{p: p, size: size}
+// gather adds n images to acc and makes Gaussians of it. stage names it to whoever
+// watches the progress.
+func (p *PaDiM) gather(ctx context.Context, stage string, acc *moments, from pictures, n int) (*gaussians, error) {
 	defer acc.close()
+	// One thread a Run and as many Runs as cores: convolutions of one batch
+	// scale worse over threads than batches do over cores.
+	ctx = tensor.WithThreads(ctx, 1)
+	cores := tensor.GetThreads().Cores
 	cut := spans(n, p.cfg.Batch, 1)
+	done := 0
 	for f, err := range pipeline.Ordered(ctx, len(cut), cores+1, cores+1, func(ctx context.Context, i int) (*features, error) {
-		return p.features(ctx, from, cut[i], size)
+		return p.features(ctx, from, cut[i], acc.size)
 	}) {
 		if err == nil {
 			err = acc.add(ctx, f)
@@ -79,6 +83,8 @@ func (p *PaDiM) fit(ctx context.Context, normal dataset.Dataset) (*gaussians, er
 			return nil, err
 		}
 		p.in.put(f.values)
+		done += f.n
+		p.report(stage, done, n)
 	}
 	return acc.finish(ctx, cores)
 }
@@ -128,13 +134,14 @@ func notFinite(v []float32) (float32, bool) {
 	return 0, false
 }
 
-// moments are the streams of a fit.
+// moments are the streams of a fit, or of an update of what an earlier one left.
 type moments struct {
 	p      *PaDiM
 	size   image.Point
+	before *gaussians     // of an update, else nil: their mean is the shift
 	kept   *tensor.Params // mean (the shift until finish) and whitening (Q until finish)
 	passed *tensor.Params // the vector sums
-	n      int
+	n      int            // images, those of before included
 	h, w   int
 }
 
@@ -145,9 +152,13 @@ func (m *moments) close() {
 }
 
 func (m *moments) add(ctx context.Context, f *features) error {
-	if m.kept == nil {
+	first := m.kept == nil
+	if first {
 		m.h, m.w = f.h, f.w
 		m.kept, m.passed = tensor.NewParams(m.p.dev), tensor.NewParams(m.p.dev)
+		if g := m.before; g != nil {
+			m.h, m.w, m.n = g.gridH, g.gridW, g.images
+		}
 	}
 	if f.h != m.h || f.w != m.w {
 		return fmt.Errorf("%w: the grid is %dx%d, before it was %dx%d", ErrLayers, f.w, f.h, m.w, m.h)
@@ -155,9 +166,13 @@ func (m *moments) add(ctx context.Context, f *features) error {
 	grid, c := int64(m.h*m.w), int64(m.p.sel.count)
 	err := tensor.Run(ctx, m.p.dev, tensor.Evaluation, func(s *tensor.Scope) error {
 		x := s.FromFloats(f.values, int64(f.n), grid, c)
-		if m.n == 0 {
+		if first {
+			shift := s.Mean(x, false, 0)
+			if m.before != nil {
+				shift = s.Clone(m.before.mean)
+			}
 			if err := errors.Join(
-				m.kept.PutBuffer(s, "mean", s.Mean(x, false, 0)),
+				m.kept.PutBuffer(s, "mean", shift),
 				m.kept.PutBuffer(s, "whitening", s.Zeros(grid, c, c)),
 				m.passed.PutBuffer(s, "sum", s.Zeros(grid, c)),
 			); err != nil {
@@ -187,10 +202,13 @@ func (m *moments) finish(ctx context.Context, cores int) (*gaussians, error) {
 		return struct{}{}, tensor.Run(ctx, m.p.dev, tensor.Evaluation, func(s *tensor.Scope) error {
 			place := s.Narrow(q, 0, lo, k)
 			cov := s.Cast(place, tensor.Float64)
+			eye := s.Cast(s.Eye(c), tensor.Float64)
+			if m.before != nil {
+				m.addScatter(s, cov, eye, lo)
+			}
 			v := s.Cast(s.Narrow(sum, 0, lo, k), tensor.Float64)
 			s.AddBmmInto(cov, s.MulScalar(s.Reshape(v, k, c, 1), -1/n), s.Reshape(v, k, 1, c), 1)
 			s.ScaleInto(cov, 1/(n-1))
-			eye := s.Cast(s.Eye(c), tensor.Float64)
 			s.AddInto(cov, s.Expand(eye, k, c, c), m.p.cfg.Epsilon)
 			inverse := s.SolveLower(s.Cholesky(cov), s.Expand(eye, k, c, c))
 			s.CopyInto(place, s.Transpose(inverse, 1, 2))
@@ -212,7 +230,7 @@ func (m *moments) finish(ctx context.Context, cores int) (*gaussians, error) {
 		return nil, err
 	}
 	g := &gaussians{model: model{params: m.kept, gridH: m.h, gridW: m.w, inW: m.size.X, inH: m.size.Y, images: m.n}, mean: mean, whitening: q}
-	if err := g.addSmoothing(ctx, m.p.dev, m.p.cfg.Sigma); err != nil {
+	if err := g.addSmoothing(ctx, m.p.cfg.Sigma); err != nil {
 		return nil, err
 	}
 	if g.fingerprint, err = m.p.fingerprint(ctx, m.size); err != nil {

@@ -249,3 +249,25 @@ func TestEstimatePaDiM(t *testing.T) {
 	require.Equal(t, int64(4*3136*100*101), fitted)
 	require.InDelta(t, 178e6, float64(fitting), 1e6)
 }
+
+func TestProgress(t *testing.T) {
+	noLeak(t)
+	var seen []downstream.Progress
+	watch := downstream.WithProgress(func(p downstream.Progress) { seen = append(seen, p) })
+	p, err := downstream.NewPaDiM(&fake{scale: 1}, fakeConfig(), nil, watch)
+	require.NoError(t, err)
+	defer p.Close()
+	require.NoError(t, p.Fit(t.Context(), memory(t, textures(7, 1, fakeSide))))
+	_, err = p.Score(t.Context(), textures(2, 2, fakeSide)...)
+	require.NoError(t, err)
+	require.Equal(t, downstream.Progress{Detector: "PaDiM", Stage: "fit", Done: 7, Total: 7}, seen[2])
+	require.Equal(t, downstream.Progress{Detector: "PaDiM", Stage: "score", Done: 2, Total: 2}, seen[len(seen)-1])
+
+	seen = nil
+	c, err := downstream.NewPatchCore(&fake{scale: 1}, patchConfig(), rand.New(rand.NewPCG(1, 1)), watch)
+	require.NoError(t, err)
+	defer c.Close()
+	require.NoError(t, c.Fit(t.Context(), memory(t, textures(7, 1, fakeSide))))
+	require.Equal(t, downstream.Progress{Detector: "PatchCore", Stage: "keep patches", Done: 7, Total: 7}, seen[len(seen)-1])
+	require.Equal(t, "choose patches", seen[0].Stage)
+}

@@ -150,7 +150,7 @@ var _ Detector = (*PatchCore)(nil)
 // are drawn from rng; they seed projection and starting points of every Fit, so
 // that fitting twice on the same images gives the same. With a Share of 1
 // nothing is drawn and rng may be nil. Errors wrap [ErrConfig] or [ErrLayers].
-func NewPatchCore(fe Extractor, cfg PatchCoreConfig, rng *rand.Rand) (*PatchCore, error) {
+func NewPatchCore(fe Extractor, cfg PatchCoreConfig, rng *rand.Rand, opts ...Option) (*PatchCore, error) {
 	var seed [2]uint64
 	if cfg.Share < 1 {
 		if rng == nil {
@@ -158,10 +158,10 @@ func NewPatchCore(fe Extractor, cfg PatchCoreConfig, rng *rand.Rand) (*PatchCore
 		}
 		seed = [2]uint64{rng.Uint64(), rng.Uint64()}
 	}
-	return newPatchCore(fe, cfg, seed)
+	return newPatchCore(fe, cfg, seed, opts...)
 }
 
-func newPatchCore(fe Extractor, cfg PatchCoreConfig, seed [2]uint64) (*PatchCore, error) {
+func newPatchCore(fe Extractor, cfg PatchCoreConfig, seed [2]uint64, opts ...Option) (*PatchCore, error) {
 	if fe == nil {
 		return nil, fmt.Errorf("downstream: new PatchCore: %w: the extractor is nil", ErrConfig)
 	}
@@ -169,13 +169,13 @@ func newPatchCore(fe Extractor, cfg PatchCoreConfig, seed [2]uint64) (*PatchCore
 		return nil, err
 	}
 	cfg.Layers = slices.Clone(cfg.Layers)
-	emb, err := newPatchEmbedding(fe, cfg.Layers, cfg.Neighbourhood, cfg.Dim)
+	emb, err := newPatchEmbedding(fe, cfg.Layers, cfg.Neighbourhood, cfg.Dim, cfg.Dim)
 	if err != nil {
 		return nil, fmt.Errorf("downstream: new PatchCore: %w", err)
 	}
 	cfg.Transform = cfg.Transform.Shared()
 	return &PatchCore{cfg: cfg, emb: emb, seed: seed, patchcoreCore: patchcoreCore{name: "PatchCore", dev: deviceOf(fe), batch: cfg.Batch, embed: emb.embed,
-		in: reader{transform: cfg.Transform, normalize: cfg.Normalize}}}, nil
+		in: reader{transform: cfg.Transform, normalize: cfg.Normalize}, options: optionsOf(opts)}}, nil
 }
 
 // Config returns the settings in force.

@@ -79,8 +79,8 @@ func (p *PatchCore) contents(g *patchBank) (any, []tensor.Array, error) {
 func (p *PatchCore) Save(path string) error { return save(path, p) }
 
 // OpenPatchCore reads a detector that Save wrote.
-func OpenPatchCore(ctx context.Context, path string, fe Extractor) (*PatchCore, error) {
-	return openSaved(ctx, path, "PatchCore", fe, ReadPatchCore)
+func OpenPatchCore(ctx context.Context, path string, fe Extractor, opts ...Option) (*PatchCore, error) {
+	return openSaved(ctx, path, "PatchCore", fe, ReadPatchCore, opts)
 }
 
 // ReadPatchCore reads a detector that WriteTo wrote; it is fitted and scores as
@@ -88,12 +88,12 @@ func OpenPatchCore(ctx context.Context, path string, fe Extractor) (*PatchCore, 
 // that one would. fe must be the extractor of the fit: it is run once on a fixed
 // picture, and one that answers otherwise than then is [ErrExtractor]. A damaged
 // file is [ErrFile].
-func ReadPatchCore(ctx context.Context, r io.Reader, fe Extractor) (*PatchCore, error) {
+func ReadPatchCore(ctx context.Context, r io.Reader, fe Extractor, opts ...Option) (*PatchCore, error) {
 	st, cfg, arrays, err := readSaved[PatchCoreConfig, patchcoreSettings](r, "PatchCore", patchcoreKind)
 	if err != nil {
 		return nil, err
 	}
-	p, err := newPatchCore(fe, cfg, st.Seed)
+	p, err := newPatchCore(fe, cfg, st.Seed, opts...)
 	if err != nil {
 		return nil, err
 	}
@@ -134,25 +134,10 @@ func (p *PatchCore) load(ctx context.Context, arrays []tensor.Array, st patchcor
 		return nil, fmt.Errorf("%w: %d patches, Neighbours is %d", ErrFile, count, p.cfg.Neighbours)
 	}
 	// The smoothing tables take as much as the grid says: ask the network first.
-	if err := p.checkGrid(ctx, st); err != nil {
+	if err := p.checkGrid(ctx, st.sizes); err != nil {
 		return nil, err
 	}
 	g := &patchBank{model: st.newModel(p.dev), count: count}
 	g.fingerprint = values["fingerprint"]
 	return p.complete(ctx, g, values["patches"], values["mean"])
-}
-
-// checkGrid holds the grid of a file against what the network makes of its
-// input size.
-func (p *PatchCore) checkGrid(ctx context.Context, st patchcoreSettings) error {
-	return tensor.Run(ctx, p.dev, tensor.Evaluation, func(s *tensor.Scope) error {
-		e := p.emb.embed(s, s.Zeros(1, 3, int64(st.Input[1]), int64(st.Input[0])))
-		if err := s.Err(); err != nil {
-			return err
-		}
-		if int(e.Size(1)) != st.Grid[1] || int(e.Size(2)) != st.Grid[0] {
-			return fmt.Errorf("%w: the grid is %v, for an input of %v the extractor makes %dx%d", ErrFile, st.Grid, st.Input, e.Size(2), e.Size(1))
-		}
-		return nil
-	})
 }

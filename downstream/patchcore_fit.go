@@ -83,8 +83,9 @@ type patchRows struct {
 // pass runs all images through the network and hands the rows that pick makes of
 // a batch's patches [n h w, C] over in the order of the data set. pick returns
 // also which patch of the batch each row is, nil for all in their order; a batch
-// of which only says that nothing is wanted is passed over.
-func (f *patchFit) pass(ctx context.Context, only func(batch int) bool,
+// of which only says that nothing is wanted is passed over. stage names the pass
+// to whoever watches the progress.
+func (f *patchFit) pass(ctx context.Context, stage string, only func(batch int) bool,
 	pick func(s *tensor.Scope, patches *tensor.Tensor, batch int) (rows *tensor.Tensor, of []int64),
 	take func(batch int, r *patchRows) error) error {
 	p := f.p
@@ -148,6 +149,7 @@ func (f *patchFit) pass(ctx context.Context, only func(batch int) bool,
 			}
 			p.in.put(r.values)
 		}
+		p.report(stage, f.cut[i][1], f.n)
 		i++
 	}
 	return nil
@@ -170,7 +172,7 @@ func (f *patchFit) choose(ctx context.Context) ([]int64, error) {
 	held := tensor.NewParams(p.dev)
 	defer func() { _ = held.Close() }() // frees memory, cannot fail
 	total := 0
-	err := f.pass(ctx, func(int) bool { return true },
+	err := f.pass(ctx, "choose patches", func(int) bool { return true },
 		func(s *tensor.Scope, patches *tensor.Tensor, _ int) (*tensor.Tensor, []int64) {
 			if projection == nil {
 				return patches, nil
@@ -229,7 +231,7 @@ func (f *patchFit) keep(ctx context.Context, chosen []int64) (_ *patchBank, err 
 	if chosen != nil {
 		values = make([]float32, 0, len(chosen)*c)
 	}
-	err = f.pass(ctx, func(batch int) bool { return chosen == nil || len(local(batch)) > 0 },
+	err = f.pass(ctx, "keep patches", func(batch int) bool { return chosen == nil || len(local(batch)) > 0 },
 		func(s *tensor.Scope, patches *tensor.Tensor, batch int) (*tensor.Tensor, []int64) {
 			if chosen == nil {
 				return patches, nil
@@ -304,7 +306,7 @@ func (p *PatchCore) complete(ctx context.Context, g *patchBank, patches, mean []
 		return nil, err
 	}
 	g.patches, g.mean, g.half = g.params.Get("patches"), g.params.Get("mean"), g.params.Get("half")
-	if err := g.addSmoothing(ctx, p.dev, p.cfg.Sigma); err != nil {
+	if err := g.addSmoothing(ctx, p.cfg.Sigma); err != nil {
 		return nil, err
 	}
 	now, err := p.fingerprint(ctx, image.Pt(g.inW, g.inH))

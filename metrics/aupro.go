@@ -80,23 +80,13 @@ func NewAUPRO(budgetBytes int64) *AUPRO {
 // that the image has no anomaly. A mask of another size is ErrSize, a NaN is ErrNaN;
 // after an error nothing was added.
 func (a *AUPRO) AddMask(scores []float32, mask *image.Gray) error {
-	for i, s := range scores {
-		if s != s { // only a NaN differs from itself
-			return fmt.Errorf("metrics: AUPRO: add pixels: %w: number %d of %d", ErrNaN, i, len(scores))
-		}
+	labels, sizes, err := labelled(scores, mask)
+	if err != nil {
+		return fmt.Errorf("metrics: AUPRO: add pixels: %w", err)
 	}
-	var labels []uint32
-	var sizes []uint32
 	positive := 0
-	if mask != nil {
-		b := mask.Bounds()
-		if len(scores) != b.Dx()*b.Dy() {
-			return fmt.Errorf("metrics: AUPRO: add pixels: %w: %d scores, mask of %d x %d", ErrSize, len(scores), b.Dx(), b.Dy())
-		}
-		labels, sizes = components(mask)
-		for _, n := range sizes {
-			positive += int(n)
-		}
+	for _, n := range sizes {
+		positive += int(n)
 	}
 	if a.bins == nil && !a.reserve(positive, len(scores)-positive) {
 		a.stream()
@@ -122,6 +112,24 @@ func (a *AUPRO) AddMask(scores []float32, mask *image.Gray) error {
 	a.positive += int64(positive)
 	a.components += int64(len(sizes))
 	return nil
+}
+
+// labelled checks an image's scores against its mask and labels its defects, as
+// components does; without a mask there is none.
+func labelled(scores []float32, mask *image.Gray) (labels, sizes []uint32, err error) {
+	for i, s := range scores {
+		if s != s { // only a NaN differs from itself
+			return nil, nil, fmt.Errorf("%w: number %d of %d", ErrNaN, i, len(scores))
+		}
+	}
+	if mask == nil {
+		return nil, nil, nil
+	}
+	if b := mask.Bounds(); len(scores) != b.Dx()*b.Dy() {
+		return nil, nil, fmt.Errorf("%w: %d scores, mask of %d x %d", ErrSize, len(scores), b.Dx(), b.Dy())
+	}
+	labels, sizes = components(mask)
+	return labels, sizes, nil
 }
 
 // reserve makes room for further pixels, or says that the budget does not allow it.
@@ -221,11 +229,19 @@ func (a *AUPRO) Sampled(limit float64, thresholds int) (AUPROResult, error) {
 
 // ready says what keeps a value from existing.
 func (a *AUPRO) ready(limit float64) error {
-	if !(limit > 0 && limit <= 1) {
-		return fmt.Errorf("metrics: AUPRO: limit of the false positive rate is %g, must be above 0 and at most 1: %w", limit, ErrRange)
+	if err := checkLimit(limit); err != nil {
+		return fmt.Errorf("metrics: AUPRO: %w", err)
 	}
 	if a.positive == 0 || a.positive == a.pixels {
 		return fmt.Errorf("metrics: AUPRO: %w: %d of %d pixels are positive", ErrOneClass, a.positive, a.pixels)
+	}
+	return nil
+}
+
+// checkLimit refuses what is no limit of a false positive rate, NaN included.
+func checkLimit(limit float64) error {
+	if !(limit > 0 && limit <= 1) {
+		return fmt.Errorf("limit of the false positive rate is %g, must be above 0 and at most 1: %w", limit, ErrRange)
 	}
 	return nil
 }

@@ -27,8 +27,8 @@ const perImageThresholds = 200
 // Source: Deng and Li, "Anomaly Detection via Reverse Distillation from One-Class
 // Embedding", CVPR 2022, evaluation code.
 func AUPROPerImage(scores []float32, mask *image.Gray, limit float64) (float64, error) {
-	if !(limit > 0 && limit <= 1) {
-		return 0, fmt.Errorf("metrics: AUPRO per image: limit of the false positive rate is %g, must be above 0 and at most 1: %w", limit, ErrRange)
+	if err := checkLimit(limit); err != nil {
+		return 0, fmt.Errorf("metrics: AUPRO per image: %w", err)
 	}
 	if mask == nil {
 		return 0, fmt.Errorf("metrics: AUPRO per image: %w: no mask", ErrOneClass)

@@ -61,11 +61,23 @@ func Bootstrap(ctx context.Context, scores []float64, positive []bool, stat func
 // one image are no independent sample: stat gets the indices of the images of a set, those of
 // positive images first. The first call has each index once.
 func Resample(ctx context.Context, positive []bool, stat func(images []int) (float64, error), cfg BootstrapConfig, rng *rand.Rand) (Interval, error) {
-	if err := cfg.Validate(); err != nil {
+	all, err := resample(ctx, positive, 1, func(images []int, values []float64) (err error) {
+		values[0], err = stat(images)
+		return err
+	}, cfg, rng)
+	if err != nil {
 		return Interval{}, err
 	}
+	return all[0], nil
+}
+
+// resample is Resample for n values of the same sets.
+func resample(ctx context.Context, positive []bool, n int, stat func(images []int, values []float64) error, cfg BootstrapConfig, rng *rand.Rand) ([]Interval, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
 	if rng == nil {
-		return Interval{}, fmt.Errorf("metrics: bootstrap: %w", ErrNoRand)
+		return nil, fmt.Errorf("metrics: bootstrap: %w", ErrNoRand)
 	}
 	var pos, neg []int
 	for i, p := range positive {
@@ -76,20 +88,29 @@ func Resample(ctx context.Context, positive []bool, stat func(images []int) (flo
 		}
 	}
 	if len(pos) == 0 || len(neg) == 0 {
-		return Interval{}, fmt.Errorf("metrics: bootstrap: %w: %d of %d are positive", ErrOneClass, len(pos), len(positive))
+		return nil, fmt.Errorf("metrics: bootstrap: %w: %d of %d are positive", ErrOneClass, len(pos), len(positive))
 	}
 	images := slices.Concat(pos, neg)
-	value, err := stat(images)
-	if err == nil {
-		err = checkFinite(value)
+	measure := func() ([]float64, error) {
+		values := make([]float64, n)
+		if err := stat(images, values); err != nil {
+			return nil, err
+		}
+		for _, v := range values {
+			if err := checkFinite(v); err != nil {
+				return nil, err
+			}
+		}
+		return values, nil
 	}
+	given, err := measure()
 	if err != nil {
-		return Interval{}, fmt.Errorf("metrics: bootstrap: the set as given: %w", err)
+		return nil, fmt.Errorf("metrics: bootstrap: the set as given: %w", err)
 	}
-	values := make([]float64, cfg.Resamples)
-	for r := range values {
+	drawn := make([][]float64, n) // of each value, one element a set
+	for r := range cfg.Resamples {
 		if err := ctx.Err(); err != nil {
-			return Interval{}, fmt.Errorf("metrics: bootstrap: after %d of %d sets: %w", r, cfg.Resamples, err)
+			return nil, fmt.Errorf("metrics: bootstrap: after %d of %d sets: %w", r, cfg.Resamples, err)
 		}
 		for i := range pos {
 			images[i] = pos[rng.IntN(len(pos))]
@@ -97,16 +118,21 @@ func Resample(ctx context.Context, positive []bool, stat func(images []int) (flo
 		for i := range neg {
 			images[len(pos)+i] = neg[rng.IntN(len(neg))]
 		}
-		if values[r], err = stat(images); err == nil {
-			err = checkFinite(values[r])
-		}
+		values, err := measure()
 		if err != nil {
-			return Interval{}, fmt.Errorf("metrics: bootstrap: set %d of %d: %w", r, cfg.Resamples, err)
+			return nil, fmt.Errorf("metrics: bootstrap: set %d of %d: %w", r, cfg.Resamples, err)
+		}
+		for k, v := range values {
+			drawn[k] = append(drawn[k], v)
 		}
 	}
-	slices.Sort(values)
-	return Interval{Value: value, Low: quantile(values, (1-cfg.Level)/2), High: quantile(values, (1+cfg.Level)/2),
-		Level: cfg.Level, Method: fmt.Sprintf("bootstrap, %d sets", cfg.Resamples)}, nil
+	out := make([]Interval, n)
+	for k := range out {
+		slices.Sort(drawn[k])
+		out[k] = Interval{Value: given[k], Low: quantile(drawn[k], (1-cfg.Level)/2), High: quantile(drawn[k], (1+cfg.Level)/2),
+			Level: cfg.Level, Method: fmt.Sprintf("bootstrap, %d sets", cfg.Resamples)}
+	}
+	return out, nil
 }
 
 // checkFinite refuses values that have no mean.

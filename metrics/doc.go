@@ -9,9 +9,9 @@
 //     per-region overlap: both exact while the pixels fit into a budget of bytes, and beyond
 //     it in constant memory with a bound on the error that their results state.
 //     [AUPROPerImage] is another quantity of that name, for tables in RD4AD's manner.
-//   - Certainty: [DeLong] and [Bootstrap] give intervals over images ([Resample]
-//     for values of pixels), [DeLongTest] compares two detectors on the same images,
-//     [OverSeeds] gives mean and deviation over trainings.
+//   - Certainty: [DeLong] and [Bootstrap] give intervals over images ([PixelBootstrap]
+//     for pixels, [Resample] for whatever else), [DeLongTest] compares two detectors on the
+//     same images, [OverSeeds] gives mean and deviation over trainings.
 //   - A plant: [Cut] says how many defects escape and how many good parts are
 //     overkilled at a threshold; [CutForEscape] and [CutForOverkill] choose one.
 //   - Classifiers: [Confusion] for one class an image, [MultiLabel] for any number.

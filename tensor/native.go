@@ -105,6 +105,14 @@ func nativeGELU(out *libtch.Ctensor, x libtch.Ctensor) error {
 	return shimOut(out, func(o *unsafe.Pointer) *C.char { return C.tab_gelu(o, hp(x)) })
 }
 
+func nativeLeakyReLU(out *libtch.Ctensor, x libtch.Ctensor, slope float64) error {
+	return shimOut(out, func(o *unsafe.Pointer) *C.char { return C.tab_leaky_relu(o, hp(x), C.double(slope)) })
+}
+
+func nativeGridSample(out *libtch.Ctensor, x, grid libtch.Ctensor) error {
+	return shimOut(out, func(o *unsafe.Pointer) *C.char { return C.tab_grid_sample(o, hp(x), hp(grid)) })
+}
+
 func nativeNorm(out *libtch.Ctensor, x libtch.Ctensor, dim int64) error {
 	return shimOut(out, func(o *unsafe.Pointer) *C.char { return C.tab_norm(o, hp(x), C.int64_t(dim)) })
 }
@@ -129,9 +137,10 @@ func nativeSGD(p, grad, buf libtch.Ctensor, first bool, lr float64, c SGDConfig)
 		C.double(c.Dampening), C.double(c.WeightDecay), cbool(c.Nesterov)))
 }
 
-func nativeAdamW(p, grad, m, v libtch.Ctensor, step, lr float64, c AdamWConfig) error {
-	return shimError(C.tab_adamw(hp(p), hp(grad), hp(m), hp(v), C.double(step), C.double(lr), C.double(c.Beta1),
-		C.double(c.Beta2), C.double(c.Epsilon), C.double(c.WeightDecay)))
+// nativeAdam is AdamW, or Adam where the decay is coupled.
+func nativeAdam(p, grad, m, v libtch.Ctensor, step, lr float64, c AdamWConfig, coupled bool) error {
+	return shimError(C.tab_adam(hp(p), hp(grad), hp(m), hp(v), C.double(step), C.double(lr), C.double(c.Beta1),
+		C.double(c.Beta2), C.double(c.Epsilon), C.double(c.WeightDecay), cbool(coupled)))
 }
 
 func nativePackConv(out *libtch.Ctensor, w libtch.Ctensor, c Conv, input []int64) error {
@@ -167,6 +176,10 @@ func nativeClearGrad(x libtch.Ctensor) error { return shimError(C.tab_clear_grad
 func nativeIncrement(x libtch.Ctensor) error { return shimError(C.tab_increment(hp(x))) }
 
 func nativeReLUInto(x libtch.Ctensor) error { return shimError(C.tab_relu_into(hp(x))) }
+
+func nativeLeakyReLUInto(x libtch.Ctensor, slope float64) error {
+	return shimError(C.tab_leaky_relu_into(hp(x), C.double(slope)))
+}
 
 func nativeAddInto(x, y libtch.Ctensor) error { return shimError(C.tab_add_into(hp(x), hp(y))) }
 

@@ -92,6 +92,12 @@ func (s *Scope) Sqrt(x *Tensor) *Tensor { return s.unary("Sqrt", x, libtch.AtgSq
 // Rsqrt returns 1/sqrt(x), elementwise.
 func (s *Scope) Rsqrt(x *Tensor) *Tensor { return s.unary("Rsqrt", x, libtch.AtgRsqrt) }
 
+// Sin returns the sine elementwise, x in radians.
+func (s *Scope) Sin(x *Tensor) *Tensor { return s.unary("Sin", x, libtch.AtgSin) }
+
+// Cos returns the cosine elementwise, x in radians.
+func (s *Scope) Cos(x *Tensor) *Tensor { return s.unary("Cos", x, libtch.AtgCos) }
+
 // Square returns x * x, elementwise.
 func (s *Scope) Square(x *Tensor) *Tensor { return s.unary("Square", x, libtch.AtgSquare) }
 
@@ -120,6 +126,19 @@ func (s *Scope) PlusInto(a, b *Tensor) *Tensor {
 	}
 	s.effect("PlusInto", func() error { return nativeAddInto(a.h, b.h) }, a, b)
 	return a
+}
+
+// LeakyReLU returns x where it is positive and slope*x elsewhere.
+func (s *Scope) LeakyReLU(x *Tensor, slope float64) *Tensor {
+	return s.shim("LeakyReLU", func(out *libtch.Ctensor) error { return nativeLeakyReLU(out, x.h, slope) }, x)
+}
+
+// LeakyReLUInto changes x to LeakyReLU of it, with a slope that is not negative,
+// and returns x. It is recorded for Backward, with the same condition on x as
+// ReLUInto.
+func (s *Scope) LeakyReLUInto(x *Tensor, slope float64) *Tensor {
+	s.effect("LeakyReLUInto", func() error { return nativeLeakyReLUInto(x.h, slope) }, x)
+	return x
 }
 
 // GELU returns x * Phi(x) with the exact normal distribution function Phi.
@@ -197,6 +216,15 @@ func (s *Scope) LogSoftmax(x *Tensor, dim int64) *Tensor {
 func (s *Scope) Normalize(x *Tensor, dim int64, eps float64) *Tensor {
 	return s.Sub(func(s *Scope) *Tensor {
 		return s.Div(x, s.ClampMin(s.Sqrt(s.Sum(s.Square(x), true, dim)), eps))
+	})
+}
+
+// CosineSimilarity returns a.b / (max(|a|, eps) max(|b|, eps)) along dimension
+// dim, which disappears; PyTorch's eps is 1e-8.
+func (s *Scope) CosineSimilarity(a, b *Tensor, dim int64, eps float64) *Tensor {
+	s.dims("CosineSimilarity", a, []int64{dim})
+	return s.binary("CosineSimilarity", a, b, func(out *libtch.Ctensor, a, b libtch.Ctensor) {
+		libtch.AtgCosineSimilarity(out, a, b, dim, eps)
 	})
 }
 

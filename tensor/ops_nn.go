@@ -46,6 +46,25 @@ func (s *Scope) Conv2d(x, w, b *Tensor, c Conv) *Tensor {
 	}, in...)
 }
 
+// ConvTranspose2d is the transpose of Conv2d as a linear map, which enlarges: x
+// [N, C, H, W] with w [C, O/Groups, k, k] gives
+// [N, O, (H-1) Stride - 2 Padding + Dilation (k-1) + 1, ..], plus b [O] where it
+// is not nil.
+func (s *Scope) ConvTranspose2d(x, w, b *Tensor, c Conv) *Tensor {
+	c = c.filled()
+	in := []*Tensor{x, w}
+	if b != nil {
+		in = append(in, b)
+	}
+	if x.Valid() && w.Valid() && (x.Dim() != 4 || w.Dim() != 4 || x.Size(1) != w.Size(0)) {
+		s.fail("ConvTranspose2d", in, fmt.Errorf("%w: want [N C H W] and [C O/%d k k]", ErrShape, c.Groups))
+	}
+	st, pd, dl := []int64{c.Stride, c.Stride}, []int64{c.Padding, c.Padding}, []int64{c.Dilation, c.Dilation}
+	return s.op("ConvTranspose2d", func(out *libtch.Ctensor) {
+		libtch.AtgConvTranspose2d(out, x.h, w.h, optional(b), st, 2, pd, 2, []int64{0, 0}, 2, c.Groups, dl, 2)
+	}, in...)
+}
+
 // PackConv lays the weight w [O, C/Groups, k, k] out as oneDNN wants it for
 // inputs of the given shape [N, C, H, W] on the CPU. The result is only good for
 // ConvFused and ConvAddReLU; another input shape works and is slower. Dilation

@@ -63,14 +63,16 @@ func DefaultAdamW() AdamWConfig {
 }
 
 // Validate checks the ranges.
-func (c AdamWConfig) Validate() error {
+func (c AdamWConfig) Validate() error { return validateAdam("AdamWConfig", c) }
+
+func validateAdam(name string, c AdamWConfig) error {
 	switch {
 	case !(c.Beta1 >= 0 && c.Beta1 < 1), !(c.Beta2 >= 0 && c.Beta2 < 1):
-		return fmt.Errorf("tensor: AdamWConfig betas are %g and %g, want 0 <= beta < 1", c.Beta1, c.Beta2)
+		return fmt.Errorf("tensor: %s betas are %g and %g, want 0 <= beta < 1", name, c.Beta1, c.Beta2)
 	case !(c.Epsilon > 0):
-		return fmt.Errorf("tensor: AdamWConfig.Epsilon is %g, want > 0", c.Epsilon)
+		return fmt.Errorf("tensor: %s.Epsilon is %g, want > 0", name, c.Epsilon)
 	case !(c.WeightDecay >= 0) || math.IsInf(c.WeightDecay, 0):
-		return fmt.Errorf("tensor: AdamWConfig.WeightDecay is %g, want >= 0", c.WeightDecay)
+		return fmt.Errorf("tensor: %s.WeightDecay is %g, want >= 0", name, c.WeightDecay)
 	}
 	return nil
 }
@@ -106,13 +108,41 @@ func NewAdamW(cfg AdamWConfig, dev Device) (Optimizer, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	return &optimizer{dev: dev, slots: []string{"mean.", "square."}, steps: map[string]int64{},
-		update: func(w, g *Tensor, st []*Tensor, step int64, lr float64) error {
-			return nativeAdamW(w.h, g.h, st[0].h, st[1].h, float64(step), lr, cfg)
-		}}, nil
+	return newAdam(cfg, false, dev), nil
 }
 
-// optimizer is what the two have in common: state slots of each weight's shape
+// AdamConfig holds the settings of Adam, as in PyTorch.
+type AdamConfig struct {
+	Beta1, Beta2 float64 // decay of the moments, in [0, 1)
+	Epsilon      float64 // > 0
+	WeightDecay  float64 // added as decay*weight to the gradient, >= 0
+}
+
+// DefaultAdam returns PyTorch's defaults: 0.9, 0.999, 1e-8, 0.
+func DefaultAdam() AdamConfig { return AdamConfig{Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-8} }
+
+// Validate checks the ranges.
+func (c AdamConfig) Validate() error { return validateAdam("AdamConfig", AdamWConfig(c)) }
+
+// NewAdam returns Adam (Kingma and Ba, arXiv 1412.6980) in PyTorch's form, whose
+// weight decay is part of the gradient; AdamW's is not.
+// The state lives on dev, where the weights are.
+func NewAdam(cfg AdamConfig, dev Device) (Optimizer, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	return newAdam(AdamWConfig(cfg), true, dev), nil
+}
+
+// newAdam serves both: they differ in where the decay goes.
+func newAdam(cfg AdamWConfig, coupled bool, dev Device) *optimizer {
+	return &optimizer{dev: dev, slots: []string{"mean.", "square."}, steps: map[string]int64{},
+		update: func(w, g *Tensor, st []*Tensor, step int64, lr float64) error {
+			return nativeAdam(w.h, g.h, st[0].h, st[1].h, float64(step), lr, cfg, coupled)
+		}}
+}
+
+// optimizer is what all have in common: state slots of each weight's shape
 // that start at zero, and a count of the updates that each weight has seen.
 type optimizer struct {
 	dev    Device

@@ -30,6 +30,13 @@ func optimizers(t *testing.T) map[string]func() tensor.Optimizer {
 			return o
 		}
 	}
+	adam := func(c tensor.AdamConfig) func() tensor.Optimizer {
+		return func() tensor.Optimizer {
+			o, err := tensor.NewAdam(c, tensor.CPU)
+			require.NoError(t, err)
+			return o
+		}
+	}
 	return map[string]func() tensor.Optimizer{
 		"sgd":       sgd(tensor.SGDConfig{}),
 		"momentum":  sgd(tensor.DefaultSGD()),
@@ -38,6 +45,8 @@ func optimizers(t *testing.T) map[string]func() tensor.Optimizer {
 		"nesterov":  sgd(tensor.SGDConfig{Momentum: 0.9, WeightDecay: 0.1, Nesterov: true}),
 		"adamw":     adamw(tensor.DefaultAdamW()),
 		"adamw-own": adamw(tensor.AdamWConfig{Beta1: 0.7, Beta2: 0.95, Epsilon: 1e-3, WeightDecay: 0.5}),
+		"adam":      adam(tensor.AdamConfig{Beta1: 0.5, Beta2: 0.999, Epsilon: 1e-8}),
+		"adam-own":  adam(tensor.AdamConfig{Beta1: 0.7, Beta2: 0.95, Epsilon: 1e-3, WeightDecay: 0.5}),
 	}
 }
 

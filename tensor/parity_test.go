@@ -70,6 +70,9 @@ func parityCases() map[string]map[string]func(s *scope) *ten {
 			"Sigmoid":           func(s *scope) *ten { return s.Sigmoid(u(s)) },
 			"Tanh":              func(s *scope) *ten { return s.Tanh(u(s)) },
 			"ReLU":              func(s *scope) *ten { return s.ReLU(u(s)) },
+			"Sin":               func(s *scope) *ten { return s.Sin(u(s)) },
+			"Cos":               func(s *scope) *ten { return s.Cos(u(s)) },
+			"LeakyReLU":         func(s *scope) *ten { return s.LeakyReLU(u(s), 0.2) },
 			"GELU":              func(s *scope) *ten { return s.GELU(u(s)) },
 			"QuickGELU":         func(s *scope) *ten { return s.QuickGELU(u(s)) },
 		},
@@ -90,6 +93,9 @@ func parityCases() map[string]map[string]func(s *scope) *ten {
 			"LogSoftmax":     func(s *scope) *ten { return s.LogSoftmax(triple(s, 5, 2, 3, 4, 5), 1) },
 			"Normalize/rows": func(s *scope) *ten { return s.Normalize(q(s), -1, 1e-12) },
 			"Normalize/eps":  func(s *scope) *ten { return s.Normalize(q(s), 1, 1.1) },
+
+			"CosineSimilarity/channels": func(s *scope) *ten { return s.CosineSimilarity(q(s), r(s), 1, 1e-8) },
+			"CosineSimilarity/eps":      func(s *scope) *ten { return s.CosineSimilarity(q(s), r(s), -1, 1.1) },
 		},
 		"shape": {
 			"Reshape":     func(s *scope) *ten { return s.Reshape(r(s), 6, -1) },
@@ -180,6 +186,26 @@ func parityCases() map[string]map[string]func(s *scope) *ten {
 			"Conv2d/channels-last": func(s *scope) *ten {
 				return s.Conv2d(s.ChannelsLast(img(s)), s.ChannelsLast(w(s)), b(s), tensor.Conv{Stride: 2, Padding: 1})
 			},
+		},
+		"warp": {
+			"AffineGrid": func(s *scope) *ten { return s.AffineGrid(x(s, 40, 2, 2, 3), 3, 4) },
+			"GridSample/reflection": func(s *scope) *ten {
+				return s.GridSample(img(s), s.MulScalar(x(s, 41, 2, 5, 3, 2), 1.7))
+			},
+			"GridSample/channels-last": func(s *scope) *ten {
+				return s.GridSample(s.ChannelsLast(img(s)), s.MulScalar(x(s, 41, 2, 5, 3, 2), 1.7))
+			},
+			"GridSample/affine": func(s *scope) *ten {
+				return corner(s, s.GridSample(img(s), s.AffineGrid(x(s, 40, 2, 2, 3), 9, 7)))
+			},
+			"ConvTranspose2d/double": func(s *scope) *ten {
+				return s.ConvTranspose2d(x(s, 20, 2, 4, 4, 3), x(s, 21, 4, 5, 2, 2), nil, tensor.Conv{Stride: 2})
+			},
+			"ConvTranspose2d/bias": func(s *scope) *ten {
+				return s.ConvTranspose2d(x(s, 20, 2, 4, 4, 3), x(s, 21, 4, 3, 3, 3), b(s), tensor.Conv{Padding: 1, Groups: 2})
+			},
+			"Flip":  func(s *scope) *ten { return s.Flip(r(s), -1, 1) },
+			"Rot90": func(s *scope) *ten { return s.Rot90(r(s), 3, 2, 3) },
 		},
 		"nn": {
 			"BatchNorm/evaluation":        func(s *scope) *ten { return norm(s, corner(s, img(s)), false, 0.1, 1e-5)[0] },
@@ -274,7 +300,7 @@ var notComputed = map[string]string{
 	"FloatsInto": "TestRoundTrips", "Zeros": "TestRoundTrips", "Full": "TestRoundTrips",
 	"Backward": "TestGradientsEqualPyTorch", "Grad": "TestGradientsEqualPyTorch",
 	"PackConv": "TestFusedConvolutions", "ConvFused": "TestFusedConvolutions", "ConvAddReLU": "TestFusedConvolutions",
-	"Norm": "TestNorm", "ReLUInto": "TestInPlaceEqualsOutOfPlace", "PlusInto": "TestInPlaceEqualsOutOfPlace",
+	"Norm": "TestNorm", "ReLUInto": "TestInPlaceEqualsOutOfPlace", "PlusInto": "TestInPlaceEqualsOutOfPlace", "LeakyReLUInto": "TestInPlaceEqualsOutOfPlace",
 	"Handle": "TestHandleAndAdopt", "Adopt": "TestHandleAndAdopt",
 }
 

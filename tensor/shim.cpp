@@ -78,6 +78,10 @@ char *tab_gelu(void **out, void *self) {
   return guarded([=] { put(out, at::gelu(T(self))); });
 }
 
+char *tab_leaky_relu(void **out, void *self, double slope) {
+  return guarded([=] { put(out, at::leaky_relu(T(self), slope)); });
+}
+
 // In one pass and without the square of the whole operand in memory.
 char *tab_norm(void **out, void *self, int64_t dim) {
   return guarded([=] { put(out, at::linalg_vector_norm(T(self), 2, at::IntArrayRef(&dim, 1), false)); });
@@ -139,12 +143,17 @@ char *tab_sgd(void *param, void *grad, void *buf, int first, double lr, double m
   });
 }
 
-char *tab_adamw(void *param, void *grad, void *m, void *v, double step, double lr, double beta1, double beta2,
-                double eps, double decay) {
+// coupled: the decay is part of the gradient (Adam) instead of the step (AdamW).
+char *tab_adam(void *param, void *grad, void *m, void *v, double step, double lr, double beta1, double beta2,
+               double eps, double decay, int coupled) {
   return guarded([=] {
     at::NoGradGuard g;
-    at::Tensor &p = T(param), &d = T(grad), &a = T(m), &b = T(v);
-    p.mul_(1 - lr * decay);
+    at::Tensor &p = T(param), &a = T(m), &b = T(v);
+    at::Tensor d = T(grad);
+    if (coupled && decay != 0)
+      d = d.add(p, decay);
+    else if (!coupled)
+      p.mul_(1 - lr * decay);
     a.lerp_(d, 1 - beta1);
     b.mul_(beta2).addcmul_(d, d, 1 - beta2);
     double c1 = 1 - std::pow(beta1, step), c2 = 1 - std::pow(beta2, step);
@@ -198,6 +207,10 @@ char *tab_conv_add_relu(void *other, void *x, void *weight, void *bias, int64_t 
 
 char *tab_relu_into(void *self) {
   return guarded([=] { T(self).relu_(); });
+}
+
+char *tab_leaky_relu_into(void *self, double slope) {
+  return guarded([=] { at::leaky_relu_(T(self), slope); });
 }
 
 char *tab_add_into(void *self, void *other) {

@@ -14,6 +14,7 @@ char *tab_channels_last(void **out, void *self);
 int tab_is_channels_last(void *self);
 char *tab_to_device(void **out, void *self, int device);
 char *tab_gelu(void **out, void *self);
+char *tab_leaky_relu(void **out, void *self, double slope);
 char *tab_norm(void **out, void *self, int64_t dim);
 char *tab_axpy(void *self, void *other, double alpha);
 char *tab_scale(void *self, double alpha);
@@ -22,8 +23,8 @@ char *tab_clear_grad(void *self);
 char *tab_sum_squares(void *self, double *sum, int *finite);
 char *tab_sgd(void *param, void *grad, void *buf, int first, double lr, double momentum, double dampening,
               double decay, int nesterov);
-char *tab_adamw(void *param, void *grad, void *m, void *v, double step, double lr, double beta1, double beta2,
-                double eps, double decay);
+char *tab_adam(void *param, void *grad, void *m, void *v, double step, double lr, double beta1, double beta2,
+               double eps, double decay, int coupled);
 char *tab_pack_conv(void **out, void *weight, int64_t stride, int64_t padding, int64_t groups, int64_t *input);
 char *tab_conv_fused(void **out, void *x, void *weight, void *bias, int64_t stride, int64_t padding, int64_t groups,
                      int relu);
@@ -31,8 +32,13 @@ char *tab_conv_add_relu(void *other, void *x, void *weight, void *bias, int64_t 
                         int64_t groups);
 char *tab_baddbmm_into(void *acc, void *a, void *b, double beta);
 
+// Bilinear reading of a map at the places of a grid, recorded for Backward
+// (warp.cpp).
+char *tab_grid_sample(void **out, void *map, void *grid);
+
 // In place, recorded for Backward.
 char *tab_relu_into(void *self);
+char *tab_leaky_relu_into(void *self, double slope);
 char *tab_add_into(void *self, void *other);
 
 // The pool of blocks that training steps use again (allocator.cpp).

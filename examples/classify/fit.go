@@ -127,7 +127,7 @@ func one(ctx context.Context, o options, net *backbone.ResNet, p problem, b, wei
 	}
 	_, bytes := downstream.EstimateClassifier(train.Len(), len(train.Names()), image.Pt(o.size, o.size), net, cfg, tensor.GetThreads().Cores)
 	fmt.Fprintf(stderr, "%s: fit on %d pictures; weights, state and batches take %d MB\n", name, train.Len(), bytes/1e6)
-	c, err := downstream.NewClassifier(net, cfg, rand.New(rand.NewPCG(o.seed, 1)), downstream.WithClassifierProgress(progress(name, train.Len(), stderr)))
+	c, err := downstream.NewClassifier(net, cfg, rand.New(rand.NewPCG(o.seed, 1)), downstream.WithProgress(progress(name, train.Len(), stderr)))
 	if err != nil {
 		return row, err
 	}
@@ -179,23 +179,25 @@ func weightsName(weights string) string {
 }
 
 // progress writes a line an epoch, of many only each tenth.
-func progress(name string, images int, stderr io.Writer) func(downstream.ClassifierStep) {
+func progress(name string, images int, stderr io.Writer) func(downstream.Progress) {
 	loss, right := 0.0, 0.0
 	start := time.Now()
-	return func(s downstream.ClassifierStep) {
-		if s.Batch == 1 {
-			loss, right = 0, 0
-			if s.Epoch <= 1 {
-				start = time.Now()
+	return func(s downstream.Progress) {
+		switch s.Stage {
+		case "features":
+			if s.Done == s.Total {
+				fmt.Fprintf(stderr, "%s: features of %d pictures in %.1f s\n", name, images, time.Since(start).Seconds())
 			}
-		}
-		loss += s.Loss / float64(s.Batches)
-		right += s.Accuracy / float64(s.Batches)
-		if s.Batch < s.Batches || s.Epochs > 30 && s.Epoch%10 != 0 {
+			return
+		case "predict":
 			return
 		}
-		if s.Epoch == 0 {
-			fmt.Fprintf(stderr, "%s: features of %d pictures in %.1f s\n", name, images, time.Since(start).Seconds())
+		if s.Done == 1 {
+			loss, right = 0, 0
+		}
+		loss += s.Loss / float64(s.Total)
+		right += s.Accuracy / float64(s.Total)
+		if s.Done < s.Total || s.Epochs > 30 && s.Epoch%10 != 0 {
 			return
 		}
 		fmt.Fprintf(stderr, "%s: epoch %d/%d, loss %.4f, %.4f of the pictures right, %.0f s\n", name, s.Epoch, s.Epochs, loss, right, time.Since(start).Seconds())

@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"time"
 
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/downstream/heatmap"
 	"github.com/gotab/gotab/metrics"
 )
 
@@ -53,7 +53,7 @@ func evaluate(ctx context.Context, o options, net *backbone.ResNet18, class, pro
 	pixels := metrics.NewPixelAUROC(pixelBudget)
 	var scores []float64
 	var positive []bool
-	low, high := math.Inf(1), math.Inf(-1)
+	var good heatmap.Good
 	start = time.Now()
 	for sc, err := range det.ScoreSet(ctx, test) {
 		if err != nil {
@@ -61,9 +61,10 @@ func evaluate(ctx context.Context, o options, net *backbone.ResNet18, class, pro
 		}
 		scores = append(scores, sc.Score)
 		positive = append(positive, sc.Anomalous)
-		if o.maps != "" {
-			a, b := extent(sc.Map.Data)
-			low, high = min(low, a), max(high, b)
+		if o.maps != "" && !sc.Anomalous {
+			if err := good.Add(sc.Map); err != nil {
+				return r, fmt.Errorf("map of %s: %w", sc.Name, err)
+			}
 		}
 		if !masked {
 			continue
@@ -97,10 +98,16 @@ func evaluate(ctx context.Context, o options, net *backbone.ResNet18, class, pro
 		return r, err
 	}
 	if o.maps != "" {
-		fmt.Fprintf(stderr, "%s%s: draw %d maps, scale %.4g to %.4g\n", progress, class, test.Len(), low, high)
-		err = drawAll(ctx, o.maps, class, det, test, transform, low, high)
+		view, err := viewOf(&good)
+		if err != nil {
+			return r, err
+		}
+		fmt.Fprintf(stderr, "%s%s: draw %d maps, scale %.4g to %.4g\n", progress, class, test.Len(), view.Scale.Low, view.Scale.High)
+		if err := drawAll(ctx, o.maps, class, det, test, transform, view); err != nil {
+			return r, err
+		}
 	}
-	return r, err
+	return r, nil
 }
 
 // checkTest says whether every defect has a mask, and refuses a test set that
@@ -124,12 +131,4 @@ func checkTest(test dataset.Dataset) (masked bool, err error) {
 		return false, fmt.Errorf("%w: %d of %d defective test images have no mask; give all of them one, or none", dataset.ErrMask, defects-masks, defects)
 	}
 	return masks > 0, nil
-}
-
-func extent(v []float32) (low, high float64) {
-	low, high = math.Inf(1), math.Inf(-1)
-	for _, x := range v {
-		low, high = min(low, float64(x)), max(high, float64(x))
-	}
-	return low, high
 }

@@ -77,6 +77,7 @@ def elementwise():
         "Pow/fraction": p.pow(1.5),
         "Neg": -u, "Abs": u.abs(), "Exp": u.exp(), "Log": p.log(), "Sqrt": p.sqrt(), "Rsqrt": p.rsqrt(),
         "Square": u.square(), "Sigmoid": u.sigmoid(), "Tanh": u.tanh(), "ReLU": u.relu(),
+        "Sin": u.sin(), "Cos": u.cos(), "LeakyReLU": F.leaky_relu(u, 0.2),
         "GELU": F.gelu(u), "QuickGELU": u * torch.sigmoid(1.702 * u),
     }
 
@@ -100,6 +101,8 @@ def reduce():
         "LogSoftmax": (3 * q).log_softmax(1),
         "Normalize/rows": F.normalize(q, dim=-1, eps=1e-12),
         "Normalize/eps": F.normalize(q, dim=1, eps=1.1),
+        "CosineSimilarity/channels": F.cosine_similarity(q, x(6, 2, 3, 4, 5), dim=1),
+        "CosineSimilarity/eps": F.cosine_similarity(q, x(6, 2, 3, 4, 5), dim=-1, eps=1.1),
     }
 
 
@@ -170,6 +173,21 @@ def conv():
     }
 
 
+def warp():
+    img, theta, grid = x(20, 2, 4, 9, 7), x(40, 2, 2, 3), 1.7 * x(41, 2, 5, 3, 2)
+    sampled = F.grid_sample(img, grid, padding_mode="reflection", align_corners=False)
+    at = F.affine_grid(theta, (2, 1, 9, 7), align_corners=False)
+    return {
+        "AffineGrid": F.affine_grid(theta, (2, 1, 3, 4), align_corners=False),
+        "GridSample/reflection": sampled, "GridSample/channels-last": sampled,
+        "GridSample/affine": F.grid_sample(img, at, padding_mode="reflection", align_corners=False)[:, :, :4, :4],
+        "ConvTranspose2d/double": F.conv_transpose2d(x(20, 2, 4, 4, 3), x(21, 4, 5, 2, 2), None, stride=2),
+        "ConvTranspose2d/bias": F.conv_transpose2d(x(20, 2, 4, 4, 3), x(21, 4, 3, 3, 3), x(22, 6), padding=1, groups=2),
+        "Flip": x(6, 2, 3, 4, 5).flip(-1, 1),
+        "Rot90": x(6, 2, 3, 4, 5).rot90(3, (2, 3)),
+    }
+
+
 def nn():
     img = x(20, 2, 4, 9, 7)
     gamma, beta, mean, var = pos(23, 4), x(24, 4), x(25, 4), pos(26, 4)
@@ -229,7 +247,7 @@ def fused():
 
 
 def gradients():
-    """Two small nets: a convolutional one and one like a text tower."""
+    """Small nets: a convolutional one, one like a text tower, and one that warps, enlarges and compares directions."""
     out = {}
     par = {
         "conv": x(40, 4, 3, 3, 3), "bn.weight": pos(41, 4), "bn.bias": x(42, 4),
@@ -263,6 +281,18 @@ def gradients():
     out["tower/loss"] = loss
     for n, p in par.items():
         out["tower/" + n] = p.grad
+    par = {"theta": x(90, 2, 3), "up": x(91, 4, 3, 2, 2), "late": x(92, 2, 3, 18, 14)}
+    for p in par.values():
+        p.requires_grad_()
+    t = torch.cat([par["theta"].cos(), par["theta"].sin()], 1).reshape(2, 2, 3)
+    y = F.grid_sample(x(20, 2, 4, 9, 7), F.affine_grid(t, (2, 1, 9, 7), align_corners=False), padding_mode="reflection",
+                      align_corners=False)
+    y = F.leaky_relu(F.conv_transpose2d(y, par["up"], None, stride=2), 0.2)
+    loss = 40 * (1 - F.cosine_similarity(y, par["late"], dim=1)).mean()
+    loss.backward()
+    out["warp/loss"] = loss
+    for n, p in par.items():
+        out["warp/" + n] = p.grad if n != "late" else p.grad[:, :, :4, :4]
     return out
 
 
@@ -276,6 +306,8 @@ def optimizers():
         "nesterov": (torch.optim.SGD, dict(momentum=0.9, weight_decay=0.1, nesterov=True)),
         "adamw": (torch.optim.AdamW, {}),
         "adamw-own": (torch.optim.AdamW, dict(betas=(0.7, 0.95), eps=1e-3, weight_decay=0.5)),
+        "adam": (torch.optim.Adam, dict(betas=(0.5, 0.999))),
+        "adam-own": (torch.optim.Adam, dict(betas=(0.7, 0.95), eps=1e-3, weight_decay=0.5)),
     }
     out = {}
     for name, (cls, kw) in configs.items():
@@ -296,5 +328,5 @@ def optimizers():
     return out
 
 
-for f in (elementwise, reduce, shape, linalg, conv, nn, losses, loss_gradients, fused, gradients, optimizers):
+for f in (elementwise, reduce, shape, linalg, conv, warp, nn, losses, loss_gradients, fused, gradients, optimizers):
     write(f.__name__, f())

@@ -1,0 +1,79 @@
+"""What the PyTorch programs of this folder share: a class folder in MVTec AD's layout, the network, and the line that they print.
+
+needs: torch==2.1.2 torchvision==0.16.2 numpy<2 scikit-learn pillow safetensors
+"""
+import glob, os, resource
+import numpy as np, torch, torchvision
+from PIL import Image
+from safetensors.torch import load_file
+from sklearn.metrics import roc_auc_score
+
+torch.set_num_threads(int(os.environ.get("THREADS", "2")))
+MEAN = torch.tensor([0.485, 0.456, 0.406])[:, None, None]
+STD = torch.tensor([0.229, 0.224, 0.225])[:, None, None]
+FILTER = {"lanczos": Image.LANCZOS, "bilinear": Image.BILINEAR, "nearest": Image.NEAREST}
+
+
+def network(weights):
+    """ResNet-18 in evaluation, channels-last."""
+    net = torchvision.models.resnet18()
+    state = {k: v for k, v in load_file(weights).items() if not k.startswith(("fc.", "projection."))}
+    got = net.load_state_dict(state, strict=False)
+    assert not got.unexpected_keys and set(got.missing_keys) <= {"fc.weight", "fc.bias"}, got
+    return net.eval().to(memory_format=torch.channels_last)
+
+
+class Class:
+    """The images of one class. exact: resize to a square of this side; or shorter and crop. resample names the filter."""
+
+    def __init__(self, folder, shorter=None, crop=None, exact=None, resample="bilinear", normalize=True):
+        ls = lambda p: sorted(f for f in glob.glob(p) if f.endswith((".png", ".jpg", ".bmp")))
+        self.name, self.folder = os.path.basename(folder.rstrip("/")), folder
+        self.shorter, self.crop, self.exact, self.resample, self.normalize = shorter, crop, exact, resample, normalize
+        self.train = ls(folder + "/train/good/*")
+        kinds = [(f, k) for k in sorted(os.listdir(folder + "/test")) for f in ls(f"{folder}/test/{k}/*")]
+        self.test, self.kinds = [f for f, _ in kinds], [k for _, k in kinds]
+
+    def view(self, im, resample):
+        if self.exact:
+            return im.resize((self.exact, self.exact), resample)
+        w, h = im.size
+        s = self.shorter
+        im = im.resize((s, int(s * h / w)) if w < h else (int(s * w / h), s), resample)
+        l, t = round((im.size[0] - self.crop) / 2), round((im.size[1] - self.crop) / 2)
+        return im.crop((l, t, l + self.crop, t + self.crop))
+
+    def load(self, files):
+        """[N, 3, H, W]"""
+        xs = []
+        for f in files:
+            im = self.view(Image.open(f).convert("RGB"), FILTER[self.resample])
+            x = torch.from_numpy(np.array(im)).permute(2, 0, 1).float() / 255
+            xs.append((x - MEAN) / STD if self.normalize else x)
+        return torch.stack(xs)
+
+    def masks(self):
+        """Boolean masks of the test images in their order, nearest neighbour; None where the class has none."""
+        if not os.path.isdir(self.folder + "/ground_truth"):
+            return None
+        out = []
+        side = self.exact or self.crop
+        for f, k in zip(self.test, self.kinds):
+            if k == "good":
+                out.append(np.zeros((side, side), bool))
+                continue
+            name = os.path.splitext(os.path.basename(f))[0]
+            m = Image.open(f"{self.folder}/ground_truth/{k}/{name}_mask.png").convert("L")
+            out.append(np.array(self.view(m, Image.NEAREST)) > 127)
+        return out
+
+
+def report(c, scores, maps, fit, score):
+    """Prints the class's line; fit and score are images a second."""
+    image = roc_auc_score([k != "good" for k in c.kinds], scores)
+    masks = c.masks()
+    pixel = float("nan")
+    if masks is not None:
+        pixel = roc_auc_score(np.concatenate([m.ravel() for m in masks]), np.concatenate([m.ravel() for m in maps]))
+    rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    print(f"{c.name:14s} image {100*image:6.2f} pixel {100*pixel:6.2f}  fit {fit:6.1f} img/s  score {score:6.1f} img/s  rss {rss} MB", flush=True)

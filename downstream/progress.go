@@ -1,0 +1,43 @@
+package downstream
+
+// Progress is how far a detector or classifier has come with what it is doing.
+type Progress struct {
+	Detector    string // "PaDiM"
+	Stage       string // what is going on: "fit", "features", "train", "score", "predict"
+	Done, Total int    // images, or in training batches of the epoch
+	// Epoch counts from 1 to Epochs while a detector trains; both are 0 elsewhere.
+	Epoch, Epochs int
+	// Loss is that of the last batch of a training, before its update. A
+	// classifier also tells the share of the batch that it had right, 0 to 1, and
+	// the learning rate of its linear layer.
+	Loss, Accuracy, LR float64
+}
+
+// Option adds a collaborator to a detector or classifier.
+type Option func(*options)
+
+type options struct{ progress func(Progress) }
+
+func optionsOf(opts []Option) (o options) {
+	for _, set := range opts {
+		set(&o)
+	}
+	return o
+}
+
+// WithProgress calls f after every batch of a Fit, Train, Score or Predict, on the
+// goroutine that called it. f should return soon; several scorings at once call
+// it at once.
+func WithProgress(f func(Progress)) Option { return func(o *options) { o.progress = f } }
+
+// report tells how far a stage has come.
+func (d *core[M]) report(stage string, done, total int) {
+	d.reportTraining(Progress{Stage: stage, Done: done, Total: total})
+}
+
+func (d *core[M]) reportTraining(p Progress) {
+	if d.progress != nil {
+		p.Detector = d.name
+		d.progress(p)
+	}
+}

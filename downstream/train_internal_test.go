@@ -1,0 +1,184 @@
+package downstream
+
+import (
+	"context"
+	"errors"
+	"image"
+	"math"
+	"slices"
+	"strconv"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gotab/gotab/backbone"
+	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/tensor"
+)
+
+func TestBatchesCoverEveryImageOnce(t *testing.T) {
+	from := [2]uint64{7, 9}
+	first := batchesOf(23, 5, from, 0)
+	require.Len(t, first, 5)
+	require.Len(t, first[4], 3)
+	all := slices.Concat(first...)
+	require.NotEqual(t, slices.Sorted(slices.Values(all)), all, "shuffled")
+	slices.Sort(all)
+	for i, v := range all {
+		require.Equal(t, i, v)
+	}
+	require.Equal(t, first, batchesOf(23, 5, from, 0))
+	require.NotEqual(t, first, batchesOf(23, 5, from, 1))
+	require.NotEqual(t, first, batchesOf(23, 5, [2]uint64{7, 8}, 0))
+	require.NotEqual(t, first, batchesOf(23, 5, [2]uint64{8, 9}, 0))
+}
+
+// pyramid gives two layers: the pixels themselves and their halves on half the
+// grid.
+type pyramid struct{}
+
+func (pyramid) Channels(backbone.Layer) int { return 3 }
+
+func (pyramid) Forward(s *tensor.Scope, x *tensor.Tensor, at ...backbone.Layer) (out []*tensor.Tensor) {
+	for i := range at {
+		y := s.MulScalar(x, 1/float64(i+1))
+		if i > 0 {
+			y = s.AvgPool2d(y, 2, 2, 0)
+		}
+		out = append(out, y)
+	}
+	return out
+}
+
+// ramps draws pictures whose pixels name their image; image bad is larger.
+func ramps(bad int) pictures {
+	return func(_ context.Context, i int) (image.Image, string, error) {
+		side := 8
+		if i == bad {
+			side = 9
+		}
+		img := image.NewGray(image.Rect(0, 0, side, side))
+		for p := range img.Pix {
+			img.Pix[p] = uint8(17*i + p)
+		}
+		return img, strconv.Itoa(i), nil
+	}
+}
+
+func plainReader() *reader {
+	return &reader{transform: dataset.Transform{}, normalize: dataset.Normalize{Std: [3]float32{1, 1, 1}}}
+}
+
+// What is kept and what is made anew are the same bits, in the order asked for.
+func TestFrozenMapsDoNotDependOnTheBudget(t *testing.T) {
+	live := tensor.Live()
+	layers := []backbone.Layer{backbone.Layer1, backbone.Layer2}
+	const n, per = 6, 8*8*3 + 4*4*3
+	load := func(budget int64, at []int) (f *frozen, maps [][]float32, reported []int) {
+		f, err := newFrozen(t.Context(), pyramid{}, layers, plainReader(), tensor.CPU, ramps(-1), n, budget,
+			func(done, _ int) { reported = append(reported, done) })
+		require.NoError(t, err)
+		b, err := f.load(t.Context(), at)
+		require.NoError(t, err)
+		require.NoError(t, tensor.Run(t.Context(), tensor.CPU, tensor.Evaluation, func(s *tensor.Scope) error {
+			for i, m := range b.tensors(s) {
+				require.Equal(t, [][]int64{{int64(len(at)), 3, 8, 8}, {int64(len(at)), 3, 4, 4}}[i], m.Shape())
+				v, err := s.Floats(m)
+				require.NoError(t, err)
+				maps = append(maps, v)
+			}
+			return s.Err()
+		}))
+		require.NoError(t, f.close())
+		return f, maps, reported
+	}
+	at := []int{4, 0, 5}
+	f, all, reported := load(1<<20, at)
+	require.Equal(t, n, f.count)
+	require.Equal(t, per, f.per)
+	require.Equal(t, []int{1, 2, 3, 4, 5, 6}, reported)
+	require.InDelta(t, 17*4/255.0, all[0][0], 1e-6, "image 4 comes first")
+	require.InDelta(t, 0, all[0][3*64], 1e-6, "then image 0")
+	for budget, kept := range map[int64]int{0: 0, 4*per - 1: 0, 4 * per * 2: 2, 4*per*5 + 3: 5} {
+		f, some, _ := load(budget, at)
+		require.Equal(t, kept, f.count)
+		require.Equal(t, all, some, "budget %d", budget)
+	}
+	require.Equal(t, live, tensor.Live())
+
+	_, err := newFrozen(t.Context(), pyramid{}, layers, plainReader(), tensor.CPU, ramps(3), n, 1<<20, func(int, int) {})
+	require.ErrorIs(t, err, ErrImage)
+	require.ErrorContains(t, err, "image 3")
+	f, err = newFrozen(t.Context(), pyramid{}, layers, plainReader(), tensor.CPU, ramps(3), n, 0, func(int, int) {})
+	require.NoError(t, err)
+	_, err = f.load(t.Context(), []int{1, 3})
+	require.ErrorContains(t, err, "image 3")
+	require.Equal(t, live, tensor.Live())
+}
+
+func TestEpochs(t *testing.T) {
+	plan := func(epoch int) [][]int { return batchesOf(5, 2, [2]uint64{1, 2}, epoch) }
+	load := func(_ context.Context, at []int) ([]int, error) { return at, nil }
+	var seen [][]int
+	var reports []Progress
+	ended := 0
+	err := epochs(t.Context(), 2, plan, load, func(_ context.Context, epoch, batch int, b []int) (float64, error) {
+		require.Equal(t, plan(epoch)[batch], b)
+		seen = append(seen, b)
+		return float64(len(seen)), nil
+	}, func(_ context.Context, epoch int) error { ended += epoch + 1; return nil }, func(p Progress) { reports = append(reports, p) })
+	require.NoError(t, err)
+	require.Len(t, seen, 6)
+	require.Equal(t, 3, ended)
+	require.Equal(t, Progress{Stage: "train", Done: 3, Total: 3, Epoch: 2, Epochs: 2, Loss: 6}, reports[5])
+
+	boom := errors.New("boom")
+	err = epochs(t.Context(), 2, plan, load, func(_ context.Context, epoch, batch int, _ []int) (float64, error) {
+		if epoch == 1 {
+			return 0, boom
+		}
+		return 0, nil
+	}, nil, func(Progress) {})
+	require.ErrorIs(t, err, boom)
+	require.ErrorContains(t, err, "epoch 2, batch 1")
+
+	ctx, cancel := context.WithCancel(t.Context())
+	err = epochs(ctx, 2, plan, load, func(context.Context, int, int, []int) (float64, error) { cancel(); return 0, nil }, nil, func(Progress) {})
+	require.ErrorIs(t, err, context.Canceled)
+}
+
+// A loss that is not finite changes no weight.
+func TestDescend(t *testing.T) {
+	live := tensor.Live()
+	p := tensor.NewParams(tensor.CPU)
+	opt, err := tensor.NewSGD(tensor.SGDConfig{}, tensor.CPU)
+	require.NoError(t, err)
+	step := func(factor float64) (loss float64, w []float32, err error) {
+		run := tensor.Run(t.Context(), tensor.CPU, tensor.Training, func(s *tensor.Scope) error {
+			if p.Get("w") == nil {
+				require.NoError(t, p.Put(s, "w", s.FromFloats([]float32{3, 4}, 2)))
+			}
+			loss, err = descend(s, s.MulScalar(s.Sum(s.Square(p.Get("w")), false), factor), learner{p, opt, 0.1})
+			if s.Err() == nil {
+				w, _ = s.Floats(p.Get("w"))
+			}
+			return nil
+		})
+		require.NoError(t, run)
+		return loss, w, err
+	}
+	loss, w, err := step(1)
+	require.NoError(t, err)
+	require.InDelta(t, 25, loss, 1e-6)
+	require.InDeltaSlice(t, []float32{2.4, 3.2}, w, 1e-6, "w - 0.1 2w")
+	for _, bad := range []float64{math.NaN(), math.Inf(1)} {
+		_, w, err = step(bad)
+		require.ErrorIs(t, err, ErrDiverged)
+		require.InDeltaSlice(t, []float32{2.4, 3.2}, w, 1e-6)
+	}
+	_, w, err = step(1)
+	require.NoError(t, err)
+	require.InDeltaSlice(t, []float32{1.92, 2.56}, w, 1e-6, "no gradient was left behind")
+	require.NoError(t, errors.Join(opt.Close(), p.Close()))
+	require.Equal(t, live, tensor.Live())
+}
