@@ -2,6 +2,7 @@ package downstream
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -207,6 +208,10 @@ func (f *factors) finish(ctx context.Context, raw, keep *tensor.Params, cores in
 			return s.Err()
 		})
 	}) {
+		var op *tensor.OpError
+		if errors.As(err, &op) && op.Op == "Cholesky" {
+			return fmt.Errorf("%w: Epsilon is %v, too little for features of this size: %w", ErrConfig, f.epsilon, err)
+		}
 		if err != nil {
 			return err
 		}

@@ -50,11 +50,12 @@ type regadFixture struct {
 	Distances, Scores, Maps      []float64
 	Losses                       []float64
 	Grads, After                 map[string]sampled
+	weights                      []tensor.Array // by the formula, once
 }
 
-// hashed is the formula of regad.py.
-func hashed(name string, i int) uint64 {
-	h := (uint64(i)*2654435761 + uint64(crc32.ChecksumIEEE([]byte(name)))) & 0xffffffff
+// hashed is the formula of regad.py, for a name's checksum.
+func hashed(sum uint32, i int) uint64 {
+	h := (uint64(i)*2654435761 + uint64(sum)) & 0xffffffff
 	h = ((h ^ h>>15) * 2246822519) & 0xffffffff
 	return ((h ^ h>>13) * 3266489917) & 0xffffffff
 }
@@ -72,15 +73,17 @@ func regadWeight(name string, shape []int64) tensor.Array {
 	}
 	parts := strings.Split(name, ".")
 	before := parts[max(0, len(parts)-2)]
+	scale := float32(math.Pow(2, math.RoundToEven(math.Log2(math.Sqrt(3/fan)))))
+	if strings.HasSuffix(name, "fc2.weight") {
+		scale /= 32
+	}
+	sum := crc32.ChecksumIEEE([]byte(name))
 	out := make([]float32, n)
 	for i := range out {
-		u := float32(int64(hashed(name, i)>>16)-32768) / 32768
+		u := float32(int64(hashed(sum, i)>>16)-32768) / 32768
 		switch {
 		case len(shape) > 1:
-			u *= float32(math.Pow(2, math.RoundToEven(math.Log2(math.Sqrt(3/fan)))))
-			if strings.HasSuffix(name, "fc2.weight") {
-				u /= 32
-			}
+			u *= scale
 		case strings.HasSuffix(name, "running_var"):
 			u = 1 + u*0.5
 		case strings.HasSuffix(name, "fc2.bias"):
@@ -105,12 +108,12 @@ func regadWeight(name string, shape []int64) tensor.Array {
 // picture is a picture by the formula.
 func (f *regadFixture) picture(name string) *image.RGBA {
 	img := image.NewRGBA(image.Rect(0, 0, f.Side, f.Side))
-	phase := int(crc32.ChecksumIEEE([]byte(name)) % 97)
+	sum := crc32.ChecksumIEEE([]byte(name))
 	for y := range f.Side {
 		for x := range f.Side {
 			at := img.Pix[img.PixOffset(x, y):]
 			for c := range 3 {
-				at[c] = uint8(int(hashed(name, (y*f.Side+x)*3+c)>>26) + (7*x+5*y*(1+c)+phase)%128)
+				at[c] = uint8(int(hashed(sum, (y*f.Side+x)*3+c)>>26) + (7*x+5*y*(1+c)+int(sum%97))%128)
 			}
 			at[3] = 255
 		}
@@ -134,16 +137,17 @@ func (f *regadFixture) detector(t *testing.T, change func(c *RegADConfig)) (*Reg
 	cfg.Hidden, cfg.Shots, cfg.Queries, cfg.Momentum, cfg.Epsilon, cfg.Sigma = f.Hidden, f.Shots, f.Queries, f.Momentum, f.Epsilon, f.Sigma
 	cfg.Transform = dataset.Transform{}
 	change(&cfg)
-	var weights []tensor.Array
-	for _, e := range f.Names {
-		var name string
-		var shape []int64
-		require.NoError(t, json.Unmarshal(e[0], &name))
-		require.NoError(t, json.Unmarshal(e[1], &shape))
-		weights = append(weights, regadWeight(name, shape))
+	if f.weights == nil {
+		for _, e := range f.Names {
+			var name string
+			var shape []int64
+			require.NoError(t, json.Unmarshal(e[0], &name))
+			require.NoError(t, json.Unmarshal(e[1], &shape))
+			f.weights = append(f.weights, regadWeight(name, shape))
+		}
 	}
-	r := newRegAD(weights, growResNet(backbone.ArchResNet18, backbone.Layer3, tensor.CPU), "resnet18", tensor.CPU, cfg, [2]uint64{})
-	n, err := r.build(t.Context(), weights, image.Pt(f.Side, f.Side))
+	r := newRegAD(f.weights, growResNet(backbone.ArchResNet18, backbone.Layer3, tensor.CPU), "resnet18", tensor.CPU, cfg, [2]uint64{})
+	n, err := r.build(t.Context(), f.weights, image.Pt(f.Side, f.Side))
 	require.NoError(t, err)
 	return r, n
 }

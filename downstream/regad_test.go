@@ -18,7 +18,9 @@ import (
 func TestRegADFindsAScratch(t *testing.T) {
 	noLeak(t)
 	good := textures(4, 31, fakeSide)
-	r := trainedTiny(t, regadConfig(), good)
+	cfg := regadConfig()
+	cfg.Epochs = 2
+	r := trainedTiny(t, cfg, good)
 	require.Equal(t, []string{"cloth", "felt"}, r.Classes())
 	got, err := r.Score(t.Context(), append(textures(2, 32, 40), scratched(good[0]))...)
 	require.NoError(t, err)
@@ -125,10 +127,13 @@ func TestRegADTraining(t *testing.T) {
 		return m
 	}
 	require.Less(t, mean(first[15:]), mean(first[:3])-0.1, "the loss falls")
+	cfg.Epochs = 1
+	one, _ := losses(t, cfg, 1)
 	again, _ := losses(t, cfg, 1)
-	require.Equal(t, first, again)
+	require.Equal(t, one, again)
+	require.Equal(t, first[:3], one, "the first epoch does not know how many follow")
 	other, _ := losses(t, cfg, 2)
-	require.NotEqual(t, first[0], other[0])
+	require.NotEqual(t, one[0], other[0])
 
 	cfg.Rate = 1e30
 	r := newTiny(t, &fake{}, cfg)
@@ -251,6 +256,11 @@ func TestRegADRefuses(t *testing.T) {
 	cfg.TrainedTarget = true
 	own := trainedTiny(t, cfg, nil)
 	require.NoError(t, own.Fit(t.Context(), products(t)))
+
+	cfg.Epsilon = 1e-30
+	err = trainedTiny(t, cfg, nil).Fit(t.Context(), memory(t, good[:1]))
+	require.ErrorIs(t, err, downstream.ErrConfig)
+	require.ErrorContains(t, err, "Epsilon is 1e-30")
 
 	cfg.Transform = dataset.Transform{} // leaves the size, which then must be one
 	free := trainedTiny(t, cfg, nil)
