@@ -46,6 +46,7 @@ func (p *RD4AD) fit(ctx context.Context, normal dataset.Dataset) (*distilled, er
 	}
 	p.fitting.Lock()
 	defer p.fitting.Unlock()
+	defer tensor.ReleasePool() // last, so that what the teacher frees goes too
 	n := normal.Len()
 	teacher, err := newFrozen(ctx, p.sel.fe, p.cfg.Layers, &p.in, p.dev, from, n, p.cfg.Cache,
 		func(done, total int) { p.report("features", done, total) })
@@ -60,7 +61,6 @@ func (p *RD4AD) fit(ctx context.Context, normal dataset.Dataset) (*distilled, er
 	if err != nil {
 		return nil, err
 	}
-	defer tensor.ReleasePool()
 	if err := p.train(ctx, net, teacher); err != nil {
 		return nil, errors.Join(err, net.params.Close())
 	}

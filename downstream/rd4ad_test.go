@@ -271,7 +271,7 @@ func TestRD4ADOnABackbone(t *testing.T) {
 func TestEstimateRD4AD(t *testing.T) {
 	a := backbone.ArchResNet18
 	channels := []int{a.Channels(backbone.Layer1), a.Channels(backbone.Layer2), a.Channels(backbone.Layer3)}
-	fitted, fitting := downstream.EstimateRD4AD(200, channels, 64*64, downstream.DefaultRD4AD())
+	fitted, fitting := downstream.EstimateRD4AD(200, channels, image.Pt(64, 64), downstream.DefaultRD4AD())
 	require.InDelta(t, 123e6, float64(fitted), 1e6)
 	require.InDelta(t, 1.03e9, float64(fitting), 1e7)
 }
