@@ -2,112 +2,205 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
+	"image"
+	"iter"
+	"math"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
 	"time"
 
-	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/downstream"
 	"github.com/gotab/gotab/downstream/heatmap"
 	"github.com/gotab/gotab/metrics"
 )
 
-// pixelBudget is how many bytes the pixels of a test set may take before the
-// pixel AUROC is counted in bins: 14 million pixels, 290 images of 224x224.
-const pixelBudget = 128 << 20
+// job is one line of the results: a class, a method, a seed.
+type job struct {
+	root, class string
+	method      string
+	plan        plan
+	seed        seed
+}
 
-// evaluate fits and scores one class.
-func evaluate(ctx context.Context, o options, net *backbone.ResNet18, class, progress string, stderr io.Writer) (r row, err error) {
-	train, err := dataset.OpenMVTecAD(o.data, class, dataset.Train)
-	if err != nil {
-		return r, err
-	}
-	test, err := dataset.OpenMVTecAD(o.data, class, dataset.Test)
-	if err != nil {
-		return r, err
-	}
-	masked, err := checkTest(test)
-	if err != nil {
-		return r, err
-	}
-	if o.class != "all" {
-		for _, issue := range append(train.Issues(), test.Issues()...) {
-			fmt.Fprintf(stderr, "note: %s\n", issue)
-		}
-	}
-	det, transform, err := methodNamed(o.method).make(net, o.seed)
-	if err != nil {
-		return r, err
-	}
-	defer func() { err = errors.Join(err, det.Close()) }()
+// judged is everything that is known of a job while its detector is open: what
+// pictures and reports are made of.
+type judged struct {
+	record   record
+	plan     plan
+	detector detector
+	test     dataset.Dataset
+	masked   bool           // every defect has a mask
+	items    []dataset.Item // of the test set, in its order; scores and labels likewise
+	scores   []float64
+	positive []bool
+	good     heatmap.Good // maps of the good images, for the scale of pictures
+}
 
-	fmt.Fprintf(stderr, "%s%s: fit on %d good images\n", progress, class, train.Len())
+// maps scores the test set once more and yields its samples in their order, with
+// the same maps to the last bit: keeping them would take as much memory as the
+// test set.
+func (j *judged) maps(ctx context.Context) iter.Seq2[downstream.Scored, error] {
+	return j.detector.ScoreSet(ctx, j.test)
+}
+
+// mask brings a sample's mask to the size of its map, by the rule of the method.
+func (j *judged) mask(sc downstream.Scored) (*image.Gray, error) {
+	m, err := j.plan.mask.of(j.plan.transform, sc.Mask)
+	if err != nil {
+		return nil, fmt.Errorf("mask of %s: %w", sc.Name, err)
+	}
+	return m, nil
+}
+
+// opened is a job whose data are open.
+type opened struct {
+	job
+	train, test *dataset.Files
+	masked      bool
+	record      record // all that is known beforehand
+}
+
+// prepare opens the data of a job and says what is to be found.
+func (s *session) prepare(j job) (o opened, err error) {
+	o.job = j
+	if o.train, err = dataset.OpenMVTecAD(j.root, j.class, dataset.Train); err != nil {
+		return o, err
+	}
+	if o.test, err = dataset.OpenMVTecAD(j.root, j.class, dataset.Test); err != nil {
+		return o, err
+	}
+	if o.masked, err = checkTest(o.test); err != nil {
+		return o, err
+	}
+	settings, err := json.Marshal(j.plan.settings)
+	if err != nil {
+		return o, fmt.Errorf("settings of %s: %w", j.method, err)
+	}
+	o.record = record{
+		Version: recordVersion, Data: baseOf(j.root), Class: j.class, Method: j.method, Seed: j.seed.String(),
+		ScoreImages: o.test.Len(), Chance: j.plan.chance, Arch: s.net.arch.String(), Weights: s.net.weights, WeightsSHA256: s.net.sha256,
+		Epochs: j.plan.epochs, Shots: j.plan.shots, Transform: j.plan.transform.String(), Mask: j.plan.mask.name, Epoch: j.plan.epoch, Score: j.plan.score,
+		Settings: settings, Made: s.made,
+	}
+	for _, l := range j.plan.layers {
+		o.record.Layers = append(o.record.Layers, l.String())
+	}
+	o.record.Hash, err = hashOf(o.record, s.o.rule, o.train, o.test)
+	return o, err
+}
+
+// evaluate fits and scores one job. what begins its lines on the standard error.
+func (s *session) evaluate(ctx context.Context, o opened, what string) (r record, err error) {
+	r = o.record
+	j := &judged{plan: o.plan, test: o.test, masked: o.masked}
+	s.tell.start()
+	fmt.Fprintf(s.stderr, "%s: fit on %d good images\n", what, o.train.Len())
 	start := time.Now()
-	if err := det.Fit(ctx, train); err != nil {
+	j.detector, err = o.plan.make(s.net.ResNet, o.seed, downstream.WithProgress(func(p downstream.Progress) { s.tell.tell(what, p) }))
+	if err != nil {
 		return r, err
 	}
-	fitted := time.Since(start)
+	defer func() { err = errors.Join(err, j.detector.Close()) }()
+	if r.FitImages, err = s.fit(ctx, o, j.detector); err != nil {
+		return r, err
+	}
+	r.FitSeconds = time.Since(start).Seconds()
 
-	fmt.Fprintf(stderr, "%s%s: score %d images\n", progress, class, test.Len())
-	pixels := metrics.NewPixelAUROC(pixelBudget)
-	var scores []float64
-	var positive []bool
-	var good heatmap.Good
+	s.tell.start()
+	fmt.Fprintf(s.stderr, "%s: score %d images\n", what, o.test.Len())
+	found := newPixels()
 	start = time.Now()
-	for sc, err := range det.ScoreSet(ctx, test) {
-		if err != nil {
-			return r, err
-		}
-		scores = append(scores, sc.Score)
-		positive = append(positive, sc.Anomalous)
-		if o.maps != "" && !sc.Anomalous {
-			if err := good.Add(sc.Map); err != nil {
-				return r, fmt.Errorf("map of %s: %w", sc.Name, err)
-			}
-		}
-		if !masked {
-			continue
-		}
-		mask, err := transform.Mask(sc.Mask)
-		if err != nil {
-			return r, fmt.Errorf("mask of %s: %w", sc.Name, err)
-		}
-		if err := pixels.AddMask(sc.Map.Data, mask); err != nil {
-			return r, fmt.Errorf("pixels of %s: %w", sc.Name, err)
-		}
-	}
-	scored := time.Since(start)
-
-	r = row{
-		Class: class, Method: o.method, FitImages: train.Len(), ScoreImages: test.Len(),
-		FitSpeed:   float64(train.Len()) / fitted.Seconds(),
-		ScoreSpeed: float64(test.Len()) / scored.Seconds(),
-	}
-	if r.ImageAUROC, err = metrics.AUROC(scores, positive); err != nil {
+	if err := s.score(ctx, j, found, &r); err != nil {
 		return r, err
 	}
-	if masked {
-		p, err := pixels.Result()
-		if err != nil {
+	r.ScoreSeconds = time.Since(start).Seconds()
+
+	start = time.Now()
+	if err := judgeImages(ctx, &r, j.scores, j.positive, s.o.rule); err != nil {
+		return r, err
+	}
+	if o.masked {
+		if err := found.judge(ctx, &r); err != nil {
 			return r, err
 		}
-		r.PixelAUROC, r.PixelExact, r.PixelBound = &p.AUROC, &p.Exact, &p.Bound
 	}
+	r.MetricsSeconds = time.Since(start).Seconds()
+	r.FitSpeed = float64(r.FitImages*max(1, r.Epochs)) / r.FitSeconds
+	r.ScoreSpeed = float64(r.ScoreImages) / r.ScoreSeconds
 	if r.PeakRSS, err = peakRSS(); err != nil {
 		return r, err
 	}
-	if o.maps != "" {
-		view, err := viewOf(&good)
+	j.record = r
+	return r, s.draw(ctx, j, what)
+}
+
+// fit teaches the detector of a job and says by how many images of its class.
+func (s *session) fit(ctx context.Context, o opened, d detector) (int, error) {
+	if o.plan.fit == nil {
+		return o.train.Len(), d.Fit(ctx, o.train)
+	}
+	return o.plan.fit(ctx, d, material{class: o.class, seed: o.seed, good: o.train, test: o.test,
+		others: func() (dataset.Dataset, error) {
+			all, err := dataset.OpenMVTecAD(o.root, "", dataset.Train)
+			if err != nil {
+				return nil, err
+			}
+			return dataset.Filter(all, func(it dataset.Item) bool { return it.Class != o.class }), nil
+		}})
+}
+
+// score runs the detector over the test set and gathers scores and pixels.
+func (s *session) score(ctx context.Context, j *judged, found *pixels, r *record) error {
+	for sc, err := range j.maps(ctx) {
 		if err != nil {
-			return r, err
+			return err
 		}
-		fmt.Fprintf(stderr, "%s%s: draw %d maps, scale %.4g to %.4g\n", progress, class, test.Len(), view.Scale.Low, view.Scale.High)
-		if err := drawAll(ctx, o.maps, class, det, test, transform, view); err != nil {
-			return r, err
+		if len(j.scores) == 0 {
+			r.Width, r.Height = sc.Map.W, sc.Map.H
+		}
+		if math.IsNaN(sc.Score) {
+			return fmt.Errorf("image %s: %w", sc.Name, metrics.ErrNaN)
+		}
+		j.items, j.scores, j.positive = append(j.items, sc.Item), append(j.scores, sc.Score), append(j.positive, sc.Anomalous)
+		if s.o.maps != "" && !sc.Anomalous {
+			if err := j.good.Add(sc.Map); err != nil {
+				return err
+			}
+		}
+		if j.masked {
+			mask, err := j.mask(sc)
+			if err != nil {
+				return err
+			}
+			if err := found.add(pixelMap{sc.Name, sc.Map.Data, mask}); err != nil {
+				return err
+			}
 		}
 	}
-	return r, nil
+	return nil
+}
+
+// draw makes the pictures of -maps.
+func (s *session) draw(ctx context.Context, j *judged, what string) error {
+	if s.o.maps == "" {
+		return nil
+	}
+	dir := s.o.maps
+	if s.runs > 1 { // of the same class
+		dir = filepath.Join(dir, j.record.Method+"-"+j.record.Seed)
+	}
+	v, err := viewOf(&j.good)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(s.stderr, "%s: draw %d maps, colours from %.4g to %.4g\n", what, j.test.Len(), v.Scale.Low, v.Scale.High)
+	return drawAll(ctx, dir, j.record.Class, j.detector, j.test, j.plan.transform, v)
 }
 
 // checkTest says whether every defect has a mask, and refuses a test set that
@@ -131,4 +224,22 @@ func checkTest(test dataset.Dataset) (masked bool, err error) {
 		return false, fmt.Errorf("%w: %d of %d defective test images have no mask; give all of them one, or none", dataset.ErrMask, defects-masks, defects)
 	}
 	return masks > 0, nil
+}
+
+// peakRSS is the largest resident memory of this process so far, in bytes.
+func peakRSS() (int64, error) {
+	b, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return 0, fmt.Errorf("peak memory: %w", err)
+	}
+	for line := range strings.Lines(string(b)) {
+		if v, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+			kb, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(v), "kB")), 10, 64)
+			if err != nil {
+				return 0, fmt.Errorf("peak memory: %w", err)
+			}
+			return kb << 10, nil
+		}
+	}
+	return 0, fmt.Errorf("peak memory: /proc/self/status has no VmHWM")
 }

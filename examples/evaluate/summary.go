@@ -1,0 +1,189 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/gotab/gotab/metrics"
+)
+
+// summary is one class by one method with one setting: a record for each seed.
+type summary struct{ records []record }
+
+// summaries puts records together that differ in nothing but the seed, in the
+// order of their first ones.
+func summaries(records []record) (out []*summary) {
+	at := map[key]*summary{}
+	for _, r := range records {
+		k := r.key()
+		k.seed = ""
+		if at[k] == nil {
+			at[k] = &summary{}
+			out = append(out, at[k])
+		}
+		at[k].records = append(at[k].records, r)
+	}
+	return out
+}
+
+// first is the record of the first seed: what does not depend on the seed is the
+// same in all.
+func (s *summary) first() *record { return &s.records[0] }
+
+// seeds are the seeds of the records.
+func (s *summary) seeds() (out []string) {
+	for _, r := range s.records {
+		out = append(out, r.Seed)
+	}
+	return out
+}
+
+// figure is the mean of a figure over the seeds with what is known of its
+// uncertainty: the deviation over the seeds, and the interval over the images, whose
+// ends are those of one seed in the mean. It is false where there is no such figure.
+func (s *summary) figure(kind figureKind) (f metrics.Figure, ok bool, err error) {
+	var values []float64
+	var low, high float64
+	var over interval
+	intervals := 0
+	bound := 0.0
+	for i := range s.records {
+		r := &s.records[i]
+		v, ok := kind.of(r)
+		if !ok {
+			return f, false, nil
+		}
+		values = append(values, v)
+		if b := kind.bound(r); b != nil {
+			bound = max(bound, *b)
+		}
+		if got, ok := r.Intervals[kind.key]; ok {
+			over = got
+			low, high, intervals = low+got.Low, high+got.High, intervals+1
+		}
+	}
+	spread, err := metrics.OverSeeds(values)
+	if err != nil {
+		return f, false, err
+	}
+	name := kind.name
+	if rule := ruleOf(s.first()); rule != "" && (kind.key == escape || kind.key == overkill) {
+		name += " at " + rule + " of the other half"
+	}
+	if f, err = metrics.NewFigure(name, spread.Mean, s.first().protocol(len(values))); err != nil {
+		return f, false, err
+	}
+	f.Bound = bound
+	if len(values) > 1 {
+		f.Spread = &spread
+	}
+	if n := float64(intervals); intervals == len(values) {
+		if intervals > 1 {
+			over.Method += ", ends averaged over seeds"
+		}
+		f.Interval = &metrics.Interval{Value: f.Value, Low: low / n, High: high / n, Level: over.Level, Method: over.Method}
+	}
+	return f, true, nil
+}
+
+// speed is the mean over the seeds.
+func (s *summary) speed(of func(r *record) float64) float64 {
+	sum := 0.0
+	for i := range s.records {
+		sum += of(&s.records[i])
+	}
+	return sum / float64(len(s.records))
+}
+
+// peak is the largest resident memory of any seed, in bytes.
+func (s *summary) peak() (top int64) {
+	for _, r := range s.records {
+		top = max(top, r.PeakRSS)
+	}
+	return top
+}
+
+// way is all classes that one method with one setting has been tried on.
+type way struct{ summaries []*summary }
+
+// ways puts summaries together that differ in their class only.
+func ways(all []*summary) (out []*way) {
+	at := map[string]*way{}
+	for _, s := range all {
+		r := s.first()
+		k := fmt.Sprintf("%q", []any{r.Method, r.Arch, r.WeightsSHA256, r.Layers, r.Epochs, r.Shots, r.Epoch, r.Mask, r.Score, r.Transform,
+			string(r.Settings), ruleOf(r), s.seeds()})
+		if at[k] == nil {
+			at[k] = &way{}
+			out = append(out, at[k])
+		}
+		at[k].summaries = append(at[k].summaries, s)
+	}
+	return out
+}
+
+func ruleOf(r *record) string {
+	if r.Cut == nil {
+		return ""
+	}
+	return r.Cut.Rule
+}
+
+func (w *way) first() *record { return w.summaries[0].first() }
+
+// title names the method and its network.
+func (w *way) title() string {
+	r := w.first()
+	return r.Method + " on " + r.network()
+}
+
+// mean of a figure over the classes that have it; of says how many those are.
+func (w *way) mean(kind figureKind) (mean float64, of int, err error) {
+	for _, s := range w.summaries {
+		f, ok, err := s.figure(kind)
+		if err != nil {
+			return 0, 0, err
+		}
+		if ok {
+			mean += f.Value
+			of++
+		}
+	}
+	if of > 0 {
+		mean /= float64(of)
+	}
+	return mean, of, nil
+}
+
+// notes say what the columns of a table mean, a sentence each.
+func (w *way) notes() (out []string) {
+	r := w.first()
+	p := r.protocol(1)
+	out = append(out, fmt.Sprintf("%s; weights %s (SHA-256 %s); %d x %d px (%s); masks: %s; weights taken: %s; image score: %s.",
+		w.title(), r.Weights, short(r.WeightsSHA256), p.Width, p.Height, r.Transform, r.Mask, r.Epoch, r.Score))
+	seeds := w.summaries[0].seeds()
+	switch {
+	case len(seeds) > 1:
+		out = append(out, fmt.Sprintf("±: deviation over the %d seeds %s. A seed decides %s.", len(seeds), strings.Join(seeds, ", "), r.Chance))
+	case r.Chance != "":
+		out = append(out, fmt.Sprintf("Seed %s. A seed decides %s.", seeds[0], r.Chance))
+	}
+	intervals := "[low, high]: interval over the test images, %.3g %%; " +
+		"DeLong for the image AUROC (which has no length where all defects score above all good parts), else bootstrap of whole images."
+	if len(seeds) > 1 {
+		intervals += " Its ends are averaged over the seeds."
+	}
+	for _, i := range r.Intervals {
+		out = append(out, fmt.Sprintf(intervals, 100*i.Level))
+		break
+	}
+	if slices.ContainsFunc(w.summaries, func(s *summary) bool { return s.first().AUPRO != nil }) {
+		out = append(out, fmt.Sprintf("AUPRO: area under the per-region overlap curve up to a false positive rate of %g.", metrics.LimitMVTec))
+	}
+	if rule, err := parseRule(ruleOf(r)); err == nil {
+		out = append(out, "Escape: defects that would be shipped; overkill: good parts that would be rejected, at the "+rule.words()+
+			", which is chosen on one half of the test images and counted on the other, and the other way round.")
+	}
+	return out
+}
