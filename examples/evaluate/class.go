@@ -121,7 +121,11 @@ func (s *session) judge(ctx context.Context, o opened, net network, what string)
 	r := o.record
 	j := &judged{plan: o.plan, test: o.test, masked: o.masked}
 	s.tell.start()
-	fmt.Fprintf(s.stderr, "%s: fit on %d good images\n", what, o.train.Len())
+	if n := o.plan.shots; n > 0 {
+		fmt.Fprintf(s.stderr, "%s: train on the other classes, fit on %d of %d good images\n", what, n, o.train.Len())
+	} else {
+		fmt.Fprintf(s.stderr, "%s: fit on %d good images\n", what, o.train.Len())
+	}
 	start := time.Now()
 	j.detector, err = o.plan.make(net.ResNet, o.seed, downstream.WithProgress(func(p downstream.Progress) { s.tell.tell(what, p) }))
 	if err != nil {

@@ -25,7 +25,8 @@ func (t *teller) start() { t.last = t.now() }
 // tell writes p behind a prefix, if it is time.
 func (t *teller) tell(prefix string, p downstream.Progress) {
 	now := t.now()
-	if now.Sub(t.last) < t.every {
+	// A single image is one that a picture is made of.
+	if now.Sub(t.last) < t.every || p.Stage == "score" && p.Total == 1 {
 		return
 	}
 	t.last = now

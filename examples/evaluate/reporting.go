@@ -84,12 +84,13 @@ func (j *judged) shown(rule cutRule) (report.Detector, error) {
 	r := &j.record
 	d := report.Detector{Name: r.Method + ", " + r.Weights, Scores: j.scores}
 	one := &summary{records: []record{*r}}
-	for _, kind := range figureKinds() {
+	for _, kind := range shown() {
 		f, ok, err := one.figure(kind)
 		if err != nil {
 			return d, err
 		}
 		if ok {
+			f.Name = kind.name // without the rule of the threshold, which stands with the class
 			d.Figures = append(d.Figures, f)
 		}
 	}
@@ -97,7 +98,7 @@ func (j *judged) shown(rule cutRule) (report.Detector, error) {
 	if d.Threshold, err = rule.at(j.scores, j.positive); err != nil {
 		return d, err
 	}
-	d.ThresholdFrom = rule.words() + ", chosen on these very images; the table's escape and overkill are cross-checked between halves of them"
+	d.ThresholdFrom = rule.words() + ", chosen on these very images, while for the table it is chosen on one half of them and counted on the other"
 	if d.Scale, err = j.good.Scale(heatmap.DefaultGood()); err != nil {
 		return d, err
 	}
