@@ -94,7 +94,7 @@ func (d *darkness) ScoreSet(ctx context.Context, ds dataset.Dataset) iter.Seq2[d
 				return
 			}
 			m := downstream.Map{W: img.Rect.Dx(), H: img.Rect.Dy(), Data: make([]float32, len(img.Pix)/4)}
-			rng := d.seed.rand()
+			rng := d.seed.rand(forMethod)
 			for k := range m.Data {
 				m.Data[k] = 255 - float32(img.Pix[4*k]) + 40*float32(rng.NormFloat64())
 			}

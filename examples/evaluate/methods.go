@@ -5,13 +5,11 @@ import (
 	"fmt"
 	"image"
 	"iter"
-	"math/rand/v2"
 	"slices"
 
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/downstream"
-	derive "github.com/gotab/gotab/internal/seed"
 	"github.com/gotab/gotab/metrics"
 )
 
@@ -72,7 +70,7 @@ type material struct {
 
 // support draws k of the good images; the seed decides which.
 func (m material) support(k int) (dataset.Dataset, error) {
-	items, err := dataset.Support(dataset.Items(m.good), k, nil, derive.Rand(m.seed.n, "support set"))
+	items, err := dataset.Support(dataset.Items(m.good), k, nil, m.seed.rand(forSupport))
 	if err != nil {
 		return nil, fmt.Errorf("support set of %s: %w", m.class, err)
 	}
@@ -140,7 +138,7 @@ func padim(c choice) (plan, error) {
 			}
 			cfg.Channels, cfg.Reduced = downstream.DefaultPaDiM().Channels, 0
 		}
-		return made(downstream.NewPaDiM(net, cfg, s.rand(), opts...))
+		return made(downstream.NewPaDiM(net, cfg, s.rand(forMethod), opts...))
 	}
 	return p, nil
 }
@@ -162,7 +160,7 @@ func patchcore(c choice) (plan, error) {
 		if s.reference {
 			return nil, fmt.Errorf("%w: patchcore has no reference draw", errSeed)
 		}
-		return made(downstream.NewPatchCore(net, cfg, s.rand(), opts...))
+		return made(downstream.NewPatchCore(net, cfg, s.rand(forMethod), opts...))
 	}
 	return p, nil
 }
@@ -183,6 +181,3 @@ func channels(arch backbone.Arch, layers []backbone.Layer) int {
 	}
 	return n
 }
-
-// rand is the generator of what a method draws; the reference seed draws nothing.
-func (s seed) rand() *rand.Rand { return rand.New(rand.NewPCG(s.n, 1)) }

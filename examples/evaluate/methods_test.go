@@ -104,7 +104,7 @@ func TestArchitecturesAndLayers(t *testing.T) {
 		require.ErrorContains(t, err, c.says, name)
 	}
 
-	n, err := backbone.NewResNet18(tensor.CPU, seed{n: 1}.rand())
+	n, err := backbone.NewResNet18(tensor.CPU, seed{n: 1}.rand(forMethod))
 	require.NoError(t, err)
 	file := filepath.Join(t.TempDir(), "net.safetensors")
 	require.NoError(t, n.Save(file))

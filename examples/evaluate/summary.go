@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -12,7 +13,7 @@ import (
 type summary struct{ records []record }
 
 // summaries puts records together that differ in nothing but the seed, in the
-// order of their first ones.
+// order of their first ones; seeds rise, the reference first.
 func summaries(records []record) (out []*summary) {
 	at := map[key]*summary{}
 	for _, r := range records {
@@ -24,7 +25,22 @@ func summaries(records []record) (out []*summary) {
 		}
 		at[k].records = append(at[k].records, r)
 	}
+	for _, s := range out {
+		slices.SortStableFunc(s.records, func(a, b record) int { return compareSeeds(a.Seed, b.Seed) })
+	}
 	return out
+}
+
+func compareSeeds(a, b string) int {
+	x, errX := parseSeed(a)
+	y, errY := parseSeed(b)
+	switch {
+	case errX != nil || errY != nil: // of a file that another program wrote
+		return strings.Compare(a, b)
+	case x.reference != y.reference:
+		return map[bool]int{true: -1, false: 1}[x.reference]
+	}
+	return cmp.Compare(x.n, y.n)
 }
 
 // first is the record of the first seed: what does not depend on the seed is the
@@ -138,22 +154,38 @@ func (w *way) title() string {
 	return r.Method + " on " + r.network()
 }
 
-// mean of a figure over the classes that have it; of says how many those are.
-func (w *way) mean(kind figureKind) (mean float64, of int, err error) {
+// mean is the mean of a figure over the classes that have it, of which there are
+// of. Its deviation is that of the seeds' means, not the mean of their deviations:
+// what a seed takes from one class it may give to another.
+func (w *way) mean(kind figureKind) (f metrics.Figure, of int, err error) {
+	sums := make([]float64, len(w.summaries[0].records)) // all classes have the same seeds
 	for _, s := range w.summaries {
-		f, ok, err := s.figure(kind)
-		if err != nil {
-			return 0, 0, err
+		if _, ok, err := s.figure(kind); err != nil {
+			return f, 0, err
+		} else if !ok {
+			continue
 		}
-		if ok {
-			mean += f.Value
-			of++
+		of++
+		for i := range s.records {
+			v, _ := kind.of(&s.records[i])
+			sums[i] += v
 		}
 	}
-	if of > 0 {
-		mean /= float64(of)
+	if of == 0 {
+		return f, 0, nil
 	}
-	return mean, of, nil
+	for i := range sums {
+		sums[i] /= float64(of)
+	}
+	spread, err := metrics.OverSeeds(sums)
+	if err != nil {
+		return f, 0, err
+	}
+	f.Value = spread.Mean
+	if len(sums) > 1 {
+		f.Spread = &spread
+	}
+	return f, of, nil
 }
 
 // notes say what the columns of a table mean, a sentence each.

@@ -94,7 +94,7 @@ func printTable(w io.Writer, way *way) error {
 			if err != nil {
 				return err
 			}
-			row = append(row, percent(metrics.Figure{Value: mean}, of > 0))
+			row = append(row, percent(mean, of > 0))
 			if kind.key == imageAUROC {
 				row = append(row, "")
 			}
