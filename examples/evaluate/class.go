@@ -62,6 +62,7 @@ func (j *judged) mask(sc downstream.Scored) (*image.Gray, error) {
 type opened struct {
 	job
 	train, test *dataset.Files
+	others      dataset.Dataset // images for training of the other classes, where the plan asks for them
 	masked      bool
 	record      record // all that is known beforehand
 }
@@ -78,6 +79,16 @@ func (s *session) prepare(j job) (o opened, err error) {
 	if o.masked, err = checkTest(o.test); err != nil {
 		return o, err
 	}
+	if j.plan.others {
+		all, err := dataset.OpenMVTecAD(j.root, "", dataset.Train)
+		if err != nil {
+			return o, err
+		}
+		o.others = dataset.Filter(all, func(it dataset.Item) bool { return it.Class != j.class })
+		if o.others.Len() == 0 {
+			return o, fmt.Errorf("%w: %s learns from other classes, and %s is the only one of %s", dataset.ErrLayout, j.method, j.class, j.root)
+		}
+	}
 	settings, err := json.Marshal(j.plan.settings)
 	if err != nil {
 		return o, fmt.Errorf("settings of %s: %w", j.method, err)
@@ -91,7 +102,7 @@ func (s *session) prepare(j job) (o opened, err error) {
 	for _, l := range j.plan.layers {
 		o.record.Layers = append(o.record.Layers, l.String())
 	}
-	o.record.Hash, err = hashOf(o.record, s.o.rule, o.train, o.test)
+	o.record.Hash, err = hashOf(o, s.o.rule)
 	return o, err
 }
 
@@ -136,6 +147,9 @@ func (s *session) evaluate(ctx context.Context, o opened, what string) (r record
 	if r.PeakRSS, err = peakRSS(); err != nil {
 		return r, err
 	}
+	if err := s.store.add(r); err != nil { // before the pictures: what is known is known
+		return r, fmt.Errorf("%w: %w", errStore, err)
+	}
 	j.record = r
 	return r, s.draw(ctx, j, what)
 }
@@ -145,14 +159,7 @@ func (s *session) fit(ctx context.Context, o opened, d detector) (int, error) {
 	if o.plan.fit == nil {
 		return o.train.Len(), d.Fit(ctx, o.train)
 	}
-	return o.plan.fit(ctx, d, material{class: o.class, seed: o.seed, good: o.train, test: o.test,
-		others: func() (dataset.Dataset, error) {
-			all, err := dataset.OpenMVTecAD(o.root, "", dataset.Train)
-			if err != nil {
-				return nil, err
-			}
-			return dataset.Filter(all, func(it dataset.Item) bool { return it.Class != o.class }), nil
-		}})
+	return o.plan.fit(ctx, d, material{class: o.class, seed: o.seed, good: o.train, others: o.others, test: o.test})
 }
 
 // score runs the detector over the test set and gathers scores and pixels.

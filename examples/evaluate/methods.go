@@ -46,6 +46,7 @@ type plan struct {
 	epoch     string            // which state of the training is taken, see metrics.Protocol
 	epochs    int               // of the training; 0 where there is none
 	shots     int               // images of the support set; 0 where there is none
+	others    bool              // it learns from the other classes' images too
 	chance    string            // what a seed decides; empty where nothing is drawn
 	seed      seed              // the one that is taken where none is asked for
 
@@ -61,8 +62,9 @@ type material struct {
 	class string
 	seed  seed
 	good  dataset.Dataset // the class's images for training
-	// others opens the images for training of all other classes of the same root.
-	others func() (dataset.Dataset, error)
+	// others are the images for training of all other classes of the same root; nil
+	// where the plan does not ask for them.
+	others dataset.Dataset
 	// test is the class's test set, for a method whose name says that it chooses
 	// by it; every other method leaves it alone.
 	test dataset.Dataset
