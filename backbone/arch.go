@@ -109,13 +109,14 @@ func (m *ResNet) units() []*layers.ConvNorm {
 	return us
 }
 
-// describe lays a valid architecture out without making a tensor.
-func describe(a Arch) *ResNet {
+// describe lays a valid architecture out, as far as the layer last, without
+// making a tensor.
+func describe(a Arch, last Layer) *ResNet {
 	p := plans[a]
-	m := &ResNet{arch: a, stem: layers.ConvNorm{Name: "conv1", Norm: "bn1", In: 3, Out: stemWidth, Kernel: 7,
+	m := &ResNet{arch: a, last: last, stem: layers.ConvNorm{Name: "conv1", Norm: "bn1", In: 3, Out: stemWidth, Kernel: 7,
 		Conv: tensor.Conv{Stride: 2, Padding: 3}}}
 	in := int64(stemWidth)
-	for i := range m.stages {
+	for i := range min(int(last), len(m.stages)) {
 		stage := Layer1 + Layer(i)
 		width, out := p.width<<i, int64(a.Channels(stage))
 		for j := range p.blocks[i] {
@@ -123,26 +124,11 @@ func describe(a Arch) *ResNet {
 			if i > 0 && j == 0 {
 				stride = 2
 			}
-			prefix := fmt.Sprintf("layer%d.%d.", i+1, j)
-			var b layers.Block
-			add := func(in, out, kernel, stride int64) {
-				k := len(b.Path) + 1
-				b.Path = append(b.Path, layers.ConvNorm{Name: fmt.Sprintf("%sconv%d", prefix, k), Norm: fmt.Sprintf("%sbn%d", prefix, k),
-					In: in, Out: out, Kernel: kernel, Conv: tensor.Conv{Stride: stride, Padding: kernel / 2}})
-			}
+			sh := layers.Shape{In: in, Out: out, Stride: stride}
 			if p.bottleneck {
-				add(in, width, 1, 1)
-				add(width, width, 3, stride)
-				add(width, out, 1, 1)
-			} else {
-				add(in, out, 3, stride)
-				add(out, out, 3, 1)
+				sh.Width = width
 			}
-			if stride != 1 || in != out {
-				b.Down = &layers.ConvNorm{Name: prefix + "downsample.0", Norm: prefix + "downsample.1", In: in, Out: out, Kernel: 1,
-					Conv: tensor.Conv{Stride: stride}}
-			}
-			m.stages[i] = append(m.stages[i], b)
+			m.stages[i] = append(m.stages[i], layers.NewBlock(fmt.Sprintf("layer%d.%d.", i+1, j), sh))
 			in = out
 		}
 	}

@@ -32,11 +32,12 @@ func (f *folded) close() error {
 	return errors.Join(errs...)
 }
 
-// fold returns evaluation weights, as far as the layer deepest, that follow the
-// current ones. They are made on first use after a change; no other Run may use
-// the network while it changes, so nothing still reads the old ones. What is
-// returned is a copy: another Run may add a deeper stage meanwhile.
-func (m *ResNet) fold(s *tensor.Scope, input []int64, deepest Layer) (*folded, error) {
+// fold returns evaluation weights of the stages first to last, at least, that
+// follow the current ones; input is the shape that first gets. They are made on
+// first use after a change; no other Run may use the network while it changes, so
+// nothing still reads the old ones. What is returned is a copy: another Run may
+// add a stage meanwhile.
+func (m *ResNet) fold(s *tensor.Scope, input []int64, first, last Layer) (*folded, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if v := m.params.Version(); m.folded == nil || m.folded.version != v {
@@ -45,18 +46,18 @@ func (m *ResNet) fold(s *tensor.Scope, input []int64, deepest Layer) (*folded, e
 		}
 		m.folded = &folded{version: v, net: m}
 	}
-	if err := m.folded.extend(s, input[0], input[2], input[3], min(deepest, Layer4)); err != nil {
+	if err := m.folded.extend(s, input[0], input[2], input[3], first, min(last, Layer4)); err != nil {
 		return nil, err
 	}
 	f := *m.folded
 	return &f, nil
 }
 
-// extend folds the stages that are missing up to the layer deepest, for a batch
-// of n images of h x w: oneDNN lays weights out for the shape of each unit's
-// input. Other sizes work with the same weights, a little slower.
-func (f *folded) extend(s *tensor.Scope, n, h, w int64, deepest Layer) error {
-	for l := Stem; l <= deepest; l++ {
+// extend folds those of the stages first to last that are missing, for n inputs
+// of h x w to first: oneDNN lays weights out for the shape of each unit's input.
+// Other sizes work with the same weights, a little slower.
+func (f *folded) extend(s *tensor.Scope, n, h, w int64, first, last Layer) error {
+	for l := first; l <= last; l++ {
 		fresh := tensor.NewParams(f.net.params.Device())
 		var err error
 		if h, w, err = f.stage(s, fresh, l, n, h, w); err != nil {

@@ -24,7 +24,7 @@ func New(arch Arch, dev tensor.Device, rng *rand.Rand) (*ResNet, error) {
 		return nil, fmt.Errorf("backbone: new: %w", err)
 	}
 	var arrays []tensor.Array
-	for _, u := range describe(arch).units() {
+	for _, u := range describe(arch, Pooled).units() {
 		a, err := u.Fresh(rng)
 		if err != nil {
 			return nil, fmt.Errorf("backbone: new %s: %w", arch, err)
@@ -41,7 +41,7 @@ func New(arch Arch, dev tensor.Device, rng *rand.Rand) (*ResNet, error) {
 		return nil, fmt.Errorf("backbone: new %s: %w", arch, err)
 	}
 	arrays = append(arrays, tensor.FloatArray("fc.weight", w, classes, in), tensor.FloatArray("fc.bias", b, classes))
-	return build(arch, arrays, dev)
+	return build(arch, Pooled, arrays, dev)
 }
 
 // NewResNet18 is [New] for ResNet-18.
@@ -49,13 +49,13 @@ func NewResNet18(dev tensor.Device, rng *rand.Rand) (*ResNet18, error) {
 	return New(ArchResNet18, dev, rng)
 }
 
-// build makes a network of exactly the arrays it needs.
-func build(arch Arch, arrays []tensor.Array, dev tensor.Device) (*ResNet, error) {
+// build makes a network that ends with last of exactly the arrays it needs.
+func build(arch Arch, last Layer, arrays []tensor.Array, dev tensor.Device) (*ResNet, error) {
 	byName := make(map[string]tensor.Array, len(arrays))
 	for _, a := range arrays {
 		byName[a.Name] = a
 	}
-	m := describe(arch)
+	m := describe(arch, last)
 	m.params = tensor.NewParams(dev)
 	err := tensor.Run(context.Background(), dev, tensor.Evaluation, func(s *tensor.Scope) error {
 		for _, u := range m.units() {
@@ -68,6 +68,9 @@ func build(arch Arch, arrays []tensor.Array, dev tensor.Device) (*ResNet, error)
 			if err := u.Bind(m.params); err != nil {
 				return err
 			}
+		}
+		if last < Pooled {
+			return nil
 		}
 		fc := []layers.Spec{{Name: "fc.weight", Buffer: true}, {Name: "fc.bias", Buffer: true}}
 		return layers.Put(s, m.params, fc, byName)

@@ -28,6 +28,7 @@ var (
 // copy of the convolutions is kept beside the weights.
 type ResNet struct {
 	arch   Arch
+	last   Layer // what it ends with: Pooled, or the stage that FromStages was told
 	params *tensor.Params
 	stem   layers.ConvNorm
 	stages [4][]layers.Block
@@ -50,8 +51,14 @@ func (m *ResNet) Params() *tensor.Params { return m.params }
 // Device returns where the network lives.
 func (m *ResNet) Device() tensor.Device { return m.params.Device() }
 
-// Channels returns the number of channels at a layer, 0 where there is none.
-func (m *ResNet) Channels(l Layer) int { return m.arch.Channels(l) }
+// Channels returns the number of channels at a layer, 0 where there is none: a
+// network of [FromStages] has none beyond its last stage.
+func (m *ResNet) Channels(l Layer) int {
+	if l > m.last {
+		return 0
+	}
+	return m.arch.Channels(l)
+}
 
 // FreezeStatistics says for each stage (Stem to Layer4) whether its batch norms
 // keep their running statistics, and use them, in training too. nil thaws all.
@@ -72,27 +79,18 @@ func (m *ResNet) Forward(s *tensor.Scope, x *tensor.Tensor, at ...Layer) []*tens
 	}
 	deepest := Layer(-1)
 	for _, l := range at {
-		if l < Stem || l > Pooled {
+		if l < Stem || l > m.last {
 			s.Fail(fmt.Errorf("backbone: forward: %w: %s", ErrLayer, l))
 		}
 		deepest = max(deepest, l)
 	}
-	if sh := x.Shape(); x.Valid() && (len(sh) != 4 || sh[1] != 3 || sh[2] < 32 || sh[3] < 32) {
-		s.Fail(fmt.Errorf("backbone: forward: %w: input is %v, want [N 3 H W] with H and W of 32 or more", tensor.ErrShape, sh))
-	}
+	checkInput(s, "forward", x)
 	if len(at) == 0 || s.Err() != nil {
 		return out
 	}
-	run := m.plain
-	if s.Mode() == tensor.Evaluation {
-		f, err := m.fold(s, x.Shape(), deepest)
-		if err != nil {
-			s.Fail(err)
-			return out
-		}
-		run = f.run
-	} else {
-		m.params.Touch() // running statistics move
+	run := m.runner(s, x, Stem, deepest)
+	if s.Err() != nil {
+		return out
 	}
 	return s.SubN(func(s *tensor.Scope) []*tensor.Tensor {
 		var y *tensor.Tensor
@@ -128,6 +126,58 @@ func (m *ResNet) Forward(s *tensor.Scope, x *tensor.Tensor, at ...Layer) []*tens
 		}
 		return out
 	})
+}
+
+// Stage runs one stage, Stem to Layer4, on what the stage before it gave, or what
+// the caller made of that: x [N, C, h, w] with as many channels as the layer
+// before has, for Stem the images as Forward takes them. It is how something is
+// put between the stages; stage after stage it gives what Forward gives, and the
+// Run's mode means the same. x is left as it is.
+func (m *ResNet) Stage(s *tensor.Scope, x *tensor.Tensor, l Layer) *tensor.Tensor {
+	switch {
+	case l < Stem || l > min(m.last, Layer4):
+		s.Fail(fmt.Errorf("backbone: stage: %w: %s", ErrLayer, l))
+	case l == Stem:
+		checkInput(s, "stage", x)
+	default:
+		if sh := x.Shape(); x.Valid() && (len(sh) != 4 || sh[1] != int64(m.Channels(l-1))) {
+			s.Fail(fmt.Errorf("backbone: stage %s: %w: input is %v, want [N %d h w]", l, tensor.ErrShape, sh, m.Channels(l-1)))
+		}
+	}
+	return s.Sub(func(s *tensor.Scope) *tensor.Tensor {
+		x := s.ChannelsLast(x)
+		if s.Err() != nil {
+			return nil
+		}
+		run := m.runner(s, x, l, l)
+		if s.Err() != nil {
+			return nil
+		}
+		return run(s, x, l, true)
+	})
+}
+
+// checkInput fails s where x is no batch of images that the stem takes.
+func checkInput(s *tensor.Scope, doing string, x *tensor.Tensor) {
+	if sh := x.Shape(); x.Valid() && (len(sh) != 4 || sh[1] != 3 || sh[2] < 32 || sh[3] < 32) {
+		s.Fail(fmt.Errorf("backbone: %s: %w: input is %v, want [N 3 H W] with H and W of 32 or more", doing, tensor.ErrShape, sh))
+	}
+}
+
+// runner returns the function that runs one of the stages first to last in the
+// mode of s, where x is the input of first; keep says that its operand must not
+// change. A failure is left in s.
+func (m *ResNet) runner(s *tensor.Scope, x *tensor.Tensor, first, last Layer) (run func(s *tensor.Scope, x *tensor.Tensor, l Layer, keep bool) *tensor.Tensor) {
+	if s.Mode() != tensor.Evaluation {
+		m.params.Touch() // running statistics move
+		return m.plain
+	}
+	f, err := m.fold(s, x.Shape(), first, last)
+	if err != nil {
+		s.Fail(err)
+		return m.plain
+	}
+	return f.run
 }
 
 // plain runs one stage with batch norm as it stands.

@@ -46,6 +46,26 @@ func FromWeights(w *tensor.Weights, dev tensor.Device) (*ResNet, error) {
 	return fromWeights(w, dev, detect)
 }
 
+// FromStages builds the first stages of a network, as far as last (Stem to
+// Layer4), of weights that were read before or copied from a whole network
+// (Params().Arrays). It is what a detector keeps that trains a part of a network.
+// The network has no layers beyond last: Channels are 0 and Forward refuses them;
+// it is written with the stages that it has. Weights of deeper stages are passed
+// over, else they are judged as Read judges them.
+func FromStages(w *tensor.Weights, arch Arch, last Layer, dev tensor.Device) (*ResNet, error) {
+	if err := arch.check(); err != nil {
+		return nil, fmt.Errorf("backbone: read weights: %w", err)
+	}
+	if last < Stem || last > Layer4 {
+		return nil, fmt.Errorf("backbone: read weights: %w: %s is no stage, want %s to %s", ErrLayer, last, Stem, Layer4)
+	}
+	fitted, err := fit(arch, last, strip(w.Arrays))
+	if err != nil {
+		return nil, fmt.Errorf("backbone: read weights: %w", err)
+	}
+	return build(arch, last, fitted, dev)
+}
+
 // ReadResNet18 is [Read] for ResNet-18 alone: weights of another architecture do
 // not fit.
 func ReadResNet18(r io.Reader, dev tensor.Device) (*ResNet18, error) {
@@ -78,14 +98,14 @@ func open(path string, dev tensor.Device, choose func([]tensor.Array) Arch) (*Re
 func fromWeights(w *tensor.Weights, dev tensor.Device, choose func([]tensor.Array) Arch) (*ResNet, error) {
 	arrays := strip(w.Arrays)
 	arch := choose(arrays)
-	fitted, err := fit(arch, arrays)
+	fitted, err := fit(arch, Pooled, arrays)
 	if err != nil {
 		if is := detect(arrays); is != arch {
 			return nil, fmt.Errorf("backbone: read weights: %w (they look like %s, which Read and Open take)", err, is)
 		}
 		return nil, fmt.Errorf("backbone: read weights: %w", err)
 	}
-	return build(arch, fitted, dev)
+	return build(arch, Pooled, fitted, dev)
 }
 
 // detect says which architecture the names and shapes are nearest to; fit
@@ -139,13 +159,24 @@ func strip(arrays []tensor.Array) []tensor.Array {
 	return out
 }
 
-// extra says which names pre-training or fine-tuning adds beside the network.
-func extra(name string) bool { return strings.HasPrefix(name, "projection.") }
+// extra says which names there may be beside a network that ends with last: what
+// pre-training or fine-tuning adds, and deeper stages.
+func extra(name string, last Layer) bool {
+	if strings.HasPrefix(name, "projection.") {
+		return true
+	}
+	for l := last + 1; l < Pooled; l++ {
+		if strings.HasPrefix(name, l.String()+".") {
+			return true
+		}
+	}
+	return last < Pooled && (name == "fc.weight" || name == "fc.bias")
+}
 
-// fit checks arrays, whose prefixes are stripped, against the architecture and
-// returns exactly what build needs. Nothing is made on the device before all of
-// it is right.
-func fit(arch Arch, arrays []tensor.Array) ([]tensor.Array, error) {
+// fit checks arrays, whose prefixes are stripped, against the architecture as far
+// as last and returns exactly what build needs. Nothing is made on the device
+// before all of it is right.
+func fit(arch Arch, last Layer, arrays []tensor.Array) ([]tensor.Array, error) {
 	pooled := int64(arch.Channels(Pooled))
 	want := map[string][]int64{}
 	var order []string
@@ -153,7 +184,7 @@ func fit(arch Arch, arrays []tensor.Array) ([]tensor.Array, error) {
 		want[name] = shape
 		order = append(order, name)
 	}
-	for _, u := range describe(arch).units() {
+	for _, u := range describe(arch, last).units() {
 		for _, sp := range u.Specs() {
 			need(sp.Name, sp.Shape...)
 		}
@@ -163,7 +194,7 @@ func fit(arch Arch, arrays []tensor.Array) ([]tensor.Array, error) {
 	for _, a := range arrays {
 		shape, ok := want[a.Name]
 		switch {
-		case extra(a.Name):
+		case extra(a.Name, last):
 			continue
 		case a.Name == "fc.weight" && len(a.Shape) == 2 && a.Shape[1] == pooled, a.Name == "fc.bias" && len(a.Shape) == 1:
 			shape, ok = a.Shape, true // any number of classes
@@ -202,6 +233,7 @@ func fit(arch Arch, arrays []tensor.Array) ([]tensor.Array, error) {
 	}
 	w, b := have["fc.weight"], have["fc.bias"]
 	switch {
+	case last < Pooled:
 	case w.Name == "" && b.Name == "":
 		w = tensor.FloatArray("fc.weight", make([]float32, classes*pooled), classes, pooled)
 		b = tensor.FloatArray("fc.bias", make([]float32, classes), classes)
@@ -210,6 +242,9 @@ func fit(arch Arch, arrays []tensor.Array) ([]tensor.Array, error) {
 	}
 	if len(faults) > 0 {
 		return nil, fmt.Errorf("%w %s (%d faults): %w", ErrWeights, arch, len(faults), errors.Join(first(faults, 12)...))
+	}
+	if last < Pooled {
+		return out, nil
 	}
 	return append(out, w, b), nil
 }

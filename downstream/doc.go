@@ -1,6 +1,7 @@
-// Package downstream holds detectors that find defects with the features of a
-// backbone. A detector is fitted on good images of one product and then says for
-// every further image how abnormal it is, as a whole and at each place:
+// Package downstream holds detectors that find defects, and a classifier that
+// names them, with the features of a backbone. A detector is fitted on good
+// images of one product and then says for every further image how abnormal it
+// is, as a whole and at each place:
 //
 //	det, err := downstream.NewPaDiM(net, downstream.DefaultPaDiM(), nil)
 //	if err != nil {
@@ -11,6 +12,10 @@
 //		return err
 //	}
 //	results, err := det.Score(ctx, img)
+//
+// [Classifier] is no detector: it is fitted on images whose defects have names
+// and says which of them a further image shows, one or any number, with the
+// backbone as it is or trained along.
 //
 // A detector borrows the backbone: any [Extractor] will do, and it must stay
 // open and unchanged as long as the detector is used. Scores of different

@@ -4,9 +4,9 @@ import "errors"
 
 // Sentinel errors; test for them with errors.Is.
 var (
-	// ErrNotFitted reports a detector that is asked to score, or to be saved,
-	// before Fit or after Close.
-	ErrNotFitted = errors.New("detector is not fitted")
+	// ErrNotFitted reports a detector or classifier that is asked to judge, or to
+	// be saved, before Fit or after Close.
+	ErrNotFitted = errors.New("not fitted")
 	// ErrConfig reports a setting that makes no sense.
 	ErrConfig = errors.New("invalid setting")
 	// ErrLayers reports layers that the extractor does not have, or that give
@@ -25,11 +25,22 @@ var (
 	// ErrNotFinite reports features or scores that are NaN or infinite, as
 	// damaged weights give.
 	ErrNotFinite = errors.New("value is not finite")
-	// ErrDiverged reports a training whose loss is no longer a number.
+	// ErrLabels reports labels that nothing can be learnt from, or that do not fit
+	// the samples.
+	ErrLabels = errors.New("labels do not fit")
+	// ErrClass reports samples whose class does not fit what is done with them:
+	// there is none where classes matter, or RegAD is given support images of a
+	// class that it was trained on.
+	ErrClass = errors.New("class does not fit")
+	// ErrNotTrained reports a RegAD that is asked to fit, or to be saved, before
+	// Train or after Close.
+	ErrNotTrained = errors.New("detector is not trained")
+	// ErrDiverged reports a loss or a gradient that is not a finite number.
 	ErrDiverged = errors.New("training diverged")
-	// ErrFile reports a saved detector that is damaged or of another kind.
-	ErrFile = errors.New("not a saved detector")
-	// ErrExtractor reports a saved detector that was fitted with another
-	// backbone, or other weights, than it is loaded with.
+	// ErrFile reports a saved detector or classifier that is damaged or of another
+	// kind.
+	ErrFile = errors.New("damaged, or another kind of file")
+	// ErrExtractor reports a saved detector or classifier that was fitted with
+	// another backbone, or other weights, than it is loaded with.
 	ErrExtractor = errors.New("extractor is not the one of the fit")
 )

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"image"
+	"math/rand/v2"
 
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/downstream"
@@ -43,4 +44,45 @@ func ExampleNewPaDiM() {
 	// Output:
 	// the scratched one scores higher: true
 	// map: (32,32)
+}
+
+// Name what is bright: labels come from the items, here from their defect. A real
+// program passes a *backbone.ResNet18 and may leave Frozen out.
+func ExampleNewClassifier() {
+	pictures := quartered(64, 1, 32)
+	for i := range pictures {
+		pictures[i].Defect = []string{dataset.Good, "left", "right", "left+right"}[i%4]
+	}
+	ds, err := dataset.NewMemory(pictures)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	train, err := downstream.ByDefects(ds, []string{"left", "right"})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	cfg := downstream.DefaultClassifier()
+	cfg.Task, cfg.Frozen, cfg.Epochs, cfg.LR = downstream.MultiLabel, true, 100, 0.05
+	cfg.Transform = dataset.Square(32)
+	c, err := downstream.NewClassifier(&pooler{scale: 1}, cfg, rand.New(rand.NewPCG(1, 1)))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer c.Close()
+	ctx := context.Background()
+	if err := c.Fit(ctx, train); err != nil {
+		fmt.Println(err)
+		return
+	}
+	answers, err := c.Predict(ctx, quartered(4, 2, 32)[3].Image)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(c.Names(), answers[0].Labels)
+	// Output:
+	// [left right] [true true]
 }

@@ -27,13 +27,18 @@ func (d *core[M]) write(w io.Writer, kind string, contents func(g M) (settings a
 		return 0, err
 	}
 	defer func() { _ = d.release(g) }() // frees memory, cannot fail
-	st, arrays, err := contents(g)
+	return writeSaved(w, d.name, kind, func() (any, []tensor.Array, error) { return contents(g) })
+}
+
+// writeSaved writes what readSaved reads.
+func writeSaved(w io.Writer, name, kind string, contents func() (settings any, arrays []tensor.Array, err error)) (int64, error) {
+	st, arrays, err := contents()
 	if err != nil {
-		return 0, fmt.Errorf("downstream: save %s: %w", d.name, err)
+		return 0, fmt.Errorf("downstream: save %s: %w", name, err)
 	}
 	settings, err := json.Marshal(st)
 	if err != nil {
-		return 0, fmt.Errorf("downstream: save %s: %w", d.name, err)
+		return 0, fmt.Errorf("downstream: save %s: %w", name, err)
 	}
 	return tensor.WriteWeights(w, map[string]string{keyKind: kind, keySettings: string(settings)}, arrays)
 }
@@ -46,15 +51,16 @@ func save(path string, d io.WriterTo) error {
 	})
 }
 
-// openSaved reads a file with read.
-func openSaved[D any](ctx context.Context, path, name string, fe Extractor,
-	read func(context.Context, io.Reader, Extractor, ...Option) (*D, error), opts []Option) (*D, error) {
+// openSaved reads a file with read; on is the extractor, or the device, that the
+// detector will work on.
+func openSaved[D, On any](ctx context.Context, path, name string, on On,
+	read func(context.Context, io.Reader, On, ...Option) (*D, error), opts []Option) (*D, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("downstream: open %s: %w", name, err)
 	}
 	defer f.Close()
-	d, err := read(ctx, f, fe, opts...)
+	d, err := read(ctx, f, on, opts...)
 	if err != nil {
 		return nil, fmt.Errorf("%w (file %s)", err, path)
 	}

@@ -118,7 +118,7 @@ func TestSmoothingEqualsTwoSteps(t *testing.T) {
 		for i := range d {
 			d[i] = 10 + 5*float32(rng.NormFloat64())
 		}
-		b := smoothing(c.in, c.out, c.sigma)
+		b := smoothing(c.in, c.out, halfPixel, c.sigma)
 		var up, got []float32
 		require.NoError(t, tensor.Run(t.Context(), tensor.CPU, tensor.Evaluation, func(s *tensor.Scope) error {
 			n, m := int64(c.in), int64(c.out)
@@ -139,6 +139,18 @@ func TestSmoothingEqualsTwoSteps(t *testing.T) {
 		}
 		require.LessOrEqual(t, worst/top, tolerance, "%+v", c)
 	}
+}
+
+func TestSmoothingWithCornersAligned(t *testing.T) {
+	require.Equal(t, []float32{
+		1, 0, 0,
+		0.5, 0.5, 0,
+		0, 1, 0,
+		0, 0.5, 0.5,
+		0, 0, 1,
+	}, smoothing(3, 5, alignCorners, 0))
+	require.Equal(t, []float32{1, 0, 0, 0}, smoothing(4, 1, alignCorners, 0))
+	require.Equal(t, []float32{1, 1, 1}, smoothing(1, 3, alignCorners, 0))
 }
 
 func blurByDefinition(v []float32, n int, sigma float64) []float64 {

@@ -196,7 +196,7 @@ func (p *PaDiM) load(ctx context.Context, arrays []tensor.Array, st padimSetting
 	if err != nil {
 		return nil, err
 	}
-	return g, g.addSmoothing(ctx, p.dev, p.cfg.Sigma)
+	return g, g.addSmoothing(ctx, p.cfg.Sigma)
 }
 
 func readFloat(b []byte) float32 { return math.Float32frombits(binary.LittleEndian.Uint32(b)) }

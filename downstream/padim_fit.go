@@ -230,7 +230,7 @@ func (m *moments) finish(ctx context.Context, cores int) (*gaussians, error) {
 		return nil, err
 	}
 	g := &gaussians{model: model{params: m.kept, gridH: m.h, gridW: m.w, inW: m.size.X, inH: m.size.Y, images: m.n}, mean: mean, whitening: q}
-	if err := g.addSmoothing(ctx, m.p.dev, m.p.cfg.Sigma); err != nil {
+	if err := g.addSmoothing(ctx, m.p.cfg.Sigma); err != nil {
 		return nil, err
 	}
 	if g.fingerprint, err = m.p.fingerprint(ctx, m.size); err != nil {

@@ -169,7 +169,7 @@ func newPatchCore(fe Extractor, cfg PatchCoreConfig, seed [2]uint64, opts ...Opt
 		return nil, err
 	}
 	cfg.Layers = slices.Clone(cfg.Layers)
-	emb, err := newPatchEmbedding(fe, cfg.Layers, cfg.Neighbourhood, cfg.Dim)
+	emb, err := newPatchEmbedding(fe, cfg.Layers, cfg.Neighbourhood, cfg.Dim, cfg.Dim)
 	if err != nil {
 		return nil, fmt.Errorf("downstream: new PatchCore: %w", err)
 	}

@@ -11,40 +11,73 @@ import (
 type patchEmbedding struct {
 	fe     Extractor
 	layers []backbone.Layer
-	side   int // of a neighbourhood
-	count  int // values of a vector
-	// weights are the convolutions that pool channels and neighbourhoods to Dim,
-	// [Dim/layers, C, side, side] for each layer; nil averages neighbourhoods.
-	weights [][]float32
+	side   int   // of a neighbourhood
+	count  int   // values of a vector
+	dims   []int // of them, values of each layer
+	// kernels are the convolutions that pool channels and neighbourhoods, one a
+	// layer; nil averages neighbourhoods.
+	kernels []poolingKernel
 }
 
-func newPatchEmbedding(fe Extractor, layers []backbone.Layer, side, dim int) (*patchEmbedding, error) {
+// poolingKernel is a convolution that pools channels and neighbourhoods. Bins of
+// the pooling end where groups of channels do, so that it is a grouped one.
+type poolingKernel struct {
+	weights []float32 // [dim, channels/groups, side, side]
+	dim     int
+	groups  int
+}
+
+// newPatchEmbedding returns the embedding that pools every layer to layerDim
+// values and then the layers together to dim, a multiple of their number. With
+// dim 0 it keeps all channels.
+func newPatchEmbedding(fe Extractor, layers []backbone.Layer, side, layerDim, dim int) (*patchEmbedding, error) {
 	all, err := totalChannels(fe, layers)
 	if err != nil {
 		return nil, err
 	}
 	e := &patchEmbedding{fe: fe, layers: layers, side: side, count: all}
-	if dim == 0 {
-		return e, nil
+	if dim > 0 {
+		e.count = dim
 	}
-	e.count = dim
 	for _, l := range layers {
-		// The second pooling takes len(layers)*dim values to dim: each output is the
-		// mean of len(layers) neighbouring ones, all of one layer.
-		group := len(layers)
-		in := fe.Channels(l) * side * side
-		w := make([]float32, dim/group*in)
-		for o := range dim / group {
-			for j := range group {
-				lo, hi := adaptiveBin(o*group+j, in, dim)
-				for i := lo; i < hi; i++ {
-					w[o*in+i] += float32(1 / float64((hi-lo)*group))
-				}
-			}
+		if dim == 0 {
+			e.dims = append(e.dims, fe.Channels(l))
+			continue
 		}
-		e.weights = append(e.weights, w)
+		// The second pooling takes layerDim values of each layer to dim together: each
+		// output is the mean of values of one layer.
+		k := newPoolingKernel(fe.Channels(l), side*side, layerDim, dim/len(layers))
+		e.dims = append(e.dims, k.dim)
+		e.kernels = append(e.kernels, k)
 	}
 	return e, nil
+}
+
+// newPoolingKernel pools channels x area values, in this order, to middle values
+// and these to out.
+func newPoolingKernel(channels, area, middle, out int) poolingKernel {
+	k := poolingKernel{dim: out, groups: gcd(channels, gcd(middle, out))}
+	in := channels * area
+	per := in / k.groups
+	k.weights = make([]float32, out*per)
+	for o := range out {
+		skip := o / (out / k.groups) * per
+		first, last := adaptiveBin(o, middle, out)
+		for j := first; j < last; j++ {
+			lo, hi := adaptiveBin(j, in, middle)
+			for i := lo; i < hi; i++ {
+				k.weights[o*per+i-skip] += float32(1 / float64((hi-lo)*(last-first)))
+			}
+		}
+	}
+	return k
+}
+
+func gcd(a, b int) int {
+	for b > 0 {
+		a, b = b, a%b
+	}
+	return a
 }
 
 // adaptiveBin returns which of in values adaptive average pooling to out values
@@ -68,20 +101,16 @@ func (e *patchEmbedding) embed(s *tensor.Scope, x *tensor.Tensor) *tensor.Tensor
 // pool makes the vectors of embed of the maps of the layers.
 func (e *patchEmbedding) pool(s *tensor.Scope, maps []*tensor.Tensor) *tensor.Tensor {
 	return s.Sub(func(s *tensor.Scope) *tensor.Tensor {
-		var h, w int64
-		parts := make([]*tensor.Tensor, len(maps))
-		for i, f := range maps {
-			l := e.layers[i]
-			c := int64(e.fe.Channels(l))
-			if sh := f.Shape(); len(sh) != 4 || sh[0] != maps[0].Size(0) || sh[1] != c || sh[2] < 1 || sh[3] < 1 {
-				s.Fail(fmt.Errorf("downstream: features of %s: %w: the extractor gave %v for %d images and %d channels",
-					l, ErrLayers, sh, maps[0].Size(0), c))
-				return nil
+		parts := e.parts(s, maps)
+		if s.Err() != nil {
+			return nil
+		}
+		h, w := parts[0].Size(2), parts[0].Size(3)
+		for i, f := range parts {
+			if f.Size(2) != h || f.Size(3) != w {
+				f = s.UpsampleBilinear(f, h, w)
 			}
-			if i == 0 {
-				h, w = f.Size(2), f.Size(3)
-			}
-			parts[i] = s.Permute(e.neighbourhoods(s, f, i, h, w), 0, 2, 3, 1)
+			parts[i] = s.Permute(f, 0, 2, 3, 1)
 		}
 		if len(parts) == 1 {
 			// A copy: with a neighbourhood of one it may still be the extractor's.
@@ -91,20 +120,27 @@ func (e *patchEmbedding) pool(s *tensor.Scope, maps []*tensor.Tensor) *tensor.Te
 	})
 }
 
-// neighbourhoods pools layer i, [N, C, ..], over its neighbourhoods and brings it
-// to h x w positions.
-func (e *patchEmbedding) neighbourhoods(s *tensor.Scope, f *tensor.Tensor, i int, h, w int64) *tensor.Tensor {
-	k := int64(e.side)
-	switch {
-	case e.weights != nil:
-		c := f.Size(1)
-		kernel := s.FromFloats(e.weights[i], int64(len(e.weights[i]))/(c*k*k), c, k, k)
-		f = s.Conv2d(f, kernel, nil, tensor.Conv{Padding: k / 2})
-	case k > 1:
-		f = s.AvgPool2d(f, k, 1, k/2)
+// parts pools each layer over its neighbourhoods: the vectors' values of that
+// layer, [N, dim, h, w] on its own grid.
+func (e *patchEmbedding) parts(s *tensor.Scope, maps []*tensor.Tensor) []*tensor.Tensor {
+	out := make([]*tensor.Tensor, len(maps))
+	for i, f := range maps {
+		l := e.layers[i]
+		c, k := int64(e.fe.Channels(l)), int64(e.side)
+		if sh := f.Shape(); len(sh) != 4 || sh[0] != maps[0].Size(0) || sh[1] != c || sh[2] < 1 || sh[3] < 1 {
+			s.Fail(fmt.Errorf("downstream: features of %s: %w: the extractor gave %v for %d images and %d channels",
+				l, ErrLayers, sh, maps[0].Size(0), c))
+			return nil
+		}
+		switch {
+		case e.kernels != nil:
+			kernel := e.kernels[i]
+			g := int64(kernel.groups)
+			f = s.Conv2d(f, s.FromFloats(kernel.weights, int64(kernel.dim), c/g, k, k), nil, tensor.Conv{Padding: k / 2, Groups: g})
+		case k > 1:
+			f = s.AvgPool2d(f, k, 1, k/2)
+		}
+		out[i] = f
 	}
-	if f.Size(2) != h || f.Size(3) != w {
-		f = s.UpsampleBilinear(f, h, w)
-	}
-	return f
+	return out
 }

@@ -134,25 +134,10 @@ func (p *PatchCore) load(ctx context.Context, arrays []tensor.Array, st patchcor
 		return nil, fmt.Errorf("%w: %d patches, Neighbours is %d", ErrFile, count, p.cfg.Neighbours)
 	}
 	// The smoothing tables take as much as the grid says: ask the network first.
-	if err := p.checkGrid(ctx, st); err != nil {
+	if err := p.checkGrid(ctx, st.sizes); err != nil {
 		return nil, err
 	}
 	g := &patchBank{model: st.newModel(p.dev), count: count}
 	g.fingerprint = values["fingerprint"]
 	return p.complete(ctx, g, values["patches"], values["mean"])
-}
-
-// checkGrid holds the grid of a file against what the network makes of its
-// input size.
-func (p *PatchCore) checkGrid(ctx context.Context, st patchcoreSettings) error {
-	return tensor.Run(ctx, p.dev, tensor.Evaluation, func(s *tensor.Scope) error {
-		e := p.emb.embed(s, s.Zeros(1, 3, int64(st.Input[1]), int64(st.Input[0])))
-		if err := s.Err(); err != nil {
-			return err
-		}
-		if int(e.Size(1)) != st.Grid[1] || int(e.Size(2)) != st.Grid[0] {
-			return fmt.Errorf("%w: the grid is %v, for an input of %v the extractor makes %dx%d", ErrFile, st.Grid, st.Input, e.Size(2), e.Size(1))
-		}
-		return nil
-	})
 }

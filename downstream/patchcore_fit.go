@@ -306,7 +306,7 @@ func (p *PatchCore) complete(ctx context.Context, g *patchBank, patches, mean []
 		return nil, err
 	}
 	g.patches, g.mean, g.half = g.params.Get("patches"), g.params.Get("mean"), g.params.Get("half")
-	if err := g.addSmoothing(ctx, p.dev, p.cfg.Sigma); err != nil {
+	if err := g.addSmoothing(ctx, p.cfg.Sigma); err != nil {
 		return nil, err
 	}
 	now, err := p.fingerprint(ctx, image.Pt(g.inW, g.inH))

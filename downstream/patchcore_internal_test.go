@@ -119,7 +119,7 @@ func TestPatchCoreBankIsTheCoreset(t *testing.T) {
 		require.NoError(t, err)
 		t.Cleanup(func() { require.NoError(t, p.Close()) })
 		require.NoError(t, p.Fit(t.Context(), ds))
-		return p.model
+		return p.current
 	}
 	rows := func(g *patchBank) (v [][]float64) {
 		require.NoError(t, tensor.Run(t.Context(), tensor.CPU, tensor.Evaluation, func(s *tensor.Scope) error {

@@ -1,17 +1,19 @@
 package downstream
 
-// Progress is how far a detector has come with what it is doing.
+// Progress is how far a detector or classifier has come with what it is doing.
 type Progress struct {
 	Detector    string // "PaDiM"
-	Stage       string // what is going on: "fit", "train", "features", "score"
+	Stage       string // what is going on: "fit", "features", "train", "score", "predict"
 	Done, Total int    // images, or in training batches of the epoch
 	// Epoch counts from 1 to Epochs while a detector trains; both are 0 elsewhere.
 	Epoch, Epochs int
-	// Loss is that of the last batch of a training.
-	Loss float64
+	// Loss is that of the last batch of a training, before its update. A
+	// classifier also tells the share of the batch that it had right, 0 to 1, and
+	// the learning rate of its linear layer.
+	Loss, Accuracy, LR float64
 }
 
-// Option adds a collaborator to a detector.
+// Option adds a collaborator to a detector or classifier.
 type Option func(*options)
 
 type options struct{ progress func(Progress) }
@@ -23,7 +25,7 @@ func optionsOf(opts []Option) (o options) {
 	return o
 }
 
-// WithProgress calls f after every batch of a Fit, a Train or a scoring, on the
+// WithProgress calls f after every batch of a Fit, Train, Score or Predict, on the
 // goroutine that called it. f should return soon; several scorings at once call
 // it at once.
 func WithProgress(f func(Progress)) Option { return func(o *options) { o.progress = f } }

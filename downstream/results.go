@@ -18,9 +18,14 @@ type scoring[M fitted] func(ctx context.Context, g M, b *packed, out []Result) e
 
 // scoreImages is Score of a detector.
 func (d *core[M]) scoreImages(ctx context.Context, imgs []image.Image, score scoring[M]) ([]Result, error) {
+	g, err := d.acquire("score")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = d.release(g) }() // frees memory, cannot fail
 	out := make([]Result, 0, len(imgs))
 	from := func(_ context.Context, i int) (image.Image, string, error) { return imgs[i], strconv.Itoa(i), nil }
-	for r, err := range d.results(ctx, len(imgs), from, score) {
+	for r, err := range d.results(ctx, g, len(imgs), from, score) {
 		if err != nil {
 			return nil, err
 		}
@@ -29,13 +34,31 @@ func (d *core[M]) scoreImages(ctx context.Context, imgs []image.Image, score sco
 	return out, nil
 }
 
-// scoreSet is ScoreSet of a detector.
+// scoreSet is ScoreSet of a detector, with the model that is in force when it
+// begins.
 func (d *core[M]) scoreSet(ctx context.Context, ds dataset.Dataset, score scoring[M]) iter.Seq2[Scored, error] {
 	return func(yield func(Scored, error) bool) {
 		if ds == nil {
 			yield(Scored{}, fmt.Errorf("downstream: score %s: %w: the data set is nil", d.name, ErrImage))
 			return
 		}
+		g, err := d.acquire("score")
+		if err != nil {
+			yield(Scored{}, err)
+			return
+		}
+		defer func() { _ = d.release(g) }() // frees memory, cannot fail
+		for sc, err := range d.scored(ctx, g, ds, score) {
+			if !yield(sc, err) {
+				return
+			}
+		}
+	}
+}
+
+// scored yields what g says of a data set.
+func (d *core[M]) scored(ctx context.Context, g M, ds dataset.Dataset, score scoring[M]) iter.Seq2[Scored, error] {
+	return func(yield func(Scored, error) bool) {
 		masks := make(map[int]*image.Gray) // of samples that have not been handed over
 		var mu sync.Mutex
 		from := func(ctx context.Context, i int) (image.Image, string, error) {
@@ -51,7 +74,7 @@ func (d *core[M]) scoreSet(ctx context.Context, ds dataset.Dataset, score scorin
 			return s.Image, s.Name, nil
 		}
 		i := 0
-		for r, err := range d.results(ctx, ds.Len(), from, score) {
+		for r, err := range d.results(ctx, g, ds.Len(), from, score) {
 			if err != nil {
 				yield(Scored{}, err)
 				return
@@ -69,16 +92,18 @@ func (d *core[M]) scoreSet(ctx context.Context, ds dataset.Dataset, score scorin
 	}
 }
 
-// results yields the results of n images in their order, with the model that is
-// in force when it begins.
-func (d *core[M]) results(ctx context.Context, n int, from pictures, score scoring[M]) iter.Seq2[Result, error] {
-	return func(yield func(Result, error) bool) {
-		g, err := d.acquire("score")
-		if err != nil {
-			yield(Result{}, err)
-			return
-		}
-		defer func() { _ = d.release(g) }() // frees memory, cannot fail
+// results yields what g says of n images, in their order.
+func (d *core[M]) results(ctx context.Context, g M, n int, from pictures, score scoring[M]) iter.Seq2[Result, error] {
+	return stream(ctx, d, "score", n, func(ctx context.Context, span [2]int) ([]Result, error) {
+		return d.scoreBatch(ctx, g, from, span, score)
+	})
+}
+
+// stream yields what answer says of n images, a batch at a time and in their
+// order.
+func stream[M fitted, T any](ctx context.Context, d *core[M], doing string, n int, answer func(ctx context.Context, span [2]int) ([]T, error)) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		var none T
 		cores := tensor.GetThreads().Cores
 		cut := spans(n, d.batch, cores)
 		inner := ctx
@@ -86,15 +111,15 @@ func (d *core[M]) results(ctx context.Context, n int, from pictures, score scori
 			inner = tensor.WithThreads(ctx, 1)
 		}
 		done := 0
-		for rs, err := range pipeline.Ordered(inner, len(cut), cores+1, cores+1, func(ctx context.Context, i int) ([]Result, error) {
-			return d.scoreBatch(ctx, g, from, cut[i], score)
+		for rs, err := range pipeline.Ordered(inner, len(cut), cores+1, cores+1, func(ctx context.Context, i int) ([]T, error) {
+			return answer(ctx, cut[i])
 		}) {
 			if err != nil {
-				yield(Result{}, d.failed(ctx, "score", err))
+				yield(none, d.failed(ctx, doing, err))
 				return
 			}
 			done += len(rs)
-			d.report("score", done, n)
+			d.report(doing, done, n)
 			for _, r := range rs {
 				if !yield(r, nil) {
 					return

@@ -1,6 +1,7 @@
 package downstream
 
 import (
+	"context"
 	"fmt"
 	"image"
 
@@ -94,6 +95,21 @@ func (z sizes) check(coarsest int) error {
 		return fmt.Errorf("input %v: at most %d pixels are taken", z.Input, maxPixels)
 	}
 	return nil
+}
+
+// checkGrid holds the grid of a file against what the network makes of its input
+// size.
+func (d *core[M]) checkGrid(ctx context.Context, z sizes) error {
+	return tensor.Run(ctx, d.dev, tensor.Evaluation, func(s *tensor.Scope) error {
+		e := d.embed(s, s.Zeros(1, 3, int64(z.Input[1]), int64(z.Input[0])))
+		if err := s.Err(); err != nil {
+			return err
+		}
+		if int(e.Size(1)) != z.Grid[1] || int(e.Size(2)) != z.Grid[0] {
+			return fmt.Errorf("%w: the grid is %v, for an input of %v the extractor makes %dx%d", ErrFile, z.Grid, z.Input, e.Size(2), e.Size(1))
+		}
+		return nil
+	})
 }
 
 // newModel returns a model of these sizes that is empty.

@@ -25,11 +25,12 @@ func batchesOf(n, most int, from [2]uint64, epoch int) [][]int {
 	return out
 }
 
-// epochs runs step on the batches of so many epochs. load makes a batch's input,
-// a batch ahead of the step; step returns the loss before its update; after, if
+// epochs runs step on the batches of so many epochs. batches plans an epoch, in
+// general the numbers of the images of each batch; load makes a batch's input, a
+// batch ahead of the step; step returns the loss before its update; after, if
 // not nil, is called when an epoch, counted from 0, has ended. Both may end the
 // training with an error. report is told of every batch.
-func epochs[B any](ctx context.Context, count int, batches func(epoch int) [][]int, load func(ctx context.Context, at []int) (B, error),
+func epochs[P, B any](ctx context.Context, count int, batches func(epoch int) []P, load func(ctx context.Context, at P) (B, error),
 	step func(ctx context.Context, epoch, batch int, b B) (float64, error), after func(ctx context.Context, epoch int) error,
 	report func(Progress)) error {
 	for epoch := range count {

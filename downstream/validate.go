@@ -9,6 +9,8 @@ import (
 const (
 	maxSigma  = 64
 	maxBatch  = 256
+	maxEpochs = 100_000
+	maxHidden = 1 << 13 // values of a hidden layer
 	maxSide   = 1 << 14 // pixels of a transformed image's side
 	maxPixels = 1 << 24 // of a transformed image
 )

@@ -109,6 +109,10 @@ func nativeLeakyReLU(out *libtch.Ctensor, x libtch.Ctensor, slope float64) error
 	return shimOut(out, func(o *unsafe.Pointer) *C.char { return C.tab_leaky_relu(o, hp(x), C.double(slope)) })
 }
 
+func nativeGridSample(out *libtch.Ctensor, x, grid libtch.Ctensor) error {
+	return shimOut(out, func(o *unsafe.Pointer) *C.char { return C.tab_grid_sample(o, hp(x), hp(grid)) })
+}
+
 func nativeNorm(out *libtch.Ctensor, x libtch.Ctensor, dim int64) error {
 	return shimOut(out, func(o *unsafe.Pointer) *C.char { return C.tab_norm(o, hp(x), C.int64_t(dim)) })
 }
@@ -172,6 +176,10 @@ func nativeClearGrad(x libtch.Ctensor) error { return shimError(C.tab_clear_grad
 func nativeIncrement(x libtch.Ctensor) error { return shimError(C.tab_increment(hp(x))) }
 
 func nativeReLUInto(x libtch.Ctensor) error { return shimError(C.tab_relu_into(hp(x))) }
+
+func nativeLeakyReLUInto(x libtch.Ctensor, slope float64) error {
+	return shimError(C.tab_leaky_relu_into(hp(x), C.double(slope)))
+}
 
 func nativeAddInto(x, y libtch.Ctensor) error { return shimError(C.tab_add_into(hp(x), hp(y))) }
 

@@ -133,6 +133,14 @@ func (s *Scope) LeakyReLU(x *Tensor, slope float64) *Tensor {
 	return s.shim("LeakyReLU", func(out *libtch.Ctensor) error { return nativeLeakyReLU(out, x.h, slope) }, x)
 }
 
+// LeakyReLUInto changes x to LeakyReLU of it, with a slope that is not negative,
+// and returns x. It is recorded for Backward, with the same condition on x as
+// ReLUInto.
+func (s *Scope) LeakyReLUInto(x *Tensor, slope float64) *Tensor {
+	s.effect("LeakyReLUInto", func() error { return nativeLeakyReLUInto(x.h, slope) }, x)
+	return x
+}
+
 // GELU returns x * Phi(x) with the exact normal distribution function Phi.
 func (s *Scope) GELU(x *Tensor) *Tensor {
 	return s.shim("GELU", func(out *libtch.Ctensor) error { return nativeGELU(out, x.h) }, x)

@@ -150,6 +150,7 @@ func parityCases() map[string]map[string]func(s *scope) *ten {
 			"FromArray": func(s *scope) *ten { return s.FromArray(tensor.FloatArray("m", values(7, 3, 4), 3, 4)) },
 			"Eye":       func(s *scope) *ten { return s.Eye(4) },
 		},
+		"losses": lossCases(),
 		"linalg": {
 			"MatMul/matrices":  func(s *scope) *ten { return s.MatMul(x(s, 12, 3, 4), x(s, 13, 4, 5)) },
 			"MatMul/broadcast": func(s *scope) *ten { return s.MatMul(x(s, 12, 2, 1, 3, 4), x(s, 13, 6, 4, 2)) },
@@ -299,7 +300,7 @@ var notComputed = map[string]string{
 	"FloatsInto": "TestRoundTrips", "Zeros": "TestRoundTrips", "Full": "TestRoundTrips",
 	"Backward": "TestGradientsEqualPyTorch", "Grad": "TestGradientsEqualPyTorch",
 	"PackConv": "TestFusedConvolutions", "ConvFused": "TestFusedConvolutions", "ConvAddReLU": "TestFusedConvolutions",
-	"Norm": "TestNorm", "ReLUInto": "TestInPlaceEqualsOutOfPlace", "PlusInto": "TestInPlaceEqualsOutOfPlace",
+	"Norm": "TestNorm", "ReLUInto": "TestInPlaceEqualsOutOfPlace", "PlusInto": "TestInPlaceEqualsOutOfPlace", "LeakyReLUInto": "TestInPlaceEqualsOutOfPlace",
 	"Handle": "TestHandleAndAdopt", "Adopt": "TestHandleAndAdopt",
 }
 

@@ -37,9 +37,9 @@ func residual(t *testing.T, inPlace bool) (loss []float32, grads [][]float32) {
 		}
 		y := norm(s.Conv2d(in, p.Get("w"), nil, tensor.Conv{Padding: 1}))
 		if inPlace {
-			y = s.ReLUInto(s.PlusInto(norm(s.Conv2d(s.ReLUInto(y), p.Get("w"), nil, tensor.Conv{Padding: 1})), in))
+			y = s.ReLUInto(s.PlusInto(norm(s.Conv2d(s.LeakyReLUInto(y, 0.2), p.Get("w"), nil, tensor.Conv{Padding: 1})), in))
 		} else {
-			y = s.ReLU(s.Add(norm(s.Conv2d(s.ReLU(y), p.Get("w"), nil, tensor.Conv{Padding: 1})), in))
+			y = s.ReLU(s.Add(norm(s.Conv2d(s.LeakyReLU(y, 0.2), p.Get("w"), nil, tensor.Conv{Padding: 1})), in))
 		}
 		l := s.Mean(s.Square(y), false)
 		s.Backward(l)

@@ -209,6 +209,10 @@ char *tab_relu_into(void *self) {
   return guarded([=] { T(self).relu_(); });
 }
 
+char *tab_leaky_relu_into(void *self, double slope) {
+  return guarded([=] { at::leaky_relu_(T(self), slope); });
+}
+
 char *tab_add_into(void *self, void *other) {
   return guarded([=] { T(self).add_(T(other)); });
 }

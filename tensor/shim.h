@@ -32,8 +32,13 @@ char *tab_conv_add_relu(void *other, void *x, void *weight, void *bias, int64_t 
                         int64_t groups);
 char *tab_baddbmm_into(void *acc, void *a, void *b, double beta);
 
+// Bilinear reading of a map at the places of a grid, recorded for Backward
+// (warp.cpp).
+char *tab_grid_sample(void **out, void *map, void *grid);
+
 // In place, recorded for Backward.
 char *tab_relu_into(void *self);
+char *tab_leaky_relu_into(void *self, double slope);
 char *tab_add_into(void *self, void *other);
 
 // The pool of blocks that training steps use again (allocator.cpp).

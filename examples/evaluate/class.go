@@ -16,6 +16,7 @@ import (
 
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/downstream"
+	"github.com/gotab/gotab/downstream/heatmap"
 	"github.com/gotab/gotab/metrics"
 )
 
@@ -38,8 +39,7 @@ type judged struct {
 	items    []dataset.Item // of the test set, in its order; scores and labels likewise
 	scores   []float64
 	positive []bool
-	low      float64 // the extremes of all maps: the ends of a common scale
-	high     float64
+	good     heatmap.Good // maps of the good images, for the scale of pictures
 }
 
 // maps scores the test set once more and yields its samples in their order, with
@@ -109,7 +109,7 @@ func (s *session) prepare(j job) (o opened, err error) {
 // evaluate fits and scores one job. what begins its lines on the standard error.
 func (s *session) evaluate(ctx context.Context, o opened, what string) (r record, err error) {
 	r = o.record
-	j := &judged{plan: o.plan, test: o.test, masked: o.masked, low: math.Inf(1), high: math.Inf(-1)}
+	j := &judged{plan: o.plan, test: o.test, masked: o.masked}
 	s.tell.start()
 	fmt.Fprintf(s.stderr, "%s: fit on %d good images\n", what, o.train.Len())
 	start := time.Now()
@@ -159,7 +159,7 @@ func (s *session) fit(ctx context.Context, o opened, d detector) (int, error) {
 	if o.plan.fit == nil {
 		return o.train.Len(), d.Fit(ctx, o.train)
 	}
-	return o.plan.fit(ctx, d, material{class: o.class, seed: o.seed, good: o.train, others: o.others, test: o.test})
+	return o.plan.fit(ctx, d, material{root: o.root, class: o.class, seed: o.seed, good: o.train, others: o.others, test: o.test})
 }
 
 // score runs the detector over the test set and gathers scores and pixels.
@@ -175,9 +175,10 @@ func (s *session) score(ctx context.Context, j *judged, found *pixels, r *record
 			return fmt.Errorf("image %s: %w", sc.Name, metrics.ErrNaN)
 		}
 		j.items, j.scores, j.positive = append(j.items, sc.Item), append(j.scores, sc.Score), append(j.positive, sc.Anomalous)
-		if s.o.maps != "" {
-			low, high := extent(sc.Map.Data)
-			j.low, j.high = min(j.low, low), max(j.high, high)
+		if s.o.maps != "" && !sc.Anomalous {
+			if err := j.good.Add(sc.Map); err != nil {
+				return err
+			}
 		}
 		if j.masked {
 			mask, err := j.mask(sc)
@@ -201,8 +202,12 @@ func (s *session) draw(ctx context.Context, j *judged, what string) error {
 	if s.runs > 1 { // of the same class
 		dir = filepath.Join(dir, j.record.Method+"-"+j.record.Seed)
 	}
-	fmt.Fprintf(s.stderr, "%s: draw %d maps, scale %.4g to %.4g\n", what, j.test.Len(), j.low, j.high)
-	return drawAll(ctx, dir, j.record.Class, j.detector, j.test, j.plan.transform, j.low, j.high)
+	v, err := viewOf(&j.good)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(s.stderr, "%s: draw %d maps, colours from %.4g to %.4g\n", what, j.test.Len(), v.Scale.Low, v.Scale.High)
+	return drawAll(ctx, dir, j.record.Class, j.detector, j.test, j.plan.transform, v)
 }
 
 // checkTest says whether every defect has a mask, and refuses a test set that
@@ -226,14 +231,6 @@ func checkTest(test dataset.Dataset) (masked bool, err error) {
 		return false, fmt.Errorf("%w: %d of %d defective test images have no mask; give all of them one, or none", dataset.ErrMask, defects-masks, defects)
 	}
 	return masks > 0, nil
-}
-
-func extent(v []float32) (low, high float64) {
-	low, high = math.Inf(1), math.Inf(-1)
-	for _, x := range v {
-		low, high = min(low, float64(x)), max(high, float64(x))
-	}
-	return low, high
 }
 
 // peakRSS is the largest resident memory of this process so far, in bytes.

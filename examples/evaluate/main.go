@@ -52,8 +52,9 @@
 // peak_rss_bytes is
 // the process's largest resident memory up to the end of that line.
 //
-// -maps writes one picture a test image: image, mask where there is one, and
-// heat map over the image, on one scale a class.
+// -maps writes one picture a test image: image, truth, heat map over the image, and
+// the image cut down to what the map shows. One scale a class, from its good test
+// images: a place that is usual on those has no colour.
 //
 // The exit code is 0 only if every class went well.
 package main

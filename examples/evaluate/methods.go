@@ -59,9 +59,9 @@ type plan struct {
 
 // material is what a detector of one class may learn from.
 type material struct {
-	class string
-	seed  seed
-	good  dataset.Dataset // the class's images for training
+	root, class string
+	seed        seed
+	good        dataset.Dataset // the class's images for training
 	// others are the images for training of all other classes of the same root; nil
 	// where the plan does not ask for them.
 	others dataset.Dataset
@@ -104,6 +104,10 @@ func methods() []method {
 	return []method{
 		{name: "padim", plan: padim},
 		{name: "patchcore", plan: patchcore},
+		{name: "rd4ad", trains: true, plan: rd4ad},
+		{name: "simplenet", trains: true, plan: simplenet},
+		{name: "simplenet-best-on-test", trains: true, plan: bestOnTest},
+		{name: "regad", trains: true, shots: true, plan: regad},
 	}
 }
 

@@ -3,10 +3,12 @@ package main
 import (
 	"context"
 	"fmt"
+	"image"
 
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/downstream"
+	"github.com/gotab/gotab/downstream/heatmap"
 	"github.com/gotab/gotab/metrics"
 )
 
@@ -19,9 +21,20 @@ type verdict struct {
 	Image, Pixel float64             // AUROC, 0 to 1
 	Bound        float64             // error bound of Pixel, 0 where exact
 	Scored       []downstream.Scored // in the order of the test pictures
-	// Top is the highest value on any of the good pictures that are kept aside
-	// for the scale: what is above looks damaged.
-	Top float64
+	// Scale and Top are of the good pictures that are kept aside for them: the scale
+	// of colours, and the highest value on any of them.
+	Scale heatmap.Scale
+	Top   float64
+}
+
+// draw lays the map of test picture i over it, with a line around what is above Top.
+func (v verdict) draw(picture image.Image, i int) (*image.RGBA, error) {
+	m := v.Scored[i].Map
+	over, err := heatmap.Overlay(picture, m, v.Scale)
+	if err != nil {
+		return nil, err
+	}
+	return heatmap.Contour(over, m, v.Top)
 }
 
 // detect fits PaDiM on a product's good pictures and scores its test pictures.
@@ -41,11 +54,18 @@ func detect(ctx context.Context, net *backbone.ResNet18, pictures dataset.Datase
 	if err := det.Fit(ctx, part(pictures, class, splitTrain)); err != nil {
 		return v, fmt.Errorf("%s: %w", class, err)
 	}
+	var usual heatmap.Good
 	for r, err := range det.ScoreSet(ctx, part(pictures, class, splitScale)) {
 		if err != nil {
 			return v, fmt.Errorf("%s: %w", class, err)
 		}
 		v.Top = max(v.Top, r.Score)
+		if err := usual.Add(r.Map); err != nil {
+			return v, fmt.Errorf("%s: %w", class, err)
+		}
+	}
+	if v.Scale, err = usual.Scale(heatmap.DefaultGood()); err != nil {
+		return v, fmt.Errorf("%s: %w", class, err)
 	}
 	var scores []float64
 	var damaged []bool

@@ -9,6 +9,8 @@ import (
 	"image"
 	"image/png"
 	"io"
+
+	"github.com/gotab/gotab/downstream/heatmap"
 )
 
 //go:embed page.html
@@ -51,7 +53,11 @@ func (r *report) writePage(w io.Writer) error {
 		return err
 	}
 	d := pageData{Report: r, Sentence: r.sentence()}
-	if d.Legend, err = inline(legend(240, 14)); err != nil {
+	bar, err := heatmap.Bar(240, 14)
+	if err != nil {
+		return err
+	}
+	if d.Legend, err = inline(bar); err != nil {
 		return err
 	}
 	for _, p := range r.Products {
@@ -86,17 +92,12 @@ func pageParts(p productReport) (pageProduct, error) {
 			Defect: a.Defect, Good: !a.Anomalous,
 			RandomScore: fmt.Sprintf("%.2f", a.Score/p.Random.Top), TrainScore: fmt.Sprintf("%.2f", b.Score/p.Trained.Top),
 		}
-		for _, c := range []struct {
-			to  *template.URL
-			img image.Image
-		}{
-			{&part.Picture, p.Pictures[i]},
-			{&part.Truth, truth(p.Pictures[i], a.Mask)},
-			{&part.Random, heat(a.Map, p.Random.Top)},
-			{&part.Train, heat(b.Map, p.Trained.Top)},
-		} {
-			var err error
-			if *c.to, err = inline(c.img); err != nil {
+		imgs, err := p.draw(i)
+		if err != nil {
+			return out, err
+		}
+		for k, to := range []*template.URL{&part.Picture, &part.Truth, &part.Random, &part.Train} {
+			if *to, err = inline(imgs[k]); err != nil {
 				return out, err
 			}
 		}

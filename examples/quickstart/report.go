@@ -8,6 +8,7 @@ import (
 	"io"
 
 	"github.com/gotab/gotab/backbone"
+	"github.com/gotab/gotab/downstream/heatmap"
 	"github.com/gotab/gotab/examples/quickstart/internal/drawing"
 	"github.com/gotab/gotab/tensor"
 )
@@ -88,6 +89,24 @@ func (r *report) measure(ctx context.Context, dev tensor.Device, log *progress) 
 		r.Mean.Trained.Pixel += p.Trained.Pixel / n
 	}
 	return nil
+}
+
+// draw draws test picture i: as it is, with the truth, and with both maps.
+func (p productReport) draw(i int) ([]*image.RGBA, error) {
+	picture := p.Pictures[i]
+	truth, err := heatmap.Truth(picture, p.Random.Scored[i].Mask)
+	if err != nil {
+		return nil, err
+	}
+	random, err := p.Random.draw(picture, i)
+	if err != nil {
+		return nil, err
+	}
+	trained, err := p.Trained.draw(picture, i)
+	if err != nil {
+		return nil, err
+	}
+	return []*image.RGBA{picture, truth, random, trained}, nil
 }
 
 // printTable prints both AUROCs of both networks in percent.

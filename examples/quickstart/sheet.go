@@ -13,6 +13,7 @@ import (
 	"golang.org/x/image/math/fixed"
 
 	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/downstream/heatmap"
 )
 
 // Measures of the contact sheet, in pixels.
@@ -56,14 +57,17 @@ func (r *report) writeSheet(w io.Writer) error {
 		y := sheetHead + row*(sheetTile+sheetGap)
 		index := p.shown()
 		damaged, good := index[row%(len(index)-1)], index[len(index)-1]
-		a, b := p.Random.Scored[damaged], p.Trained.Scored[damaged]
-		g, h := p.Random.Scored[good], p.Trained.Scored[good]
 		write(sheet, 8, y+sheetTile/2-4, p.Class)
-		write(sheet, 8, y+sheetTile/2+12, a.Defect)
-		for c, img := range []image.Image{
-			p.Pictures[damaged], truth(p.Pictures[damaged], a.Mask), heat(a.Map, p.Random.Top), heat(b.Map, p.Trained.Top),
-			p.Pictures[good], heat(g.Map, p.Random.Top), heat(h.Map, p.Trained.Top),
-		} {
+		write(sheet, 8, y+sheetTile/2+12, p.Random.Scored[damaged].Defect)
+		imgs, err := p.draw(damaged)
+		if err != nil {
+			return err
+		}
+		clean, err := p.draw(good)
+		if err != nil {
+			return err
+		}
+		for c, img := range append(imgs, clean[0], clean[2], clean[3]) { // it has no truth to show
 			small, err := scale.Image(img)
 			if err != nil {
 				return fmt.Errorf("contact sheet: %w", err)
@@ -73,10 +77,13 @@ func (r *report) writeSheet(w io.Writer) error {
 		}
 	}
 	y := height - sheetFoot + 8
-	bar := legend(2*sheetTile, 12)
+	bar, err := heatmap.Bar(2*sheetTile, 12)
+	if err != nil {
+		return err
+	}
 	draw.Draw(sheet, bar.Rect.Add(image.Pt(at(2), y)), bar, image.Point{}, draw.Src)
-	write(sheet, at(0), y+11, "usual on good parts")
-	write(sheet, at(4), y+11, "unusual (middle: top of good parts)")
+	write(sheet, at(0), y+11, "grey: as on good parts")
+	write(sheet, at(4), y+11, "unusual; line: above all good parts")
 	return (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(w, sheet)
 }
 

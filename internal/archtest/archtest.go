@@ -17,6 +17,9 @@ const (
 	gotch   = "github.com/sugarme/gotch"
 	libtch  = gotch + "/libtch"
 	testify = "github.com/stretchr/testify"
+	// plot brings its fonts with it, which a service does not need: only programs
+	// that write reports pay for it.
+	plot = "gonum.org/v1/plot"
 	// testutil serves tests alone and counts tensors.
 	testutil = "internal/testutil"
 	// layers are blocks of networks, on tensor.
@@ -56,6 +59,8 @@ func ruleFor(dir string) (rule, bool) {
 			foreign: append(numeric(), "github.com/sugarme/tokenizer", "golang.org/x/text")}, true
 	case "downstream":
 		return rule{native: true, internal: true, public: []string{"backbone", "dataset", "metrics", "tensor"}, foreign: numeric(), anyTest: true}, true
+	case "downstream/heatmap": // draws results, so it stands above the detectors
+		return rule{native: true, internal: true, public: []string{"downstream", "dataset"}, foreign: numeric(), anyTest: true}, true
 	case "tab":
 		return rule{native: true, internal: true, public: []string{"backbone", "prompt", "synth", "dataset", "tensor"}, foreign: numeric(), anyTest: true}, true
 	case layers:
@@ -64,13 +69,15 @@ func ruleFor(dir string) (rule, bool) {
 		return rule{native: true, internal: true, public: []string{"tensor"}, foreign: []string{testify}}, true
 	}
 	switch top, _, _ := strings.Cut(dir, "/"); {
+	case dir == "internal/wafers": // its tests read back what it writes
+		return rule{internal: true, anyTest: true}, true
 	case under(dir, "tensor/libtorch"):
 		return rule{public: []string{"tensor/libtorch"}}, true
 	case top == "internal":
 		return rule{internal: true, foreign: numeric()}, true
 	case top == "examples":
-		return rule{native: true, anyTest: true, foreign: numeric(), public: []string{"tab", "downstream", "backbone",
-			"clipenc", "tensor", "synth", "prompt", "dataset", "metrics", ownExample(dir), "internal/atomicfile"}}, true
+		return rule{native: true, anyTest: true, foreign: append(numeric(), plot), public: []string{"tab", "downstream", "backbone",
+			"clipenc", "tensor", "synth", "prompt", "dataset", "metrics", ownExample(dir), "internal/atomicfile", "internal/wafers"}}, true
 	}
 	return rule{}, false
 }

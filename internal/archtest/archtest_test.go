@@ -18,7 +18,7 @@ func TestTheArrows(t *testing.T) {
 	r, err := archtest.Check(os.DirFS(root))
 	require.NoError(t, err)
 	// A walk that saw nothing would find nothing.
-	for _, p := range []string{"backbone", "clipenc", "dataset", "downstream", "internal/archtest", "metrics", "prompt", "synth", "tab", "tensor"} {
+	for _, p := range []string{"backbone", "clipenc", "dataset", "downstream", "downstream/heatmap", "internal/archtest", "metrics", "prompt", "synth", "tab", "tensor"} {
 		require.Contains(t, r.Packages, p)
 	}
 	for _, v := range r.Violations {
@@ -62,7 +62,20 @@ func TestCheckFindsViolations(t *testing.T) {
 		{"downstream/a.go", own + "metrics", ""},
 		{"downstream/a.go", own + "tab", "no arrow"},
 		{"downstream/a.go", "gonum.org/v1/gonum/mat", ""},
+		{"downstream/a.go", own + "downstream/heatmap", "no arrow goes from downstream to downstream/heatmap"},
+		{"downstream/heatmap/a.go", own + "downstream", ""},
+		{"downstream/heatmap/a.go", own + "dataset", ""},
+		{"downstream/heatmap/a.go", own + "metrics", "no arrow"},
+		{"downstream/heatmap/a.go", "golang.org/x/image/font/basicfont", ""},
+		{"downstream/heatmap/a.go", "gonum.org/v1/plot", "not among"},
+		{"downstream/surprise/a.go", "fmt", "no place"},
 		{"downstream/a.go", "gonum.org/v1/plot", "not among"},
+		{"downstream/a_test.go", "gonum.org/v1/plot", "not among"},
+		{"metrics/a.go", "gonum.org/v1/plot/vg", "not among"},
+		{"internal/seed/a.go", "gonum.org/v1/plot", "not among"},
+		{"tensor/libtorch/a.go", "gonum.org/v1/plot", "not among"},
+		{"examples/evaluate/internal/report/a.go", "gonum.org/v1/plot/vg/vgimg", ""},
+		{"examples/evaluate/main.go", own + "downstream/heatmap", ""},
 		{"downstream/a.go", "net/http", "no connection"},
 		{"metrics/a.go", own + "dataset", "no arrow goes from metrics to dataset"},
 		{"metrics/a_test.go", own + "dataset", "no arrow"},
@@ -87,6 +100,10 @@ func TestCheckFindsViolations(t *testing.T) {
 		{"examples/pretrain/main.go", own + "examples/quickstart/internal/drawing", "no arrow"},
 		{"examples/pretrain/main.go", own + "internal/seed", "no arrow"},
 		{"examples/pretrain/main.go", own + "internal/atomicfile", ""},
+		{"examples/classify/main.go", own + "internal/wafers", ""},
+		{"internal/wafers/a.go", own + "dataset", "no arrow"},
+		{"internal/wafers/a_test.go", own + "dataset", ""},
+		{"internal/wafers/a_test.go", own + "tensor", "without native code"},
 		{"examples/pretrain/main.go", own + "tensor/libtorch", "no arrow goes to a command"},
 		{"examples/pretrain/main.go", gotch + "/ts", "native code"},
 		{"examples/pretrain/main.go", own + "surprise", "no place"},

@@ -4,6 +4,7 @@
 // needs neither a compiler nor libtorch.
 //
 //	examples/*  ->  everything public
+//	downstream/heatmap  ->  downstream dataset
 //	tab         ->  backbone prompt synth dataset tensor
 //	downstream  ->  backbone dataset metrics tensor
 //	backbone    ->  tensor
@@ -13,6 +14,6 @@
 //
 // Every package may import internal/*. The examples may not, because they show what
 // users can do from outside; the one exception is internal/atomicfile, with which
-// the programs write their reports. Nested modules are looked at by nobody but
+// the programs write their reports. They alone may use gonum.org/v1/plot. Nested modules are looked at by nobody but
 // themselves.
 package archtest

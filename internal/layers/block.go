@@ -1,6 +1,10 @@
 package layers
 
-import "github.com/gotab/gotab/tensor"
+import (
+	"fmt"
+
+	"github.com/gotab/gotab/tensor"
+)
 
 // Block is a residual block of He et al. (arXiv 1512.03385): units one after the
 // other, two in a basic block and three in a bottleneck, and a path around them,
@@ -8,6 +12,55 @@ import "github.com/gotab/gotab/tensor"
 type Block struct {
 	Path []ConvNorm
 	Down *ConvNorm
+}
+
+// Shape describes a residual block in numbers.
+type Shape struct {
+	In, Out int64
+	// Width is the number of channels inside a bottleneck, 1x1, 3x3 and 1x1
+	// convolutions; 0 makes a basic block of two 3x3 convolutions.
+	Width int64
+	// Stride is that of the block, 1 or more. It sits in the first 3x3 convolution.
+	Stride int64
+	// Up makes a block that enlarges by the stride: a transposed convolution
+	// with kernels of the stride's size stands for the strided one, on both paths.
+	Up bool
+}
+
+// NewBlock lays a block out. Units have torchvision's names after the prefix,
+// "conv1" and "bn1" and so on; the path around is "downsample" or "upsample" with
+// ".0" and ".1", and is there where the block changes size or channels.
+func NewBlock(prefix string, sh Shape) Block {
+	var b Block
+	add := func(in, out, kernel, stride int64) {
+		k := len(b.Path) + 1
+		b.Path = append(b.Path, sh.unit(fmt.Sprintf("%sconv%d", prefix, k), fmt.Sprintf("%sbn%d", prefix, k), in, out, kernel, stride))
+	}
+	if sh.Width > 0 {
+		add(sh.In, sh.Width, 1, 1)
+		add(sh.Width, sh.Width, 3, sh.Stride)
+		add(sh.Width, sh.Out, 1, 1)
+	} else {
+		add(sh.In, sh.Out, 3, sh.Stride)
+		add(sh.Out, sh.Out, 3, 1)
+	}
+	if sh.Stride != 1 || sh.In != sh.Out {
+		around := prefix + "downsample"
+		if sh.Up {
+			around = prefix + "upsample"
+		}
+		u := sh.unit(around+".0", around+".1", sh.In, sh.Out, 1, sh.Stride)
+		b.Down = &u
+	}
+	return b
+}
+
+func (sh Shape) unit(name, norm string, in, out, kernel, stride int64) ConvNorm {
+	u := ConvNorm{Name: name, Norm: norm, In: in, Out: out, Kernel: kernel, Conv: tensor.Conv{Stride: stride, Padding: kernel / 2}}
+	if sh.Up && stride > 1 {
+		u.Kernel, u.Conv.Padding, u.Transposed = stride, 0, true
+	}
+	return u
 }
 
 // Units returns the units in PyTorch's order.

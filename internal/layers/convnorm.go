@@ -3,6 +3,7 @@ package layers
 import (
 	"fmt"
 	"math/rand/v2"
+	"strings"
 
 	"github.com/gotab/gotab/tensor"
 )
@@ -34,6 +35,14 @@ type Spec struct {
 // Counter is the suffix of the batch norm's counter of batches, the only
 // parameter that is no float.
 const Counter = ".num_batches_tracked"
+
+// DType returns the type of the parameter's values.
+func (sp Spec) DType() tensor.DType {
+	if strings.HasSuffix(sp.Name, Counter) {
+		return tensor.Int64
+	}
+	return tensor.Float32
+}
 
 // Specs returns the parameters in PyTorch's order.
 func (u *ConvNorm) Specs() []Spec {

@@ -1,3 +1,4 @@
 // Package testutil holds what the tests of several packages share: a guard
-// against leaked tensors and the reader of fixtures that PyTorch wrote.
+// against leaked tensors, the reader of fixtures that PyTorch wrote and the
+// formula that fills networks on both sides.
 package testutil

@@ -215,6 +215,27 @@ def nn():
     }
 
 
+def losses():
+    return {
+        "CrossEntropyWeighted/rows": F.cross_entropy(3 * x(34, 6, 5), ints(35, 5, 6), weight=pos(37, 5)),
+        "CrossEntropyWeighted/positions": F.cross_entropy(3 * x(34, 2, 5, 3, 4), ints(35, 5, 2, 3, 4), weight=pos(37, 5)),
+        "BCEWithLogitsWeighted/rows": F.binary_cross_entropy_with_logits(3 * x(34, 4, 5), ints(36, 2, 4, 5).float(), pos_weight=3 * pos(37, 5)),
+        "BCEWithLogitsWeighted/more": F.binary_cross_entropy_with_logits(3 * x(34, 2, 4, 3), ints(36, 2, 2, 4, 3).float(), pos_weight=pos(37, 3)),
+    }
+
+
+def loss_gradients():
+    """Of ten times the loss, with respect to the logits."""
+    out = {}
+    y = (3 * x(34, 6, 5)).requires_grad_()
+    (10 * F.cross_entropy(y, ints(35, 5, 6), weight=pos(37, 5))).backward()
+    out["CrossEntropyWeighted"] = y.grad
+    y = (3 * x(34, 4, 5)).requires_grad_()
+    (10 * F.binary_cross_entropy_with_logits(y, ints(36, 2, 4, 5).float(), pos_weight=3 * pos(37, 5))).backward()
+    out["BCEWithLogitsWeighted"] = y.grad
+    return out
+
+
 def fused():
     img, w, b = x(50, 2, 8, 9, 7), x(51, 16, 8, 3, 3), x(52, 16)
     y = F.conv2d(img, w, b, stride=2, padding=1)
@@ -307,5 +328,5 @@ def optimizers():
     return out
 
 
-for f in (elementwise, reduce, shape, linalg, conv, warp, nn, fused, gradients, optimizers):
+for f in (elementwise, reduce, shape, linalg, conv, warp, nn, losses, loss_gradients, fused, gradients, optimizers):
     write(f.__name__, f())

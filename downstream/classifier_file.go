@@ -1,0 +1,235 @@
+package downstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/gotab/gotab/backbone"
+	"github.com/gotab/gotab/tensor"
+)
+
+// classifierKind marks a file and the version of its layout: safetensors with
+// the float32 tensors head.weight [K, C] and head.bias [K], and either
+// fingerprint [C], where the backbone was frozen, or the trained network's
+// tensors under "backbone." and torchvision's names.
+const (
+	classifierKind = "gotab.classifier.1"
+	backboneName   = "backbone."
+)
+
+// fingerprintSize is that of the picture that tells extractors apart. Pooled
+// features do not depend on the size, so a small one serves for all.
+func fingerprintSize() image.Point { return image.Pt(64, 64) }
+
+// classifierSettings is the JSON form of settings, names and sizes.
+type classifierSettings struct {
+	Task       string             `json:"task"`
+	Names      []string           `json:"names"`
+	Frozen     bool               `json:"frozen"`
+	Epochs     int                `json:"epochs"`
+	LR         float64            `json:"lr"`
+	BackboneLR float64            `json:"backbone_lr"`
+	Warmup     int                `json:"warmup"`
+	Cosine     bool               `json:"cosine"`
+	Rule       string             `json:"rule"`
+	SGD        tensor.SGDConfig   `json:"sgd"`
+	AdamW      tensor.AdamWConfig `json:"adamw"`
+	ClipNorm   float64            `json:"clip_norm"`
+	Weights    []float64          `json:"weights,omitempty"`
+	Balance    bool               `json:"balance"`
+	Turn       bool               `json:"turn"`
+	Encoding   string             `json:"encoding"`
+	Seed       uint64             `json:"seed"`
+	viewSettings
+	sizes
+}
+
+func (s classifierSettings) config() (c ClassifierConfig, err error) {
+	c = ClassifierConfig{
+		Task: -1, Frozen: s.Frozen, Epochs: s.Epochs, Batch: s.Batch, LR: s.LR, BackboneLR: s.BackboneLR, Warmup: s.Warmup, Cosine: s.Cosine,
+		Rule: s.Rule, SGD: s.SGD, AdamW: s.AdamW, ClipNorm: s.ClipNorm, Weights: s.Weights, Balance: s.Balance, Turn: s.Turn,
+		Encoding: -1, Transform: s.transform(), Normalize: s.normalize(),
+	}
+	for _, t := range []Task{MultiLabel, MultiClass} {
+		if t.String() == s.Task {
+			c.Task = t
+		}
+	}
+	for _, e := range []Encoding{Colours, Dies} {
+		if e.String() == s.Encoding {
+			c.Encoding = e
+		}
+	}
+	if err := checkNames(s.Names); err != nil {
+		return c, err
+	}
+	if s.Grid != [2]int{1, 1} {
+		return c, fmt.Errorf("the grid is %v, want one position", s.Grid)
+	}
+	// The input has no bound but that of images: nothing of its size is made
+	// before one comes.
+	if err := s.check(maxSide); err != nil {
+		return c, err
+	}
+	return c, c.Validate()
+}
+
+// WriteTo writes the fitted classifier as safetensors: the linear layer, the
+// settings, the names, and the backbone where it was trained. Reading it back
+// gives the same bits. It holds the weights in memory once more. Errors wrap
+// [ErrNotFitted] or are w's.
+func (c *Classifier) WriteTo(w io.Writer) (int64, error) {
+	return c.write(w, classifierKind, c.contents)
+}
+
+// contents is what a file says of g.
+func (c *Classifier) contents(g *classified) (any, []tensor.Array, error) {
+	cfg := c.cfg
+	settings := classifierSettings{
+		Task: cfg.Task.String(), Names: g.names, Frozen: cfg.Frozen, Epochs: cfg.Epochs, LR: cfg.LR, BackboneLR: cfg.BackboneLR,
+		Warmup: cfg.Warmup, Cosine: cfg.Cosine, Rule: cfg.Rule, SGD: cfg.SGD, AdamW: cfg.AdamW, ClipNorm: cfg.ClipNorm,
+		Weights: cfg.Weights, Balance: cfg.Balance, Turn: cfg.Turn, Encoding: cfg.Encoding.String(), Seed: c.seed,
+		viewSettings: viewOf(0, cfg.Transform, cfg.Normalize, cfg.Batch), sizes: g.sizes(),
+	}
+	arrays, err := g.params.Arrays(context.Background())
+	if err != nil {
+		return nil, nil, err
+	}
+	if g.own == nil {
+		return settings, append(arrays, tensor.FloatArray("fingerprint", g.fingerprint, int64(len(g.fingerprint)))), nil
+	}
+	net, err := g.own.Params().Arrays(context.Background())
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, a := range net {
+		if strings.HasPrefix(a.Name, "fc.") {
+			continue // the classification layer that is carried along and never used
+		}
+		a.Name = backboneName + a.Name
+		arrays = append(arrays, a)
+	}
+	return settings, arrays, nil
+}
+
+// Save writes the fitted classifier to a file that appears whole or not at all.
+func (c *Classifier) Save(path string) error { return save(path, c) }
+
+// OpenClassifier reads a classifier that Save wrote.
+func OpenClassifier(ctx context.Context, path string, fe Extractor, opts ...Option) (*Classifier, error) {
+	return openSaved(ctx, path, "classifier", fe, ReadClassifier, opts)
+}
+
+// ReadClassifier reads a classifier that WriteTo wrote; it is fitted and
+// predicts as the one that was written, bit for bit on the same machine. For a
+// frozen backbone fe must be the extractor of the fit: it is run once on a fixed
+// picture, and one that answers otherwise than then is [ErrExtractor]. A trained
+// one is in the file; fe then says the device, and what another Fit would start
+// from, and may be nil for the CPU and none. A damaged file is [ErrFile].
+func ReadClassifier(ctx context.Context, r io.Reader, fe Extractor, opts ...Option) (*Classifier, error) {
+	st, cfg, arrays, err := readSaved[ClassifierConfig, classifierSettings](r, "classifier", classifierKind)
+	if err != nil {
+		return nil, err
+	}
+	if fe == nil && cfg.Frozen {
+		return nil, fmt.Errorf("downstream: read classifier: %w: it stands on a frozen extractor and was given none", ErrExtractor)
+	}
+	c, err := newClassifier(fe, cfg, st.Seed, opts...)
+	if err != nil {
+		return nil, err
+	}
+	g, err := c.load(ctx, arrays, st)
+	if err != nil {
+		if errors.Is(err, ErrFile) || errors.Is(err, ErrExtractor) {
+			return nil, fmt.Errorf("downstream: read classifier: %w", err)
+		}
+		return nil, err
+	}
+	return c, c.install(g)
+}
+
+// load makes a model of the arrays of a file.
+func (c *Classifier) load(ctx context.Context, arrays []tensor.Array, st classifierSettings) (_ *classified, err error) {
+	g := &classified{model: st.newModel(c.dev), names: st.Names, net: c.fe}
+	defer func() {
+		if err != nil {
+			_ = g.free() // frees memory, cannot fail
+		}
+	}()
+	if c.cfg.Frozen {
+		err = c.loadFingerprint(ctx, g, arrays)
+	} else {
+		err = c.loadBackbone(g, arrays)
+	}
+	if err != nil {
+		return nil, err
+	}
+	k, channels := int64(len(st.Names)), int64(g.net.Channels(backbone.Pooled))
+	return g, tensor.Run(ctx, c.dev, tensor.Evaluation, func(s *tensor.Scope) error {
+		for _, p := range []struct {
+			name  string
+			shape []int64
+		}{{headWeight, []int64{k, channels}}, {headBias, []int64{k}}} {
+			a, err := floatsNamed(arrays, p.name, p.shape...)
+			if err != nil {
+				return err
+			}
+			if err := g.params.Put(s, p.name, s.FromArray(a)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// loadFingerprint holds the extractor against that of the fit.
+func (c *Classifier) loadFingerprint(ctx context.Context, g *classified, arrays []tensor.Array) error {
+	a, err := floatsNamed(arrays, "fingerprint", int64(c.fe.Channels(backbone.Pooled)))
+	if err != nil {
+		return err
+	}
+	if g.fingerprint, err = a.Floats(); err != nil {
+		return err
+	}
+	now, err := c.fingerprint(ctx, fingerprintSize())
+	if err != nil {
+		return err
+	}
+	return sameExtractor(g.fingerprint, now)
+}
+
+// loadBackbone makes the trained network.
+func (c *Classifier) loadBackbone(g *classified, arrays []tensor.Array) (err error) {
+	net := &tensor.Weights{}
+	for _, a := range arrays {
+		if name, ok := strings.CutPrefix(a.Name, backboneName); ok {
+			a.Name = name
+			net.Arrays = append(net.Arrays, a)
+		}
+	}
+	if g.own, err = backbone.FromWeights(net, c.dev); err != nil {
+		return fmt.Errorf("%w: %w", ErrFile, err)
+	}
+	g.net, g.also = g.own, g.own.Close
+	return nil
+}
+
+// floatsNamed returns one float32 array of a file, of that shape and finite.
+func floatsNamed(arrays []tensor.Array, name string, shape ...int64) (tensor.Array, error) {
+	a, err := arrayNamed(arrays, name)
+	if err != nil {
+		return a, err
+	}
+	if a.DType != tensor.Float32 || !slices.Equal(a.Shape, shape) {
+		return a, fmt.Errorf("%w: %s is %s %v, want float32 %v", ErrFile, name, a.DType, a.Shape, shape)
+	}
+	if err := a.CheckFinite(); err != nil {
+		return a, fmt.Errorf("%w: %w", ErrFile, err)
+	}
+	return a, nil
+}

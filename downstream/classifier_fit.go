@@ -1,0 +1,335 @@
+package downstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"image/draw"
+	"iter"
+	"math/rand/v2"
+
+	"github.com/gotab/gotab/backbone"
+	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/internal/pipeline"
+	"github.com/gotab/gotab/internal/seed"
+	"github.com/gotab/gotab/tensor"
+)
+
+// Fit learns from labelled images and replaces what an earlier Fit learnt. It
+// starts from the extractor's weights every time. Equal seeds, data, settings
+// and threads give equal weights, bit for bit on the same machine.
+//
+// A trained backbone reads every image once an epoch; where that is slow, give
+// it a [dataset.Cached] set. A frozen one reads them once.
+//
+// Samples that all have the same labels, and for [MultiClass] a sample that does
+// not show exactly one class, are [ErrLabels]; weights of another number than
+// labels are [ErrConfig]; a loss or gradient that is not finite is
+// [ErrDiverged]. After an error, or the end of ctx, the classifier is as it was
+// before. Of several Fits at once each waits for the one before.
+func (c *Classifier) Fit(ctx context.Context, train *Labelled) error {
+	g, err := c.fit(ctx, train)
+	if err != nil {
+		return c.failed(ctx, "fit", err)
+	}
+	return c.install(g)
+}
+
+func (c *Classifier) fit(ctx context.Context, train *Labelled) (*classified, error) {
+	if c.fe == nil {
+		return nil, fmt.Errorf("%w: it was read without an extractor to start from", ErrConfig)
+	}
+	if err := train.check(c.cfg.Task); err != nil {
+		return nil, err
+	}
+	weights, err := c.cfg.weights(train)
+	if err != nil {
+		return nil, err
+	}
+	c.fitting.Lock()
+	defer c.fitting.Unlock()
+	size, err := c.in.inputSize(ctx, c.upright(train))
+	if err != nil {
+		return nil, err
+	}
+	t := &training{c: c, data: train, weights: weights, size: size}
+	whole := false
+	defer func() { t.close(whole) }()
+	if err := t.begin(ctx); err != nil {
+		return nil, err
+	}
+	if c.cfg.Frozen {
+		if err := t.compute(ctx); err != nil {
+			return nil, err
+		}
+	}
+	for epoch := range c.cfg.Epochs {
+		if err := t.epoch(ctx, epoch); err != nil {
+			return nil, err
+		}
+	}
+	whole = true
+	return t.g, nil
+}
+
+// weights are those of the loss, nil where all are alike.
+func (c ClassifierConfig) weights(train *Labelled) ([]float32, error) {
+	n, counts := train.Len(), train.counts()
+	if c.Weights != nil && len(c.Weights) != len(counts) {
+		return nil, fmt.Errorf("%w: there are %d Weights for %d names", ErrConfig, len(c.Weights), len(counts))
+	}
+	if c.Weights == nil && !c.Balance {
+		return nil, nil
+	}
+	out := make([]float32, len(counts))
+	for k, have := range counts {
+		switch {
+		case c.Weights != nil:
+			out[k] = float32(c.Weights[k])
+		case have == 0 || have == n:
+			out[k] = 1
+		case c.Task == MultiClass:
+			out[k] = float32(float64(n) / float64(len(counts)*have))
+		default:
+			out[k] = float32(float64(n-have) / float64(have))
+		}
+	}
+	return out, nil
+}
+
+// encoded brings an image to what the transform takes.
+func (e Encoding) encoded(img image.Image) image.Image {
+	if e == Colours || img == nil {
+		return img
+	}
+	b := img.Bounds()
+	out := image.NewRGBA(image.Rectangle{Max: b.Size()})
+	draw.Draw(out, out.Rect, img, b.Min, draw.Src)
+	for i := 0; i < len(out.Pix); i += 4 {
+		p := out.Pix[i : i+4 : i+4]
+		plane := 2
+		switch v := p[0]; {
+		case v < 64:
+			plane = 0
+		case v < 191:
+			plane = 1
+		}
+		p[0], p[1], p[2], p[3] = 0, 0, 0, 255
+		p[plane] = 255
+	}
+	return out
+}
+
+// upright gives the samples as they are.
+func (c *Classifier) upright(ds dataset.Dataset) pictures {
+	return func(ctx context.Context, i int) (image.Image, string, error) {
+		s, err := ds.Sample(ctx, i)
+		if err != nil {
+			return nil, ds.Item(i).Name, err
+		}
+		return c.cfg.Encoding.encoded(s.Image), s.Name, nil
+	}
+}
+
+// training is a Fit that is going on.
+type training struct {
+	c       *Classifier
+	data    *Labelled
+	weights []float32
+	size    image.Point
+
+	g        *classified // what will be put in force
+	opt      []tensor.Optimizer
+	features []float32 // of a frozen backbone, [N, C]
+	done     int       // steps
+}
+
+// begin makes the linear layer, the copy of the backbone and the optimizers.
+func (t *training) begin(ctx context.Context) (err error) {
+	c := t.c
+	k, channels := int64(len(t.data.names)), int64(c.fe.Channels(backbone.Pooled))
+	t.g = &classified{names: t.data.Names(), net: c.fe, model: model{params: tensor.NewParams(c.dev),
+		gridW: 1, gridH: 1, inW: t.size.X, inH: t.size.Y, images: t.data.Len()}}
+	if c.cfg.Frozen {
+		if t.g.fingerprint, err = c.fingerprint(ctx, fingerprintSize()); err != nil {
+			return err
+		}
+	} else {
+		if t.g.own, err = c.fe.(*backbone.ResNet).Clone(ctx); err != nil {
+			return err
+		}
+		t.g.net, t.g.also = t.g.own, t.g.own.Close
+		if err := t.g.own.Params().SetTrainable(func(string) bool { return true }); err != nil {
+			return err
+		}
+	}
+	// As PyTorch draws a linear layer.
+	rng := seed.Rand(c.seed, "classifier head")
+	w, err := tensor.Uniform(rng, k*channels, tensor.LinearBound(channels))
+	if err != nil {
+		return err
+	}
+	b, err := tensor.Uniform(rng, k, tensor.LinearBound(channels))
+	if err != nil {
+		return err
+	}
+	err = tensor.Run(ctx, c.dev, tensor.Training, func(s *tensor.Scope) error {
+		return errors.Join(
+			t.g.params.Put(s, headWeight, s.FromFloats(w, k, channels)),
+			t.g.params.Put(s, headBias, s.FromFloats(b, k)))
+	})
+	if err != nil {
+		return err
+	}
+	for range t.trained() {
+		o, err := c.cfg.optimizer(c.dev)
+		if err != nil {
+			return err
+		}
+		t.opt = append(t.opt, o)
+	}
+	return nil
+}
+
+// trained are the weights that change: the linear layer's and a trained
+// backbone's.
+func (t *training) trained() []*tensor.Params {
+	if t.g.own == nil {
+		return []*tensor.Params{t.g.params}
+	}
+	return []*tensor.Params{t.g.params, t.g.own.Params()}
+}
+
+// close frees what the training needed and, unless it is kept, what it made.
+// Freeing cannot fail.
+func (t *training) close(keep bool) {
+	for _, o := range t.opt {
+		_ = o.Close()
+	}
+	if !keep && t.g != nil {
+		_ = t.g.free()
+	}
+	if !t.c.cfg.Frozen {
+		tensor.ReleasePool()
+	}
+}
+
+// compute runs the frozen backbone once over all images.
+func (t *training) compute(ctx context.Context) error {
+	c := t.c
+	channels := c.fe.Channels(backbone.Pooled)
+	t.features = make([]float32, t.data.Len()*channels)
+	cores := tensor.GetThreads().Cores
+	cut := spans(t.data.Len(), c.cfg.Batch, cores)
+	from := c.upright(t.data)
+	// One thread a Run and as many Runs as cores, as detectors score.
+	inner := tensor.WithThreads(ctx, 1)
+	done := 0
+	for _, err := range pipeline.Ordered(inner, len(cut), cores+1, cores+1, func(ctx context.Context, i int) (struct{}, error) {
+		lo, hi := cut[i][0], cut[i][1]
+		b, err := c.in.pack(ctx, from, lo, hi, t.size)
+		if err != nil {
+			return struct{}{}, err
+		}
+		defer c.in.put(b.pixels)
+		out := t.features[lo*channels : hi*channels]
+		err = tensor.Run(ctx, c.dev, tensor.Evaluation, func(s *tensor.Scope) error {
+			return s.FloatsInto(out, pooled(s, c.fe, s.FromNHWC(b.pixels, b.n, t.size.Y, t.size.X, 3)))
+		})
+		if err != nil {
+			return struct{}{}, err
+		}
+		for j := range b.n {
+			if v, bad := notFinite(out[j*channels:][:channels]); bad {
+				return struct{}{}, fmt.Errorf("features of image %s: %w: %v", b.names[j], ErrNotFinite, v)
+			}
+		}
+		return struct{}{}, nil
+	}) {
+		if err != nil {
+			return err
+		}
+		c.report("features", cut[done][1], t.data.Len())
+		done++
+	}
+	return nil
+}
+
+// minibatch is what one step sees: pixels, or features of a frozen backbone.
+type minibatch struct {
+	index  []int // of the samples
+	pixels []float32
+}
+
+// epoch takes one step for every batch of a shuffled pass.
+func (t *training) epoch(ctx context.Context, epoch int) error {
+	n := t.data.Len()
+	order := seed.Rand(t.c.seed, "classifier order", uint64(epoch)).Perm(n)
+	cut := spans(n, t.c.cfg.Batch, 1)
+	steps := t.c.cfg.Epochs * len(cut)
+	i := 0
+	for b, err := range t.batches(ctx, epoch, order, cut) {
+		if err != nil {
+			return err
+		}
+		rate := t.c.cfg.rate(t.done, steps)
+		loss, accuracy, err := t.step(ctx, b, rate)
+		if err != nil {
+			return fmt.Errorf("epoch %d, batch %d: %w", epoch+1, i+1, err)
+		}
+		if b.pixels != nil {
+			t.c.in.put(b.pixels)
+		}
+		t.done++
+		i++
+		t.c.reportTraining(Progress{Stage: "train", Done: i, Total: len(cut), Epoch: epoch + 1, Epochs: t.c.cfg.Epochs,
+			Loss: loss, Accuracy: accuracy, LR: t.c.cfg.LR * rate})
+	}
+	return nil
+}
+
+// batches yields the batches of an epoch; pixels are read, turned and packed
+// ahead of the steps.
+func (t *training) batches(ctx context.Context, epoch int, order []int, cut [][2]int) iter.Seq2[minibatch, error] {
+	c := t.c
+	if c.cfg.Frozen {
+		return func(yield func(minibatch, error) bool) {
+			for _, span := range cut {
+				if err := ctx.Err(); err != nil {
+					yield(minibatch{}, err)
+					return
+				}
+				if !yield(minibatch{index: order[span[0]:span[1]]}, nil) {
+					return
+				}
+			}
+		}
+	}
+	from := func(ctx context.Context, place int) (image.Image, string, error) {
+		s, err := t.data.Sample(ctx, order[place])
+		if err != nil {
+			return nil, t.data.Item(order[place]).Name, err
+		}
+		if c.cfg.Turn {
+			if s, err = dataset.RandomTurn(s, t.generator(epoch, place)); err != nil {
+				return nil, s.Name, err
+			}
+		}
+		return c.cfg.Encoding.encoded(s.Image), s.Name, nil
+	}
+	cores := tensor.GetThreads().Cores
+	return pipeline.Ordered(ctx, len(cut), cores, cores+1, func(ctx context.Context, i int) (minibatch, error) {
+		b, err := c.in.pack(ctx, from, cut[i][0], cut[i][1], t.size)
+		if err != nil {
+			return minibatch{}, err
+		}
+		return minibatch{index: order[cut[i][0]:cut[i][1]], pixels: b.pixels}, nil
+	})
+}
+
+// generator is that of a place in an epoch, so that the number of workers
+// changes nothing.
+func (t *training) generator(epoch, place int) *rand.Rand {
+	return seed.Rand(t.c.seed, "classifier turn", uint64(epoch), uint64(place))
+}

@@ -1,0 +1,144 @@
+package downstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/gotab/gotab/backbone"
+	"github.com/gotab/gotab/tensor"
+)
+
+// Names of the linear layer's parameters.
+const (
+	headWeight = "head.weight"
+	headBias   = "head.bias"
+)
+
+// step takes one step and returns loss and accuracy before it. The weights are
+// not touched where the loss or a gradient is not finite.
+func (t *training) step(ctx context.Context, b minibatch, rate float64) (loss, accuracy float64, err error) {
+	err = tensor.Run(ctx, t.c.dev, tensor.Training, func(s *tensor.Scope) error {
+		logits := s.Linear(t.vectors(s, b), t.g.params.Get(headWeight), t.g.params.Get(headBias))
+		value := t.loss(s, logits, b.index)
+		if loss, err = s.Float(value); err != nil {
+			return err
+		}
+		if math.IsNaN(loss) || math.IsInf(loss, 0) {
+			return fmt.Errorf("%w: the loss is %g", ErrDiverged, loss)
+		}
+		answers, err := s.Floats(logits)
+		if err != nil {
+			return err
+		}
+		accuracy = t.accuracy(answers, b.index)
+		s.Backward(value)
+		if err := t.clip(s); err != nil {
+			return err
+		}
+		for i, p := range t.trained() {
+			lr := t.c.cfg.LR
+			if i > 0 {
+				lr = t.c.cfg.BackboneLR
+			}
+			if err := t.opt[i].Step(s, p, func(string) float64 { return lr * rate }); err != nil {
+				return err
+			}
+		}
+		return s.Err()
+	})
+	for _, p := range t.trained() {
+		err = errors.Join(err, p.ZeroGrad())
+	}
+	return loss, accuracy, err
+}
+
+// vectors are the pooled features of a batch, [n, C].
+func (t *training) vectors(s *tensor.Scope, b minibatch) *tensor.Tensor {
+	n, channels := len(b.index), t.c.fe.Channels(backbone.Pooled)
+	if !t.c.cfg.Frozen {
+		return pooled(s, t.g.own, s.FromNHWC(b.pixels, n, t.size.Y, t.size.X, 3))
+	}
+	rows := make([]float32, 0, n*channels)
+	for _, i := range b.index {
+		rows = append(rows, t.features[i*channels:(i+1)*channels]...)
+	}
+	return s.FromFloats(rows, int64(n), int64(channels))
+}
+
+// loss is that of the task for logits [n, K] of samples.
+func (t *training) loss(s *tensor.Scope, logits *tensor.Tensor, index []int) *tensor.Tensor {
+	n, k := int64(len(index)), int64(len(t.data.names))
+	var weights *tensor.Tensor
+	if t.weights != nil {
+		weights = s.FromFloats(t.weights, k)
+	}
+	if t.c.cfg.Task == MultiClass {
+		class := make([]int64, n)
+		for j, i := range index {
+			class[j] = int64(t.data.Class(i))
+		}
+		target := s.FromInts(class, n)
+		if weights != nil {
+			return s.CrossEntropyWeighted(logits, target, weights)
+		}
+		return s.CrossEntropy(logits, target)
+	}
+	truth := make([]float32, 0, n*k)
+	for _, i := range index {
+		for _, on := range t.data.Truth(i) {
+			v := float32(0)
+			if on {
+				v = 1
+			}
+			truth = append(truth, v)
+		}
+	}
+	target := s.FromFloats(truth, n, k)
+	if weights != nil {
+		return s.BCEWithLogitsWeighted(logits, target, weights)
+	}
+	return s.BCEWithLogits(logits, target)
+}
+
+// accuracy is the share of samples whose labels are all right.
+func (t *training) accuracy(logits []float32, index []int) float64 {
+	k, right := len(t.data.names), 0
+	for j, i := range index {
+		labels, _ := decide(t.c.cfg.Task, logits[j*k:][:k])
+		same := true
+		for l, on := range t.data.Truth(i) {
+			same = same && labels[l] == on
+		}
+		if same {
+			right++
+		}
+	}
+	return float64(right) / float64(len(index))
+}
+
+// clip refuses gradients that are not finite and scales large ones down.
+func (t *training) clip(s *tensor.Scope) error {
+	norm := 0.0
+	for _, p := range t.trained() {
+		n, err := p.GradNorm(s)
+		if errors.Is(err, tensor.ErrNotFinite) {
+			return fmt.Errorf("%w: %w", ErrDiverged, err)
+		}
+		if err != nil {
+			return err
+		}
+		norm = math.Hypot(norm, n)
+	}
+	limit := t.c.cfg.ClipNorm
+	if limit == 0 || norm <= limit {
+		return nil
+	}
+	for _, p := range t.trained() {
+		if err := p.ScaleGrads(s, limit/(norm+1e-6)); err != nil { // PyTorch's guard against division by zero
+			return err
+		}
+	}
+	return nil
+}

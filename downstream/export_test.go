@@ -1,0 +1,31 @@
+package downstream
+
+import (
+	"context"
+	"io"
+	"math/rand/v2"
+
+	"github.com/gotab/gotab/backbone"
+	"github.com/gotab/gotab/tensor"
+)
+
+// Trunk lets tests put a small network in a ResNet's place.
+type Trunk = trunk
+
+// NewRegADOn is NewRegAD on a trunk of weights by the trunk's names.
+func NewRegADOn(weights []tensor.Array, grow func([]tensor.Array) (Trunk, error), cfg RegADConfig, rng *rand.Rand, opts ...Option) (*RegAD, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	var first []tensor.Array
+	for _, a := range weights {
+		a.Name = trunkPrefix + a.Name
+		first = append(first, a)
+	}
+	return newRegAD(first, grow, "tiny", tensor.CPU, cfg, [2]uint64{rng.Uint64(), rng.Uint64()}, opts...), nil
+}
+
+// ReadRegADOn is ReadRegAD for what NewRegADOn made.
+func ReadRegADOn(ctx context.Context, r io.Reader, grow func([]tensor.Array) (Trunk, error), opts ...Option) (*RegAD, error) {
+	return readRegAD(ctx, r, tensor.CPU, func(string, backbone.Layer) (grower, error) { return grow, nil }, opts...)
+}

@@ -1,0 +1,264 @@
+package downstream
+
+import (
+	"errors"
+	"fmt"
+	"image"
+	"math"
+	"math/rand/v2"
+	"slices"
+
+	"github.com/gotab/gotab/backbone"
+	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/tensor"
+)
+
+// RD4ADConfig are the settings of RD4AD. DefaultRD4AD explains the values.
+type RD4ADConfig struct {
+	// Layers are the layers of the extractor whose maps are rebuilt: one to four
+	// stages that follow each other, such as layer2 to layer4. Their maps must
+	// halve from one to the next, and the last one's sides must be even.
+	Layers []backbone.Layer
+	// Blocks are the residual blocks of the trained networks. The zero value takes
+	// those that the authors' program has for the extractor's architecture, where
+	// it has a method Arch() backbone.Arch as *backbone.ResNet does, and otherwise
+	// those for ResNet-18.
+	Blocks RD4ADBlocks
+	// PerPosition trains on the cosine between the channels at each position, as
+	// the map is made, in place of the cosine between whole maps.
+	PerPosition bool
+	// Epochs is how often the training sees every image, 1 to 100000.
+	Epochs int
+	// TrainBatch is the number of images of a training step, 1 to 256. The last
+	// step of an epoch has what remains.
+	TrainBatch int
+	// Rate is Adam's learning rate, above 0.
+	Rate float64
+	// Beta1 and Beta2 are the decays of Adam's moments, 0 to below 1.
+	Beta1, Beta2 float64
+	// Cache is how many bytes the extractor's maps of the good images may take on
+	// the host during a fit, from 0. They are the same in every epoch; those beyond
+	// it are made anew in each. It changes no result.
+	Cache int64
+	// Sigma is the deviation of the Gaussian that smooths the map, in pixels of
+	// the transformed image, 0 to 64; 0 does not smooth.
+	Sigma float64
+	// Transform brings images to the network's input; all must come out with one
+	// size.
+	Transform dataset.Transform
+	// Normalize turns bytes into the network's floats.
+	Normalize dataset.Normalize
+	// Batch is the largest number of images in one pass of scoring, 1 to 256. It
+	// bounds memory and changes scores by float32 rounding only.
+	Batch int
+}
+
+// DefaultRD4AD returns the settings of RD4AD (Deng and Li, arXiv 2201.10703) and
+// its authors' program: stages 1 to 3, the cosine of whole maps, 200 epochs of
+// batches of 16 with Adam, learning rate 0.005 and betas 0.5 and 0.999, no
+// schedule and no augmentation, images resized to 256x256 bilinearly, maps
+// smoothed with sigma 4.
+//
+// Cache is 2 GiB: the maps of a ResNet-18 of 1,170 images, those of a
+// WideResNet-50-2 of 292. Batch is 8, as for the other detectors.
+func DefaultRD4AD() RD4ADConfig {
+	return RD4ADConfig{
+		Layers:     []backbone.Layer{backbone.Layer1, backbone.Layer2, backbone.Layer3},
+		Epochs:     200,
+		TrainBatch: 16,
+		Rate:       0.005,
+		Beta1:      0.5,
+		Beta2:      0.999,
+		Cache:      2 << 30,
+		Sigma:      4,
+		Transform:  dataset.Transform{Exact: image.Pt(256, 256), Filter: dataset.Bilinear}.Shared(),
+		Normalize:  dataset.ImageNet(),
+		Batch:      8,
+	}
+}
+
+// Validate reports the first setting that makes no sense, by name; the error
+// wraps [ErrConfig]. Whether the layers exist and fit each other, NewRD4AD and
+// Fit check.
+func (c RD4ADConfig) Validate() error {
+	bad := invalidSetting("RD4AD")
+	if len(c.Layers) == 0 {
+		return bad("Layers is empty, want at least one")
+	}
+	if err := c.Blocks.validate(bad, len(c.Layers)); err != nil {
+		return err
+	}
+	switch {
+	case c.Epochs < 1 || c.Epochs > maxEpochs:
+		return bad("Epochs is %d, want 1 to %d", c.Epochs, maxEpochs)
+	case c.TrainBatch < 1 || c.TrainBatch > maxBatch:
+		return bad("TrainBatch is %d, want 1 to %d", c.TrainBatch, maxBatch)
+	case !(c.Rate > 0) || math.IsInf(c.Rate, 0):
+		return bad("Rate is %v, want a number above 0", c.Rate)
+	case !(c.Beta1 >= 0 && c.Beta1 < 1):
+		return bad("Beta1 is %v, want 0 to below 1", c.Beta1)
+	case !(c.Beta2 >= 0 && c.Beta2 < 1):
+		return bad("Beta2 is %v, want 0 to below 1", c.Beta2)
+	case c.Cache < 0 || c.Cache > maxCache:
+		return bad("Cache is %d, want 0 to %d bytes", c.Cache, int64(maxCache))
+	}
+	return validateView(bad, c.Sigma, c.Batch, c.Transform, c.Normalize)
+}
+
+// RD4AD trains a student to rebuild the features of good images from a compact
+// embedding of them, and scores an image by what it rebuilds badly: reverse
+// distillation (Deng and Li, arXiv 2201.10703).
+//
+// The teacher is the extractor, which stays as it is. The maps of its layers are
+// brought to the last one's grid by 3x3 convolutions of stride 2 and joined
+// (MFF); a residual stage halves the grid once more and doubles the channels
+// (OCE); a decoder of as many stages as there are layers, each beginning with a
+// transposed convolution 2x2 that doubles the grid, gives a map for every layer.
+// What the authors' program defines and does not use, a 1x1 convolution behind
+// the embedding, is left out.
+//
+// The loss is the sum over the layers of 1 - cos between the teacher's and the
+// student's whole map, averaged over the images. The map of an image is the sum
+// over the layers of 1 - cos between the channels at each position, interpolated
+// bilinearly to the transformed image (its corners being the corners of the
+// grids) and smoothed; the score is its largest value. The weights after the last
+// epoch are kept.
+//
+// An RD4AD borrows its extractor and owns its student: Close it. Score, ScoreSet,
+// Save and WriteTo are safe for concurrent use, also with a Fit or Close, which
+// they do not see: they go on with the student they began with.
+type RD4AD struct {
+	rd4adCore
+	cfg  RD4ADConfig // Blocks resolved
+	sel  *selection
+	seed [2]uint64 // of weights and order
+}
+
+var _ Detector = (*RD4AD)(nil)
+
+// NewRD4AD returns a detector that is not fitted. fe is borrowed. Two numbers are
+// drawn from rng; they seed the weights and the order of the images of every Fit,
+// so that fitting twice on the same images gives the same. Errors wrap
+// [ErrConfig] or [ErrLayers].
+func NewRD4AD(fe Extractor, cfg RD4ADConfig, rng *rand.Rand, opts ...Option) (*RD4AD, error) {
+	if rng == nil {
+		return nil, fmt.Errorf("downstream: new RD4AD: %w: the random generator is nil", ErrConfig)
+	}
+	return newRD4AD(fe, cfg, [2]uint64{rng.Uint64(), rng.Uint64()}, opts...)
+}
+
+func newRD4AD(fe Extractor, cfg RD4ADConfig, seed [2]uint64, opts ...Option) (*RD4AD, error) {
+	if fe == nil {
+		return nil, fmt.Errorf("downstream: new RD4AD: %w: the extractor is nil", ErrConfig)
+	}
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	cfg.Layers = slices.Clone(cfg.Layers)
+	sel, err := newSelection(fe, cfg.Layers, nil)
+	if err == nil {
+		err = followEachOther(cfg.Layers)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("downstream: new RD4AD: %w", err)
+	}
+	if cfg.Blocks.follows() {
+		arch := backbone.ArchResNet18
+		if r, ok := fe.(interface{ Arch() backbone.Arch }); ok {
+			arch = r.Arch()
+		}
+		cfg.Blocks = blocksFor(arch, len(cfg.Layers))
+	}
+	cfg.Blocks.Decoder = slices.Clone(cfg.Blocks.Decoder)
+	for _, l := range cfg.Layers {
+		if c := fe.Channels(l); cfg.Blocks.Width > 0 && c%4 != 0 {
+			return nil, fmt.Errorf("downstream: new RD4AD: %w: %s has %d channels, bottlenecks (Blocks.Width %d) need a multiple of 4",
+				ErrLayers, l, c, cfg.Blocks.Width)
+		}
+	}
+	cfg.Transform = cfg.Transform.Shared()
+	return &RD4AD{cfg: cfg, sel: sel, seed: seed, rd4adCore: rd4adCore{name: "RD4AD", dev: deviceOf(fe), batch: cfg.Batch, embed: sel.embed,
+		in: reader{transform: cfg.Transform, normalize: cfg.Normalize}, options: optionsOf(opts)}}, nil
+}
+
+// followEachOther refuses layers that are not stages, one after the other.
+func followEachOther(layers []backbone.Layer) error {
+	for i, l := range layers {
+		if l < backbone.Layer1 || l > backbone.Layer4 || l != layers[0]+backbone.Layer(i) {
+			return fmt.Errorf("%w: %v, want stages that follow each other, such as layer1, layer2 and layer3", ErrLayers, layers)
+		}
+	}
+	return nil
+}
+
+// Config returns the settings in force, Blocks resolved.
+func (p *RD4AD) Config() RD4ADConfig {
+	c := p.cfg
+	c.Layers, c.Blocks.Decoder = slices.Clone(c.Layers), slices.Clone(c.Blocks.Decoder)
+	return c
+}
+
+// channels returns those of the layers.
+func (p *RD4AD) channels() []int {
+	cs := make([]int, len(p.cfg.Layers))
+	for i, l := range p.cfg.Layers {
+		cs[i] = p.sel.fe.Channels(l)
+	}
+	return cs
+}
+
+// EstimateRD4AD returns the bytes that RD4AD takes for a number of good images
+// and layers of so many channels, the first of which has a grid of columns and
+// rows: resident ones of a fitted detector, and the largest amount during a fit.
+// The zero value of cfg.Blocks stands for those of ResNet-18.
+//
+// With P parameters and running statistics of the student: fitted 8 P, for the
+// weights and the folded ones that scoring uses. Fitting: 16 P for weights,
+// gradients and Adam's moments; 4 images F, at most Cache, for the extractor's
+// maps of F values an image; and 4 (2 U + D + J + 3 F) for each of the TrainBatch
+// images of a step, where U values come out of the convolutions in line, which are
+// kept before and after batch norm, D out of those around blocks, and J is the
+// joined map; 3 F are the maps and the loss. For 200 images of 256x256 and a
+// ResNet-18: 123 MB and 1.03 GB. The network's own memory is not in it.
+func EstimateRD4AD(images int, channels []int, grid image.Point, cfg RD4ADConfig) (fitted, fitting int64) {
+	b := cfg.Blocks
+	if b.follows() {
+		b = blocksFor(backbone.ArchResNet18, len(channels))
+	}
+	net := describeStudent(channels, b)
+	params := int64(0)
+	for _, sp := range net.specs() {
+		n := int64(1)
+		for _, d := range sp.Shape {
+			n *= d
+		}
+		params += n
+	}
+	maps := int64(0)
+	for i, c := range channels {
+		maps += int64(c) * int64(grid.X>>i) * int64(grid.Y>>i)
+	}
+	kept := min(4*int64(images)*maps, cfg.Cache)
+	return 8 * params, 16*params + kept + 4*int64(cfg.TrainBatch)*(net.held(int64(grid.Y), int64(grid.X))+3*maps)
+}
+
+// rd4adCore is the core under a name that documentation leaves out.
+type rd4adCore = core[*distilled]
+
+// distilled is what a fit leaves.
+type distilled struct {
+	model  // its own tensors are the tables of the enlargers
+	net    *student
+	packed *tensor.Params // what folded stands on
+	folded *foldedStudent
+	shapes []mapShape // of the layers
+	levels []enlarger // of the layers
+}
+
+func (g *distilled) free() error {
+	return errors.Join(g.net.params.Close(), g.packed.Close(), g.model.free())
+}
+
+// Close frees the student, as soon as scoring that is going on has ended. The
+// detector can be fitted again. Closing twice is harmless.
+func (p *RD4AD) Close() error { return p.install(nil) }

@@ -1,0 +1,206 @@
+package downstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"image"
+
+	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/internal/layers"
+	"github.com/gotab/gotab/internal/seed"
+	"github.com/gotab/gotab/tensor"
+)
+
+// cosineEpsilon is the least length by which a cosine divides, as in PyTorch.
+const cosineEpsilon = 1e-8
+
+// Fit trains a student on good images, at least one, and replaces that of an
+// earlier Fit. The extractor sees each image once, or once an epoch where its
+// maps exceed Cache. Steps run with the threads of ctx or of tensor's setting, and
+// the result is the same bits for the same number of them.
+//
+// Batch norm needs two values of a channel: where the embedding has a single
+// position, a batch of one image is left out of its epoch.
+//
+// A sample that says it is anomalous is [ErrNotNormal], features that are not
+// finite are [ErrNotFinite]; both name the sample. Maps that do not halve from
+// layer to layer are [ErrLayers]. A loss or weights that are not finite are
+// [ErrDiverged]. After an error, or the end of ctx, the detector is as it was
+// before. Of several Fits at once each waits for the one before.
+func (p *RD4AD) Fit(ctx context.Context, normal dataset.Dataset) error {
+	g, err := p.fit(ctx, normal)
+	if err != nil {
+		return p.failed(ctx, "fit", err)
+	}
+	return p.install(g)
+}
+
+func (p *RD4AD) fit(ctx context.Context, normal dataset.Dataset) (*distilled, error) {
+	if normal == nil || normal.Len() < 1 {
+		return nil, fmt.Errorf("%w: there is none", ErrTooFewImages)
+	}
+	from, err := goodImages(normal)
+	if err != nil {
+		return nil, err
+	}
+	p.fitting.Lock()
+	defer p.fitting.Unlock()
+	defer tensor.ReleasePool() // last, so that what the teacher frees goes too
+	n := normal.Len()
+	teacher, err := newFrozen(ctx, p.sel.fe, p.cfg.Layers, &p.in, p.dev, from, n, p.cfg.Cache,
+		func(done, total int) { p.report("features", done, total) })
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = teacher.close() }() // frees memory, cannot fail
+	if err := p.checkHalving(teacher.shapes, teacher.size); err != nil {
+		return nil, err
+	}
+	net, err := p.freshStudent(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.train(ctx, net, teacher); err != nil {
+		return nil, errors.Join(err, net.params.Close())
+	}
+	first := teacher.shapes[0]
+	return p.complete(ctx, &distilled{net: net, shapes: teacher.shapes, model: model{params: tensor.NewParams(p.dev), gridH: first.h, gridW: first.w,
+		inW: teacher.size.X, inH: teacher.size.Y, images: n}})
+}
+
+// checkHalving refuses maps that the student cannot rebuild: it halves and
+// doubles their grids exactly.
+func (p *RD4AD) checkHalving(shapes []mapShape, input image.Point) error {
+	for i, m := range shapes {
+		h, w := 2*(m.h/2), 2*(m.w/2)
+		if i+1 < len(shapes) {
+			h, w = 2*shapes[i+1].h, 2*shapes[i+1].w
+		}
+		if m.h != h || m.w != w {
+			return fmt.Errorf("%w: for an input of %dx%d %s has %dx%d positions, want twice those of the next layer, and even ones in the last",
+				ErrLayers, input.X, input.Y, p.cfg.Layers[i], m.w, m.h)
+		}
+	}
+	return nil
+}
+
+// freshStudent draws a student, unit by unit, so that its weights never lie on the
+// host as a whole.
+func (p *RD4AD) freshStudent(ctx context.Context) (*student, error) {
+	rng := seed.Rand(p.seed[0], "student", p.seed[1])
+	return p.newStudent(ctx, func(u *layers.ConvNorm) ([]tensor.Array, error) { return u.Fresh(rng) })
+}
+
+// newStudent makes a student of the parameters that of returns for each unit.
+func (p *RD4AD) newStudent(ctx context.Context, of func(u *layers.ConvNorm) ([]tensor.Array, error)) (*student, error) {
+	net := describeStudent(p.channels(), p.cfg.Blocks)
+	err := tensor.Run(ctx, p.dev, tensor.Evaluation, func(s *tensor.Scope) error { return net.build(s, of) })
+	if err != nil {
+		return nil, errors.Join(err, net.params.Close())
+	}
+	return net, nil
+}
+
+// train runs all epochs.
+func (p *RD4AD) train(ctx context.Context, net *student, teacher *frozen) error {
+	deepest := teacher.shapes[len(teacher.shapes)-1]
+	alone := deepest.h*deepest.w == 4 // one position in the embedding
+	if alone && (teacher.n == 1 || p.cfg.TrainBatch == 1) {
+		return fmt.Errorf("%w: the embedding has one position, so that batch norm needs two images in a batch: have %d, TrainBatch is %d",
+			ErrTooFewImages, teacher.n, p.cfg.TrainBatch)
+	}
+	opt, err := tensor.NewAdam(tensor.AdamConfig{Beta1: p.cfg.Beta1, Beta2: p.cfg.Beta2, Epsilon: tensor.DefaultAdam().Epsilon}, p.dev)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = opt.Close() }() // frees memory, cannot fail
+	plan := func(epoch int) [][]int {
+		batches := batchesOf(teacher.n, p.cfg.TrainBatch, p.seed, epoch)
+		if last := len(batches) - 1; alone && len(batches[last]) == 1 {
+			batches = batches[:last]
+		}
+		return batches
+	}
+	step := func(ctx context.Context, _, _ int, b *mapBatch) (loss float64, err error) {
+		err = tensor.Run(ctx, p.dev, tensor.Training, func(s *tensor.Scope) error {
+			maps := b.tensors(s)
+			loss, err = descend(s, p.loss(s, maps, net.forward(s, maps, true)), learner{net.params, opt, p.cfg.Rate})
+			return err
+		})
+		return loss, err
+	}
+	if err := epochs(ctx, p.cfg.Epochs, plan, teacher.load, step, nil, p.reportTraining); err != nil {
+		return err
+	}
+	return finiteParams(ctx, net.params)
+}
+
+// loss is the distance between the maps of teacher and student.
+func (p *RD4AD) loss(s *tensor.Scope, teacher, student []*tensor.Tensor) *tensor.Tensor {
+	return s.Sub(func(s *tensor.Scope) *tensor.Tensor {
+		sum := s.Full(float64(len(teacher)), tensor.Float32)
+		for i := range teacher {
+			a, b := s.Permute(teacher[i], 0, 2, 3, 1), s.Permute(student[i], 0, 2, 3, 1)
+			if !p.cfg.PerPosition {
+				a, b = s.Reshape(a, a.Size(0), -1), s.Reshape(b, b.Size(0), -1)
+			}
+			sum = s.Minus(sum, s.Mean(s.CosineSimilarity(a, b, -1, cosineEpsilon), false))
+		}
+		return sum
+	})
+}
+
+// finiteParams fails where the last step left a weight that is no number, which
+// no further loss would show.
+func finiteParams(ctx context.Context, params *tensor.Params) error {
+	return tensor.Run(ctx, params.Device(), tensor.Evaluation, func(s *tensor.Scope) error {
+		for _, name := range params.Names() {
+			v, err := s.Float(s.Sum(params.Get(name), false))
+			if err != nil {
+				return err
+			}
+			if v-v != 0 {
+				return fmt.Errorf("%w: %s is not finite after the last step", ErrDiverged, name)
+			}
+		}
+		return nil
+	})
+}
+
+// complete adds to a model with student and sizes what follows from them and from
+// the settings. After an error g's memory is freed.
+func (p *RD4AD) complete(ctx context.Context, g *distilled) (_ *distilled, err error) {
+	g.packed = tensor.NewParams(p.dev)
+	defer func() {
+		if err != nil {
+			_ = g.free() // frees memory, cannot fail
+		}
+	}()
+	input := image.Pt(g.inW, g.inH)
+	for i, m := range g.shapes {
+		e, err := newEnlarger(ctx, g.params, p.cfg.Layers[i].String()+".", image.Pt(m.w, m.h), input, alignCorners, p.cfg.Sigma)
+		if err != nil {
+			return nil, err
+		}
+		g.levels = append(g.levels, e)
+	}
+	err = tensor.Run(ctx, p.dev, tensor.Evaluation, func(s *tensor.Scope) (err error) {
+		g.folded, err = g.net.fold(s, g.packed, p.cfg.Batch, g.shapes)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	now, err := p.fingerprint(ctx, input)
+	if err != nil {
+		return nil, err
+	}
+	if g.fingerprint == nil {
+		g.fingerprint = now
+	}
+	if err := sameExtractor(g.fingerprint, now); err != nil {
+		return nil, err
+	}
+	return g, nil
+}

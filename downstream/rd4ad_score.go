@@ -1,0 +1,89 @@
+package downstream
+
+import (
+	"context"
+	"fmt"
+	"image"
+	"iter"
+
+	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/tensor"
+)
+
+// Score judges images of any size, in their order. Several images are read and
+// scored in parallel: cut into batches of nearly equal size, each a Run of one
+// thread, as many at once as tensor's thread budget has cores. A single image
+// takes one Run with the threads of ctx or the budget.
+//
+// The score of an image does not depend on its company but for float32 rounding
+// (below 1e-5 relative). Errors wrap [ErrNotFitted], [ErrImage] or
+// [ErrNotFinite], or are ctx's; there is no partial result.
+func (p *RD4AD) Score(ctx context.Context, imgs ...image.Image) ([]Result, error) {
+	return p.scoreImages(ctx, imgs, p.score)
+}
+
+// ScoreSet scores a whole data set and yields its samples in order. Reading,
+// transforming and scoring go on in parallel and a few batches ahead of the
+// loop; memory does not grow with the data set. An error, also ctx's, is yielded
+// once and ends the iteration. When the iteration ends, for whatever reason, all
+// its goroutines have ended.
+func (p *RD4AD) ScoreSet(ctx context.Context, ds dataset.Dataset) iter.Seq2[Scored, error] {
+	return p.scoreSet(ctx, ds, p.score)
+}
+
+// score scores one batch.
+func (p *RD4AD) score(ctx context.Context, g *distilled, b *packed, out []Result) error {
+	err := tensor.Run(ctx, p.dev, tensor.Evaluation, func(s *tensor.Scope) error {
+		maps := p.teach(s, g, b)
+		if err := s.Err(); err != nil {
+			return err
+		}
+		whole := g.unlike(s, maps, g.folded.forward(s, maps))
+		for i := range out {
+			if err := s.FloatsInto(out[i].Map.Data, s.Select(whole, 0, int64(i))); err != nil {
+				return err
+			}
+		}
+		return s.Err()
+	})
+	if err != nil {
+		return err
+	}
+	for i := range out {
+		out[i].Score = out[i].Map.Max()
+	}
+	return nil
+}
+
+// teach returns the extractor's maps of a batch; maps that are not as they were
+// when fitted fail s.
+func (p *RD4AD) teach(s *tensor.Scope, g *distilled, b *packed) []*tensor.Tensor {
+	maps := p.sel.fe.Forward(s, s.FromNHWC(b.pixels, b.n, g.inH, g.inW, 3), p.cfg.Layers...)
+	for i, m := range maps {
+		want := g.shapes[i]
+		if sh := m.Shape(); s.Err() == nil && (len(sh) != 4 || sh[0] != int64(b.n) || sh[1] != int64(want.c) || sh[2] != int64(want.h) || sh[3] != int64(want.w)) {
+			s.Fail(fmt.Errorf("%w: %s is %v for %d images, when fitted it had %d channels on %dx%d", ErrLayers, p.cfg.Layers[i], sh, b.n, want.c, want.w, want.h))
+		}
+	}
+	return maps
+}
+
+// unlike returns where the maps of teacher and student differ, [N, H, W].
+func (g *distilled) unlike(s *tensor.Scope, teacher, student []*tensor.Tensor) *tensor.Tensor {
+	return s.Sub(func(s *tensor.Scope) *tensor.Tensor {
+		var sum *tensor.Tensor
+		for i, e := range g.levels {
+			level := s.Sub(func(s *tensor.Scope) *tensor.Tensor {
+				cos := s.CosineSimilarity(teacher[i], student[i], 1, cosineEpsilon)
+				return e.smooth(s, s.AddScalar(s.Neg(cos), 1))
+			})
+			if sum == nil {
+				sum = level
+				continue
+			}
+			s.AddInto(sum, level, 1)
+			s.Free(level)
+		}
+		return sum
+	})
+}

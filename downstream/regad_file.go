@@ -1,0 +1,248 @@
+package downstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/gotab/gotab/backbone"
+	"github.com/gotab/gotab/internal/layers"
+	"github.com/gotab/gotab/tensor"
+)
+
+// regadKind marks a file and the version of its layout: safetensors with the
+// weights of the backbone's stages by torchvision's names behind "backbone.", of
+// the transformers behind "stn1." and so on, of "encoder." and "predictor.", and,
+// where the detector is fitted, of factors behind "support.".
+const (
+	regadKind     = "gotab.regad.1"
+	supportPrefix = "support."
+)
+
+// regadSettings is the JSON form of settings and sizes. Images is 0 where there
+// are no statistics.
+type regadSettings struct {
+	Arch          string     `json:"arch"`
+	Layers        layerNames `json:"layers"`
+	Warp          string     `json:"warp"`
+	Hidden        int        `json:"hidden"`
+	Shots         int        `json:"shots"`
+	Queries       int        `json:"queries"`
+	Epochs        int        `json:"epochs"`
+	Rate          float64    `json:"rate"`
+	Momentum      float64    `json:"momentum"`
+	TrainedTarget bool       `json:"trained_target"`
+	Epsilon       float64    `json:"epsilon"`
+	viewSettings
+	Seed    [2]uint64 `json:"seed"`
+	Classes []string  `json:"classes"`
+	sizes
+}
+
+func (s regadSettings) config() (c RegADConfig, err error) {
+	c = RegADConfig{
+		Hidden: s.Hidden, Shots: s.Shots, Queries: s.Queries, Epochs: s.Epochs, Rate: s.Rate, Momentum: s.Momentum,
+		TrainedTarget: s.TrainedTarget, Epsilon: s.Epsilon, Sigma: s.Sigma, Batch: s.Batch,
+		Transform: s.transform(), Normalize: s.normalize(),
+	}
+	if c.Layers, err = s.Layers.layers(); err != nil {
+		return c, err
+	}
+	if c.Warp, err = ParseWarp(s.Warp); err != nil {
+		return c, err
+	}
+	if err := c.Validate(); err != nil {
+		return c, err
+	}
+	if l := c.Layers[0]; l < backbone.Layer1 || c.Layers[len(c.Layers)-1] > backbone.Layer4 {
+		return c, fmt.Errorf("layers %v are no stages", c.Layers)
+	}
+	if s.Images < 0 || s.Images > maxShots {
+		return c, fmt.Errorf("%d support images", s.Images)
+	}
+	if len(s.Classes) == 0 || !slices.IsSorted(s.Classes) {
+		return c, fmt.Errorf("classes %q", s.Classes)
+	}
+	z := s.sizes
+	z.Images = max(z.Images, 1) // there are none where it is trained and not fitted
+	// The grid is bounded by the weights, the input by the grid.
+	return c, z.check(4 << (c.Layers[0] - backbone.Layer1))
+}
+
+// WriteTo writes the trained detector as safetensors: the whole network, the
+// settings, the transform included, and the statistics where it is fitted.
+// Reading it back gives the same bits. It holds all of it in memory once more.
+// Errors wrap [ErrNotTrained] or are w's.
+func (r *RegAD) WriteTo(w io.Writer) (int64, error) {
+	var net *registration
+	g, ok := r.hold()
+	if ok {
+		defer func() { _ = r.release(g) }() // frees memory, cannot fail
+		net = g.net
+	} else {
+		var err error
+		if net, err = r.network("save"); err != nil {
+			return 0, err
+		}
+		defer func() { _ = r.trained.release(net) }() // frees memory, cannot fail
+	}
+	return writeSaved(w, r.name, regadKind, func() (any, []tensor.Array, error) { return r.contents(net, g) })
+}
+
+// contents is what a file says of a network and of statistics, which may be nil.
+func (r *RegAD) contents(net *registration, g *supports) (any, []tensor.Array, error) {
+	c := r.cfg
+	settings := regadSettings{
+		Arch: r.arch, Layers: namesOf(c.Layers), Warp: c.Warp.String(), Hidden: c.Hidden, Shots: c.Shots, Queries: c.Queries,
+		Epochs: c.Epochs, Rate: c.Rate, Momentum: c.Momentum, TrainedTarget: c.TrainedTarget, Epsilon: c.Epsilon,
+		viewSettings: viewOf(c.Sigma, c.Transform, c.Normalize, c.Batch), Seed: r.seed, Classes: net.classes,
+		sizes: sizes{Grid: [2]int{net.maps[0].w, net.maps[0].h}, Input: [2]int{net.size.X, net.size.Y}},
+	}
+	arrays, err := net.arrays(context.Background())
+	if err != nil || g == nil {
+		return settings, arrays, err
+	}
+	settings.Images = g.images
+	stats, err := g.params.Arrays(context.Background())
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, sp := range g.stats.specs() { // the tables of smoothing follow from the settings
+		a, err := arrayNamed(stats, sp.Name)
+		if err != nil {
+			return nil, nil, err
+		}
+		a.Name = supportPrefix + a.Name
+		arrays = append(arrays, a)
+	}
+	return settings, arrays, nil
+}
+
+// Save writes the trained detector to a file that appears whole or not at all:
+// after Train, so that a long training is kept, or after Fit.
+func (r *RegAD) Save(path string) error { return save(path, r) }
+
+// OpenRegAD reads a detector that Save wrote.
+func OpenRegAD(ctx context.Context, path string, dev tensor.Device, opts ...Option) (*RegAD, error) {
+	return openSaved(ctx, path, "RegAD", dev, ReadRegAD, opts)
+}
+
+// ReadRegAD reads a detector that WriteTo wrote, to work on a device. It is
+// trained, and fitted if the other was; it scores as the one that was written,
+// bit for bit on the same machine, and draws as that one would. A Train goes on
+// from its network. A damaged file is [ErrFile].
+func ReadRegAD(ctx context.Context, r io.Reader, dev tensor.Device, opts ...Option) (*RegAD, error) {
+	return readRegAD(ctx, r, dev, func(name string, last backbone.Layer) (grower, error) {
+		arch, err := backbone.ParseArch(name)
+		if err != nil {
+			return nil, err
+		}
+		return growResNet(arch, last, dev), nil
+	}, opts...)
+}
+
+// readRegAD is ReadRegAD for any trunk.
+func readRegAD(ctx context.Context, from io.Reader, dev tensor.Device, growing func(arch string, last backbone.Layer) (grower, error), opts ...Option) (*RegAD, error) {
+	st, cfg, arrays, err := readSaved[RegADConfig, regadSettings](from, "RegAD", regadKind)
+	if err != nil {
+		return nil, err
+	}
+	grow, err := growing(st.Arch, cfg.Layers[len(cfg.Layers)-1])
+	if err != nil {
+		return nil, fmt.Errorf("downstream: read RegAD: %w: %w", ErrFile, err)
+	}
+	var weights, stats []tensor.Array
+	for _, a := range arrays {
+		if name, ok := strings.CutPrefix(a.Name, supportPrefix); ok {
+			a.Name = name
+			stats = append(stats, a)
+			continue
+		}
+		weights = append(weights, a)
+	}
+	r := newRegAD(weights, grow, st.Arch, dev, cfg, st.Seed, opts...)
+	if err := r.load(ctx, st, stats); err != nil {
+		if !errors.Is(err, ErrFile) && ctx.Err() == nil {
+			err = fmt.Errorf("%w: %w", ErrFile, err)
+		}
+		return nil, r.failed(ctx, "read", err)
+	}
+	return r, nil
+}
+
+// load puts the network of r.first in force, and the statistics where the
+// settings say that there are some.
+func (r *RegAD) load(ctx context.Context, st regadSettings, stats []tensor.Array) (err error) {
+	if err := checkGrid(r.first, r.cfg, st.sizes); err != nil {
+		return err
+	}
+	net, err := r.build(ctx, r.first, image.Pt(st.Input[0], st.Input[1]))
+	if err != nil {
+		return err
+	}
+	net.classes = st.Classes
+	if err := net.settle(ctx, r.dev, r.cfg.Batch); err != nil {
+		return errors.Join(err, net.free())
+	}
+	if m := net.maps[0]; m.w != st.Grid[0] || m.h != st.Grid[1] {
+		return errors.Join(fmt.Errorf("%w: the grid is %v, for an input of %v the network makes %dx%d", ErrFile, st.Grid, st.Input, m.w, m.h), net.free())
+	}
+	if err := r.trained.install(net); err != nil || st.Images == 0 {
+		return err
+	}
+	g := &supports{net: net, model: st.newModel(r.dev), stats: newFactors(factorSizes{count: variations * st.Images, maps: net.maps}, r.cfg.Epsilon)}
+	r.trained.share(net)
+	g.also = func() error { return r.trained.release(net) }
+	err = g.stats.load(ctx, g.params, stats)
+	if err == nil {
+		err = g.addSmoothing(ctx, r.cfg.Sigma)
+	}
+	if err != nil {
+		return errors.Join(err, g.free(), r.trained.install(nil))
+	}
+	return r.install(g)
+}
+
+// checkGrid holds the grid that a file names against the first transformer's
+// hidden layer, which has as many inputs as that gives: a small file must not ask
+// for a large picture.
+func checkGrid(weights []tensor.Array, cfg RegADConfig, z sizes) error {
+	t := newTransformer(transformerPrefix(cfg.Layers[0]), cfg.Warp, mapShape{h: z.Grid[1], w: z.Grid[0], c: 1}, cfg.Hidden)
+	want := t.hidden.specs()[0]
+	a, err := arrayNamed(weights, want.Name)
+	if err != nil {
+		return err
+	}
+	if !slices.Equal(a.Shape, want.Shape) {
+		return fmt.Errorf("%w: %s is %v, a grid of %v wants %v", ErrFile, a.Name, a.Shape, z.Grid, want.Shape)
+	}
+	return nil
+}
+
+// arraysFor returns by name the arrays of a file that specs asks for; the first
+// one that is missing, has another type or shape or is not finite is [ErrFile].
+func arraysFor(specs []layers.Spec, arrays []tensor.Array) (map[string]tensor.Array, error) {
+	byName := make(map[string]tensor.Array, len(specs))
+	for _, sp := range specs {
+		a, err := arrayNamed(arrays, sp.Name)
+		if err != nil {
+			return nil, err
+		}
+		dtype := tensor.Float32
+		if strings.HasSuffix(sp.Name, layers.Counter) {
+			dtype = tensor.Int64
+		}
+		if a.DType != dtype || !slices.Equal(a.Shape, sp.Shape) {
+			return nil, fmt.Errorf("%w: %s is %s %v, want %s %v", ErrFile, sp.Name, a.DType, a.Shape, dtype, sp.Shape)
+		}
+		if err := a.CheckFinite(); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrFile, err)
+		}
+		byName[sp.Name] = a
+	}
+	return byName, nil
+}

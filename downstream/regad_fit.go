@@ -1,0 +1,151 @@
+package downstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/internal/pipeline"
+	"github.com/gotab/gotab/tensor"
+)
+
+// Fit describes a product by its support set, 1 to 64 good images, and replaces
+// what an earlier Fit found. The network does not change. How [RegAD] says it.
+//
+// Before a Train it is [ErrNotTrained]. An empty support set is
+// [ErrTooFewImages], one of more than 64 images [ErrConfig]. An image of a class
+// that the network was trained on is [ErrClass], unless TrainedTarget allows it;
+// one that says it is anomalous is [ErrNotNormal]; features that are not finite
+// are [ErrNotFinite]. All name the sample. After an error, or the end of ctx, the
+// detector is as it was before. Of several Fits and Trains at once each waits for
+// the one before.
+func (r *RegAD) Fit(ctx context.Context, support dataset.Dataset) error {
+	g, err := r.fit(ctx, support)
+	if err != nil {
+		return r.failed(ctx, "fit", err)
+	}
+	return r.install(g)
+}
+
+func (r *RegAD) fit(ctx context.Context, support dataset.Dataset) (_ *supports, err error) {
+	if support == nil || support.Len() == 0 {
+		return nil, fmt.Errorf("%w: the support set is empty", ErrTooFewImages)
+	}
+	if support.Len() > maxShots {
+		return nil, fmt.Errorf("%w: the support set has %d images, at most %d are taken", ErrConfig, support.Len(), maxShots)
+	}
+	from, err := goodImages(support)
+	if err != nil {
+		return nil, err
+	}
+	r.fitting.Lock()
+	defer r.fitting.Unlock()
+
+	net, ok := r.trained.hold()
+	if !ok {
+		return nil, ErrNotTrained
+	}
+	release := func() error { return r.trained.release(net) }
+	g := &supports{net: net, model: model{params: tensor.NewParams(r.dev), also: release,
+		gridH: net.maps[0].h, gridW: net.maps[0].w, inW: net.size.X, inH: net.size.Y, images: support.Len()}}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, g.free())
+		}
+	}()
+	for i := range support.Len() {
+		if it := support.Item(i); !r.cfg.TrainedTarget && slices.Contains(net.classes, it.Class) {
+			return nil, fmt.Errorf("%w: sample %s is of class %q, which the network was trained on", ErrClass, it.Name, it.Class)
+		}
+	}
+	z := factorSizes{count: variations * support.Len(), maps: net.maps}
+	raw := g.params
+	if !z.lowRank() {
+		raw = tensor.NewParams(r.dev) // the samples are not kept
+		defer func() { err = errors.Join(err, raw.Close()) }()
+	}
+	if err := r.collect(ctx, net, from, z, raw); err != nil {
+		return nil, err
+	}
+	g.stats = newFactors(z, r.cfg.Epsilon)
+	if err := g.stats.finish(ctx, raw, g.params, tensor.GetThreads().Cores); err != nil {
+		return nil, err
+	}
+	return g, g.addSmoothing(ctx, r.cfg.Sigma)
+}
+
+// collect puts the maps of all variations of all images into tensors [p, n, c] of
+// raw, one a layer.
+func (r *RegAD) collect(ctx context.Context, net *registration, from pictures, z factorSizes, raw *tensor.Params) error {
+	shots := z.count / variations
+	b, err := r.in.pack(ctx, from, 0, shots, net.size)
+	if err != nil {
+		return err
+	}
+	defer r.in.put(b.pixels)
+	err = tensor.Run(ctx, r.dev, tensor.Evaluation, func(s *tensor.Scope) error {
+		for i, m := range z.maps {
+			if err := raw.PutBuffer(s, samplesName(i), s.Zeros(int64(m.h*m.w), int64(z.count), int64(m.c))); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	parts := spans(variations, r.cfg.Batch, 1)
+	// One thread a Run and as many Runs as cores: convolutions of one batch scale
+	// worse over threads than batches do over cores.
+	ctx = tensor.WithThreads(ctx, 1)
+	cores := tensor.GetThreads().Cores
+	done := 0
+	for n, err := range pipeline.Ordered(ctx, shots*len(parts), cores, cores+1, func(ctx context.Context, i int) (int, error) {
+		shot, part := i/len(parts), parts[i%len(parts)]
+		return part[1] - part[0], r.collectPart(ctx, net, b, shot, part, raw)
+	}) {
+		if err != nil {
+			return err
+		}
+		done += n
+		r.report("fit", done, z.count)
+	}
+	return nil
+}
+
+// collectPart does it for some of the variations of one image.
+func (r *RegAD) collectPart(ctx context.Context, net *registration, b *packed, shot int, part [2]int, raw *tensor.Params) error {
+	return tensor.Run(ctx, r.dev, tensor.Evaluation, func(s *tensor.Scope) error {
+		per := len(b.pixels) / b.n
+		x := s.FromNHWC(b.pixels[shot*per:][:per], 1, b.size.Y, b.size.X, 3)
+		maps := net.features(s, variationsOf(s, x, part[0], part[1]))
+		if err := checkMaps(s, maps, func(int) string { return b.names[shot] }); err != nil {
+			return err
+		}
+		lo, n := int64(shot*variations+part[0]), int64(part[1]-part[0])
+		for i, m := range maps {
+			rows := s.Reshape(s.Permute(m, 2, 3, 0, 1), -1, n, m.Size(1))
+			s.CopyInto(s.Narrow(raw.Get(samplesName(i)), 1, lo, n), rows)
+		}
+		return s.Err()
+	})
+}
+
+// checkMaps refuses features [N, c, h, w] that are not finite; name names their
+// image.
+func checkMaps(s *tensor.Scope, maps []*tensor.Tensor, name func(image int) string) error {
+	for _, m := range maps {
+		sums, err := s.Floats(s.Sum(m, false, 1, 2, 3))
+		if err != nil {
+			return err
+		}
+		for i, v := range sums {
+			if v-v != 0 {
+				return fmt.Errorf("features of image %s: %w: their sum is %v", name(i), ErrNotFinite, v)
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,375 @@
+package downstream
+
+import (
+	"fmt"
+	"image"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"gonum.org/v1/gonum/mat"
+
+	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/tensor"
+)
+
+// slowDistances is the definition: at each position of the first layer's grid a
+// covariance of all channels by its formula, and a dense solve, in double
+// precision. samples and queries are images as lists of the layers' maps
+// [c][h][w], flat.
+func slowDistances(t *testing.T, maps []mapShape, samples, queries [][][]float32, epsilon float64) (out [][]float64) {
+	t.Helper()
+	grid := maps[0]
+	at := func(image [][]float32, y, x int) (v []float64) {
+		for i, m := range maps {
+			for c := range m.c {
+				v = append(v, float64(image[i][(c*m.h+y*m.h/grid.h)*m.w+x*m.w/grid.w]))
+			}
+		}
+		return v
+	}
+	for y := range grid.h {
+		for x := range grid.w {
+			var rows [][]float64
+			for _, img := range samples {
+				rows = append(rows, at(img, y, x))
+			}
+			n, c := len(rows), len(rows[0])
+			mean := make([]float64, c)
+			for _, r := range rows {
+				for k, v := range r {
+					mean[k] += v / float64(n)
+				}
+			}
+			cov := mat.NewSymDense(c, nil)
+			for a := range c {
+				for b := a; b < c; b++ {
+					sum := 0.0
+					for _, r := range rows {
+						sum += (r[a] - mean[a]) * (r[b] - mean[b])
+					}
+					if sum /= float64(n - 1); a == b {
+						sum += epsilon
+					}
+					cov.SetSym(a, b, sum)
+				}
+			}
+			var chol mat.Cholesky
+			require.True(t, chol.Factorize(cov))
+			var of []float64
+			for _, q := range queries {
+				d := mat.NewVecDense(c, nil)
+				for k, v := range at(q, y, x) {
+					d.SetVec(k, v-mean[k])
+				}
+				var solved mat.VecDense
+				require.NoError(t, chol.SolveVecTo(&solved, d))
+				of = append(of, math.Sqrt(mat.Dot(d, &solved)))
+			}
+			out = append(out, of)
+		}
+	}
+	return out
+}
+
+// randomImages have channels that hang together, some of much larger spread than
+// the rest, and are far from zero: what lets digits cancel.
+func randomImages(rng *rand.Rand, n int, maps []mapShape) (out [][][]float32) {
+	for range n {
+		var img [][]float32
+		for _, m := range maps {
+			v := make([]float32, m.len())
+			common := make([]float64, m.h*m.w)
+			for i := range common {
+				common[i] = 3 * rng.NormFloat64()
+			}
+			for i := range v {
+				c := i / (m.h * m.w)
+				v[i] = float32(5 + common[i%(m.h*m.w)]/float64(1+c%5) + 0.4*rng.NormFloat64())
+			}
+			img = append(img, v)
+		}
+		out = append(out, img)
+	}
+	return out
+}
+
+// TestRegADDistancesEqualADenseSolve holds both forms of the statistics against
+// the definition: fewer samples than channels, and more.
+func TestRegADDistancesEqualADenseSolve(t *testing.T) {
+	// tolerance is in units of the largest distance. In the low rank form a squared
+	// distance is a difference of numbers of the size |d|^2/epsilon, which float32
+	// leaves with an error of some 3e-7 of that. It is largest for the sample's own
+	// distance, the third query: its square is about the number of samples, a
+	// thousandth of what it is the difference of.
+	const tolerance = 5e-5
+	const epsilon = 0.01
+	rng := rand.New(rand.NewPCG(5, 6))
+	for name, c := range map[string]struct {
+		maps    []mapShape
+		samples int
+		low     bool
+	}{
+		"low rank":           {[]mapShape{{8, 8, 16}, {4, 4, 24}, {2, 2, 30}}, 22, true},
+		"low rank, odd grid": {[]mapShape{{7, 5, 16}, {4, 3, 24}}, 14, true},
+		"low rank, coarse":   {[]mapShape{{4, 4, 12}, {4, 4, 10}}, 9, true},
+		"triangles":          {[]mapShape{{7, 5, 9}, {4, 3, 8}}, 150, false},
+		"one layer":          {[]mapShape{{3, 4, 7}}, 30, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			live := tensor.Live()
+			z := factorSizes{count: c.samples, maps: c.maps}
+			require.Equal(t, c.low, z.lowRank())
+			samples := randomImages(rng, c.samples, c.maps)
+			queries := append(randomImages(rng, 2, c.maps), samples[0])
+			raw, keep := tensor.NewParams(tensor.CPU), tensor.NewParams(tensor.CPU)
+			if c.low {
+				keep = raw
+			}
+			require.NoError(t, tensor.Run(t.Context(), tensor.CPU, tensor.Evaluation, func(s *tensor.Scope) error {
+				for i, m := range c.maps {
+					v := make([]float32, 0, m.len()*c.samples)
+					for p := range m.h * m.w {
+						for _, img := range samples {
+							for k := range m.c {
+								v = append(v, img[i][k*m.h*m.w+p])
+							}
+						}
+					}
+					if err := raw.PutBuffer(s, samplesName(i), s.FromFloats(v, int64(m.h*m.w), int64(c.samples), int64(m.c))); err != nil {
+						return err
+					}
+				}
+				return nil
+			}))
+			f := newFactors(z, epsilon)
+			require.NoError(t, f.finish(t.Context(), raw, keep, 2))
+
+			var got []float32
+			require.NoError(t, tensor.Run(t.Context(), tensor.CPU, tensor.Evaluation, func(s *tensor.Scope) (err error) {
+				var in []*tensor.Tensor
+				for i, m := range c.maps {
+					var v []float32
+					for _, q := range queries {
+						v = append(v, q[i]...)
+					}
+					in = append(in, s.ChannelsLast(s.FromFloats(v, int64(len(queries)), int64(m.c), int64(m.h), int64(m.w))))
+				}
+				got, err = s.Floats(f.distances(s, in))
+				return err
+			}))
+			compare := func(epsilon float64) (worst float64) {
+				top := 0.0
+				for p, ds := range slowDistances(t, c.maps, samples, queries, epsilon) {
+					for q, d := range ds {
+						top = max(top, d)
+						worst = max(worst, math.Abs(d-float64(got[p*len(queries)+q])))
+					}
+				}
+				return worst / top
+			}
+			worst := compare(epsilon)
+			t.Logf("distances differ by %.1e", worst)
+			require.LessOrEqual(t, worst, tolerance)
+			require.Greater(t, compare(1.1*epsilon), 10*tolerance, "another epsilon must show")
+
+			// The estimate is what is there.
+			fitted, fitting := z.bytes(8, 2)
+			require.Equal(t, fitted, 4*keep.Len())
+			require.Greater(t, fitting, fitted)
+			require.NoError(t, raw.Close())
+			require.NoError(t, keep.Close())
+			require.Equal(t, live, tensor.Live())
+		})
+	}
+}
+
+func TestEstimateRegAD(t *testing.T) {
+	positions, channels := []int{3136, 784, 196}, []int{64, 128, 256}
+	values := 3136*64 + 784*128 + 196*256
+	for shots, want := range map[int]int64{
+		4:  4 * (3136*(88*88*5/8) + 88*int64(values) + int64(values)),
+		64: 4 * (3136*(448*448*5/8) + int64(values)),
+	} {
+		fitted, _ := EstimateRegAD(shots, positions, channels, 8, 2)
+		require.Equal(t, want, fitted)
+	}
+	fitted, fitting := EstimateRegAD(4, positions, channels, 8, 2)
+	require.InDelta(t, 186e6, float64(fitted), 1e6)
+	require.InDelta(t, 231e6, float64(fitting), 1e6)
+}
+
+// What the transformers predict means what the names of the warps say, and the
+// inverse of a matrix undoes it.
+func TestWarpMatrices(t *testing.T) {
+	const tolerance = 1e-6 // a few float32 roundings of numbers up to 2
+	sin, cos := math.Sincos(0.3)
+	for w, c := range map[Warp]struct{ in, want []float64 }{
+		WarpRotationScale:            {[]float64{0.3, 1.2, 0.7}, []float64{cos * 1.2, -sin, 0, sin, cos * 0.7, 0}},
+		WarpAffine:                   {[]float64{1.1, 0.2, 0.3, -0.4, 0.9, -0.6}, []float64{1.1, 0.2, 0.3, -0.4, 0.9, -0.6}},
+		WarpTranslation:              {[]float64{0.1, -0.2}, []float64{1, 0, 0.1, 0, 1, -0.2}},
+		WarpRotation:                 {[]float64{0.3}, []float64{cos, -sin, 0, sin, cos, 0}},
+		WarpScale:                    {[]float64{1.2, 0.7}, []float64{1.2, 0, 0, 0, 0.7, 0}},
+		WarpShear:                    {[]float64{0.2, -0.1}, []float64{1, 0.2, 0, -0.1, 1, 0}},
+		WarpTranslationScale:         {[]float64{0.1, -0.2, 1.2, 0.7}, []float64{1.2, 0, 0.1, 0, 0.7, -0.2}},
+		WarpRotationTranslation:      {[]float64{0.3, 0.1, -0.2}, []float64{cos, -sin, 0.1, sin, cos, -0.2}},
+		WarpRotationTranslationScale: {[]float64{0.3, 0.1, -0.2, 1.2, 0.7}, []float64{cos * 1.2, -sin, 0.1, sin, cos * 0.7, -0.2}},
+	} {
+		require.NoError(t, tensor.Run(t.Context(), tensor.CPU, tensor.Evaluation, func(s *tensor.Scope) error {
+			// The second of the batch predicts the identity.
+			var v []float32
+			for _, x := range c.in {
+				v = append(v, float32(x))
+			}
+			for _, p := range warps[w].parts {
+				v = append(v, p.identity())
+			}
+			m := w.matrix(s, s.FromFloats(v, 2, int64(len(c.in))))
+			got, err := s.Floats(m)
+			require.NoError(t, err)
+			require.InDeltaSlice(t, append(slices.Clone(c.want), 1, 0, 0, 0, 1, 0), got, tolerance, w)
+
+			back, err := s.Floats(invert(s, m))
+			require.NoError(t, err)
+			a, b := mat.NewDense(3, 3, append(slices.Clone(c.want), 0, 0, 1)), mat.NewDense(3, 3, nil)
+			for i, x := range back[:6] {
+				b.Set(i/3, i%3, float64(x))
+			}
+			b.Set(2, 2, 1)
+			var product mat.Dense
+			product.Mul(a, b)
+			require.InDeltaSlice(t, []float64{1, 0, 0, 0, 1, 0, 0, 0, 1}, product.RawMatrix().Data, 2*tolerance, w)
+			return nil
+		}))
+	}
+	require.Len(t, warps, 9)
+	require.NoError(t, tensor.Run(t.Context(), tensor.CPU, tensor.Evaluation, func(s *tensor.Scope) error {
+		v, err := s.Floats(invert(s, s.FromFloats([]float32{1, 2, 0, 2, 4, 0}, 1, 2, 3)))
+		_, bad := notFinite(v)
+		require.True(t, bad, "no inverse")
+		return err
+	}))
+}
+
+// The 22 variations of an image, also made in parts.
+func TestRegADVariations(t *testing.T) {
+	const side = 16
+	const tolerance = 1e-4 // a position of the grid is exact to 1e-5 pixels
+	rng := rand.New(rand.NewPCG(8, 9))
+	pixels := make([]float32, side*side*3)
+	for i := range pixels {
+		pixels[i] = rng.Float32()
+	}
+	require.NoError(t, tensor.Run(t.Context(), tensor.CPU, tensor.Evaluation, func(s *tensor.Scope) error {
+		x := s.FromNHWC(pixels, 1, side, side, 3)
+		all := variationsOf(s, x, 0, variations)
+		require.Equal(t, []int64{variations, 3, side, side}, all.Shape())
+		values := func(y *tensor.Tensor) []float32 {
+			v, err := s.Floats(y)
+			require.NoError(t, err)
+			return v
+		}
+		of := func(i int) []float32 { return values(s.Narrow(all, 0, int64(i), 1)) }
+		require.Equal(t, values(x), of(0))
+		grey := of(1)
+		require.InDelta(t, 0.299*pixels[0]+0.587*pixels[1]+0.114*pixels[2], grey[0], 1e-6)
+		require.Equal(t, grey[:side*side], grey[2*side*side:])
+		require.InDeltaSlice(t, values(s.Flip(x, 3)), of(18), tolerance)
+		for k := range 3 { // turns of the grid one way turn the picture the other
+			require.InDeltaSlice(t, values(s.Rot90(x, int64(k+1), 2, 3)), of(19+k), tolerance)
+		}
+		// A shift of 0.1 is a twentieth of the side, 0.8 pixels here.
+		shifted, plain := of(14), of(0)
+		require.InDelta(t, 0.2*(0.2*plain[0]+0.8*plain[1])+0.8*(0.2*plain[side]+0.8*plain[side+1]), shifted[0], tolerance)
+		for i := range variations {
+			for j := range i {
+				require.NotEqual(t, of(i), of(j), "variations %d and %d", i, j)
+			}
+		}
+		for _, size := range []int{1, 8, 21} {
+			var parts []*tensor.Tensor
+			for _, p := range spans(variations, size, 1) {
+				parts = append(parts, variationsOf(s, x, p[0], p[1]))
+			}
+			require.InDeltaSlice(t, values(all), values(s.Cat(0, parts...)), 1e-6, "parts of %d", size)
+		}
+		return s.Err()
+	}))
+}
+
+// Every image is a query once an epoch; its support images are others of its
+// class, each once.
+func TestRegADPairs(t *testing.T) {
+	var samples []dataset.Sample
+	for i := range 37 {
+		class := "b"
+		if i%3 == 0 {
+			class = "a"
+		}
+		samples = append(samples, dataset.Sample{Item: dataset.Item{Name: fmt.Sprint(i), Class: class}, Image: grey(i)})
+	}
+	ds, err := dataset.NewMemory(samples)
+	require.NoError(t, err)
+	cs, err := categories(ds, 3)
+	require.NoError(t, err)
+	require.Equal(t, []string{"a", "b"}, []string{cs[0].class, cs[1].class})
+	const queries, shots = 8, 3
+	from := [2]uint64{3, 4}
+	first := pairs(cs, queries, shots, from, 0)
+	require.Len(t, first, 2+3, "13 and 24 images in steps of eight")
+	var seen []int
+	met := map[int]bool{}
+	for _, b := range first {
+		require.Zero(t, len(b)%(1+shots))
+		q := len(b) / (1 + shots)
+		require.LessOrEqual(t, q, queries)
+		seen = append(seen, b[:q]...)
+		for i, query := range b[:q] {
+			support := b[q+i*shots:][:shots]
+			require.NotContains(t, support, query)
+			require.Len(t, slices.Compact(slices.Sorted(slices.Values(support))), shots)
+			for _, v := range support {
+				require.Equal(t, query%3 == 0, v%3 == 0, "one class")
+				met[v] = true
+			}
+		}
+	}
+	slices.Sort(seen)
+	for i, v := range seen {
+		require.Equal(t, i, v)
+	}
+	require.Len(t, seen, 37)
+	require.Greater(t, len(met), 30, "support images are drawn from all")
+	require.Equal(t, first, pairs(cs, queries, shots, from, 0))
+	require.NotEqual(t, first, pairs(cs, queries, shots, from, 1))
+	require.NotEqual(t, first, pairs(cs, queries, shots, [2]uint64{3, 5}, 0))
+	// The order of the steps is drawn, too.
+	orders := map[string]bool{}
+	for e := range 8 {
+		order := ""
+		for _, b := range pairs(cs, queries, shots, from, e) {
+			order += map[bool]string{true: "a", false: "b"}[b[0]%3 == 0]
+		}
+		orders[order] = true
+	}
+	require.Greater(t, len(orders), 2)
+	// All images but one are support where there are no more.
+	for _, b := range pairs([]category{{"c", []int{0, 1, 2, 3}}}, 1, 3, from, 0) {
+		require.ElementsMatch(t, []int{0, 1, 2, 3}, b)
+	}
+}
+
+func TestRegADRate(t *testing.T) {
+	c := RegADConfig{Rate: 0.5, Epochs: 4}
+	half := math.Sqrt2 / 4
+	require.InDeltaSlice(t, []float64{0.5, 0.25 + half/2, 0.25, 0.25 - half/2}, []float64{c.rate(0), c.rate(1), c.rate(2), c.rate(3)}, 1e-12)
+}
+
+// grey is a picture of one pixel.
+func grey(v int) *image.RGBA {
+	img := image.NewRGBA(image.Rect(0, 0, 1, 1))
+	img.Pix = []uint8{uint8(v), uint8(v), uint8(v), 255}
+	return img
+}

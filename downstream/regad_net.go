@@ -1,0 +1,225 @@
+package downstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"math/rand/v2"
+	"slices"
+	"strings"
+
+	"github.com/gotab/gotab/backbone"
+	"github.com/gotab/gotab/internal/layers"
+	"github.com/gotab/gotab/tensor"
+)
+
+// trunk is the backbone of RegAD: a network that it owns and trains and that runs
+// stage by stage. The stages of a backbone.ResNet are one.
+type trunk interface {
+	Channels(l backbone.Layer) int
+	Stage(s *tensor.Scope, x *tensor.Tensor, l backbone.Layer) *tensor.Tensor
+	Params() *tensor.Params
+	Close() error
+}
+
+// grower makes a trunk of its weights.
+type grower func(arrays []tensor.Array) (trunk, error)
+
+// trunkPrefix tells the trunk's weights from the others in a list.
+const trunkPrefix = "backbone."
+
+// registration is RegAD's network: the stages of a trunk with a spatial
+// transformer after each of some of them, and the Siamese head that trains both.
+type registration struct {
+	trunk        trunk
+	params       *tensor.Params // of transformers and head
+	layers       []backbone.Layer
+	transformers []*transformer // one a layer
+	head         siamese
+	size         image.Point // of the images
+	maps         []mapShape  // of the layers
+	classes      []string    // that it has been trained on, sorted
+	folded       *tensor.Params
+	refs         int
+}
+
+func (n *registration) holders() *int { return &n.refs }
+
+func (n *registration) free() error {
+	return errors.Join(n.trunk.Close(), n.params.Close(), n.folded.Close())
+}
+
+// describeRegistration lays a network on a trunk out without its own weights,
+// for images of a size. It runs the trunk once to see what its layers give.
+func describeRegistration(ctx context.Context, dev tensor.Device, t trunk, cfg RegADConfig, size image.Point) (*registration, error) {
+	n := &registration{trunk: t, layers: cfg.Layers, size: size}
+	err := tensor.Run(ctx, dev, tensor.Evaluation, func(s *tensor.Scope) error {
+		x := s.Zeros(1, 3, int64(size.Y), int64(size.X))
+		for l := backbone.Stem; l <= n.deepest(); l++ {
+			in := x
+			x = s.Sub(func(s *tensor.Scope) *tensor.Tensor { return t.Stage(s, in, l) })
+			if err := s.Err(); err != nil {
+				return err
+			}
+			if !slices.Contains(n.layers, l) {
+				continue
+			}
+			m := mapShape{h: int(x.Size(2)), w: int(x.Size(3)), c: t.Channels(l)}
+			n.maps = append(n.maps, m)
+			n.transformers = append(n.transformers, newTransformer(transformerPrefix(l), cfg.Warp, m, cfg.Hidden))
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	n.head = newSiamese(t.Channels(n.deepest()))
+	return n, nil
+}
+
+// transformerPrefix is what the parameters of a layer's transformer are named by.
+func transformerPrefix(l backbone.Layer) string { return fmt.Sprintf("stn%d.", l) }
+
+func (n *registration) deepest() backbone.Layer { return n.layers[len(n.layers)-1] }
+
+// specs are the network's own parameters, without the trunk's.
+func (n *registration) specs() (out []layers.Spec) {
+	for _, t := range n.transformers {
+		out = append(out, t.specs()...)
+	}
+	return append(append(out, n.head.encoder.specs()...), n.head.predictor.specs()...)
+}
+
+// fresh draws the network's own parameters in the order of specs.
+func (n *registration) fresh(rng *rand.Rand) (out []tensor.Array, err error) {
+	draw := func(fresh func(*rand.Rand) ([]tensor.Array, error)) {
+		if err == nil {
+			var a []tensor.Array
+			a, err = fresh(rng)
+			out = append(out, a...)
+		}
+	}
+	for _, t := range n.transformers {
+		draw(t.fresh)
+	}
+	draw(n.head.encoder.fresh)
+	draw(n.head.predictor.fresh)
+	return out, err
+}
+
+// give makes the network's own tensors of arrays, which must be exactly those of
+// specs; an error names the first that is not.
+func (n *registration) give(ctx context.Context, dev tensor.Device, arrays []tensor.Array) error {
+	byName, err := arraysFor(n.specs(), arrays)
+	if err != nil {
+		return err
+	}
+	n.params = tensor.NewParams(dev)
+	return tensor.Run(ctx, dev, tensor.Evaluation, func(s *tensor.Scope) error {
+		if err := layers.Put(s, n.params, n.specs(), byName); err != nil {
+			return err
+		}
+		for _, t := range n.transformers {
+			if err := t.bind(n.params); err != nil {
+				return err
+			}
+		}
+		return errors.Join(n.head.encoder.bind(n.params), n.head.predictor.bind(n.params))
+	})
+}
+
+// arrays copies all weights to the host.
+func (n *registration) arrays(ctx context.Context) ([]tensor.Array, error) {
+	out, err := n.trunk.Params().Arrays(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for i := range out {
+		out[i].Name = trunkPrefix + out[i].Name
+	}
+	own, err := n.params.Arrays(ctx)
+	return append(out, own...), err
+}
+
+// ofTrunk returns the trunk's weights out of a list, by the trunk's names.
+func ofTrunk(arrays []tensor.Array) (out []tensor.Array) {
+	for _, a := range arrays {
+		if name, ok := strings.CutPrefix(a.Name, trunkPrefix); ok {
+			a.Name = name
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+// settle prepares a network whose weights no longer change for evaluation on
+// batches of n images.
+func (n *registration) settle(ctx context.Context, dev tensor.Device, batch int) error {
+	n.folded = tensor.NewParams(dev)
+	return tensor.Run(ctx, dev, tensor.Evaluation, func(s *tensor.Scope) error {
+		for i, t := range n.transformers {
+			if err := t.fold(s, n.folded, batch, n.maps[i]); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// align runs trunk and transformers on images x [N, 3, H, W] and returns the
+// deepest map, channels-last. visit, where it is not nil, is told of every
+// layer's transformed map and of the matrices that transformed it.
+func (n *registration) align(s *tensor.Scope, x *tensor.Tensor, visit func(s *tensor.Scope, layer int, x, theta *tensor.Tensor)) *tensor.Tensor {
+	for l := backbone.Stem; l <= n.deepest(); l++ {
+		in := x
+		x = s.Sub(func(s *tensor.Scope) *tensor.Tensor {
+			y := n.trunk.Stage(s, in, l)
+			i := slices.Index(n.layers, l)
+			if i < 0 {
+				return y
+			}
+			theta := n.transformers[i].predict(s, y)
+			y = warpMap(s, y, theta)
+			if visit != nil {
+				visit(s, i, y, theta)
+			}
+			return y
+		})
+		if l > backbone.Stem {
+			s.Free(in)
+		}
+	}
+	return x
+}
+
+// features returns each layer's map of images x [N, 3, H, W], brought back to
+// where the image has it: the map of layer l passes through the inverse of l's
+// own matrices, then through that of the layer before, and so on to the first.
+// The Run is in mode Evaluation and the network settled.
+func (n *registration) features(s *tensor.Scope, x *tensor.Tensor) []*tensor.Tensor {
+	return s.SubN(func(s *tensor.Scope) []*tensor.Tensor {
+		out := make([]*tensor.Tensor, len(n.layers))
+		back := make([]*tensor.Tensor, len(n.layers)) // inverse matrices
+		n.align(s, x, func(inner *tensor.Scope, layer int, x, theta *tensor.Tensor) {
+			// These outlive the stage, so the outer scope makes them.
+			back[layer] = invert(s, theta)
+			out[layer] = s.Sub(func(s *tensor.Scope) *tensor.Tensor {
+				for i := layer; i >= 0; i-- {
+					x = warpMap(s, x, back[i])
+				}
+				return x
+			})
+		})
+		if s.Err() != nil {
+			return make([]*tensor.Tensor, len(n.layers))
+		}
+		for i, m := range n.maps {
+			if sh := out[i].Shape(); !slices.Equal(sh, []int64{x.Size(0), int64(m.c), int64(m.h), int64(m.w)}) {
+				s.Fail(fmt.Errorf("features of %s: %w: the network gave %v, want %dx%d positions of %d channels",
+					n.layers[i], ErrLayers, sh, m.w, m.h, m.c))
+			}
+		}
+		return out
+	})
+}

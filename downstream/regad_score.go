@@ -1,0 +1,56 @@
+package downstream
+
+import (
+	"context"
+	"image"
+	"iter"
+
+	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/tensor"
+)
+
+// Score judges images of any size, in their order. Several images are read and
+// scored in parallel: cut into batches of nearly equal size, each a Run of one
+// thread, as many at once as tensor's thread budget has cores. A single image
+// takes one Run with the threads of ctx or the budget.
+//
+// The score of an image does not depend on its company but for float32 rounding
+// (below 1e-5 relative). Errors wrap [ErrNotFitted], [ErrImage] or
+// [ErrNotFinite], or are ctx's; there is no partial result.
+func (r *RegAD) Score(ctx context.Context, imgs ...image.Image) ([]Result, error) {
+	return r.scoreImages(ctx, imgs, r.score)
+}
+
+// ScoreSet scores a whole data set and yields its samples in order. Reading,
+// transforming and scoring go on in parallel and a few batches ahead of the
+// loop; memory does not grow with the data set. An error, also ctx's, is yielded
+// once and ends the iteration. When the iteration ends, for whatever reason, all
+// its goroutines have ended.
+func (r *RegAD) ScoreSet(ctx context.Context, ds dataset.Dataset) iter.Seq2[Scored, error] {
+	return r.scoreSet(ctx, ds, r.score)
+}
+
+// score scores one batch.
+func (r *RegAD) score(ctx context.Context, g *supports, b *packed, out []Result) error {
+	err := tensor.Run(ctx, r.dev, tensor.Evaluation, func(s *tensor.Scope) error {
+		maps := s.Sub(func(s *tensor.Scope) *tensor.Tensor {
+			dist := s.Sub(func(s *tensor.Scope) *tensor.Tensor {
+				return g.stats.distances(s, g.net.features(s, s.FromNHWC(b.pixels, b.n, g.inH, g.inW, 3)))
+			})
+			return g.smooth(s, s.Reshape(s.Transpose(dist, 0, 1), int64(b.n), int64(g.gridH), int64(g.gridW)))
+		})
+		for i := range out {
+			if err := s.FloatsInto(out[i].Map.Data, s.Select(maps, 0, int64(i))); err != nil {
+				return err
+			}
+		}
+		return s.Err()
+	})
+	if err != nil {
+		return err
+	}
+	for i := range out {
+		out[i].Score = out[i].Map.Max()
+	}
+	return nil
+}

@@ -1,0 +1,145 @@
+package downstream
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/gotab/gotab/tensor"
+)
+
+// simplenetKind marks a file and the version of its layout: safetensors with the
+// float32 weights of adaptor and discriminator as they were trained
+// ([simpleSpecs]) and fingerprint [Dim].
+const simplenetKind = "gotab.simplenet.1"
+
+// simplenetSettings is the JSON form of settings and sizes.
+type simplenetSettings struct {
+	Layers             layerNames `json:"layers"`
+	Neighbourhood      int        `json:"neighbourhood"`
+	LayerDim           int        `json:"layer_dim"`
+	Dim                int        `json:"dim"`
+	Hidden             int        `json:"hidden"`
+	Noise              float64    `json:"noise"`
+	Margin             float64    `json:"margin"`
+	Epochs             int        `json:"epochs"`
+	TestEvery          int        `json:"test_every"`
+	TrainBatch         int        `json:"train_batch"`
+	AdaptorRate        float64    `json:"adaptor_rate"`
+	AdaptorDecay       float64    `json:"adaptor_decay"`
+	DiscriminatorRate  float64    `json:"discriminator_rate"`
+	DiscriminatorDecay float64    `json:"discriminator_decay"`
+	Cache              int64      `json:"cache"`
+	viewSettings
+	Seed [2]uint64 `json:"seed"`
+	sizes
+}
+
+func (s simplenetSettings) config() (c SimpleNetConfig, err error) {
+	c = SimpleNetConfig{
+		Neighbourhood: s.Neighbourhood, LayerDim: s.LayerDim, Dim: s.Dim, Hidden: s.Hidden, Noise: s.Noise, Margin: s.Margin,
+		Epochs: s.Epochs, TestEvery: s.TestEvery, TrainBatch: s.TrainBatch,
+		AdaptorRate: s.AdaptorRate, AdaptorDecay: s.AdaptorDecay, DiscriminatorRate: s.DiscriminatorRate, DiscriminatorDecay: s.DiscriminatorDecay,
+		Cache: s.Cache, Sigma: s.Sigma, Batch: s.Batch, Transform: s.transform(), Normalize: s.normalize(),
+	}
+	if c.Layers, err = s.Layers.layers(); err != nil {
+		return c, err
+	}
+	// The network gives the grid, so that only the input must be bounded here.
+	if err := s.check(maxSide); err != nil {
+		return c, err
+	}
+	return c, c.Validate()
+}
+
+// WriteTo writes the fitted detector as safetensors: weights and settings, the
+// transform included, not the backbone. Reading it back gives the same bits.
+// Errors wrap [ErrNotFitted] or are w's.
+func (p *SimpleNet) WriteTo(w io.Writer) (int64, error) {
+	return p.write(w, simplenetKind, p.contents)
+}
+
+// contents is what a file says of g.
+func (p *SimpleNet) contents(g *simpleModel) (any, []tensor.Array, error) {
+	c := p.cfg
+	settings := simplenetSettings{
+		Layers: namesOf(c.Layers), Neighbourhood: c.Neighbourhood, LayerDim: c.LayerDim, Dim: c.Dim, Hidden: c.Hidden, Noise: c.Noise,
+		Margin: c.Margin, Epochs: c.Epochs, TestEvery: c.TestEvery, TrainBatch: c.TrainBatch,
+		AdaptorRate: c.AdaptorRate, AdaptorDecay: c.AdaptorDecay, DiscriminatorRate: c.DiscriminatorRate, DiscriminatorDecay: c.DiscriminatorDecay,
+		Cache: c.Cache, viewSettings: viewOf(c.Sigma, c.Transform, c.Normalize, c.Batch), Seed: p.seed, sizes: g.sizes(),
+	}
+	return settings, append(slices.Clone(g.trained), tensor.FloatArray("fingerprint", g.fingerprint, int64(len(g.fingerprint)))), nil
+}
+
+// Save writes the fitted detector to a file that appears whole or not at all.
+func (p *SimpleNet) Save(path string) error { return save(path, p) }
+
+// OpenSimpleNet reads a detector that Save wrote.
+func OpenSimpleNet(ctx context.Context, path string, fe Extractor, opts ...Option) (*SimpleNet, error) {
+	return openSaved(ctx, path, "SimpleNet", fe, ReadSimpleNet, opts)
+}
+
+// ReadSimpleNet reads a detector that WriteTo wrote; it is fitted and scores as
+// the one that was written, bit for bit on the same machine, and a Fit draws as
+// that one would. fe must be the extractor of the fit: it is run once on a fixed
+// picture, and one that answers otherwise than then is [ErrExtractor]. A damaged
+// file is [ErrFile].
+func ReadSimpleNet(ctx context.Context, r io.Reader, fe Extractor, opts ...Option) (*SimpleNet, error) {
+	st, cfg, arrays, err := readSaved[SimpleNetConfig, simplenetSettings](r, "SimpleNet", simplenetKind)
+	if err != nil {
+		return nil, err
+	}
+	p, err := newSimpleNet(fe, cfg, st.Seed, opts...)
+	if err != nil {
+		return nil, err
+	}
+	g, err := p.load(ctx, arrays, st)
+	if err != nil {
+		return nil, p.failed(ctx, "read", err)
+	}
+	return p, p.install(g)
+}
+
+// load makes a model of the arrays of a file.
+func (p *SimpleNet) load(ctx context.Context, arrays []tensor.Array, st simplenetSettings) (*simpleModel, error) {
+	read := func(name string, shape []int64) (tensor.Array, []float32, error) {
+		a, err := arrayNamed(arrays, name)
+		if err != nil {
+			return a, nil, err
+		}
+		if a.DType != tensor.Float32 || !slices.Equal(a.Shape, shape) {
+			return a, nil, fmt.Errorf("%w: %s is %s %v, want float32 %v", ErrFile, name, a.DType, a.Shape, shape)
+		}
+		v, err := a.Floats()
+		if err != nil {
+			return a, nil, fmt.Errorf("%w: %s: %w", ErrFile, name, err)
+		}
+		if x, ok := notFinite(v); ok {
+			return a, nil, fmt.Errorf("%w: %s holds %v", ErrFile, name, x)
+		}
+		return a, v, nil
+	}
+	var trained []tensor.Array
+	for _, sp := range simpleSpecs(p.emb.count, p.cfg.Hidden) {
+		a, v, err := read(sp.name, sp.shape)
+		if err != nil {
+			return nil, err
+		}
+		if sp.name == discriminatorPrefix+"norm.running_var" && slices.Min(v) < 0 {
+			return nil, fmt.Errorf("%w: %s holds %v, a variance is not negative", ErrFile, sp.name, slices.Min(v))
+		}
+		trained = append(trained, a)
+	}
+	_, fingerprint, err := read("fingerprint", []int64{int64(p.emb.count)})
+	if err != nil {
+		return nil, err
+	}
+	// The smoothing tables take as much as the grid says: ask the network first.
+	if err := p.checkGrid(ctx, st.sizes); err != nil {
+		return nil, err
+	}
+	g := &simpleModel{model: st.newModel(p.dev)}
+	g.fingerprint = fingerprint
+	return p.complete(ctx, g, trained)
+}

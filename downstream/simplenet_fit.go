@@ -1,0 +1,194 @@
+package downstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/internal/gauss"
+	"github.com/gotab/gotab/internal/seed"
+	"github.com/gotab/gotab/tensor"
+)
+
+// Fit trains on good images, at least one, with fresh weights, and replaces those
+// of an earlier Fit. It keeps the weights of the last epoch. Every image goes
+// through the backbone once, and again in every epoch as far as the Cache does
+// not hold its features; the data set must give the same images each time.
+// [EstimateSimpleNet] says what memory it takes.
+//
+// A sample that says it is anomalous is [ErrNotNormal], features that are not
+// finite are [ErrNotFinite]; both name the sample. A loss that is not finite is
+// [ErrDiverged]. After an error, or the end of ctx, the detector is as it was
+// before. Of several Fits at once each waits for the one before.
+func (p *SimpleNet) Fit(ctx context.Context, normal dataset.Dataset) error {
+	return p.fitAndInstall(ctx, normal, nil)
+}
+
+func (p *SimpleNet) fitAndInstall(ctx context.Context, normal dataset.Dataset, judge *simpleJudge) error {
+	g, err := p.fit(ctx, normal, judge)
+	if err != nil {
+		return p.failed(ctx, "fit", err)
+	}
+	return p.install(g)
+}
+
+func (p *SimpleNet) fit(ctx context.Context, normal dataset.Dataset, judge *simpleJudge) (_ *simpleModel, err error) {
+	if normal == nil {
+		return nil, fmt.Errorf("%w: the data set is nil", ErrTooFewImages)
+	}
+	n := normal.Len()
+	if n < 1 {
+		return nil, fmt.Errorf("%w: have none, training needs 1 or more", ErrTooFewImages)
+	}
+	from, err := goodImages(normal)
+	if err != nil {
+		return nil, err
+	}
+	p.fitting.Lock()
+	defer p.fitting.Unlock()
+
+	maps, err := newFrozen(ctx, p.emb.fe, p.emb.layers, &p.in, p.dev, from, n, p.cfg.Cache, func(done, total int) { p.report("features", done, total) })
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, maps.close()) }()
+	t, err := p.newTraining(ctx, maps)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, t.close()) }()
+	// current is a model of the weights as they are.
+	current := func() (*simpleModel, error) {
+		arrays, err := t.weights.arrays(ctx)
+		if err != nil {
+			return nil, err
+		}
+		g := &simpleModel{model: model{params: tensor.NewParams(p.dev), gridH: maps.shapes[0].h, gridW: maps.shapes[0].w,
+			inW: maps.size.X, inH: maps.size.Y, images: n}}
+		return p.complete(ctx, g, arrays)
+	}
+	var after func(context.Context, int) error
+	if judge != nil {
+		defer func() { err = errors.Join(err, judge.forget(err)) }()
+		after = func(ctx context.Context, epoch int) error {
+			if (epoch+1)%p.cfg.TestEvery != 0 && epoch+1 != p.cfg.Epochs {
+				return nil
+			}
+			g, err := current()
+			if err != nil {
+				return err
+			}
+			return judge.look(ctx, p, g)
+		}
+	}
+	if err := epochs(ctx, p.cfg.Epochs, t.plan, t.load, t.step, after, p.reportTraining); err != nil {
+		return nil, err
+	}
+	if judge != nil {
+		return judge.best, nil
+	}
+	return current()
+}
+
+// simpleTraining is a training that is going on.
+type simpleTraining struct {
+	p       *SimpleNet
+	maps    *frozen
+	weights *simpleWeights
+	rules   []learner
+	// noise holds the one buffer for the noise of a batch while it is free: that of
+	// the next batch is drawn while the device works on one.
+	noise chan []float32
+}
+
+func (p *SimpleNet) newTraining(ctx context.Context, maps *frozen) (*simpleTraining, error) {
+	c := p.cfg
+	w, err := newSimpleWeights(ctx, p.dev, p.seed, simpleSpecs(p.emb.count, c.Hidden))
+	if err != nil {
+		return nil, err
+	}
+	rule := tensor.DefaultAdamW()
+	rule.WeightDecay = c.AdaptorDecay
+	adamW, err := tensor.NewAdamW(rule, p.dev)
+	if err != nil {
+		return nil, errors.Join(err, w.close())
+	}
+	coupled := tensor.DefaultAdam()
+	coupled.WeightDecay = c.DiscriminatorDecay
+	adam, err := tensor.NewAdam(coupled, p.dev)
+	if err != nil {
+		return nil, errors.Join(err, adamW.Close(), w.close())
+	}
+	t := &simpleTraining{p: p, maps: maps, weights: w, noise: make(chan []float32, 1),
+		rules: []learner{{w.adaptor, adamW, c.AdaptorRate}, {w.discriminator, adam, c.DiscriminatorRate}}}
+	t.noise <- nil
+	return t, nil
+}
+
+func (t *simpleTraining) close() error {
+	err := t.weights.close()
+	for _, r := range t.rules {
+		err = errors.Join(err, r.opt.Close())
+	}
+	tensor.ReleasePool() // what was just freed included
+	return err
+}
+
+// simplePlan says what a batch is made of.
+type simplePlan struct {
+	epoch, batch int
+	images       []int
+}
+
+// plan returns the batches of an epoch.
+func (t *simpleTraining) plan(epoch int) (out []simplePlan) {
+	for i, images := range batchesOf(t.maps.n, t.p.cfg.TrainBatch, t.p.seed, epoch) {
+		out = append(out, simplePlan{epoch, i, images})
+	}
+	return out
+}
+
+// simpleBatch is the input of a step on the host.
+type simpleBatch struct {
+	maps  *mapBatch
+	noise []float32 // [n h w, Dim]
+}
+
+// load reads maps and draws noise, each row of it from a generator of its own.
+func (t *simpleTraining) load(ctx context.Context, at simplePlan) (b simpleBatch, err error) {
+	if b.maps, err = t.maps.load(ctx, at.images); err != nil {
+		return b, err
+	}
+	select {
+	case b.noise = <-t.noise:
+	case <-ctx.Done():
+		return b, ctx.Err()
+	}
+	dim, grid := t.p.emb.count, t.maps.shapes[0]
+	if n := len(at.images) * grid.h * grid.w * dim; cap(b.noise) < n {
+		b.noise = make([]float32, n)
+	} else {
+		b.noise = b.noise[:n]
+	}
+	gauss.Rows(b.noise, dim, t.p.cfg.Noise, tensor.GetThreads().Cores, func(row int) (hi, lo uint64) {
+		return seed.State(t.p.seed[0], "noise", t.p.seed[1], uint64(at.epoch), uint64(at.batch), uint64(row))
+	})
+	return b, nil
+}
+
+// step trains on one batch.
+func (t *simpleTraining) step(ctx context.Context, _, _ int, b simpleBatch) (loss float64, err error) {
+	err = tensor.Run(ctx, t.p.dev, tensor.Training, func(s *tensor.Scope) error {
+		parts := s.SubN(func(s *tensor.Scope) []*tensor.Tensor { return t.p.emb.parts(s, b.maps.tensors(s)) })
+		dim := t.p.emb.count
+		noise := s.FromFloats(b.noise, int64(len(b.noise)/dim), int64(dim))
+		t.noise <- b.noise // copied
+		if err := s.Err(); err != nil {
+			return err
+		}
+		loss, err = descend(s, t.weights.loss(s, parts, noise, t.p.cfg.Margin), t.rules...)
+		return err
+	})
+	return loss, err
+}

@@ -1,0 +1,145 @@
+package downstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"iter"
+
+	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/tensor"
+)
+
+// Score judges images of any size, in their order. Several images are read and
+// scored in parallel: cut into batches of nearly equal size, each a Run of one
+// thread, as many at once as tensor's thread budget has cores. A single image
+// takes one Run with the threads of ctx or the budget.
+//
+// The score of an image does not depend on its company but for float32 rounding
+// (below 1e-5 relative). Errors wrap [ErrNotFitted], [ErrImage] or
+// [ErrNotFinite], or are ctx's; there is no partial result.
+func (p *SimpleNet) Score(ctx context.Context, imgs ...image.Image) ([]Result, error) {
+	return p.scoreImages(ctx, imgs, p.score)
+}
+
+// ScoreSet scores a whole data set and yields its samples in order. Reading,
+// transforming and scoring go on in parallel and a few batches ahead of the
+// loop; memory does not grow with the data set. An error, also ctx's, is yielded
+// once and ends the iteration. When the iteration ends, for whatever reason, all
+// its goroutines have ended.
+func (p *SimpleNet) ScoreSet(ctx context.Context, ds dataset.Dataset) iter.Seq2[Scored, error] {
+	return p.scoreSet(ctx, ds, p.score)
+}
+
+// score scores one batch. What comes after the backbone is done image by image:
+// it is as fast, and the wide layers of one image stay in the cache.
+func (p *SimpleNet) score(ctx context.Context, g *simpleModel, b *packed, out []Result) error {
+	return tensor.Run(ctx, p.dev, tensor.Evaluation, func(s *tensor.Scope) error {
+		maps := p.emb.fe.Forward(s, s.FromNHWC(b.pixels, b.n, g.inH, g.inW, 3), p.emb.layers...)
+		if err := s.Err(); err != nil {
+			return err
+		}
+		for i := range out {
+			var err error
+			s.Sub(func(s *tensor.Scope) *tensor.Tensor {
+				one := make([]*tensor.Tensor, len(maps))
+				for k, m := range maps {
+					one[k] = s.Narrow(m, 0, int64(i), 1)
+				}
+				err = g.scoreImage(s, p.emb.parts(s, one), &out[i])
+				return nil
+			})
+			if err := errors.Join(err, s.Err()); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// scoreImage scores the pooled layers of one image.
+func (g *simpleModel) scoreImage(s *tensor.Scope, parts []*tensor.Tensor, out *Result) error {
+	if err := s.Err(); err != nil {
+		return err
+	}
+	if h, w := int(parts[0].Size(2)), int(parts[0].Size(3)); h != g.gridH || w != g.gridW {
+		return fmt.Errorf("%w: the grid is %dx%d, when fitted it was %dx%d", ErrLayers, w, h, g.gridW, g.gridH)
+	}
+	patches := s.Reshape(g.patchScores(s, parts), int64(g.gridH), int64(g.gridW))
+	values, err := s.Floats(patches)
+	if err != nil {
+		return err
+	}
+	out.Score = Map{Data: values}.Max()
+	return s.FloatsInto(out.Map.Data, g.smooth(s, patches))
+}
+
+// patchScores returns -D of every patch, [N h w, 1].
+func (g *simpleModel) patchScores(s *tensor.Scope, parts []*tensor.Tensor) *tensor.Tensor {
+	return s.Sub(func(s *tensor.Scope) *tensor.Tensor {
+		return s.Linear(s.LeakyReLUInto(linearOnGrid(s, parts, g.fold, g.bias), simpleLeak), g.tail, nil)
+	})
+}
+
+// complete puts into g what scoring needs of trained weights. After an error
+// g's memory is freed.
+//
+// In evaluation batch norm is a scale and a shift of each value, and what comes
+// before it is linear: with A, a the adaptor, W, b the first layer and gain =
+// weight / sqrt(variance + epsilon), all of it is x -> F x + f with F = gain W A
+// and f = gain (W a + b - mean) + shift. It is computed in float64 by one thread,
+// so that a detector that is read has the bits of the one that was written.
+func (p *SimpleNet) complete(ctx context.Context, g *simpleModel, trained []tensor.Array) (_ *simpleModel, err error) {
+	defer func() {
+		if err != nil {
+			_ = g.params.Close() // frees memory, cannot fail
+		}
+	}()
+	for _, a := range trained {
+		if err := a.CheckFinite(); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrDiverged, err)
+		}
+	}
+	err = tensor.Run(tensor.WithThreads(ctx, 1), p.dev, tensor.Evaluation, func(s *tensor.Scope) error {
+		get := func(name string) *tensor.Tensor {
+			a, missing := arrayNamed(trained, name)
+			if missing != nil {
+				s.Fail(missing)
+				return nil
+			}
+			return s.Cast(s.FromArray(a), tensor.Float64)
+		}
+		column := func(x *tensor.Tensor) *tensor.Tensor { return s.Unsqueeze(x, 1) }
+		hidden := get(discriminatorPrefix + "hidden.weight")
+		gain := s.Mul(get(discriminatorPrefix+"norm.weight"), s.Rsqrt(s.AddScalar(get(discriminatorPrefix+"norm.running_var"), simpleEpsilon)))
+		fold := s.Mul(s.MatMul(hidden, get(adaptorPrefix+"weight")), column(gain))
+		before := s.Add(s.Select(s.MatMul(hidden, column(get(adaptorPrefix+"bias"))), 1, 0), get(discriminatorPrefix+"hidden.bias"))
+		bias := s.Add(s.Mul(s.Minus(before, get(discriminatorPrefix+"norm.running_mean")), gain), get(discriminatorPrefix+"norm.bias"))
+		tail := s.Neg(get(discriminatorPrefix + "out.weight"))
+		return errors.Join(
+			g.params.PutBuffer(s, "fold", s.Cast(fold, tensor.Float32)),
+			g.params.PutBuffer(s, "bias", s.Cast(bias, tensor.Float32)),
+			g.params.PutBuffer(s, "tail", s.Cast(tail, tensor.Float32)),
+		)
+	})
+	if err != nil {
+		return nil, err
+	}
+	g.fold, g.bias, g.tail = g.params.Get("fold"), g.params.Get("bias"), g.params.Get("tail")
+	g.trained = trained
+	if err := g.addSmoothing(ctx, p.cfg.Sigma); err != nil {
+		return nil, err
+	}
+	now, err := p.fingerprint(ctx, image.Pt(g.inW, g.inH))
+	if err != nil {
+		return nil, err
+	}
+	if g.fingerprint == nil {
+		g.fingerprint = now
+	}
+	if err := sameExtractor(g.fingerprint, now); err != nil {
+		return nil, err
+	}
+	return g, nil
+}

@@ -1,0 +1,66 @@
+package downstream
+
+import "sync"
+
+// counted is something native that lives as long as somebody holds it: a pointer
+// with a count of holders, which the slot guards, and a way to let go.
+type counted interface {
+	comparable
+	holders() *int
+	free() error
+}
+
+// slot has what is in force, a fitted model or a trained network, or nothing. Who
+// works with it holds it meanwhile, so that whoever replaces it takes nothing
+// away.
+type slot[T counted] struct {
+	mu      sync.Mutex // guards current and the counts of all that was ever in force
+	current T
+}
+
+// hold returns what is in force, for release to follow, or false.
+func (s *slot[T]) hold() (T, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var none T
+	if s.current == none {
+		return none, false
+	}
+	*s.current.holders()++
+	return s.current, true
+}
+
+// share adds a holder to v, which the caller holds.
+func (s *slot[T]) share(v T) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	*v.holders()++
+}
+
+func (s *slot[T]) release(v T) error {
+	s.mu.Lock()
+	n := v.holders()
+	*n--
+	last := *n == 0
+	s.mu.Unlock()
+	if last {
+		return v.free()
+	}
+	return nil
+}
+
+// install puts v, which may be nil, in force and lets go of what was.
+func (s *slot[T]) install(v T) error {
+	var none T
+	s.mu.Lock()
+	old := s.current
+	if v != none {
+		*v.holders() = 1
+	}
+	s.current = v
+	s.mu.Unlock()
+	if old != none {
+		return s.release(old)
+	}
+	return nil
+}

@@ -1,0 +1,170 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"slices"
+	"strings"
+
+	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/downstream"
+)
+
+// other is the name of combinations that do not occur.
+const other = "other"
+
+// source is one opened path.
+type source struct {
+	dataset.Dataset
+	wafers *dataset.MixedWM38 // nil for folders
+}
+
+// openSource opens wafer maps or a folder and says what was passed over.
+func openSource(ctx context.Context, o options, path string, stderr io.Writer) (s source, closer io.Closer, err error) {
+	var listed dataset.Listed
+	if o.wafers() {
+		if s.wafers, err = dataset.OpenMixedWM38(path); err != nil {
+			return s, nil, err
+		}
+		listed, closer = s.wafers, s.wafers
+	} else {
+		root, shut, err := dataset.OpenRoot(path)
+		if err != nil {
+			return s, nil, err
+		}
+		closer = shut
+		cfg := dataset.DefaultConfig()
+		cfg.TrainDefects = true
+		if listed, err = dataset.NewLayout(ctx, root, dataset.Layout(o.layout), cfg); err != nil {
+			return s, nil, errors.Join(err, closer.Close())
+		}
+	}
+	for _, issue := range listed.Issues() {
+		fmt.Fprintf(stderr, "note: %s\n", issue)
+	}
+	s.Dataset = listed
+	return s, closer, nil
+}
+
+// part is data to train or to test on.
+type part struct {
+	set     dataset.Dataset
+	kinds   *downstream.Labelled // one class each
+	labels  *downstream.Labelled // eight bits; nil for folders
+	indices []int                // in source
+	source  source
+}
+
+// problem is what is to be learnt, and how well it was.
+type problem struct {
+	split       string
+	train, test part
+	kinds       []string // names of the classes or combinations
+	labels      []string // of the eight bits; nil for folders
+	bits        [][]bool // of each kind; nil for folders
+}
+
+// newProblem divides the data, or takes test as it is.
+func newProblem(o options, split string, data, test source) (problem, error) {
+	p := problem{split: split}
+	text := func(it dataset.Item) string { return it.Defect }
+	label := downstream.ByDefect
+	if !o.wafers() && o.label == "class" {
+		text, label = func(it dataset.Item) string { return it.Class }, downstream.ByClass
+	}
+	for _, s := range []source{data, test} {
+		if s.Dataset != nil {
+			for _, it := range dataset.Items(s) {
+				p.kinds = append(p.kinds, text(it))
+			}
+		}
+	}
+	slices.Sort(p.kinds)
+	p.kinds = slices.Compact(p.kinds)
+	if o.wafers() {
+		names := dataset.WaferLabels()
+		p.labels = names[:]
+		p.bits = bitsOf(p.kinds, p.labels)
+	}
+	whole := func(s source) part {
+		at := make([]int, s.Len())
+		for i := range at {
+			at[i] = i
+		}
+		return part{indices: at, source: s}
+	}
+	if test.Dataset != nil {
+		p.train, p.test = whole(data), whole(test)
+	} else {
+		divided, err := divide(o, split, data)
+		if err != nil {
+			return p, err
+		}
+		p.train, p.test = part{source: data}, part{source: data}
+		for i, it := range divided {
+			side := &p.train
+			if it.Split == dataset.Test {
+				side = &p.test
+			}
+			side.indices = append(side.indices, i)
+		}
+	}
+	for _, side := range []*part{&p.train, &p.test} {
+		var err error
+		if side.set, err = dataset.Subset(side.source, side.indices); err != nil {
+			return p, err
+		}
+		if side.kinds, err = label(side.set, p.kinds); err != nil {
+			return p, err
+		}
+		if p.labels != nil {
+			if side.labels, err = downstream.ByDefects(side.set, p.labels); err != nil {
+				return p, err
+			}
+		}
+	}
+	return p, nil
+}
+
+// divide draws 80:20, of every kind alike where the split is stratified.
+func divide(o options, split string, data source) ([]dataset.Item, error) {
+	items := dataset.Items(data)
+	cfg := dataset.DefaultSplit()
+	cfg.Parts = []dataset.Part{{Name: dataset.Train, Fraction: 0.8}, {Name: dataset.Test, Fraction: 0.2}}
+	cfg.Stratify, cfg.Defects, cfg.From = split == stratified, "", nil
+	for _, it := range items {
+		if !slices.Contains(cfg.From, it.Split) {
+			cfg.From = append(cfg.From, it.Split)
+		}
+	}
+	if len(items) == 0 {
+		return nil, fmt.Errorf("%w: there are no pictures", downstream.ErrTooFewImages)
+	}
+	return cfg.Assign(items, rand.New(rand.NewPCG(o.seed, 2)))
+}
+
+// bitsOf reads the labels of combinations from their names.
+func bitsOf(kinds, labels []string) [][]bool {
+	out := make([][]bool, len(kinds))
+	for i, kind := range kinds {
+		parts := strings.Split(kind, "+")
+		out[i] = make([]bool, len(labels))
+		for j, l := range labels {
+			out[i][j] = slices.Contains(parts, l)
+		}
+	}
+	return out
+}
+
+// kindOf returns the number of the combination with these labels, or the number
+// of kinds where there is none.
+func (p problem) kindOf(bits []bool) int {
+	i := slices.IndexFunc(p.bits, func(b []bool) bool { return slices.Equal(b, bits) })
+	if i < 0 {
+		return len(p.kinds)
+	}
+	return i
+}

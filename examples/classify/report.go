@@ -1,0 +1,181 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/gotab/gotab/internal/atomicfile"
+)
+
+// row is what is reported of one model. Shares and rates are from 0 to 1.
+type row struct {
+	Split        string  `json:"split"`
+	Backbone     string  `json:"backbone"` // frozen or trained
+	Weights      string  `json:"weights"`
+	Model        string  `json:"model"` // sigmoids, softmax, or nearest neighbour
+	Epochs       int     `json:"epochs"`
+	Train        int     `json:"train_images"`
+	Test         int     `json:"test_images"`
+	FitSeconds   float64 `json:"fit_seconds"`
+	PredictSpeed float64 `json:"predict_images_per_second"`
+
+	Exact    *share  `json:"exact_match"` // null for folders
+	Labels   *rates  `json:"labels"`      // macro over the eight labels
+	PerLabel []named `json:"per_label,omitempty"`
+
+	Top1      share     `json:"top1"`
+	Kinds     rates     `json:"classes"` // macro over the classes or combinations
+	PerKind   []named   `json:"per_class"`
+	Confusion confusion `json:"confusion"`
+}
+
+// confusion is the table of true (lines) and predicted classes.
+type confusion struct {
+	Classes []string `json:"classes"` // of the columns; the lines lack the last, other
+	Counts  [][]int  `json:"counts"`
+}
+
+// report is all rows and how they came about.
+type report struct {
+	o options
+
+	Data        string  `json:"data"`
+	Test        string  `json:"test,omitempty"`
+	Size        int     `json:"size"`
+	Encoding    string  `json:"encoding"`
+	Turn        string  `json:"turn"`
+	Batch       int     `json:"batch"`
+	LR          float64 `json:"lr"`
+	BackboneLR  float64 `json:"backbone_lr"`
+	WeightDecay float64 `json:"weight_decay"`
+	Balance     bool    `json:"balance"`
+	Seed        uint64  `json:"seed"`
+	Rows        []row   `json:"rows"`
+}
+
+// add appends a row and, with -out, writes the report as it is by then.
+func (r *report) add(one row) error {
+	o := r.o
+	r.Data, r.Test, r.Size, r.Encoding, r.Turn, r.Batch = o.data, o.test, o.size, o.encoding, o.turn, o.batch
+	r.LR, r.BackboneLR, r.WeightDecay, r.Balance, r.Seed = o.lr, o.backboneLR, o.weightDecay, o.balance, o.seed
+	r.Rows = append(r.Rows, one)
+	if o.out == "" {
+		return nil
+	}
+	err := atomicfile.Write(filepath.Join(o.out, "report.json"), func(w io.Writer) error {
+		enc := json.NewEncoder(w)
+		enc.SetIndent("", " ")
+		return enc.Encode(r)
+	})
+	if err != nil {
+		return err
+	}
+	return atomicfile.Write(filepath.Join(o.out, "report.txt"), r.text)
+}
+
+// heading says in one line how the numbers came about.
+func (r *report) heading() string {
+	o := r.o
+	s := fmt.Sprintf("%s, %dx%d pixels", o.data, o.size, o.size)
+	if o.wafers() {
+		s += ", " + o.encoding
+	}
+	return s + fmt.Sprintf(", seed %d, AdamW with rates %g (layer) and %g (backbone) and decay %g, batches of %d, turns %s, balanced %t",
+		o.seed, o.lr, o.backboneLR, o.weightDecay, o.batch, o.turn, o.balance)
+}
+
+// table writes one line a model. The interval behind a share is that of Wilson
+// at 95 %.
+func (r *report) table(w io.Writer) error {
+	fmt.Fprintln(w, r.heading())
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for i, one := range r.Rows {
+		if i == 0 || one.Split != r.Rows[i-1].Split {
+			fmt.Fprintf(tw, "\nsplit %s: %d pictures to train, %d to test\n", one.Split, one.Train, one.Test)
+			labels := ""
+			if one.Labels != nil {
+				labels = "exact match\t\t8 labels: P\tR\tF1\t"
+			}
+			fmt.Fprintf(tw, "backbone\tweights\tmodel\tepochs\t%stop-1 of %d\t\tP\tR\tF1\tfit s\tpredict /s\t\n", labels, len(one.PerKind))
+		}
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%d\t", one.Backbone, one.Weights, one.Model, one.Epochs)
+		if one.Labels != nil {
+			fmt.Fprintf(tw, "%s\t%s\t", one.Exact, one.Labels)
+		}
+		fmt.Fprintf(tw, "%s\t%s\t%.0f\t%.0f\t\n", one.Top1, one.Kinds, one.FitSeconds, one.PredictSpeed)
+	}
+	return tw.Flush()
+}
+
+// String is two cells of a table.
+func (s share) String() string { return fmt.Sprintf("%.4f\t[%.3f, %.3f]", s.Value, s.Low, s.High) }
+
+// String is three cells of a table.
+func (r rates) String() string { return fmt.Sprintf("%.4f\t%.4f\t%.4f", r.Precision, r.Recall, r.F1) }
+
+// text writes the table and, model by model, the tables of labels and classes
+// and the confusions.
+func (r *report) text(w io.Writer) error {
+	if err := r.table(w); err != nil {
+		return err
+	}
+	for _, one := range r.Rows {
+		fmt.Fprintf(w, "\n%s backbone, weights %s, %s, split %s\n\n", one.Backbone, one.Weights, one.Model, one.Split)
+		for _, part := range [][]named{one.PerLabel, one.PerKind} {
+			if len(part) == 0 {
+				continue
+			}
+			tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+			fmt.Fprintln(tw, "\tTP\tFP\tFN\tTN\tprecision\trecall\tF1\t")
+			for _, c := range part {
+				fmt.Fprintf(tw, "%s\t%d\t%d\t%d\t%d\t%s\t\n", c.Name, c.TP, c.FP, c.FN, c.TN, c.rates)
+			}
+			if err := tw.Flush(); err != nil {
+				return err
+			}
+			fmt.Fprintln(w)
+		}
+		if err := one.Confusion.text(w); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// text writes the whole table, columns by number, and below it the confusions
+// that occur, by name.
+func (c confusion) text(w io.Writer) error {
+	tw := tabwriter.NewWriter(w, 0, 0, 1, ' ', tabwriter.AlignRight)
+	fmt.Fprint(tw, "true, down; said, across\t\t")
+	for j := range c.Classes {
+		fmt.Fprintf(tw, "%d\t", j+1)
+	}
+	fmt.Fprintln(tw)
+	var wrong []string
+	for i, line := range c.Counts {
+		fmt.Fprintf(tw, "%s\t%d\t", c.Classes[i], i+1)
+		for j, n := range line {
+			if n == 0 {
+				fmt.Fprint(tw, ".\t")
+				continue
+			}
+			fmt.Fprintf(tw, "%d\t", n)
+			if i != j {
+				wrong = append(wrong, fmt.Sprintf("%s was called %s: %d", c.Classes[i], c.Classes[j], n))
+			}
+		}
+		fmt.Fprintln(tw)
+	}
+	if err := tw.Flush(); err != nil {
+		return err
+	}
+	if len(wrong) == 0 {
+		wrong = []string{"nothing was taken for something else"}
+	}
+	_, err := fmt.Fprintf(w, "%d is %q.\n%s\n", len(c.Classes), c.Classes[len(c.Classes)-1], strings.Join(wrong, "\n"))
+	return err
+}
