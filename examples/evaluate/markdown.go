@@ -104,6 +104,10 @@ func writeMarkdown(w io.Writer, records []record) error {
 			return err
 		}
 	}
+	fmt.Fprint(w, "\n### What the columns mean\n\n")
+	for _, m := range meanings(all) {
+		fmt.Fprintf(w, "- %s\n", m)
+	}
 	return nil
 }
 

@@ -153,11 +153,16 @@ func (r *record) protocol(seeds int) metrics.Protocol {
 // network names the network, and what the method asks of it and of the training.
 func (r *record) network() string {
 	text := fmt.Sprintf("%s, layers %s", r.Arch, strings.Join(r.Layers, " "))
-	if r.Shots > 0 {
-		text += fmt.Sprintf(", %d shots", r.Shots)
-	}
-	if r.Epochs > 0 {
-		text += fmt.Sprintf(", %d epochs", r.Epochs)
+	for _, n := range []struct {
+		of   int
+		word string
+	}{{r.Shots, "shot"}, {r.Epochs, "epoch"}} {
+		switch {
+		case n.of == 1:
+			text += ", 1 " + n.word
+		case n.of > 1:
+			text += fmt.Sprintf(", %d %ss", n.of, n.word)
+		}
 	}
 	return text
 }

@@ -188,7 +188,7 @@ func (w *way) mean(kind figureKind) (f metrics.Figure, of int, err error) {
 	return f, of, nil
 }
 
-// notes say what the columns of a table mean, a sentence each.
+// notes say what the rows of a way's table were made with, a sentence each.
 func (w *way) notes() (out []string) {
 	r := w.first()
 	p := r.protocol(1)
@@ -201,10 +201,27 @@ func (w *way) notes() (out []string) {
 	case r.Chance != "":
 		out = append(out, fmt.Sprintf("Seed %s. A seed decides %s.", seeds[0], r.Chance))
 	}
+	return out
+}
+
+// meanings say what the columns of the tables of all ways mean, each thing once.
+func meanings(all []*way) (out []string) {
+	for _, w := range all {
+		for _, m := range w.meanings() {
+			if !slices.Contains(out, m) {
+				out = append(out, m)
+			}
+		}
+	}
+	return out
+}
+
+func (w *way) meanings() (out []string) {
+	r, seeds := w.first(), w.summaries[0].seeds()
 	intervals := "[low, high]: interval over the test images, %.3g %%; " +
 		"DeLong for the image AUROC (which has no length where all defects score above all good parts), else bootstrap of whole images."
 	if len(seeds) > 1 {
-		intervals += " Its ends are averaged over the seeds."
+		intervals += " Of several seeds, the ends are averaged."
 	}
 	for _, i := range r.Intervals {
 		out = append(out, fmt.Sprintf(intervals, 100*i.Level))
