@@ -2,7 +2,7 @@
 // scores its test images, and says how well they find the defects, how sure that
 // is, and what it means for a line, with speed and memory.
 //
-//	evaluate -data ROOT [-data ROOT] -weights FILE [-class NAME,...] [-method padim,patchcore]
+//	evaluate -data ROOT [-data ROOT] -weights FILE [-class NAME,...] [-method NAME,...]
 //	         [-seed N | -seeds N] [-layers NAME,...] [-cut RULE] [-json FILE [-resume]] [-details] ...
 //	evaluate table -json FILE [-json FILE] [-out FILE.md]
 //
@@ -34,8 +34,8 @@
 // -seeds N repeats everything for the seeds 1 to N of what a method draws, and
 // gives mean and deviation. For PaDiM a seed is a draw of channels; the draw of the
 // reference program (Python's seed 1024), the default, is the seed "reference".
-// For PatchCore it is the projection and the first patches of the bank. Weights do
-// not change with it.
+// For PatchCore it is the projection and the first patches of the bank; the notes
+// below a table say what it is for each method. Weights do not change with it.
 //
 // # Results
 //
@@ -49,8 +49,8 @@
 // Images per second count from opening the first file to the last image fitted, or
 // the last smoothed map on the host; in a training, an image counts once an epoch.
 // Metrics are not in them (of pixels, while 64 MiB hold the maps of a class).
-// peak_rss_bytes is
-// the process's largest resident memory up to the end of that line.
+// peak_rss_bytes is the process's largest resident memory up to the end of that
+// line.
 //
 // -maps writes one picture a test image: image, truth, heat map over the image, and
 // the image cut down to what the map shows. One scale a class, from its good test
