@@ -17,7 +17,11 @@
 // and says which of them a further image shows, one or any number, with the
 // backbone as it is or trained along.
 //
+// [RegAD] is for products of which there are only a few good images: it is
+// trained on other products first, and then fitted on those few.
+//
 // A detector borrows the backbone: any [Extractor] will do, and it must stay
-// open and unchanged as long as the detector is used. Scores of different
+// open and unchanged as long as the detector is used; RegAD alone trains a copy
+// of its own. Scores of different
 // detectors, or of one detector fitted twice, are not on one scale.
 package downstream

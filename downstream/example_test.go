@@ -6,8 +6,10 @@ import (
 	"image"
 	"math/rand/v2"
 
+	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/downstream"
+	"github.com/gotab/gotab/tensor"
 )
 
 // Fit on good images, then score new ones. A real program passes a
@@ -43,6 +45,50 @@ func ExampleNewPaDiM() {
 	fmt.Println("map:", image.Pt(results[1].Map.W, results[1].Map.H))
 	// Output:
 	// the scratched one scores higher: true
+	// map: (32,32)
+}
+
+// Train on other products, fit on two images of a new one, and score.
+func ExampleNewRegAD() {
+	net, err := backbone.New(backbone.ArchResNet18, tensor.CPU, rand.New(rand.NewPCG(1, 1)))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer net.Close()
+	cfg := downstream.DefaultRegAD()
+	cfg.Shots, cfg.Epochs = 2, 1
+	cfg.Transform = dataset.Square(32) // 224 and 50 epochs for real
+	det, err := downstream.NewRegAD(net, cfg, rand.New(rand.NewPCG(2, 1)))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer det.Close()
+
+	ctx := context.Background()
+	if err := det.Train(ctx, products()); err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println("trained on", det.Classes())
+	few, err := dataset.NewImages("texture", textures(2, 1, 32)...)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	if err := det.Fit(ctx, few); err != nil {
+		fmt.Println(err)
+		return
+	}
+	results, err := det.Score(ctx, textures(1, 2, 32)...)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println("map:", image.Pt(results[0].Map.W, results[0].Map.H))
+	// Output:
+	// trained on [cloth felt]
 	// map: (32,32)
 }
 

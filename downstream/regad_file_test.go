@@ -44,7 +44,7 @@ func TestRegADSavedAfterTraining(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, want, got)
 	// It goes on from there.
-	require.NoError(t, q.Train(t.Context(), products(t)))
+	require.NoError(t, q.Train(t.Context(), products()))
 	require.NoError(t, q.Fit(t.Context(), support))
 	got, err = q.Score(t.Context(), img...)
 	require.NoError(t, err)

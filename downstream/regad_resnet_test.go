@@ -30,7 +30,7 @@ func TestRegADOnResNets(t *testing.T) {
 			r, err := downstream.NewRegAD(net, cfg, rand.New(rand.NewPCG(2, 2)))
 			require.NoError(t, err)
 			defer r.Close()
-			require.NoError(t, r.Train(t.Context(), products(t)))
+			require.NoError(t, r.Train(t.Context(), products()))
 			require.Equal(t, before, net.Params().Version(), "the caller's network was changed")
 			require.NoError(t, net.Close()) // RegAD has a copy
 			good := textures(2, 80, fakeSide)
@@ -87,5 +87,5 @@ func TestNewRegADRefuses(t *testing.T) {
 	r, err := downstream.NewRegAD(whole, cfg, rng)
 	require.NoError(t, err)
 	defer r.Close()
-	require.ErrorIs(t, r.Train(t.Context(), products(t)), tensor.ErrShape)
+	require.ErrorIs(t, r.Train(t.Context(), products()), tensor.ErrShape)
 }

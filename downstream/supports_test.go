@@ -16,7 +16,7 @@ import (
 
 func TestSupportSets(t *testing.T) {
 	draw := func(seed uint64) (names [][]string) {
-		sets, err := downstream.SupportSets(products(t), "cloth", 3, 20, rand.New(rand.NewPCG(seed, 1)))
+		sets, err := downstream.SupportSets(products(), "cloth", 3, 20, rand.New(rand.NewPCG(seed, 1)))
 		require.NoError(t, err)
 		require.Len(t, sets, 20)
 		for _, s := range sets {
@@ -35,17 +35,17 @@ func TestSupportSets(t *testing.T) {
 	require.NotEqual(t, draw(1), draw(2))
 
 	rng := rand.New(rand.NewPCG(1, 1))
-	_, err := downstream.SupportSets(products(t), "felt", 5, 1, rng)
+	_, err := downstream.SupportSets(products(), "felt", 5, 1, rng)
 	require.ErrorIs(t, err, downstream.ErrTooFewImages)
 	require.ErrorContains(t, err, `"felt"`)
 	require.ErrorContains(t, err, "there are 4, 5 shots need as many")
-	_, err = downstream.SupportSets(products(t), "silk", 1, 1, rng)
+	_, err = downstream.SupportSets(products(), "silk", 1, 1, rng)
 	require.ErrorIs(t, err, downstream.ErrTooFewImages)
 	for _, bad := range []func() error{
 		func() error { _, err := downstream.SupportSets(nil, "felt", 1, 1, rng); return err },
-		func() error { _, err := downstream.SupportSets(products(t), "felt", 0, 1, rng); return err },
-		func() error { _, err := downstream.SupportSets(products(t), "felt", 1, 0, rng); return err },
-		func() error { _, err := downstream.SupportSets(products(t), "felt", 1, 1, nil); return err },
+		func() error { _, err := downstream.SupportSets(products(), "felt", 0, 1, rng); return err },
+		func() error { _, err := downstream.SupportSets(products(), "felt", 1, 0, rng); return err },
+		func() error { _, err := downstream.SupportSets(products(), "felt", 1, 1, nil); return err },
 	} {
 		require.ErrorIs(t, bad(), downstream.ErrConfig)
 	}

@@ -23,7 +23,7 @@ import (
 // job is one line of the results: a class, a method, a seed.
 type job struct {
 	root, class string
-	method      string
+	of          method
 	plan        plan
 	seed        seed
 }
@@ -86,40 +86,69 @@ func (s *session) prepare(j job) (o opened, err error) {
 		}
 		o.others = dataset.Filter(all, func(it dataset.Item) bool { return it.Class != j.class })
 		if o.others.Len() == 0 {
-			return o, fmt.Errorf("%w: %s learns from other classes, and %s is the only one of %s", dataset.ErrLayout, j.method, j.class, j.root)
+			return o, fmt.Errorf("%w: %s learns from other classes, and %s is the only one of %s", dataset.ErrLayout, j.of.name, j.class, j.root)
 		}
 	}
-	settings, err := json.Marshal(j.plan.settings)
-	if err != nil {
-		return o, fmt.Errorf("settings of %s: %w", j.method, err)
-	}
-	o.record = record{
-		Version: recordVersion, Data: baseOf(j.root), Class: j.class, Method: j.method, Seed: j.seed.String(),
-		ScoreImages: o.test.Len(), Chance: j.plan.chance, Arch: s.net.arch.String(), Weights: s.net.weights, WeightsSHA256: s.net.sha256,
-		Epochs: j.plan.epochs, Shots: j.plan.shots, Transform: j.plan.transform.String(), Mask: j.plan.mask.name, Epoch: j.plan.epoch, Score: j.plan.score,
-		Settings: settings, Made: s.made,
-	}
-	for _, l := range j.plan.layers {
-		o.record.Layers = append(o.record.Layers, l.String())
-	}
-	o.record.Hash, err = hashOf(o, s.o.rule)
+	o.record, err = s.known(o, s.net)
 	return o, err
 }
 
-// evaluate fits and scores one job. what begins its lines on the standard error.
+// known is what is known of a job beforehand.
+func (s *session) known(o opened, net network) (record, error) {
+	settings, err := json.Marshal(o.plan.settings)
+	if err != nil {
+		return record{}, fmt.Errorf("settings of %s: %w", o.of.name, err)
+	}
+	r := record{
+		Version: recordVersion, Data: baseOf(o.root), Class: o.class, Method: o.of.name, Seed: o.seed.String(),
+		ScoreImages: o.test.Len(), Chance: o.plan.chance, Arch: net.arch.String(), Weights: net.weights, WeightsSHA256: net.sha256,
+		Epochs: o.plan.epochs, Shots: o.plan.shots, Transform: o.plan.transform.String(), Mask: o.plan.mask.name, Epoch: o.plan.epoch, Score: o.plan.score,
+		Settings: settings, Made: s.made,
+	}
+	for _, l := range o.plan.layers {
+		r.Layers = append(r.Layers, l.String())
+	}
+	o.record = r
+	r.Hash, err = hashOf(o, s.o.rule)
+	return r, err
+}
+
+// evaluate fits and scores one job and draws what is asked for. what begins its
+// lines on the standard error.
 func (s *session) evaluate(ctx context.Context, o opened, what string) (r record, err error) {
-	r = o.record
+	j, err := s.judge(ctx, o, s.net, what)
+	if err != nil {
+		return o.record, err
+	}
+	defer func() { err = errors.Join(err, j.detector.Close()) }()
+	if err := s.store.add(j.record); err != nil { // before the pictures: what is known is known
+		return j.record, fmt.Errorf("%w: %w", errStore, err)
+	}
+	if err := s.report(ctx, o, j, what); err != nil {
+		return j.record, err
+	}
+	return j.record, s.draw(ctx, j, what)
+}
+
+// judge fits and scores one job on a network. The detector is open unless there is
+// an error.
+func (s *session) judge(ctx context.Context, o opened, net network, what string) (_ *judged, err error) {
+	r := o.record
 	j := &judged{plan: o.plan, test: o.test, masked: o.masked}
 	s.tell.start()
 	fmt.Fprintf(s.stderr, "%s: fit on %d good images\n", what, o.train.Len())
 	start := time.Now()
-	j.detector, err = o.plan.make(s.net.ResNet, o.seed, downstream.WithProgress(func(p downstream.Progress) { s.tell.tell(what, p) }))
+	j.detector, err = o.plan.make(net.ResNet, o.seed, downstream.WithProgress(func(p downstream.Progress) { s.tell.tell(what, p) }))
 	if err != nil {
-		return r, err
+		return nil, err
 	}
-	defer func() { err = errors.Join(err, j.detector.Close()) }()
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, j.detector.Close())
+		}
+	}()
 	if r.FitImages, err = s.fit(ctx, o, j.detector); err != nil {
-		return r, err
+		return nil, err
 	}
 	r.FitSeconds = time.Since(start).Seconds()
 
@@ -128,30 +157,27 @@ func (s *session) evaluate(ctx context.Context, o opened, what string) (r record
 	found := newPixels()
 	start = time.Now()
 	if err := s.score(ctx, j, found, &r); err != nil {
-		return r, err
+		return nil, err
 	}
 	r.ScoreSeconds = time.Since(start).Seconds()
 
 	start = time.Now()
 	if err := judgeImages(ctx, &r, j.scores, j.positive, s.o.rule); err != nil {
-		return r, err
+		return nil, err
 	}
 	if o.masked {
 		if err := found.judge(ctx, &r); err != nil {
-			return r, err
+			return nil, err
 		}
 	}
 	r.MetricsSeconds = time.Since(start).Seconds()
 	r.FitSpeed = float64(r.FitImages*max(1, r.Epochs)) / r.FitSeconds
 	r.ScoreSpeed = float64(r.ScoreImages) / r.ScoreSeconds
 	if r.PeakRSS, err = peakRSS(); err != nil {
-		return r, err
-	}
-	if err := s.store.add(r); err != nil { // before the pictures: what is known is known
-		return r, fmt.Errorf("%w: %w", errStore, err)
+		return nil, err
 	}
 	j.record = r
-	return r, s.draw(ctx, j, what)
+	return j, nil
 }
 
 // fit teaches the detector of a job and says by how many images of its class.
@@ -175,7 +201,7 @@ func (s *session) score(ctx context.Context, j *judged, found *pixels, r *record
 			return fmt.Errorf("image %s: %w", sc.Name, metrics.ErrNaN)
 		}
 		j.items, j.scores, j.positive = append(j.items, sc.Item), append(j.scores, sc.Score), append(j.positive, sc.Anomalous)
-		if s.o.maps != "" && !sc.Anomalous {
+		if (s.o.maps != "" || s.pages != nil) && !sc.Anomalous {
 			if err := j.good.Add(sc.Map); err != nil {
 				return err
 			}

@@ -24,6 +24,7 @@ import (
 type darkness struct {
 	*darkMethod
 	seed seed
+	view dataset.Transform // the plan's
 }
 
 // darkMethod makes darkness detectors and says how they are to misbehave.
@@ -52,7 +53,7 @@ func (f *darkMethod) method() method {
 			p.epoch = metrics.EpochLast
 		}
 		p.make = func(_ *backbone.ResNet, s seed, opts ...downstream.Option) (detector, error) {
-			return &darkness{darkMethod: f, seed: s}, nil
+			return &darkness{darkMethod: f, seed: s, view: p.transform}, nil
 		}
 		p.fit = func(ctx context.Context, d detector, m material) (int, error) {
 			f.fits = append(f.fits, m.class)
@@ -76,8 +77,24 @@ func (f *darkMethod) method() method {
 func (d *darkness) Fit(context.Context, dataset.Dataset) error { return nil }
 func (d *darkness) Close() error                               { return nil }
 
-func (d *darkness) Score(context.Context, ...image.Image) ([]downstream.Result, error) {
-	return nil, nil
+func (d *darkness) Score(_ context.Context, imgs ...image.Image) (out []downstream.Result, err error) {
+	for _, in := range imgs {
+		img, err := d.view.Image(in)
+		if err != nil {
+			return nil, err
+		}
+		rect, err := d.view.Rect(in.Bounds().Dx(), in.Bounds().Dy())
+		if err != nil {
+			return nil, err
+		}
+		m := downstream.Map{W: img.Rect.Dx(), H: img.Rect.Dy(), Data: make([]float32, len(img.Pix)/4), Rect: rect}
+		rng := d.seed.rand(forMethod)
+		for k := range m.Data {
+			m.Data[k] = 255 - float32(img.Pix[4*k]) + 40*float32(rng.NormFloat64())
+		}
+		out = append(out, downstream.Result{Score: m.Max(), Map: m})
+	}
+	return out, nil
 }
 
 func (d *darkness) ScoreSet(ctx context.Context, ds dataset.Dataset) iter.Seq2[downstream.Scored, error] {
@@ -88,17 +105,12 @@ func (d *darkness) ScoreSet(ctx context.Context, ds dataset.Dataset) iter.Seq2[d
 				yield(downstream.Scored{}, err)
 				return
 			}
-			img, err := d.transform.Image(s.Image)
+			r, err := d.Score(ctx, s.Image)
 			if err != nil {
 				yield(downstream.Scored{}, err)
 				return
 			}
-			m := downstream.Map{W: img.Rect.Dx(), H: img.Rect.Dy(), Data: make([]float32, len(img.Pix)/4)}
-			rng := d.seed.rand(forMethod)
-			for k := range m.Data {
-				m.Data[k] = 255 - float32(img.Pix[4*k]) + 40*float32(rng.NormFloat64())
-			}
-			sc := downstream.Scored{Item: s.Item, Mask: s.Mask, Result: downstream.Result{Score: m.Max(), Map: m}}
+			sc := downstream.Scored{Item: s.Item, Mask: s.Mask, Result: r[0]}
 			if d.change != nil {
 				d.change(&sc)
 			}
@@ -116,7 +128,7 @@ func evaluateDark(t *testing.T, ctx context.Context, f *darkMethod, args ...stri
 	var out, progress bytes.Buffer
 	all := append([]string{"-weights", "random", "-device", "cpu", "-method", "dark"}, args...)
 	p := program{methods: []method{f.method()}, open: func(o options, _ tensor.Device) (network, error) {
-		return network{weights: "none", sha256: o.weights + o.arch}, nil
+		return network{weights: "none " + o.weights, sha256: o.weights + o.arch}, nil
 	}}
 	err = p.run(ctx, all, &out, &progress)
 	require.Equal(t, live, tensor.Live(), "native tensors were leaked")

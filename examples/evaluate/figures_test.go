@@ -35,7 +35,7 @@ func TestFiguresEqualMetrics(t *testing.T) {
 		var scores []float64
 		var positive []bool
 		roc, pro := metrics.NewPixelAUROC(1<<30), metrics.NewAUPRO(1<<30)
-		d := &darkness{darkMethod: f, seed: seed{n: 1}}
+		d := &darkness{darkMethod: f, seed: seed{n: 1}, view: f.transform}
 		for sc, err := range d.ScoreSet(t.Context(), test) {
 			require.NoError(t, err)
 			scores, positive = append(scores, sc.Score), append(positive, sc.Anomalous)

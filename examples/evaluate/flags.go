@@ -24,7 +24,8 @@ type options struct {
 	seeds                 []seed           // nil: the method's own
 	epochs, shots         int              // 0: the method's own
 	rule                  cutRule
-	json, maps            string
+	json, maps, report    string
+	compare               string // weights of a second network for the report
 	resume, details       bool
 
 	command string // to repeat the run, with no folder of this machine in it
@@ -85,6 +86,8 @@ func parse(args []string, known []method, stderr io.Writer) (options, error) {
 	fs.StringVar(&o.json, "json", "", "`file` for one JSON object a class, method and seed")
 	fs.BoolVar(&o.resume, "resume", false, "go on with what the -json file has, and leave out what is in it")
 	fs.BoolVar(&o.details, "details", false, "print every figure with its interval and its protocol")
+	fs.StringVar(&o.report, "report", "", "`folder` for a report: one page with table, curves, histograms and the worst misses, and its pictures")
+	fs.StringVar(&o.compare, "compare", "", "`weights` of a second network, whose figures and maps stand beside in the report")
 	fs.StringVar(&o.maps, "maps", "", "`folder` for one picture a test image")
 	if err := fs.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -104,6 +107,10 @@ func parse(args []string, known []method, stderr io.Writer) (options, error) {
 		return wrong("-weights is missing, a file with weights of a ResNet or 'random'")
 	case o.resume && o.json == "":
 		return wrong("-resume needs -json, the file to go on with")
+	case o.resume && o.report != "":
+		return wrong("-report shows what is evaluated now, not what a file has: leave out -resume")
+	case o.compare != "" && o.report == "":
+		return wrong("-compare needs -report, where the second network's maps are shown")
 	case one != "" && several != "":
 		return wrong("-seed and -seeds are both given")
 	case o.epochs < 0 || o.shots < 0:
@@ -162,6 +169,11 @@ func parse(args []string, known []method, stderr io.Writer) (options, error) {
 			return wrong("-seeds: %w", err)
 		}
 	}
+	if o.compare != "" {
+		if err := sameMethods(o.methods); err != nil {
+			return wrong("%w", err)
+		}
+	}
 	if o.rule, err = parseRule(rule); err != nil {
 		return wrong("-cut: %w", err)
 	}
@@ -185,7 +197,8 @@ func commandOf(fs *flag.FlagSet) string {
 			return
 		}
 		value := f.Value.String()
-		if f.Name == "json" || f.Name == "maps" || f.Name == "weights" {
+		switch f.Name {
+		case "json", "maps", "report", "weights", "compare":
 			value = baseOf(value)
 		}
 		words = append(words, "-"+f.Name, word(value))

@@ -2,8 +2,9 @@
 // scores its test images, and says how well they find the defects, how sure that
 // is, and what it means for a line, with speed and memory.
 //
-//	evaluate -data ROOT [-data ROOT] -weights FILE [-class NAME,...] [-method NAME,...]
-//	         [-seed N | -seeds N] [-layers NAME,...] [-cut RULE] [-json FILE [-resume]] [-details] ...
+//	evaluate -data ROOT [-data ROOT] -weights FILE [-class NAME,...] [-method NAME,...] [-epochs N]
+//	         [-seed N | -seeds N] [-layers NAME,...] [-cut RULE] [-json FILE [-resume]] [-details]
+//	         [-report DIR [-compare FILE]] [-maps DIR] ...
 //	evaluate table -json FILE [-json FILE] [-out FILE.md]
 //
 // ROOT holds one folder a class, each with train/good, test/<kind> and, where
@@ -12,6 +13,14 @@
 // head in it is passed over. -weights random, or random:SEED, draws weights of
 // -arch instead. -layers puts other layers, layer4 included, in place of the
 // method's own.
+//
+// # Methods
+//
+// padim and patchcore need no training. rd4ad and simplenet train for -epochs, the
+// article's by default, and keep the weights after the last;
+// simplenet-best-on-test keeps those that the test set likes best, which flatters,
+// as SimpleNet's published numbers do. regad trains on all other classes of the
+// root and is then shown -shots good images of the class.
 //
 // # Figures
 //
@@ -34,8 +43,9 @@
 // -seeds N repeats everything for the seeds 1 to N of what a method draws, and
 // gives mean and deviation. For PaDiM a seed is a draw of channels; the draw of the
 // reference program (Python's seed 1024), the default, is the seed "reference".
-// For PatchCore it is the projection and the first patches of the bank; the notes
-// below a table say what it is for each method. Weights do not change with it.
+// For PatchCore it is the projection and the first patches of the bank, for RD4AD
+// and SimpleNet all that the training draws. RegAD is trained once a class; a seed
+// is a support set. The weights of -weights do not change with it.
 //
 // # Results
 //
@@ -51,6 +61,11 @@
 // Metrics are not in them (of pixels, while 64 MiB hold the maps of a class).
 // peak_rss_bytes is the process's largest resident memory up to the end of that
 // line.
+//
+// -report writes a page, report.html, that needs nothing beside it, with its
+// pictures: the table, and for each class curves, a histogram of the scores and the
+// worst misses first, as image, truth, map and cut. -compare puts a second
+// network's figures and maps beside.
 //
 // -maps writes one picture a test image: image, truth, heat map over the image, and
 // the image cut down to what the map shows. One scale a class, from its good test
@@ -108,7 +123,7 @@ type program struct {
 	open    func(o options, dev tensor.Device) (network, error)
 }
 
-func (p program) run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+func (p program) run(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
 	o, err := parse(args, p.methods, stderr)
 	if err != nil {
 		return err
@@ -134,6 +149,16 @@ func (p program) run(ctx context.Context, args []string, stdout, stderr io.Write
 	s := &session{o: o, net: net, stdout: stdout, stderr: stderr, tell: newTeller(stderr), noted: map[string]bool{}, made: origin{
 		Command: o.command, Go: runtime.Version(), Libtorch: tensor.LibtorchVersion(), Device: dev.String(), Cores: tensor.GetThreads().Cores,
 	}}
+	if o.compare != "" {
+		second := o
+		second.weights = o.compare
+		n, err := p.open(second, dev)
+		if err != nil {
+			return failed(errors.Join(err, net.Close()))
+		}
+		defer func() { err = errors.Join(err, n.Close()) }()
+		s.compare = &n
+	}
 	jobs, err := s.jobs(classes)
 	if err == nil {
 		s.store, err = openStore(o.json, o.resume)

@@ -10,12 +10,15 @@ import (
 	"strings"
 
 	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/examples/evaluate/internal/report"
 )
 
 // session is one run of the program.
 type session struct {
 	o              options
 	net            network
+	compare        *network       // of -compare, or nil
+	pages          *report.Writer // of -report, or nil
 	store          *store
 	made           origin
 	runs           int // jobs of each class
@@ -66,18 +69,11 @@ func (s *session) jobs(classes []place) (out []job, err error) {
 	}
 	var ways []way
 	for _, m := range s.o.methods {
-		c := choice{arch: s.net.arch, layers: s.o.layers}
-		if m.trains {
-			c.epochs = s.o.epochs
-		}
-		if m.shots {
-			c.shots = s.o.shots
-		}
-		p, err := m.plan(c)
+		p, err := m.plan(s.choice(m, s.net))
 		if err != nil {
 			return nil, err
 		}
-		w := way{job{method: m.name, plan: p}, s.o.seeds}
+		w := way{job{of: m, plan: p}, s.o.seeds}
 		if w.seeds == nil {
 			w.seeds = []seed{p.seed}
 		}
@@ -100,12 +96,30 @@ func (s *session) jobs(classes []place) (out []job, err error) {
 	return out, nil
 }
 
+// choice is what the flags ask of a method on a network.
+func (s *session) choice(m method, net network) choice {
+	c := choice{arch: net.arch, layers: s.o.layers}
+	if m.trains {
+		c.epochs = s.o.epochs
+	}
+	if m.shots {
+		c.shots = s.o.shots
+	}
+	return c
+}
+
 // all goes on after a job that fails, so that one broken folder does not cost the
 // others their figures, and reports all failures at the end. What is done is
 // printed, whatever happens.
 func (s *session) all(ctx context.Context, jobs []job) (err error) {
+	if err := s.beginReport(); err != nil {
+		return err
+	}
 	var done []record
 	defer func() {
+		if e := s.endReport(len(done)); e != nil {
+			err = errors.Join(err, e)
+		}
 		if len(done) > 0 {
 			if e := printResults(s.stdout, done, s.o); e != nil {
 				err = errors.Join(err, fmt.Errorf("write the table: %w", e))
@@ -162,7 +176,7 @@ func (s *session) note(root string, issue dataset.Issue) {
 func (s *session) name(j job) string {
 	name := j.class
 	if len(s.o.methods) > 1 {
-		name += ", " + j.method
+		name += ", " + j.of.name
 	}
 	if s.runs > len(s.o.methods) {
 		name += ", seed " + j.seed.String()
