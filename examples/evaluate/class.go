@@ -62,6 +62,7 @@ func (j *judged) mask(sc downstream.Scored) (*image.Gray, error) {
 type opened struct {
 	job
 	train, test *dataset.Files
+	others      dataset.Dataset // images for training of the other classes, where the plan asks for them
 	masked      bool
 	record      record // all that is known beforehand
 }
@@ -77,6 +78,16 @@ func (s *session) prepare(j job) (o opened, err error) {
 	}
 	if o.masked, err = checkTest(o.test); err != nil {
 		return o, err
+	}
+	if j.plan.others {
+		all, err := dataset.OpenMVTecAD(j.root, "", dataset.Train)
+		if err != nil {
+			return o, err
+		}
+		o.others = dataset.Filter(all, func(it dataset.Item) bool { return it.Class != j.class })
+		if o.others.Len() == 0 {
+			return o, fmt.Errorf("%w: %s learns from other classes, and %s is the only one of %s", dataset.ErrLayout, j.of.name, j.class, j.root)
+		}
 	}
 	o.record, err = s.known(o, s.net)
 	return o, err
@@ -97,7 +108,8 @@ func (s *session) known(o opened, net network) (record, error) {
 	for _, l := range o.plan.layers {
 		r.Layers = append(r.Layers, l.String())
 	}
-	r.Hash, err = hashOf(r, s.o.rule, o.train, o.test)
+	o.record = r
+	r.Hash, err = hashOf(o, s.o.rule)
 	return r, err
 }
 
@@ -109,6 +121,9 @@ func (s *session) evaluate(ctx context.Context, o opened, what string) (r record
 		return o.record, err
 	}
 	defer func() { err = errors.Join(err, j.detector.Close()) }()
+	if err := s.store.add(j.record); err != nil { // before the pictures: what is known is known
+		return j.record, fmt.Errorf("%w: %w", errStore, err)
+	}
 	if err := s.report(ctx, o, j, what); err != nil {
 		return j.record, err
 	}
@@ -174,14 +189,7 @@ func (s *session) fit(ctx context.Context, o opened, d detector) (int, error) {
 	if o.plan.fit == nil {
 		return o.train.Len(), d.Fit(ctx, o.train)
 	}
-	return o.plan.fit(ctx, d, material{class: o.class, seed: o.seed, good: o.train, test: o.test,
-		others: func() (dataset.Dataset, error) {
-			all, err := dataset.OpenMVTecAD(o.root, "", dataset.Train)
-			if err != nil {
-				return nil, err
-			}
-			return dataset.Filter(all, func(it dataset.Item) bool { return it.Class != o.class }), nil
-		}})
+	return o.plan.fit(ctx, d, material{root: o.root, class: o.class, seed: o.seed, good: o.train, others: o.others, test: o.test})
 }
 
 // score runs the detector over the test set and gathers scores and pixels.

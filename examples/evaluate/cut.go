@@ -5,7 +5,6 @@ import (
 	"strconv"
 	"strings"
 
-	derive "github.com/gotab/gotab/internal/seed"
 	"github.com/gotab/gotab/metrics"
 )
 
@@ -126,7 +125,7 @@ func halves(defective []bool) (half [2][]int) {
 				of = append(of, i)
 			}
 		}
-		rng := derive.Rand(1, "halves of a test set")
+		rng := seed{n: 1}.rand(forHalves)
 		rng.Shuffle(len(of), func(i, j int) { of[i], of[j] = of[j], of[i] })
 		for i, at := range of {
 			half[i%2] = append(half[i%2], at)

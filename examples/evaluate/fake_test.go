@@ -88,7 +88,7 @@ func (d *darkness) Score(_ context.Context, imgs ...image.Image) (out []downstre
 			return nil, err
 		}
 		m := downstream.Map{W: img.Rect.Dx(), H: img.Rect.Dy(), Data: make([]float32, len(img.Pix)/4), Rect: rect}
-		rng := d.seed.rand()
+		rng := d.seed.rand(forMethod)
 		for k := range m.Data {
 			m.Data[k] = 255 - float32(img.Pix[4*k]) + 40*float32(rng.NormFloat64())
 		}

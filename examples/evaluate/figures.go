@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"image"
 
-	derive "github.com/gotab/gotab/internal/seed"
 	"github.com/gotab/gotab/metrics"
 )
 
@@ -90,7 +89,7 @@ func (p *pixels) judge(ctx context.Context, r *record) error {
 	r.PixelAUROC, r.Exact, r.PixelBound = &roc.AUROC, &roc.Exact, &roc.Bound
 	r.PixelAP, r.PixelAPBound = &ap.AP, &ap.Bound
 	r.AUPRO, r.AUPROLimit, r.AUPROBound = &pro.AUPRO, &limit, &pro.Bound
-	sets, err := p.set.Intervals(ctx, limit, bootstrap(), derive.Rand(1, "bootstrap of pixels"))
+	sets, err := p.set.Intervals(ctx, limit, bootstrap(), seed{n: 1}.rand(forPixels))
 	if errors.Is(err, metrics.ErrOneClass) { // every image has a defect's pixel
 		return nil
 	}
@@ -133,7 +132,7 @@ func judgeImages(ctx context.Context, r *record, scores []float64, positive []bo
 		return v, err
 	}
 	for key, stat := range map[string]func([]float64, []bool) (float64, error){imageAP: metrics.AveragePrecision, imageF1: f1} {
-		i, err := metrics.Bootstrap(ctx, scores, positive, stat, bootstrap(), derive.Rand(1, "bootstrap of images"))
+		i, err := metrics.Bootstrap(ctx, scores, positive, stat, bootstrap(), seed{n: 1}.rand(forImages))
 		if err != nil {
 			return err
 		}

@@ -90,10 +90,7 @@ func writeMarkdown(w io.Writer, records []record) error {
 			if err != nil {
 				return err
 			}
-			cell := "-"
-			if of > 0 {
-				cell = fmt.Sprintf("%.2f", 100*mean)
-			}
+			cell := percent(mean, of > 0)
 			if of > 0 && of < len(way.summaries) {
 				cell += fmt.Sprintf(" (of %d)", of)
 			}
@@ -106,6 +103,10 @@ func writeMarkdown(w io.Writer, records []record) error {
 		if err := markdownWay(w, way); err != nil {
 			return err
 		}
+	}
+	fmt.Fprint(w, "\n### What the columns mean\n\n")
+	for _, m := range meanings(all) {
+		fmt.Fprintf(w, "- %s\n", m)
 	}
 	return nil
 }
@@ -141,11 +142,7 @@ func markdownWay(w io.Writer, way *way) error {
 			if err != nil {
 				return err
 			}
-			cell := "-"
-			if of > 0 {
-				cell = fmt.Sprintf("%.2f", 100*mean)
-			}
-			row = append(row, cell)
+			row = append(row, percent(mean, of > 0))
 		}
 		markdownRow(w, append(row, "", "", ""))
 	}

@@ -15,10 +15,11 @@ func TestTableOfHandMadeRecords(t *testing.T) {
 	var s store
 	half, most, limit := 0.5, 0.75, 0.3
 	exact, none := true, 0.0
-	for i, area := range []float64{0.8, 0.9} {
+	areas := map[string][2]float64{"plate|a": {0.8, 0.9}, "plate b": {0.875, 0.825}}
+	for i, seed := range []string{"7", "reference"} { // the reference comes first, whatever the order
 		for _, name := range []string{"plate|a", "plate b"} {
-			r := record{Version: recordVersion, Data: "plant", Class: name, Method: "padim", Seed: []string{"reference", "7"}[i], Hash: name,
-				ImageAUROC: area, ImageAP: 0.5, ImageF1: 0.25, FitImages: 10, ScoreImages: 20, FitSpeed: 30, ScoreSpeed: 40, PeakRSS: 5e8,
+			r := record{Version: recordVersion, Data: "plant", Class: name, Method: "padim", Seed: seed, Hash: name,
+				ImageAUROC: areas[name][i], ImageAP: 0.5, ImageF1: 0.25, FitImages: 10, ScoreImages: 20, FitSpeed: 30, ScoreSpeed: 40, PeakRSS: 5e8,
 				Chance: "the draw", Arch: "resnet18", Layers: []string{"layer1"}, Weights: "w.safetensors", WeightsSHA256: "0123456789abcdef",
 				Width: 224, Height: 200, Transform: "square", Mask: metrics.MaskNearest, Epoch: metrics.EpochNone, Score: metrics.ScoreMapMax,
 				Settings: []byte(`{"a":1}`), Made: origin{Command: "evaluate -data plant", Go: "go1.24", Libtorch: "2.1.2", Device: "cpu", Cores: 2},
@@ -44,10 +45,12 @@ func TestTableOfHandMadeRecords(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, stdout, string(b))
 	for _, line := range []string{
-		"| padim | resnet18, layers layer1 | 2 | 85.00 | 75.00 (of 1) | 50.00 (of 1) | 15.00 | 5.00 |",
+		"| padim | resnet18, layers layer1 | 2 | 85.00 ± 1.77 | 75.00 ± 0.00 (of 1) | 50.00 ± 0.00 (of 1) | 15.00 ± 7.07 | 5.00 ± 0.00 |",
 		// 0.8 and 0.9 deviate by 0.0707 about their mean.
 		"| plate/a | 85.00 ± 7.07 [70.0, 95.0] | 50.00 ± 0.00 | 25.00 ± 0.00 | - | - | - | 15.00 ± 7.07 | 5.00 ± 0.00 | 30.0 | 40.0 | 500 |",
-		"| mean | 85.00 | 50.00 | 25.00 | 75.00 | 50.00 | 50.00 | 15.00 | 5.00 |  |  |  |",
+		// The other class has 0.875 and 0.825: 0.8375 and 0.8625 in the mean.
+		"| plate b | 85.00 ± 3.54 [70.0, 95.0] | 50.00 ± 0.00 | 25.00 ± 0.00 | 75.00 ± 0.00 | 50.00 ± 0.00 | 50.00 ± 0.00 | 15.00 ± 7.07 | 5.00 ± 0.00 | 30.0 | 40.0 | 500 |",
+		"| mean | 85.00 ± 1.77 | 50.00 ± 0.00 | 25.00 ± 0.00 | 75.00 ± 0.00 | 50.00 ± 0.00 | 50.00 ± 0.00 | 15.00 ± 7.07 | 5.00 ± 0.00 |  |  |  |",
 		"- Made by `evaluate -data plant`; go1.24, libtorch 2.1.2, cpu, 2 cores.",
 		"- ±: deviation over the 2 seeds reference, 7. A seed decides the draw.",
 	} {

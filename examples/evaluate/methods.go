@@ -5,13 +5,11 @@ import (
 	"fmt"
 	"image"
 	"iter"
-	"math/rand/v2"
 	"slices"
 
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/downstream"
-	derive "github.com/gotab/gotab/internal/seed"
 	"github.com/gotab/gotab/metrics"
 )
 
@@ -48,6 +46,7 @@ type plan struct {
 	epoch     string            // which state of the training is taken, see metrics.Protocol
 	epochs    int               // of the training; 0 where there is none
 	shots     int               // images of the support set; 0 where there is none
+	others    bool              // it learns from the other classes' images too
 	chance    string            // what a seed decides; empty where nothing is drawn
 	seed      seed              // the one that is taken where none is asked for
 
@@ -60,11 +59,12 @@ type plan struct {
 
 // material is what a detector of one class may learn from.
 type material struct {
-	class string
-	seed  seed
-	good  dataset.Dataset // the class's images for training
-	// others opens the images for training of all other classes of the same root.
-	others func() (dataset.Dataset, error)
+	root, class string
+	seed        seed
+	good        dataset.Dataset // the class's images for training
+	// others are the images for training of all other classes of the same root; nil
+	// where the plan does not ask for them.
+	others dataset.Dataset
 	// test is the class's test set, for a method whose name says that it chooses
 	// by it; every other method leaves it alone.
 	test dataset.Dataset
@@ -72,7 +72,7 @@ type material struct {
 
 // support draws k of the good images; the seed decides which.
 func (m material) support(k int) (dataset.Dataset, error) {
-	items, err := dataset.Support(dataset.Items(m.good), k, nil, derive.Rand(m.seed.n, "support set"))
+	items, err := dataset.Support(dataset.Items(m.good), k, nil, m.seed.rand(forSupport))
 	if err != nil {
 		return nil, fmt.Errorf("support set of %s: %w", m.class, err)
 	}
@@ -144,7 +144,7 @@ func padim(c choice) (plan, error) {
 			}
 			cfg.Channels, cfg.Reduced = downstream.DefaultPaDiM().Channels, 0
 		}
-		return made(downstream.NewPaDiM(net, cfg, s.rand(), opts...))
+		return made(downstream.NewPaDiM(net, cfg, s.rand(forMethod), opts...))
 	}
 	return p, nil
 }
@@ -166,7 +166,7 @@ func patchcore(c choice) (plan, error) {
 		if s.reference {
 			return nil, fmt.Errorf("%w: patchcore has no reference draw", errSeed)
 		}
-		return made(downstream.NewPatchCore(net, cfg, s.rand(), opts...))
+		return made(downstream.NewPatchCore(net, cfg, s.rand(forMethod), opts...))
 	}
 	return p, nil
 }
@@ -187,6 +187,3 @@ func channels(arch backbone.Arch, layers []backbone.Layer) int {
 	}
 	return n
 }
-
-// rand is the generator of what a method draws; the reference seed draws nothing.
-func (s seed) rand() *rand.Rand { return rand.New(rand.NewPCG(s.n, 1)) }

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -27,12 +28,10 @@ func TestMethodThatTrainsOnOthers(t *testing.T) {
 	f.trains, f.shots = true, true
 	var supports []string
 	f.inFit = func(ctx context.Context, m material) error {
-		others, err := m.others()
-		require.NoError(t, err)
-		require.Equal(t, 8, others.Len())
-		for i := range others.Len() {
-			require.NotEqual(t, "beta", others.Item(i).Class)
-			require.False(t, others.Item(i).Anomalous)
+		require.Equal(t, 8, m.others.Len())
+		for i := range m.others.Len() {
+			require.NotEqual(t, "beta", m.others.Item(i).Class)
+			require.False(t, m.others.Item(i).Anomalous)
 		}
 		require.Equal(t, 4, m.test.Len())
 		support, err := m.support(3)
@@ -49,6 +48,7 @@ func TestMethodThatTrainsOnOthers(t *testing.T) {
 		require.ErrorContains(t, err, "beta")
 		return nil
 	}
+	f.plans = func(p *plan) { p.others = true }
 	f.fit = func(detector, material) (int, error) { return 3, nil }
 	stdout, _, err := evaluateDark(t, t.Context(), f, "-data", root, "-class", "beta", "-epochs", "7", "-shots", "3", "-seeds", "4", "-json", path)
 	require.NoError(t, err)
@@ -65,6 +65,25 @@ func TestMethodThatTrainsOnOthers(t *testing.T) {
 		require.InEpsilon(t, 3*7/r.FitSeconds, r.FitSpeed, 1e-9)
 		require.Equal(t, 3, r.Shots)
 	}
+
+	// What it learns from decides its figures: without one of the other images all is
+	// done again.
+	n := len(supports)
+	require.NoError(t, os.Remove(filepath.Join(root, "gamma", "train", "good", "0.png")))
+	f.inFit = func(_ context.Context, m material) error {
+		require.Equal(t, 7, m.others.Len())
+		n++
+		return nil
+	}
+	_, _, err = evaluateDark(t, t.Context(), f, "-data", root, "-class", "beta", "-epochs", "7", "-shots", "3", "-json", path, "-resume")
+	require.NoError(t, err)
+	require.Len(t, supports, n-1)
+
+	alone := t.TempDir()
+	class(t, alone, "beta", true)
+	_, _, err = evaluateDark(t, t.Context(), f, "-data", alone)
+	require.ErrorIs(t, err, dataset.ErrLayout)
+	require.ErrorContains(t, err, "dark learns from other classes, and beta is the only one")
 }
 
 func TestArchitecturesAndLayers(t *testing.T) {
@@ -104,7 +123,7 @@ func TestArchitecturesAndLayers(t *testing.T) {
 		require.ErrorContains(t, err, c.says, name)
 	}
 
-	n, err := backbone.NewResNet18(tensor.CPU, seed{n: 1}.rand())
+	n, err := backbone.NewResNet18(tensor.CPU, seed{n: 1}.rand(forMethod))
 	require.NoError(t, err)
 	file := filepath.Join(t.TempDir(), "net.safetensors")
 	require.NoError(t, n.Save(file))

@@ -33,7 +33,7 @@ func rd4ad(c choice) (plan, error) {
 		if s.reference {
 			return nil, errReference("rd4ad")
 		}
-		return made(downstream.NewRD4AD(net, cfg, s.rand(), opts...))
+		return made(downstream.NewRD4AD(net, cfg, s.rand(forMethod), opts...))
 	}
 	return p, nil
 }
@@ -54,7 +54,7 @@ func simplenet(c choice) (plan, error) {
 		if s.reference {
 			return nil, errReference("simplenet")
 		}
-		return made(downstream.NewSimpleNet(net, cfg, s.rand(), opts...))
+		return made(downstream.NewSimpleNet(net, cfg, s.rand(forMethod), opts...))
 	}
 	return p, nil
 }
@@ -86,7 +86,7 @@ func regad(c choice) (plan, error) {
 		cfg.Shots = c.shots
 	}
 	p := plan{layers: cfg.Layers, transform: cfg.Transform, mask: nearestMask(), score: metrics.ScoreMapMax, epoch: metrics.EpochLast, epochs: cfg.Epochs,
-		shots: cfg.Shots, chance: fmt.Sprintf("the %d images of the support set", cfg.Shots), seed: seed{n: 1}, settings: cfg}
+		shots: cfg.Shots, others: true, chance: fmt.Sprintf("the %d images of the support set", cfg.Shots), seed: seed{n: 1}, settings: cfg}
 	var last trained
 	p.make = func(net *backbone.ResNet, s seed, opts ...downstream.Option) (detector, error) {
 		if s.reference {
@@ -116,8 +116,8 @@ const trainingSeed = 1
 
 // trained is the network of the class that was trained last, as in a file.
 type trained struct {
-	class string
-	file  []byte
+	root, class string
+	file        []byte
 }
 
 // registered is a RegAD that takes the place of one which was trained on the same
@@ -131,7 +131,7 @@ type registered struct {
 // train trains on all other classes, or takes what last has, which it keeps up to
 // date.
 func (r *registered) train(ctx context.Context, m material, last *trained) error {
-	if last.class == m.class {
+	if last.root == m.root && last.class == m.class {
 		again, err := downstream.ReadRegAD(ctx, bytes.NewReader(last.file), r.dev, r.opts...)
 		if err != nil {
 			return err
@@ -140,17 +140,13 @@ func (r *registered) train(ctx context.Context, m material, last *trained) error
 		r.RegAD = again
 		return old.Close()
 	}
-	others, err := m.others()
-	if err != nil {
-		return err
-	}
-	if err := r.Train(ctx, others); err != nil {
+	if err := r.Train(ctx, m.others); err != nil {
 		return err
 	}
 	var file bytes.Buffer
 	if _, err := r.WriteTo(&file); err != nil {
 		return errors.Join(err, r.Close())
 	}
-	*last = trained{class: m.class, file: file.Bytes()}
+	*last = trained{m.root, m.class, file.Bytes()}
 	return nil
 }

@@ -95,20 +95,25 @@ func (r *record) key() key { return key{r.Data, r.Class, r.Method, r.Seed, r.Has
 // hashOf is a checksum of all that decides the figures of a class but the seed:
 // the settings of the detector, the weights, the names and labels of all images,
 // and how they are judged. What lies in the image files is not part of it.
-func hashOf(r record, rule cutRule, train, test dataset.Dataset) (string, error) {
+func hashOf(o opened, rule cutRule) (string, error) {
+	r := o.record
+	var others []dataset.Item
+	if o.others != nil {
+		others = dataset.Items(o.others)
+	}
 	b, err := json.Marshal(struct {
 		Version                                   int
 		Method, Arch, Weights, Mask, Score, Epoch string
 		Layers                                    []string
 		Epochs, Shots                             int
 		Settings                                  json.RawMessage
-		Train, Test                               []dataset.Item
+		Train, Test, Others                       []dataset.Item
 		Rule                                      string
 		Limit                                     float64
 		Bootstrap                                 metrics.BootstrapConfig
 		Budget                                    int64
 	}{r.Version, r.Method, r.Arch, r.WeightsSHA256, r.Mask, r.Score, r.Epoch, r.Layers, r.Epochs, r.Shots, r.Settings,
-		dataset.Items(train), dataset.Items(test), rule.String(), metrics.LimitMVTec, metrics.DefaultBootstrap(), pixelBudget})
+		dataset.Items(o.train), dataset.Items(o.test), others, rule.String(), metrics.LimitMVTec, metrics.DefaultBootstrap(), pixelBudget})
 	if err != nil {
 		return "", fmt.Errorf("settings of %s: %w", r.Method, err)
 	}
@@ -148,11 +153,16 @@ func (r *record) protocol(seeds int) metrics.Protocol {
 // network names the network, and what the method asks of it and of the training.
 func (r *record) network() string {
 	text := fmt.Sprintf("%s, layers %s", r.Arch, strings.Join(r.Layers, " "))
-	if r.Shots > 0 {
-		text += fmt.Sprintf(", %d shots", r.Shots)
-	}
-	if r.Epochs > 0 {
-		text += fmt.Sprintf(", %d epochs", r.Epochs)
+	for _, n := range []struct {
+		of   int
+		word string
+	}{{r.Shots, "shot"}, {r.Epochs, "epoch"}} {
+		switch {
+		case n.of == 1:
+			text += ", 1 " + n.word
+		case n.of > 1:
+			text += fmt.Sprintf(", %d %ss", n.of, n.word)
+		}
 	}
 	return text
 }

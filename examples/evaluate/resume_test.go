@@ -103,6 +103,25 @@ func TestInterruptedAndResumed(t *testing.T) {
 	require.Equal(t, before, after)
 }
 
+// TestPicturesThatFailCostNoFigures names a file where a folder is wanted.
+func TestPicturesThatFailCostNoFigures(t *testing.T) {
+	root, dir := t.TempDir(), t.TempDir()
+	class(t, root, "alpha", true)
+	path, file := filepath.Join(dir, "r.jsonl"), filepath.Join(dir, "file")
+	require.NoError(t, os.WriteFile(file, nil, 0o666))
+	_, _, err := evaluateDark(t, t.Context(), newDark(), "-data", root, "-json", path, "-maps", file)
+	require.ErrorContains(t, err, "draw alpha/test/good/0.png")
+	require.Len(t, recordsOf(t, path), 1)
+
+	maps := filepath.Join(dir, "maps")
+	_, _, err = evaluateDark(t, t.Context(), newDark(), "-data", root, "-seeds", "2", "-maps", maps)
+	require.NoError(t, err)
+	for _, seed := range []string{"1", "2"} {
+		_, err = os.Stat(filepath.Join(maps, "dark-"+seed, "alpha", "hole", "1.png"))
+		require.NoError(t, err)
+	}
+}
+
 // TestResumeTakesEqualSettingsOnly changes one thing after the other; each must be
 // done anew, and what was there stays.
 func TestResumeTakesEqualSettingsOnly(t *testing.T) {

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strconv"
 	"strings"
@@ -67,3 +68,18 @@ func parseSeeds(text string) ([]seed, error) {
 	}
 	return out, nil
 }
+
+// purpose keeps draws apart that start from the same seed.
+type purpose uint64
+
+const (
+	forMethod  purpose = 1 + iota // what a method draws
+	forSupport                    // a support set
+	forHalves                     // halves of a test set
+	forImages                     // sets of images for the intervals of their figures
+	forPixels                     // and of pixels
+)
+
+// rand is a generator for a purpose. The reference seed is for those that have the
+// draw already.
+func (s seed) rand(use purpose) *rand.Rand { return rand.New(rand.NewPCG(s.n, uint64(use))) }

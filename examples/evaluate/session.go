@@ -199,12 +199,5 @@ func (s *session) one(ctx context.Context, j job, line string) (record, error) {
 			s.note(j.root, issue)
 		}
 	}
-	r, err := s.evaluate(ctx, o, line)
-	if err != nil {
-		return r, err
-	}
-	if err := s.store.add(r); err != nil {
-		return r, fmt.Errorf("%w: %w", errStore, err)
-	}
-	return r, nil
+	return s.evaluate(ctx, o, line)
 }

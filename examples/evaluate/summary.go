@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -12,7 +13,7 @@ import (
 type summary struct{ records []record }
 
 // summaries puts records together that differ in nothing but the seed, in the
-// order of their first ones.
+// order of their first ones; seeds rise, the reference first.
 func summaries(records []record) (out []*summary) {
 	at := map[key]*summary{}
 	for _, r := range records {
@@ -24,7 +25,22 @@ func summaries(records []record) (out []*summary) {
 		}
 		at[k].records = append(at[k].records, r)
 	}
+	for _, s := range out {
+		slices.SortStableFunc(s.records, func(a, b record) int { return compareSeeds(a.Seed, b.Seed) })
+	}
 	return out
+}
+
+func compareSeeds(a, b string) int {
+	x, errX := parseSeed(a)
+	y, errY := parseSeed(b)
+	switch {
+	case errX != nil || errY != nil: // of a file that another program wrote
+		return strings.Compare(a, b)
+	case x.reference != y.reference:
+		return map[bool]int{true: -1, false: 1}[x.reference]
+	}
+	return cmp.Compare(x.n, y.n)
 }
 
 // first is the record of the first seed: what does not depend on the seed is the
@@ -138,25 +154,41 @@ func (w *way) title() string {
 	return r.Method + " on " + r.network()
 }
 
-// mean of a figure over the classes that have it; of says how many those are.
-func (w *way) mean(kind figureKind) (mean float64, of int, err error) {
+// mean is the mean of a figure over the classes that have it, of which there are
+// of. Its deviation is that of the seeds' means, not the mean of their deviations:
+// what a seed takes from one class it may give to another.
+func (w *way) mean(kind figureKind) (f metrics.Figure, of int, err error) {
+	sums := make([]float64, len(w.summaries[0].records)) // all classes have the same seeds
 	for _, s := range w.summaries {
-		f, ok, err := s.figure(kind)
-		if err != nil {
-			return 0, 0, err
+		if _, ok, err := s.figure(kind); err != nil {
+			return f, 0, err
+		} else if !ok {
+			continue
 		}
-		if ok {
-			mean += f.Value
-			of++
+		of++
+		for i := range s.records {
+			v, _ := kind.of(&s.records[i])
+			sums[i] += v
 		}
 	}
-	if of > 0 {
-		mean /= float64(of)
+	if of == 0 {
+		return f, 0, nil
 	}
-	return mean, of, nil
+	for i := range sums {
+		sums[i] /= float64(of)
+	}
+	spread, err := metrics.OverSeeds(sums)
+	if err != nil {
+		return f, 0, err
+	}
+	f.Value = spread.Mean
+	if len(sums) > 1 {
+		f.Spread = &spread
+	}
+	return f, of, nil
 }
 
-// notes say what the columns of a table mean, a sentence each.
+// notes say what the rows of a way's table were made with, a sentence each.
 func (w *way) notes() (out []string) {
 	r := w.first()
 	p := r.protocol(1)
@@ -169,10 +201,27 @@ func (w *way) notes() (out []string) {
 	case r.Chance != "":
 		out = append(out, fmt.Sprintf("Seed %s. A seed decides %s.", seeds[0], r.Chance))
 	}
+	return out
+}
+
+// meanings say what the columns of the tables of all ways mean, each thing once.
+func meanings(all []*way) (out []string) {
+	for _, w := range all {
+		for _, m := range w.meanings() {
+			if !slices.Contains(out, m) {
+				out = append(out, m)
+			}
+		}
+	}
+	return out
+}
+
+func (w *way) meanings() (out []string) {
+	r, seeds := w.first(), w.summaries[0].seeds()
 	intervals := "[low, high]: interval over the test images, %.3g %%; " +
 		"DeLong for the image AUROC (which has no length where all defects score above all good parts), else bootstrap of whole images."
 	if len(seeds) > 1 {
-		intervals += " Its ends are averaged over the seeds."
+		intervals += " Of several seeds, the ends are averaged."
 	}
 	for _, i := range r.Intervals {
 		out = append(out, fmt.Sprintf(intervals, 100*i.Level))

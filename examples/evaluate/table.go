@@ -57,18 +57,22 @@ func printResults(w io.Writer, records []record, o options) error {
 			}
 		}
 	}
-	for i, way := range ways(all) {
-		if i > 0 {
-			fmt.Fprintln(w)
-		}
+	for _, way := range ways(all) {
 		if err := printTable(w, way); err != nil {
+			return err
+		}
+		fmt.Fprintln(w)
+	}
+	for _, m := range meanings(ways(all)) {
+		if _, err := fmt.Fprintln(w, m); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// printTable prints the classes of one way, their means, and what they mean.
+// printTable prints the classes of one way, their means, and what they were made
+// with.
 func printTable(w io.Writer, way *way) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(tw, "class\timage AUROC %\t\tpixel AUROC %\tAUPRO %\tescape %\toverkill %\tfit images/s\tscore images/s\tpeak MB\t")
@@ -94,7 +98,7 @@ func printTable(w io.Writer, way *way) error {
 			if err != nil {
 				return err
 			}
-			row = append(row, percent(metrics.Figure{Value: mean}, of > 0))
+			row = append(row, percent(mean, of > 0))
 			if kind.key == imageAUROC {
 				row = append(row, "")
 			}
