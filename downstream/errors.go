@@ -35,6 +35,9 @@ var (
 	// ErrNotTrained reports a RegAD that is asked to fit, or to be saved, before
 	// Train or after Close.
 	ErrNotTrained = errors.New("detector is not trained")
+	// ErrCheckpoint reports a checkpoint of another training than the one that is to
+	// go on from it.
+	ErrCheckpoint = errors.New("checkpoint is of another training")
 	// ErrDiverged reports a loss or a gradient that is not a finite number.
 	ErrDiverged = errors.New("training diverged")
 	// ErrFile reports a saved detector or classifier that is damaged or of another

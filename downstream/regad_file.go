@@ -93,15 +93,20 @@ func (r *RegAD) WriteTo(w io.Writer) (int64, error) {
 	return writeSaved(w, r.name, regadKind, func() (any, []tensor.Array, error) { return r.contents(net, g) })
 }
 
-// contents is what a file says of a network and of statistics, which may be nil.
-func (r *RegAD) contents(net *registration, g *supports) (any, []tensor.Array, error) {
+// settings is what a file says of the settings, of the classes of a training and
+// of the sizes of its network.
+func (r *RegAD) settings(classes []string, z sizes) regadSettings {
 	c := r.cfg
-	settings := regadSettings{
+	return regadSettings{
 		Arch: r.arch, Layers: namesOf(c.Layers), Warp: c.Warp.String(), Hidden: c.Hidden, Shots: c.Shots, Queries: c.Queries,
 		Epochs: c.Epochs, Rate: c.Rate, Momentum: c.Momentum, TrainedTarget: c.TrainedTarget, Epsilon: c.Epsilon,
-		viewSettings: viewOf(c.Sigma, c.Transform, c.Normalize, c.Batch), Seed: r.seed, Classes: net.classes,
-		sizes: sizes{Grid: [2]int{net.maps[0].w, net.maps[0].h}, Input: [2]int{net.size.X, net.size.Y}},
+		viewSettings: viewOf(c.Sigma, c.Transform, c.Normalize, c.Batch), Seed: r.seed, Classes: classes, sizes: z,
 	}
+}
+
+// contents is what a file says of a network and of statistics, which may be nil.
+func (r *RegAD) contents(net *registration, g *supports) (any, []tensor.Array, error) {
+	settings := r.settings(net.classes, net.sizes())
 	arrays, err := net.arrays(context.Background())
 	if err != nil || g == nil {
 		return settings, arrays, err

@@ -2,6 +2,9 @@ package downstream_test
 
 import (
 	"bytes"
+	"context"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -88,4 +91,76 @@ func FuzzReadRegAD(f *testing.F) {
 	cfg.Hidden, cfg.Epochs = 1, 0
 	cfg.Transform = dataset.Square(16)
 	fuzzRead(f, written(f, trainedTiny(f, cfg, textures(1, 66, 16))), readTiny)
+}
+
+// A training that was interrupted goes on from its checkpoint and ends with the
+// bits of one that was not; a checkpoint of another training is refused.
+func TestRegADTrainingGoesOn(t *testing.T) {
+	noLeak(t)
+	cfg := regadConfig()
+	cfg.Epochs = 3
+	path := filepath.Join(t.TempDir(), "checkpoint")
+	ctx, cancel := context.WithCancel(t.Context())
+	broken := newTiny(t, &fake{}, cfg, downstream.WithProgress(func(p downstream.Progress) {
+		if p.Epoch == 2 && p.Done == 2 {
+			cancel()
+		}
+	}))
+	require.ErrorIs(t, broken.TrainResumable(ctx, products(), path), context.Canceled)
+	require.Nil(t, broken.Classes())
+
+	var seen []downstream.Progress
+	watch := downstream.WithProgress(func(p downstream.Progress) { seen = append(seen, p) })
+	resumed := newTiny(t, &fake{}, cfg, watch)
+	require.NoError(t, resumed.TrainResumable(t.Context(), products(), path))
+	require.Len(t, seen, 6, "the first epoch was done")
+	require.Equal(t, [2]int{2, 3}, [2]int{seen[0].Epoch, seen[0].Epochs})
+	whole := newTiny(t, &fake{}, cfg)
+	require.NoError(t, whole.Train(t.Context(), products()))
+	require.True(t, bytes.Equal(written(t, whole), written(t, resumed)))
+
+	// One that has ended is there at once.
+	seen = nil
+	require.NoError(t, newTiny(t, &fake{}, cfg, watch).TrainResumable(t.Context(), products(), path))
+	require.Empty(t, seen)
+
+	other := cfg
+	other.Momentum = 0.8
+	err := newTiny(t, &fake{}, other).TrainResumable(t.Context(), products(), path)
+	require.ErrorIs(t, err, downstream.ErrCheckpoint)
+	require.ErrorContains(t, err, "Momentum:0.9")
+	fewer := dataset.Filter(products(), func(it dataset.Item) bool { return it.Name != "0" })
+	err = newTiny(t, &fake{}, cfg).TrainResumable(t.Context(), fewer, path)
+	require.ErrorIs(t, err, downstream.ErrCheckpoint)
+	require.ErrorContains(t, err, "other images")
+
+	raw, err := os.ReadFile(path)
+	require.NoError(t, err)
+	for name, bad := range map[string][]byte{"cut": raw[:len(raw)-1], "detector": written(t, whole), "no epoch": bytes.Replace(raw, []byte(`_done\":3`), []byte(`_done\":0`), 1)} {
+		require.NoError(t, os.WriteFile(path, bad, 0o600))
+		require.ErrorIs(t, newTiny(t, &fake{}, cfg).TrainResumable(t.Context(), products(), path), downstream.ErrFile, name)
+	}
+}
+
+func FuzzReadRegADCheckpoint(f *testing.F) {
+	cfg := regadConfig()
+	cfg.Hidden = 1
+	path := filepath.Join(f.TempDir(), "checkpoint")
+	require.NoError(f, newTiny(f, &fake{}, cfg).TrainResumable(f.Context(), products(), path))
+	good, err := os.ReadFile(path)
+	require.NoError(f, err)
+	f.Add(good)
+	f.Add(good[:100])
+	f.Add(bytes.Replace(good, []byte(`_done\":1`), []byte(`_done\":9`), 1))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		// All epochs are done, so that nothing is trained whatever b is.
+		before := tensor.Live()
+		path := filepath.Join(t.TempDir(), "checkpoint")
+		require.NoError(t, os.WriteFile(path, b, 0o600))
+		r := newTiny(t, &fake{}, cfg)
+		if err := r.TrainResumable(t.Context(), products(), path); err == nil {
+			require.NoError(t, r.Close())
+		}
+		require.Equal(t, before, tensor.Live())
+	})
 }

@@ -142,6 +142,11 @@ func (n *registration) arrays(ctx context.Context) ([]tensor.Array, error) {
 	return append(out, own...), err
 }
 
+// sizes returns what a file says of the sizes of a network without statistics.
+func (n *registration) sizes() sizes {
+	return sizes{Grid: [2]int{n.maps[0].w, n.maps[0].h}, Input: [2]int{n.size.X, n.size.Y}}
+}
+
 // ofTrunk returns the trunk's weights out of a list, by the trunk's names.
 func ofTrunk(arrays []tensor.Array) (out []tensor.Array) {
 	for _, a := range arrays {

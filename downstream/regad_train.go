@@ -45,14 +45,24 @@ func (r *RegAD) generator(purpose string, ids ...uint64) *rand.Rand {
 // takes some 7 GB of memory, in proportion to the number of images and of their
 // pixels.
 func (r *RegAD) Train(ctx context.Context, others dataset.Dataset) error {
-	n, err := r.train(ctx, others)
+	return r.TrainResumable(ctx, others, "")
+}
+
+// TrainResumable is Train with a checkpoint: the file at path is written anew
+// after every epoch, whole or not at all, and where it is there already the
+// training goes on from it. With the same number of threads it ends with the
+// weights of one that was never interrupted, to the last bit. The file stays when
+// the training has ended. One of other settings, another seed or other images is
+// [ErrCheckpoint], a damaged one [ErrFile].
+func (r *RegAD) TrainResumable(ctx context.Context, others dataset.Dataset, path string) error {
+	n, err := r.train(ctx, others, path)
 	if err != nil {
 		return r.failed(ctx, "train", err)
 	}
 	return errors.Join(r.install(nil), r.trained.install(n))
 }
 
-func (r *RegAD) train(ctx context.Context, others dataset.Dataset) (_ *registration, err error) {
+func (r *RegAD) train(ctx context.Context, others dataset.Dataset, path string) (_ *registration, err error) {
 	if others == nil || others.Len() == 0 {
 		return nil, fmt.Errorf("%w: the data set is empty", ErrTooFewImages)
 	}
@@ -71,7 +81,12 @@ func (r *RegAD) train(ctx context.Context, others dataset.Dataset) (_ *registrat
 	if err != nil {
 		return nil, err
 	}
-	n, err := r.build(ctx, r.first, size)
+	point := &regadCheckpoint{path: path, data: itemsHash(others)}
+	weights := r.first
+	if err := point.read(r, &weights); err != nil {
+		return nil, err
+	}
+	n, err := r.build(ctx, weights, size)
 	if err != nil {
 		return nil, err
 	}
@@ -83,14 +98,14 @@ func (r *RegAD) train(ctx context.Context, others dataset.Dataset) (_ *registrat
 	for _, c := range cs {
 		n.classes = append(n.classes, c.class)
 	}
-	if err := r.descend(ctx, n, cs, from); err != nil {
+	if err := r.descend(ctx, n, cs, from, point); err != nil {
 		return nil, err
 	}
 	return n, n.settle(ctx, r.dev, r.cfg.Batch)
 }
 
-// descend trains n for all epochs.
-func (r *RegAD) descend(ctx context.Context, n *registration, cs []category, from pictures) error {
+// descend trains n for the epochs that point has not seen.
+func (r *RegAD) descend(ctx context.Context, n *registration, cs []category, from pictures, point *regadCheckpoint) error {
 	learners, err := r.learners(n)
 	if err != nil {
 		return err
@@ -101,17 +116,25 @@ func (r *RegAD) descend(ctx context.Context, n *registration, cs []category, fro
 		}
 		tensor.ReleasePool()
 	}()
-	plan := func(epoch int) [][]int { return pairs(cs, r.cfg.Queries, r.cfg.Shots, r.seed, epoch) }
+	if err := point.restore(ctx, learners); err != nil {
+		return err
+	}
+	done := point.epochs
+	plan := func(epoch int) [][]int { return pairs(cs, r.cfg.Queries, r.cfg.Shots, r.seed, done+epoch) }
 	load := func(ctx context.Context, at []int) (*registrationBatch, error) {
 		return r.readBatch(ctx, from, at, n.size)
 	}
 	step := func(ctx context.Context, epoch, _ int, b *registrationBatch) (float64, error) {
 		for i := range learners {
-			learners[i].rate = r.cfg.rate(epoch)
+			learners[i].rate = r.cfg.rate(done + epoch)
 		}
 		return r.step(ctx, n, b, learners)
 	}
-	return epochs(ctx, r.cfg.Epochs, plan, load, step, nil, r.reportTraining)
+	after := func(ctx context.Context, epoch int) error { return point.write(ctx, r, n, learners, done+epoch+1) }
+	return epochs(ctx, r.cfg.Epochs-done, plan, load, step, after, func(p Progress) {
+		p.Epoch, p.Epochs = p.Epoch+done, r.cfg.Epochs
+		r.reportTraining(p)
+	})
 }
 
 // learners are the weights of the trunk and the others, each with its optimizer.
