@@ -129,17 +129,19 @@ func DefaultClassifier() ClassifierConfig {
 
 // DefaultWaferClassifier returns settings for wafer maps with the eight labels
 // of MixedWM38: maps enlarged to side x side pixels by repeating dies, 32 to
-// 16,384, shown in all turns, batches of 64; otherwise those of
+// 16,384, shown in all turns, batches of 64, rate 1e-3 for the backbone too,
+// because maps are farther from photographs; otherwise those of
 // DefaultClassifier.
 func DefaultWaferClassifier(side int) ClassifierConfig {
 	c := DefaultClassifier()
-	c.Task, c.Batch, c.Turn = MultiLabel, 64, true
+	c.Task, c.Batch, c.Turn, c.BackboneLR = MultiLabel, 64, true, 1e-3
 	c.Transform = dataset.Transform{Exact: image.Pt(side, side), Filter: dataset.Nearest}
 	return c
 }
 
-// maxSplitBatch images are cut evenly: batches of up to so many hold two or more.
-const maxSplitBatch = 4
+// leastBatch is the smallest batch of a trained backbone, in images: cut evenly
+// into batches of up to so many or more, every one holds two.
+const leastBatch = 4
 
 // Validate reports the first setting that makes no sense, by name; the error
 // wraps [ErrConfig].
@@ -153,8 +155,8 @@ func (c ClassifierConfig) Validate() error {
 		return bad("Encoding is %d, want Colours or Dies", int(c.Encoding))
 	case c.Epochs < 1 || c.Epochs > maxEpochs:
 		return bad("Epochs is %d, want 1 to %d", c.Epochs, maxEpochs)
-	case !c.Frozen && c.Batch < maxSplitBatch:
-		return bad("Batch is %d, want %d or more where the backbone is trained", c.Batch, maxSplitBatch)
+	case !c.Frozen && c.Batch < leastBatch:
+		return bad("Batch is %d, want %d or more where the backbone is trained", c.Batch, leastBatch)
 	case !positive(c.LR):
 		return bad("LR is %v, want a number above 0", c.LR)
 	case !c.Frozen && !positive(c.BackboneLR):

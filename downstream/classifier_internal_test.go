@@ -140,7 +140,7 @@ func TestTurnedBatches(t *testing.T) {
 // TestEveryBatchHoldsTwo is what Validate's least Batch stands on.
 func TestEveryBatchHoldsTwo(t *testing.T) {
 	for n := 2; n < 300; n++ {
-		for batch := maxSplitBatch; batch < 40; batch++ {
+		for batch := leastBatch; batch < 40; batch++ {
 			for _, s := range spans(n, batch, 1) {
 				require.GreaterOrEqual(t, s[1]-s[0], 2)
 				require.LessOrEqual(t, s[1]-s[0], batch)

@@ -1,9 +1,7 @@
 package downstream
 
 import (
-	"hash/crc32"
 	"image"
-	"math"
 	"math/rand/v2"
 	"path/filepath"
 	"strings"
@@ -21,41 +19,16 @@ import (
 // float32 sums through eighteen layers, there, back, and there again.
 const stepTolerance = 1e-4
 
-// formula is draw of testdata/parity/classifier.py: n values in [-1, 1) that
-// float32 holds exactly.
-func formula(name string, n int64) []float32 {
-	v := make([]float32, n)
-	c := uint64(crc32.ChecksumIEEE([]byte(name)))
-	for i := range v {
-		h := (uint64(i)*2654435761 + c) & 0xffffffff
-		h = ((h ^ h>>15) * 2246822519) & 0xffffffff
-		h = ((h ^ h>>13) * 3266489917) & 0xffffffff
-		v[i] = float32(int64(h>>16)-32768) / 32768
-	}
-	return v
-}
+// formula is draw of testdata/parity/classifier.py.
+func formula(name string, n int64) []float32 { return testutil.Draw(name, n) }
 
 // filled is fill of the script: the values of a tensor by its name.
 func filled(a tensor.Array) tensor.Array {
-	n := int64(1)
-	for _, d := range a.Shape {
-		n *= d
-	}
 	if strings.HasSuffix(a.Name, "num_batches_tracked") {
 		return tensor.IntArray(a.Name, []int64{7})
 	}
-	v := formula(a.Name, n)
-	scale, base := float32(0.125), float32(0)
-	switch {
-	case len(a.Shape) == 4:
-		scale = float32(math.Pow(2, math.RoundToEven(math.Log2(math.Sqrt(3/float64(a.Shape[1]*a.Shape[2]*a.Shape[3]))))))
-	case strings.HasSuffix(a.Name, "running_var"):
-		scale, base = 0.5, 1
-	case strings.HasSuffix(a.Name, "weight") && len(a.Shape) == 1:
-		scale, base = 0.25, 1
-	}
+	v := testutil.DrawParameter(a.Name, a.Shape)
 	for i := range v {
-		v[i] = base + v[i]*scale
 		switch {
 		case strings.HasSuffix(a.Name, "downsample.1.bias"), strings.HasSuffix(a.Name, ".bn2.bias"):
 			v[i] += 2

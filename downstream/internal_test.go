@@ -141,6 +141,18 @@ func TestSmoothingEqualsTwoSteps(t *testing.T) {
 	}
 }
 
+func TestSmoothingWithCornersAligned(t *testing.T) {
+	require.Equal(t, []float32{
+		1, 0, 0,
+		0.5, 0.5, 0,
+		0, 1, 0,
+		0, 0.5, 0.5,
+		0, 0, 1,
+	}, smoothing(3, 5, alignCorners, 0))
+	require.Equal(t, []float32{1, 0, 0, 0}, smoothing(4, 1, alignCorners, 0))
+	require.Equal(t, []float32{1, 1, 1}, smoothing(1, 3, alignCorners, 0))
+}
+
 func blurByDefinition(v []float32, n int, sigma float64) []float64 {
 	r := int(4*sigma + 0.5)
 	k := make([]float64, 2*r+1)

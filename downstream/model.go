@@ -11,7 +11,7 @@ import (
 // model is the part of what a fit leaves that is alike for all detectors. It is
 // held by whoever works with it ([slot]).
 type model struct {
-	params *tensor.Params // all tensors of the model, unless also says more
+	params *tensor.Params // all tensors of the model
 	enlarger
 	gridH, gridW int
 	inW, inH     int

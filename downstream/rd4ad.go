@@ -36,10 +36,10 @@ type RD4ADConfig struct {
 	Rate float64
 	// Beta1 and Beta2 are the decays of Adam's moments, 0 to below 1.
 	Beta1, Beta2 float64
-	// Keep is how many bytes of the extractor's maps of training images stay in
-	// memory, 0 or more; they are the same in every epoch. Those of other images
-	// are made again in each. It changes no result.
-	Keep int64
+	// Cache is how many bytes the extractor's maps of the good images may take on
+	// the host during a fit, from 0. They are the same in every epoch; those beyond
+	// it are made anew in each. It changes no result.
+	Cache int64
 	// Sigma is the deviation of the Gaussian that smooths the map, in pixels of
 	// the transformed image, 0 to 64; 0 does not smooth.
 	Sigma float64
@@ -59,7 +59,7 @@ type RD4ADConfig struct {
 // schedule and no augmentation, images resized to 256x256 bilinearly, maps
 // smoothed with sigma 4.
 //
-// Keep is 2 GiB: the maps of a ResNet-18 of 1,170 images, those of a
+// Cache is 2 GiB: the maps of a ResNet-18 of 1,170 images, those of a
 // WideResNet-50-2 of 292. Batch is 8, as for the other detectors.
 func DefaultRD4AD() RD4ADConfig {
 	return RD4ADConfig{
@@ -69,7 +69,7 @@ func DefaultRD4AD() RD4ADConfig {
 		Rate:       0.005,
 		Beta1:      0.5,
 		Beta2:      0.999,
-		Keep:       2 << 30,
+		Cache:      2 << 30,
 		Sigma:      4,
 		Transform:  dataset.Transform{Exact: image.Pt(256, 256), Filter: dataset.Bilinear}.Shared(),
 		Normalize:  dataset.ImageNet(),
@@ -99,8 +99,8 @@ func (c RD4ADConfig) Validate() error {
 		return bad("Beta1 is %v, want 0 to below 1", c.Beta1)
 	case !(c.Beta2 >= 0 && c.Beta2 < 1):
 		return bad("Beta2 is %v, want 0 to below 1", c.Beta2)
-	case c.Keep < 0:
-		return bad("Keep is %d bytes, want 0 or more", c.Keep)
+	case c.Cache < 0 || c.Cache > maxCache:
+		return bad("Cache is %d, want 0 to %d bytes", c.Cache, int64(maxCache))
 	}
 	return validateView(bad, c.Sigma, c.Batch, c.Transform, c.Normalize)
 }
@@ -208,24 +208,24 @@ func (p *RD4AD) channels() []int {
 }
 
 // EstimateRD4AD returns the bytes that RD4AD takes for a number of good images
-// and layers of so many channels, the first of which has so many positions:
-// resident ones of a fitted detector, and the largest amount during a fit. The
-// zero value of cfg.Blocks stands for those of ResNet-18.
+// and layers of so many channels, the first of which has a grid of columns and
+// rows: resident ones of a fitted detector, and the largest amount during a fit.
+// The zero value of cfg.Blocks stands for those of ResNet-18.
 //
 // With P parameters and running statistics of the student: fitted 8 P, for the
 // weights and the folded ones that scoring uses. Fitting: 16 P for weights,
-// gradients and Adam's moments; 4 images F, at most Keep, for the extractor's maps
-// of F values an image; and 4 (2 U + D + J + 3 F) for each of the TrainBatch images
-// of a step, where U values come out of the convolutions in line, which are kept
-// before and after batch norm, D out of those around blocks, and J is the joined
-// map; 3 F are the maps and the loss. For 200 images of 256x256 and a ResNet-18:
-// 123 MB and 1.03 GB. The network's own memory is not in it.
-func EstimateRD4AD(images int, channels []int, positions int, cfg RD4ADConfig) (fitted, fitting int64) {
+// gradients and Adam's moments; 4 images F, at most Cache, for the extractor's
+// maps of F values an image; and 4 (2 U + D + J + 3 F) for each of the TrainBatch
+// images of a step, where U values come out of the convolutions in line, which are
+// kept before and after batch norm, D out of those around blocks, and J is the
+// joined map; 3 F are the maps and the loss. For 200 images of 256x256 and a
+// ResNet-18: 123 MB and 1.03 GB. The network's own memory is not in it.
+func EstimateRD4AD(images int, channels []int, grid image.Point, cfg RD4ADConfig) (fitted, fitting int64) {
 	b := cfg.Blocks
 	if b.follows() {
 		b = blocksFor(backbone.ArchResNet18, len(channels))
 	}
-	net := newStudent(channels, b)
+	net := describeStudent(channels, b)
 	params := int64(0)
 	for _, sp := range net.specs() {
 		n := int64(1)
@@ -236,10 +236,10 @@ func EstimateRD4AD(images int, channels []int, positions int, cfg RD4ADConfig) (
 	}
 	maps := int64(0)
 	for i, c := range channels {
-		maps += int64(c) * int64(positions>>(2*i))
+		maps += int64(c) * int64(grid.X>>i) * int64(grid.Y>>i)
 	}
-	kept := min(4*int64(images)*maps, cfg.Keep)
-	return 8 * params, 16*params + kept + 4*int64(cfg.TrainBatch)*(net.held(int64(positions))+3*maps)
+	kept := min(4*int64(images)*maps, cfg.Cache)
+	return 8 * params, 16*params + kept + 4*int64(cfg.TrainBatch)*(net.held(int64(grid.Y), int64(grid.X))+3*maps)
 }
 
 // rd4adCore is the core under a name that documentation leaves out.

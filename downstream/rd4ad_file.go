@@ -28,7 +28,7 @@ type rd4adSettings struct {
 	Rate        float64    `json:"rate"`
 	Beta1       float64    `json:"beta1"`
 	Beta2       float64    `json:"beta2"`
-	Keep        int64      `json:"keep"`
+	Cache       int64      `json:"cache"`
 	viewSettings
 	Seed [2]uint64 `json:"seed"`
 	sizes
@@ -37,7 +37,7 @@ type rd4adSettings struct {
 func (s rd4adSettings) config() (c RD4ADConfig, err error) {
 	c = RD4ADConfig{
 		Blocks:      RD4ADBlocks{Width: s.Width, OCE: s.OCE, Decoder: s.Decoder},
-		PerPosition: s.PerPosition, Epochs: s.Epochs, TrainBatch: s.TrainBatch, Rate: s.Rate, Beta1: s.Beta1, Beta2: s.Beta2, Keep: s.Keep,
+		PerPosition: s.PerPosition, Epochs: s.Epochs, TrainBatch: s.TrainBatch, Rate: s.Rate, Beta1: s.Beta1, Beta2: s.Beta2, Cache: s.Cache,
 		Sigma: s.Sigma, Batch: s.Batch, Transform: s.transform(), Normalize: s.normalize(),
 	}
 	if c.Layers, err = s.Layers.layers(); err != nil {
@@ -60,7 +60,7 @@ func (p *RD4AD) contents(g *distilled) (any, []tensor.Array, error) {
 	cfg := p.cfg
 	settings := rd4adSettings{
 		Layers: namesOf(cfg.Layers), Width: cfg.Blocks.Width, OCE: cfg.Blocks.OCE, Decoder: cfg.Blocks.Decoder, PerPosition: cfg.PerPosition,
-		Epochs: cfg.Epochs, TrainBatch: cfg.TrainBatch, Rate: cfg.Rate, Beta1: cfg.Beta1, Beta2: cfg.Beta2, Keep: cfg.Keep,
+		Epochs: cfg.Epochs, TrainBatch: cfg.TrainBatch, Rate: cfg.Rate, Beta1: cfg.Beta1, Beta2: cfg.Beta2, Cache: cfg.Cache,
 		viewSettings: viewOf(cfg.Sigma, cfg.Transform, cfg.Normalize, cfg.Batch), Seed: p.seed, sizes: g.sizes(),
 	}
 	arrays, err := g.net.params.Arrays(context.Background())
@@ -101,8 +101,7 @@ func ReadRD4AD(ctx context.Context, r io.Reader, fe Extractor, opts ...Option) (
 
 // load makes a model of the arrays of a file.
 func (p *RD4AD) load(ctx context.Context, arrays []tensor.Array, st rd4adSettings) (*distilled, error) {
-	net := newStudent(p.channels(), p.cfg.Blocks)
-	specs := append(net.specs(), layers.Spec{Name: "fingerprint", Shape: []int64{int64(p.sel.count)}})
+	specs := append(describeStudent(p.channels(), p.cfg.Blocks).specs(), layers.Spec{Name: "fingerprint", Shape: []int64{int64(p.sel.count)}})
 	for _, sp := range specs {
 		a, err := arrayNamed(arrays, sp.Name)
 		if err != nil {
@@ -125,11 +124,11 @@ func (p *RD4AD) load(ctx context.Context, arrays []tensor.Array, st rd4adSetting
 	if err != nil {
 		return nil, err
 	}
-	g := &distilled{net: net, shapes: shapes, model: st.newModel(p.dev)}
+	g := &distilled{shapes: shapes, model: st.newModel(p.dev)}
 	if g.fingerprint, err = fingerprint.Floats(); err != nil {
 		return nil, err
 	}
-	if err := p.loadStudent(ctx, net, arrays); err != nil {
+	if g.net, err = p.newStudent(ctx, func(*layers.ConvNorm) ([]tensor.Array, error) { return arrays, nil }); err != nil {
 		return nil, err
 	}
 	return p.complete(ctx, g)

@@ -13,7 +13,7 @@ import (
 func TestRD4ADSavedAndOpenedScoresTheSameBits(t *testing.T) {
 	noLeak(t)
 	cfg := rd4adConfig()
-	cfg.PerPosition, cfg.Rate, cfg.Beta1, cfg.Beta2, cfg.Keep, cfg.Sigma = true, 0.002, 0.6, 0.99, 1e6, 1.5
+	cfg.PerPosition, cfg.Rate, cfg.Beta1, cfg.Beta2, cfg.Cache, cfg.Sigma = true, 0.002, 0.6, 0.99, 1e6, 1.5
 	cfg.Blocks.Decoder = []int{1, 2, 1}
 	cfg.Normalize.Mean[0] = 0.3
 	good := textures(4, 80, 40)

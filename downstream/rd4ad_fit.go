@@ -7,6 +7,7 @@ import (
 	"image"
 
 	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/internal/layers"
 	"github.com/gotab/gotab/internal/seed"
 	"github.com/gotab/gotab/tensor"
 )
@@ -16,7 +17,7 @@ const cosineEpsilon = 1e-8
 
 // Fit trains a student on good images, at least one, and replaces that of an
 // earlier Fit. The extractor sees each image once, or once an epoch where its
-// maps exceed Keep. Steps run with the threads of ctx or of tensor's setting, and
+// maps exceed Cache. Steps run with the threads of ctx or of tensor's setting, and
 // the result is the same bits for the same number of them.
 //
 // Batch norm needs two values of a channel: where the embedding has a single
@@ -45,12 +46,14 @@ func (p *RD4AD) fit(ctx context.Context, normal dataset.Dataset) (*distilled, er
 	}
 	p.fitting.Lock()
 	defer p.fitting.Unlock()
+	defer tensor.ReleasePool() // last, so that what the teacher frees goes too
 	n := normal.Len()
-	teacher, err := newFrozen(ctx, p.sel.fe, p.cfg.Layers, &p.in, p.dev, from, n, p.cfg.Keep,
+	teacher, err := newFrozen(ctx, p.sel.fe, p.cfg.Layers, &p.in, p.dev, from, n, p.cfg.Cache,
 		func(done, total int) { p.report("features", done, total) })
 	if err != nil {
 		return nil, err
 	}
+	defer func() { _ = teacher.close() }() // frees memory, cannot fail
 	if err := p.checkHalving(teacher.shapes, teacher.size); err != nil {
 		return nil, err
 	}
@@ -58,7 +61,6 @@ func (p *RD4AD) fit(ctx context.Context, normal dataset.Dataset) (*distilled, er
 	if err != nil {
 		return nil, err
 	}
-	defer tensor.ReleasePool()
 	if err := p.train(ctx, net, teacher); err != nil {
 		return nil, errors.Join(err, net.params.Close())
 	}
@@ -83,23 +85,21 @@ func (p *RD4AD) checkHalving(shapes []mapShape, input image.Point) error {
 	return nil
 }
 
-// freshStudent draws a student.
+// freshStudent draws a student, unit by unit, so that its weights never lie on the
+// host as a whole.
 func (p *RD4AD) freshStudent(ctx context.Context) (*student, error) {
-	net := newStudent(p.channels(), p.cfg.Blocks)
-	arrays, err := net.fresh(seed.Rand(p.seed[0], "student", p.seed[1]))
-	if err != nil {
-		return nil, err
-	}
-	return net, p.loadStudent(ctx, net, arrays)
+	rng := seed.Rand(p.seed[0], "student", p.seed[1])
+	return p.newStudent(ctx, func(u *layers.ConvNorm) ([]tensor.Array, error) { return u.Fresh(rng) })
 }
 
-// loadStudent gives net its parameters. After an error it has none.
-func (p *RD4AD) loadStudent(ctx context.Context, net *student, arrays []tensor.Array) error {
-	err := tensor.Run(ctx, p.dev, tensor.Evaluation, func(s *tensor.Scope) error { return net.load(s, arrays) })
+// newStudent makes a student of the parameters that of returns for each unit.
+func (p *RD4AD) newStudent(ctx context.Context, of func(u *layers.ConvNorm) ([]tensor.Array, error)) (*student, error) {
+	net := describeStudent(p.channels(), p.cfg.Blocks)
+	err := tensor.Run(ctx, p.dev, tensor.Evaluation, func(s *tensor.Scope) error { return net.build(s, of) })
 	if err != nil {
-		return errors.Join(err, net.params.Close())
+		return nil, errors.Join(err, net.params.Close())
 	}
-	return nil
+	return net, nil
 }
 
 // train runs all epochs.

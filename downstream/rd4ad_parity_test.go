@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gotab/gotab/backbone"
+	"github.com/gotab/gotab/internal/layers"
 	"github.com/gotab/gotab/internal/testutil"
 	"github.com/gotab/gotab/tensor"
 )
@@ -68,19 +69,24 @@ func (e formulaExtractor) Forward(s *tensor.Scope, x *tensor.Tensor, at ...backb
 
 // teacher keeps the formula's maps of all images.
 func (e formulaExtractor) teacher(t *testing.T) *frozen {
-	f := &frozen{in: &reader{}, n: rd4adImages, shapes: e.shapes(), kept: make([][]float32, rd4adImages)}
+	f := &frozen{n: rd4adImages, shapes: e.shapes(), kept: tensor.NewParams(tensor.CPU)}
+	t.Cleanup(func() { require.NoError(t, f.close()) })
+	images := make([][]float32, rd4adImages)
 	require.NoError(t, tensor.Run(t.Context(), tensor.CPU, tensor.Evaluation, func(s *tensor.Scope) error {
 		for _, m := range e.Forward(s, s.Zeros(rd4adImages, 3, 1, 1), backbone.Layer1, backbone.Layer2, backbone.Layer3) {
-			for i := range f.kept {
+			for i := range images {
 				v, err := s.Floats(s.Permute(s.Select(m, 0, int64(i)), 1, 2, 0))
 				if err != nil {
 					return err
 				}
-				f.kept[i] = append(f.kept[i], v...)
+				images[i] = append(images[i], v...)
 			}
 		}
 		return nil
 	}))
+	for _, v := range images {
+		require.NoError(t, f.keep(t.Context(), v))
+	}
 	return f
 }
 
@@ -95,16 +101,17 @@ func formulaStudent(t *testing.T, c rd4adCase, change func(*RD4ADConfig)) (*RD4A
 	}
 	p, err := newRD4AD(formulaExtractor{c}, cfg, [2]uint64{1, 2})
 	require.NoError(t, err)
-	net := newStudent(p.channels(), p.cfg.Blocks)
-	var arrays []tensor.Array
-	for _, sp := range net.specs() {
-		if sp.DType() == tensor.Int64 {
-			arrays = append(arrays, tensor.IntArray(sp.Name, []int64{0}))
-			continue
+	net, err := p.newStudent(t.Context(), func(u *layers.ConvNorm) (arrays []tensor.Array, err error) {
+		for _, sp := range u.Specs() {
+			a := tensor.IntArray(sp.Name, []int64{0})
+			if sp.DType() == tensor.Float32 {
+				a = tensor.FloatArray(sp.Name, testutil.DrawParameter(sp.Name, sp.Shape), sp.Shape...)
+			}
+			arrays = append(arrays, a)
 		}
-		arrays = append(arrays, tensor.FloatArray(sp.Name, testutil.DrawParameter(sp.Name, sp.Shape), sp.Shape...))
-	}
-	require.NoError(t, p.loadStudent(t.Context(), net, arrays))
+		return arrays, nil
+	})
+	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, net.params.Close()) })
 	return p, net
 }
@@ -136,9 +143,10 @@ func parameters(t *testing.T, net *student, names []string) (out [][]float64) {
 	return out
 }
 
-// rebuilt runs a student in a mode and returns some values of each of its maps.
+// rebuilt runs a student in a mode and returns values of each of its maps.
 func rebuilt(t *testing.T, teacher *frozen, mode tensor.Mode, run func(s *tensor.Scope, maps []*tensor.Tensor) []*tensor.Tensor) (out [][]float64) {
-	maps := &mapBatch{in: teacher.in, images: teacher.kept, shapes: teacher.shapes}
+	maps, err := teacher.load(t.Context(), []int{0, 1, 2, 3})
+	require.NoError(t, err)
 	require.NoError(t, tensor.Run(t.Context(), tensor.CPU, mode, func(s *tensor.Scope) error {
 		for _, m := range run(s, maps.tensors(s)) {
 			v, err := s.Floats(m)
@@ -316,7 +324,7 @@ func TestRD4ADStructure(t *testing.T) {
 	require.Len(t, structure, len(backbone.Archs()))
 	for _, a := range backbone.Archs() {
 		channels := []int{a.Channels(backbone.Layer1), a.Channels(backbone.Layer2), a.Channels(backbone.Layer3)}
-		specs := newStudent(channels, blocksFor(a, 3)).specs()
+		specs := describeStudent(channels, blocksFor(a, 3)).specs()
 		var lines []string
 		values := int64(0)
 		for _, sp := range specs {

@@ -2,7 +2,6 @@ package downstream
 
 import (
 	"fmt"
-	"math/rand/v2"
 
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/internal/layers"
@@ -82,9 +81,9 @@ type student struct {
 	params  *tensor.Params
 }
 
-// newStudent lays a network out for layers of so many channels. It has no
+// describeStudent lays a network out for layers of so many channels. It has no
 // parameters yet.
-func newStudent(channels []int, b RD4ADBlocks) *student {
+func describeStudent(channels []int, b RD4ADBlocks) *student {
 	m := &student{}
 	last := int64(channels[len(channels)-1])
 	for i := range channels {
@@ -140,46 +139,29 @@ func (m *student) units() (us []*layers.ConvNorm) {
 }
 
 // held returns how many values of an image a training step keeps until Backward,
-// for a first layer of so many positions: what comes out of every convolution
-// and, but on the paths around blocks, what batch norm makes of it, and the
-// joined map.
-func (m *student) held(positions int64) (n int64) {
+// for a first layer of h x w positions: what comes out of every convolution and,
+// but on the paths around blocks, what batch norm makes of it, and the joined map.
+func (m *student) held(h, w int64) (n int64) {
 	for i, path := range m.fusion {
-		at := positions >> (2 * i)
+		ph, pw := h>>i, w>>i
 		for k := range path {
-			at /= 4
-			n += 2 * at * path[k].Out
+			ph, pw = path[k].Size(ph, pw)
+			n += 2 * ph * pw * path[k].Out
 		}
 	}
-	deepest := positions >> (2 * (len(m.fusion) - 1))
-	n += deepest * m.embedding[0].Path[0].In
+	deepest := len(m.fusion) - 1
+	h, w = h>>deepest, w>>deepest
+	n += h * w * m.embedding[0].Path[0].In
 	for _, b := range m.blocks() {
-		// The units of a block differ in size only where the first ones still have
-		// the block's input's.
-		h := deepest
 		for k := range b.Path {
-			u := &b.Path[k]
-			h = after(u, h)
-			n += 2 * h * u.Out
+			h, w = b.Path[k].Size(h, w)
+			n += 2 * h * w * b.Path[k].Out
 		}
 		if b.Down != nil {
-			n += h * b.Down.Out
+			n += h * w * b.Down.Out
 		}
-		deepest = h
 	}
 	return n
-}
-
-// after returns the positions behind a unit that has so many before it.
-func after(u *layers.ConvNorm, positions int64) int64 {
-	square := u.Conv.Stride * u.Conv.Stride
-	switch {
-	case u.Transposed:
-		return positions * square
-	case u.Conv.Stride > 1:
-		return positions / square
-	}
-	return positions
 }
 
 func (m *student) specs() (all []layers.Spec) {
@@ -189,31 +171,22 @@ func (m *student) specs() (all []layers.Spec) {
 	return all
 }
 
-// fresh draws all parameters in the order of specs.
-func (m *student) fresh(rng *rand.Rand) ([]tensor.Array, error) {
-	var all []tensor.Array
-	for _, u := range m.units() {
-		a, err := u.Fresh(rng)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, a...)
-	}
-	return all, nil
-}
-
-// load gives the network parameters of its own, on dev. The arrays must be those
-// of specs; there may be others.
-func (m *student) load(s *tensor.Scope, arrays []tensor.Array) error {
-	byName := make(map[string]tensor.Array, len(arrays))
-	for _, a := range arrays {
-		byName[a.Name] = a
-	}
+// build gives the network parameters of its own; of returns those of a unit, and
+// others besides where that is easier.
+func (m *student) build(s *tensor.Scope, of func(u *layers.ConvNorm) ([]tensor.Array, error)) error {
 	m.params = tensor.NewParams(s.Device())
-	if err := layers.Put(s, m.params, m.specs(), byName); err != nil {
-		return err
-	}
 	for _, u := range m.units() {
+		arrays, err := of(u)
+		if err != nil {
+			return err
+		}
+		byName := make(map[string]tensor.Array, len(arrays))
+		for _, a := range arrays {
+			byName[a.Name] = a
+		}
+		if err := layers.Put(s, m.params, u.Specs(), byName); err != nil {
+			return err
+		}
 		if err := u.Bind(m.params); err != nil {
 			return err
 		}

@@ -77,7 +77,7 @@ func TestRD4ADRepeats(t *testing.T) {
 	cfg := rd4adConfig()
 	score := func(seed uint64, keep int64) []downstream.Result {
 		c := cfg
-		c.Keep = keep
+		c.Cache = keep
 		p := newRD4AD(t, &fake{scale: 1}, c, seed)
 		var first []downstream.Result
 		for range 2 {
@@ -91,10 +91,10 @@ func TestRD4ADRepeats(t *testing.T) {
 		}
 		return first
 	}
-	want := score(1, cfg.Keep)
+	want := score(1, cfg.Cache)
 	require.Equal(t, want, score(1, 0))
 	require.Equal(t, want, score(1, 6000)) // some images
-	require.NotEqual(t, want, score(2, cfg.Keep))
+	require.NotEqual(t, want, score(2, cfg.Cache))
 }
 
 // The embedding of a 32-pixel image has one position: of five images a fifth is
@@ -168,7 +168,7 @@ func TestRD4ADRefuses(t *testing.T) {
 		"Rate":           func(c *downstream.RD4ADConfig) { c.Rate = 0 },
 		"Beta1":          func(c *downstream.RD4ADConfig) { c.Beta1 = 1 },
 		"Beta2":          func(c *downstream.RD4ADConfig) { c.Beta2 = math.NaN() },
-		"Keep":           func(c *downstream.RD4ADConfig) { c.Keep = -1 },
+		"Cache":          func(c *downstream.RD4ADConfig) { c.Cache = -1 },
 		"Sigma":          func(c *downstream.RD4ADConfig) { c.Sigma = math.NaN() },
 		"Batch":          func(c *downstream.RD4ADConfig) { c.Batch = 0 },
 		"Transform":      func(c *downstream.RD4ADConfig) { c.Transform = dataset.Transform{Shorter: -1} },
@@ -271,7 +271,7 @@ func TestRD4ADOnABackbone(t *testing.T) {
 func TestEstimateRD4AD(t *testing.T) {
 	a := backbone.ArchResNet18
 	channels := []int{a.Channels(backbone.Layer1), a.Channels(backbone.Layer2), a.Channels(backbone.Layer3)}
-	fitted, fitting := downstream.EstimateRD4AD(200, channels, 64*64, downstream.DefaultRD4AD())
+	fitted, fitting := downstream.EstimateRD4AD(200, channels, image.Pt(64, 64), downstream.DefaultRD4AD())
 	require.InDelta(t, 123e6, float64(fitted), 1e6)
 	require.InDelta(t, 1.03e9, float64(fitting), 1e7)
 }

@@ -52,6 +52,7 @@ func (p *SimpleNet) fit(ctx context.Context, normal dataset.Dataset, judge *simp
 	if err != nil {
 		return nil, err
 	}
+	defer func() { err = errors.Join(err, maps.close()) }()
 	t, err := p.newTraining(ctx, maps)
 	if err != nil {
 		return nil, err

@@ -89,18 +89,19 @@ func TestFrozenMapsDoNotDependOnTheBudget(t *testing.T) {
 			}
 			return s.Err()
 		}))
+		require.NoError(t, f.close())
 		return f, maps, reported
 	}
 	at := []int{4, 0, 5}
 	f, all, reported := load(1<<20, at)
-	require.Len(t, f.kept, n)
+	require.Equal(t, n, f.count)
 	require.Equal(t, per, f.per)
 	require.Equal(t, []int{1, 2, 3, 4, 5, 6}, reported)
 	require.InDelta(t, 17*4/255.0, all[0][0], 1e-6, "image 4 comes first")
 	require.InDelta(t, 0, all[0][3*64], 1e-6, "then image 0")
 	for budget, kept := range map[int64]int{0: 0, 4*per - 1: 0, 4 * per * 2: 2, 4*per*5 + 3: 5} {
 		f, some, _ := load(budget, at)
-		require.Len(t, f.kept, kept)
+		require.Equal(t, kept, f.count)
 		require.Equal(t, all, some, "budget %d", budget)
 	}
 	require.Equal(t, live, tensor.Live())
@@ -112,6 +113,7 @@ func TestFrozenMapsDoNotDependOnTheBudget(t *testing.T) {
 	require.NoError(t, err)
 	_, err = f.load(t.Context(), []int{1, 3})
 	require.ErrorContains(t, err, "image 3")
+	require.Equal(t, live, tensor.Live())
 }
 
 func TestEpochs(t *testing.T) {

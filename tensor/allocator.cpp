@@ -8,6 +8,7 @@
 #include <c10/core/impl/alloc_cpu.h>
 #include <algorithm>
 #include <iterator>
+#include <malloc.h>
 #include <map>
 #include <mutex>
 
@@ -137,7 +138,12 @@ void tab_pool_install(void) {
 
 void tab_pool_use(int on) { tl_pooled = on != 0; }
 
-void tab_pool_clear(void) { pool().clear(); }
+// The C library keeps what it is given back of blocks that it had not mapped one
+// by one; trimming makes it let go.
+void tab_pool_clear(void) {
+  pool().clear();
+  malloc_trim(0);
+}
 
 int64_t tab_pool_kept(void) { return pool().kept(); }
 

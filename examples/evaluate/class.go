@@ -2,112 +2,242 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
+	"image"
+	"iter"
+	"math"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
 	"time"
 
-	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/downstream"
 	"github.com/gotab/gotab/downstream/heatmap"
 	"github.com/gotab/gotab/metrics"
 )
 
-// pixelBudget is how many bytes the pixels of a test set may take before the
-// pixel AUROC is counted in bins: 14 million pixels, 290 images of 224x224.
-const pixelBudget = 128 << 20
+// job is one line of the results: a class, a method, a seed.
+type job struct {
+	root, class string
+	of          method
+	plan        plan
+	seed        seed
+}
 
-// evaluate fits and scores one class.
-func evaluate(ctx context.Context, o options, net *backbone.ResNet18, class, progress string, stderr io.Writer) (r row, err error) {
-	train, err := dataset.OpenMVTecAD(o.data, class, dataset.Train)
-	if err != nil {
-		return r, err
-	}
-	test, err := dataset.OpenMVTecAD(o.data, class, dataset.Test)
-	if err != nil {
-		return r, err
-	}
-	masked, err := checkTest(test)
-	if err != nil {
-		return r, err
-	}
-	if o.class != "all" {
-		for _, issue := range append(train.Issues(), test.Issues()...) {
-			fmt.Fprintf(stderr, "note: %s\n", issue)
-		}
-	}
-	det, transform, err := methodNamed(o.method).make(net, o.seed)
-	if err != nil {
-		return r, err
-	}
-	defer func() { err = errors.Join(err, det.Close()) }()
+// judged is everything that is known of a job while its detector is open: what
+// pictures and reports are made of.
+type judged struct {
+	record   record
+	plan     plan
+	detector detector
+	test     dataset.Dataset
+	masked   bool           // every defect has a mask
+	items    []dataset.Item // of the test set, in its order; scores and labels likewise
+	scores   []float64
+	positive []bool
+	good     heatmap.Good // maps of the good images, for the scale of pictures
+}
 
-	fmt.Fprintf(stderr, "%s%s: fit on %d good images\n", progress, class, train.Len())
-	start := time.Now()
-	if err := det.Fit(ctx, train); err != nil {
-		return r, err
-	}
-	fitted := time.Since(start)
+// maps scores the test set once more and yields its samples in their order, with
+// the same maps to the last bit: keeping them would take as much memory as the
+// test set.
+func (j *judged) maps(ctx context.Context) iter.Seq2[downstream.Scored, error] {
+	return j.detector.ScoreSet(ctx, j.test)
+}
 
-	fmt.Fprintf(stderr, "%s%s: score %d images\n", progress, class, test.Len())
-	pixels := metrics.NewPixelAUROC(pixelBudget)
-	var scores []float64
-	var positive []bool
-	var good heatmap.Good
-	start = time.Now()
-	for sc, err := range det.ScoreSet(ctx, test) {
+// mask brings a sample's mask to the size of its map, by the rule of the method.
+func (j *judged) mask(sc downstream.Scored) (*image.Gray, error) {
+	m, err := j.plan.mask.of(j.plan.transform, sc.Mask)
+	if err != nil {
+		return nil, fmt.Errorf("mask of %s: %w", sc.Name, err)
+	}
+	return m, nil
+}
+
+// opened is a job whose data are open.
+type opened struct {
+	job
+	train, test *dataset.Files
+	others      dataset.Dataset // images for training of the other classes, where the plan asks for them
+	masked      bool
+	record      record // all that is known beforehand
+}
+
+// prepare opens the data of a job and says what is to be found.
+func (s *session) prepare(j job) (o opened, err error) {
+	o.job = j
+	if o.train, err = dataset.OpenMVTecAD(j.root, j.class, dataset.Train); err != nil {
+		return o, err
+	}
+	if o.test, err = dataset.OpenMVTecAD(j.root, j.class, dataset.Test); err != nil {
+		return o, err
+	}
+	if o.masked, err = checkTest(o.test); err != nil {
+		return o, err
+	}
+	if j.plan.others {
+		all, err := dataset.OpenMVTecAD(j.root, "", dataset.Train)
 		if err != nil {
-			return r, err
+			return o, err
 		}
-		scores = append(scores, sc.Score)
-		positive = append(positive, sc.Anomalous)
-		if o.maps != "" && !sc.Anomalous {
-			if err := good.Add(sc.Map); err != nil {
-				return r, fmt.Errorf("map of %s: %w", sc.Name, err)
+		o.others = dataset.Filter(all, func(it dataset.Item) bool { return it.Class != j.class })
+		if o.others.Len() == 0 {
+			return o, fmt.Errorf("%w: %s learns from other classes, and %s is the only one of %s", dataset.ErrLayout, j.of.name, j.class, j.root)
+		}
+	}
+	o.record, err = s.known(o, s.net)
+	return o, err
+}
+
+// known is what is known of a job beforehand.
+func (s *session) known(o opened, net network) (record, error) {
+	settings, err := json.Marshal(o.plan.settings)
+	if err != nil {
+		return record{}, fmt.Errorf("settings of %s: %w", o.of.name, err)
+	}
+	r := record{
+		Version: recordVersion, Data: baseOf(o.root), Class: o.class, Method: o.of.name, Seed: o.seed.String(),
+		ScoreImages: o.test.Len(), Chance: o.plan.chance, Arch: net.arch.String(), Weights: net.weights, WeightsSHA256: net.sha256,
+		Epochs: o.plan.epochs, Shots: o.plan.shots, Transform: o.plan.transform.String(), Mask: o.plan.mask.name, Epoch: o.plan.epoch, Score: o.plan.score,
+		Settings: settings, Made: s.made,
+	}
+	for _, l := range o.plan.layers {
+		r.Layers = append(r.Layers, l.String())
+	}
+	o.record = r
+	r.Hash, err = hashOf(o, s.o.rule)
+	return r, err
+}
+
+// evaluate fits and scores one job and draws what is asked for. what begins its
+// lines on the standard error.
+func (s *session) evaluate(ctx context.Context, o opened, what string) (r record, err error) {
+	j, err := s.judge(ctx, o, s.net, what)
+	if err != nil {
+		return o.record, err
+	}
+	defer func() { err = errors.Join(err, j.detector.Close()) }()
+	if err := s.store.add(j.record); err != nil { // before the pictures: what is known is known
+		return j.record, fmt.Errorf("%w: %w", errStore, err)
+	}
+	if err := s.report(ctx, o, j, what); err != nil {
+		return j.record, err
+	}
+	return j.record, s.draw(ctx, j, what)
+}
+
+// judge fits and scores one job on a network. The detector is open unless there is
+// an error.
+func (s *session) judge(ctx context.Context, o opened, net network, what string) (_ *judged, err error) {
+	r := o.record
+	j := &judged{plan: o.plan, test: o.test, masked: o.masked}
+	s.tell.start()
+	if n := o.plan.shots; n > 0 {
+		fmt.Fprintf(s.stderr, "%s: train on the other classes, fit on %d of %d good images\n", what, n, o.train.Len())
+	} else {
+		fmt.Fprintf(s.stderr, "%s: fit on %d good images\n", what, o.train.Len())
+	}
+	start := time.Now()
+	j.detector, err = o.plan.make(net.ResNet, o.seed, downstream.WithProgress(func(p downstream.Progress) { s.tell.tell(what, p) }))
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, j.detector.Close())
+		}
+	}()
+	if r.FitImages, err = s.fit(ctx, o, j.detector); err != nil {
+		return nil, err
+	}
+	r.FitSeconds = time.Since(start).Seconds()
+
+	s.tell.start()
+	fmt.Fprintf(s.stderr, "%s: score %d images\n", what, o.test.Len())
+	found := newPixels()
+	start = time.Now()
+	if err := s.score(ctx, j, found, &r); err != nil {
+		return nil, err
+	}
+	r.ScoreSeconds = time.Since(start).Seconds()
+
+	start = time.Now()
+	if err := judgeImages(ctx, &r, j.scores, j.positive, s.o.rule); err != nil {
+		return nil, err
+	}
+	if o.masked {
+		if err := found.judge(ctx, &r); err != nil {
+			return nil, err
+		}
+	}
+	r.MetricsSeconds = time.Since(start).Seconds()
+	r.FitSpeed = float64(r.FitImages*max(1, r.Epochs)) / r.FitSeconds
+	r.ScoreSpeed = float64(r.ScoreImages) / r.ScoreSeconds
+	if r.PeakRSS, err = peakRSS(); err != nil {
+		return nil, err
+	}
+	j.record = r
+	return j, nil
+}
+
+// fit teaches the detector of a job and says by how many images of its class.
+func (s *session) fit(ctx context.Context, o opened, d detector) (int, error) {
+	if o.plan.fit == nil {
+		return o.train.Len(), d.Fit(ctx, o.train)
+	}
+	return o.plan.fit(ctx, d, material{root: o.root, class: o.class, seed: o.seed, good: o.train, others: o.others, test: o.test})
+}
+
+// score runs the detector over the test set and gathers scores and pixels.
+func (s *session) score(ctx context.Context, j *judged, found *pixels, r *record) error {
+	for sc, err := range j.maps(ctx) {
+		if err != nil {
+			return err
+		}
+		if len(j.scores) == 0 {
+			r.Width, r.Height = sc.Map.W, sc.Map.H
+		}
+		if math.IsNaN(sc.Score) {
+			return fmt.Errorf("image %s: %w", sc.Name, metrics.ErrNaN)
+		}
+		j.items, j.scores, j.positive = append(j.items, sc.Item), append(j.scores, sc.Score), append(j.positive, sc.Anomalous)
+		if (s.o.maps != "" || s.pages != nil) && !sc.Anomalous {
+			if err := j.good.Add(sc.Map); err != nil {
+				return err
 			}
 		}
-		if !masked {
-			continue
-		}
-		mask, err := transform.Mask(sc.Mask)
-		if err != nil {
-			return r, fmt.Errorf("mask of %s: %w", sc.Name, err)
-		}
-		if err := pixels.AddMask(sc.Map.Data, mask); err != nil {
-			return r, fmt.Errorf("pixels of %s: %w", sc.Name, err)
+		if j.masked {
+			mask, err := j.mask(sc)
+			if err != nil {
+				return err
+			}
+			if err := found.add(pixelMap{sc.Name, sc.Map.Data, mask}); err != nil {
+				return err
+			}
 		}
 	}
-	scored := time.Since(start)
+	return nil
+}
 
-	r = row{
-		Class: class, Method: o.method, FitImages: train.Len(), ScoreImages: test.Len(),
-		FitSpeed:   float64(train.Len()) / fitted.Seconds(),
-		ScoreSpeed: float64(test.Len()) / scored.Seconds(),
+// draw makes the pictures of -maps.
+func (s *session) draw(ctx context.Context, j *judged, what string) error {
+	if s.o.maps == "" {
+		return nil
 	}
-	if r.ImageAUROC, err = metrics.AUROC(scores, positive); err != nil {
-		return r, err
+	dir := s.o.maps
+	if s.runs > 1 { // of the same class
+		dir = filepath.Join(dir, j.record.Method+"-"+j.record.Seed)
 	}
-	if masked {
-		p, err := pixels.Result()
-		if err != nil {
-			return r, err
-		}
-		r.PixelAUROC, r.PixelExact, r.PixelBound = &p.AUROC, &p.Exact, &p.Bound
+	v, err := viewOf(&j.good)
+	if err != nil {
+		return err
 	}
-	if r.PeakRSS, err = peakRSS(); err != nil {
-		return r, err
-	}
-	if o.maps != "" {
-		view, err := viewOf(&good)
-		if err != nil {
-			return r, err
-		}
-		fmt.Fprintf(stderr, "%s%s: draw %d maps, scale %.4g to %.4g\n", progress, class, test.Len(), view.Scale.Low, view.Scale.High)
-		if err := drawAll(ctx, o.maps, class, det, test, transform, view); err != nil {
-			return r, err
-		}
-	}
-	return r, nil
+	fmt.Fprintf(s.stderr, "%s: draw %d maps, colours from %.4g to %.4g\n", what, j.test.Len(), v.Scale.Low, v.Scale.High)
+	return drawAll(ctx, dir, j.record.Class, j.detector, j.test, j.plan.transform, v)
 }
 
 // checkTest says whether every defect has a mask, and refuses a test set that
@@ -131,4 +261,22 @@ func checkTest(test dataset.Dataset) (masked bool, err error) {
 		return false, fmt.Errorf("%w: %d of %d defective test images have no mask; give all of them one, or none", dataset.ErrMask, defects-masks, defects)
 	}
 	return masks > 0, nil
+}
+
+// peakRSS is the largest resident memory of this process so far, in bytes.
+func peakRSS() (int64, error) {
+	b, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return 0, fmt.Errorf("peak memory: %w", err)
+	}
+	for line := range strings.Lines(string(b)) {
+		if v, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+			kb, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(v), "kB")), 10, 64)
+			if err != nil {
+				return 0, fmt.Errorf("peak memory: %w", err)
+			}
+			return kb << 10, nil
+		}
+	}
+	return 0, fmt.Errorf("peak memory: /proc/self/status has no VmHWM")
 }

@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -18,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/downstream"
 	"github.com/gotab/gotab/metrics"
 	"github.com/gotab/gotab/tensor"
 )
@@ -108,6 +110,16 @@ func TestEvaluateAllClasses(t *testing.T) {
 	require.Contains(t, got[1], "pixel_auroc")
 	require.Nil(t, got[1]["pixel_auroc"])
 	require.Nil(t, got[1]["pixel_auroc_exact"])
+	require.Nil(t, got[1]["aupro"])
+	for _, key := range []string{imageAUROC, imageAP, imageF1, pixelAUROC, pixelAP, aupro} {
+		require.Contains(t, got[0]["intervals"], key)
+		require.Greater(t, got[0][key], 0.5, key)
+	}
+	require.Equal(t, "reference", got[0]["seed"], "the draw of the reference is PaDiM's own")
+	require.Contains(t, stdout, "masks: nearest, >= 128")
+	require.Contains(t, stdout, "Escape: defects that would be shipped")
+	beta := regexp.MustCompile(`(?m)^ *beta .*$`).FindString(stdout)
+	require.Regexp(t, `beta +100\.00 +\[100\.0, 100\.0\] +- +- `, beta, "no masks, no figures of pixels")
 
 	size := func(parts ...string) image.Point {
 		f, err := os.Open(filepath.Join(append([]string{maps}, parts...)...))
@@ -134,7 +146,7 @@ func TestEvaluateOneOfTwoClassesFails(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(bad, b[:len(b)/2], 0o666))
 	jsonFile := filepath.Join(t.TempDir(), "out.json")
-	stdout, stderr, err := evaluateArgs(t, "-data", root, "-weights", "random", "-device", "cpu", "-json", jsonFile)
+	stdout, stderr, err := evaluateDark(t, t.Context(), newDark(), "-data", root, "-json", jsonFile)
 	require.ErrorIs(t, err, dataset.ErrDecode)
 	require.ErrorContains(t, err, "1 of 2 classes failed (alpha)")
 	require.ErrorContains(t, err, "test/hole/1.png")
@@ -168,41 +180,72 @@ func TestEvaluateRefuses(t *testing.T) {
 	lies := filepath.Join(root, "lies.safetensors")
 	require.NoError(t, os.WriteFile(lies, []byte("\xff\xff\xff\xff\xff\xff\xff\xff{}"), 0o666))
 
-	one := func(class string) []string {
-		return []string{"-data", root, "-weights", "random", "-device", "cpu", "-class", class}
-	}
-	for name, c := range map[string]struct {
+	class(t, root, "notrain", true)
+	require.NoError(t, os.RemoveAll(filepath.Join(root, "notrain", "train")))
+	class(t, root, "notest", true)
+	require.NoError(t, os.RemoveAll(filepath.Join(root, "notest", "test")))
+
+	type refusal struct {
 		args []string
 		is   error
 		says string
-	}{
-		"no data":        {[]string{"-weights", "random"}, errUsage, "-data is missing"},
-		"no weights":     {[]string{"-data", root}, errUsage, "-weights is missing"},
-		"method":         {[]string{"-data", root, "-weights", "random", "-method", "guess"}, errUsage, "-method guess is not known"},
-		"stray argument": {[]string{"-data", root, "-weights", "random", "more"}, errUsage, `"more" is not a flag`},
-		"unknown flag":   {[]string{"-fast"}, errUsage, "-fast"},
-		"device":         {append(one("alpha")[:4], "-device", "tpu"), nil, `device "tpu"`},
-		"no such class":  {one("gamma"), dataset.ErrLayout, "gamma"},
-		"no such root":   {[]string{"-data", filepath.Join(root, "none"), "-weights", "random", "-device", "cpu"}, os.ErrNotExist, "none"},
-		"only good":      {one("onlygood"), metrics.ErrOneClass, "all 2 test images are good"},
-		"only bad":       {one("onlybad"), metrics.ErrOneClass, "none of the 2 test images is good"},
-		"few masks":      {one("fewmasks"), dataset.ErrMask, "1 of 2 defective test images have no mask"},
-		"mask size":      {one("bigmask"), dataset.ErrMask, "0_mask.png"},
-		"one image":      {one("onetrain"), nil, "have 1, a covariance needs 2 or more"},
-		"no weight file": {[]string{"-data", root, "-weights", lies + "x", "-device", "cpu"}, os.ErrNotExist, "lies.safetensorsx"},
-		"lying weights":  {[]string{"-data", root, "-weights", lies, "-device", "cpu"}, nil, "lies.safetensors"},
-		"json folder":    {append(one("alpha"), "-json", filepath.Join(root, "none", "x.json")), os.ErrNotExist, "x.json"},
-	} {
-		_, _, err := evaluateArgs(t, c.args...)
-		require.Error(t, err, name)
-		require.ErrorContains(t, err, c.says, name)
-		require.NotContains(t, err.Error(), "\n", name)
-		if c.is != nil {
-			require.ErrorIs(t, err, c.is, name)
+	}
+	refuses := func(cases map[string]refusal, run func(args ...string) (string, string, error)) {
+		for name, c := range cases {
+			stdout, _, err := run(c.args...)
+			require.Error(t, err, name)
+			require.ErrorContains(t, err, c.says, name)
+			require.NotContains(t, err.Error(), "\n", name)
+			if c.is != nil {
+				require.ErrorIs(t, err, c.is, name)
+			}
+			require.Empty(t, stdout, name)
 		}
 	}
+	// What is wrong with flags, folders and images does not depend on the method.
+	one := func(class string, more ...string) []string {
+		return append([]string{"-data", root, "-class", class}, more...)
+	}
+	refuses(map[string]refusal{
+		"no data":        {nil, errUsage, "-data is missing"},
+		"empty data":     {[]string{"-data", ""}, errUsage, "-data"},
+		"same data":      {[]string{"-data", root, "-data", root + "/."}, errUsage, "two folders " + filepath.Base(root)},
+		"method":         {one("alpha", "-method", "guess"), errUsage, "-method guess is not known"},
+		"method twice":   {one("alpha", "-method", "dark"), errUsage, "-method dark is named twice"},
+		"stray argument": {one("alpha", "more"), errUsage, `"more" is not a flag`},
+		"unknown flag":   {one("alpha", "-fast"), errUsage, "-fast"},
+		"device":         {one("alpha", "-device", "tpu"), nil, `device "tpu"`},
+		"class twice":    {one("alpha,beta,alpha"), errUsage, "-class alpha is named twice"},
+		"empty class":    {one("alpha,,beta"), errUsage, "a name is empty"},
+		"seeds":          {one("alpha", "-seeds", "0"), errSeed, "0 of them"},
+		"seed":           {one("alpha", "-seed", "-3"), errSeed, `"-3"`},
+		"seed and seeds": {one("alpha", "-seed", "3", "-seeds", "2"), errUsage, "both given"},
+		"rule":           {one("alpha", "-cut", "overkill:2"), metrics.ErrRange, `rate "2"`},
+		"epochs":         {one("alpha", "-epochs", "3"), errUsage, "none of the methods dark trains"},
+		"shots":          {one("alpha", "-shots", "3"), errUsage, "none of the methods dark learns from few"},
+		"below zero":     {one("alpha", "-epochs", "-3"), errUsage, "-epochs is -3"},
+		"resume":         {one("alpha", "-resume"), errUsage, "-resume needs -json"},
+		"json folder":    {one("alpha", "-json", filepath.Join(root, "none", "x.json")), os.ErrNotExist, "x.json"},
+		"no such class":  {one("gamma"), dataset.ErrLayout, "gamma"},
+		"no such root":   {[]string{"-data", filepath.Join(root, "none")}, os.ErrNotExist, "none"},
+		"only good":      {one("onlygood"), metrics.ErrOneClass, "all 2 test images are good"},
+		"only bad":       {one("onlybad"), metrics.ErrOneClass, "none of the 2 test images is good"},
+		"no training":    {one("notrain"), dataset.ErrLayout, "train"},
+		"no test":        {one("notest"), dataset.ErrLayout, "test"},
+		"few masks":      {one("fewmasks"), dataset.ErrMask, "1 of 2 defective test images have no mask"},
+		"mask size":      {one("bigmask"), dataset.ErrMask, "0_mask.png"},
+	}, func(args ...string) (string, string, error) { return evaluateDark(t, t.Context(), newDark(), args...) })
+
+	refuses(map[string]refusal{
+		"no weights":     {[]string{"-data", root}, errUsage, "-weights is missing"},
+		"random weights": {one("alpha", "-weights", "random:x"), errUsage, "random:x"},
+		"no weight file": {one("alpha", "-weights", lies+"x", "-device", "cpu"), os.ErrNotExist, "lies.safetensorsx"},
+		"lying weights":  {one("alpha", "-weights", lies, "-device", "cpu"), nil, "lies.safetensors"},
+		"one image":      {one("onetrain", "-weights", "random", "-device", "cpu"), downstream.ErrTooFewImages, "have 1, a covariance needs 2 or more"},
+	}, func(args ...string) (string, string, error) { return evaluateArgs(t, args...) })
+
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	var out bytes.Buffer
-	require.ErrorIs(t, run(ctx, one("alpha"), &out, &out), context.Canceled)
+	_, _, err = evaluateDark(t, ctx, newDark(), one("alpha")...)
+	require.ErrorIs(t, err, context.Canceled)
 }

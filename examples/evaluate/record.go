@@ -1,89 +1,232 @@
 package main
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"io"
-	"os"
-	"strconv"
+	"math"
 	"strings"
-	"text/tabwriter"
 
-	"github.com/gotab/gotab/internal/atomicfile"
+	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/metrics"
 )
 
-// row is what is reported of one class. AUROCs are from 0 to 1.
-type row struct {
-	Class       string   `json:"class"`
+// recordVersion is raised whenever the same images and settings would give other
+// figures than before: -resume then takes none of the old ones.
+const recordVersion = 1
+
+// record is what is known of one class, method and seed: a line of the -json
+// file. Figures and rates are from 0 to 1; what needs masks is null without them.
+type record struct {
+	Version int    `json:"version"`
+	Data    string `json:"data"` // last part of the root's path
+	Class   string `json:"class"`
+	Method  string `json:"method"`
+	Seed    string `json:"seed"`
+	Hash    string `json:"settings_sha256"` // see hashOf
+
 	ImageAUROC  float64  `json:"image_auroc"`
-	PixelAUROC  *float64 `json:"pixel_auroc"` // null without masks
-	FitSpeed    float64  `json:"fit_images_per_second"`
-	ScoreSpeed  float64  `json:"score_images_per_second"`
-	PeakRSS     int64    `json:"peak_rss_bytes"`
-	PixelExact  *bool    `json:"pixel_auroc_exact"` // false: counted in bins, null without masks
-	PixelBound  *float64 `json:"pixel_auroc_bound"` // the true value is within this of pixel_auroc
-	Method      string   `json:"method"`
-	FitImages   int      `json:"fit_images"`
-	ScoreImages int      `json:"score_images"`
+	ImageAP     float64  `json:"image_ap"`
+	ImageF1     float64  `json:"image_f1_max"`
+	F1Threshold float64  `json:"image_f1_threshold"`
+	PixelAUROC  *float64 `json:"pixel_auroc"`
+	PixelAP     *float64 `json:"pixel_ap"`
+	AUPRO       *float64 `json:"aupro"`
+	AUPROLimit  *float64 `json:"aupro_limit"`
+	// Exact is false where the pixels were too many to keep and were counted in
+	// bins; the bounds say by how much the figures can be off then.
+	Exact        *bool               `json:"pixel_auroc_exact"`
+	PixelBound   *float64            `json:"pixel_auroc_bound"`
+	PixelAPBound *float64            `json:"pixel_ap_bound"`
+	AUPROBound   *float64            `json:"aupro_bound"`
+	Intervals    map[string]interval `json:"intervals"` // by the key of the figure
+	Cut          *cut                `json:"cut"`       // null where a kind has one image only
+
+	FitImages      int     `json:"fit_images"`
+	ScoreImages    int     `json:"score_images"`
+	FitSpeed       float64 `json:"fit_images_per_second"`
+	ScoreSpeed     float64 `json:"score_images_per_second"`
+	FitSeconds     float64 `json:"fit_seconds"`
+	ScoreSeconds   float64 `json:"score_seconds"`
+	MetricsSeconds float64 `json:"metrics_seconds"`
+	PeakRSS        int64   `json:"peak_rss_bytes"`
+
+	Chance        string   `json:"seed_decides"` // empty where the method draws nothing
+	Arch          string   `json:"arch"`
+	Layers        []string `json:"layers"`
+	Weights       string   `json:"weights"` // last part of the path, or "random:SEED"
+	WeightsSHA256 string   `json:"weights_sha256"`
+	Epochs        int      `json:"epochs"`
+	Shots         int      `json:"shots"`
+	Width         int      `json:"width"`
+	Height        int      `json:"height"`
+	Transform     string   `json:"transform"`
+	Mask          string   `json:"mask"`
+	Epoch         string   `json:"epoch"`
+	Score         string   `json:"score"`
+
+	Settings json.RawMessage `json:"settings"` // of the detector
+	Made     origin          `json:"made"`
 }
 
-// writeJSON replaces path by one object a line; it is written anew after every
-// class, so that it is whole at any time.
-func writeJSON(path string, rows []row) error {
-	return atomicfile.Write(path, func(w io.Writer) error {
-		enc := json.NewEncoder(w)
-		for _, r := range rows {
-			if err := enc.Encode(r); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+// origin says by what a record was made.
+type origin struct {
+	Command  string `json:"command"`
+	Go       string `json:"go"`
+	Libtorch string `json:"libtorch"`
+	Device   string `json:"device"`
+	Cores    int    `json:"cores"`
 }
 
-// writeTable prints the rows for people, AUROCs in percent, and their mean.
-func writeTable(w io.Writer, rows []row) error {
-	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(tw, "class\timage AUROC %\tpixel AUROC %\tfit images/s\tscore images/s\tpeak MB\t")
-	var image, pixel float64
-	masked := 0
-	for _, r := range rows {
-		p := "-"
-		if r.PixelAUROC != nil {
-			p = fmt.Sprintf("%.2f", 100**r.PixelAUROC)
-			if !*r.PixelExact {
-				p += fmt.Sprintf(" ±%.2g", 100**r.PixelBound)
-			}
-			pixel += *r.PixelAUROC
-			masked++
-		}
-		image += r.ImageAUROC
-		fmt.Fprintf(tw, "%s\t%.2f\t%s\t%.1f\t%.1f\t%d\t\n", r.Class, 100*r.ImageAUROC, p, r.FitSpeed, r.ScoreSpeed, r.PeakRSS/1e6)
+// interval is a confidence interval over the images of the test set.
+type interval struct {
+	Low    float64 `json:"low"`
+	High   float64 `json:"high"`
+	Level  float64 `json:"level"`
+	Method string  `json:"method"`
+}
+
+// key tells records apart. What has the same key need not be done twice.
+type key struct{ data, class, method, seed, hash string }
+
+func (r *record) key() key { return key{r.Data, r.Class, r.Method, r.Seed, r.Hash} }
+
+// hashOf is a checksum of all that decides the figures of a class but the seed:
+// the settings of the detector, the weights, the names and labels of all images,
+// and how they are judged. What lies in the image files is not part of it.
+func hashOf(o opened, rule cutRule) (string, error) {
+	r := o.record
+	var others []dataset.Item
+	if o.others != nil {
+		others = dataset.Items(o.others)
 	}
-	if len(rows) > 1 {
-		p := "-"
-		if masked > 0 {
-			p = fmt.Sprintf("%.2f", 100*pixel/float64(masked))
-		}
-		fmt.Fprintf(tw, "mean\t%.2f\t%s\t\t\t\t\n", 100*image/float64(len(rows)), p)
-	}
-	return tw.Flush()
-}
-
-// peakRSS is the largest resident memory of this process so far, in bytes.
-func peakRSS() (int64, error) {
-	b, err := os.ReadFile("/proc/self/status")
+	b, err := json.Marshal(struct {
+		Version                                   int
+		Method, Arch, Weights, Mask, Score, Epoch string
+		Layers                                    []string
+		Epochs, Shots                             int
+		Settings                                  json.RawMessage
+		Train, Test, Others                       []dataset.Item
+		Rule                                      string
+		Limit                                     float64
+		Bootstrap                                 metrics.BootstrapConfig
+		Budget                                    int64
+	}{r.Version, r.Method, r.Arch, r.WeightsSHA256, r.Mask, r.Score, r.Epoch, r.Layers, r.Epochs, r.Shots, r.Settings,
+		dataset.Items(o.train), dataset.Items(o.test), others, rule.String(), metrics.LimitMVTec, metrics.DefaultBootstrap(), pixelBudget})
 	if err != nil {
-		return 0, fmt.Errorf("peak memory: %w", err)
+		return "", fmt.Errorf("settings of %s: %w", r.Method, err)
 	}
-	for line := range strings.Lines(string(b)) {
-		if v, ok := strings.CutPrefix(line, "VmHWM:"); ok {
-			kb, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(v), "kB")), 10, 64)
-			if err != nil {
-				return 0, fmt.Errorf("peak memory: %w", err)
-			}
-			return kb << 10, nil
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:]), nil
+}
+
+// validate refuses what no run writes, so that tables can trust a file.
+func (r *record) validate() error {
+	switch {
+	case r.Version != recordVersion:
+		return fmt.Errorf("version is %d, this program writes %d", r.Version, recordVersion)
+	case r.Class == "" || r.Method == "" || r.Seed == "" || r.Hash == "":
+		return fmt.Errorf("class %q, method %q, seed %q and settings_sha256 %q: one is missing", r.Class, r.Method, r.Seed, r.Hash)
+	case (r.PixelAUROC == nil) != (r.AUPRO == nil) || (r.PixelAUROC == nil) != (r.PixelAP == nil) || r.AUPRO != nil && r.AUPROLimit == nil:
+		return fmt.Errorf("class %s: of the pixel figures some are missing", r.Class)
+	case r.Cut != nil && (r.Cut.Defects < 1 || r.Cut.Good < 1):
+		return fmt.Errorf("class %s: the cut is of %d defects and %d good parts", r.Class, r.Cut.Defects, r.Cut.Good)
+	}
+	for _, f := range figureKinds() {
+		if v, ok := f.of(r); ok && !(v >= 0 && v <= 1) {
+			return fmt.Errorf("class %s: %s is %v, want 0 to 1", r.Class, f.key, v)
 		}
 	}
-	return 0, fmt.Errorf("peak memory: /proc/self/status has no VmHWM")
+	return r.protocol(1).Validate()
+}
+
+// protocol is how every figure of the record was made.
+func (r *record) protocol(seeds int) metrics.Protocol {
+	notes := fmt.Sprintf("%s, weights %s (%s)", r.network(), r.Weights, short(r.WeightsSHA256))
+	return metrics.Protocol{
+		Data:  fmt.Sprintf("%s, fitted on %d good training images, %d test images", r.Data, r.FitImages, r.ScoreImages),
+		Width: r.Width, Height: r.Height, Mask: r.Mask, Epoch: r.Epoch, Score: r.Score, Seeds: seeds, Notes: notes,
+	}
+}
+
+// network names the network, and what the method asks of it and of the training.
+func (r *record) network() string {
+	text := fmt.Sprintf("%s, layers %s", r.Arch, strings.Join(r.Layers, " "))
+	for _, n := range []struct {
+		of   int
+		word string
+	}{{r.Shots, "shot"}, {r.Epochs, "epoch"}} {
+		switch {
+		case n.of == 1:
+			text += ", 1 " + n.word
+		case n.of > 1:
+			text += fmt.Sprintf(", %d %ss", n.of, n.word)
+		}
+	}
+	return text
+}
+
+// short is enough of a checksum to tell files apart.
+func short(sha256 string) string { return sha256[:min(8, len(sha256))] }
+
+// figureKind is one of the figures that a record has.
+type figureKind struct {
+	key, name string
+	of        func(r *record) (float64, bool)
+	bound     func(r *record) *float64
+}
+
+// figureKinds lists all figures in the order in which they are printed.
+func figureKinds() []figureKind {
+	always := func(v func(r *record) float64) func(r *record) (float64, bool) {
+		return func(r *record) (float64, bool) { return v(r), true }
+	}
+	masked := func(v func(r *record) *float64) func(r *record) (float64, bool) {
+		return func(r *record) (float64, bool) {
+			if p := v(r); p != nil {
+				return *p, true
+			}
+			return math.NaN(), false
+		}
+	}
+	counted := func(v func(c *cut) float64) func(r *record) (float64, bool) {
+		return func(r *record) (float64, bool) {
+			if r.Cut == nil {
+				return math.NaN(), false
+			}
+			return v(r.Cut), true
+		}
+	}
+	none := func(*record) *float64 { return nil }
+	return []figureKind{
+		{imageAUROC, "image AUROC", always(func(r *record) float64 { return r.ImageAUROC }), none},
+		{imageAP, "image average precision", always(func(r *record) float64 { return r.ImageAP }), none},
+		{imageF1, "image F1-max", always(func(r *record) float64 { return r.ImageF1 }), none},
+		{pixelAUROC, "pixel AUROC", masked(func(r *record) *float64 { return r.PixelAUROC }), func(r *record) *float64 { return r.PixelBound }},
+		{pixelAP, "pixel average precision", masked(func(r *record) *float64 { return r.PixelAP }), func(r *record) *float64 { return r.PixelAPBound }},
+		{aupro, fmt.Sprintf("AUPRO to %g", metrics.LimitMVTec), masked(func(r *record) *float64 { return r.AUPRO }), func(r *record) *float64 { return r.AUPROBound }},
+		{escape, "escape", counted((*cut).rateEscaped), none},
+		{overkill, "overkill", counted((*cut).rateOverkilled), none},
+	}
+}
+
+// Keys of the figures, in records and in Intervals.
+const (
+	imageAUROC = "image_auroc"
+	imageAP    = "image_ap"
+	imageF1    = "image_f1_max"
+	pixelAUROC = "pixel_auroc"
+	pixelAP    = "pixel_ap"
+	aupro      = "aupro"
+	escape     = "escape"
+	overkill   = "overkill"
+)
+
+// keep puts the interval of a figure into the record.
+func (r *record) keep(key string, i metrics.Interval) {
+	if r.Intervals == nil {
+		r.Intervals = map[string]interval{}
+	}
+	r.Intervals[key] = interval{Low: i.Low, High: i.High, Level: i.Level, Method: i.Method}
 }

@@ -1,0 +1,145 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"image"
+
+	"github.com/gotab/gotab/metrics"
+)
+
+const (
+	// pixelBudget is how many bytes the pixels of a test set may take, for the
+	// pixel AUROC and for AUPRO each, before they are counted in bins: 14 million
+	// pixels, 290 images of 224x224.
+	pixelBudget = 128 << 20
+	// binBudget bounds the histograms that the intervals are drawn from: some
+	// 6,000 images.
+	binBudget = 64 << 20
+	// waitBudget is how many bytes of maps may wait for being counted: 330 of
+	// 224x224.
+	waitBudget = 64 << 20
+	level      = 0.95 // of confidence
+)
+
+// pixels gathers the maps and masks of a test set. Counting them takes a few
+// percent of the processor time that scoring takes, and would be measured with
+// it: so maps wait, as far as budget goes, until the scoring is over.
+type pixels struct {
+	roc *metrics.PixelAUROC
+	pro *metrics.AUPRO
+	set *metrics.PixelBootstrap
+
+	waiting       []pixelMap
+	bytes, budget int
+}
+
+// pixelMap is a map with its mask of the same size; nil for no defect.
+type pixelMap struct {
+	name   string
+	scores []float32
+	mask   *image.Gray
+}
+
+func newPixels() *pixels {
+	return &pixels{roc: metrics.NewPixelAUROC(pixelBudget), pro: metrics.NewAUPRO(pixelBudget), set: metrics.NewPixelBootstrap(binBudget), budget: waitBudget}
+}
+
+// add takes a map, which it keeps.
+func (p *pixels) add(m pixelMap) error {
+	p.waiting = append(p.waiting, m)
+	if p.bytes += 4 * len(m.scores); p.bytes < p.budget {
+		return nil
+	}
+	return p.count()
+}
+
+// count counts what waits.
+func (p *pixels) count() error {
+	for _, m := range p.waiting {
+		for _, add := range []func([]float32, *image.Gray) error{p.roc.AddMask, p.pro.AddMask, p.set.AddMask} {
+			if err := add(m.scores, m.mask); err != nil {
+				return fmt.Errorf("pixels of %s: %w", m.name, err)
+			}
+		}
+	}
+	p.waiting, p.bytes = nil, 0
+	return nil
+}
+
+// judge computes the figures of pixels and their intervals.
+func (p *pixels) judge(ctx context.Context, r *record) error {
+	if err := p.count(); err != nil {
+		return err
+	}
+	roc, err := p.roc.Result()
+	if err != nil {
+		return err
+	}
+	ap, err := p.roc.AveragePrecision()
+	if err != nil {
+		return err
+	}
+	limit := metrics.LimitMVTec
+	pro, err := p.pro.Result(limit)
+	if err != nil {
+		return err
+	}
+	r.PixelAUROC, r.Exact, r.PixelBound = &roc.AUROC, &roc.Exact, &roc.Bound
+	r.PixelAP, r.PixelAPBound = &ap.AP, &ap.Bound
+	r.AUPRO, r.AUPROLimit, r.AUPROBound = &pro.AUPRO, &limit, &pro.Bound
+	sets, err := p.set.Intervals(ctx, limit, bootstrap(), seed{n: 1}.rand(forPixels))
+	if errors.Is(err, metrics.ErrOneClass) { // every image has a defect's pixel
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	r.keep(pixelAUROC, sets.AUROC)
+	r.keep(pixelAP, sets.AP)
+	r.keep(aupro, sets.AUPRO)
+	return nil
+}
+
+func bootstrap() metrics.BootstrapConfig {
+	c := metrics.DefaultBootstrap()
+	c.Level = level
+	return c
+}
+
+// judgeImages computes the figures of images, their intervals, and what the rule's
+// threshold does.
+func judgeImages(ctx context.Context, r *record, scores []float64, positive []bool, rule cutRule) (err error) {
+	if r.ImageAUROC, err = metrics.AUROC(scores, positive); err != nil {
+		return err
+	}
+	if r.ImageAP, err = metrics.AveragePrecision(scores, positive); err != nil {
+		return err
+	}
+	if r.ImageF1, r.F1Threshold, err = metrics.F1Max(scores, positive); err != nil {
+		return err
+	}
+	area, err := metrics.DeLong(scores, positive, level)
+	switch {
+	case err == nil:
+		r.keep(imageAUROC, area)
+	case !errors.Is(err, metrics.ErrOneClass): // a kind of one image has no variance
+		return err
+	}
+	f1 := func(s []float64, p []bool) (float64, error) {
+		v, _, err := metrics.F1Max(s, p)
+		return v, err
+	}
+	for key, stat := range map[string]func([]float64, []bool) (float64, error){imageAP: metrics.AveragePrecision, imageF1: f1} {
+		i, err := metrics.Bootstrap(ctx, scores, positive, stat, bootstrap(), seed{n: 1}.rand(forImages))
+		if err != nil {
+			return err
+		}
+		r.keep(key, i)
+	}
+	if r.Cut, err = rule.judge(scores, positive); err != nil {
+		return fmt.Errorf("threshold %s: %w", rule, err)
+	}
+	return nil
+}

@@ -1,0 +1,223 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/gotab/gotab/backbone"
+)
+
+var errUsage = errors.New("evaluate: wrong arguments")
+
+// options are the flags.
+type options struct {
+	data, classes         []string // classes: nil for all
+	weights, arch, device string
+	methods               []method
+	layers                []backbone.Layer // nil: the method's own
+	seeds                 []seed           // nil: the method's own
+	epochs, shots         int              // 0: the method's own
+	rule                  cutRule
+	json, maps, report    string
+	compare               string // weights of a second network for the report
+	resume, details       bool
+
+	command string // to repeat the run, with no folder of this machine in it
+}
+
+// list is a flag whose value is a list, or that is given several times.
+type list []string
+
+func (l *list) String() string { return strings.Join(*l, ",") }
+
+func (l *list) Set(text string) error {
+	for _, t := range strings.Split(text, ",") {
+		if t = strings.TrimSpace(t); t == "" {
+			return errors.New("a name is empty")
+		}
+		*l = append(*l, t)
+	}
+	return nil
+}
+
+// paths is a flag for paths, which may hold commas: it is given several times.
+type paths []string
+
+func (p *paths) String() string { return strings.Join(*p, " ") }
+
+func (p *paths) Set(text string) error {
+	if text == "" {
+		return errors.New("it is empty")
+	}
+	*p = append(*p, text)
+	return nil
+}
+
+// parse reads the flags; known are the methods to choose from.
+func parse(args []string, known []method, stderr io.Writer) (options, error) {
+	var o options
+	var names []string
+	for _, m := range known {
+		names = append(names, m.name)
+	}
+	var roots paths
+	var classes, chosen, layers list
+	var one, several, rule string
+	fs := flag.NewFlagSet("evaluate", flag.ContinueOnError)
+	fs.SetOutput(stderr)
+	fs.Var(&roots, "data", "`folder` that holds one folder a class, MVTec AD layout (required; may be given several times)")
+	fs.StringVar(&o.weights, "weights", "", "`file` with weights of a ResNet under torchvision's names, 'random' or 'random:SEED' (required)")
+	fs.StringVar(&o.arch, "arch", "", "architecture `name` of random weights (resnet18), or what the file must hold")
+	fs.Var(&classes, "class", "class `names`, or 'all' (the default)")
+	fs.Var(&chosen, "method", "detectors, of: "+strings.Join(names, ", ")+" (padim)")
+	fs.Var(&layers, "layers", "`layers` to look at in place of the method's own, for example layer2,layer3,layer4")
+	fs.StringVar(&one, "seed", "", "`seed` of what a method draws at random, or '"+referenceSeed+"' (the method's own)")
+	fs.StringVar(&several, "seeds", "", "`N` for the seeds 1 to N, or a list of them: everything is done for each")
+	fs.IntVar(&o.epochs, "epochs", 0, "`epochs` of methods that train (the article's)")
+	fs.IntVar(&o.shots, "shots", 0, "good `images` a class of methods that learn from few (the method's own)")
+	fs.StringVar(&rule, "cut", "overkill:0.05", "`rule` of the threshold for escape and overkill: overkill:RATE, escape:RATE or f1")
+	fs.StringVar(&o.device, "device", "auto", "auto, cpu, cuda or cuda:N")
+	fs.StringVar(&o.json, "json", "", "`file` for one JSON object a class, method and seed")
+	fs.BoolVar(&o.resume, "resume", false, "go on with what the -json file has, and leave out what is in it")
+	fs.BoolVar(&o.details, "details", false, "print every figure with its interval and its protocol")
+	fs.StringVar(&o.report, "report", "", "`folder` for a report: one page with table, curves, histograms and the worst misses, and its pictures")
+	fs.StringVar(&o.compare, "compare", "", "`weights` of a second network, whose figures and maps stand beside in the report")
+	fs.StringVar(&o.maps, "maps", "", "`folder` for one picture a test image")
+	if err := fs.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return o, err
+		}
+		return o, fmt.Errorf("%w: %w", errUsage, err)
+	}
+	wrong := func(format string, args ...any) (options, error) {
+		return o, fmt.Errorf("%w: "+format, append([]any{errUsage}, args...)...)
+	}
+	switch {
+	case fs.NArg() > 0:
+		return wrong("%q is not a flag", fs.Arg(0))
+	case len(roots) == 0:
+		return wrong("-data is missing, the folder that holds the class folders")
+	case o.weights == "":
+		return wrong("-weights is missing, a file with weights of a ResNet or 'random'")
+	case o.resume && o.json == "":
+		return wrong("-resume needs -json, the file to go on with")
+	case o.resume && o.report != "":
+		return wrong("-report shows what is evaluated now, not what a file has: leave out -resume")
+	case o.compare != "" && o.report == "":
+		return wrong("-compare needs -report, where the second network's maps are shown")
+	case one != "" && several != "":
+		return wrong("-seed and -seeds are both given")
+	case o.epochs < 0 || o.shots < 0:
+		return wrong("-epochs is %d and -shots is %d, want numbers above 0", o.epochs, o.shots)
+	}
+	for i, root := range roots { // results are told apart by the last part of the path
+		if slices.ContainsFunc(roots[:i], func(r string) bool { return baseOf(r) == baseOf(root) }) {
+			return wrong("-data names two folders %s", baseOf(root))
+		}
+	}
+	for i, class := range classes {
+		if slices.Contains(classes[:i], class) {
+			return wrong("-class %s is named twice", class)
+		}
+	}
+	o.data = roots
+	if !slices.Equal(classes, list{"all"}) {
+		o.classes = classes
+	}
+	if len(chosen) == 0 {
+		chosen = list{"padim"}
+	}
+	for i, name := range chosen {
+		at := slices.IndexFunc(known, func(m method) bool { return m.name == name })
+		switch {
+		case at < 0:
+			return wrong("-method %s is not known, want some of %s", name, strings.Join(names, ", "))
+		case slices.Contains(chosen[:i], name):
+			return wrong("-method %s is named twice", name)
+		}
+		o.methods = append(o.methods, known[at])
+	}
+	if o.epochs > 0 && !slices.ContainsFunc(o.methods, func(m method) bool { return m.trains }) {
+		return wrong("-epochs is given and none of the methods %s trains", chosen.String())
+	}
+	if o.shots > 0 && !slices.ContainsFunc(o.methods, func(m method) bool { return m.shots }) {
+		return wrong("-shots is given and none of the methods %s learns from few images", chosen.String())
+	}
+	for _, name := range layers {
+		l, err := backbone.ParseLayer(name)
+		if err != nil {
+			return wrong("-layers: %w", err)
+		}
+		o.layers = append(o.layers, l)
+	}
+	var err error
+	if one != "" {
+		s, err := parseSeed(one)
+		if err != nil {
+			return wrong("-seed: %w", err)
+		}
+		o.seeds = []seed{s}
+	}
+	if several != "" {
+		if o.seeds, err = parseSeeds(several); err != nil {
+			return wrong("-seeds: %w", err)
+		}
+	}
+	if o.compare != "" {
+		if err := sameMethods(o.methods); err != nil {
+			return wrong("%w", err)
+		}
+	}
+	if o.rule, err = parseRule(rule); err != nil {
+		return wrong("-cut: %w", err)
+	}
+	o.command = commandOf(fs)
+	return o, nil
+}
+
+// commandOf is the command line again, with the last part of every path only: it
+// goes into tables, which are read elsewhere.
+func commandOf(fs *flag.FlagSet) string {
+	words := []string{"evaluate"}
+	fs.Visit(func(f *flag.Flag) {
+		switch v := f.Value.(type) {
+		case *paths:
+			for _, p := range *v {
+				words = append(words, "-"+f.Name, word(baseOf(p)))
+			}
+			return
+		case interface{ IsBoolFlag() bool }:
+			words = append(words, "-"+f.Name)
+			return
+		}
+		value := f.Value.String()
+		switch f.Name {
+		case "json", "maps", "report", "weights", "compare":
+			value = baseOf(value)
+		}
+		words = append(words, "-"+f.Name, word(value))
+	})
+	return strings.Join(words, " ")
+}
+
+// word quotes what a shell would take apart.
+func word(s string) string {
+	if s == "" || strings.ContainsAny(s, " \t\n'\"\\$`*?[]{}()<>|&;#~!") {
+		return strconv.Quote(s)
+	}
+	return s
+}
+
+// baseOf is the last part of a path, also of "." and "..".
+func baseOf(p string) string {
+	if abs, err := filepath.Abs(p); err == nil {
+		return filepath.Base(abs)
+	}
+	return filepath.Base(p)
+}

@@ -1,0 +1,178 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gotab/gotab/backbone"
+	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/downstream"
+	"github.com/gotab/gotab/metrics"
+	"github.com/gotab/gotab/tensor"
+)
+
+// TestMethodThatTrainsOnOthers is a method that needs everything that a method can
+// ask for: epochs, images of other classes, a support set.
+func TestMethodThatTrainsOnOthers(t *testing.T) {
+	root, path := t.TempDir(), filepath.Join(t.TempDir(), "r.jsonl")
+	for _, c := range []string{"alpha", "beta", "gamma"} {
+		class(t, root, c, true)
+	}
+	f := newDark()
+	f.trains, f.shots = true, true
+	var supports []string
+	f.inFit = func(ctx context.Context, m material) error {
+		require.Equal(t, 8, m.others.Len())
+		for i := range m.others.Len() {
+			require.NotEqual(t, "beta", m.others.Item(i).Class)
+			require.False(t, m.others.Item(i).Anomalous)
+		}
+		require.Equal(t, 4, m.test.Len())
+		support, err := m.support(3)
+		require.NoError(t, err)
+		require.Equal(t, 3, support.Len())
+		names := ""
+		for i := range support.Len() {
+			require.Equal(t, "beta", support.Item(i).Class)
+			names += " " + support.Item(i).Name
+		}
+		supports = append(supports, names)
+		_, err = m.support(5)
+		require.ErrorIs(t, err, dataset.ErrConfig, "more shots than images")
+		require.ErrorContains(t, err, "beta")
+		return nil
+	}
+	f.plans = func(p *plan) { p.others = true }
+	f.fit = func(detector, material) (int, error) { return 3, nil }
+	stdout, _, err := evaluateDark(t, t.Context(), f, "-data", root, "-class", "beta", "-epochs", "7", "-shots", "3", "-seeds", "4", "-json", path)
+	require.NoError(t, err)
+	require.Contains(t, stdout, "dark on resnet18, layers layer1, 3 shots, 7 epochs")
+	require.Contains(t, stdout, metrics.EpochLast)
+	seen := map[string]bool{}
+	for _, s := range supports {
+		seen[s] = true
+	}
+	require.Greater(t, len(seen), 1, "seeds draw other support sets")
+	for _, r := range recordsOf(t, path) {
+		require.Equal(t, 7, r.Epochs)
+		require.Equal(t, 3, r.FitImages)
+		require.InEpsilon(t, 3*7/r.FitSeconds, r.FitSpeed, 1e-9)
+		require.Equal(t, 3, r.Shots)
+	}
+
+	// What it learns from decides its figures: without one of the other images all is
+	// done again.
+	n := len(supports)
+	require.NoError(t, os.Remove(filepath.Join(root, "gamma", "train", "good", "0.png")))
+	f.inFit = func(_ context.Context, m material) error {
+		require.Equal(t, 7, m.others.Len())
+		n++
+		return nil
+	}
+	_, _, err = evaluateDark(t, t.Context(), f, "-data", root, "-class", "beta", "-epochs", "7", "-shots", "3", "-json", path, "-resume")
+	require.NoError(t, err)
+	require.Len(t, supports, n-1)
+
+	alone := t.TempDir()
+	class(t, alone, "beta", true)
+	_, _, err = evaluateDark(t, t.Context(), f, "-data", alone)
+	require.ErrorIs(t, err, dataset.ErrLayout)
+	require.ErrorContains(t, err, "dark learns from other classes, and beta is the only one")
+}
+
+func TestArchitecturesAndLayers(t *testing.T) {
+	root, path := t.TempDir(), filepath.Join(t.TempDir(), "r.jsonl")
+	class(t, root, "alpha", true)
+	run := func(args ...string) (string, error) {
+		stdout, _, err := evaluateArgs(t, append([]string{"-data", root, "-device", "cpu", "-json", path, "-resume"}, args...)...)
+		return stdout, err
+	}
+	stdout, err := run("-weights", "random:5", "-arch", "resnet34", "-layers", "layer3,layer4")
+	require.NoError(t, err)
+	require.Contains(t, stdout, "padim on resnet34, layers layer3 layer4; weights random:5")
+	require.Contains(t, stdout, "Seed 1. A seed decides the draw of 100 of 768 channels.")
+	stdout, err = run("-weights", "random", "-layers", "layer1", "-seeds", "3") // 64 channels are fewer than 100
+	require.NoError(t, err)
+	require.NotContains(t, stdout, "±", "nothing is drawn, so there is one seed")
+	rs := recordsOf(t, path)
+	require.Len(t, rs, 2)
+	require.Equal(t, []string{"layer3", "layer4"}, rs[0].Layers)
+	require.Equal(t, "", rs[1].Chance)
+	require.NotEqual(t, rs[0].WeightsSHA256, rs[1].WeightsSHA256)
+
+	for name, c := range map[string]struct {
+		is   error
+		says string
+		args []string
+	}{
+		"pooled":       {backbone.ErrLayer, "pooled", []string{"-weights", "random", "-layers", "pooled"}},
+		"no layer":     {backbone.ErrLayer, `"layer9"`, []string{"-weights", "random", "-layers", "layer1,layer9"}},
+		"layer twice":  {downstream.ErrLayers, "layer2 is named twice", []string{"-weights", "random", "-layers", "layer2,layer2"}},
+		"no arch":      {backbone.ErrArch, "resnet101", []string{"-weights", "random", "-arch", "resnet101"}},
+		"no reference": {errSeed, "reference draw", []string{"-weights", "random", "-layers", "layer2", "-seed", "reference"}},
+		"patchcore":    {errSeed, "patchcore has no reference", []string{"-weights", "random", "-method", "patchcore", "-seed", "reference"}},
+	} {
+		_, err := run(c.args...)
+		require.ErrorIs(t, err, c.is, name)
+		require.ErrorContains(t, err, c.says, name)
+	}
+
+	n, err := backbone.NewResNet18(tensor.CPU, seed{n: 1}.rand(forMethod))
+	require.NoError(t, err)
+	file := filepath.Join(t.TempDir(), "net.safetensors")
+	require.NoError(t, n.Save(file))
+	require.NoError(t, n.Close())
+	_, err = run("-weights", file, "-arch", "resnet50")
+	require.ErrorIs(t, err, backbone.ErrArch)
+	require.ErrorContains(t, err, "net.safetensors holds resnet18, -arch is resnet50")
+}
+
+func TestPlansFollowTheArticles(t *testing.T) {
+	for _, arch := range backbone.Archs() {
+		deep := arch == backbone.ArchResNet50 || arch == backbone.ArchWideResNet50
+		p, err := padim(choice{arch: arch})
+		require.NoError(t, err)
+		cfg := p.settings.(downstream.PaDiMConfig)
+		require.Equal(t, map[bool]int{false: 100, true: 550}[deep], cfg.Reduced)
+		require.Equal(t, arch == backbone.ArchResNet18, p.seed.reference)
+		c, err := patchcore(choice{arch: arch, layers: []backbone.Layer{backbone.Layer2, backbone.Layer3, backbone.Layer4}})
+		require.NoError(t, err)
+		require.NoError(t, c.settings.(downstream.PatchCoreConfig).Validate())
+		require.Equal(t, map[bool]int{false: 0, true: 1023}[deep], c.settings.(downstream.PatchCoreConfig).Dim)
+	}
+}
+
+func TestParseSeeds(t *testing.T) {
+	for text, want := range map[string][]seed{
+		"3": {{n: 1}, {n: 2}, {n: 3}}, "7,2": {{n: 7}, {n: 2}}, "reference, 1": {{reference: true}, {n: 1}}, "reference": {{reference: true}},
+	} {
+		got, err := parseSeeds(text)
+		require.NoError(t, err, text)
+		require.Equal(t, want, got, text)
+	}
+	for _, text := range []string{"", "0", "-1", "1001", "1,1", "1,,2", "one", "1.5,2"} {
+		_, err := parseSeeds(text)
+		require.ErrorIs(t, err, errSeed, text)
+	}
+}
+
+func TestTellerTellsNowAndThen(t *testing.T) {
+	var out bytes.Buffer
+	now := time.Unix(1000, 0)
+	tell := newTeller(&out)
+	tell.now = func() time.Time { return now }
+	tell.start()
+	tell.tell("[1/2] alpha", downstream.Progress{Stage: "fit", Done: 1, Total: 9})
+	now = now.Add(tell.every)
+	tell.tell("[1/2] alpha", downstream.Progress{Stage: "fit", Done: 2, Total: 9})
+	tell.tell("[1/2] alpha", downstream.Progress{Stage: "fit", Done: 3, Total: 9})
+	now = now.Add(2 * tell.every)
+	tell.tell("[1/2] alpha", downstream.Progress{Stage: "train", Done: 3, Total: 9, Epoch: 2, Epochs: 40, Loss: 0.123456})
+	require.Equal(t, "[1/2] alpha: fit 2 of 9\n[1/2] alpha: train epoch 2 of 40, batch 3 of 9, loss 0.1235\n", out.String())
+}

@@ -1,0 +1,152 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+
+	"github.com/gotab/gotab/backbone"
+	"github.com/gotab/gotab/downstream"
+	"github.com/gotab/gotab/metrics"
+	"github.com/gotab/gotab/tensor"
+)
+
+// errReference reports a seed that only PaDiM's reference program fixed.
+func errReference(method string) error {
+	return fmt.Errorf("%w: %s has no reference draw", errSeed, method)
+}
+
+// rd4ad is RD4AD with the weights after the last epoch.
+func rd4ad(c choice) (plan, error) {
+	cfg := downstream.DefaultRD4AD()
+	if c.layers != nil {
+		cfg.Layers = c.layers
+	}
+	if c.epochs > 0 {
+		cfg.Epochs = c.epochs
+	}
+	p := plan{layers: cfg.Layers, transform: cfg.Transform, mask: halfMask(), score: metrics.ScoreMapMax, epoch: metrics.EpochLast, epochs: cfg.Epochs,
+		chance: "the first weights and the order of the images", seed: seed{n: 1}, settings: cfg}
+	p.make = func(net *backbone.ResNet, s seed, opts ...downstream.Option) (detector, error) {
+		if s.reference {
+			return nil, errReference("rd4ad")
+		}
+		return made(downstream.NewRD4AD(net, cfg, s.rand(forMethod), opts...))
+	}
+	return p, nil
+}
+
+// simplenet is SimpleNet with the weights after the last epoch.
+func simplenet(c choice) (plan, error) {
+	cfg := downstream.DefaultSimpleNet()
+	if c.layers != nil {
+		cfg.Layers = c.layers
+		cfg.Dim -= cfg.Dim % len(cfg.Layers) // it must divide by their number
+	}
+	if c.epochs > 0 {
+		cfg.Epochs = c.epochs
+	}
+	p := plan{layers: cfg.Layers, transform: cfg.Transform, mask: fullMask(), score: metrics.ScorePatchMax, epoch: metrics.EpochLast, epochs: cfg.Epochs,
+		chance: "the first weights, the order of the images and the noise", seed: seed{n: 1}, settings: cfg}
+	p.make = func(net *backbone.ResNet, s seed, opts ...downstream.Option) (detector, error) {
+		if s.reference {
+			return nil, errReference("simplenet")
+		}
+		return made(downstream.NewSimpleNet(net, cfg, s.rand(forMethod), opts...))
+	}
+	return p, nil
+}
+
+// bestOnTest is SimpleNet as its authors report it: the epoch that the test set
+// likes best.
+func bestOnTest(c choice) (plan, error) {
+	p, err := simplenet(c)
+	p.epoch = metrics.EpochBestOnTest
+	p.fit = func(ctx context.Context, d detector, m material) (int, error) {
+		return m.good.Len(), d.(*downstream.SimpleNet).FitBestOnTest(ctx, m.good, m.test)
+	}
+	return p, err
+}
+
+// regad is RegAD. It is trained once for a class, on all other classes of the
+// root, and then described by a support set, which a seed decides: several seeds
+// are the several support sets that its published numbers are means over. The
+// time of the training counts to the first of them.
+func regad(c choice) (plan, error) {
+	cfg := downstream.DefaultRegAD()
+	if c.layers != nil {
+		cfg.Layers = c.layers
+	}
+	if c.epochs > 0 {
+		cfg.Epochs = c.epochs
+	}
+	if c.shots > 0 {
+		cfg.Shots = c.shots
+	}
+	p := plan{layers: cfg.Layers, transform: cfg.Transform, mask: nearestMask(), score: metrics.ScoreMapMax, epoch: metrics.EpochLast, epochs: cfg.Epochs,
+		shots: cfg.Shots, others: true, chance: fmt.Sprintf("the %d images of the support set", cfg.Shots), seed: seed{n: 1}, settings: cfg}
+	var last trained
+	p.make = func(net *backbone.ResNet, s seed, opts ...downstream.Option) (detector, error) {
+		if s.reference {
+			return nil, errReference("regad")
+		}
+		d, err := downstream.NewRegAD(net, cfg, rand.New(rand.NewPCG(trainingSeed, 0)), opts...)
+		if err != nil {
+			return nil, err
+		}
+		return &registered{RegAD: d, dev: net.Device(), opts: opts}, nil
+	}
+	p.fit = func(ctx context.Context, d detector, m material) (int, error) {
+		support, err := m.support(cfg.Shots)
+		if err != nil {
+			return 0, err
+		}
+		if err := d.(*registered).train(ctx, m, &last); err != nil {
+			return 0, err
+		}
+		return support.Len(), d.Fit(ctx, support)
+	}
+	return p, nil
+}
+
+// trainingSeed decides what the training of RegAD draws, whatever the support set.
+const trainingSeed = 1
+
+// trained is the network of the class that was trained last, as in a file.
+type trained struct {
+	root, class string
+	file        []byte
+}
+
+// registered is a RegAD that takes the place of one which was trained on the same
+// classes before.
+type registered struct {
+	*downstream.RegAD
+	dev  tensor.Device
+	opts []downstream.Option
+}
+
+// train trains on all other classes, or takes what last has, which it keeps up to
+// date.
+func (r *registered) train(ctx context.Context, m material, last *trained) error {
+	if last.root == m.root && last.class == m.class {
+		again, err := downstream.ReadRegAD(ctx, bytes.NewReader(last.file), r.dev, r.opts...)
+		if err != nil {
+			return err
+		}
+		old := r.RegAD
+		r.RegAD = again
+		return old.Close()
+	}
+	if err := r.Train(ctx, m.others); err != nil {
+		return err
+	}
+	var file bytes.Buffer
+	if _, err := r.WriteTo(&file); err != nil {
+		return errors.Join(err, r.Close())
+	}
+	*last = trained{m.root, m.class, file.Bytes()}
+	return nil
+}

@@ -1,0 +1,127 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+
+	"github.com/gotab/gotab/internal/atomicfile"
+)
+
+var (
+	// errRecords reports a -json file that is none.
+	errRecords = errors.New("not a file of results")
+	// errStore reports a -json file that can no longer be written: what would come
+	// after it would be lost.
+	errStore = errors.New("results cannot be kept")
+)
+
+const (
+	maxLine    = 1 << 20 // bytes of a record
+	maxRecords = 1 << 17
+)
+
+// store is the -json file: every record is in it as soon as it is made, and the
+// file is whole at any time. Without a path it only remembers.
+type store struct {
+	path    string
+	records []record
+	lines   [][]byte // as they were read, so that nothing of a line is lost
+}
+
+// openStore reads what there is if resume is set. Otherwise a file that has
+// records is refused: an hour's results are too easily overwritten by a command
+// that lacks one word.
+func openStore(path string, resume bool) (*store, error) {
+	s := &store{path: path}
+	if path == "" {
+		return s, nil
+	}
+	f, err := os.Open(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return s, s.write() // finds out now whether it can be written
+	case err != nil:
+		return nil, err
+	}
+	defer f.Close()
+	if s.records, s.lines, err = readRecords(f); err != nil {
+		return nil, fmt.Errorf("%w (file %s)", err, path)
+	}
+	if n := len(s.records); n > 0 && !resume {
+		return nil, fmt.Errorf("%s has %d results: -resume goes on with them, another -json starts anew", path, n)
+	}
+	return s, nil
+}
+
+// readRecords reads one JSON object a line.
+func readRecords(r io.Reader) (records []record, lines [][]byte, err error) {
+	sc := bufio.NewScanner(r)
+	sc.Buffer(nil, maxLine)
+	n := 0
+	bad := func(err error) error { return fmt.Errorf("line %d: %w: %w", n, errRecords, err) }
+	for sc.Scan() {
+		n++
+		line := bytes.TrimSpace(sc.Bytes())
+		if len(line) == 0 {
+			continue
+		}
+		if len(records) == maxRecords {
+			return nil, nil, bad(fmt.Errorf("more than %d results", maxRecords))
+		}
+		var rec record
+		if err := json.Unmarshal(line, &rec); err != nil {
+			return nil, nil, bad(err)
+		}
+		if err := rec.validate(); err != nil {
+			return nil, nil, bad(err)
+		}
+		records, lines = append(records, rec), append(lines, bytes.Clone(line))
+	}
+	if err := sc.Err(); err != nil {
+		n++
+		return nil, nil, bad(err)
+	}
+	return records, lines, nil
+}
+
+// find returns the record of a key.
+func (s *store) find(k key) (record, bool) {
+	for _, r := range s.records {
+		if r.key() == k {
+			return r, true
+		}
+	}
+	return record{}, false
+}
+
+// add takes a record and writes the file anew.
+func (s *store) add(r record) error {
+	var line bytes.Buffer
+	enc := json.NewEncoder(&line)
+	enc.SetEscapeHTML(false) // "nearest, >= 128" is to be read by people too
+	if err := enc.Encode(r); err != nil {
+		return fmt.Errorf("record of class %s: %w", r.Class, err)
+	}
+	s.records, s.lines = append(s.records, r), append(s.lines, bytes.TrimSpace(line.Bytes()))
+	return s.write()
+}
+
+func (s *store) write() error {
+	if s.path == "" {
+		return nil
+	}
+	return atomicfile.Write(s.path, func(w io.Writer) error {
+		for _, line := range s.lines {
+			if _, err := fmt.Fprintf(w, "%s\n", line); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
