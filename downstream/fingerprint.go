@@ -33,6 +33,19 @@ func (d *core[M]) fingerprint(ctx context.Context, size image.Point) ([]float32,
 	return out, err
 }
 
+// identify gives the model of a fit the extractor's fingerprint, and holds that of
+// a model which has one already, as one from a file, against it.
+func (d *core[M]) identify(ctx context.Context, m *model) error {
+	now, err := d.fingerprint(ctx, image.Pt(m.inW, m.inH))
+	if err != nil {
+		return err
+	}
+	if m.fingerprint == nil {
+		m.fingerprint = now
+	}
+	return sameExtractor(m.fingerprint, now)
+}
+
 // sameExtractor holds the fingerprint of a fit against that of now.
 func sameExtractor(then, now []float32) error {
 	if !sameFingerprint(then, now) {

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"image"
 	"io"
 	"math"
 	"slices"
@@ -156,11 +155,7 @@ func (p *PaDiM) load(ctx context.Context, arrays []tensor.Array, st padimSetting
 	if g.fingerprint, err = byName["fingerprint"].Floats(); err != nil {
 		return nil, err
 	}
-	now, err := p.fingerprint(ctx, image.Pt(g.inW, g.inH))
-	if err != nil {
-		return nil, err
-	}
-	if err := sameExtractor(g.fingerprint, now); err != nil {
+	if err := p.identify(ctx, &g.model); err != nil {
 		return nil, err
 	}
 	err = tensor.Run(ctx, p.dev, tensor.Evaluation, func(s *tensor.Scope) error {

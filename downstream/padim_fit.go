@@ -233,7 +233,7 @@ func (m *moments) finish(ctx context.Context, cores int) (*gaussians, error) {
 	if err := g.addSmoothing(ctx, m.p.cfg.Sigma); err != nil {
 		return nil, err
 	}
-	if g.fingerprint, err = m.p.fingerprint(ctx, m.size); err != nil {
+	if err = m.p.identify(ctx, &g.model); err != nil {
 		return nil, err
 	}
 	m.kept = nil // now the model's

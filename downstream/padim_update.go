@@ -56,14 +56,10 @@ func (p *PaDiM) update(ctx context.Context, before *gaussians, more dataset.Data
 	if err != nil {
 		return nil, err
 	}
+	if err := p.identify(ctx, &before.model); err != nil {
+		return nil, err
+	}
 	size := image.Pt(before.inW, before.inH)
-	now, err := p.fingerprint(ctx, size)
-	if err != nil {
-		return nil, err
-	}
-	if err := sameExtractor(before.fingerprint, now); err != nil {
-		return nil, err
-	}
 	return p.gather(ctx, "update", &moments{p: p, size: size, before: before}, from, more.Len())
 }
 

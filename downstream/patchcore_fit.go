@@ -309,14 +309,7 @@ func (p *PatchCore) complete(ctx context.Context, g *patchBank, patches, mean []
 	if err := g.addSmoothing(ctx, p.cfg.Sigma); err != nil {
 		return nil, err
 	}
-	now, err := p.fingerprint(ctx, image.Pt(g.inW, g.inH))
-	if err != nil {
-		return nil, err
-	}
-	if g.fingerprint == nil {
-		g.fingerprint = now
-	}
-	if err := sameExtractor(g.fingerprint, now); err != nil {
+	if err := p.identify(ctx, &g.model); err != nil {
 		return nil, err
 	}
 	return g, nil

@@ -192,14 +192,7 @@ func (p *RD4AD) complete(ctx context.Context, g *distilled) (_ *distilled, err e
 	if err != nil {
 		return nil, err
 	}
-	now, err := p.fingerprint(ctx, input)
-	if err != nil {
-		return nil, err
-	}
-	if g.fingerprint == nil {
-		g.fingerprint = now
-	}
-	if err := sameExtractor(g.fingerprint, now); err != nil {
+	if err := p.identify(ctx, &g.model); err != nil {
 		return nil, err
 	}
 	return g, nil
