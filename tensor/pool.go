@@ -10,5 +10,5 @@ package tensor
 func PooledBytes() int64 { return poolKept() }
 
 // ReleasePool gives them back to the system. A Pretrainer does so when it is
-// closed.
+// closed, a detector that trains when its Fit has ended.
 func ReleasePool() { poolClear() }
