@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <exception>
+#include <mutex>
 
 namespace {
 
@@ -33,9 +34,24 @@ template <typename F> char *guarded(F f) {
 
 extern "C" {
 
+// oneDNN keeps compiled primitives and throws the oldest away beyond a number,
+// 1024 unless the environment says otherwise. In the release that libtorch 2.1
+// carries, a fused convolution that is made from a description of one thrown away
+// meanwhile by another thread reads freed memory (the kernels' attributes point into
+// the first description). So none is thrown away: a primitive takes some tens of
+// kilobytes, and there is one for each shape that a program ever uses.
+static void keep_primitives(void) {
+  const char *names[] = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY", "DNNL_PRIMITIVE_CACHE_CAPACITY"};
+  for (const char *n : names)
+    if (getenv(n)) return; // whoever set it knows why
+  setenv(names[0], "1000000", 0);
+}
+
 // TF32 is off and cuDNN's choice of algorithm is deterministic: numbers first.
 char *tab_setup(void) {
   return guarded([] {
+    static std::once_flag once;
+    std::call_once(once, keep_primitives); // before oneDNN is first used, which reads it once
     auto &c = at::globalContext();
     c.setAllowTF32CuBLAS(false);
     c.setAllowTF32CuDNN(false);
@@ -50,6 +66,8 @@ char *tab_set_device(int index) {
     g.setDevice(c10::Device(c10::DeviceType::CUDA, static_cast<c10::DeviceIndex>(index)));
   });
 }
+
+const char *tab_kept_primitives(void) { return getenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY"); }
 
 int tab_has_onednn(void) { return at::hasMKLDNN() ? 1 : 0; }
 
