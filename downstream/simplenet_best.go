@@ -14,7 +14,7 @@ import (
 // every TestEvery epochs, and the last, it scores test and remembers the weights
 // if the image AUROC is higher than ever before, or as high and the pixel AUROC
 // higher, where every defect of test has a mask. Masks are brought to the size of
-// the maps by nearest neighbour.
+// the maps bilinearly, and only what is whole counts as a defect, as there.
 //
 // This is how the published numbers of SimpleNet were made, and it flatters: the
 // test set chooses the weights that are then judged on it. Figures of a detector
@@ -80,7 +80,7 @@ func (j *simpleJudge) look(ctx context.Context, p *SimpleNet, g *simpleModel) (e
 		if !j.masked {
 			continue
 		}
-		mask, err := p.in.transform.Mask(sc.Mask)
+		mask, err := p.in.transform.MaskBilinear(sc.Mask, 255)
 		if err != nil {
 			return fmt.Errorf("mask of %s: %w", sc.Name, err)
 		}

@@ -71,9 +71,6 @@ func setDevice(d Device) error {
 	return nil
 }
 
-// keptPrimitives is what oneDNN is told of the size of its cache.
-func keptPrimitives() string { return C.GoString(C.tab_kept_primitives()) }
-
 // HasOneDNN reports whether this libtorch carries oneDNN, on which the packed
 // convolutions of [Scope.PackConv] stand.
 func HasOneDNN() bool { return C.tab_has_onednn() != 0 }

@@ -67,8 +67,6 @@ char *tab_set_device(int index) {
   });
 }
 
-const char *tab_kept_primitives(void) { return getenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY"); }
-
 int tab_has_onednn(void) { return at::hasMKLDNN() ? 1 : 0; }
 
 char *tab_channels_last(void **out, void *self) {

@@ -10,7 +10,6 @@ extern "C" {
 char *tab_setup(void);
 char *tab_set_device(int index);
 int tab_has_onednn(void);
-const char *tab_kept_primitives(void); // what oneDNN is told of its cache
 char *tab_channels_last(void **out, void *self);
 int tab_is_channels_last(void *self);
 char *tab_to_device(void **out, void *self, int device);
