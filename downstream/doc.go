@@ -22,6 +22,6 @@
 //
 // A detector borrows the backbone: any [Extractor] will do, and it must stay
 // open and unchanged as long as the detector is used; RegAD alone trains a copy
-// of its own. Scores of different
-// detectors, or of one detector fitted twice, are not on one scale.
+// of its own. Scores of different detectors, or of one detector fitted twice, are
+// not on one scale.
 package downstream
