@@ -1,3 +1,4 @@
+#include "guard.h"
 #include "shim.h"
 
 #include <ATen/ATen.h>
@@ -17,18 +18,6 @@ using Scalars = torch::List<c10::optional<at::Scalar>>;
 at::Tensor &T(void *p) { return *static_cast<at::Tensor *>(p); }
 
 void put(void **out, at::Tensor t) { *out = new at::Tensor(std::move(t)); }
-
-// guarded runs f and turns whatever it throws into a message.
-template <typename F> char *guarded(F f) {
-  try {
-    f();
-    return nullptr;
-  } catch (const std::exception &e) {
-    return strdup(e.what());
-  } catch (...) {
-    return strdup("unknown C++ exception");
-  }
-}
 
 } // namespace
 

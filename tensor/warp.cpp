@@ -1,15 +1,13 @@
 // Bilinear reading of channels-last maps. libtorch's own kernel walks channel by
 // channel, which for this layout means a cache line for every value, and returns
 // the other layout. Here a position's channels are read and written as they lie.
+#include "guard.h"
 #include "shim.h"
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
-#include <cstring>
-#include <exception>
 #include <system_error>
 #include <thread>
 #include <torch/csrc/autograd/custom_function.h>
@@ -206,16 +204,11 @@ bool ours(const at::Tensor &x, const at::Tensor &grid) {
 
 extern "C" char *tab_grid_sample(void **out, void *map, void *grid) {
   const at::Tensor &x = *static_cast<at::Tensor *>(map), &g = *static_cast<at::Tensor *>(grid);
-  try {
+  return guarded([&] {
     constexpr int64_t kBilinear = 0, kReflection = 2;
     if (ours(x, g))
       *out = new at::Tensor(Sample::apply(x, g.contiguous()));
     else
       *out = new at::Tensor(at::grid_sampler_2d(x, g, kBilinear, kReflection, false));
-    return nullptr;
-  } catch (const std::exception &e) {
-    return strdup(e.what());
-  } catch (...) {
-    return strdup("unknown C++ exception");
-  }
+  });
 }
