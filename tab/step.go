@@ -159,23 +159,12 @@ func (p *Pretrainer) update(s *tensor.Scope, b Batch, st *Step) error {
 	}
 	st.Loss, st.Accuracy = lv, av
 	s.Backward(loss)
-	norm := 0.0
-	for _, ps := range []*tensor.Params{p.parts.Visual.Params(), p.head} {
-		n, err := ps.GradNorm(s)
-		if errors.Is(err, tensor.ErrNotFinite) {
-			return fmt.Errorf("%w: %w", ErrDiverged, err)
-		}
-		if err != nil {
-			return err
-		}
-		norm = math.Hypot(norm, n)
+	st.GradNorm, err = tensor.ClipGrads(s, p.cfg.ClipNorm, p.parts.Visual.Params(), p.head)
+	if errors.Is(err, tensor.ErrNotFinite) {
+		return fmt.Errorf("%w: %w", ErrDiverged, err)
 	}
-	st.GradNorm = norm
-	if p.cfg.ClipNorm > 0 && norm > p.cfg.ClipNorm {
-		f := p.cfg.ClipNorm / (norm + 1e-6) // PyTorch's guard against division by zero
-		if err := errors.Join(p.parts.Visual.Params().ScaleGrads(s, f), p.head.ScaleGrads(s, f)); err != nil {
-			return err
-		}
+	if err != nil {
+		return err
 	}
 	if err := p.opt[0].Step(s, p.parts.Visual.Params(), func(n string) float64 { return st.LR * p.cfg.rate(n, p.epoch) }); err != nil {
 		return err

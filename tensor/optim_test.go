@@ -293,3 +293,30 @@ func TestOptimizerSettings(t *testing.T) {
 		require.Error(t, err)
 	}
 }
+
+// The gradients of both sets are one vector (3, 4, 12), of length 13.
+func TestClipGrads(t *testing.T) {
+	testutil.NoLeak(t)
+	a := network(t, []string{"a"}, func(s *scope) []*ten { return []*ten{s.Zeros(2)} })
+	b := network(t, []string{"b"}, func(s *scope) []*ten { return []*ten{s.Zeros(1)} })
+	clip := func(limit float64, factor float32) (norm float64, grads []float32, err error) {
+		run(t, tensor.Training, func(s *scope) error {
+			g, h := s.FromFloats([]float32{3 * factor, 4}, 2), s.FromFloats([]float32{12}, 1)
+			s.Backward(s.Add(s.Sum(s.Mul(a.Get("a"), g), false), s.Sum(s.Mul(b.Get("b"), h), false)))
+			norm, err = tensor.ClipGrads(s, limit, a, b)
+			grads = append(floats(t, s, s.Grad(a.Get("a"))), floats(t, s, s.Grad(b.Get("b")))...)
+			require.NoError(t, a.ZeroGrad())
+			return b.ZeroGrad()
+		})
+		return norm, grads, err
+	}
+	for limit, want := range map[float64][]float32{0: {3, 4, 12}, 13.5: {3, 4, 12}, 6.5: {1.5, 2, 6}} {
+		norm, grads, err := clip(limit, 1)
+		require.NoError(t, err)
+		require.InDelta(t, 13, norm, 1e-5)
+		require.InDeltaSlice(t, want, grads, 1e-5, "limit %g", limit)
+	}
+	_, grads, err := clip(6.5, float32(math.Inf(1)))
+	require.ErrorIs(t, err, tensor.ErrNotFinite)
+	require.InDelta(t, 12, grads[2], 0, "nothing is scaled")
+}

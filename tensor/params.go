@@ -203,6 +203,29 @@ func (p *Params) ScaleGrads(s *Scope, f float64) error {
 	return s.st.err
 }
 
+// ClipGrads scales the gradients of all sets down together where their common norm
+// is above limit, as PyTorch's clip_grad_norm_ does; a limit of 0 leaves them. It
+// returns the norm before. One that is not finite is an error that wraps
+// [ErrNotFinite], and nothing is scaled then.
+func ClipGrads(s *Scope, limit float64, sets ...*Params) (norm float64, err error) {
+	for _, p := range sets {
+		n, err := p.GradNorm(s)
+		if err != nil {
+			return 0, err
+		}
+		norm = math.Hypot(norm, n)
+	}
+	if limit == 0 || norm <= limit {
+		return norm, nil
+	}
+	for _, p := range sets {
+		if err := p.ScaleGrads(s, limit/(norm+1e-6)); err != nil { // PyTorch's guard against division by zero
+			return norm, err
+		}
+	}
+	return norm, nil
+}
+
 // Array is a tensor on the host: little-endian values in row-major order.
 type Array struct {
 	Name  string
