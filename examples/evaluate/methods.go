@@ -51,10 +51,23 @@ type plan struct {
 	seed      seed              // the one that is taken where none is asked for
 
 	// make returns a detector that is not fitted.
-	make func(net *backbone.ResNet, s seed, opts ...downstream.Option) (detector, error)
+	make maker
 	// fit teaches the detector and says by how many images of the class; nil fits it
 	// on all good ones.
 	fit func(ctx context.Context, d detector, m material) (images int, err error)
+}
+
+// maker makes a detector that draws what it draws by a seed.
+type maker func(net *backbone.ResNet, s seed, opts ...downstream.Option) (detector, error)
+
+// numbered refuses the seed of a reference program, which no method but PaDiM has.
+func numbered(method string, of maker) maker {
+	return func(net *backbone.ResNet, s seed, opts ...downstream.Option) (detector, error) {
+		if s.reference {
+			return nil, fmt.Errorf("%w: %s has no reference draw", errSeed, method)
+		}
+		return of(net, s, opts...)
+	}
 }
 
 // material is what a detector of one class may learn from.
@@ -162,12 +175,9 @@ func patchcore(c choice) (plan, error) {
 	}
 	p := plan{layers: cfg.Layers, transform: cfg.Transform, mask: nearestMask(), score: metrics.ScorePatchMax, epoch: metrics.EpochNone, settings: cfg,
 		chance: "the projection and the first patches of the memory bank", seed: seed{n: 1}}
-	p.make = func(net *backbone.ResNet, s seed, opts ...downstream.Option) (detector, error) {
-		if s.reference {
-			return nil, fmt.Errorf("%w: patchcore has no reference draw", errSeed)
-		}
+	p.make = numbered("patchcore", func(net *backbone.ResNet, s seed, opts ...downstream.Option) (detector, error) {
 		return made(downstream.NewPatchCore(net, cfg, s.rand(forMethod), opts...))
-	}
+	})
 	return p, nil
 }
 

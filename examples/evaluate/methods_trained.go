@@ -13,11 +13,6 @@ import (
 	"github.com/gotab/gotab/tensor"
 )
 
-// errReference reports a seed that only PaDiM's reference program fixed.
-func errReference(method string) error {
-	return fmt.Errorf("%w: %s has no reference draw", errSeed, method)
-}
-
 // rd4ad is RD4AD with the weights after the last epoch.
 func rd4ad(c choice) (plan, error) {
 	cfg := downstream.DefaultRD4AD()
@@ -29,12 +24,9 @@ func rd4ad(c choice) (plan, error) {
 	}
 	p := plan{layers: cfg.Layers, transform: cfg.Transform, mask: halfMask(), score: metrics.ScoreMapMax, epoch: metrics.EpochLast, epochs: cfg.Epochs,
 		chance: "the first weights and the order of the images", seed: seed{n: 1}, settings: cfg}
-	p.make = func(net *backbone.ResNet, s seed, opts ...downstream.Option) (detector, error) {
-		if s.reference {
-			return nil, errReference("rd4ad")
-		}
+	p.make = numbered("rd4ad", func(net *backbone.ResNet, s seed, opts ...downstream.Option) (detector, error) {
 		return made(downstream.NewRD4AD(net, cfg, s.rand(forMethod), opts...))
-	}
+	})
 	return p, nil
 }
 
@@ -50,12 +42,9 @@ func simplenet(c choice) (plan, error) {
 	}
 	p := plan{layers: cfg.Layers, transform: cfg.Transform, mask: fullMask(), score: metrics.ScorePatchMax, epoch: metrics.EpochLast, epochs: cfg.Epochs,
 		chance: "the first weights, the order of the images and the noise", seed: seed{n: 1}, settings: cfg}
-	p.make = func(net *backbone.ResNet, s seed, opts ...downstream.Option) (detector, error) {
-		if s.reference {
-			return nil, errReference("simplenet")
-		}
+	p.make = numbered("simplenet", func(net *backbone.ResNet, s seed, opts ...downstream.Option) (detector, error) {
 		return made(downstream.NewSimpleNet(net, cfg, s.rand(forMethod), opts...))
-	}
+	})
 	return p, nil
 }
 
@@ -88,16 +77,13 @@ func regad(c choice) (plan, error) {
 	p := plan{layers: cfg.Layers, transform: cfg.Transform, mask: nearestMask(), score: metrics.ScoreMapMax, epoch: metrics.EpochLast, epochs: cfg.Epochs,
 		shots: cfg.Shots, others: true, chance: fmt.Sprintf("the %d images of the support set", cfg.Shots), seed: seed{n: 1}, settings: cfg}
 	var last trained
-	p.make = func(net *backbone.ResNet, s seed, opts ...downstream.Option) (detector, error) {
-		if s.reference {
-			return nil, errReference("regad")
-		}
+	p.make = numbered("regad", func(net *backbone.ResNet, _ seed, opts ...downstream.Option) (detector, error) {
 		d, err := downstream.NewRegAD(net, cfg, rand.New(rand.NewPCG(trainingSeed, 0)), opts...)
 		if err != nil {
 			return nil, err
 		}
 		return &registered{RegAD: d, dev: net.Device(), opts: opts}, nil
-	}
+	})
 	p.fit = func(ctx context.Context, d detector, m material) (int, error) {
 		support, err := m.support(cfg.Shots)
 		if err != nil {
