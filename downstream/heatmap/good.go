@@ -20,9 +20,9 @@ type GoodConfig struct {
 
 // DefaultGood leaves all but a thousandth of the good pixels without colour and ends three
 // good ranges above. The values are ours, chosen on maps of PaDiM and PatchCore with
-// ImageNet's and with random weights on five test sets: the highest value of a good image
-// lay at 0.41 of the scale at most, which is orange, and no good part was red; the
-// highest of a clear defect between 0.3 and 1.9.
+// ImageNet's and with random weights on four kinds of products: the highest value of a good
+// image lay at 0.41 of the scale at most, which is orange, and no good part was red; the
+// highest of a clear defect between 0.3 and 1.9, that of a weak one below.
 func DefaultGood() GoodConfig { return GoodConfig{Quantile: 0.999, Reach: 3} }
 
 // Validate reports settings that make no sense, as ErrConfig.
