@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"image"
 	"image/draw"
-	"iter"
 	"math/rand/v2"
 
 	"github.com/gotab/gotab/backbone"
@@ -64,10 +63,9 @@ func (c *Classifier) fit(ctx context.Context, train *Labelled) (*classified, err
 			return nil, err
 		}
 	}
-	for epoch := range c.cfg.Epochs {
-		if err := t.epoch(ctx, epoch); err != nil {
-			return nil, err
-		}
+	all := course[classifierPlan, minibatch]{epochs: c.cfg.Epochs, workers: tensor.GetThreads().Cores, plan: t.plan, load: t.load, step: t.advance, report: c.reportTraining}
+	if err := all.run(ctx); err != nil {
+		return nil, err
 	}
 	whole = true
 	return t.g, nil
@@ -142,7 +140,6 @@ type training struct {
 	g        *classified // what will be put in force
 	opt      []tensor.Optimizer
 	features []float32 // of a frozen backbone, [N, C]
-	done     int       // steps
 }
 
 // begin makes the linear layer, the copy of the backbone and the optimizers.
@@ -262,70 +259,52 @@ type minibatch struct {
 	pixels []float32
 }
 
-// epoch takes one step for every batch of a shuffled pass.
-func (t *training) epoch(ctx context.Context, epoch int) error {
-	n := t.data.Len()
-	order := seed.Rand(t.c.seed, "classifier order", uint64(epoch)).Perm(n)
-	cut := spans(n, t.c.cfg.Batch, 1)
-	steps := t.c.cfg.Epochs * len(cut)
-	i := 0
-	for b, err := range t.batches(ctx, epoch, order, cut) {
-		if err != nil {
-			return err
-		}
-		rate := t.c.cfg.rate(t.done, steps)
-		loss, accuracy, err := t.step(ctx, b, rate)
-		if err != nil {
-			return fmt.Errorf("epoch %d, batch %d: %w", epoch+1, i+1, err)
-		}
-		if b.pixels != nil {
-			t.c.in.put(b.pixels)
-		}
-		t.done++
-		i++
-		t.c.reportTraining(Progress{Stage: "train", Done: i, Total: len(cut), Epoch: epoch + 1, Epochs: t.c.cfg.Epochs,
-			Loss: loss, Accuracy: accuracy, LR: t.c.cfg.LR * rate})
-	}
-	return nil
+// classifierPlan is a batch of a shuffled pass.
+type classifierPlan struct {
+	epoch, place int   // of its first image in the pass
+	images       []int // the samples
 }
 
-// batches yields the batches of an epoch; pixels are read, turned and packed
-// ahead of the steps.
-func (t *training) batches(ctx context.Context, epoch int, order []int, cut [][2]int) iter.Seq2[minibatch, error] {
+// plan returns the batches of an epoch.
+func (t *training) plan(epoch int) []classifierPlan {
+	return t.cut(epoch, seed.Rand(t.c.seed, "classifier order", uint64(epoch)).Perm(t.data.Len()))
+}
+
+// cut makes batches of nearly equal size of all samples in some order.
+func (t *training) cut(epoch int, order []int) (out []classifierPlan) {
+	for _, span := range t.spans() {
+		out = append(out, classifierPlan{epoch: epoch, place: span[0], images: order[span[0]:span[1]]})
+	}
+	return out
+}
+
+// spans are the batches of every epoch, in places of the pass.
+func (t *training) spans() [][2]int { return spans(t.data.Len(), t.c.cfg.Batch, 1) }
+
+// load reads, turns and packs the pixels of a batch. Where the backbone is frozen
+// its features are there.
+func (t *training) load(ctx context.Context, at classifierPlan) (minibatch, error) {
 	c := t.c
 	if c.cfg.Frozen {
-		return func(yield func(minibatch, error) bool) {
-			for _, span := range cut {
-				if err := ctx.Err(); err != nil {
-					yield(minibatch{}, err)
-					return
-				}
-				if !yield(minibatch{index: order[span[0]:span[1]]}, nil) {
-					return
-				}
-			}
-		}
+		return minibatch{index: at.images}, nil
 	}
-	from := func(ctx context.Context, place int) (image.Image, string, error) {
-		s, err := t.data.Sample(ctx, order[place])
+	b, err := c.in.pack(ctx, func(ctx context.Context, k int) (image.Image, string, error) {
+		i := at.images[k]
+		s, err := t.data.Sample(ctx, i)
 		if err != nil {
-			return nil, t.data.Item(order[place]).Name, err
+			return nil, t.data.Item(i).Name, err
 		}
 		if c.cfg.Turn {
-			if s, err = dataset.RandomTurn(s, t.generator(epoch, place)); err != nil {
+			if s, err = dataset.RandomTurn(s, t.generator(at.epoch, at.place+k)); err != nil {
 				return nil, s.Name, err
 			}
 		}
 		return c.cfg.Encoding.encoded(s.Image), s.Name, nil
+	}, 0, len(at.images), t.size)
+	if err != nil {
+		return minibatch{}, err
 	}
-	cores := tensor.GetThreads().Cores
-	return pipeline.Ordered(ctx, len(cut), cores, cores+1, func(ctx context.Context, i int) (minibatch, error) {
-		b, err := c.in.pack(ctx, from, cut[i][0], cut[i][1], t.size)
-		if err != nil {
-			return minibatch{}, err
-		}
-		return minibatch{index: order[cut[i][0]:cut[i][1]], pixels: b.pixels}, nil
-	})
+	return minibatch{index: at.images, pixels: b.pixels}, nil
 }
 
 // generator is that of a place in an epoch, so that the number of workers

@@ -1,6 +1,7 @@
 package downstream
 
 import (
+	"context"
 	"image"
 	"image/color"
 	"math"
@@ -98,8 +99,9 @@ func TestTurnedBatches(t *testing.T) {
 	order := []int{4, 0, 8, 1, 2, 3, 5, 6, 7}
 	read := func(epoch int) (out [][]float32) {
 		var index []int
-		for b, err := range tr.batches(t.Context(), epoch, order, spans(n, cfg.Batch, 1)) {
-			require.NoError(t, err)
+		c := course[classifierPlan, minibatch]{epochs: 1, workers: tensor.GetThreads().Cores, load: tr.load, report: func(Progress) {},
+			plan: func(int) []classifierPlan { return tr.cut(epoch, order) }}
+		c.step = func(_ context.Context, _, _ int, b minibatch) (outcome, error) {
 			require.Len(t, b.pixels, len(b.index)*side*side*3)
 			require.GreaterOrEqual(t, len(b.index), 2, "batch norm needs two")
 			index = append(index, b.index...)
@@ -110,7 +112,9 @@ func TestTurnedBatches(t *testing.T) {
 				}
 				out = append(out, red)
 			}
+			return outcome{}, nil
 		}
+		require.NoError(t, c.run(t.Context()))
 		require.Equal(t, order, index)
 		return out
 	}

@@ -3,8 +3,6 @@ package downstream
 import (
 	"context"
 	"errors"
-	"fmt"
-	"math"
 
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/tensor"
@@ -16,17 +14,26 @@ const (
 	headBias   = "head.bias"
 )
 
+// advance takes the step of a batch at the rate that is its turn, and gives the
+// batch's memory back.
+func (t *training) advance(ctx context.Context, epoch, batch int, b minibatch) (outcome, error) {
+	each := len(t.spans())
+	rate := t.c.cfg.rate(epoch*each+batch, t.c.cfg.Epochs*each)
+	loss, accuracy, err := t.step(ctx, b, rate)
+	if b.pixels != nil {
+		t.c.in.put(b.pixels)
+	}
+	return outcome{loss: loss, accuracy: accuracy, lr: t.c.cfg.LR * rate}, err
+}
+
 // step takes one step and returns loss and accuracy before it. The weights are
 // not touched where the loss or a gradient is not finite.
 func (t *training) step(ctx context.Context, b minibatch, rate float64) (loss, accuracy float64, err error) {
 	err = tensor.Run(ctx, t.c.dev, tensor.Training, func(s *tensor.Scope) error {
 		logits := s.Linear(t.vectors(s, b), t.g.params.Get(headWeight), t.g.params.Get(headBias))
 		value := t.loss(s, logits, b.index)
-		if loss, err = s.Float(value); err != nil {
+		if loss, err = finiteLoss(s, value); err != nil {
 			return err
-		}
-		if math.IsNaN(loss) || math.IsInf(loss, 0) {
-			return fmt.Errorf("%w: the loss is %g", ErrDiverged, loss)
 		}
 		answers, err := s.Floats(logits)
 		if err != nil {
@@ -34,8 +41,8 @@ func (t *training) step(ctx context.Context, b minibatch, rate float64) (loss, a
 		}
 		accuracy = t.accuracy(answers, b.index)
 		s.Backward(value)
-		if err := t.clip(s); err != nil {
-			return err
+		if _, err := tensor.ClipGrads(s, t.c.cfg.ClipNorm, t.trained()...); err != nil {
+			return diverged(err)
 		}
 		for i, p := range t.trained() {
 			lr := t.c.cfg.LR
@@ -116,29 +123,4 @@ func (t *training) accuracy(logits []float32, index []int) float64 {
 		}
 	}
 	return float64(right) / float64(len(index))
-}
-
-// clip refuses gradients that are not finite and scales large ones down.
-func (t *training) clip(s *tensor.Scope) error {
-	norm := 0.0
-	for _, p := range t.trained() {
-		n, err := p.GradNorm(s)
-		if errors.Is(err, tensor.ErrNotFinite) {
-			return fmt.Errorf("%w: %w", ErrDiverged, err)
-		}
-		if err != nil {
-			return err
-		}
-		norm = math.Hypot(norm, n)
-	}
-	limit := t.c.cfg.ClipNorm
-	if limit == 0 || norm <= limit {
-		return nil
-	}
-	for _, p := range t.trained() {
-		if err := p.ScaleGrads(s, limit/(norm+1e-6)); err != nil { // PyTorch's guard against division by zero
-			return err
-		}
-	}
-	return nil
 }

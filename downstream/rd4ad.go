@@ -1,7 +1,6 @@
 package downstream
 
 import (
-	"errors"
 	"fmt"
 	"image"
 	"math"
@@ -253,10 +252,6 @@ type distilled struct {
 	folded *foldedStudent
 	shapes []mapShape // of the layers
 	levels []enlarger // of the layers
-}
-
-func (g *distilled) free() error {
-	return errors.Join(g.net.params.Close(), g.packed.Close(), g.model.free())
 }
 
 // Close frees the student, as soon as scoring that is going on has ended. The

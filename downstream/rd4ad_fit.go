@@ -122,15 +122,16 @@ func (p *RD4AD) train(ctx context.Context, net *student, teacher *frozen) error 
 		}
 		return batches
 	}
-	step := func(ctx context.Context, _, _ int, b *mapBatch) (loss float64, err error) {
+	step := func(ctx context.Context, _, _ int, b *mapBatch) (o outcome, err error) {
 		err = tensor.Run(ctx, p.dev, tensor.Training, func(s *tensor.Scope) error {
 			maps := b.tensors(s)
-			loss, err = descend(s, p.loss(s, maps, net.forward(s, maps, true)), learner{net.params, opt, p.cfg.Rate})
+			o.loss, err = descend(s, p.loss(s, maps, net.forward(s, maps, true)), learner{net.params, opt, p.cfg.Rate})
 			return err
 		})
-		return loss, err
+		return o, err
 	}
-	if err := epochs(ctx, p.cfg.Epochs, plan, teacher.load, step, nil, p.reportTraining); err != nil {
+	c := course[[]int, *mapBatch]{epochs: p.cfg.Epochs, workers: 1, plan: plan, load: teacher.load, step: step, report: p.reportTraining}
+	if err := c.run(ctx); err != nil {
 		return err
 	}
 	return finiteParams(ctx, net.params)
@@ -172,6 +173,7 @@ func finiteParams(ctx context.Context, params *tensor.Params) error {
 // the settings. After an error g's memory is freed.
 func (p *RD4AD) complete(ctx context.Context, g *distilled) (_ *distilled, err error) {
 	g.packed = tensor.NewParams(p.dev)
+	g.also = func() error { return errors.Join(g.net.params.Close(), g.packed.Close()) }
 	defer func() {
 		if err != nil {
 			_ = g.free() // frees memory, cannot fail

@@ -126,17 +126,19 @@ func (r *RegAD) descend(ctx context.Context, n *registration, cs []category, fro
 	load := func(ctx context.Context, at []int) (*registrationBatch, error) {
 		return r.readBatch(ctx, from, at, n.size)
 	}
-	step := func(ctx context.Context, epoch, _ int, b *registrationBatch) (float64, error) {
+	step := func(ctx context.Context, epoch, _ int, b *registrationBatch) (outcome, error) {
 		for i := range learners {
 			learners[i].rate = r.cfg.rate(done + epoch)
 		}
 		return r.step(ctx, n, b, learners)
 	}
 	after := func(ctx context.Context, epoch int) error { return point.write(ctx, r, n, learners, done+epoch+1) }
-	return epochs(ctx, r.cfg.Epochs-done, plan, load, step, after, func(p Progress) {
+	report := func(p Progress) {
 		p.Epoch, p.Epochs = p.Epoch+done, r.cfg.Epochs
 		r.reportTraining(p)
-	})
+	}
+	c := course[[]int, *registrationBatch]{epochs: r.cfg.Epochs - done, workers: 1, plan: plan, load: load, step: step, after: after, report: report}
+	return c.run(ctx)
 }
 
 // learners are the weights of the trunk and the others, each with its optimizer.
@@ -153,14 +155,14 @@ func (r *RegAD) learners(n *registration) (out []learner, err error) {
 
 // step goes one step down the gradient of a batch's loss, which it returns, and
 // gives the batch's memory back.
-func (r *RegAD) step(ctx context.Context, n *registration, b *registrationBatch, learners []learner) (loss float64, err error) {
+func (r *RegAD) step(ctx context.Context, n *registration, b *registrationBatch, learners []learner) (o outcome, err error) {
 	defer r.in.put(b.pixels)
 	err = tensor.Run(ctx, r.dev, tensor.Training, func(s *tensor.Scope) error {
 		queries, support := b.tensors(s, r.cfg.Shots)
-		loss, err = descend(s, n.loss(s, queries, support), learners...)
+		o.loss, err = descend(s, n.loss(s, queries, support), learners...)
 		return err
 	})
-	return loss, err
+	return o, err
 }
 
 // rate is the learning rate of an epoch, counted from 0.

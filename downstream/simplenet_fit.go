@@ -47,6 +47,7 @@ func (p *SimpleNet) fit(ctx context.Context, normal dataset.Dataset, judge *simp
 	}
 	p.fitting.Lock()
 	defer p.fitting.Unlock()
+	defer tensor.ReleasePool() // last, so that what the features took goes too
 
 	maps, err := newFrozen(ctx, p.emb.fe, p.emb.layers, &p.in, p.dev, from, n, p.cfg.Cache, func(done, total int) { p.report("features", done, total) })
 	if err != nil {
@@ -82,7 +83,8 @@ func (p *SimpleNet) fit(ctx context.Context, normal dataset.Dataset, judge *simp
 			return judge.look(ctx, p, g)
 		}
 	}
-	if err := epochs(ctx, p.cfg.Epochs, t.plan, t.load, t.step, after, p.reportTraining); err != nil {
+	c := course[simplePlan, simpleBatch]{epochs: p.cfg.Epochs, workers: 1, plan: t.plan, load: t.load, step: t.step, after: after, report: p.reportTraining}
+	if err := c.run(ctx); err != nil {
 		return nil, err
 	}
 	if judge != nil {
@@ -131,7 +133,6 @@ func (t *simpleTraining) close() error {
 	for _, r := range t.rules {
 		err = errors.Join(err, r.opt.Close())
 	}
-	tensor.ReleasePool() // what was just freed included
 	return err
 }
 
@@ -178,7 +179,7 @@ func (t *simpleTraining) load(ctx context.Context, at simplePlan) (b simpleBatch
 }
 
 // step trains on one batch.
-func (t *simpleTraining) step(ctx context.Context, _, _ int, b simpleBatch) (loss float64, err error) {
+func (t *simpleTraining) step(ctx context.Context, _, _ int, b simpleBatch) (o outcome, err error) {
 	err = tensor.Run(ctx, t.p.dev, tensor.Training, func(s *tensor.Scope) error {
 		parts := s.SubN(func(s *tensor.Scope) []*tensor.Tensor { return t.p.emb.parts(s, b.maps.tensors(s)) })
 		dim := t.p.emb.count
@@ -187,8 +188,8 @@ func (t *simpleTraining) step(ctx context.Context, _, _ int, b simpleBatch) (los
 		if err := s.Err(); err != nil {
 			return err
 		}
-		loss, err = descend(s, t.weights.loss(s, parts, noise, t.p.cfg.Margin), t.rules...)
+		o.loss, err = descend(s, t.weights.loss(s, parts, noise, t.p.cfg.Margin), t.rules...)
 		return err
 	})
-	return loss, err
+	return o, err
 }

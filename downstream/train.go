@@ -25,22 +25,34 @@ func batchesOf(n, most int, from [2]uint64, epoch int) [][]int {
 	return out
 }
 
-// epochs runs step on the batches of so many epochs. batches plans an epoch, in
-// general the numbers of the images of each batch; load makes a batch's input, a
-// batch ahead of the step; step returns the loss before its update; after, if
-// not nil, is called when an epoch, counted from 0, has ended. Both may end the
-// training with an error. report is told of every batch.
-func epochs[P, B any](ctx context.Context, count int, batches func(epoch int) []P, load func(ctx context.Context, at P) (B, error),
-	step func(ctx context.Context, epoch, batch int, b B) (float64, error), after func(ctx context.Context, epoch int) error,
-	report func(Progress)) error {
-	for epoch := range count {
-		plan := batches(epoch)
+// course is a training over several epochs.
+type course[P, B any] struct {
+	epochs  int
+	workers int // that load batches ahead of the steps
+	// plan says what the batches of an epoch, counted from 0, are made of: in general
+	// the numbers of their images.
+	plan func(epoch int) []P
+	load func(ctx context.Context, at P) (B, error)
+	// step trains on a batch and says what was before its update.
+	step func(ctx context.Context, epoch, batch int, b B) (outcome, error)
+	// after, if not nil, is called when an epoch has ended.
+	after  func(ctx context.Context, epoch int) error
+	report func(Progress) // is told of every batch
+}
+
+// outcome is what a step says of itself; see [Progress].
+type outcome struct{ loss, accuracy, lr float64 }
+
+// run takes all steps. step and after may end it with an error.
+func (c course[P, B]) run(ctx context.Context) error {
+	for epoch := range c.epochs {
+		plan := c.plan(epoch)
 		i := 0
-		for b, err := range pipeline.Ordered(ctx, len(plan), 1, 2, func(ctx context.Context, i int) (B, error) { return load(ctx, plan[i]) }) {
+		for b, err := range pipeline.Ordered(ctx, len(plan), c.workers, c.workers+1, func(ctx context.Context, i int) (B, error) { return c.load(ctx, plan[i]) }) {
 			if err != nil {
 				return err
 			}
-			loss, err := step(ctx, epoch, i, b)
+			o, err := c.step(ctx, epoch, i, b)
 			if err != nil {
 				if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 					return err
@@ -48,10 +60,10 @@ func epochs[P, B any](ctx context.Context, count int, batches func(epoch int) []
 				return fmt.Errorf("epoch %d, batch %d: %w", epoch+1, i+1, err)
 			}
 			i++
-			report(Progress{Stage: "train", Done: i, Total: len(plan), Epoch: epoch + 1, Epochs: count, Loss: loss})
+			c.report(Progress{Stage: "train", Done: i, Total: len(plan), Epoch: epoch + 1, Epochs: c.epochs, Loss: o.loss, Accuracy: o.accuracy, LR: o.lr})
 		}
-		if after != nil {
-			if err := after(ctx, epoch); err != nil {
+		if c.after != nil {
+			if err := c.after(ctx, epoch); err != nil {
 				return err
 			}
 		}
@@ -69,12 +81,9 @@ type learner struct {
 // descend goes one step down the gradient of loss, a scalar, and returns its
 // value. A loss that is not finite is [ErrDiverged], and nothing is changed then.
 func descend(s *tensor.Scope, loss *tensor.Tensor, learners ...learner) (float64, error) {
-	v, err := s.Float(loss)
+	v, err := finiteLoss(s, loss)
 	if err != nil {
 		return 0, err
-	}
-	if math.IsNaN(v) || math.IsInf(v, 0) {
-		return 0, fmt.Errorf("%w: the loss is %g", ErrDiverged, v)
 	}
 	s.Backward(loss)
 	if err := s.Err(); err != nil {
@@ -89,4 +98,21 @@ func descend(s *tensor.Scope, loss *tensor.Tensor, learners ...learner) (float64
 		}
 	}
 	return v, nil
+}
+
+// finiteLoss reads a loss, a scalar; one that is not finite is [ErrDiverged].
+func finiteLoss(s *tensor.Scope, loss *tensor.Tensor) (float64, error) {
+	v, err := s.Float(loss)
+	if err == nil && (math.IsNaN(v) || math.IsInf(v, 0)) {
+		err = fmt.Errorf("%w: the loss is %g", ErrDiverged, v)
+	}
+	return v, err
+}
+
+// diverged marks a gradient that is not finite as [ErrDiverged].
+func diverged(err error) error {
+	if errors.Is(err, tensor.ErrNotFinite) {
+		return fmt.Errorf("%w: %w", ErrDiverged, err)
+	}
+	return err
 }

@@ -116,35 +116,40 @@ func TestFrozenMapsDoNotDependOnTheBudget(t *testing.T) {
 	require.Equal(t, live, tensor.Live())
 }
 
-func TestEpochs(t *testing.T) {
+func TestCourse(t *testing.T) {
 	plan := func(epoch int) [][]int { return batchesOf(5, 2, [2]uint64{1, 2}, epoch) }
 	load := func(_ context.Context, at []int) ([]int, error) { return at, nil }
 	var seen [][]int
 	var reports []Progress
 	ended := 0
-	err := epochs(t.Context(), 2, plan, load, func(_ context.Context, epoch, batch int, b []int) (float64, error) {
-		require.Equal(t, plan(epoch)[batch], b)
-		seen = append(seen, b)
-		return float64(len(seen)), nil
-	}, func(_ context.Context, epoch int) error { ended += epoch + 1; return nil }, func(p Progress) { reports = append(reports, p) })
-	require.NoError(t, err)
+	c := course[[]int, []int]{epochs: 2, workers: 1, plan: plan, load: load,
+		step: func(_ context.Context, epoch, batch int, b []int) (outcome, error) {
+			require.Equal(t, plan(epoch)[batch], b)
+			seen = append(seen, b)
+			return outcome{loss: float64(len(seen)), accuracy: 0.5, lr: 0.1}, nil
+		},
+		after:  func(_ context.Context, epoch int) error { ended += epoch + 1; return nil },
+		report: func(p Progress) { reports = append(reports, p) }}
+	require.NoError(t, c.run(t.Context()))
 	require.Len(t, seen, 6)
 	require.Equal(t, 3, ended)
-	require.Equal(t, Progress{Stage: "train", Done: 3, Total: 3, Epoch: 2, Epochs: 2, Loss: 6}, reports[5])
+	require.Equal(t, Progress{Stage: "train", Done: 3, Total: 3, Epoch: 2, Epochs: 2, Loss: 6, Accuracy: 0.5, LR: 0.1}, reports[5])
 
 	boom := errors.New("boom")
-	err = epochs(t.Context(), 2, plan, load, func(_ context.Context, epoch, batch int, _ []int) (float64, error) {
-		if epoch == 1 {
-			return 0, boom
-		}
-		return 0, nil
-	}, nil, func(Progress) {})
+	c = course[[]int, []int]{epochs: 2, workers: 1, plan: plan, load: load, report: func(Progress) {},
+		step: func(_ context.Context, epoch, _ int, _ []int) (outcome, error) {
+			if epoch == 1 {
+				return outcome{}, boom
+			}
+			return outcome{}, nil
+		}}
+	err := c.run(t.Context())
 	require.ErrorIs(t, err, boom)
 	require.ErrorContains(t, err, "epoch 2, batch 1")
 
 	ctx, cancel := context.WithCancel(t.Context())
-	err = epochs(ctx, 2, plan, load, func(context.Context, int, int, []int) (float64, error) { cancel(); return 0, nil }, nil, func(Progress) {})
-	require.ErrorIs(t, err, context.Canceled)
+	c.step = func(context.Context, int, int, []int) (outcome, error) { cancel(); return outcome{}, nil }
+	require.ErrorIs(t, c.run(ctx), context.Canceled)
 }
 
 // A loss that is not finite changes no weight.
