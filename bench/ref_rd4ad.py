@@ -8,27 +8,16 @@ SEED=N draws other weights and another order. CACHE=0 runs the teacher in every 
 needs: torch==2.1.2 torchvision==0.16.2 numpy<2 scipy scikit-learn pillow safetensors
 Prints per class: image AUROC, pixel AUROC, images x epochs a second of training, images a second scored, peak RSS.
 """
-import glob, os, resource, sys, time
-import numpy as np, torch, torch.nn as nn, torch.nn.functional as F, torchvision
-from PIL import Image
-from safetensors.torch import load_file
+import os, sys, time
+import torch, torch.nn as nn, torch.nn.functional as F
 from scipy.ndimage import gaussian_filter
-from sklearn.metrics import roc_auc_score
+from refdata import Class, network, report
 
 SIZE, BATCH, SCORE_BATCH = 256, 16, 8
-W, EPOCHS = sys.argv[1], int(sys.argv[2])
+EPOCHS = int(sys.argv[2])
 CACHE = os.environ.get("CACHE", "1") != "0"
-torch.set_num_threads(int(os.environ.get("THREADS", "2")))
-MEAN = torch.tensor([0.485, 0.456, 0.406])[:, None, None]
-STD = torch.tensor([0.229, 0.224, 0.225])[:, None, None]
-
 torch.manual_seed(0)
-NET = torchvision.models.resnet18()
-if W != "random":
-    sd = load_file(W) if W.endswith(".safetensors") else torch.load(W)
-    r = NET.load_state_dict({k: v for k, v in sd.items() if not k.startswith(("fc.", "projection."))}, strict=False)
-    assert not r.unexpected_keys and set(r.missing_keys) <= {"fc.weight", "fc.bias"}, r
-NET.eval().to(memory_format=torch.channels_last)
+NET = network(sys.argv[1])
 
 
 @torch.inference_mode()
@@ -79,17 +68,12 @@ class Student(nn.Module):
         return [self.d1(b), b, c]
 
 
-def load(f):
-    im = Image.open(f).convert("RGB").resize((SIZE, SIZE), Image.BILINEAR)
-    return (torch.from_numpy(np.array(im)).permute(2, 0, 1).float() / 255 - MEAN) / STD
-
-
-def fit(files):
+def fit(files, load):
     torch.manual_seed(int(os.environ.get("SEED", "111")))
     net = Student().to(memory_format=torch.channels_last).train()
     opt = torch.optim.Adam(net.parameters(), lr=0.005, betas=(0.5, 0.999))
     flat = lambda t: t.permute(0, 2, 3, 1).reshape(t.shape[0], -1)
-    kept = [[m[0] for m in teacher(load(f)[None])] for f in files] if CACHE else None
+    kept = [[m[0] for m in teacher(load([f]))] for f in files] if CACHE else None
     for _ in range(EPOCHS):
         order = torch.randperm(len(files)).tolist()
         for i in range(0, len(order), BATCH):
@@ -97,7 +81,7 @@ def fit(files):
             if CACHE:
                 e = [torch.stack([kept[j][k] for j in at]) for k in range(3)]
             else:
-                e = [m.clone() for m in teacher(torch.stack([load(files[j]) for j in at]))]
+                e = [m.clone() for m in teacher(load([files[j] for j in at]))]
             loss = sum((1 - F.cosine_similarity(flat(a), flat(b))).mean() for a, b in zip(e, net(e)))
             opt.zero_grad(set_to_none=True)
             loss.backward()
@@ -106,10 +90,10 @@ def fit(files):
 
 
 @torch.inference_mode()
-def score(net, files):
+def score(net, files, load):
     maps = []
     for i in range(0, len(files), SCORE_BATCH):
-        e = teacher(torch.stack([load(f) for f in files[i:i + SCORE_BATCH]]))
+        e = teacher(load(files[i:i + SCORE_BATCH]))
         m = sum(F.interpolate((1 - F.cosine_similarity(a, b))[:, None], size=SIZE, mode="bilinear", align_corners=True)
                 for a, b in zip(e, net(e)))
         maps += [gaussian_filter(v, 4) for v in m[:, 0].numpy()]
@@ -117,31 +101,14 @@ def score(net, files):
 
 
 def run(d):
-    ls = lambda p: sorted(f for f in glob.glob(p) if f.endswith((".png", ".jpg", ".bmp")))
-    train = ls(d + "/train/good/*")
+    c = Class(d, exact=SIZE)
     t = time.time()
-    net = fit(train)
+    net = fit(c.train, c.load)
     tf = time.time() - t
-    test = [(f, k) for k in sorted(os.listdir(d + "/test")) for f in ls(f"{d}/test/{k}/*")]
     t = time.time()
-    maps = score(net, [f for f, _ in test])
-    ts = time.time() - t
-    y = [k != "good" for _, k in test]
-    img = roc_auc_score(y, [v.max() for v in maps])
-    rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024  # before the figures, which are no part of it
-    pix = float("nan")
-    if os.path.isdir(d + "/ground_truth"):
-        g = []
-        for f, k in test:
-            if k == "good":
-                g.append(np.zeros((SIZE, SIZE), bool)); continue
-            mk = os.path.splitext(os.path.basename(f))[0]
-            m = Image.open(f"{d}/ground_truth/{k}/{mk}_mask.png").convert("L").resize((SIZE, SIZE), Image.BILINEAR)
-            g.append(np.array(m) > 127)
-        pix = roc_auc_score(np.concatenate([v.ravel() for v in g]), np.concatenate([v.ravel() for v in maps]))
-    print(f"{os.path.basename(d.rstrip('/')):14s} image {100*img:6.2f} pixel {100*pix:6.2f}  fit {len(train)*EPOCHS/tf:6.1f} img/s  score {len(test)/ts:6.1f} img/s  rss {rss} MB", flush=True)
-    return img, pix
+    maps = score(net, c.test, c.load)
+    report(c, [v.max() for v in maps], maps, len(c.train) * EPOCHS / tf, len(c.test) / (time.time() - t), masks="bilinear")
 
 
-r = np.array([run(d) for d in sys.argv[3:]])
-print("mean", 100 * r.mean(0))
+for d in sys.argv[3:]:
+    run(d)

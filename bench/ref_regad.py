@@ -14,7 +14,7 @@ import numpy as np, torch, torch.nn as nn, torch.nn.functional as F, torchvision
 from PIL import Image
 from safetensors.torch import load_file
 from scipy.ndimage import gaussian_filter
-from sklearn.metrics import roc_auc_score
+from refdata import Class, report
 
 ap = argparse.ArgumentParser()
 ap.add_argument("weights"); ap.add_argument("root"); ap.add_argument("targets")
@@ -180,23 +180,14 @@ def evaluate(net, d):
         x = e[i:i + 196].double()
         inv[i:i + 196] = torch.cholesky_inverse(torch.linalg.cholesky(x.transpose(1, 2) @ x / (e.shape[1] - 1) + 0.01 * torch.eye(448).double()))
     tf = time.time() - start
-    test = [(f, k) for k in sorted(os.listdir(d + "/test")) for f in files(f"{d}/test/{k}/*")]
+    c = Class(d, exact=SIDE)
     start, maps = time.time(), []
-    for i in range(0, len(test), BATCH):
-        x = embed(net, load([f for f, _ in test[i:i + BATCH]])) - mean
+    for i in range(0, len(c.test), BATCH):
+        x = embed(net, load(c.test[i:i + BATCH])) - mean
         q = ((x @ inv) * x).sum(2).clamp(min=0).sqrt()
         up = F.interpolate(q.T.reshape(-1, 1, 56, 56), size=SIDE, mode="bilinear", align_corners=False)[:, 0].numpy()
         maps += [gaussian_filter(v, 4) for v in up]
-    ts = time.time() - start
-    image = roc_auc_score([k != "good" for _, k in test], [v.max() for v in maps])
-    truth = []
-    for f, k in test:
-        if k == "good":
-            truth.append(np.zeros((SIDE, SIDE), bool)); continue
-        m = os.path.splitext(os.path.basename(f))[0]
-        truth.append(np.array(Image.open(f"{d}/ground_truth/{k}/{m}_mask.png").convert("L").resize((SIDE, SIDE), Image.NEAREST)) > 127)
-    pixel = roc_auc_score(np.concatenate([v.ravel() for v in truth]), np.concatenate([v.ravel() for v in maps]))
-    print(f"{os.path.basename(d):14s} image {100*image:6.2f} pixel {100*pixel:6.2f}  fit {A.shots/tf:6.2f} img/s  score {len(test)/ts:6.1f} img/s  rss {rss()} MB", flush=True)
+    report(c, [v.max() for v in maps], maps, A.shots / tf, len(c.test) / (time.time() - start))
 
 
 for target in A.targets.split(","):

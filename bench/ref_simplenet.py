@@ -9,13 +9,11 @@ The backbone's maps of the good images are made once and kept, channels-last, as
 pooled by one grouped convolution a layer, which is exact and many times faster than unfolding them. The rest is the
 method as it is defined: noise on adapted features, both kinds in one batch through the discriminator.
 """
-import argparse, glob, os, resource, time
-import numpy as np, torch, torch.nn as nn, torch.nn.functional as F, torchvision
+import argparse, time
+import torch, torch.nn as nn, torch.nn.functional as F
 from math import gcd
-from PIL import Image
-from safetensors.torch import load_file
 from scipy.ndimage import gaussian_filter
-from sklearn.metrics import roc_auc_score
+from refdata import Class, network, report
 
 ap = argparse.ArgumentParser()
 ap.add_argument("weights")
@@ -25,17 +23,10 @@ ap.add_argument("-seed", type=int, default=0)
 ap.add_argument("-threads", type=int, default=2)
 a = ap.parse_args()
 torch.set_num_threads(a.threads)
-MEAN = torch.tensor([0.485, 0.456, 0.406])[:, None, None]
-STD = torch.tensor([0.229, 0.224, 0.225])[:, None, None]
 DIM, HIDDEN, BATCH = 1536, 1024, 8
 
 torch.manual_seed(a.seed)
-net = torchvision.models.resnet18()
-if a.weights != "random":
-    sd = load_file(a.weights) if a.weights.endswith(".safetensors") else torch.load(a.weights)
-    r = net.load_state_dict({k: v for k, v in sd.items() if not k.startswith(("fc.", "projection."))}, strict=False)
-    assert not r.unexpected_keys and set(r.missing_keys) <= {"fc.weight", "fc.bias"}, r
-net = net.eval().to(memory_format=torch.channels_last)
+net = network(a.weights)
 
 
 def maps(x):
@@ -62,22 +53,9 @@ def patches(layers):
     return torch.cat(out, 1).permute(0, 2, 3, 1).reshape(-1, DIM)
 
 
-def crop(im, resample):
-    w, h = im.size
-    w, h = (329, int(329 * h / w)) if w < h else (int(329 * w / h), 329)
-    im = im.resize((w, h), resample)
-    l, t = round((w - 288) / 2), round((h - 288) / 2)
-    return im.crop((l, t, l + 288, t + 288))
-
-
-def load(f):
-    im = crop(Image.open(f).convert("RGB"), Image.BILINEAR)
-    return (torch.from_numpy(np.array(im)).permute(2, 0, 1).float() / 255 - MEAN) / STD
-
-
-def batches(files):
+def batches(files, load):
     for i in range(0, len(files), BATCH):
-        yield torch.stack([load(f) for f in files[i:i + BATCH]]).contiguous(memory_format=torch.channels_last)
+        yield load(files[i:i + BATCH]).contiguous(memory_format=torch.channels_last)
 
 
 def linear(i, o, bias=True):
@@ -86,9 +64,9 @@ def linear(i, o, bias=True):
     return m
 
 
-def train(files):
+def train(files, load):
     with torch.no_grad():
-        kept = [torch.cat(v).contiguous(memory_format=torch.channels_last) for v in zip(*[maps(x) for x in batches(files)])]
+        kept = [torch.cat(v).contiguous(memory_format=torch.channels_last) for v in zip(*[maps(x) for x in batches(files, load)])]
     adaptor = linear(DIM, DIM)
     disc = nn.Sequential(linear(DIM, HIDDEN), nn.BatchNorm1d(HIDDEN), nn.LeakyReLU(0.2, inplace=True), linear(HIDDEN, 1, False))
     opts = [torch.optim.AdamW(adaptor.parameters(), lr=1e-4), torch.optim.Adam(disc.parameters(), lr=2e-4, weight_decay=1e-5)]
@@ -109,35 +87,20 @@ def train(files):
 
 
 def run(d):
-    ls = lambda p: sorted(f for f in glob.glob(p) if f.endswith((".png", ".jpg", ".bmp")))
-    good = ls(d + "/train/good/*")
+    c = Class(d, shorter=329, crop=288)
     t = time.time()
-    adaptor, disc = train(good)
+    adaptor, disc = train(c.train, c.load)
     tf = time.time() - t
-    test = [(f, k) for k in sorted(os.listdir(d + "/test")) for f in ls(f"{d}/test/{k}/*")]
     t = time.time()
     score, out = [], []
     with torch.inference_mode():
-        for x in batches([f for f, _ in test]):
+        for x in batches(c.test, c.load):
             s = -disc(adaptor(patches(maps(x)))).reshape(len(x), 1, 36, 36)
             score += s.flatten(1).max(1).values.tolist()
             up = F.interpolate(s, size=288, mode="bilinear", align_corners=False)[:, 0].numpy()
             out += [gaussian_filter(v, 4) for v in up]
-    ts = time.time() - t
-    y = [k != "good" for _, k in test]
-    img, pix = roc_auc_score(y, score), float("nan")
-    if os.path.isdir(d + "/ground_truth"):
-        g = []
-        for f, k in test:
-            if k == "good":
-                g.append(np.zeros((288, 288), bool)); continue
-            mk = os.path.splitext(os.path.basename(f))[0]
-            g.append(np.array(crop(Image.open(f"{d}/ground_truth/{k}/{mk}_mask.png").convert("L"), Image.NEAREST)) > 127)
-        pix = roc_auc_score(np.concatenate([v.ravel() for v in g]), np.concatenate([v.ravel() for v in out]))
-    rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    print(f"{os.path.basename(d.rstrip('/')):14s} image {100*img:6.2f} pixel {100*pix:6.2f}  "
-          f"fit {len(good)*a.epochs/tf:6.1f} img/s  score {len(test)/ts:6.1f} img/s  rss {rss} MB", flush=True)
+    report(c, score, out, len(c.train) * a.epochs / tf, len(c.test) / (time.time() - t))
 
 
-for c in a.classes:
-    run(c)
+for d in a.classes:
+    run(d)

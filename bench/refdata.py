@@ -15,11 +15,12 @@ FILTER = {"lanczos": Image.LANCZOS, "bilinear": Image.BILINEAR, "nearest": Image
 
 
 def network(weights):
-    """ResNet-18 in evaluation, channels-last."""
+    """ResNet-18 in evaluation, channels-last, of torchvision-named weights (.safetensors or .pt), or 'random'."""
     net = torchvision.models.resnet18()
-    state = {k: v for k, v in load_file(weights).items() if not k.startswith(("fc.", "projection."))}
-    got = net.load_state_dict(state, strict=False)
-    assert not got.unexpected_keys and set(got.missing_keys) <= {"fc.weight", "fc.bias"}, got
+    if weights != "random":
+        state = load_file(weights) if weights.endswith(".safetensors") else torch.load(weights)
+        got = net.load_state_dict({k: v for k, v in state.items() if not k.startswith(("fc.", "projection."))}, strict=False)
+        assert not got.unexpected_keys and set(got.missing_keys) <= {"fc.weight", "fc.bias"}, got
     return net.eval().to(memory_format=torch.channels_last)
 
 
@@ -52,8 +53,8 @@ class Class:
             xs.append((x - MEAN) / STD if self.normalize else x)
         return torch.stack(xs)
 
-    def masks(self):
-        """Boolean masks of the test images in their order, nearest neighbour; None where the class has none."""
+    def masks(self, resample):
+        """Boolean masks of the test images in their order; None where the class has none."""
         if not os.path.isdir(self.folder + "/ground_truth"):
             return None
         out = []
@@ -64,16 +65,15 @@ class Class:
                 continue
             name = os.path.splitext(os.path.basename(f))[0]
             m = Image.open(f"{self.folder}/ground_truth/{k}/{name}_mask.png").convert("L")
-            out.append(np.array(self.view(m, Image.NEAREST)) > 127)
+            out.append(np.array(self.view(m, FILTER[resample])) > 127)
         return out
 
 
-def report(c, scores, maps, fit, score):
-    """Prints the class's line; fit and score are images a second."""
+def report(c, scores, maps, fit, score, masks="nearest"):
+    """Prints the class's line; fit and score are images a second. masks names the filter that brings them to the maps' size."""
+    rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024  # before the figures, which are no part of it
     image = roc_auc_score([k != "good" for k in c.kinds], scores)
-    masks = c.masks()
-    pixel = float("nan")
-    if masks is not None:
-        pixel = roc_auc_score(np.concatenate([m.ravel() for m in masks]), np.concatenate([m.ravel() for m in maps]))
-    rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    print(f"{c.name:14s} image {100*image:6.2f} pixel {100*pixel:6.2f}  fit {fit:6.1f} img/s  score {score:6.1f} img/s  rss {rss} MB", flush=True)
+    truth, pixel = c.masks(masks), float("nan")
+    if truth is not None:
+        pixel = roc_auc_score(np.concatenate([m.ravel() for m in truth]), np.concatenate([m.ravel() for m in maps]))
+    print(f"{c.name:14s} image {100*image:6.2f} pixel {100*pixel:6.2f}  fit {fit:6.2f} img/s  score {score:6.1f} img/s  rss {rss} MB", flush=True)
