@@ -9,7 +9,7 @@ starting points, the squared distance to the nearest patch, score = largest patc
 Prints per class: image AUROC, pixel AUROC, fit images/s, score images/s, peak memory.
 """
 import os, sys, time
-import numpy as np, torch, torch.nn.functional as F
+import torch, torch.nn.functional as F
 from scipy.ndimage import gaussian_filter
 from refdata import Class, network, report
 
