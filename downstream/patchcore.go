@@ -191,12 +191,12 @@ func (p *PatchCore) Config() PatchCoreConfig {
 //
 // With N = images x positions patches and M = N Share kept ones of C values:
 // fitted 4 M (C+1). Fitting, the larger of choosing and keeping: 4 N (K+10) for
-// the projections to K dimensions and the vectors beside them, twice the bank for
-// its copy on the host; besides, the features of cores+3 batches. Full features
-// of all patches are never held: images pass through the network twice, once to
-// choose patches and once to keep them. For 200 images on 28x28 positions, 384
-// values and the default settings with 2 cores: 24 MB and 135 MB. The network's
-// own memory is not in it.
+// the projections to K dimensions and the vectors beside them and 4 M K for the
+// chosen of them; twice the bank for its copy on the host; besides, the features
+// of cores+3 batches. Full features of all patches are never held: images pass
+// through the network twice, once to choose patches and once to keep them. For 200
+// images on 28x28 positions, 384 values and the default settings with 2 cores: 24 MB
+// and 143 MB. The network's own memory is not in it.
 func EstimatePatchCore(images, positions, c int, cfg PatchCoreConfig, cores int) (fitted, fitting int64) {
 	n, dim := int64(images)*int64(positions), int64(c)
 	kept := n
@@ -206,7 +206,8 @@ func EstimatePatchCore(images, positions, c int, cfg PatchCoreConfig, cores int)
 	fitted = 4 * kept * (dim + 1)
 	choosing := int64(0)
 	if cfg.Share < 1 {
-		choosing = 4 * n * (int64(cfg.projected(c)) + 10)
+		k := int64(cfg.projected(c))
+		choosing = 4 * (n*(k+10) + kept*k)
 	}
 	batches := 4 * int64(cores+3) * int64(cfg.Batch) * int64(positions) * dim
 	return fitted, max(choosing, 2*fitted) + batches

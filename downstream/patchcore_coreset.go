@@ -11,7 +11,9 @@ import "github.com/gotab/gotab/tensor"
 // Every step needs the distances to one row only: one product of x with a
 // vector, never a matrix of distances. With h = |x|^2/2, x.c - h - |c|^2/2 is
 // minus half the squared distance to c; its maximum over the centres is kept.
-// Shifting keeps lengths at the size of distances, so that little cancels.
+// Shifting keeps lengths at the size of distances, so that little cancels. This
+// suits a GPU, which has the memory's bandwidth for it; [coresetOnHost] makes the
+// same choice on the processor.
 func coreset(s *tensor.Scope, x *tensor.Tensor, count int, starts []int64) ([]int64, error) {
 	n, k := x.Size(0), x.Size(1)
 	s.AddInto(x, s.Mean(x, true, 0), -1)

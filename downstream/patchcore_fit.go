@@ -19,7 +19,7 @@ import (
 // patches that are kept, by their random projections, and to keep them. Memory
 // is therefore that of the projections ([EstimatePatchCore]); the data set must
 // give the same images both times. Choosing M of N patches in K dimensions takes
-// N M K multiplications.
+// up to N M K multiplications, on the processor less than half of them.
 //
 // A sample that says it is anomalous is [ErrNotNormal], features that are not
 // finite are [ErrNotFinite]; both name the sample. A bank without a patch, or
@@ -169,8 +169,7 @@ func (f *patchFit) choose(ctx context.Context) ([]int64, error) {
 			return nil, err
 		}
 	}
-	held := tensor.NewParams(p.dev)
-	defer func() { _ = held.Close() }() // frees memory, cannot fail
+	var projected []float32 // [N, K], N patches of all images
 	total := 0
 	err := f.pass(ctx, "choose patches", func(int) bool { return true },
 		func(s *tensor.Scope, patches *tensor.Tensor, _ int) (*tensor.Tensor, []int64) {
@@ -179,18 +178,13 @@ func (f *patchFit) choose(ctx context.Context) ([]int64, error) {
 			}
 			return s.MatMul(patches, s.FromFloats(projection, int64(c), int64(k))), nil
 		},
-		func(batch int, r *patchRows) error {
-			return tensor.Run(ctx, p.dev, tensor.Evaluation, func(s *tensor.Scope) error {
-				if batch == 0 {
-					total = f.n * f.h * f.w
-					if err := held.PutBuffer(s, "projected", s.Zeros(int64(total), int64(k))); err != nil {
-						return err
-					}
-				}
-				lo, rows := int64(f.cut[batch][0]*f.h*f.w), int64(len(r.values)/k)
-				s.CopyInto(s.Narrow(held.Get("projected"), 0, lo, rows), s.FromFloats(r.values, rows, int64(k)))
-				return s.Err()
-			})
+		func(_ int, r *patchRows) error {
+			if projected == nil {
+				total = f.n * f.h * f.w
+				projected = make([]float32, 0, total*k)
+			}
+			projected = append(projected, r.values...)
+			return nil
 		})
 	if err != nil {
 		return nil, err
@@ -204,10 +198,14 @@ func (f *patchFit) choose(ctx context.Context) ([]int64, error) {
 		starts = append(starts, int64(i))
 	}
 	var chosen []int64
-	err = tensor.Run(ctx, p.dev, tensor.Evaluation, func(s *tensor.Scope) error {
-		chosen, err = coreset(s, held.Get("projected"), count, starts)
-		return err
-	})
+	if p.dev.IsCUDA() {
+		err = tensor.Run(ctx, p.dev, tensor.Evaluation, func(s *tensor.Scope) error {
+			chosen, err = coreset(s, s.FromFloats(projected, int64(total), int64(k)), count, starts)
+			return err
+		})
+	} else {
+		chosen, err = coresetOnHost(ctx, projected, k, count, starts, f.cores)
+	}
 	slices.Sort(chosen)
 	return chosen, err
 }

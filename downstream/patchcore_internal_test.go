@@ -1,6 +1,8 @@
 package downstream
 
 import (
+	"context"
+	"fmt"
 	"image"
 	"image/color"
 	"math"
@@ -59,27 +61,70 @@ func TestPatchCoreCoresetEqualsTheDefinition(t *testing.T) {
 		}
 	}
 	starts := []int64{5, 17, 300}
-	var got, twins []int64
-	require.NoError(t, tensor.Run(t.Context(), tensor.CPU, tensor.Evaluation, func(s *tensor.Scope) error {
-		var err error
-		if got, err = coreset(s, s.FromFloats(flat, n, k), count, starts); err != nil {
-			return err
-		}
-		// Rows that repeat are kept once, however many are asked for.
-		twice := append(slices.Clone(flat[:20*k]), flat[:20*k]...)
-		twins, err = coreset(s, s.FromFloats(twice, 40, k), 40, []int64{5, 17, 30})
-		return err
-	}))
 	want := slowCoreset(x, count, starts)
-	require.Equal(t, want, got)
 	require.NotEqual(t, want, slowCoreset(x, count, starts[:2]), "the starting points must matter, or the comparison proves less")
-	for i := range twins {
-		twins[i] %= 20
+	for name, choose := range coresets(t) {
+		t.Run(name, func(t *testing.T) {
+			require.Equal(t, want, choose(flat, k, count, starts))
+			// Rows that repeat are kept once, however many are asked for.
+			twins := choose(append(slices.Clone(flat[:20*k]), flat[:20*k]...), k, 40, []int64{5, 17, 30})
+			for i := range twins {
+				twins[i] %= 20
+			}
+			slices.Sort(twins)
+			require.Len(t, twins, 20)
+			require.Len(t, slices.Compact(twins), 20)
+			require.Equal(t, []int64{0}, choose([]float32{1, 2, 3, 0, 0, 0}, 3, 1, []int64{1}))
+			require.Equal(t, []int64{0}, choose([]float32{1, 2, 3, 1, 2, 3}, 3, 2, []int64{1}), "one is kept of rows that are all alike")
+		})
 	}
-	slices.Sort(twins)
-	require.Len(t, twins, 20)
-	require.Len(t, slices.Compact(twins), 20)
 	require.Equal(t, before, tensor.Live())
+}
+
+// coresets returns every way in which patches are chosen.
+func coresets(t *testing.T) map[string]func(x []float32, k, count int, starts []int64) []int64 {
+	ways := map[string]func(x []float32, k, count int, starts []int64) []int64{
+		"tensor": func(x []float32, k, count int, starts []int64) (chosen []int64) {
+			require.NoError(t, tensor.Run(t.Context(), tensor.CPU, tensor.Evaluation, func(s *tensor.Scope) (err error) {
+				chosen, err = coreset(s, s.FromFloats(x, int64(len(x)/k), int64(k)), count, starts)
+				return err
+			}))
+			return chosen
+		},
+	}
+	for _, workers := range []int{1, 2, 3, 500} {
+		ways[fmt.Sprintf("%d workers", workers)] = func(x []float32, k, count int, starts []int64) []int64 {
+			chosen, err := coresetOnHost(t.Context(), x, k, count, starts, workers)
+			require.NoError(t, err)
+			return chosen
+		}
+	}
+	return ways
+}
+
+// TestPatchCoreCoresetOfEquals has many rows equally far: of them the first is
+// chosen, whoever looks after it.
+func TestPatchCoreCoresetOfEquals(t *testing.T) {
+	rng := rand.New(rand.NewPCG(9, 2))
+	const n, k = 120, 33
+	x, rows := make([]float32, n*k), make([][]float64, n)
+	for i := range rows {
+		for j := range k {
+			v := rng.IntN(2) * rng.IntN(2)
+			x[i*k+j] = float32(v)
+			rows[i] = append(rows[i], float64(v))
+		}
+	}
+	want := slowCoreset(rows, 60, []int64{7})
+	for _, workers := range []int{1, 2, 5} {
+		got, err := coresetOnHost(t.Context(), x, k, 60, []int64{7}, workers)
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := coresetOnHost(ctx, x, k, 60, []int64{7}, 2)
+	require.ErrorIs(t, err, context.Canceled)
 }
 
 // pixels is an extractor whose one layer is the picture, averaged 4 by 4.
