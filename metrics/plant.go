@@ -67,40 +67,63 @@ func CutForEscape(scores []float64, defective []bool, rate float64) (Cut, error)
 	return cut(pos, neg, threshold), nil
 }
 
-// CutForOverkill returns the lowest threshold among the scores at which at most the
-// fraction rate of the good parts is rejected: of all thresholds that keep to
-// the rate, none lets fewer defects escape. Where even the highest score is too low, it
-// is the next number above it. If so many good parts score +Inf that nothing helps, it is
-// ErrUnreachable. Choose it on other images than those whose rates are reported.
-//
-// A rate outside of 0 to 1 is ErrRange. Other errors are those of CutAt.
+// CutForOverkill returns the lowest threshold at which at most the fraction rate of
+// the good parts is rejected, which is [OverkillThreshold] of them: no threshold that
+// keeps to the rate lets fewer defects escape. Choose it on other images than those
+// whose rates are reported. Errors are those of OverkillThreshold and CutAt.
 func CutForOverkill(scores []float64, defective []bool, rate float64) (Cut, error) {
 	pos, neg, err := splitForRate(scores, defective, rate)
 	if err != nil {
 		return Cut{}, fmt.Errorf("metrics: cut for overkill: %w", err)
 	}
-	may := allowed(rate, len(neg))
-	if may == len(neg) {
-		return cut(pos, neg, math.Min(pos[0], neg[0])), nil
-	}
-	// Everything above the highest good part that must be shipped.
-	last := neg[len(neg)-1-may]
-	if math.IsInf(last, 1) {
-		return Cut{}, fmt.Errorf("metrics: cut for overkill: %w: more than %d of %d good parts score +Inf", ErrUnreachable, may, len(neg))
-	}
-	least := math.Nextafter(last, math.Inf(1))
-	threshold := least
-	i, _ := slices.BinarySearch(pos, least)
-	j, _ := slices.BinarySearch(neg, least)
-	switch {
-	case i < len(pos) && j < len(neg):
-		threshold = math.Min(pos[i], neg[j])
-	case i < len(pos):
-		threshold = pos[i]
-	case j < len(neg):
-		threshold = neg[j]
+	threshold, err := overkillThreshold(neg, rate)
+	if err != nil {
+		return Cut{}, fmt.Errorf("metrics: cut for overkill: %w", err)
 	}
 	return cut(pos, neg, threshold), nil
+}
+
+// OverkillThreshold returns the lowest threshold at which at most the fraction rate
+// of good parts is rejected, from the scores of good parts alone, which is what a
+// plant has before the first defect: the next number above the highest score that has
+// to be shipped. Where all may be rejected it is -Inf. Score parts that the detector
+// was not fitted on: those it knows look better than others. Of n parts a rate below
+// 1/n cannot be told from 0.
+//
+// No score is ErrEmpty, a NaN ErrNaN, a rate outside of 0 to 1 ErrRange. If so many
+// parts score +Inf that nothing helps, it is ErrUnreachable.
+func OverkillThreshold(good []float64, rate float64) (float64, error) {
+	threshold, err := func() (float64, error) {
+		switch {
+		case !(rate >= 0 && rate <= 1):
+			return 0, fmt.Errorf("%w: rate is %g, must be from 0 to 1", ErrRange, rate)
+		case len(good) == 0:
+			return 0, fmt.Errorf("%w: no score of a good part", ErrEmpty)
+		}
+		for i, s := range good {
+			if math.IsNaN(s) {
+				return 0, fmt.Errorf("%w: number %d of %d", ErrNaN, i, len(good))
+			}
+		}
+		return overkillThreshold(slices.Sorted(slices.Values(good)), rate)
+	}()
+	if err != nil {
+		return 0, fmt.Errorf("metrics: threshold for overkill: %w", err)
+	}
+	return threshold, nil
+}
+
+// overkillThreshold is OverkillThreshold for a rising list.
+func overkillThreshold(good []float64, rate float64) (float64, error) {
+	may := allowed(rate, len(good))
+	if may == len(good) {
+		return math.Inf(-1), nil
+	}
+	last := good[len(good)-1-may]
+	if math.IsInf(last, 1) {
+		return 0, fmt.Errorf("%w: more than %d of %d good parts score +Inf", ErrUnreachable, may, len(good))
+	}
+	return math.Nextafter(last, math.Inf(1)), nil
 }
 
 // splitForRate is split for a wanted rate.

@@ -68,6 +68,7 @@ func TestCutsAreTheBest(t *testing.T) {
 				}
 				if other.OverkillRate() <= rate {
 					require.LessOrEqual(t, overkill.EscapeRate(), other.EscapeRate())
+					require.GreaterOrEqual(t, threshold, overkill.Threshold, "the lowest")
 				}
 			}
 		}
@@ -87,6 +88,40 @@ func TestRatesAreKeptAsWritten(t *testing.T) {
 		c, err = metrics.CutForOverkill(scores, defective, float64(k)/100)
 		require.NoError(t, err)
 		require.Equal(t, k, c.Overkilled)
+	}
+}
+
+// The threshold depends on good parts alone: a defect that scores just above them is
+// found, and one that is added moves nothing.
+func TestOverkillThreshold(t *testing.T) {
+	good := []float64{3, 1, 2, 4}
+	for rate, last := range map[float64]float64{0: 4, 0.24: 4, 0.25: 3, 0.5: 2, 0.75: 1} {
+		got, err := metrics.OverkillThreshold(good, rate)
+		require.NoError(t, err)
+		require.Equal(t, math.Nextafter(last, 5), got)
+		for _, defect := range []float64{-1, 2, 4.5, 100} {
+			c, err := metrics.CutForOverkill(append([]float64{defect}, good...), []bool{true, false, false, false, false}, rate)
+			require.NoError(t, err)
+			require.Equal(t, got, c.Threshold)
+		}
+	}
+	require.Equal(t, []float64{3, 1, 2, 4}, good)
+	got, err := metrics.OverkillThreshold(good, 1)
+	require.NoError(t, err)
+	require.Equal(t, math.Inf(-1), got)
+	for _, c := range []struct {
+		good []float64
+		rate float64
+		want error
+	}{
+		{nil, 0.1, metrics.ErrEmpty},
+		{[]float64{1, math.NaN()}, 0.1, metrics.ErrNaN},
+		{good, 1.1, metrics.ErrRange},
+		{good, math.NaN(), metrics.ErrRange},
+		{[]float64{1, math.Inf(1)}, 0.4, metrics.ErrUnreachable},
+	} {
+		_, err := metrics.OverkillThreshold(c.good, c.rate)
+		require.ErrorIs(t, err, c.want)
 	}
 }
 

@@ -237,12 +237,3 @@ func TestClassifyRefuses(t *testing.T) {
 	require.ErrorIs(t, run(ctx, with("-size", "32"), &out, &out), context.Canceled)
 	require.ErrorIs(t, run(ctx, []string{"generate", "-out", data + "z", "-per", "1"}, &out, &out), context.Canceled)
 }
-
-func TestWilson(t *testing.T) {
-	// scipy.stats.binomtest(81, 263).proportion_ci(0.95, "wilson").
-	s := wilson(81.0/263, 263)
-	require.InDelta(t, 0.2552885198782742, s.Low, 1e-6)
-	require.InDelta(t, 0.36620957698280004, s.High, 1e-6)
-	require.InDelta(t, 1, wilson(1, 10).High, 1e-12)
-	require.InDelta(t, 0, wilson(0, 10).Low, 1e-12)
-}

@@ -76,13 +76,10 @@ type share struct {
 	High  float64 `json:"high"`
 }
 
-// wilson is Wilson's interval for v of n (Wilson, JASA 22, 1927), which stays
-// within 0 and 1.
-func wilson(v float64, n int) share {
-	const z = 1.959964 // 97.5 % of a normal distribution lie below
-	k := z * z / float64(n)
-	middle, half := (v+k/2)/(1+k), math.Sqrt(k*(v*(1-v)+k/4))/(1+k)
-	return share{v, max(0, middle-half), min(1, middle+half)}
+// shareOf is a fraction of n with Wilson's interval.
+func shareOf(v float64, n int) (share, error) {
+	i, err := metrics.Wilson(int(math.Round(v*float64(n))), n, 0.95)
+	return share{i.Value, i.Low, i.High}, err
 }
 
 // into fills the figures of a row in.
@@ -91,7 +88,9 @@ func (s *scores) into(r *row) error {
 	if err != nil {
 		return err
 	}
-	r.Top1 = wilson(top, s.kinds.N())
+	if r.Top1, err = shareOf(top, s.kinds.N()); err != nil {
+		return err
+	}
 	r.PerKind = namedRates(s.p.kinds, s.kinds.PerClass()[:len(s.p.kinds)])
 	r.Kinds = macro(r.PerKind)
 	names := append(append([]string(nil), s.p.kinds...), other)
@@ -110,7 +109,10 @@ func (s *scores) into(r *row) error {
 	if err != nil {
 		return err
 	}
-	e := wilson(exact, s.labels.N())
+	e, err := shareOf(exact, s.labels.N())
+	if err != nil {
+		return err
+	}
 	r.Exact = &e
 	r.PerLabel = namedRates(s.p.labels, s.labels.PerLabel())
 	m := macro(r.PerLabel)

@@ -52,5 +52,8 @@ func inspect(ctx context.Context, weights, bank, root, class string, img image.I
 		return err
 	}
 	fmt.Printf("score %.2f, heat map %dx%d\n", results[0].Score, results[0].Map.W, results[0].Map.H)
+	if err := net.Save(class + ".safetensors"); err != nil {
+		return err
+	}
 	return detector.Save(class + ".padim")
 }

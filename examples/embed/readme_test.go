@@ -11,13 +11,15 @@ import (
 
 // TestReadmeShowsThisProgram holds the README's Go code to what is compiled here.
 func TestReadmeShowsThisProgram(t *testing.T) {
-	src, err := os.ReadFile("inspect.go")
-	require.NoError(t, err)
 	readme, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
 	require.NoError(t, err)
-	_, code, ok := strings.Cut(string(src), "func inspect")
-	require.True(t, ok)
-	code = "func inspect" + code
-	require.Contains(t, string(readme), "```go\n"+code+"```")
-	require.LessOrEqual(t, strings.Count(code, "\n"), 50)
+	for _, name := range []string{"inspect", "verdict"} {
+		src, err := os.ReadFile(name + ".go")
+		require.NoError(t, err)
+		_, code, ok := strings.Cut(string(src), "func "+name)
+		require.True(t, ok)
+		code = "func " + name + code
+		require.Contains(t, string(readme), "```go\n"+code+"```")
+		require.LessOrEqual(t, strings.Count(code, "\n"), 50)
+	}
 }
