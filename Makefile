@@ -7,6 +7,7 @@
 #   BENCH=REGEXP   benchmarks to run (.)
 #   FUZZTIME=D     time for each fuzz target (5s)
 #   PYTHON=FILE    Python for the other side of the paired benchmarks (python3)
+#   WEIGHTS, ROOT, TARGET, OTHERS   what bench-detectors runs on
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -50,7 +51,7 @@ endef
 
 .PHONY: help
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | sed 's/\$$\$$/$$/' | expand -t 22
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | sed 's/\$$\$$/$$/' | expand -t 25
 
 .PHONY: quickstart
 quickstart: ## pre-train on drawn textures, fit a detector, print what it finds
@@ -87,6 +88,14 @@ bench-pairs: ## synthesis, blending and decoding against OpenCV, NumPy and Pillo
 	  echo "no paired benchmarks: $(PYTHON) lacks cv2, numpy or PIL (set PYTHON to one that has them)"; exit 0; fi; \
 	missed=0; for pair in synth/testdata/bench/pair.py bench/synth/pair.py bench/dataset/decode.py; do \
 	  echo "+ $(PYTHON) $$pair"; $(PYTHON) $$pair || missed=1; done; exit $$missed
+
+.PHONY: bench-detectors
+bench-detectors: ## every detector beside PyTorch: WEIGHTS=FILE ROOT=DIR TARGET=CLASS OTHERS=CLASS,CLASS...
+	@[ -n "$(WEIGHTS)" ] && [ -n "$(ROOT)" ] && [ -n "$(TARGET)" ] && [ -n "$(OTHERS)" ] || { \
+	  echo "bench-detectors needs WEIGHTS=resnet18.safetensors, ROOT=folder of classes, TARGET=class and OTHERS=classes that RegAD trains on; ARGS may add -rounds N" >&2; exit 2; }; \
+	$(native); dir="$$(mktemp -d)"; trap 'rm -rf "$$dir"' EXIT; $(GO) build -o "$$dir/evaluate" ./examples/evaluate; \
+	set -- "$$dir/evaluate" "$(WEIGHTS)" "$(ROOT)" "$(TARGET)" "$(OTHERS)" $(ARGS); \
+	echo "+ $(PYTHON) bench/detectors.py $$*"; $(PYTHON) bench/detectors.py "$$@"
 
 # The go command reports an input that is being tried when the time is up as a failure ("context deadline exceeded") on a
 # busy machine. That alone is no finding; a failing input, which it names and writes down, is.

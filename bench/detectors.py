@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Fits and scores one class with every detector, with examples/evaluate and with a PyTorch program of the same method, in turns.
 
-usage: detectors.py EVALUATE WEIGHTS ROOT TARGET OTHER[,OTHER...] [-rounds N] [-methods NAME,...] [-epochs N]
+usage: detectors.py EVALUATE WEIGHTS ROOT TARGET OTHER[,OTHER...] [-rounds N] [-methods NAME,...] [-epochs N] [-cores N]
 EVALUATE is the built program, WEIGHTS a ResNet-18 (.safetensors), ROOT a folder of classes in MVTec AD's layout. RegAD trains on the
-OTHERs and is shown four images of TARGET; the rest is fitted on TARGET alone. -epochs is for the methods that train (2).
+OTHERs and is shown four images of TARGET; the rest is fitted on TARGET alone. -epochs is for the methods that train (2). Both sides
+get -cores threads (all there are) and the caller's environment; each class and method has a process of its own.
 needs: torch==2.1.2 torchvision==0.16.2 numpy<2 scipy scikit-learn pillow safetensors
 Prints a Markdown table of medians: images a second in fit (in a training an image counts once an epoch; RegAD's queries and support
 images each) and in scoring, and peak memory; the ratios are medians of those of the rounds. Exit status 1 where ours is slower.
@@ -17,9 +18,10 @@ for name in ("evaluate", "weights", "root", "target", "others"):
 ap.add_argument("-rounds", type=int, default=3)
 ap.add_argument("-methods", default="padim,patchcore,rd4ad,simplenet,regad")
 ap.add_argument("-epochs", type=int, default=2)
+ap.add_argument("-cores", type=int, default=len(os.sched_getaffinity(0)))
 A = ap.parse_args()
 OTHERS = A.others.split(",")
-SHOTS, ENV = 4, dict(os.environ, OMP_WAIT_POLICY="passive")
+SHOTS, ENV = 4, dict(os.environ, GOMAXPROCS=str(A.cores), OMP_NUM_THREADS=str(A.cores), THREADS=str(A.cores))
 
 
 def ours(method, root):
@@ -34,7 +36,7 @@ def ours(method, root):
     fit = r["fit_images_per_second"]
     if method == "regad":  # everything that went through the network, over training and fit
         queries = sum(len(os.listdir(f"{root}/{c}/train/good")) for c in OTHERS)
-        fit = (queries * (1 + SHOTS) + 22 * SHOTS) / r["fit_seconds"]
+        fit = (queries * (1 + SHOTS) + 22 * SHOTS) / (r["train_seconds"] + r["fit_seconds"])
     return fit, r["score_images_per_second"], r["peak_rss_bytes"] / 2**20
 
 
@@ -43,7 +45,7 @@ def theirs(method, root):
     args = {"padim": [A.weights, folder], "patchcore": [A.weights, folder], "rd4ad": [A.weights, str(A.epochs), folder],
             "simplenet": ["-epochs", str(A.epochs), A.weights, folder],
             "regad": [A.weights, root, A.target, "-epochs", "1", "-shots", str(SHOTS)]}[method]
-    out = subprocess.run([sys.executable, f"{HERE}/ref_{method}.py"] + args, check=True, capture_output=True, text=True).stdout
+    out = subprocess.run([sys.executable, f"{HERE}/ref_{method}.py"] + args, check=True, capture_output=True, text=True, env=ENV).stdout
     fit, score, rss = map(float, re.search(r"fit +([\d.]+) img/s +score +([\d.]+) img/s +rss (\d+) MB", out).groups())
     if method == "regad":
         train = float(re.search(r"train.*?([\d.]+) img", out).group(1))

@@ -18,9 +18,8 @@ NET = network(sys.argv[1])
 
 
 @torch.inference_mode()
-def embed(files, load):
-    for i in range(0, len(files), 32):
-        x = load(files[i:i + 32]).to(memory_format=torch.channels_last)
+def embed(c, files):
+    for x in c.batches(files, 32):
         a = NET.layer1(NET.maxpool(F.relu(NET.bn1(NET.conv1(x)))))
         b = NET.layer2(a)
         c = NET.layer3(b)
@@ -34,17 +33,19 @@ def embed(files, load):
 def run(d):
     c = Class(d, shorter=256, crop=224, resample="lanczos")
     t = time.time()
-    n = s = q = 0
-    for e in embed(c.train, c.load):
-        n, e = n + e.shape[1], e.double()
-        s, q = s + e.sum(1), q + e.transpose(1, 2) @ e
-    m = s / n
-    cov = (q - n * m[:, :, None] * m[:, None, :]) / (n - 1) + 0.01 * torch.eye(100, dtype=torch.float64)
-    inverse, m = torch.linalg.inv(cov).float(), m.float()
+    n, s, q, shift = 0, 0, torch.zeros(56 * 56, 100, 100), None  # less the mean of the first batch, float32 is enough for the sums
+    for e in embed(c, c.train):
+        shift = e.mean(1, keepdim=True) if shift is None else shift
+        e = e - shift
+        n, s = n + e.shape[1], s + e.sum(1)
+        q.baddbmm_(e.transpose(1, 2), e)
+    d = (s / n).double()
+    cov = (q.double() - n * d[:, :, None] * d[:, None, :]) / (n - 1) + 0.01 * torch.eye(100, dtype=torch.float64)
+    inverse, m = torch.linalg.inv(cov).float(), shift[:, 0] + s / n
     fit = len(c.train) / (time.time() - t)
     t = time.time()
     maps = []
-    for e in embed(c.test, c.load):
+    for e in embed(c, c.test):
         x = e - m[:, None]
         far = ((x @ inverse) * x).sum(2).clamp(min=0).sqrt()  # [positions, N]
         up = F.interpolate(far.T.reshape(-1, 1, 56, 56), size=224, mode="bilinear", align_corners=False)[:, 0].numpy()

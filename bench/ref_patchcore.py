@@ -19,12 +19,11 @@ SIZE = dict(shorter=256, crop=224, resample="bilinear")
 
 
 @torch.inference_mode()
-def patches(files, load):
-    for i in range(0, len(files), 32):
-        x = load(files[i:i + 32]).to(memory_format=torch.channels_last)
+def patches(c, files):
+    for x in c.batches(files, 32):
         b = NET.layer2(NET.layer1(NET.maxpool(F.relu(NET.bn1(NET.conv1(x))))))
-        c = F.interpolate(F.avg_pool2d(NET.layer3(b), 3, 1, 1), size=b.shape[2:], mode="bilinear", align_corners=False)
-        e = torch.cat([F.avg_pool2d(b, 3, 1, 1), c], 1)
+        d = F.interpolate(F.avg_pool2d(NET.layer3(b), 3, 1, 1), size=b.shape[2:], mode="bilinear", align_corners=False)
+        e = torch.cat([F.avg_pool2d(b, 3, 1, 1), d], 1)
         yield e.permute(0, 2, 3, 1).reshape(e.shape[0], -1, e.shape[1])
 
 
@@ -47,13 +46,13 @@ def run(d):
     gen = torch.Generator().manual_seed(SEED)
     c = Class(d, **SIZE)
     t = time.time()
-    x = torch.cat([e.flatten(0, 1) for e in patches(c.train, c.load)])
+    x = torch.cat([e.flatten(0, 1) for e in patches(c, c.train)])
     bank = x[coreset(x, len(x) // 10, gen)]
     half = (bank * bank).sum(1)
     fit = len(c.train) / (time.time() - t)
     t = time.time()
     scores, maps = [], []
-    for e in patches(c.test, c.load):
+    for e in patches(c, c.test):
         for q in e:
             near = (q @ bank.T).mul_(-2).add_(half).argmin(1)
             s = ((q - bank[near]) ** 2).sum(1)

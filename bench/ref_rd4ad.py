@@ -90,10 +90,10 @@ def fit(files, load):
 
 
 @torch.inference_mode()
-def score(net, files, load):
+def score(net, c):
     maps = []
-    for i in range(0, len(files), SCORE_BATCH):
-        e = teacher(load(files[i:i + SCORE_BATCH]))
+    for x in c.batches(c.test, SCORE_BATCH):
+        e = teacher(x)
         m = sum(F.interpolate((1 - F.cosine_similarity(a, b))[:, None], size=SIZE, mode="bilinear", align_corners=True)
                 for a, b in zip(e, net(e)))
         maps += [gaussian_filter(v, 4) for v in m[:, 0].numpy()]
@@ -106,7 +106,7 @@ def run(d):
     net = fit(c.train, c.load)
     tf = time.time() - t
     t = time.time()
-    maps = score(net, c.test, c.load)
+    maps = score(net, c)
     report(c, [v.max() for v in maps], maps, len(c.train) * EPOCHS / tf, len(c.test) / (time.time() - t), masks="bilinear")
 
 

@@ -14,7 +14,7 @@ import numpy as np, torch, torch.nn as nn, torch.nn.functional as F, torchvision
 from PIL import Image
 from safetensors.torch import load_file
 from scipy.ndimage import gaussian_filter
-from refdata import Class, report
+from refdata import POOL, Class, report
 
 ap = argparse.ArgumentParser()
 ap.add_argument("weights"); ap.add_argument("root"); ap.add_argument("targets")
@@ -23,7 +23,6 @@ ap.add_argument("-shots", type=int, default=4); ap.add_argument("-queries", type
 ap.add_argument("-seed", type=int, default=668)
 ap.add_argument("-save"); ap.add_argument("-load")
 A = ap.parse_args()
-torch.set_num_threads(2)
 LAST = torch.channels_last
 SIDE, BATCH = 224, 8
 
@@ -36,9 +35,8 @@ CACHE = {}  # decoded once
 
 
 def load(names):
-    for f in names:
-        if f not in CACHE:
-            CACHE[f] = torch.from_numpy(np.array(Image.open(f).convert("RGB").resize((SIDE, SIDE), Image.LANCZOS)))
+    new = [f for f in dict.fromkeys(names) if f not in CACHE]
+    CACHE.update(zip(new, POOL.map(lambda f: torch.from_numpy(np.array(Image.open(f).convert("RGB").resize((SIDE, SIDE), Image.LANCZOS))), new)))
     x = torch.stack([CACHE[f] for f in names]).permute(0, 3, 1, 2)  # channels-last already
     return x.float() / 255
 
@@ -121,7 +119,7 @@ def batches(classes, rng):
         order = rng.sample(fs, len(fs))
         for i in range(0, len(order), A.queries):
             q = order[i:i + A.queries]
-            out.append((q, [f for one in q for f in rng.sample([o for o in fs if o != one], A.shots)]))
+            out.append((q, [f for one in q for f in rng.choices([o for o in fs if o != one], k=A.shots)]))
     rng.shuffle(out)
     return out
 
@@ -133,7 +131,7 @@ def train(net, classes):
     done, n, start = 0, 0, time.time()
     for epoch in range(A.epochs):
         for g in sgd.param_groups:
-            g["lr"] = 1e-4 * (1 + math.cos(math.pi * epoch / A.epochs)) / 2
+            g["lr"] = 1e-4 * (1 + math.cos(math.pi * (epoch + 1) / A.epochs)) / 2
         for q, s in batches(classes, rng):
             if A.steps and done == A.steps:
                 break

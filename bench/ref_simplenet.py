@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """SimpleNet on ResNet-18 in PyTorch, written from the method's description, as the side-by-side reference.
 
-usage: ref_simplenet.py [-epochs N] [-seed N] [-threads N] WEIGHTS CLASSDIR...
+usage: ref_simplenet.py [-epochs N] [-seed N] WEIGHTS CLASSDIR...
 WEIGHTS: torchvision-named weights (.safetensors or .pt), or 'random'. CLASSDIR: MVTec AD layout.
 needs: torch==2.1.2 torchvision==0.16.2 numpy<2 scipy scikit-learn pillow safetensors
 Prints per class: image AUROC, pixel AUROC, fit images/s (images times epochs), score images/s, peak RSS.
@@ -20,9 +20,7 @@ ap.add_argument("weights")
 ap.add_argument("classes", nargs="+")
 ap.add_argument("-epochs", type=int, default=160)
 ap.add_argument("-seed", type=int, default=0)
-ap.add_argument("-threads", type=int, default=2)
 a = ap.parse_args()
-torch.set_num_threads(a.threads)
 DIM, HIDDEN, BATCH = 1536, 1024, 8
 
 torch.manual_seed(a.seed)
@@ -53,20 +51,16 @@ def patches(layers):
     return torch.cat(out, 1).permute(0, 2, 3, 1).reshape(-1, DIM)
 
 
-def batches(files, load):
-    for i in range(0, len(files), BATCH):
-        yield load(files[i:i + BATCH]).contiguous(memory_format=torch.channels_last)
-
-
 def linear(i, o, bias=True):
     m = nn.Linear(i, o, bias)
     nn.init.xavier_normal_(m.weight)
     return m
 
 
-def train(files, load):
+def train(c):
+    files = c.train
     with torch.no_grad():
-        kept = [torch.cat(v).contiguous(memory_format=torch.channels_last) for v in zip(*[maps(x) for x in batches(files, load)])]
+        kept = [torch.cat(v).contiguous(memory_format=torch.channels_last) for v in zip(*[maps(x) for x in c.batches(files, BATCH)])]
     adaptor = linear(DIM, DIM)
     disc = nn.Sequential(linear(DIM, HIDDEN), nn.BatchNorm1d(HIDDEN), nn.LeakyReLU(0.2, inplace=True), linear(HIDDEN, 1, False))
     opts = [torch.optim.AdamW(adaptor.parameters(), lr=1e-4), torch.optim.Adam(disc.parameters(), lr=2e-4, weight_decay=1e-5)]
@@ -89,12 +83,12 @@ def train(files, load):
 def run(d):
     c = Class(d, shorter=329, crop=288)
     t = time.time()
-    adaptor, disc = train(c.train, c.load)
+    adaptor, disc = train(c)
     tf = time.time() - t
     t = time.time()
     score, out = [], []
     with torch.inference_mode():
-        for x in batches(c.test, c.load):
+        for x in c.batches(c.test, BATCH):
             s = -disc(adaptor(patches(maps(x)))).reshape(len(x), 1, 36, 36)
             score += s.flatten(1).max(1).values.tolist()
             up = F.interpolate(s, size=288, mode="bilinear", align_corners=False)[:, 0].numpy()

@@ -3,12 +3,15 @@
 needs: torch==2.1.2 torchvision==0.16.2 numpy<2 scikit-learn pillow safetensors
 """
 import glob, os, resource
+from concurrent.futures import ThreadPoolExecutor
 import numpy as np, torch, torchvision
 from PIL import Image
 from safetensors.torch import load_file
 from sklearn.metrics import roc_auc_score
 
-torch.set_num_threads(int(os.environ.get("THREADS", "2")))
+THREADS = int(os.environ.get("THREADS", "2"))
+torch.set_num_threads(THREADS)
+POOL, AHEAD = ThreadPoolExecutor(THREADS), ThreadPoolExecutor(1)  # images in parallel, and one batch ahead of the network
 MEAN = torch.tensor([0.485, 0.456, 0.406])[:, None, None]
 STD = torch.tensor([0.229, 0.224, 0.225])[:, None, None]
 FILTER = {"lanczos": Image.LANCZOS, "bilinear": Image.BILINEAR, "nearest": Image.NEAREST}
@@ -46,12 +49,21 @@ class Class:
 
     def load(self, files):
         """[N, 3, H, W]"""
-        xs = []
-        for f in files:
-            im = self.view(Image.open(f).convert("RGB"), FILTER[self.resample])
-            x = torch.from_numpy(np.array(im)).permute(2, 0, 1).float() / 255
-            xs.append((x - MEAN) / STD if self.normalize else x)
-        return torch.stack(xs)
+        return torch.stack(list(POOL.map(self.one, files)))
+
+    def one(self, f):
+        im = self.view(Image.open(f).convert("RGB"), FILTER[self.resample])
+        x = torch.from_numpy(np.array(im)).permute(2, 0, 1).float() / 255
+        return (x - MEAN) / STD if self.normalize else x
+
+    def batches(self, files, n):
+        """Batches of at most n images, channels-last; the next one is read meanwhile."""
+        cut = [files[i:i + n] for i in range(0, len(files), n)]
+        following = AHEAD.submit(self.load, cut[0])
+        for later in cut[1:] + [None]:
+            x = following.result()
+            following = AHEAD.submit(self.load, later) if later else None
+            yield x.contiguous(memory_format=torch.channels_last)
 
     def masks(self, resample):
         """Boolean masks of the test images in their order; None where the class has none."""
