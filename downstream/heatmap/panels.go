@@ -19,7 +19,7 @@ type View struct {
 	Name      string // of the detector, for titles; may be empty where there is one
 	Map       downstream.Map
 	Scale     Scale   // of this detector: see the package comment on two of them
-	Threshold float64 // of the line and the cut, in values of the map
+	Threshold float64 // of the line and the cut, in values of the map; Scale.Low where no value of it decides
 }
 
 // Panel is a picture with a title of one line.

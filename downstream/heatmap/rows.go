@@ -54,22 +54,35 @@ func Row(panels []Panel, lines ...string) (*image.RGBA, error) {
 
 // Legend explains what panels show: the colours from what is usual on good parts upwards, the
 // lines, and the hatching. Below is a line for each view with the values of its map that the
-// ends of its scale and the line stand for. No view is ErrNoMaps; a scale is what
-// [Scale.Validate] says of it.
+// ends of its scale and the line stand for. A line at Scale.Low is no threshold and is not
+// called one. No view is ErrNoMaps; a scale is what [Scale.Validate] says of it.
 func Legend(views ...View) (*image.RGBA, error) {
 	if len(views) == 0 {
 		return nil, fmt.Errorf("heatmap: legend: %w", ErrNoMaps)
 	}
 	var values []string
+	begin := 0 // views whose line is where their colours begin
 	for _, v := range views {
 		if err := v.Scale.Validate(); err != nil {
 			return nil, fmt.Errorf("heatmap: legend: %s: %w", v.Name, err)
 		}
-		text := fmt.Sprintf("colours from %.4g to %.4g and above, line at %.4g", v.Scale.Low, v.Scale.High, v.Threshold)
+		line := fmt.Sprintf("at %.4g", v.Threshold)
+		if v.Threshold == v.Scale.Low {
+			begin++
+			line = "where they begin"
+		}
+		text := fmt.Sprintf("colours from %.4g to %.4g and above, line %s", v.Scale.Low, v.Scale.High, line)
 		if v.Name != "" {
 			text = v.Name + ": " + text
 		}
 		values = append(values, text)
+	}
+	line := "line, see below"
+	switch begin {
+	case 0:
+		line = "threshold"
+	case len(views):
+		line = "begin of the colours"
 	}
 	bar, err := Bar(barLong, swatch)
 	if err != nil {
@@ -81,7 +94,7 @@ func Legend(views ...View) (*image.RGBA, error) {
 	}{
 		{sample(color.RGBA{medium, medium, medium, 255}), "as good parts"},
 		{bar, "unusual"},
-		{lineSample(cutLine()), "threshold"},
+		{lineSample(cutLine()), line},
 		{lineSample(truthLine()), "true defect"},
 		{hatchSample(), "not seen"},
 	}

@@ -169,6 +169,26 @@ func TestRowsGrowWithTheirText(t *testing.T) {
 	require.Equal(t, one.Rect.Dy()+two.Rect.Dy(), all.Rect.Dy())
 }
 
+// A line where the colours begin is no threshold: the legend calls it otherwise, and of two views
+// that differ in that it says for each what its line is.
+func TestLegendNamesTheLine(t *testing.T) {
+	at := part(t).Views[0]
+	begins := at
+	begins.Threshold = begins.Scale.Low
+	width := func(views ...heatmap.View) int {
+		for i := range views {
+			views[i].Scale.High = 3 // of one letter: the keys decide the width
+		}
+		legend, err := heatmap.Legend(views...)
+		require.NoError(t, err)
+		return legend.Rect.Dx()
+	}
+	threshold := width(at)
+	require.Equal(t, threshold+7*(len("begin of the colours")-len("threshold")), width(begins))
+	require.Equal(t, threshold+7*(len("line, see below")-len("threshold")), width(at, begins))
+	require.Equal(t, threshold, width(at, at))
+}
+
 func TestRowsRefuse(t *testing.T) {
 	_, err := heatmap.Row(nil)
 	require.ErrorIs(t, err, heatmap.ErrSize)

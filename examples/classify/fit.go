@@ -21,6 +21,10 @@ import (
 // classify trains and tests every model and adds a row for each. The report is
 // written after every row, so that what is done is kept.
 func classify(ctx context.Context, o options, dev tensor.Device, r *report, stderr io.Writer) (err error) {
+	names, err := weightsNames(o.weights)
+	if err != nil {
+		return err
+	}
 	data, closer, err := openSource(ctx, o, o.data, stderr)
 	if err != nil {
 		return err
@@ -54,8 +58,8 @@ func classify(ctx context.Context, o options, dev tensor.Device, r *report, stde
 			}
 		}
 		for _, b := range o.backbones {
-			for _, w := range o.weights {
-				if err := withWeights(ctx, o, dev, p, b, w, r, stderr); err != nil {
+			for i, w := range o.weights {
+				if err := withWeights(ctx, o, dev, p, b, w, names[i], r, stderr); err != nil {
 					return fmt.Errorf("%s backbone, weights %s: %w", b, w, err)
 				}
 			}
@@ -64,15 +68,15 @@ func classify(ctx context.Context, o options, dev tensor.Device, r *report, stde
 	return nil
 }
 
-// withWeights runs the models on one set of weights.
-func withWeights(ctx context.Context, o options, dev tensor.Device, p problem, b, weights string, r *report, stderr io.Writer) (err error) {
+// withWeights runs the models on one set of weights, which rows and files call name.
+func withWeights(ctx context.Context, o options, dev tensor.Device, p problem, b, weights, name string, r *report, stderr io.Writer) (err error) {
 	net, err := openNet(o, weights, dev)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, net.Close()) }()
 	for _, m := range o.models {
-		row, err := one(ctx, o, net, p, b, weights, m, stderr)
+		row, err := one(ctx, o, net, p, b, name, m, stderr)
 		if err == nil {
 			err = r.add(row)
 		}
@@ -119,7 +123,7 @@ func (o options) settings(b, m string) downstream.ClassifierConfig {
 
 // one trains and tests one classifier.
 func one(ctx context.Context, o options, net *backbone.ResNet, p problem, b, weights, m string, stderr io.Writer) (row row, err error) {
-	name := fmt.Sprintf("%s, %s, %s", weightsName(weights), b, m)
+	name := fmt.Sprintf("%s, %s, %s", weights, b, m)
 	cfg := o.settings(b, m)
 	train := p.train.kinds
 	if m == sigmoids {
@@ -136,7 +140,7 @@ func one(ctx context.Context, o options, net *backbone.ResNet, p problem, b, wei
 	if err := c.Fit(ctx, train); err != nil {
 		return row, err
 	}
-	row.Split, row.Backbone, row.Weights, row.Model, row.Epochs = p.split, b, weightsName(weights), m, cfg.Epochs
+	row.Split, row.Backbone, row.Weights, row.Model, row.Epochs = p.split, b, weights, m, cfg.Epochs
 	row.Train, row.Test = train.Len(), p.test.set.Len()
 	row.FitSeconds = time.Since(start).Seconds()
 	fmt.Fprintf(stderr, "%s: predict %d pictures\n", name, row.Test)
@@ -166,16 +170,58 @@ func one(ctx context.Context, o options, net *backbone.ResNet, p problem, b, wei
 		return row, err
 	}
 	if o.save {
-		at := strings.NewReplacer(string(filepath.Separator), "_", " ", "_").Replace(fmt.Sprintf("%s-%s-%s-%s", row.Weights, b, m, p.split))
+		at := fileName(fmt.Sprintf("%s-%s-%s-%s", row.Weights, b, m, p.split))
 		err = c.Save(filepath.Join(o.out, at+".safetensors"))
 	}
 	return row, err
 }
 
-// weightsName is a file's name without folder and ending.
-func weightsName(weights string) string {
-	base := filepath.Base(weights)
-	return strings.TrimSuffix(base, filepath.Ext(base))
+// fileName makes a text fit for the name of a file.
+func fileName(text string) string {
+	return strings.NewReplacer(string(filepath.Separator), "_", "/", "_", " ", "_").Replace(text)
+}
+
+// weightsNames names sets of weights by their files: without folder and ending where
+// that tells them apart, else with the ending, else with as many folders as it takes.
+// Rows and files of classifiers bear these names.
+func weightsNames(weights []string) ([]string, error) {
+	paths := make([]string, len(weights))
+	for i, w := range weights {
+		abs, err := filepath.Abs(w)
+		if err != nil {
+			return nil, err
+		}
+		paths[i] = filepath.ToSlash(abs)
+	}
+	parts := make([]int, len(paths)) // of each path that its name has; 0: one, without the ending
+	for {
+		names, times := make([]string, len(paths)), map[string]int{}
+		for i, p := range paths {
+			names[i] = lastParts(p, parts[i])
+			times[fileName(names[i])]++
+		}
+		if len(times) == len(names) {
+			return names, nil
+		}
+		for i, p := range paths {
+			if times[fileName(names[i])] < 2 {
+				continue
+			}
+			if parts[i]++; parts[i] > strings.Count(p, "/") {
+				return nil, fmt.Errorf("-weights %s: rows and saved classifiers bear the names of the files, and two of them are the same", strings.Join(weights, ","))
+			}
+		}
+	}
+}
+
+// lastParts are the last n parts of a path; of none, it is the last without its ending.
+func lastParts(path string, n int) string {
+	at := strings.Split(path, "/")
+	if n == 0 {
+		last := at[len(at)-1]
+		return strings.TrimSuffix(last, filepath.Ext(last))
+	}
+	return strings.Join(at[len(at)-n:], "/")
 }
 
 // progress writes a line an epoch, of many only each tenth.

@@ -26,6 +26,7 @@ type job struct {
 	of          method
 	plan        plan
 	seed        seed
+	second      bool // on the network of -compare: for the report alone
 }
 
 // judged is everything that is known of a job while its detector is open: what
@@ -89,7 +90,7 @@ func (s *session) prepare(j job) (o opened, err error) {
 			return o, fmt.Errorf("%w: %s learns from other classes, and %s is the only one of %s", dataset.ErrLayout, j.of.name, j.class, j.root)
 		}
 	}
-	o.record, err = s.known(o, s.net)
+	o.record, err = s.known(o, s.network(j))
 	return o, err
 }
 
@@ -116,15 +117,18 @@ func (s *session) known(o opened, net network) (record, error) {
 // evaluate fits and scores one job and draws what is asked for. what begins its
 // lines on the standard error.
 func (s *session) evaluate(ctx context.Context, o opened, what string) (r record, err error) {
-	j, err := s.judge(ctx, o, s.net, what)
+	j, err := s.judge(ctx, o, s.network(o.job), what)
 	if err != nil {
 		return o.record, err
 	}
 	defer func() { err = errors.Join(err, j.detector.Close()) }()
+	if o.second {
+		return j.record, s.report(ctx, o, j)
+	}
 	if err := s.store.add(j.record); err != nil { // before the pictures: what is known is known
 		return j.record, fmt.Errorf("%w: %w", errStore, err)
 	}
-	if err := s.report(ctx, o, j, what); err != nil {
+	if err := s.report(ctx, o, j); err != nil {
 		return j.record, err
 	}
 	return j.record, s.draw(ctx, j, what)
@@ -135,6 +139,7 @@ func (s *session) evaluate(ctx context.Context, o opened, what string) (r record
 func (s *session) judge(ctx context.Context, o opened, net network, what string) (_ *judged, err error) {
 	r := o.record
 	j := &judged{plan: o.plan, test: o.test, masked: o.masked}
+	peakKnown := resetPeak()
 	s.tell.start()
 	if n := o.plan.shots; n > 0 {
 		fmt.Fprintf(s.stderr, "%s: train on the other classes, fit on %d of %d good images\n", what, n, o.train.Len())
@@ -151,10 +156,12 @@ func (s *session) judge(ctx context.Context, o opened, net network, what string)
 			err = errors.Join(err, j.detector.Close())
 		}
 	}()
-	if r.FitImages, err = s.fit(ctx, o, j.detector); err != nil {
+	learnt, err := s.fit(ctx, o, j.detector)
+	if err != nil {
 		return nil, err
 	}
-	r.FitSeconds = time.Since(start).Seconds()
+	r.FitImages, r.TrainImages, r.TrainSeconds = learnt.images, learnt.others, learnt.training.Seconds()
+	r.FitSeconds = (time.Since(start) - learnt.training).Seconds()
 
 	s.tell.start()
 	fmt.Fprintf(s.stderr, "%s: score %d images\n", what, o.test.Len())
@@ -175,21 +182,30 @@ func (s *session) judge(ctx context.Context, o opened, net network, what string)
 		}
 	}
 	r.MetricsSeconds = time.Since(start).Seconds()
-	r.FitSpeed = float64(r.FitImages*max(1, r.Epochs)) / r.FitSeconds
+	r.FitSpeed = float64(r.FitImages) / r.FitSeconds
+	if !o.plan.others {
+		r.FitSpeed *= float64(max(1, r.Epochs))
+	}
 	r.ScoreSpeed = float64(r.ScoreImages) / r.ScoreSeconds
-	if r.PeakRSS, err = peakRSS(); err != nil {
-		return nil, err
+	if peakKnown {
+		if r.PeakRSS, err = peakRSS(); err != nil {
+			return nil, err
+		}
 	}
 	j.record = r
 	return j, nil
 }
 
-// fit teaches the detector of a job and says by how many images of its class.
-func (s *session) fit(ctx context.Context, o opened, d detector) (int, error) {
+// fit teaches the detector of a job and says by what.
+func (s *session) fit(ctx context.Context, o opened, d detector) (learnt, error) {
 	if o.plan.fit == nil {
-		return o.train.Len(), d.Fit(ctx, o.train)
+		return learnt{images: o.train.Len()}, d.Fit(ctx, o.train)
 	}
-	return o.plan.fit(ctx, d, material{root: o.root, class: o.class, seed: o.seed, good: o.train, others: o.others, test: o.test})
+	m := material{root: o.root, class: o.class, seed: o.seed, good: o.train, others: o.others, test: o.test}
+	if s.o.json != "" {
+		m.checkpoint = fmt.Sprintf("%s.%s-%s-%s.ckpt", s.o.json, o.of.name, baseOf(o.root), o.class)
+	}
+	return o.plan.fit(ctx, d, m)
 }
 
 // score runs the detector over the test set and gathers scores and pixels.
@@ -228,7 +244,7 @@ func (s *session) draw(ctx context.Context, j *judged, what string) error {
 	if s.o.maps == "" {
 		return nil
 	}
-	dir := s.o.maps
+	dir := s.mapsOf(j.record.Data, j.record.Class)
 	if s.runs > 1 { // of the same class
 		dir = filepath.Join(dir, j.record.Method+"-"+j.record.Seed)
 	}
@@ -263,7 +279,12 @@ func checkTest(test dataset.Dataset) (masked bool, err error) {
 	return masks > 0, nil
 }
 
-// peakRSS is the largest resident memory of this process so far, in bytes.
+// resetPeak makes peakRSS begin anew with what is resident now, so that a job is not
+// charged with the memory of one before it. It is false where the system does not
+// let a process do so.
+func resetPeak() bool { return os.WriteFile("/proc/self/clear_refs", []byte("5"), 0) == nil }
+
+// peakRSS is the largest resident memory of this process since resetPeak, in bytes.
 func peakRSS() (int64, error) {
 	b, err := os.ReadFile("/proc/self/status")
 	if err != nil {

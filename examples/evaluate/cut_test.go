@@ -1,6 +1,7 @@
 package main
 
 import (
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -67,15 +68,13 @@ func TestCutCountsEveryImageOnce(t *testing.T) {
 	got, err := rule.judge(scores, defective)
 	require.NoError(t, err)
 	want := cut{Rule: "overkill:0.2", Defects: 15, Good: 30}
-	// lowest is the lowest of the scores at which no more than a fifth of the good ones
-	// of these images are rejected.
+	// lowest is the lowest number at which no more than a fifth of the good ones of these
+	// images are rejected, which lies just above one of them.
 	lowest := func(of []int) float64 {
 		var own []float64
-		good := 0
 		for _, i := range of {
-			own = append(own, scores[i])
 			if !defective[i] {
-				good++
+				own = append(own, math.Nextafter(scores[i], 100))
 			}
 		}
 		slices.Sort(own)
@@ -86,7 +85,7 @@ func TestCutCountsEveryImageOnce(t *testing.T) {
 					rejected++
 				}
 			}
-			if float64(rejected) <= 0.2*float64(good) {
+			if float64(rejected) <= 0.2*float64(len(own)) {
 				return s
 			}
 		}
@@ -126,4 +125,22 @@ func TestCutCountsEveryImageOnce(t *testing.T) {
 	none, err := rule.judge([]float64{1, 2, 3}, []bool{false, false, true})
 	require.NoError(t, err)
 	require.Nil(t, none)
+}
+
+// TestCutOfSeparateKindsLetsNothingEscape has defects far above all good parts: the
+// good parts alone place the threshold, so it makes no difference which defects the
+// half has that it is chosen on.
+func TestCutOfSeparateKindsLetsNothingEscape(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 1))
+	scores, defective := make([]float64, 40), make([]bool, 40)
+	for i := range scores {
+		defective[i] = i%2 == 0
+		scores[i] = rng.Float64()
+		if defective[i] {
+			scores[i] = 2 + 3*rng.Float64()
+		}
+	}
+	got, err := cutRule{kind: "overkill", rate: 0.05}.judge(scores, defective)
+	require.NoError(t, err)
+	require.Zero(t, got.Escaped)
 }

@@ -33,11 +33,11 @@ type darkMethod struct {
 	mask      maskRule
 	trains    bool
 	shots     bool
-	fits      []string                                           // class of each fit
-	inFit     func(ctx context.Context, m material) error        // nil: nothing
-	change    func(sc *downstream.Scored)                        // nil: nothing
-	plans     func(p *plan)                                      // nil: nothing
-	fit       func(d detector, m material) (images int, e error) // nil: all good images
+	fits      []string                                     // class of each fit
+	inFit     func(ctx context.Context, m material) error  // nil: nothing
+	change    func(sc *downstream.Scored)                  // nil: nothing
+	plans     func(p *plan)                                // nil: nothing
+	fit       func(d detector, m material) (learnt, error) // nil: all good images
 }
 
 // newDark looks at 23x17 pixels, where each rule gives masks of its own.
@@ -55,17 +55,17 @@ func (f *darkMethod) method() method {
 		p.make = func(_ *backbone.ResNet, s seed, opts ...downstream.Option) (detector, error) {
 			return &darkness{darkMethod: f, seed: s, view: p.transform}, nil
 		}
-		p.fit = func(ctx context.Context, d detector, m material) (int, error) {
+		p.fit = func(ctx context.Context, d detector, m material) (learnt, error) {
 			f.fits = append(f.fits, m.class)
 			if f.inFit != nil {
 				if err := f.inFit(ctx, m); err != nil {
-					return 0, err
+					return learnt{}, err
 				}
 			}
 			if f.fit != nil {
 				return f.fit(d, m)
 			}
-			return m.good.Len(), nil
+			return learnt{images: m.good.Len()}, nil
 		}
 		if f.plans != nil {
 			f.plans(&p)
@@ -154,7 +154,7 @@ func timeless(records []record) []record {
 	out := append([]record(nil), records...)
 	for i := range out {
 		out[i].FitSpeed, out[i].ScoreSpeed, out[i].PeakRSS = 0, 0, 0
-		out[i].FitSeconds, out[i].ScoreSeconds, out[i].MetricsSeconds = 0, 0, 0
+		out[i].FitSeconds, out[i].ScoreSeconds, out[i].MetricsSeconds, out[i].TrainSeconds = 0, 0, 0, 0
 		out[i].Made = origin{}
 	}
 	return out

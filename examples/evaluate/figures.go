@@ -127,19 +127,26 @@ func judgeImages(ctx context.Context, r *record, scores []float64, positive []bo
 	case !errors.Is(err, metrics.ErrOneClass): // a kind of one image has no variance
 		return err
 	}
-	f1 := func(s []float64, p []bool) (float64, error) {
-		v, _, err := metrics.F1Max(s, p)
-		return v, err
+	// F1-max gets none: a maximum that every drawn set finds anew lies above the
+	// truth, and so would a bootstrap interval (wholly so in 23 % of the cases that a
+	// 95 % one should miss in 2.5 %, for 50 good and 50 bad at d' 1.5).
+	ap, err := metrics.Bootstrap(ctx, scores, positive, metrics.AveragePrecision, bootstrap(), seed{n: 1}.rand(forImages))
+	if err != nil {
+		return err
 	}
-	for key, stat := range map[string]func([]float64, []bool) (float64, error){imageAP: metrics.AveragePrecision, imageF1: f1} {
-		i, err := metrics.Bootstrap(ctx, scores, positive, stat, bootstrap(), seed{n: 1}.rand(forImages))
+	r.keep(imageAP, ap)
+	if r.Cut, err = rule.judge(scores, positive); err != nil {
+		return fmt.Errorf("threshold %s: %w", rule, err)
+	}
+	if r.Cut == nil {
+		return nil
+	}
+	for key, n := range map[string][2]int{escape: {r.Cut.Escaped, r.Cut.Defects}, overkill: {r.Cut.Overkilled, r.Cut.Good}} {
+		i, err := metrics.Wilson(n[0], n[1], level)
 		if err != nil {
 			return err
 		}
 		r.keep(key, i)
-	}
-	if r.Cut, err = rule.judge(scores, positive); err != nil {
-		return fmt.Errorf("threshold %s: %w", rule, err)
 	}
 	return nil
 }

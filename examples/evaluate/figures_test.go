@@ -63,12 +63,13 @@ func TestFiguresEqualMetrics(t *testing.T) {
 		region, err := pro.Result(0.3)
 		require.NoError(t, err)
 		require.Equal(t, region.AUPRO, *r.AUPRO)
-		for _, key := range []string{imageAUROC, imageAP, imageF1, pixelAUROC, pixelAP, aupro} {
+		for _, key := range []string{imageAUROC, imageAP, pixelAUROC, pixelAP, aupro, escape, overkill} {
 			i, ok := r.Intervals[key]
 			require.True(t, ok, key)
 			require.LessOrEqual(t, i.Low, i.High)
 			require.Equal(t, 0.95, i.Level)
 		}
+		require.NotContains(t, r.Intervals, imageF1)
 		require.Equal(t, 2, r.Cut.Defects)
 		seen[*r.PixelAP] = true
 	}

@@ -109,6 +109,8 @@ func parse(args []string, known []method, stderr io.Writer) (options, error) {
 		return wrong("-resume needs -json, the file to go on with")
 	case o.resume && o.report != "":
 		return wrong("-report shows what is evaluated now, not what a file has: leave out -resume")
+	case o.resume && o.maps != "":
+		return wrong("-maps draws what is evaluated now, and -resume leaves out what the file has: leave out one of them")
 	case o.compare != "" && o.report == "":
 		return wrong("-compare needs -report, where the second network's maps are shown")
 	case one != "" && several != "":
@@ -116,9 +118,10 @@ func parse(args []string, known []method, stderr io.Writer) (options, error) {
 	case o.epochs < 0 || o.shots < 0:
 		return wrong("-epochs is %d and -shots is %d, want numbers above 0", o.epochs, o.shots)
 	}
-	for i, root := range roots { // results are told apart by the last part of the path
+	for i, root := range roots {
 		if slices.ContainsFunc(roots[:i], func(r string) bool { return baseOf(r) == baseOf(root) }) {
-			return wrong("-data names two folders %s", baseOf(root))
+			return wrong("-data names two folders %s, and results are told apart by the last part of the path: "+
+				"rename one, or make a link of another name to it (ln -s) and name that", baseOf(root))
 		}
 	}
 	for i, class := range classes {

@@ -17,8 +17,17 @@ import (
 	"github.com/gotab/gotab/internal/atomicfile"
 )
 
+// mapsOf is the folder of the maps of a class: where roots share its name, one in a
+// folder of its root.
+func (s *session) mapsOf(data, class string) string {
+	if s.shared[class] {
+		return filepath.Join(s.o.maps, data)
+	}
+	return s.o.maps
+}
+
 // viewOf is how the maps of a class are drawn: on the scale that follows from its good test
-// images, with the line where the colours begin.
+// images, with the line where the colours begin: a threshold would be of scores.
 func viewOf(good *heatmap.Good) (heatmap.View, error) {
 	s, err := good.Scale(heatmap.DefaultGood())
 	return heatmap.View{Scale: s, Threshold: s.Low}, err

@@ -64,12 +64,16 @@
 //
 // -report writes a page, report.html, that needs nothing beside it, with its
 // pictures: the table, and for each class curves, a histogram of the scores and the
-// worst misses first, as image, truth, map and cut. -compare puts a second
-// network's figures and maps beside.
+// worst misses first, as image, truth, map and cut. The methods of a class stand
+// beside one another; of several seeds the figures are means, and curves and pictures
+// are of the first. -compare puts a second network's figures and maps beside, and the
+// difference of the image AUROCs with DeLong's paired test.
 //
 // -maps writes one picture a test image: image, truth, heat map over the image, and
 // the image cut down to what the map shows. One scale a class, from its good test
-// images: a place that is usual on those has no colour.
+// images: a place that is usual on those has no colour. Neither -report nor
+// -maps goes with -resume, which has the figures of what was done before and not its
+// pictures.
 //
 // The exit code is 0 only if every class went well.
 package main
@@ -157,6 +161,9 @@ func (p program) run(ctx context.Context, args []string, stdout, stderr io.Write
 			return failed(errors.Join(err, net.Close()))
 		}
 		defer func() { err = errors.Join(err, n.Close()) }()
+		if err := tellApart(&s.net, &n, o.weights, o.compare); err != nil {
+			return failed(errors.Join(err, net.Close()))
+		}
 		s.compare = &n
 	}
 	jobs, err := s.jobs(classes)

@@ -112,7 +112,9 @@ func TestEvaluateAllClasses(t *testing.T) {
 	require.Nil(t, got[1]["pixel_auroc_exact"])
 	require.Nil(t, got[1]["aupro"])
 	for _, key := range []string{imageAUROC, imageAP, imageF1, pixelAUROC, pixelAP, aupro} {
-		require.Contains(t, got[0]["intervals"], key)
+		if key != imageF1 {
+			require.Contains(t, got[0]["intervals"], key)
+		}
 		require.Greater(t, got[0][key], 0.5, key)
 	}
 	require.Equal(t, "reference", got[0]["seed"], "the draw of the reference is PaDiM's own")
@@ -209,7 +211,7 @@ func TestEvaluateRefuses(t *testing.T) {
 	refuses(map[string]refusal{
 		"no data":        {nil, errUsage, "-data is missing"},
 		"empty data":     {[]string{"-data", ""}, errUsage, "-data"},
-		"same data":      {[]string{"-data", root, "-data", root + "/."}, errUsage, "two folders " + filepath.Base(root)},
+		"same data":      {[]string{"-data", root, "-data", root + "/."}, errUsage, "two folders " + filepath.Base(root) + ", and results are told apart by the last part of the path: rename one"},
 		"method":         {one("alpha", "-method", "guess"), errUsage, "-method guess is not known"},
 		"method twice":   {one("alpha", "-method", "dark"), errUsage, "-method dark is named twice"},
 		"stray argument": {one("alpha", "more"), errUsage, `"more" is not a flag`},

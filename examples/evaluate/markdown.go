@@ -123,7 +123,7 @@ func markdownWay(w io.Writer, way *way) error {
 	markdownRow(w, head)
 	fmt.Fprintln(w, strings.Repeat("|---", len(head))+"|")
 	for _, s := range way.summaries {
-		row := []string{s.first().Class}
+		row := []string{way.label(s)}
 		for _, kind := range kinds {
 			f, ok, err := s.figure(kind)
 			if err != nil {
@@ -132,7 +132,7 @@ func markdownWay(w io.Writer, way *way) error {
 			row = append(row, strings.TrimSpace(percent(f, ok)+" "+between(f)))
 		}
 		row = append(row, fmt.Sprintf("%.1f", s.speed(func(r *record) float64 { return r.FitSpeed })),
-			fmt.Sprintf("%.1f", s.speed(func(r *record) float64 { return r.ScoreSpeed })), fmt.Sprint(s.peak()/1e6))
+			fmt.Sprintf("%.1f", s.speed(func(r *record) float64 { return r.ScoreSpeed })), s.peakText())
 		markdownRow(w, row)
 	}
 	if len(way.summaries) > 1 {

@@ -75,3 +75,16 @@ func TestTableOfHandMadeRecords(t *testing.T) {
 		require.ErrorContains(t, err, c.says, name)
 	}
 }
+
+// Two data sets may have a class of one name; rows then say whose it is.
+func TestRowsOfOneClassNameSayWhose(t *testing.T) {
+	w := way{}
+	for _, name := range [][2]string{{"old", "screw"}, {"new", "screw"}, {"new", "nut"}} {
+		w.summaries = append(w.summaries, &summary{records: []record{{Data: name[0], Class: name[1]}}})
+	}
+	var labels []string
+	for _, s := range w.summaries {
+		labels = append(labels, w.label(s))
+	}
+	require.Equal(t, []string{"old/screw", "new/screw", "nut"}, labels)
+}

@@ -6,6 +6,7 @@ import (
 	"image"
 	"iter"
 	"slices"
+	"time"
 
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/dataset"
@@ -52,9 +53,18 @@ type plan struct {
 
 	// make returns a detector that is not fitted.
 	make maker
-	// fit teaches the detector and says by how many images of the class; nil fits it
-	// on all good ones.
-	fit func(ctx context.Context, d detector, m material) (images int, err error)
+	// fit teaches the detector and says by what; nil fits it on all good images of the
+	// class.
+	fit func(ctx context.Context, d detector, m material) (learnt, error)
+}
+
+// learnt says what a detector learnt from.
+type learnt struct {
+	images int // of its class
+	// others is how many images of other classes went through the network in a training
+	// before the fit, which took so long; 0 where there was none.
+	others   int
+	training time.Duration
 }
 
 // maker makes a detector that draws what it draws by a seed.
@@ -81,6 +91,9 @@ type material struct {
 	// test is the class's test set, for a method whose name says that it chooses
 	// by it; every other method leaves it alone.
 	test dataset.Dataset
+	// checkpoint is the path of a file that a long training may go on from, empty for
+	// none.
+	checkpoint string
 }
 
 // support draws k of the good images; the seed decides which.

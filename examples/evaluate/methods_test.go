@@ -49,7 +49,9 @@ func TestMethodThatTrainsOnOthers(t *testing.T) {
 		return nil
 	}
 	f.plans = func(p *plan) { p.others = true }
-	f.fit = func(detector, material) (int, error) { return 3, nil }
+	f.fit = func(detector, material) (learnt, error) {
+		return learnt{images: 3, others: 4, training: time.Nanosecond}, nil
+	}
 	stdout, _, err := evaluateDark(t, t.Context(), f, "-data", root, "-class", "beta", "-epochs", "7", "-shots", "3", "-seeds", "4", "-json", path)
 	require.NoError(t, err)
 	require.Contains(t, stdout, "dark on resnet18, layers layer1, 3 shots, 7 epochs")
@@ -62,7 +64,9 @@ func TestMethodThatTrainsOnOthers(t *testing.T) {
 	for _, r := range recordsOf(t, path) {
 		require.Equal(t, 7, r.Epochs)
 		require.Equal(t, 3, r.FitImages)
-		require.InEpsilon(t, 3*7/r.FitSeconds, r.FitSpeed, 1e-9)
+		require.InEpsilon(t, 3/r.FitSeconds, r.FitSpeed, 1e-9, "the epochs were on other classes")
+		require.Equal(t, 4, r.TrainImages)
+		require.Equal(t, 1e-9, r.TrainSeconds)
 		require.Equal(t, 3, r.Shots)
 	}
 
@@ -72,6 +76,7 @@ func TestMethodThatTrainsOnOthers(t *testing.T) {
 	require.NoError(t, os.Remove(filepath.Join(root, "gamma", "train", "good", "0.png")))
 	f.inFit = func(_ context.Context, m material) error {
 		require.Equal(t, 7, m.others.Len())
+		require.Equal(t, path+".dark-"+filepath.Base(root)+"-beta.ckpt", m.checkpoint)
 		n++
 		return nil
 	}

@@ -5,7 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
+	"os"
+	"time"
 
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/downstream"
@@ -53,16 +56,16 @@ func simplenet(c choice) (plan, error) {
 func bestOnTest(c choice) (plan, error) {
 	p, err := simplenet(c)
 	p.epoch = metrics.EpochBestOnTest
-	p.fit = func(ctx context.Context, d detector, m material) (int, error) {
-		return m.good.Len(), d.(*downstream.SimpleNet).FitBestOnTest(ctx, m.good, m.test)
+	p.fit = func(ctx context.Context, d detector, m material) (learnt, error) {
+		return learnt{images: m.good.Len()}, d.(*downstream.SimpleNet).FitBestOnTest(ctx, m.good, m.test)
 	}
 	return p, err
 }
 
 // regad is RegAD. It is trained once for a class, on all other classes of the
 // root, and then described by a support set, which a seed decides: several seeds
-// are the several support sets that its published numbers are means over. The
-// time of the training counts to the first of them.
+// are the several support sets that its published numbers are means over. Where
+// results are kept, so is the training: one that was interrupted goes on.
 func regad(c choice) (plan, error) {
 	cfg := downstream.DefaultRegAD()
 	if c.layers != nil {
@@ -84,15 +87,21 @@ func regad(c choice) (plan, error) {
 		}
 		return &registered{RegAD: d, dev: net.Device(), opts: opts}, nil
 	})
-	p.fit = func(ctx context.Context, d detector, m material) (int, error) {
+	p.fit = func(ctx context.Context, d detector, m material) (learnt, error) {
 		support, err := m.support(cfg.Shots)
 		if err != nil {
-			return 0, err
+			return learnt{}, err
 		}
-		if err := d.(*registered).train(ctx, m, &last); err != nil {
-			return 0, err
+		start := time.Now()
+		fresh, err := d.(*registered).train(ctx, m, &last)
+		if err != nil {
+			return learnt{}, err
 		}
-		return support.Len(), d.Fit(ctx, support)
+		l := learnt{images: support.Len(), training: time.Since(start)}
+		if fresh {
+			l.others = m.others.Len() * (1 + cfg.Shots) * cfg.Epochs
+		}
+		return l, d.Fit(ctx, support)
 	}
 	return p, nil
 }
@@ -115,24 +124,28 @@ type registered struct {
 }
 
 // train trains on all other classes, or takes what last has, which it keeps up to
-// date.
-func (r *registered) train(ctx context.Context, m material, last *trained) error {
+// date. fresh says that all of the training was done here and now.
+func (r *registered) train(ctx context.Context, m material, last *trained) (fresh bool, err error) {
 	if last.root == m.root && last.class == m.class {
 		again, err := downstream.ReadRegAD(ctx, bytes.NewReader(last.file), r.dev, r.opts...)
 		if err != nil {
-			return err
+			return false, err
 		}
 		old := r.RegAD
 		r.RegAD = again
-		return old.Close()
+		return false, old.Close()
 	}
-	if err := r.Train(ctx, m.others); err != nil {
-		return err
+	_, missing := os.Stat(m.checkpoint)
+	if err := r.TrainResumable(ctx, m.others, m.checkpoint); err != nil {
+		if errors.Is(err, downstream.ErrCheckpoint) {
+			err = fmt.Errorf("%w (delete %s to train anew)", err, m.checkpoint)
+		}
+		return false, err
 	}
 	var file bytes.Buffer
 	if _, err := r.WriteTo(&file); err != nil {
-		return errors.Join(err, r.Close())
+		return false, errors.Join(err, r.Close())
 	}
 	*last = trained{m.root, m.class, file.Bytes()}
-	return nil
+	return m.checkpoint == "" || errors.Is(missing, fs.ErrNotExist), nil
 }

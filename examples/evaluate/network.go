@@ -8,6 +8,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -21,6 +22,50 @@ type network struct {
 	arch    backbone.Arch
 	weights string // last part of the path, or "random:SEED"
 	sha256  string // of the file, or of what random weights depend on
+	label   string // what tells it from the other network of -compare; empty without one
+}
+
+// about is the network for the head of a report.
+func (n network) about() string {
+	text := fmt.Sprintf("%s (%s, SHA-256 %s)", n.weights, n.arch, short(n.sha256))
+	if n.label != "" && n.label != stem(n.weights) && n.label != n.weights {
+		text += ", below called " + n.label
+	}
+	return text
+}
+
+// tellApart names two networks whose files lie at the paths a and b: by the last parts
+// of the paths, as many as it takes. Networks of equal weights are refused: a
+// comparison of them is a mistake that takes hours to show.
+func tellApart(one, two *network, a, b string) error {
+	if one.sha256 == two.sha256 {
+		return fmt.Errorf("%w: -weights %s and -compare %s hold the same weights (SHA-256 %s): there is nothing to compare",
+			errUsage, a, b, short(one.sha256))
+	}
+	if one.label, two.label = stem(one.weights), stem(two.weights); one.label != two.label {
+		return nil
+	}
+	one.label, two.label = one.weights, two.weights
+	for n := 2; one.label == two.label; n++ {
+		x, y := lastParts(a, n), lastParts(b, n)
+		if x == one.label && y == two.label { // the same path: the file has changed in between
+			x, y = x+" "+short(one.sha256), y+" "+short(two.sha256)
+		}
+		one.label, two.label = x, y
+	}
+	return nil
+}
+
+// stem is a file's name without its ending.
+func stem(name string) string { return strings.TrimSuffix(name, filepath.Ext(name)) }
+
+// lastParts are the last n parts of a path.
+func lastParts(path string, n int) string {
+	if abs, err := filepath.Abs(path); err == nil {
+		path = abs
+	}
+	parts := strings.Split(filepath.ToSlash(filepath.Clean(path)), "/")
+	return strings.Join(parts[max(0, len(parts)-n):], "/")
 }
 
 // openNetwork reads or draws the network that the flags name.

@@ -14,7 +14,7 @@ import (
 
 // recordVersion is raised whenever the same images and settings would give other
 // figures than before: -resume then takes none of the old ones.
-const recordVersion = 1
+const recordVersion = 2
 
 // record is what is known of one class, method and seed: a line of the -json
 // file. Figures and rates are from 0 to 1; what needs masks is null without them.
@@ -45,12 +45,14 @@ type record struct {
 
 	FitImages      int     `json:"fit_images"`
 	ScoreImages    int     `json:"score_images"`
+	TrainImages    int     `json:"train_images"` // of other classes, each as often as a training before the fit took it
 	FitSpeed       float64 `json:"fit_images_per_second"`
 	ScoreSpeed     float64 `json:"score_images_per_second"`
+	TrainSeconds   float64 `json:"train_seconds"`
 	FitSeconds     float64 `json:"fit_seconds"`
 	ScoreSeconds   float64 `json:"score_seconds"`
 	MetricsSeconds float64 `json:"metrics_seconds"`
-	PeakRSS        int64   `json:"peak_rss_bytes"`
+	PeakRSS        int64   `json:"peak_rss_bytes"` // 0 where the system does not tell it of a job alone
 
 	Chance        string   `json:"seed_decides"` // empty where the method draws nothing
 	Arch          string   `json:"arch"`

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/gotab/gotab/dataset"
@@ -13,120 +14,272 @@ import (
 	"github.com/gotab/gotab/metrics"
 )
 
+// exhibit is a class on its way into the report: what its jobs have shown by now.
+// Their detectors are closed, so that one at a time is in memory; of their maps those
+// of the gallery's parts are kept.
+type exhibit struct {
+	place
+	name    string
+	rule    cutRule
+	test    dataset.Dataset
+	items   []dataset.Item // of the test set, in its order; samples likewise
+	samples []report.Sample
+	parts   []int    // samples that the gallery shows: the first detector decides
+	all     []*entry // in the order in which they came
+	failed  []string // jobs
+	stopped bool     // before its last job
+}
+
+// entry is a method on a network in an exhibit. All but the records is of its first
+// seed.
+type entry struct {
+	name    string
+	method  string
+	second  bool // on the network of -compare
+	plan    plan
+	records []record // one for each seed
+	scores  []float64
+	maps    map[int]downstream.Map
+	detail  report.Detector // threshold, scale and line
+}
+
 // beginReport makes the folder of -report.
 func (s *session) beginReport() (err error) {
 	if s.o.report == "" {
 		return nil
 	}
-	intro := []string{fmt.Sprintf("Weights %s (%s, SHA-256 %s).", s.net.weights, s.net.arch, short(s.net.sha256))}
+	h := report.Head{Title: "Evaluation", Command: s.o.command, Gallery: report.DefaultGallery(),
+		Intro: []string{fmt.Sprintf("Weights %s.", s.net.about())}}
 	if s.compare != nil {
-		intro = append(intro, fmt.Sprintf("Compared with weights %s (%s, SHA-256 %s). Each detector's maps are on a scale of its own, "+
-			"which begins where maps of good test images end: scores of two detectors are not on one scale, the colours say the same.",
-			s.compare.weights, s.compare.arch, short(s.compare.sha256)))
+		h.Intro = append(h.Intro, fmt.Sprintf("Compared with weights %s.", s.compare.about()))
 	}
-	s.pages, err = report.Create(s.o.report, report.Head{Title: "Evaluation", Intro: intro, Command: s.o.command, Gallery: report.DefaultGallery()})
+	if s.compare != nil || len(s.o.methods) > 1 {
+		h.Intro = append(h.Intro, "Each detector's maps are on a scale of its own, which begins where maps of good test images end: "+
+			"scores of two detectors are not on one scale, the colours say the same.")
+	}
+	h.Notes = []string{
+		"Escape: defects that would be shipped; overkill: good parts that would be rejected, at the " + s.o.rule.words() +
+			", which is chosen on one half of the test images and counted on the other, and the other way round.",
+		fmt.Sprintf("AUPRO: area under the per-region overlap curve up to a false positive rate of %g.", metrics.LimitMVTec),
+	}
+	s.pages, err = report.Create(s.o.report, h)
 	return err
 }
 
-// endReport writes the page; a report without a class is none.
-func (s *session) endReport(classes int) error {
-	switch {
-	case s.pages == nil:
-		return nil
-	case classes == 0:
-		return s.pages.Close()
-	}
-	return s.pages.Finish()
-}
-
-// report adds a job to the report while its detector is open, and beside it what
-// the second network makes of it where -compare names one.
-func (s *session) report(ctx context.Context, o opened, j *judged, what string) (err error) {
+// endReport writes the page; a report without a class is none. What is done of a
+// class that was not finished is in it.
+func (s *session) endReport(ctx context.Context) (err error) {
 	if s.pages == nil {
 		return nil
 	}
-	all := []*judged{j}
-	if s.compare != nil {
-		p, err := o.of.plan(s.choice(o.of, *s.compare))
-		if err != nil {
-			return err
-		}
-		other := o
-		other.plan = p
-		if other.record, err = s.known(other, *s.compare); err != nil {
-			return err
-		}
-		k, err := s.judge(ctx, other, *s.compare, what+", "+s.compare.weights)
-		if err != nil {
-			return err
-		}
-		defer func() { err = errors.Join(err, k.detector.Close()) }()
-		all = append(all, k)
+	if s.exhibit != nil {
+		s.exhibit.stopped = true
+		err = s.endClass(ctx)
 	}
-	c := report.Class{Name: s.name(o.job)}
-	for i, it := range j.items {
-		c.Samples = append(c.Samples, report.Sample{Name: it.Name, Kind: it.Defect, Defective: j.positive[i]})
+	if s.added == 0 {
+		return errors.Join(err, s.pages.Close())
 	}
-	for _, k := range all {
-		d, err := k.shown(s.o.rule)
-		if err != nil {
-			return err
-		}
-		c.Detectors = append(c.Detectors, d)
-	}
-	c.Load = func(ctx context.Context, i int) (report.Item, error) { return pictures(ctx, all, i) }
-	fmt.Fprintf(s.stderr, "%s: write to the report\n", what)
-	return s.pages.Add(ctx, c)
+	return errors.Join(err, s.pages.Finish())
 }
 
-// shown is what the report says of a detector.
-func (j *judged) shown(rule cutRule) (report.Detector, error) {
-	r := &j.record
-	d := report.Detector{Name: r.Method + ", " + r.Weights, Scores: j.scores}
-	one := &summary{records: []record{*r}}
-	for _, kind := range shown() {
-		f, ok, err := one.figure(kind)
-		if err != nil {
-			return d, err
-		}
-		if ok {
-			f.Name = kind.name // without the rule of the threshold, which stands with the class
-			d.Figures = append(d.Figures, f)
-		}
+// beginClass makes room for a class, unless it is there.
+func (s *session) beginClass(p place) {
+	if s.pages != nil && s.exhibit == nil {
+		s.exhibit = &exhibit{place: p, name: s.className(p), rule: s.o.rule}
 	}
+}
+
+// endClass puts the class into the report and writes the page as it is by then: a
+// run of hours may end otherwise than by its end. An interrupt does not stop it: it
+// takes seconds, and what it shows has taken longer.
+func (s *session) endClass(ctx context.Context) error {
+	x := s.exhibit
+	s.exhibit = nil
+	switch {
+	case x == nil:
+		return nil
+	case len(x.all) == 0 && x.stopped:
+		s.pages.Say("The run was stopped in class " + x.name + ", which is not shown.")
+		return nil
+	case len(x.all) == 0:
+		s.pages.Say("Class " + x.name + " failed and is not shown.")
+		return nil
+	}
+	ctx = context.WithoutCancel(ctx)
+	c, err := x.class()
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(s.stderr, "%s: write to the report\n", x.name)
+	if err := s.pages.Add(ctx, c); err != nil {
+		s.pages.Say("Class " + x.name + " could not be drawn and is not shown.")
+		return err
+	}
+	s.added++
+	lines, err := c.Differences()
+	s.differences = append(s.differences, lines...)
+	return errors.Join(err, s.pages.Save())
+}
+
+// has says whether the exhibit shows a job.
+func (x *exhibit) has(j job) bool {
+	return slices.ContainsFunc(x.all, func(k *entry) bool {
+		return k.of(j) && slices.ContainsFunc(k.records, func(r record) bool { return r.Seed == j.seed.String() })
+	})
+}
+
+// of says whether an entry is of a job's method and network.
+func (k *entry) of(j job) bool { return k.method == j.of.name && k.second == j.second }
+
+// report keeps what the page shows of a job, whose detector is open.
+func (s *session) report(ctx context.Context, o opened, j *judged) error {
+	x := s.exhibit
+	if x == nil {
+		return nil
+	}
+	at := slices.IndexFunc(x.all, func(k *entry) bool { return k.of(o.job) })
+	if at >= 0 {
+		x.all[at].records = append(x.all[at].records, j.record)
+		return nil
+	}
+	if len(x.all) == 0 {
+		x.test, x.items = j.test, j.items
+		for _, it := range j.items {
+			x.samples = append(x.samples, report.Sample{Name: it.Name, Kind: it.Defect, Defective: it.Anomalous})
+		}
+		x.parts = report.DefaultGallery().Parts(x.samples, j.scores)
+	}
+	if !slices.Equal(x.items, j.items) {
+		return fmt.Errorf("%w: the test images of %s have changed since the first detector saw them", dataset.ErrLayout, x.name)
+	}
+	k := &entry{name: s.detectorName(o.job), method: o.of.name, second: o.second, plan: o.plan, records: []record{j.record}, scores: j.scores,
+		maps: map[int]downstream.Map{}}
 	var err error
+	if k.detail, err = j.detail(s.o.rule); err != nil {
+		return err
+	}
+	for _, i := range x.parts {
+		sample, err := x.test.Sample(ctx, i)
+		if err != nil {
+			return err
+		}
+		results, err := j.detector.Score(ctx, sample.Image)
+		if err != nil {
+			return err
+		}
+		k.maps[i] = results[0].Map
+	}
+	x.all = append(x.all, k)
+	return nil
+}
+
+// detectorName tells the detectors of a class apart.
+func (s *session) detectorName(j job) string {
+	if s.compare == nil {
+		return j.of.name
+	}
+	return j.of.name + ", " + s.network(j).label
+}
+
+// detail is the threshold of a detector and how its maps are drawn.
+func (j *judged) detail(rule cutRule) (d report.Detector, err error) {
 	if d.Threshold, err = rule.at(j.scores, j.positive); err != nil {
 		return d, err
 	}
-	d.ThresholdFrom = rule.words() + ", chosen on these very images, while for the table it is chosen on one half of them and counted on the other"
+	d.ThresholdFrom = rule.words() + ", chosen on these very images"
+	if j.record.Cut != nil {
+		d.ThresholdFrom += "; escape and overkill of the table have one that is chosen on one half of them and counted on the other, and the other way round"
+	}
 	if d.Scale, err = j.good.Scale(heatmap.DefaultGood()); err != nil {
 		return d, err
 	}
 	// Where the score is the map's maximum, a line at the threshold is seen on the
 	// parts that are rejected; other scores say nothing about the map's values.
-	if d.Line = d.Scale.Low; r.Score == metrics.ScoreMapMax {
+	if d.Line = d.Scale.Low; j.record.Score == metrics.ScoreMapMax {
 		d.Line = d.Threshold
 	}
 	return d, nil
 }
 
+// class is the exhibit as the report takes it.
+func (x *exhibit) class() (report.Class, error) {
+	c := report.Class{Name: x.name, Samples: x.samples, Load: x.pictures}
+	if len(x.failed) > 0 {
+		c.Notes = append(c.Notes, "Failed, and not in what follows: "+strings.Join(x.failed, "; ")+".")
+	}
+	if x.stopped {
+		c.Notes = append(c.Notes, "The run was stopped before it was done with this class.")
+	}
+	for _, k := range x.all {
+		d := k.detail
+		d.Name, d.Scores, d.Beside = k.name, k.scores, x.beside(k)
+		all := &summary{records: k.records}
+		d.Seeds = all.seeds()
+		for _, kind := range shown() {
+			f, ok, err := all.figure(kind)
+			if err != nil {
+				return c, err
+			}
+			if !ok {
+				continue
+			}
+			if kind.key == escape || kind.key == overkill {
+				f.Name = kind.name + " at " + x.rule.heading()
+			}
+			one := report.Figure{Figure: f}
+			for i := range k.records {
+				if v, ok := kind.of(&k.records[i]); ok && len(k.records) > 1 {
+					one.Values = append(one.Values, v)
+				}
+			}
+			d.Figures = append(d.Figures, one)
+		}
+		c.Detectors = append(c.Detectors, d)
+	}
+	return c, nil
+}
+
+// heading says in a few words where the threshold of the table's escape and overkill
+// comes from.
+func (r cutRule) heading() string {
+	switch r.kind {
+	case "overkill", "escape":
+		return fmt.Sprintf("the threshold for at most %.3g %% %s on the other half", 100*r.rate, r.kind)
+	}
+	return "the threshold of the highest F1 on the other half"
+}
+
+// beside names what a detector is compared with: a method on the second network with
+// itself on the first, another method with the first one.
+func (x *exhibit) beside(k *entry) string {
+	for _, o := range x.all {
+		switch {
+		case o == k:
+			return ""
+		case !o.second && (o.method == k.method || !k.second):
+			return o.name
+		}
+	}
+	return ""
+}
+
 // pictures returns what a row of the gallery shows of test image i: what the
 // detectors see where they see the same, and else the image as it was read.
-func pictures(ctx context.Context, all []*judged, i int) (report.Item, error) {
-	first := all[0]
-	sample, err := first.test.Sample(ctx, i)
+func (x *exhibit) pictures(ctx context.Context, i int) (report.Item, error) {
+	sample, err := x.test.Sample(ctx, i)
 	if err != nil {
 		return report.Item{}, err
 	}
+	first := x.all[0]
 	it := report.Item{Image: sample.Image, Mask: sample.Mask}
 	same := true
-	for _, j := range all {
-		results, err := j.detector.Score(ctx, sample.Image)
-		if err != nil {
-			return it, err
+	for _, k := range x.all {
+		m, ok := k.maps[i]
+		if !ok {
+			return it, fmt.Errorf("%s has no map of %s", k.name, sample.Name)
 		}
-		it.Maps = append(it.Maps, results[0].Map)
-		same = same && j.plan.transform.String() == first.plan.transform.String()
+		it.Maps = append(it.Maps, m)
+		same = same && k.plan.transform.String() == first.plan.transform.String()
 	}
 	if it.Whole = !same; it.Whole {
 		return it, nil
@@ -134,8 +287,10 @@ func pictures(ctx context.Context, all []*judged, i int) (report.Item, error) {
 	if it.Image, err = first.plan.transform.Image(sample.Image); err != nil {
 		return it, err
 	}
-	it.Mask, err = first.mask(downstream.Scored{Item: dataset.Item{Name: sample.Name}, Mask: sample.Mask})
-	return it, err
+	if it.Mask, err = first.plan.mask.of(first.plan.transform, sample.Mask); err != nil {
+		return it, fmt.Errorf("mask of %s: %w", sample.Name, err)
+	}
+	return it, nil
 }
 
 // sameMethods says which methods cannot be compared on another network; a

@@ -1,13 +1,247 @@
 package main
 
 import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
 	"image/png"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/gotab/gotab/backbone"
+	"github.com/gotab/gotab/downstream"
+	"github.com/gotab/gotab/tensor"
 )
+
+// evaluateTwo runs the program with two methods, dark and pale.
+func evaluateTwo(ctx context.Context, dark, pale *darkMethod, args ...string) (stdout, stderr string, err error) {
+	two := pale.method()
+	two.name = "pale"
+	var out, progress bytes.Buffer
+	p := program{methods: []method{dark.method(), two}, open: func(o options, _ tensor.Device) (network, error) {
+		return network{weights: o.weights, sha256: o.weights}, nil
+	}}
+	err = p.run(ctx, append([]string{"-weights", "random", "-device", "cpu", "-method", "dark,pale"}, args...), &out, &progress)
+	return out.String(), progress.String(), err
+}
+
+// counted is a detector that tells how many are open.
+type counted struct {
+	detector
+	open *int
+}
+
+func (c counted) Close() error {
+	*c.open--
+	return c.detector.Close()
+}
+
+// count counts in open the detectors of a method that are open, and in most the most
+// of them at a time.
+func (f *darkMethod) count(open, most *int) {
+	f.plans = func(p *plan) {
+		of := p.make
+		p.make = func(net *backbone.ResNet, s seed, opts ...downstream.Option) (detector, error) {
+			d, err := of(net, s, opts...)
+			*open++
+			*most = max(*most, *open)
+			return counted{d, open}, err
+		}
+	}
+}
+
+func read(t *testing.T, parts ...string) string {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(parts...))
+	require.NoError(t, err)
+	return string(b)
+}
+
+// All methods and seeds of a class are one section and share its table and curves, with
+// one detector in memory at a time.
+func TestReportOfMethodsAndSeeds(t *testing.T) {
+	root, dir := t.TempDir(), filepath.Join(t.TempDir(), "report")
+	class(t, root, "alpha", true)
+	class(t, root, "beta", false)
+	dark, pale := newDark(), newDark()
+	open, most := 0, 0
+	dark.count(&open, &most)
+	pale.count(&open, &most)
+	pale.change = func(sc *downstream.Scored) { sc.Score = -sc.Score }
+	stdout, stderr, err := evaluateTwo(t.Context(), dark, pale, "-data", root, "-seeds", "3", "-report", dir)
+	require.NoError(t, err)
+	require.Equal(t, [2]int{0, 1}, [2]int{open, most}, "one detector is open at a time")
+	require.Contains(t, stderr, "[7/12] beta, dark, seed 1: fit on 4 good images")
+	require.Contains(t, stdout, "alpha, pale, image AUROC less that of dark: -100.00 points")
+
+	page := read(t, dir, "report.html")
+	require.Equal(t, 2, strings.Count(page, "<section "), "a section for each class")
+	require.Contains(t, page, "curves and pictures are of one of them: dark, seed 1; pale, seed 1.")
+	require.Contains(t, page, "on these very images ")
+	require.FileExists(t, filepath.Join(dir, "alpha", "histogram-2.png"))
+	table := read(t, dir, "table.md")
+	for _, row := range []string{"alpha | dark", "alpha | pale", "beta | dark", "beta | pale", "mean of 2 | dark", "mean of 2 | pale"} {
+		require.Equal(t, 1, strings.Count(table, "| "+row+" |"), row)
+	}
+	require.Regexp(t, `\| mean of 2 \| dark \| 100\.00 ± 0\.00 \(3 seeds\) \| [0-9.]+ ± [0-9.]+ \(3 seeds\), of 1 \|`, table)
+	// Escape and overkill are those of the other half, and no others.
+	head, _, _ := strings.Cut(table, "\n")
+	require.Contains(t, head, "| escape at the threshold for at most 5 % overkill on the other half, % (")
+	require.Equal(t, 1, strings.Count(head, "| overkill "))
+	require.Equal(t, 1, strings.Count(head, "| escape "))
+	require.Equal(t, 4, strings.Count(read(t, dir, "table.csv"), ",escape "))
+	require.NotContains(t, read(t, dir, "table.csv"), "escape rate")
+}
+
+// A job that fails costs the report no other; one that is interrupted costs it nothing
+// that was done.
+func TestReportOfWhatIsThere(t *testing.T) {
+	root, dir := t.TempDir(), filepath.Join(t.TempDir(), "report")
+	for _, name := range []string{"alpha", "beta", "gamma"} {
+		class(t, root, name, true)
+	}
+	broken := errors.New("out of paint")
+	fails := func(classes ...string) *darkMethod {
+		f := newDark()
+		f.inFit = func(_ context.Context, m material) error {
+			for _, c := range classes {
+				if m.class == c {
+					return broken
+				}
+			}
+			return nil
+		}
+		return f
+	}
+	stdout, _, err := evaluateTwo(t.Context(), fails("beta", "gamma"), fails("beta"), "-data", root, "-report", dir)
+	require.ErrorIs(t, err, broken)
+	require.ErrorContains(t, err, "3 of 6 runs failed (beta, dark; beta, pale; gamma, dark)")
+	require.Contains(t, stdout, "gamma")
+	page := read(t, dir, "report.html")
+	require.Equal(t, 2, strings.Count(page, "<section "))
+	require.Contains(t, page, "<p>Class beta failed and is not shown.</p>")
+	require.Contains(t, page, "<p>Failed, and not in what follows: gamma, dark.</p>")
+
+	dir = filepath.Join(t.TempDir(), "report")
+	ctx, cancel := context.WithCancel(t.Context())
+	stops := newDark()
+	stops.inFit = func(ctx context.Context, m material) error {
+		if m.class == "beta" {
+			cancel()
+		}
+		return ctx.Err()
+	}
+	_, _, err = evaluateTwo(ctx, newDark(), stops, "-data", root, "-report", dir)
+	require.ErrorIs(t, err, context.Canceled)
+	require.ErrorContains(t, err, "stopped in class beta, pale")
+	page = read(t, dir, "report.html")
+	require.Equal(t, 2, strings.Count(page, "<section "))
+	require.Contains(t, page, "The run was stopped before it was done with this class.")
+	require.Contains(t, read(t, dir, "table.md"), "| beta | dark |")
+}
+
+// Pictures that cannot be drawn are no failure of the report's figures.
+func TestReportAfterMapsThatFail(t *testing.T) {
+	root, dir := t.TempDir(), filepath.Join(t.TempDir(), "report")
+	class(t, root, "alpha", true)
+	file := filepath.Join(t.TempDir(), "file")
+	require.NoError(t, os.WriteFile(file, nil, 0o666))
+	_, _, err := evaluateDark(t, t.Context(), newDark(), "-data", root, "-report", dir, "-maps", file)
+	require.ErrorContains(t, err, "draw alpha/test/good/0.png")
+	page := read(t, dir, "report.html")
+	require.Equal(t, 1, strings.Count(page, "<section "))
+	require.NotContains(t, page, "Failed")
+}
+
+// A class name that two roots have is told apart on the page and in the pictures.
+func TestRootsThatShareAClass(t *testing.T) {
+	root, dir := t.TempDir(), t.TempDir()
+	one, two := filepath.Join(root, "one"), filepath.Join(root, "two")
+	class(t, one, "alpha", true)
+	class(t, one, "beta", true)
+	class(t, two, "alpha", false)
+	_, stderr, err := evaluateDark(t, t.Context(), newDark(), "-data", one, "-data", two, "-report", filepath.Join(dir, "report"), "-maps", filepath.Join(dir, "maps"))
+	require.NoError(t, err)
+	require.Contains(t, stderr, "[3/3] two/alpha: score 4 images")
+	table := read(t, dir, "report", "table.md")
+	for _, name := range []string{"one/alpha", "beta", "two/alpha"} {
+		require.Contains(t, table, "| "+name+" |")
+	}
+	for _, name := range []string{"one/alpha", "beta", "two/alpha"} {
+		require.FileExists(t, filepath.Join(dir, "maps", name, "hole", "1.png"))
+	}
+}
+
+// Where no seed is given each network has its plan's own; one that is given is held
+// against all plans before anything is fitted.
+func TestSeedsOfTwoNetworks(t *testing.T) {
+	root, dir := t.TempDir(), t.TempDir()
+	class(t, root, "alpha", true)
+	calls := 0
+	f := newDark()
+	f.plans = func(p *plan) {
+		if calls++; calls%2 == 1 { // the first network's
+			p.seed = seed{reference: true}
+		}
+	}
+	_, _, err := evaluateDark(t, t.Context(), f, "-data", root, "-report", dir, "-compare", "other")
+	require.NoError(t, err)
+	var rows []struct{ Seeds []string }
+	require.NoError(t, json.Unmarshal([]byte(read(t, dir, "table.json")), &rows))
+	require.Equal(t, []string{"reference"}, rows[0].Seeds)
+	require.Equal(t, []string{"1"}, rows[1].Seeds)
+
+	f.fits = nil
+	_, stderr, err := evaluateDark(t, t.Context(), f, "-data", root, "-report", dir, "-compare", "other", "-seed", "reference")
+	require.ErrorIs(t, err, errSeed)
+	require.ErrorContains(t, err, "dark has no reference draw for layer1 of resnet18 (none other)")
+	require.Empty(t, f.fits)
+	require.NotContains(t, stderr, "fit on")
+
+	_, stderr, err = evaluateArgs(t, "-data", root, "-weights", "random", "-device", "cpu", "-method", "padim,patchcore", "-seed", "reference")
+	require.ErrorIs(t, err, errSeed)
+	require.NotContains(t, stderr, "fit on", "padim has the draw, patchcore has not")
+}
+
+func TestNetworksAreToldApart(t *testing.T) {
+	for want, paths := range map[[2]string][2]string{
+		{"plant", "other"}:                 {"runs/plant.pth", "runs/other.pth"},
+		{"plant.pth", "plant.safetensors"}: {"runs/plant.pth", "runs/plant.safetensors"},
+		{"a/plant.pth", "b/plant.pth"}:     {"runs/a/plant.pth", "runs/b/plant.pth"},
+		{"a/x/plant.pth", "b/x/plant.pth"}: {"a/x/plant.pth", "./b/./x/plant.pth"},
+		{"random:1", "random:2"}:           {"random", "random:2"},
+	} {
+		var n [2]network
+		for i, p := range paths {
+			n[i] = network{weights: filepath.Base(p), sha256: p}
+			if p == "random" {
+				n[i].weights = "random:1"
+			}
+		}
+		require.NoError(t, tellApart(&n[0], &n[1], paths[0], paths[1]))
+		require.Equal(t, want, [2]string{n[0].label, n[1].label})
+	}
+	// A file that was written anew between the two reads.
+	one, two := network{weights: "w.pth", sha256: "0123456789"}, network{weights: "w.pth", sha256: "9876543210"}
+	require.NoError(t, tellApart(&one, &two, "w.pth", "w.pth"))
+	require.Contains(t, one.label, "w.pth 01234567")
+	require.Contains(t, two.label, "w.pth 98765432")
+	require.Contains(t, one.about(), "w.pth (resnet18, SHA-256 01234567), below called ")
+
+	root, dir := t.TempDir(), filepath.Join(t.TempDir(), "report")
+	class(t, root, "alpha", true)
+	f := newDark()
+	_, _, err := evaluateDark(t, t.Context(), f, "-data", root, "-report", dir, "-compare", "random")
+	require.ErrorIs(t, err, errUsage)
+	require.ErrorContains(t, err, "-weights random and -compare random hold the same weights")
+	require.Empty(t, f.fits)
+	require.NoDirExists(t, dir)
+}
 
 // The page has both networks, every class and the pictures of the misses; what it
 // says of a class is what the table says.
@@ -19,7 +253,8 @@ func TestReportWithASecondNetwork(t *testing.T) {
 	stdout, stderr, err := evaluateDark(t, t.Context(), f, "-data", root, "-report", dir, "-compare", "other")
 	require.NoError(t, err)
 	require.Contains(t, stdout, "alpha")
-	require.Contains(t, stderr, "[1/2] alpha, none other: score 4 images")
+	require.Contains(t, stderr, "[2/4] alpha, none other: score 4 images")
+	require.Contains(t, stdout, "alpha, dark, none other, image AUROC less that of dark, none random: +0.00 points")
 	require.Equal(t, []string{"alpha", "alpha", "beta", "beta"}, f.fits, "each network is fitted")
 	page, err := os.ReadFile(filepath.Join(dir, "report.html"))
 	require.NoError(t, err)
@@ -71,6 +306,7 @@ func TestReportRefuses(t *testing.T) {
 		args []string
 	}{
 		"leave out -resume":              {newDark(), []string{"-report", dir, "-json", filepath.Join(t.TempDir(), "x"), "-resume"}},
+		"-resume leaves out what":        {newDark(), []string{"-maps", dir, "-json", filepath.Join(t.TempDir(), "x"), "-resume"}},
 		"-compare needs -report":         {newDark(), []string{"-compare", "other"}},
 		"-compare does not go with dark": {few, []string{"-report", dir, "-compare", "other"}},
 	} {

@@ -172,7 +172,7 @@ func TestResultsThatAreNone(t *testing.T) {
 	line := strings.TrimSpace(string(b))
 	for name, c := range map[string]struct{ text, says string }{
 		"not JSON":      {line + "\n{\"class\":\n", "line 2"},
-		"other version": {strings.Replace(line, `"version":1`, `"version":9`, 1), "version is 9"},
+		"other version": {strings.Replace(line, `"version":2`, `"version":9`, 1), "version is 9"},
 		"no class":      {strings.Replace(line, `"class":"alpha"`, `"class":""`, 1), `class ""`},
 		"above one":     {strings.Replace(line, `"image_ap":`, `"image_ap":7`, 1), "image_ap is 7"},
 		"no AUPRO":      {strings.Replace(line, `"aupro":`, `"aupro_was":`, 1), "some are missing"},

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/gotab/gotab/dataset"
@@ -19,9 +20,14 @@ type session struct {
 	net            network
 	compare        *network       // of -compare, or nil
 	pages          *report.Writer // of -report, or nil
+	exhibit        *exhibit       // the class that the report is at, or nil
+	added          int            // classes of the report
+	differences    []string       // of detectors of the report, a line each
 	store          *store
 	made           origin
-	runs           int // jobs of each class
+	runs           int             // jobs of each class on the first network
+	seeded         bool            // some method has several seeds
+	shared         map[string]bool // classes whose name several roots have
 	noted          map[string]bool
 	tell           *teller
 	stdout, stderr io.Writer
@@ -29,6 +35,8 @@ type session struct {
 
 // place is a class of a root.
 type place struct{ root, class string }
+
+func (j job) place() place { return place{j.root, j.class} }
 
 // classesOf lists the classes to evaluate and says what was passed over.
 func classesOf(o options, stderr io.Writer) (out []place, err error) {
@@ -61,7 +69,9 @@ func classesOf(o options, stderr io.Writer) (out []place, err error) {
 	return out, nil
 }
 
-// jobs lists what is to be done: every method and every seed for each class.
+// jobs lists what is to be done: every class by every method, on both networks where
+// there are two, and with every seed. All plans and seeds are checked here, before the
+// first of them takes its time.
 func (s *session) jobs(classes []place) (out []job, err error) {
 	type way struct {
 		job
@@ -69,23 +79,40 @@ func (s *session) jobs(classes []place) (out []job, err error) {
 	}
 	var ways []way
 	for _, m := range s.o.methods {
-		p, err := m.plan(s.choice(m, s.net))
-		if err != nil {
-			return nil, err
+		for _, second := range []bool{false, true} {
+			if second && s.compare == nil {
+				continue
+			}
+			w := way{job{of: m, second: second}, s.o.seeds}
+			net := s.network(w.job)
+			if w.plan, err = m.plan(s.choice(m, net)); err != nil {
+				return nil, err
+			}
+			if w.seeds == nil {
+				w.seeds = []seed{w.plan.seed}
+			}
+			if err := w.plan.has(w.seeds, m.name, net); err != nil {
+				return nil, err
+			}
+			if w.plan.chance == "" && len(w.seeds) > 1 {
+				fmt.Fprintf(s.stderr, "note: %s draws nothing at random with these settings: one seed is enough\n", m.name)
+				w.seeds = w.seeds[:1]
+			}
+			s.seeded = s.seeded || len(w.seeds) > 1
+			if !second {
+				s.runs += len(w.seeds)
+			}
+			ways = append(ways, w)
 		}
-		w := way{job{of: m, plan: p}, s.o.seeds}
-		if w.seeds == nil {
-			w.seeds = []seed{p.seed}
-		}
-		if p.chance == "" && len(w.seeds) > 1 {
-			fmt.Fprintf(s.stderr, "note: %s draws nothing at random with these settings: one seed is enough\n", m.name)
-			w.seeds = w.seeds[:1]
-		}
-		s.runs += len(w.seeds)
-		ways = append(ways, w)
 	}
-	for _, w := range ways {
-		for _, c := range classes {
+	s.shared = map[string]bool{}
+	for i, c := range classes {
+		if slices.ContainsFunc(classes[:i], func(o place) bool { return o.class == c.class }) {
+			s.shared[c.class] = true
+		}
+	}
+	for _, c := range classes {
+		for _, w := range ways {
 			for _, sd := range w.seeds {
 				j := w.job
 				j.root, j.class, j.seed = c.root, c.class, sd
@@ -94,6 +121,28 @@ func (s *session) jobs(classes []place) (out []job, err error) {
 		}
 	}
 	return out, nil
+}
+
+// has refuses the draw of a reference program for a plan that has none: those that
+// have one take it where no seed is given.
+func (p plan) has(seeds []seed, method string, net network) error {
+	if p.seed.reference || !slices.ContainsFunc(seeds, func(s seed) bool { return s.reference }) {
+		return nil
+	}
+	var layers []string
+	for _, l := range p.layers {
+		layers = append(layers, l.String())
+	}
+	return fmt.Errorf("%w: %s has no reference draw for %s of %s (%s): give it a number, or leave the seed out and each method takes its own",
+		errSeed, method, strings.Join(layers, " "), net.arch, net.weights)
+}
+
+// network is the one that a job is done on.
+func (s *session) network(j job) network {
+	if j.second {
+		return *s.compare
+	}
+	return s.net
 }
 
 // choice is what the flags ask of a method on a network.
@@ -117,38 +166,47 @@ func (s *session) all(ctx context.Context, jobs []job) (err error) {
 	}
 	var done []record
 	defer func() {
-		if e := s.endReport(len(done)); e != nil {
-			err = errors.Join(err, e)
-		}
-		if len(done) > 0 {
-			if e := printResults(s.stdout, done, s.o); e != nil {
-				err = errors.Join(err, fmt.Errorf("write the table: %w", e))
-			}
+		err = errors.Join(err, s.endReport(ctx))
+		if e := s.print(done); e != nil {
+			err = errors.Join(err, fmt.Errorf("write the table: %w", e))
 		}
 	}()
 	var failed []string
 	var first error
+	fails := func(what string, err error) {
+		if len(jobs) > 1 {
+			fmt.Fprintf(s.stderr, "class %s failed: %v\n", what, err)
+		}
+		failed = append(failed, what)
+		if first == nil {
+			first = err
+		}
+	}
 	for i, j := range jobs {
 		what := s.name(j)
-		line := fmt.Sprintf("[%d/%d] %s", i+1, len(jobs), what)
-		r, err := s.one(ctx, j, line)
+		s.beginClass(j.place())
+		r, err := s.one(ctx, j, fmt.Sprintf("[%d/%d] %s", i+1, len(jobs), what))
 		if ctx.Err() != nil {
 			return fmt.Errorf("stopped in class %s: %w", what, ctx.Err())
 		}
 		if errors.Is(err, errStore) {
 			return err
 		}
-		if err != nil {
-			if len(jobs) > 1 {
-				fmt.Fprintf(s.stderr, "class %s failed: %v\n", what, err)
+		switch {
+		case err != nil:
+			fails(what, err)
+			if s.exhibit != nil && !s.exhibit.has(j) { // it may be the pictures of -maps that failed
+				s.exhibit.failed = append(s.exhibit.failed, what)
 			}
-			failed = append(failed, what)
-			if first == nil {
-				first = err
-			}
+		case !j.second:
+			done = append(done, r)
+		}
+		if i+1 < len(jobs) && jobs[i+1].place() == j.place() {
 			continue
 		}
-		done = append(done, r)
+		if err := s.endClass(ctx); err != nil {
+			fails(s.className(j.place())+" in the report", err)
+		}
 	}
 	switch {
 	case len(failed) == 0:
@@ -157,10 +215,29 @@ func (s *session) all(ctx context.Context, jobs []job) (err error) {
 		return fmt.Errorf("class %s: %w", failed[0], first)
 	}
 	things := "classes"
-	if s.runs > 1 {
+	if s.runs > 1 || s.compare != nil {
 		things = "runs"
 	}
 	return fmt.Errorf("%d of %d %s failed (%s), the first one because: %w", len(failed), len(jobs), things, strings.Join(failed, "; "), first)
+}
+
+// print prints what is done.
+func (s *session) print(done []record) error {
+	if len(done) == 0 {
+		return nil
+	}
+	if err := printResults(s.stdout, done, s.o); err != nil {
+		return err
+	}
+	for i, line := range s.differences {
+		if i == 0 {
+			line = "\n" + line
+		}
+		if _, err := fmt.Fprintln(s.stdout, line); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // note says what is odd about the data, once for each root.
@@ -172,13 +249,25 @@ func (s *session) note(root string, issue dataset.Issue) {
 	}
 }
 
+// className is what a class is called where people read it: with its root where
+// several have one of that name.
+func (s *session) className(p place) string {
+	if s.shared[p.class] {
+		return baseOf(p.root) + "/" + p.class
+	}
+	return p.class
+}
+
 // name is what a job is called where people read it.
 func (s *session) name(j job) string {
-	name := j.class
+	name := s.className(j.place())
 	if len(s.o.methods) > 1 {
 		name += ", " + j.of.name
 	}
-	if s.runs > len(s.o.methods) {
+	if j.second {
+		name += ", " + s.compare.label
+	}
+	if s.seeded {
 		name += ", seed " + j.seed.String()
 	}
 	return name

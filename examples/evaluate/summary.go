@@ -103,6 +103,14 @@ func (s *summary) figure(kind figureKind) (f metrics.Figure, ok bool, err error)
 	return f, true, nil
 }
 
+// peakText is peak in MB, "-" where it is not known.
+func (s *summary) peakText() string {
+	if p := s.peak(); p > 0 {
+		return fmt.Sprint(p / 1e6)
+	}
+	return "-"
+}
+
 // speed is the mean over the seeds.
 func (s *summary) speed(of func(r *record) float64) float64 {
 	sum := 0.0
@@ -147,6 +155,18 @@ func ruleOf(r *record) string {
 }
 
 func (w *way) first() *record { return w.summaries[0].first() }
+
+// label names a class of the way, with its data where two data sets have one of that
+// name.
+func (w *way) label(s *summary) string {
+	r := s.first()
+	for _, other := range w.summaries {
+		if o := other.first(); o.Class == r.Class && o.Data != r.Data {
+			return r.Data + "/" + r.Class
+		}
+	}
+	return r.Class
+}
 
 // title names the method and its network.
 func (w *way) title() string {
@@ -219,7 +239,9 @@ func meanings(all []*way) (out []string) {
 func (w *way) meanings() (out []string) {
 	r, seeds := w.first(), w.summaries[0].seeds()
 	intervals := "[low, high]: interval over the test images, %.3g %%; " +
-		"DeLong for the image AUROC (which has no length where all defects score above all good parts), else bootstrap of whole images."
+		"DeLong for the image AUROC, Wilson for escape and overkill, else bootstrap of whole images. " +
+		"Where all defects score above all good parts, DeLong's and the bootstrap of images have no length, which says that the test set is too easy to tell more. " +
+		"F1-max has none: its own maximum makes every such interval too high."
 	if len(seeds) > 1 {
 		intervals += " Of several seeds, the ends are averaged."
 	}

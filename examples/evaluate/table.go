@@ -77,7 +77,7 @@ func printTable(w io.Writer, way *way) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(tw, "class\timage AUROC %\t\tpixel AUROC %\tAUPRO %\tescape %\toverkill %\tfit images/s\tscore images/s\tpeak MB\t")
 	for _, s := range way.summaries {
-		row := []string{s.first().Class}
+		row := []string{way.label(s)}
 		for _, kind := range shown() {
 			f, ok, err := s.figure(kind)
 			if err != nil {
@@ -88,8 +88,8 @@ func printTable(w io.Writer, way *way) error {
 				row = append(row, between(f))
 			}
 		}
-		fmt.Fprintf(tw, "%s\t%.1f\t%.1f\t%d\t\n", strings.Join(row, "\t"),
-			s.speed(func(r *record) float64 { return r.FitSpeed }), s.speed(func(r *record) float64 { return r.ScoreSpeed }), s.peak()/1e6)
+		fmt.Fprintf(tw, "%s\t%.1f\t%.1f\t%s\t\n", strings.Join(row, "\t"),
+			s.speed(func(r *record) float64 { return r.FitSpeed }), s.speed(func(r *record) float64 { return r.ScoreSpeed }), s.peakText())
 	}
 	if len(way.summaries) > 1 {
 		row := []string{"mean"}
@@ -134,6 +134,11 @@ func printDetails(w io.Writer, s *summary) error {
 		fmt.Fprintf(w, "  seed %s: highest F1 at threshold %.6g\n", r.Seed, r.F1Threshold)
 		if r.Cut != nil {
 			fmt.Fprintf(w, "  seed %s: %s\n", r.Seed, r.Cut)
+		}
+	}
+	for i := range s.records {
+		if r := &s.records[i]; r.TrainImages > 0 {
+			fmt.Fprintf(w, "  seed %s: trained on other classes, %d images in %.1f s\n", r.Seed, r.TrainImages, r.TrainSeconds)
 		}
 	}
 	_, err := fmt.Fprintf(w, "  fit %.1f images/s, score %.1f images/s, figures and intervals %.2f s\n\n",

@@ -13,13 +13,21 @@ type group struct {
 	samples     []int  // indices, in the order in which they are shown
 }
 
-// choose picks the parts of the gallery by the scores of the first detector: the worst misses,
-// the worst false alarms, and of the rest some that are typical. Equal scores stay in the order
-// of the samples.
-func choose(c Class, g Gallery) []group {
-	scores := c.Detectors[0].Scores
+// Parts returns the indices of the samples that the gallery of a class shows, where scores are
+// those of its first detector. Whoever cannot keep all detectors of a class open until Add asks for
+// their maps keeps the maps of these parts.
+func (g Gallery) Parts(samples []Sample, scores []float64) (parts []int) {
+	for _, of := range g.choose(samples, scores) {
+		parts = append(parts, of.samples...)
+	}
+	return parts
+}
+
+// choose picks the parts of the gallery by their scores: the worst misses, the worst false
+// alarms, and of the rest some that are typical. Equal scores stay in the order of the samples.
+func (g Gallery) choose(samples []Sample, scores []float64) []group {
 	var defects, good []int
-	for i, s := range c.Samples {
+	for i, s := range samples {
 		if s.Defective {
 			defects = append(defects, i)
 		} else {

@@ -19,6 +19,7 @@ var ErrData = errors.New("data do not fit")
 type Head struct {
 	Title   string   // not empty
 	Intro   []string // paragraphs below the title: which data, weights, settings
+	Notes   []string // paragraphs below the table: what its columns mean
 	Command string   // that makes the report again; may be empty
 	Gallery Gallery
 }
@@ -43,10 +44,11 @@ func DefaultGallery() Gallery { return Gallery{Missed: 6, Alarms: 6, Typical: 4}
 // Class is one product.
 type Class struct {
 	Name    string
+	Notes   []string // paragraphs below the name, such as what is missing; may be empty
 	Samples []Sample // all test images
-	// Detectors are what was evaluated. The gallery is of the first one's mistakes; others,
-	// such as the same method on a second backbone, are compared with it: their figures,
-	// curves and maps stand beside.
+	// Detectors are what was evaluated: other methods, or the same on a second backbone. They
+	// share the curves, and their figures and maps stand beside one another. The gallery is of
+	// the first one's mistakes.
 	Detectors []Detector
 	// Load returns the pictures of Samples[i]. It is called for one part after the other, before
 	// Add returns. Nil: the class has no gallery.
@@ -63,9 +65,15 @@ type Sample struct {
 // Detector is what one detector said about a class. Scores of two detectors are not on one
 // scale: each has a threshold and a scale of its own.
 type Detector struct {
-	Name    string           // such as "PaDiM, ImageNet"; all different within a class
-	Figures []metrics.Figure // columns of the table
-	Scores  []float64        // of Class.Samples, in their order; higher is more anomalous
+	Name    string   // such as "PaDiM, ImageNet"; all different within a class
+	Figures []Figure // columns of the table
+	// Seeds names the seeds that the figures are means over; empty where there is nothing to
+	// name. All else is of the first of them.
+	Seeds  []string
+	Scores []float64 // of Class.Samples, in their order; higher is more anomalous
+	// Beside names another detector of the class whose image AUROC this one's is compared with,
+	// on the same images by DeLong's paired test; empty for none.
+	Beside string
 	// Threshold: a part that scores at least this is rejected. ThresholdFrom says how it was
 	// chosen, such as "at most 1 % overkill among the fitted images", because a
 	// threshold that was chosen on the test images looks better than it is.
@@ -77,6 +85,14 @@ type Detector struct {
 	// Both are for the gallery alone.
 	Scale heatmap.Scale
 	Line  float64
+}
+
+// Figure is a column of the table for one detector.
+type Figure struct {
+	metrics.Figure
+	// Values are those of the detector's seeds, in their order: the deviation of a mean over
+	// classes follows from them. Nil where there is one seed.
+	Values []float64
 }
 
 // Item is the pictures of one part.
@@ -117,6 +133,11 @@ func (c Class) validate() error {
 			return fmt.Errorf("%s: %w", det.Name, err)
 		}
 	}
+	for _, det := range c.Detectors {
+		if det.Beside != "" && (det.Beside == det.Name || !names[det.Beside]) {
+			return fmt.Errorf("%w: %s is to be compared with %q, want another detector of the class", ErrData, det.Name, det.Beside)
+		}
+	}
 	return nil
 }
 
@@ -140,6 +161,9 @@ func (det Detector) validate(c Class) error {
 		names[f.Name] = true
 		if _, err := metrics.NewFigure(f.Name, f.Value, f.Protocol); err != nil {
 			return fmt.Errorf("%w: %w", ErrData, err)
+		}
+		if f.Values != nil && len(f.Values) != len(det.Seeds) {
+			return fmt.Errorf("%w: figure %s has %d values for %d seeds", ErrData, f.Name, len(f.Values), len(det.Seeds))
 		}
 	}
 	if c.Load == nil {

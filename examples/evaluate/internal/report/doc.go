@@ -18,9 +18,10 @@
 //
 // The page, report.html, holds
 //
-//   - a table of classes by figures, each with what is known of its uncertainty and the
-//     protocol that it was made by, and the escape and overkill at the threshold,
-//   - for each class the ROC curve, the precision-recall curve, and the histogram of the
+//   - a table of classes and detectors by figures, each with what is known of its uncertainty
+//     and the protocol that it was made by, and means over the classes,
+//   - for each class what the threshold does to its very images, how detectors differ by
+//     DeLong's paired test, the ROC and the precision-recall curves, and the histogram of the
 //     scores with the threshold,
 //   - for each class a gallery, the worst first: the defective parts of the lowest scores,
 //     then the good parts of the highest, then a few that are typical. Each shows the image,
@@ -32,5 +33,6 @@
 // gallery/, the rows of pictures at their full size.
 //
 // The package knows no detector: it is given numbers, and asks for the pictures of the parts
-// that it shows one after the other, so that one part is in memory at a time.
+// that it shows one after the other, so that one part is in memory at a time. [Gallery.Parts] says
+// which parts it will ask for, so that the detectors of a class need not be open together.
 package report

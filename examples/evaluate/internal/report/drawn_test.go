@@ -136,7 +136,8 @@ func (d drawn) class(t *testing.T, name string, whole bool, noises ...float64) r
 		pixel, err := metrics.NewFigure("pixel AUROC", 0.9712, protocol(3))
 		require.NoError(t, err)
 		pixel.Spread, pixel.Bound = &metrics.Spread{N: 3, Mean: 0.9712, Deviation: 0.0021}, 0.0004
-		det.Figures = []metrics.Figure{image, pixel}
+		det.Seeds = []string{"1", "5", "9"}
+		det.Figures = []report.Figure{{Figure: image}, {Figure: pixel, Values: []float64{0.9691, 0.9712, 0.9733}}}
 		c.Detectors = append(c.Detectors, det)
 	}
 	c.Load = func(_ context.Context, i int) (report.Item, error) {

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"strings"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gotab/gotab/downstream/heatmap"
 	"github.com/gotab/gotab/metrics"
 )
 
@@ -85,6 +87,7 @@ func TestHistogramCountsEachPartOnItsSide(t *testing.T) {
 
 func TestChoose(t *testing.T) {
 	c := scored(1, 40)
+	choose := func(c Class, g Gallery) []group { return g.choose(c.Samples, c.Detectors[0].Scores) }
 	groups := choose(c, Gallery{Missed: 4, Alarms: 3, Typical: 5})
 	require.Len(t, groups, 3)
 	require.Len(t, groups[0].samples, 4)
@@ -97,6 +100,11 @@ func TestChoose(t *testing.T) {
 			seen[i] = true
 		}
 	}
+	var parts []int
+	for _, g := range groups {
+		parts = append(parts, g.samples...)
+	}
+	require.Equal(t, parts, Gallery{Missed: 4, Alarms: 3, Typical: 5}.Parts(c.Samples, c.Detectors[0].Scores))
 	require.Empty(t, choose(c, Gallery{}))
 	// More than there are.
 	all := choose(c, Gallery{Missed: 100, Alarms: 100, Typical: 100})
@@ -110,6 +118,22 @@ func TestChoose(t *testing.T) {
 
 	require.Equal(t, []int{1, 4, 7}, spread([]int{0, 1, 2, 3, 4, 5, 6, 7, 8}, 3)) // the middles of three thirds
 	require.Empty(t, spread(nil, 3))
+}
+
+func TestPanelsFitSideBySide(t *testing.T) {
+	for n, want := range map[int]int{4: 4, 5: 5, 6: 6, 7: 4, 8: 4, 9: 5, 11: 6, 13: 5} {
+		require.Equal(t, want, columns(n), n)
+		require.Contains(t, pageText, fmt.Sprintf(".of%d {", want))
+	}
+}
+
+func TestLineIsCalledWhatItIs(t *testing.T) {
+	d := Detector{Threshold: 5, Line: 5, Scale: heatmap.Scale{Low: 2, High: 9}}
+	require.Equal(t, "at the threshold", d.lineIs())
+	d.Line = 2
+	require.Equal(t, "where they begin, which is no threshold", d.lineIs())
+	d.Line = 3
+	require.Equal(t, "at 3, which is no threshold", d.lineIs())
 }
 
 func TestTicks(t *testing.T) {

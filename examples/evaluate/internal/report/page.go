@@ -11,6 +11,7 @@ import (
 	"image/png"
 	"io"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/gotab/gotab/downstream/heatmap"
@@ -70,16 +71,20 @@ type linkView struct{ ID, Name string }
 type classView struct {
 	ID        string
 	Name      string
+	Notes     []string
 	Good, Bad int
+	Seeds     string // that all but the figures is of; empty where there is nothing to say
 	Detectors []detectorView
 	Plots     []plotView
 	Two       bool // plots beside one another
 }
 
 type detectorView struct {
-	Name, Sentence string
-	Figures        []figureView
-	Kinds          []string // escapes by kind of defect
+	Name       string
+	Figures    []figureView
+	Difference string // from another detector; may be empty
+	Sentence   string
+	Kinds      []string // escapes by kind of defect
 }
 
 type figureView struct{ Name, Value, Around string }
@@ -92,7 +97,7 @@ type plotView struct {
 
 // class opens a class: what the threshold does, the figures, the plots.
 func (p *page) class(k int, c Class, pictures []picture) error {
-	v := classView{ID: classID(k), Name: c.Name, Two: len(pictures)%2 == 0}
+	v := classView{ID: classID(k), Name: c.Name, Notes: c.Notes, Seeds: ofFirstSeeds(c), Two: len(pictures)%2 == 0}
 	for _, s := range c.Samples {
 		if s.Defective {
 			v.Bad++
@@ -107,7 +112,14 @@ func (p *page) class(k int, c Class, pictures []picture) error {
 		}
 		d := detectorView{Name: det.Name, Sentence: sentence(cut, det), Kinds: kinds(c, det)}
 		for _, f := range det.Figures {
-			d.Figures = append(d.Figures, figureView{f.Name, percent(f.Value), around(f)})
+			d.Figures = append(d.Figures, figureView{f.Name, percent(f.Value), strings.Join(around(f), ", ")})
+		}
+		diff, ok, err := c.difference(det)
+		if err != nil {
+			return err
+		}
+		if ok {
+			d.Difference = "Difference: " + diff.String()
 		}
 		v.Detectors = append(v.Detectors, d)
 	}
@@ -120,7 +132,23 @@ func (p *page) class(k int, c Class, pictures []picture) error {
 
 func classID(k int) string { return fmt.Sprintf("class-%d", k+1) }
 
-// sentence says in the words of a plant what the threshold does.
+// ofFirstSeeds says which seed the curves and pictures are of, where the figures are of several.
+func ofFirstSeeds(c Class) string {
+	if !slices.ContainsFunc(c.Detectors, func(det Detector) bool { return len(det.Seeds) > 1 }) {
+		return ""
+	}
+	var of []string
+	for _, det := range c.Detectors {
+		s := "seed " + firstOf(det.Seeds)
+		if len(c.Detectors) > 1 {
+			s = det.Name + ", " + s
+		}
+		of = append(of, s)
+	}
+	return "The figures are means over the seeds. Thresholds, counts, curves and pictures are of one of them: " + strings.Join(of, "; ") + "."
+}
+
+// sentence says in the words of a plant what the threshold does to the images of the class.
 func sentence(cut metrics.Cut, det Detector) string {
 	at := fmt.Sprintf("At the threshold %.4g", det.Threshold)
 	if math.IsInf(det.Threshold, 0) {
@@ -129,7 +157,7 @@ func sentence(cut metrics.Cut, det Detector) string {
 			at = "At a threshold that everything reaches"
 		}
 	}
-	return fmt.Sprintf("%s, %d of %d defective parts escape (%s %%) and %d of %d good parts are overkill (%s %%). The threshold: %s.",
+	return fmt.Sprintf("%s, on these very images %d of %d defective parts escape (%s %%) and %d of %d good parts are overkill (%s %%). The threshold: %s.",
 		at, cut.Missed, cut.Defects, percent(cut.EscapeRate()), cut.Overkilled, cut.Good, percent(cut.OverkillRate()),
 		strings.TrimSuffix(det.ThresholdFrom, "."))
 }
@@ -167,6 +195,7 @@ type legendView struct {
 	Bar    template.URL
 	Scales []string
 	Many   bool
+	First  string // detector
 }
 
 // legend writes what the colours of a class stand for.
@@ -175,18 +204,29 @@ func (p *page) legend(c Class) error {
 	if err != nil {
 		return err
 	}
-	v := legendView{Many: len(c.Detectors) > 1}
+	v := legendView{Many: len(c.Detectors) > 1, First: c.Detectors[0].Name}
 	if v.Bar, err = inline(bar); err != nil {
 		return err
 	}
 	for _, det := range c.Detectors {
-		text := fmt.Sprintf("colours from %.4g to %.4g and above, line at %.4g", det.Scale.Low, det.Scale.High, det.Line)
+		text := fmt.Sprintf("colours from %.4g to %.4g and above, white line %s", det.Scale.Low, det.Scale.High, det.lineIs())
 		if v.Many {
 			text = det.Name + ": " + text
 		}
 		v.Scales = append(v.Scales, text)
 	}
 	return p.execute("legend", v)
+}
+
+// lineIs says what the line of the maps is.
+func (det Detector) lineIs() string {
+	switch det.Line {
+	case det.Threshold:
+		return "at the threshold"
+	case det.Scale.Low:
+		return "where they begin, which is no threshold"
+	}
+	return fmt.Sprintf("at %.4g, which is no threshold", det.Line)
 }
 
 // group opens a group of the gallery.
@@ -198,6 +238,7 @@ type partView struct {
 	Name, Kind string
 	Says       []sayView
 	Panels     []panelView
+	Columns    int
 }
 
 // sayView is what one detector makes of a part.
@@ -246,7 +287,15 @@ func (p *page) part(c Class, i int, masked bool, panels []heatmap.Panel) error {
 		}
 		v.Panels = append(v.Panels, panelView{src, alt, title})
 	}
+	v.Columns = columns(len(panels))
 	return p.execute("part", v)
+}
+
+// columns is how many of n panels stand side by side; the others go below them.
+func columns(n int) int {
+	const most = 6
+	rows := (n + most - 1) / most
+	return (n + rows - 1) / rows
 }
 
 // quality of JPEG is high enough that lines of one pixel stay sharp.

@@ -27,7 +27,7 @@ const (
 // curveStyle is how the curves of detector i look: apart in colour, of Okabe and Ito, and in
 // dashes.
 func curveStyle(i int) draw.LineStyle {
-	colours := []color.RGBA{{0, 114, 178, 255}, {213, 94, 0, 255}, {0, 158, 115, 255}, {0, 0, 0, 255}}
+	colours := []color.RGBA{{0, 114, 178, 255}, {213, 94, 0, 255}, {0, 158, 115, 255}, {0, 0, 0, 255}, {204, 121, 167, 255}, {86, 180, 233, 255}, {230, 159, 0, 255}}
 	dashes := [][]vg.Length{nil, {vg.Points(6), vg.Points(2)}, {vg.Points(2), vg.Points(2)}, {vg.Points(8), vg.Points(2), vg.Points(2), vg.Points(2)}}
 	return draw.LineStyle{Color: colours[i%len(colours)], Width: vg.Points(1.6), Dashes: dashes[i%len(dashes)]}
 }

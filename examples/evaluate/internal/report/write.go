@@ -84,7 +84,7 @@ func (w *Writer) add(ctx context.Context, c Class) error {
 	if err != nil {
 		return err
 	}
-	groups := choose(c, w.head.Gallery)
+	groups := w.head.Gallery.choose(c.Samples, c.Detectors[0].Scores)
 	err = writeClass(ctx, p, filepath.Join(w.dir, folder), len(w.classes), c, groups)
 	if err == nil {
 		err = b.Flush()
@@ -99,21 +99,31 @@ func (w *Writer) add(ctx context.Context, c Class) error {
 	return nil
 }
 
-// Finish writes the tables and, last, report.html, and closes w. A report without classes is
+// Say adds a paragraph below the title, such as what went wrong since Create.
+func (w *Writer) Say(paragraph string) { w.head.Intro = append(w.head.Intro, paragraph) }
+
+// Save writes the tables and, last, report.html with the classes that there are by now, so that
+// they are not lost with a process that is stopped before Finish. A report without classes is
 // ErrData.
-func (w *Writer) Finish() error {
-	err := w.finish()
-	if err = errors.Join(err, w.Close()); err != nil {
-		return fmt.Errorf("report: finish %s: %w", w.dir, err)
+func (w *Writer) Save() error {
+	if err := w.save(); err != nil {
+		return fmt.Errorf("report: write %s: %w", w.dir, err)
 	}
 	return nil
 }
 
-func (w *Writer) finish() error {
+// Finish is Save and Close.
+func (w *Writer) Finish() error { return errors.Join(w.Save(), w.Close()) }
+
+func (w *Writer) save() error {
 	if len(w.classes) == 0 || w.sections == nil {
 		return fmt.Errorf("%w: there are no classes, or the report is finished", ErrData)
 	}
 	t, err := tabulate(w.classes)
+	if err != nil {
+		return err
+	}
+	differences, err := allDifferences(w.classes)
 	if err != nil {
 		return err
 	}
@@ -126,7 +136,7 @@ func (w *Writer) finish() error {
 	}{
 		{"table.csv", func(to io.Writer) error { return writeCSV(w.classes, to) }},
 		{"table.json", func(to io.Writer) error { return writeJSON(w.classes, to) }},
-		{"table.md", t.markdown},
+		{"table.md", func(to io.Writer) error { return t.markdown(to, w.head.Notes, differences) }},
 		{"report.html", func(to io.Writer) error {
 			p, err := newPage(to)
 			if err != nil {
