@@ -129,7 +129,7 @@ func DefaultClassifier() ClassifierConfig {
 
 // DefaultWaferClassifier returns settings for wafer maps with the eight labels
 // of MixedWM38: maps enlarged to side x side pixels by repeating dies, 32 to
-// 16,384, shown in all turns, batches of 64, rate 1e-3 for the backbone too,
+// 4,096, shown in all turns, batches of 64, rate 1e-3 for the backbone too,
 // because maps are farther from photographs; otherwise those of
 // DefaultClassifier.
 func DefaultWaferClassifier(side int) ClassifierConfig {
@@ -316,15 +316,23 @@ func (c *Classifier) Close() error { return c.install(nil) }
 
 // EstimateClassifier returns the bytes that the weights take for k labels and so
 // many images of the network's input size: resident ones of a fitted classifier,
-// and the largest amount during a fit.
+// and the largest amount during a fit. Without an extractor both are 0.
 //
 // With C pooled channels the linear layer takes 4 K (C+1). A frozen backbone's
 // classifier holds nothing else; its fit adds the features, 4 N C, and gradient
 // and optimizer state, three times the layer. A trained one holds a network of P
 // weights, twice (a folded copy serves predictions): 8 P; its fit adds gradient
 // and optimizer state, 12 P. Both fits read ahead cores+2 batches of 12 bytes a
-// pixel. The network's activations are not in it.
+// pixel. A trained network's fit adds, for each of the Batch images of a step, 12
+// bytes a pixel and 4 A for what forward keeps until backward: A values come out
+// of the convolutions and, but on the paths around blocks, of batch norm; behind
+// the first convolution the maximum and where it is take 3 values each. A frozen
+// network's passing maps are not in it, nor what libtorch takes for itself, some
+// 130 MB.
 func EstimateClassifier(images, k int, input image.Point, fe Extractor, cfg ClassifierConfig, cores int) (fitted, fitting int64) {
+	if fe == nil {
+		return 0, 0
+	}
 	channels := int64(fe.Channels(backbone.Pooled))
 	head := 4 * int64(k) * (channels + 1)
 	fitted = head
@@ -332,7 +340,8 @@ func EstimateClassifier(images, k int, input image.Point, fe Extractor, cfg Clas
 	if net, ok := fe.(*backbone.ResNet); ok && !cfg.Frozen {
 		p := net.Params().Len()
 		fitted += 8 * p
-		return fitted, fitting + 16*p
+		step := 4*stepOf(net, backbone.Layer4, input).held + 12*int64(input.X)*int64(input.Y)
+		return fitted, fitting + 16*p + int64(min(cfg.Batch, images))*step
 	}
 	return fitted, fitting + 4*int64(images)*channels
 }

@@ -73,7 +73,7 @@ func (s classifierSettings) config() (c ClassifierConfig, err error) {
 	}
 	// The input has no bound but that of images: nothing of its size is made
 	// before one comes.
-	if err := s.check(maxSide); err != nil {
+	if err := s.sizes.check(maxSide); err != nil {
 		return c, err
 	}
 	return c, c.Validate()

@@ -98,7 +98,7 @@ func (c ClassifierConfig) weights(train *Labelled) ([]float32, error) {
 
 // encoded brings an image to what the transform takes.
 func (e Encoding) encoded(img image.Image) image.Image {
-	if e == Colours || img == nil {
+	if e == Colours || absent(img) {
 		return img
 	}
 	b := img.Bounds()

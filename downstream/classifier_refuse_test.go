@@ -250,5 +250,9 @@ func TestEstimateClassifier(t *testing.T) {
 	require.InDelta(t, 11.7e6, float64(weights), 0.1e6, "ResNet-18 has 11.7 million")
 	fitted, fitting = downstream.EstimateClassifier(images, labels, size, net, cfg, cores)
 	require.Equal(t, head+8*weights, fitted)
-	require.Equal(t, 4*head+read+16*weights, fitting)
+	const stem, stages = (2*32*32 + 3*16*16) * 64, 4*2*16*16*64 + 9*8*8*128 + 9*4*4*256 + 9*2*2*512
+	require.Equal(t, 4*head+read+16*weights+64*(4*(stem+stages)+12*64*64), fitting)
+
+	fitted, fitting = downstream.EstimateClassifier(images, labels, size, nil, cfg, cores)
+	require.Zero(t, fitted+fitting)
 }

@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"image"
+	"reflect"
 	"slices"
 	"sync"
 
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/internal/pipeline"
 	"github.com/gotab/gotab/tensor"
 )
 
@@ -126,18 +128,28 @@ func (sel *selection) embed(s *tensor.Scope, x *tensor.Tensor) *tensor.Tensor {
 type reader struct {
 	transform dataset.Transform
 	normalize dataset.Normalize
-	spare     sync.Pool // of *[]float32
+	spares
 }
 
+// spares has memory that is free for the next batch.
+type spares struct{ pool sync.Pool } // of *[]float32
+
 // get returns n floats with undefined values; put gives them back.
-func (r *reader) get(n int) []float32 {
-	if p, ok := r.spare.Get().(*[]float32); ok && cap(*p) >= n {
-		return (*p)[:n]
+func (p *spares) get(n int) []float32 {
+	if v, ok := p.pool.Get().(*[]float32); ok && cap(*v) >= n {
+		return (*v)[:n]
 	}
 	return make([]float32, n)
 }
 
-func (r *reader) put(v []float32) { r.spare.Put(&v) }
+func (p *spares) put(v []float32) { p.pool.Put(&v) }
+
+// absent says whether there is no image: a sample without one gives a nil
+// *image.RGBA, which as an image.Image is not nil.
+func absent(img image.Image) bool {
+	v := reflect.ValueOf(img)
+	return !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil()
+}
 
 // pictures gives image i and a name for messages.
 type pictures func(ctx context.Context, i int) (img image.Image, name string, err error)
@@ -159,29 +171,11 @@ func (r *reader) pack(ctx context.Context, from pictures, lo, hi int, size image
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		img, name, err := from(ctx, i)
+		px, name, rect, err := r.read(ctx, from, i, b.size)
 		if err != nil {
 			return nil, err
 		}
-		if img == nil {
-			return nil, fmt.Errorf("image %s: %w: it is nil", name, ErrImage)
-		}
-		in := img.Bounds().Size()
-		rect, err := r.transform.Rect(in.X, in.Y)
-		if err != nil {
-			return nil, fmt.Errorf("image %s: %w", name, err)
-		}
-		px, err := r.transform.Image(img)
-		if err != nil {
-			return nil, fmt.Errorf("image %s: %w", name, err)
-		}
-		if b.size == (image.Point{}) {
-			b.size = px.Rect.Size()
-		}
-		if px.Rect.Size() != b.size {
-			return nil, fmt.Errorf("image %s: %w: the transform (%s) makes it %dx%d, others are %dx%d",
-				name, ErrImage, r.transform, px.Rect.Dx(), px.Rect.Dy(), b.size.X, b.size.Y)
-		}
+		b.size = px.Rect.Size()
 		per := 3 * b.size.X * b.size.Y
 		if b.pixels == nil {
 			b.pixels = r.get(per * b.n)
@@ -193,6 +187,53 @@ func (r *reader) pack(ctx context.Context, from pictures, lo, hi int, size image
 		b.rects = append(b.rects, rect)
 	}
 	return b, nil
+}
+
+// read reads and transforms image i, of which rect is what remains. It must come
+// out with a size, unless that is the zero point.
+func (r *reader) read(ctx context.Context, from pictures, i int, size image.Point) (px *image.RGBA, name string, rect dataset.Rect, err error) {
+	img, name, err := from(ctx, i)
+	if err != nil {
+		return nil, name, rect, err
+	}
+	if absent(img) {
+		return nil, name, rect, fmt.Errorf("image %s: %w: it is nil", name, ErrImage)
+	}
+	in := img.Bounds().Size()
+	if rect, err = r.transform.Rect(in.X, in.Y); err == nil {
+		px, err = r.transform.Image(img)
+	}
+	if err != nil {
+		return nil, name, rect, fmt.Errorf("image %s: %w", name, err)
+	}
+	if got := px.Rect.Size(); size != (image.Point{}) && got != size {
+		return nil, name, rect, fmt.Errorf("image %s: %w: the transform (%s) makes it %dx%d, others are %dx%d",
+			name, ErrImage, r.transform, got.X, got.Y, size.X, size.Y)
+	}
+	return px, name, rect, nil
+}
+
+// packTogether returns the pixels of n images of a size, as pack does, of which it
+// reads as many at once as there are cores.
+func (r *reader) packTogether(ctx context.Context, from pictures, n int, size image.Point) ([]float32, error) {
+	per := 3 * size.X * size.Y
+	pixels := r.get(per * n)
+	cores := tensor.GetThreads().Cores
+	for _, err := range pipeline.Ordered(ctx, n, cores, max(1, n), func(ctx context.Context, i int) (struct{}, error) {
+		px, name, _, err := r.read(ctx, from, i, size)
+		if err != nil {
+			return struct{}{}, err
+		}
+		if err := r.normalize.Pack(pixels[i*per:][:per], px); err != nil {
+			return struct{}{}, fmt.Errorf("image %s: %w", name, err)
+		}
+		return struct{}{}, nil
+	}) {
+		if err != nil {
+			return nil, err
+		}
+	}
+	return pixels, nil
 }
 
 // spans cuts n images into batches of at most most images, of nearly equal size,

@@ -86,6 +86,38 @@ func otherSetting(old, replaced string) damage {
 	}
 }
 
+// A damaged input size is refused before the network is run on it.
+func TestReadDoesNotRunTheNetworkOnADamagedSize(t *testing.T) {
+	noLeak(t)
+	for name, c := range map[string]struct {
+		good []byte
+		read func(r io.Reader, fe downstream.Extractor) error
+	}{
+		"PatchCore": {savedPatchCore(t, patchConfig()), func(r io.Reader, fe downstream.Extractor) error {
+			_, err := downstream.ReadPatchCore(t.Context(), r, fe)
+			return err
+		}},
+		"RD4AD": {savedRD4AD(t), func(r io.Reader, fe downstream.Extractor) error {
+			_, err := downstream.ReadRD4AD(t.Context(), r, fe)
+			return err
+		}},
+		"SimpleNet": {savedSimpleNet(t, simpleConfig()), func(r io.Reader, fe downstream.Extractor) error {
+			_, err := downstream.ReadSimpleNet(t.Context(), r, fe)
+			return err
+		}},
+	} {
+		w, err := tensor.ReadWeights(bytes.NewReader(c.good))
+		require.NoError(t, err)
+		arrays := otherSetting(`"input":[32,32]`, `"input":[640,640]`)(t, w.Metadata, w.Arrays)
+		var b bytes.Buffer
+		_, err = tensor.WriteWeights(&b, w.Metadata, arrays)
+		require.NoError(t, err)
+		fe := &fake{scale: 1}
+		require.ErrorIs(t, c.read(&b, fe), downstream.ErrFile, name)
+		require.Zero(t, fe.calls.Load(), name)
+	}
+}
+
 // otherKind marks a file as of another kind.
 func otherKind(kind string) damage {
 	return func(_ *testing.T, m map[string]string, a []tensor.Array) []tensor.Array {

@@ -26,11 +26,23 @@ type frozen struct {
 	dev    tensor.Device
 	from   pictures
 	n      int
+	made   spares         // memory of maps
 	size   image.Point    // of the transformed images
 	shapes []mapShape     // of the layers
 	per    int            // values of an image
 	kept   *tensor.Params // on the host: the maps of an image, one layer after the other, under its number
 	count  int            // images 0 to count-1 are kept
+}
+
+// hostMaps is how many bytes the maps of so many images, of per values each, take
+// on the host: in the cache and, where that does not take all, as three batches,
+// one in a step's hands and two ahead of it.
+func hostMaps(images int, per int64, batch int, cache int64) int64 {
+	all := 4 * int64(images) * per
+	if all <= cache {
+		return all
+	}
+	return cache + 3*4*int64(batch)*per
 }
 
 // close frees what is kept; no load may follow.
@@ -79,14 +91,13 @@ func newFrozen(ctx context.Context, fe Extractor, layers []backbone.Layer, in *r
 		if err := f.keep(ctx, maps); err != nil {
 			return err
 		}
-		in.put(maps)
+		f.made.put(maps)
 		report(f.count, total)
 		return nil
 	}
 	if err := keep(first); err != nil {
 		return nil, err
 	}
-	ctx = tensor.WithThreads(ctx, 1)
 	cores := tensor.GetThreads().Cores
 	for maps, err := range pipeline.Ordered(ctx, total-1, cores+1, cores+1, func(ctx context.Context, i int) ([]float32, error) {
 		return f.make(ctx, i+1)
@@ -112,8 +123,11 @@ func (f *frozen) keep(ctx context.Context, maps []float32) error {
 	return err
 }
 
-// make runs the network over image i. The result is of the reader's memory.
+// make runs the network over image i, to memory of f.made. It does so on one
+// thread whoever asks, as the number of threads changes bits; who wants more of
+// the processor makes several images at once.
 func (f *frozen) make(ctx context.Context, i int) ([]float32, error) {
+	ctx = tensor.WithThreads(ctx, 1)
 	b, err := f.in.pack(ctx, f.from, i, i+1, f.size)
 	if err != nil {
 		return nil, err
@@ -139,7 +153,7 @@ func (f *frozen) make(ctx context.Context, i int) ([]float32, error) {
 		if per != f.per {
 			return fmt.Errorf("features of image %s: %w: maps of %v, before they were %v", b.names[0], ErrLayers, shapes, f.shapes)
 		}
-		out = f.in.get(per)
+		out = f.made.get(per)
 		at := out
 		for i, m := range maps {
 			n := shapes[i].len()
@@ -159,28 +173,49 @@ func (f *frozen) make(ctx context.Context, i int) ([]float32, error) {
 	return out, nil
 }
 
-// mapBatch is the maps of several images on the host.
+// mapBatch is the maps of several images on the host. Who has copied them calls
+// done.
 type mapBatch struct {
+	from   *frozen
 	kept   []*tensor.Tensor // of each image; nil where it is made
 	made   [][]float32
 	shapes []mapShape
 }
 
-// load returns the maps of the images at the given indices.
+// load returns the maps of the images at the given indices. Those that are not
+// kept it makes as many at once as there are cores: steps that go on meanwhile
+// share them.
 func (f *frozen) load(ctx context.Context, at []int) (*mapBatch, error) {
-	b := &mapBatch{kept: make([]*tensor.Tensor, len(at)), made: make([][]float32, len(at)), shapes: f.shapes}
+	b := &mapBatch{from: f, kept: make([]*tensor.Tensor, len(at)), made: make([][]float32, len(at)), shapes: f.shapes}
+	var missing []int // of the places in at
 	for k, i := range at {
 		if i < f.count {
 			b.kept[k] = f.kept.Get(strconv.Itoa(i))
-			continue
+		} else {
+			missing = append(missing, k)
 		}
-		v, err := f.make(tensor.WithThreads(ctx, 1), i)
+	}
+	cores, next := tensor.GetThreads().Cores, 0
+	for maps, err := range pipeline.Ordered(ctx, len(missing), cores, max(1, len(missing)), func(ctx context.Context, j int) ([]float32, error) {
+		return f.make(ctx, at[missing[j]])
+	}) {
 		if err != nil {
 			return nil, err
 		}
-		b.made[k] = v
+		b.made[missing[next]] = maps
+		next++
 	}
 	return b, nil
+}
+
+// done gives the memory of what was made back; tensors must not follow.
+func (b *mapBatch) done() {
+	for k, v := range b.made {
+		if v != nil {
+			b.from.made.put(v)
+			b.made[k] = nil
+		}
+	}
 }
 
 // tensors returns the maps as the extractor would, [N, C, h, w] in channels-last

@@ -35,8 +35,7 @@ func (s padimSettings) config() (c PaDiMConfig, err error) {
 		return c, err
 	}
 	// The grid is bounded by the tensors, the input by the grid.
-	const coarsest = 64 // pixels of a side for a position of the grid
-	if err := s.check(coarsest); err != nil {
+	if err := s.sizes.check(coarsest); err != nil {
 		return c, err
 	}
 	if s.Images < 2 {

@@ -270,4 +270,7 @@ func TestProgress(t *testing.T) {
 	require.NoError(t, c.Fit(t.Context(), memory(t, textures(7, 1, fakeSide))))
 	require.Equal(t, downstream.Progress{Detector: "PatchCore", Stage: "keep patches", Done: 7, Total: 7}, seen[len(seen)-1])
 	require.Equal(t, "choose patches", seen[0].Stage)
+	require.True(t, slices.ContainsFunc(seen, func(p downstream.Progress) bool {
+		return p.Stage == "choose" && p.Total > 0 && p.Done == p.Total
+	}))
 }

@@ -19,7 +19,9 @@ import (
 // patches that are kept, by their random projections, and to keep them. Memory
 // is therefore that of the projections ([EstimatePatchCore]); the data set must
 // give the same images both times. Choosing M of N patches in K dimensions takes
-// up to N M K multiplications, on the processor less than half of them.
+// up to N M K multiplications; on the processor, and for patches of real images,
+// less than half of them. Only so many patches can be chosen from as fit into 31
+// bits; with a Share below 1 more are [ErrConfig].
 //
 // A sample that says it is anomalous is [ErrNotNormal], features that are not
 // finite are [ErrNotFinite]; both name the sample. A bank without a patch, or
@@ -180,7 +182,11 @@ func (f *patchFit) choose(ctx context.Context) ([]int64, error) {
 		},
 		func(_ int, r *patchRows) error {
 			if projected == nil {
-				total = f.n * f.h * f.w
+				n, err := countPatches(f.n, f.h, f.w)
+				if err != nil {
+					return err
+				}
+				total = n
 				projected = make([]float32, 0, total*k)
 			}
 			projected = append(projected, r.values...)
@@ -198,16 +204,24 @@ func (f *patchFit) choose(ctx context.Context) ([]int64, error) {
 		starts = append(starts, int64(i))
 	}
 	var chosen []int64
+	report := func(done int) { p.report("choose", done, count) }
 	if p.dev.IsCUDA() {
-		err = tensor.Run(ctx, p.dev, tensor.Evaluation, func(s *tensor.Scope) error {
-			chosen, err = coreset(s, s.FromFloats(projected, int64(total), int64(k)), count, starts)
-			return err
-		})
+		chosen, err = coreset(ctx, p.dev, projected, k, count, starts, report)
 	} else {
-		chosen, err = coresetOnHost(ctx, projected, k, count, starts, f.cores)
+		chosen, err = coresetOnHost(ctx, projected, k, count, starts, f.cores, report)
 	}
 	slices.Sort(chosen)
 	return chosen, err
+}
+
+// countPatches is how many patches n images have on a grid. Those among which is
+// chosen are numbered by 31 bits ([farthest]).
+func countPatches(n, h, w int) (int, error) {
+	if all := int64(n) * int64(h*w); all <= math.MaxInt32 {
+		return int(all), nil
+	}
+	return 0, fmt.Errorf("%w: %d images of %dx%d positions are more patches than the %d that can be chosen from; take fewer images, a smaller input or a deeper first layer",
+		ErrConfig, n, w, h, math.MaxInt32)
 }
 
 // keep fills the bank with the chosen patches, all where chosen is nil.

@@ -84,17 +84,15 @@ func TestPatchCoreCoresetEqualsTheDefinition(t *testing.T) {
 // coresets returns every way in which patches are chosen.
 func coresets(t *testing.T) map[string]func(x []float32, k, count int, starts []int64) []int64 {
 	ways := map[string]func(x []float32, k, count int, starts []int64) []int64{
-		"tensor": func(x []float32, k, count int, starts []int64) (chosen []int64) {
-			require.NoError(t, tensor.Run(t.Context(), tensor.CPU, tensor.Evaluation, func(s *tensor.Scope) (err error) {
-				chosen, err = coreset(s, s.FromFloats(x, int64(len(x)/k), int64(k)), count, starts)
-				return err
-			}))
+		"tensor": func(x []float32, k, count int, starts []int64) []int64 {
+			chosen, err := coreset(t.Context(), tensor.CPU, x, k, count, starts, func(int) {})
+			require.NoError(t, err)
 			return chosen
 		},
 	}
 	for _, workers := range []int{1, 2, 3, 500} {
 		ways[fmt.Sprintf("%d workers", workers)] = func(x []float32, k, count int, starts []int64) []int64 {
-			chosen, err := coresetOnHost(t.Context(), x, k, count, starts, workers)
+			chosen, err := coresetOnHost(t.Context(), x, k, count, starts, workers, func(int) {})
 			require.NoError(t, err)
 			return chosen
 		}
@@ -117,14 +115,103 @@ func TestPatchCoreCoresetOfEquals(t *testing.T) {
 	}
 	want := slowCoreset(rows, 60, []int64{7})
 	for _, workers := range []int{1, 2, 5} {
-		got, err := coresetOnHost(t.Context(), x, k, 60, []int64{7}, workers)
+		got, err := coresetOnHost(t.Context(), x, k, 60, []int64{7}, workers, func(int) {})
 		require.NoError(t, err)
 		require.Equal(t, want, got)
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	_, err := coresetOnHost(ctx, x, k, 60, []int64{7}, 2)
-	require.ErrorIs(t, err, context.Canceled)
+}
+
+// TestPatchCoreChoosingReportsAndEnds looks at both ways of choosing: how far they
+// say they are, and that they end with their context, in the middle too.
+func TestPatchCoreChoosingReportsAndEnds(t *testing.T) {
+	live := tensor.Live()
+	const n, k, count = 2000, 3, 600
+	rng := rand.New(rand.NewPCG(4, 4))
+	x := make([]float32, n*k)
+	for i := range x {
+		x[i] = float32(rng.NormFloat64())
+	}
+	starts := []int64{7, 8}
+	for name, choose := range map[string]func(ctx context.Context, x []float32, report func(int)) ([]int64, error){
+		"tensor": func(ctx context.Context, x []float32, report func(int)) ([]int64, error) {
+			return coreset(ctx, tensor.CPU, x, k, count, starts, report)
+		},
+		"host": func(ctx context.Context, x []float32, report func(int)) ([]int64, error) {
+			return coresetOnHost(ctx, x, k, count, starts, 2, report)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var seen []int
+			chosen, err := choose(t.Context(), x, func(done int) { seen = append(seen, done) })
+			require.NoError(t, err)
+			require.Len(t, chosen, count)
+			require.Equal(t, []int{256, 512, 600}, seen)
+			seen = nil
+			_, err = choose(t.Context(), make([]float32, n*k), func(done int) { seen = append(seen, done) })
+			require.NoError(t, err)
+			require.Equal(t, []int{1}, seen, "rows that are all alike")
+
+			ctx, cancel := context.WithCancel(t.Context())
+			seen = nil
+			_, err = choose(ctx, x, func(done int) {
+				seen = append(seen, done)
+				cancel()
+			})
+			require.ErrorIs(t, err, context.Canceled)
+			require.Equal(t, []int{256}, seen)
+		})
+	}
+	require.Equal(t, live, tensor.Live())
+}
+
+// asked counts how often a context is asked for its error, and ends it then.
+type asked struct {
+	context.Context
+	times, after int
+}
+
+func (a *asked) Err() error {
+	if a.times++; a.times > a.after {
+		return context.Canceled
+	}
+	return nil
+}
+
+// The long loops of a choice, and not only what is between them, end with the
+// context.
+func TestPatchCoreChoosingEndsInsideItsLoops(t *testing.T) {
+	const n, k = 2000, 2
+	x := make([]float32, n*k)
+	for i := range x {
+		x[i] = float32(i + 1)
+	}
+	all := matrix{values: x, k: k}
+	f := &farthest{x: all}
+	f.start(&asked{Context: t.Context(), after: 2}, all, []int64{0})
+	require.NotZero(t, f.bound[2*rowsPerLook-1])
+	require.Zero(t, f.bound[2*rowsPerLook], "the context ended at the third look")
+
+	f = &farthest{x: all}
+	f.start(t.Context(), all, []int64{0})
+	ctx := &asked{Context: t.Context()}
+	f.settle(ctx, matrix{values: slices.Clone(x[:n*k/2]), k: k}, n/2)
+	require.Equal(t, 1, ctx.times, "it ends when it is told so")
+	ctx = &asked{Context: t.Context(), after: n}
+	f.settle(ctx, matrix{values: slices.Clone(x[:n*k/2]), k: k}, n/2)
+	require.Greater(t, ctx.times, 1, "it would have gone on for longer")
+	require.Equal(t, int32(n/2), f.known[f.heap[0]])
+}
+
+func TestPatchCoreCountsPatches(t *testing.T) {
+	n, err := countPatches(200, 28, 28)
+	require.NoError(t, err)
+	require.Equal(t, 156_800, n)
+	n, err = countPatches(math.MaxInt32, 1, 1)
+	require.NoError(t, err)
+	require.Equal(t, math.MaxInt32, n)
+	_, err = countPatches(1<<21, 32, 32)
+	require.ErrorIs(t, err, ErrConfig)
+	require.ErrorContains(t, err, "take fewer images")
 }
 
 // pixels is an extractor whose one layer is the picture, averaged 4 by 4.

@@ -16,8 +16,8 @@ import (
 // first values ([squaredDistance]), and what they read stays in the caches.
 //
 // Rows equally far are taken in their order, so the choice does not depend on
-// workers.
-func coresetOnHost(ctx context.Context, x []float32, k, count int, starts []int64, workers int) ([]int64, error) {
+// workers. report is told now and then, and at the end, how many are chosen.
+func coresetOnHost(ctx context.Context, x []float32, k, count int, starts []int64, workers int, report func(done int)) ([]int64, error) {
 	all := matrix{values: x, k: k}
 	n := len(x) / k
 	workers = max(1, min(workers, n))
@@ -38,15 +38,15 @@ func coresetOnHost(ctx context.Context, x []float32, k, count int, starts []int6
 		lo, hi := n*w/workers, n*(w+1)/workers
 		parts[w] = &farthest{x: matrix{values: x[lo*k : hi*k], k: k}, first: lo}
 	}
-	each(func(p *farthest) { p.start(all, starts) })
+	each(func(p *farthest) { p.start(ctx, all, starts) })
 
 	chosen := make([]int64, 0, count)
 	centres := matrix{values: make([]float32, 0, count*k), k: k}
 	for len(chosen) < count {
-		if err := ctx.Err(); err != nil {
+		each(func(p *farthest) { p.settle(ctx, centres, len(chosen)) })
+		if err := ctx.Err(); err != nil { // then the parts have ended early
 			return nil, err
 		}
-		each(func(p *farthest) { p.settle(centres, len(chosen)) })
 		best := parts[0]
 		for _, p := range parts[1:] {
 			if p.bound[p.heap[0]] > best.bound[best.heap[0]] {
@@ -55,10 +55,16 @@ func coresetOnHost(ctx context.Context, x []float32, k, count int, starts []int6
 		}
 		top := best.heap[0]
 		if best.bound[top] == 0 && len(chosen) > 0 {
-			break // all rows equal chosen ones
+			break // every row equals a chosen one, or each of starts
 		}
 		chosen = append(chosen, int64(best.first)+int64(top))
 		centres.values = append(centres.values, best.x.row(int(top))...)
+		if len(chosen)%chosenPerReport == 0 {
+			report(len(chosen))
+		}
+	}
+	if len(chosen)%chosenPerReport != 0 {
+		report(len(chosen))
 	}
 	return chosen, nil
 }
@@ -81,12 +87,18 @@ type farthest struct {
 	heap  []int32   // rows; the largest bound, and of equals the first row, on top
 }
 
+// rowsPerLook is how many rows are compared between two looks at the context.
+const rowsPerLook = 256
+
 // start bounds every row by the square of its mean distance to the rows starts
-// of all.
-func (f *farthest) start(all matrix, starts []int64) {
+// of all. It ends early when ctx does.
+func (f *farthest) start(ctx context.Context, all matrix, starts []int64) {
 	n := len(f.x.values) / f.x.k
 	f.bound, f.known, f.heap = make([]float32, n), make([]int32, n), make([]int32, n)
 	for i := range n {
+		if i%rowsPerLook == 0 && ctx.Err() != nil {
+			return
+		}
 		sum := 0.0
 		for _, j := range starts {
 			sum += math.Sqrt(float64(squaredDistance(f.x.row(i), all.row(int(j)), math.MaxFloat32)))
@@ -100,12 +112,12 @@ func (f *farthest) start(all matrix, starts []int64) {
 }
 
 // settle brings the row on top up to date with n centres, and with it every row
-// that was on top before.
-func (f *farthest) settle(centres matrix, n int) {
-	for {
+// that was on top before. It ends early when ctx does.
+func (f *farthest) settle(ctx context.Context, centres matrix, n int) {
+	for round := 1; ; round++ {
 		top := f.heap[0]
 		at := int(f.known[top])
-		if at == n {
+		if at == n || round%rowsPerLook == 0 && ctx.Err() != nil {
 			return
 		}
 		// Once below the next largest bound it waits for its turn again.

@@ -2,9 +2,16 @@ package downstream
 
 // Progress is how far a detector or classifier has come with what it is doing.
 type Progress struct {
-	Detector    string // "PaDiM"
-	Stage       string // what is going on: "fit", "features", "train", "score", "predict"
-	Done, Total int    // images, or in training batches of the epoch
+	Detector string // "PaDiM"
+	// Stage is what is going on: "features", where a network's answers are kept
+	// for the training that follows; "train"; "fit" and "update" of statistics;
+	// "choose patches", "choose" and "keep patches" of a [PatchCore], which looks at
+	// the images, chooses and looks at them again; "score"; "predict".
+	Stage string
+	// Done of Total are images; in "train" batches of the epoch, in "choose" patches
+	// that are chosen, which may end before Total where patches are alike, and in
+	// RegAD's "fit" variations of images, 22 for each.
+	Done, Total int
 	// Epoch counts from 1 to Epochs while a detector trains; both are 0 elsewhere.
 	Epoch, Epochs int
 	// Loss is that of the last batch of a training, before its update. A
@@ -25,8 +32,8 @@ func optionsOf(opts []Option) (o options) {
 	return o
 }
 
-// WithProgress calls f after every batch of a Fit, Train, Score or Predict, on the
-// goroutine that called it. f should return soon; several scorings at once call
+// WithProgress calls f after every batch of a Fit, Update, Train, Score or Predict,
+// on the goroutine that called it. f should return soon; several scorings at once call
 // it at once.
 func WithProgress(f func(Progress)) Option { return func(o *options) { o.progress = f } }
 

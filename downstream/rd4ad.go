@@ -209,12 +209,14 @@ func (p *RD4AD) channels() []int {
 // EstimateRD4AD returns the bytes that RD4AD takes for a number of good images
 // and layers of so many channels, the first of which has a grid of columns and
 // rows: resident ones of a fitted detector, and the largest amount during a fit.
-// The zero value of cfg.Blocks stands for those of ResNet-18.
+// The zero value of cfg.Blocks stands for those of ResNet-18. Without channels, or
+// with Blocks that do not stand for as many layers, both are 0.
 //
 // With P parameters and running statistics of the student: fitted 8 P, for the
 // weights and the folded ones that scoring uses. Fitting: 16 P for weights,
 // gradients and Adam's moments; 4 images F, at most Cache, for the extractor's
-// maps of F values an image; and 4 (2 U + D + J + 3 F) for each of the TrainBatch
+// maps of F values an image, and where they take more than the Cache 12 TrainBatch
+// F for three batches that are made anew; and 4 (2 U + D + J + 3 F) for each of the TrainBatch
 // images of a step, where U values come out of the convolutions in line, which are
 // kept before and after batch norm, D out of those around blocks, and J is the
 // joined map; 3 F are the maps and the loss. For 200 images of 256x256 and a
@@ -224,20 +226,20 @@ func EstimateRD4AD(images int, channels []int, grid image.Point, cfg RD4ADConfig
 	if b.follows() {
 		b = blocksFor(backbone.ArchResNet18, len(channels))
 	}
+	none := func(string, ...any) error { return ErrConfig }
+	if len(channels) == 0 || b.validate(none, len(channels)) != nil {
+		return 0, 0
+	}
 	net := describeStudent(channels, b)
 	params := int64(0)
 	for _, sp := range net.specs() {
-		n := int64(1)
-		for _, d := range sp.Shape {
-			n *= d
-		}
-		params += n
+		params += valuesOf(sp.Shape)
 	}
 	maps := int64(0)
 	for i, c := range channels {
 		maps += int64(c) * int64(grid.X>>i) * int64(grid.Y>>i)
 	}
-	kept := min(4*int64(images)*maps, cfg.Cache)
+	kept := hostMaps(images, maps, cfg.TrainBatch, cfg.Cache)
 	return 8 * params, 16*params + kept + 4*int64(cfg.TrainBatch)*(net.held(int64(grid.Y), int64(grid.X))+3*maps)
 }
 

@@ -44,7 +44,7 @@ func (s rd4adSettings) config() (c RD4ADConfig, err error) {
 		return c, err
 	}
 	// The network gives the grid, so that only the input must be bounded here.
-	if err := s.check(maxSide); err != nil {
+	if err := s.viewSettings.check(s.sizes); err != nil {
 		return c, err
 	}
 	return c, c.Validate()

@@ -48,7 +48,12 @@ func TestReadRD4ADRefusesDamage(t *testing.T) {
 		"rate":    otherSetting(`"rate":0.005`, `"rate":-1`),
 		"blocks":  otherSetting(`"blocks_oce":1`, `"blocks_oce":2`),
 		"decoder": otherSetting(`"blocks_decoder":[1,1,1]`, `"blocks_decoder":[1,1]`),
-		"halving": otherSetting(`"input":[32,32]`, `"input":[40,32]`),
+		"input":   otherSetting(`"input":[32,32]`, `"input":[40,32]`),
+		"halving": func(t *testing.T, m map[string]string, a []tensor.Array) []tensor.Array {
+			a = otherSetting(`"transform_exact":[32,32]`, `"transform_exact":[40,32]`)(t, m, a)
+			a = otherSetting(`"grid":[8,8]`, `"grid":[10,8]`)(t, m, a)
+			return otherSetting(`"input":[32,32]`, `"input":[40,32]`)(t, m, a)
+		},
 	})
 }
 

@@ -123,6 +123,7 @@ func (p *RD4AD) train(ctx context.Context, net *student, teacher *frozen) error 
 		return batches
 	}
 	step := func(ctx context.Context, _, _ int, b *mapBatch) (o outcome, err error) {
+		defer b.done()
 		err = tensor.Run(ctx, p.dev, tensor.Training, func(s *tensor.Scope) error {
 			maps := b.tensors(s)
 			o.loss, err = descend(s, p.loss(s, maps, net.forward(s, maps, true)), learner{net.params, opt, p.cfg.Rate})

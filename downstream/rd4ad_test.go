@@ -274,4 +274,19 @@ func TestEstimateRD4AD(t *testing.T) {
 	fitted, fitting := downstream.EstimateRD4AD(200, channels, image.Pt(64, 64), downstream.DefaultRD4AD())
 	require.InDelta(t, 123e6, float64(fitted), 1e6)
 	require.InDelta(t, 1.03e9, float64(fitting), 1e7)
+
+	// Beyond the Cache three batches are on the host besides.
+	const maps = 64*64*64 + 128*32*32 + 256*16*16
+	cfg := downstream.DefaultRD4AD()
+	cfg.Cache = 4*200*maps - 1
+	_, beyond := downstream.EstimateRD4AD(200, channels, image.Pt(64, 64), cfg)
+	require.Equal(t, int64(3*4*16*maps-1), beyond-fitting)
+
+	cfg.Blocks = downstream.RD4ADBlocks{OCE: 1, Decoder: []int{1, 1, 1, 1}}
+	for _, bad := range [][]int{nil, channels, {64, 64, 64, 64, 64}} {
+		fitted, fitting = downstream.EstimateRD4AD(200, bad, image.Pt(64, 64), cfg)
+		require.Zero(t, fitted+fitting)
+	}
+	fitted, fitting = downstream.EstimateRD4AD(200, nil, image.Pt(64, 64), downstream.DefaultRD4AD())
+	require.Zero(t, fitted+fitting)
 }

@@ -33,10 +33,12 @@ type RegADConfig struct {
 	// class, 1 to 1024. A step runs Queries (1 + Shots) images forward and back.
 	Queries int
 	// Epochs is how often Train shows every image as a query, 0 to 100000; 0
-	// keeps the first weights, to see what training is worth.
+	// keeps the first weights, to see what training is worth. The last epoch has
+	// rate 0 and moves batch norm's running statistics alone, so that 1 teaches
+	// nothing else.
 	Epochs int
-	// Rate is the learning rate of the first epoch, above 0; it falls to 0 along
-	// half a cosine, epoch by epoch.
+	// Rate is the learning rate, above 0, of which epoch e, counted from 1, has the
+	// part (1 + cos(pi e / Epochs)) / 2.
 	Rate float64
 	// Momentum of the gradient descent, 0 to below 1.
 	Momentum float64
@@ -298,28 +300,3 @@ type supports struct {
 // Close frees network and statistics, as soon as scoring that is going on has
 // ended. The detector can be trained again. Closing twice is harmless.
 func (r *RegAD) Close() error { return errors.Join(r.install(nil), r.trained.install(nil)) }
-
-// EstimateRegAD returns the bytes that the statistics take for a number of
-// support images: resident ones of a fitted detector, and the largest amount
-// during a fit. positions and channels are those of the layers' maps, in their
-// order: {3136, 784, 196} and {64, 128, 256} for ResNet-18 at 224x224.
-//
-// With n = 22 shots samples, P positions of the first layer, p positions and c
-// channels of a layer, C all channels and T(k) = k^2 (b+1) / 2b the entries of a
-// lower triangular matrix that is kept in b = 4 blocks of rows, the smaller of
-//
-//	4 (P T(n) + n sum of p c)   and   4 P T(C),
-//
-// and 4 times the sum of p c for the means. Fitting, the samples are there in any
-// case; besides, for each core, the larger of the maps of a batch twice and of
-// four matrices of n or C rows in double precision for each of 56 positions. For
-// ResNet-18 at 224x224 and batches of 8 on 2 cores: 4 shots take 186 MB and 231,
-// 8 take 491 and 602, 64 take 1.6 GB and 4.3, where a dense inverse at every
-// position takes 2.5. The network's own memory is not in it.
-func EstimateRegAD(shots int, positions, channels []int, batch, cores int) (fitted, fitting int64) {
-	z := factorSizes{count: variations * shots}
-	for i := range positions {
-		z.maps = append(z.maps, mapShape{h: positions[i], w: 1, c: channels[i]})
-	}
-	return z.bytes(batch, cores)
-}

@@ -20,14 +20,16 @@ import (
 // regadCheckpointKind marks a checkpoint and the version of its layout:
 // safetensors with the network as in a saved detector and the state of the
 // optimizers, of the trunk's weights behind "optimizer.0." and of the others
-// behind "optimizer.1.".
-const regadCheckpointKind = "gotab.regad.training.1"
+// behind "optimizer.1.". Version 1 did not say what the training began with, and
+// had other rates and pairs.
+const regadCheckpointKind = "gotab.regad.training.2"
 
 // regadCheckpoint is how far a training has come and the file that says it. An
 // empty path stands for none.
 type regadCheckpoint struct {
 	path   string
 	data   string // of the images that it trains on
+	first  string // of the weights that it began with
 	epochs int    // done
 	states [2][]tensor.Array
 }
@@ -36,6 +38,7 @@ type regadCheckpoint struct {
 type regadProgress struct {
 	Detector regadSettings `json:"detector"`
 	Data     string        `json:"data"`
+	First    string        `json:"first_weights"`
 	Done     int           `json:"epochs_done"`
 }
 
@@ -56,6 +59,16 @@ func itemsHash(ds dataset.Dataset) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
+// weightsHash tells networks apart by their weights, in whatever order these are.
+func weightsHash(weights []tensor.Array) string {
+	h := sha256.New()
+	for _, a := range slices.SortedFunc(slices.Values(weights), func(a, b tensor.Array) int { return strings.Compare(a.Name, b.Name) }) {
+		fmt.Fprintf(h, "%q %s %v %d\n", a.Name, a.DType, a.Shape, len(a.Data))
+		h.Write(a.Data)
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
 func optimizerPrefix(i int) string { return fmt.Sprintf("optimizer.%d.", i) }
 
 // read takes the weights, the states and the epochs that are done out of the file,
@@ -64,6 +77,7 @@ func (c *regadCheckpoint) read(r *RegAD, weights *[]tensor.Array) error {
 	if c.path == "" {
 		return nil
 	}
+	c.first = weightsHash(r.first)
 	f, err := os.Open(c.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -83,6 +97,8 @@ func (c *regadCheckpoint) read(r *RegAD, weights *[]tensor.Array) error {
 		return fmt.Errorf("%w: file %s is of settings %s, these are %s", ErrCheckpoint, c.path, a, b)
 	case st.Data != c.data:
 		return fmt.Errorf("%w: file %s is of other images", ErrCheckpoint, c.path)
+	case st.First != c.first:
+		return fmt.Errorf("%w: file %s is of a training that began with the weights of another backbone; give each its own file", ErrCheckpoint, c.path)
 	case st.Done > r.cfg.Epochs:
 		return fmt.Errorf("%w: file %s has %d epochs, Epochs is %d", ErrCheckpoint, c.path, st.Done, r.cfg.Epochs)
 	}
@@ -145,7 +161,7 @@ func (c *regadCheckpoint) write(ctx context.Context, r *RegAD, n *registration, 
 					arrays = append(arrays, a)
 				}
 			}
-			return regadProgress{Detector: r.settings(n.classes, n.sizes()), Data: c.data, Done: epochs}, arrays, nil
+			return regadProgress{Detector: r.settings(n.classes, n.sizes()), Data: c.data, First: c.first, Done: epochs}, arrays, nil
 		})
 		return err
 	})

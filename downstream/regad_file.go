@@ -171,7 +171,10 @@ func readRegAD(ctx context.Context, from io.Reader, dev tensor.Device, growing f
 	}
 	r := newRegAD(weights, grow, st.Arch, dev, cfg, st.Seed, opts...)
 	if err := r.load(ctx, st, stats); err != nil {
-		if !errors.Is(err, ErrFile) && ctx.Err() == nil {
+		// What the network's weights do to libtorch is the file's fault, what the
+		// machine lacks is not.
+		machine := errors.Is(err, tensor.ErrOutOfMemory) || errors.Is(err, tensor.ErrDevice)
+		if !errors.Is(err, ErrFile) && !machine && ctx.Err() == nil {
 			err = fmt.Errorf("%w: %w", ErrFile, err)
 		}
 		return nil, r.failed(ctx, "read", err)

@@ -3,6 +3,8 @@ package downstream_test
 import (
 	"bytes"
 	"context"
+	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"testing"
@@ -86,6 +88,23 @@ func TestReadRegADRefusesDamage(t *testing.T) {
 	require.ErrorIs(t, err, downstream.ErrFile)
 }
 
+// What the machine lacks does not make a file a damaged one.
+func TestReadRegADOfAMachineThatLacks(t *testing.T) {
+	noLeak(t)
+	good := written(t, trainedTiny(t, regadConfig(), nil))
+	for cause, damaged := range map[error]bool{tensor.ErrOutOfMemory: false, tensor.ErrDevice: false, tensor.ErrShape: true} {
+		_, err := downstream.ReadRegADOn(t.Context(), bytes.NewReader(good), func([]tensor.Array) (downstream.Trunk, error) {
+			return nil, fmt.Errorf("grow: %w", cause)
+		})
+		require.ErrorIs(t, err, cause)
+		if damaged {
+			require.ErrorIs(t, err, downstream.ErrFile)
+		} else {
+			require.NotErrorIs(t, err, downstream.ErrFile)
+		}
+	}
+}
+
 func FuzzReadRegAD(f *testing.F) {
 	cfg := regadConfig()
 	cfg.Hidden, cfg.Epochs = 1, 0
@@ -133,6 +152,16 @@ func TestRegADTrainingGoesOn(t *testing.T) {
 	err = newTiny(t, &fake{}, cfg).TrainResumable(t.Context(), fewer, path)
 	require.ErrorIs(t, err, downstream.ErrCheckpoint)
 	require.ErrorContains(t, err, "other images")
+	// The weights that a training begins with are no setting, but belong to it: two
+	// backbones that are compared must not go on from each other's file.
+	weights := tinyWeights(t)
+	weights[0].Data[2] ^= 0x40
+	second, err := downstream.NewRegADOn(weights, growTiny(&fake{}), cfg, rand.New(rand.NewPCG(1, 1)))
+	require.NoError(t, err)
+	err = second.TrainResumable(t.Context(), products(), path)
+	require.ErrorIs(t, err, downstream.ErrCheckpoint)
+	require.ErrorContains(t, err, "another backbone")
+	require.Nil(t, second.Classes())
 
 	raw, err := os.ReadFile(path)
 	require.NoError(t, err)
@@ -151,7 +180,7 @@ func FuzzReadRegADCheckpoint(f *testing.F) {
 	require.NoError(f, err)
 	f.Add(good)
 	f.Add(good[:100])
-	f.Add(bytes.Replace(good, []byte(`_done\":1`), []byte(`_done\":9`), 1))
+	f.Add(bytes.Replace(good, []byte(`_done\":2`), []byte(`_done\":9`), 1))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		// All epochs are done, so that nothing is trained whatever b is.
 		before := tensor.Live()

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"gonum.org/v1/gonum/mat"
 
+	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/tensor"
 )
@@ -220,6 +221,10 @@ func TestEstimateRegAD(t *testing.T) {
 	fitted, fitting = EstimateRegAD(64, positions, channels, 8, 2)
 	require.InDelta(t, 1.6e9, float64(fitted), 0.05e9)
 	require.InDelta(t, 4.3e9, float64(fitting), 0.05e9)
+	for _, bad := range [][2][]int{{}, {{1}, {}}, {{1}, {1, 2}}} {
+		fitted, fitting = EstimateRegAD(4, bad[0], bad[1], 8, 2)
+		require.Zero(t, fitted+fitting)
+	}
 }
 
 // What the transformers predict means what the names of the warps say, and the
@@ -333,7 +338,7 @@ func TestRegADPairs(t *testing.T) {
 	}
 	ds, err := dataset.NewMemory(samples)
 	require.NoError(t, err)
-	cs, err := categories(ds, 3)
+	cs, err := categories(ds)
 	require.NoError(t, err)
 	require.Equal(t, []string{"a", "b"}, []string{cs[0].class, cs[1].class})
 	const queries, shots = 8, 3
@@ -342,6 +347,7 @@ func TestRegADPairs(t *testing.T) {
 	require.Len(t, first, 2+3, "13 and 24 images in steps of eight")
 	var seen []int
 	met := map[int]bool{}
+	repeats := 0
 	for _, b := range first {
 		require.Zero(t, len(b)%(1+shots))
 		q := len(b) / (1 + shots)
@@ -350,7 +356,7 @@ func TestRegADPairs(t *testing.T) {
 		for i, query := range b[:q] {
 			support := b[q+i*shots:][:shots]
 			require.NotContains(t, support, query)
-			require.Len(t, slices.Compact(slices.Sorted(slices.Values(support))), shots)
+			repeats += shots - len(slices.Compact(slices.Sorted(slices.Values(support))))
 			for _, v := range support {
 				require.Equal(t, query%3 == 0, v%3 == 0, "one class")
 				met[v] = true
@@ -363,6 +369,7 @@ func TestRegADPairs(t *testing.T) {
 	}
 	require.Len(t, seen, 37)
 	require.Greater(t, len(met), 30, "support images are drawn from all")
+	require.Greater(t, repeats, 0, "and put back")
 	require.Equal(t, first, pairs(cs, queries, shots, from, 0))
 	require.NotEqual(t, first, pairs(cs, queries, shots, from, 1))
 	require.NotEqual(t, first, pairs(cs, queries, shots, [2]uint64{3, 5}, 0))
@@ -376,16 +383,69 @@ func TestRegADPairs(t *testing.T) {
 		orders[order] = true
 	}
 	require.Greater(t, len(orders), 2)
-	// All images but one are support where there are no more.
-	for _, b := range pairs([]category{{"c", []int{0, 1, 2, 3}}}, 1, 3, from, 0) {
-		require.ElementsMatch(t, []int{0, 1, 2, 3}, b)
+	// Of two images each meets the other, as often as there are shots.
+	for _, b := range pairs([]category{{"c", []int{4, 9}}}, 1, 3, from, 0) {
+		other := 13 - b[0]
+		require.Equal(t, []int{b[0], other, other, other}, b)
 	}
 }
 
+// The authors' program has lr/2 (1 + cos(pi epoch / epochs)) for epochs 1 to 4.
 func TestRegADRate(t *testing.T) {
 	c := RegADConfig{Rate: 0.5, Epochs: 4}
 	half := math.Sqrt2 / 4
-	require.InDeltaSlice(t, []float64{0.5, 0.25 + half/2, 0.25, 0.25 - half/2}, []float64{c.rate(0), c.rate(1), c.rate(2), c.rate(3)}, 1e-12)
+	require.InDeltaSlice(t, []float64{0.25 + half/2, 0.25, 0.25 - half/2, 0}, []float64{c.rate(0), c.rate(1), c.rate(2), c.rate(3)}, 1e-12)
+}
+
+// A batch's images are read together: each waits for another here.
+func TestRegADReadsABatchTogether(t *testing.T) {
+	withCores(t, 2)
+	cfg := DefaultRegAD()
+	cfg.Transform = dataset.Transform{}
+	r := newRegAD(nil, nil, "", tensor.CPU, cfg, [2]uint64{})
+	at := []int{5, 3, 4, 3, 5, 5}
+	b, err := r.readBatch(t.Context(), inPairs(t, 4, ramps(-1)), at, image.Pt(8, 8))
+	require.NoError(t, err)
+	require.Equal(t, []int64{2, 0, 1, 0, 2, 2}, b.at)
+	for k, v := range []int{3, 4, 5} {
+		require.InDelta(t, float64(17*v)/255, b.pixels[k*3*64], 1e-6)
+	}
+	_, err = r.readBatch(t.Context(), ramps(4), at, image.Pt(8, 8))
+	require.ErrorIs(t, err, ErrImage)
+	require.ErrorContains(t, err, "image 4")
+}
+
+func TestEstimateRegADTraining(t *testing.T) {
+	live := tensor.Live()
+	rng := rand.New(rand.NewPCG(1, 1))
+	for arch, want := range map[backbone.Arch]int64{
+		// Of the stem, and of each stage the convolutions and the path around.
+		backbone.ArchResNet18: (2*112*112+3*56*56)*64 + 4*2*56*56*64 + (4*2+1)*28*28*128 + (4*2+1)*14*14*256,
+		backbone.ArchResNet50: (2*112*112+3*56*56)*64 +
+			3*2*56*56*(64+64+256) + 56*56*256 +
+			2*56*56*128 + 2*28*28*(128+512) + 28*28*512 + 3*2*28*28*(128+128+512) +
+			2*28*28*256 + 2*14*14*(256+1024) + 14*14*1024 + 5*2*14*14*(256+256+1024),
+	} {
+		net, err := backbone.New(arch, tensor.CPU, rng)
+		require.NoError(t, err)
+		z := stepOf(net, backbone.Layer3, image.Pt(224, 224))
+		require.Equal(t, want, z.held, arch)
+		require.Equal(t, mapShape{h: 14, w: 14, c: arch.Channels(backbone.Layer3)}, z.maps[backbone.Layer3])
+		cfg := DefaultRegAD()
+		all := EstimateRegADTraining(net, image.Pt(224, 224), cfg)
+		cfg.Queries /= 2
+		half := EstimateRegADTraining(net, image.Pt(224, 224), cfg)
+		cfg.Queries, cfg.Shots = 32, 9
+		require.InEpsilon(t, 2*(all-half), EstimateRegADTraining(net, image.Pt(224, 224), cfg)-all, 0.05, "twice the images but for the head")
+		if arch == backbone.ArchResNet18 {
+			require.InDelta(t, 4.7e9, float64(all), 0.05e9)
+		}
+		cfg.Layers = []backbone.Layer{backbone.Pooled}
+		require.Zero(t, EstimateRegADTraining(net, image.Pt(224, 224), cfg))
+		require.NoError(t, net.Close())
+	}
+	require.Zero(t, EstimateRegADTraining(nil, image.Pt(224, 224), DefaultRegAD()))
+	require.Equal(t, live, tensor.Live())
 }
 
 // grey is a picture of one pixel.

@@ -16,8 +16,8 @@ type category struct {
 }
 
 // categories sorts the images of a training set by class. Each class must have
-// more images than shots, so that a query does not meet itself.
-func categories(ds dataset.Dataset, shots int) ([]category, error) {
+// two images, so that a query meets another.
+func categories(ds dataset.Dataset) ([]category, error) {
 	byClass := map[string]int{}
 	var out []category
 	for i := range ds.Len() {
@@ -34,8 +34,8 @@ func categories(ds dataset.Dataset, shots int) ([]category, error) {
 		out[at].images = append(out[at].images, i)
 	}
 	for _, c := range out {
-		if len(c.images) <= shots {
-			return nil, fmt.Errorf("%w: class %q has %d, %d shots besides the query need %d", ErrTooFewImages, c.class, len(c.images), shots, shots+1)
+		if len(c.images) < 2 {
+			return nil, fmt.Errorf("%w: class %q has only sample %s, a query needs another image of its class to meet", ErrTooFewImages, c.class, ds.Item(c.images[0]).Name)
 		}
 	}
 	slices.SortFunc(out, func(a, b category) int { return strings.Compare(a.class, b.class) })
@@ -45,7 +45,8 @@ func categories(ds dataset.Dataset, shots int) ([]category, error) {
 // pairs returns the batches of an epoch, counted from 0, in an order that the
 // seed decides: up to queries images of one class, followed by shots other images
 // of that class for the first of them, for the second, and so on. Every image is
-// a query once. The support images of one query differ from each other.
+// a query once. Each support image is drawn from all of the class but the query,
+// as in the authors' program, so that one may come twice.
 func pairs(cs []category, queries, shots int, from [2]uint64, epoch int) [][]int {
 	var out [][]int
 	for i, c := range cs {
@@ -58,9 +59,9 @@ func pairs(cs []category, queries, shots int, from [2]uint64, epoch int) [][]int
 				batch = append(batch, c.images[q])
 			}
 			for _, q := range order[:n] {
-				// A draw of shots numbers out of all but q.
-				for _, k := range rng.Perm(len(c.images) - 1)[:shots] {
-					if k >= q {
+				for range shots {
+					k := rng.IntN(len(c.images) - 1)
+					if k >= q { // all numbers but q
 						k++
 					}
 					batch = append(batch, c.images[k])

@@ -97,10 +97,11 @@ func (m *tiny) Stage(s *tensor.Scope, x *tensor.Tensor, l backbone.Layer) *tenso
 func (m *tiny) Params() *tensor.Params { return m.params }
 func (m *tiny) Close() error           { return m.params.Close() }
 
-// regadConfig trains for an epoch of three steps on products().
+// regadConfig trains for two epochs of three steps on products(), at half of Rate
+// in the first and not at all in the second.
 func regadConfig() downstream.RegADConfig {
 	c := downstream.DefaultRegAD()
-	c.Hidden, c.Shots, c.Queries, c.Epochs, c.Rate, c.Batch = 8, 2, 4, 1, 0.05, 3
+	c.Hidden, c.Shots, c.Queries, c.Epochs, c.Rate, c.Batch = 8, 2, 4, 2, 0.1, 3
 	c.Transform = dataset.Square(fakeSide)
 	return c
 }

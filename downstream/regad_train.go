@@ -24,10 +24,10 @@ func (r *RegAD) generator(purpose string, ids ...uint64) *rand.Rand {
 //
 // In an epoch every image is a query once, in steps of up to Queries images of
 // one class. Each query meets Shots other images of its class, drawn anew every
-// epoch. Queries and support images go through stages and transformers in two
-// batches of their own, each with its own batch statistics. With q the features
-// of a query at the last layer and s the mean of those of its support images, the
-// loss is
+// epoch, each from all of the class but the query: one image may come twice.
+// Queries and support images go through stages and transformers in two batches of
+// their own, each with its own batch statistics. With q the features of a query at
+// the last layer and s the mean of those of its support images, the loss is
 //
 //	-1/2 [cos(P(E(q)), sg E(s)) + cos(P(E(s)), sg E(q))]
 //
@@ -39,11 +39,11 @@ func (r *RegAD) generator(purpose string, ids ...uint64) *rand.Rand {
 // Train begins with the weights that the detector was made with, whatever it was
 // trained on before, and ends with a new network and no statistics: Fit must
 // follow. A sample that says it is anomalous is [ErrNotNormal], one without a
-// class [ErrClass], a class with no more than Shots images [ErrTooFewImages], a
-// loss that is no number [ErrDiverged]. After an error, or the end of ctx, the
+// class [ErrClass], a class of a single image [ErrTooFewImages], a loss that is no
+// number [ErrDiverged]. After an error, or the end of ctx, the
 // detector is as it was before. At the default settings a step of 160 images
-// takes some 5 GB of memory, in proportion to the number of images and of their
-// pixels.
+// takes 4.7 GB of memory ([EstimateRegADTraining]), in proportion to the number of
+// images and of their pixels.
 func (r *RegAD) Train(ctx context.Context, others dataset.Dataset) error {
 	return r.TrainResumable(ctx, others, "")
 }
@@ -52,8 +52,8 @@ func (r *RegAD) Train(ctx context.Context, others dataset.Dataset) error {
 // after every epoch, whole or not at all, and where it is there already the
 // training goes on from it. With the same number of threads it ends with the
 // weights of one that was never interrupted, to the last bit. The file stays when
-// the training has ended. One of other settings, another seed or other images is
-// [ErrCheckpoint], a damaged one [ErrFile].
+// the training has ended. One of other settings, another seed, other images or
+// other weights to begin with is [ErrCheckpoint], a damaged one [ErrFile].
 func (r *RegAD) TrainResumable(ctx context.Context, others dataset.Dataset, path string) error {
 	r.fitting.Lock()
 	defer r.fitting.Unlock()
@@ -72,7 +72,7 @@ func (r *RegAD) train(ctx context.Context, others dataset.Dataset, path string) 
 	if err != nil {
 		return nil, err
 	}
-	cs, err := categories(others, r.cfg.Shots)
+	cs, err := categories(others)
 	if err != nil {
 		return nil, err
 	}
@@ -121,23 +121,18 @@ func (r *RegAD) descend(ctx context.Context, n *registration, cs []category, fro
 	if err := point.restore(ctx, learners); err != nil {
 		return err
 	}
-	done := point.epochs
-	plan := func(epoch int) [][]int { return pairs(cs, r.cfg.Queries, r.cfg.Shots, r.seed, done+epoch) }
+	plan := func(epoch int) [][]int { return pairs(cs, r.cfg.Queries, r.cfg.Shots, r.seed, epoch) }
 	load := func(ctx context.Context, at []int) (*registrationBatch, error) {
 		return r.readBatch(ctx, from, at, n.size)
 	}
 	step := func(ctx context.Context, epoch, _ int, b *registrationBatch) (outcome, error) {
 		for i := range learners {
-			learners[i].rate = r.cfg.rate(done + epoch)
+			learners[i].rate = r.cfg.rate(epoch)
 		}
 		return r.step(ctx, n, b, learners)
 	}
-	after := func(ctx context.Context, epoch int) error { return point.write(ctx, r, n, learners, done+epoch+1) }
-	report := func(p Progress) {
-		p.Epoch, p.Epochs = p.Epoch+done, r.cfg.Epochs
-		r.reportTraining(p)
-	}
-	c := course[[]int, *registrationBatch]{epochs: r.cfg.Epochs - done, workers: 1, plan: plan, load: load, step: step, after: after, report: report}
+	after := func(ctx context.Context, epoch int) error { return point.write(ctx, r, n, learners, epoch+1) }
+	c := course[[]int, *registrationBatch]{done: point.epochs, epochs: r.cfg.Epochs, workers: 1, plan: plan, load: load, step: step, after: after, report: r.reportTraining}
 	return c.run(ctx)
 }
 
@@ -165,9 +160,10 @@ func (r *RegAD) step(ctx context.Context, n *registration, b *registrationBatch,
 	return o, err
 }
 
-// rate is the learning rate of an epoch, counted from 0.
+// rate is the learning rate of an epoch, counted from 0. The authors' program
+// counts from 1: the first epoch is below Rate and the last one at 0.
 func (c RegADConfig) rate(epoch int) float64 {
-	return c.Rate * (1 + math.Cos(math.Pi*float64(epoch)/float64(c.Epochs))) / 2
+	return c.Rate * (1 + math.Cos(math.Pi*float64(epoch+1)/float64(c.Epochs))) / 2
 }
 
 // loss is the loss of queries [Q, 3, H, W] and of their support images
@@ -197,7 +193,7 @@ type registrationBatch struct {
 	at     []int64 // which of them the queries are, and then the support images
 }
 
-// readBatch reads the images of a batch that pairs made.
+// readBatch reads the images of a batch that pairs made, several at a time.
 func (r *RegAD) readBatch(ctx context.Context, from pictures, at []int, size image.Point) (*registrationBatch, error) {
 	once := slices.Compact(slices.Sorted(slices.Values(at)))
 	b := &registrationBatch{size: size, images: len(once), at: make([]int64, len(at))}
@@ -205,12 +201,9 @@ func (r *RegAD) readBatch(ctx context.Context, from pictures, at []int, size ima
 		k, _ := slices.BinarySearch(once, v)
 		b.at[i] = int64(k)
 	}
-	p, err := r.in.pack(ctx, func(ctx context.Context, i int) (image.Image, string, error) { return from(ctx, once[i]) }, 0, len(once), size)
-	if err != nil {
-		return nil, err
-	}
-	b.pixels = p.pixels
-	return b, nil
+	var err error
+	b.pixels, err = r.in.packTogether(ctx, func(ctx context.Context, i int) (image.Image, string, error) { return from(ctx, once[i]) }, len(once), size)
+	return b, err
 }
 
 // tensors returns queries [Q, 3, H, W] and support images [Q shots, 3, H, W],

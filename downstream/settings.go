@@ -78,12 +78,37 @@ type sizes struct {
 	Images int    `json:"images"`
 }
 
-// check refuses sizes that no fit gives. A small file must not ask for a large
-// picture: coarsest is how many pixels of a side there may be for a position of
-// the grid.
-func (z sizes) check(coarsest int) error {
+// coarsest is how many pixels of a side there may be for a position of the grid
+// in a file: twice those of a ResNet's last stage.
+const coarsest = 64
+
+// check refuses sizes that the settings beside them do not give. A small file must
+// not ask for a large picture, so that the input is held against the transform
+// and, where that leaves it open, against the grid: no more than coarsest pixels
+// for a position.
+func (v viewSettings) check(z sizes) error {
+	in, t := image.Pt(z.Input[0], z.Input[1]), v.transform()
+	fixed := t.Crop
+	if fixed == (image.Point{}) {
+		fixed = t.Exact
+	}
+	if fixed != (image.Point{}) {
+		if in != fixed {
+			return fmt.Errorf("input %v: the transform (%s) gives %dx%d", z.Input, t, fixed.X, fixed.Y)
+		}
+		return z.check(maxSide)
+	}
+	if short := min(in.X, in.Y); t.Shorter > 0 && short != t.Shorter {
+		return fmt.Errorf("input %v: the transform (%s) gives a shorter side of %d", z.Input, t, t.Shorter)
+	}
+	return z.check(coarsest)
+}
+
+// check refuses sizes that no fit gives; perPosition is the largest number of
+// pixels of a side for a position of the grid.
+func (z sizes) check(perPosition int) error {
 	for i := range 2 {
-		if g, n := z.Grid[i], z.Input[i]; g < 1 || n < g || n > maxSide || n > coarsest*g {
+		if g, n := z.Grid[i], z.Input[i]; g < 1 || n < g || n > maxSide || n > perPosition*g {
 			return fmt.Errorf("grid %v and input %v do not fit each other", z.Grid, z.Input)
 		}
 	}

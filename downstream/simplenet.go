@@ -200,6 +200,17 @@ func (p *SimpleNet) Config() SimpleNetConfig {
 	return c
 }
 
+// BestOnTest says whether the weights in force are those of FitBestOnTest, also
+// of a detector that was read from a file: figures on its test set flatter.
+func (p *SimpleNet) BestOnTest() bool {
+	g, ok := p.hold()
+	if !ok {
+		return false
+	}
+	defer func() { _ = p.release(g) }() // frees memory, cannot fail
+	return g.onTest
+}
+
 // EstimateSimpleNet returns the bytes that SimpleNet takes for a number of good
 // images: resident ones of a fitted detector, and the largest amount during a
 // fit. positions are those of the first layer's grid, features the values of all
@@ -207,7 +218,8 @@ func (p *SimpleNet) Config() SimpleNetConfig {
 //
 // With H = Hidden and W = c c + H c + c + 6 H weights: fitted 4 W for the file and
 // 4 H (c+2) for scoring. Fitting: 12 W for weights and two moments; the features of
-// the images, as far as the Cache takes them; and with R = TrainBatch x positions
+// the images, F values each, 4 images F, as far as the Cache takes them, and where
+// it does not take all 12 TrainBatch F for three batches that are made anew; and with R = TrainBatch x positions
 // rows of a step 12 R c for patches and noise, the latter also on the host, and
 // 32 R H for the two wide layers and their gradients. For 200 images of 288x288,
 // ResNet-18 and the default settings: 22 MB and 777 MB, of which 199 MB are
@@ -217,7 +229,7 @@ func EstimateSimpleNet(images, positions, features, c int, cfg SimpleNetConfig) 
 	weights := dim*dim + hidden*dim + dim + 6*hidden
 	fitted = 4*weights + 4*hidden*(dim+2)
 	rows := int64(cfg.TrainBatch) * int64(positions)
-	kept := min(4*int64(images)*int64(features), cfg.Cache)
+	kept := hostMaps(images, int64(features), cfg.TrainBatch, cfg.Cache)
 	return fitted, 12*weights + kept + rows*(12*dim+32*hidden)
 }
 
@@ -232,6 +244,7 @@ type simpleModel struct {
 	bias    *tensor.Tensor // [Hidden]
 	tail    *tensor.Tensor // [1, Hidden]: the last layer, negated
 	trained []tensor.Array // all weights as they were trained, for WriteTo
+	onTest  bool           // a test set chose them
 }
 
 // Close frees the weights, as soon as scoring that is going on has ended. The

@@ -19,7 +19,8 @@ import (
 // This is how the published numbers of SimpleNet were made, and it flatters: the
 // test set chooses the weights that are then judged on it. Figures of a detector
 // that was fitted so must say so, and say nothing about images that are not in
-// test. Use Fit for all else.
+// test. Use Fit for all else. The detector remembers it, its file too: see
+// [SimpleNet.BestOnTest].
 //
 // A test set without good images, or without defective ones, is
 // [metrics.ErrOneClass], before anything is trained.

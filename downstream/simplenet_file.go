@@ -32,7 +32,8 @@ type simplenetSettings struct {
 	DiscriminatorDecay float64    `json:"discriminator_decay"`
 	Cache              int64      `json:"cache"`
 	viewSettings
-	Seed [2]uint64 `json:"seed"`
+	Seed       [2]uint64 `json:"seed"`
+	BestOnTest bool      `json:"best_on_test,omitempty"`
 	sizes
 }
 
@@ -47,7 +48,7 @@ func (s simplenetSettings) config() (c SimpleNetConfig, err error) {
 		return c, err
 	}
 	// The network gives the grid, so that only the input must be bounded here.
-	if err := s.check(maxSide); err != nil {
+	if err := s.viewSettings.check(s.sizes); err != nil {
 		return c, err
 	}
 	return c, c.Validate()
@@ -67,7 +68,7 @@ func (p *SimpleNet) contents(g *simpleModel) (any, []tensor.Array, error) {
 		Layers: namesOf(c.Layers), Neighbourhood: c.Neighbourhood, LayerDim: c.LayerDim, Dim: c.Dim, Hidden: c.Hidden, Noise: c.Noise,
 		Margin: c.Margin, Epochs: c.Epochs, TestEvery: c.TestEvery, TrainBatch: c.TrainBatch,
 		AdaptorRate: c.AdaptorRate, AdaptorDecay: c.AdaptorDecay, DiscriminatorRate: c.DiscriminatorRate, DiscriminatorDecay: c.DiscriminatorDecay,
-		Cache: c.Cache, viewSettings: viewOf(c.Sigma, c.Transform, c.Normalize, c.Batch), Seed: p.seed, sizes: g.sizes(),
+		Cache: c.Cache, viewSettings: viewOf(c.Sigma, c.Transform, c.Normalize, c.Batch), Seed: p.seed, BestOnTest: g.onTest, sizes: g.sizes(),
 	}
 	return settings, append(slices.Clone(g.trained), tensor.FloatArray("fingerprint", g.fingerprint, int64(len(g.fingerprint)))), nil
 }
@@ -139,7 +140,7 @@ func (p *SimpleNet) load(ctx context.Context, arrays []tensor.Array, st simplene
 	if err := p.checkGrid(ctx, st.sizes); err != nil {
 		return nil, err
 	}
-	g := &simpleModel{model: st.newModel(p.dev)}
+	g := &simpleModel{model: st.newModel(p.dev), onTest: st.BestOnTest}
 	g.fingerprint = fingerprint
 	return p.complete(ctx, g, trained)
 }

@@ -66,7 +66,7 @@ func (p *SimpleNet) fit(ctx context.Context, normal dataset.Dataset, judge *simp
 			return nil, err
 		}
 		g := &simpleModel{model: model{params: tensor.NewParams(p.dev), gridH: maps.shapes[0].h, gridW: maps.shapes[0].w,
-			inW: maps.size.X, inH: maps.size.Y, images: n}}
+			inW: maps.size.X, inH: maps.size.Y, images: n}, onTest: judge != nil}
 		return p.complete(ctx, g, arrays)
 	}
 	var after func(context.Context, int) error
@@ -180,6 +180,7 @@ func (t *simpleTraining) load(ctx context.Context, at simplePlan) (b simpleBatch
 
 // step trains on one batch.
 func (t *simpleTraining) step(ctx context.Context, _, _ int, b simpleBatch) (o outcome, err error) {
+	defer b.maps.done()
 	err = tensor.Run(ctx, t.p.dev, tensor.Training, func(s *tensor.Scope) error {
 		parts := s.SubN(func(s *tensor.Scope) []*tensor.Tensor { return t.p.emb.parts(s, b.maps.tensors(s)) })
 		dim := t.p.emb.count

@@ -301,8 +301,21 @@ func TestSimpleNetBestOnTest(t *testing.T) {
 	p, err := downstream.NewSimpleNet(&fake{scale: 1}, cfg, simpleRand())
 	require.NoError(t, err)
 	defer p.Close()
+	require.False(t, p.BestOnTest())
 	require.NoError(t, p.FitBestOnTest(t.Context(), good, test))
 	require.Equal(t, results[best], score(p))
+	// Model and file say how it was fitted, until it is fitted otherwise.
+	require.True(t, p.BestOnTest())
+	q, err := downstream.ReadSimpleNet(t.Context(), bytes.NewReader(written(t, p)), &fake{scale: 1})
+	require.NoError(t, err)
+	defer q.Close()
+	require.True(t, q.BestOnTest())
+	require.NoError(t, q.Fit(t.Context(), good))
+	require.False(t, q.BestOnTest())
+	r, err := downstream.ReadSimpleNet(t.Context(), bytes.NewReader(written(t, q)), &fake{scale: 1})
+	require.NoError(t, err)
+	defer r.Close()
+	require.False(t, r.BestOnTest())
 
 	require.ErrorIs(t, p.FitBestOnTest(t.Context(), good, good), metrics.ErrOneClass)
 	require.ErrorIs(t, p.FitBestOnTest(t.Context(), good, nil), downstream.ErrTooFewImages)
@@ -379,7 +392,7 @@ func TestEstimateSimpleNet(t *testing.T) {
 	require.InDelta(t, 777e6, float64(fitting), 1e6)
 	cfg.Cache = 0
 	_, without := downstream.EstimateSimpleNet(200, 36*36, features, 1536, cfg)
-	require.Equal(t, int64(200*4*features), fitting-without)
+	require.Equal(t, int64((200-3*8)*4*features), fitting-without, "three batches are on the host in place of all maps")
 }
 
 // What training takes from its pool, which is all but small blocks, must be what

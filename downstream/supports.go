@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/metrics"
@@ -13,8 +14,10 @@ import (
 // SupportSets draws so many support sets of shots normal images each from the
 // images of one class in a training set, one after the other with
 // [dataset.Support]: items of a set can be written as a manifest, and a manifest
-// that is applied to the data set is a support set likewise. A class that has
-// fewer images than shots, or none, is [ErrTooFewImages].
+// that is applied to the data set is a support set likewise. Where any item of
+// the data set has the split [dataset.Train], only those that have it are drawn,
+// so that test images beside them never are. A class that has fewer images than
+// shots, or none, is [ErrTooFewImages].
 func SupportSets(train dataset.Dataset, class string, shots, sets int, rng *rand.Rand) ([]dataset.Dataset, error) {
 	fail := func(err error) ([]dataset.Dataset, error) {
 		return nil, fmt.Errorf("downstream: support sets of %q: %w", class, err)
@@ -22,7 +25,11 @@ func SupportSets(train dataset.Dataset, class string, shots, sets int, rng *rand
 	if train == nil || shots < 1 || sets < 1 || rng == nil {
 		return fail(fmt.Errorf("%w: %d sets of %d shots, data set and generator are there: %v, %v", ErrConfig, sets, shots, train != nil, rng != nil))
 	}
-	own := dataset.Filter(train, func(it dataset.Item) bool { return it.Class == class && !it.Anomalous && it.Defect != dataset.Unknown })
+	isTrain := func(it dataset.Item) bool { return it.Split == dataset.Train }
+	split := slices.ContainsFunc(dataset.Items(train), isTrain)
+	own := dataset.Filter(train, func(it dataset.Item) bool {
+		return it.Class == class && !it.Anomalous && it.Defect != dataset.Unknown && (!split || isTrain(it))
+	})
 	if own.Len() < shots {
 		return fail(fmt.Errorf("%w: there are %d, %d shots need as many", ErrTooFewImages, own.Len(), shots))
 	}

@@ -2,6 +2,7 @@ package downstream_test
 
 import (
 	"errors"
+	"image"
 	"iter"
 	"math"
 	"math/rand/v2"
@@ -49,6 +50,33 @@ func TestSupportSets(t *testing.T) {
 	} {
 		require.ErrorIs(t, bad(), downstream.ErrConfig)
 	}
+}
+
+// Where training and test images are told apart, only the former are drawn.
+func TestSupportSetsLeaveTestImagesOut(t *testing.T) {
+	split := func(of func(i int) string) dataset.Dataset {
+		var samples []dataset.Sample
+		for i, img := range textures(12, 33, 8) {
+			samples = append(samples, dataset.Sample{Item: dataset.Item{Name: string(rune('a' + i)), Class: "felt", Split: of(i)}, Image: img.(*image.RGBA)})
+		}
+		ds, err := dataset.NewMemory(samples)
+		require.NoError(t, err)
+		return ds
+	}
+	mixed := split(func(i int) string { return []string{dataset.Test, dataset.Train}[i%2] })
+	sets, err := downstream.SupportSets(mixed, "felt", 3, 20, rand.New(rand.NewPCG(1, 1)))
+	require.NoError(t, err)
+	for _, s := range sets {
+		for _, it := range dataset.Items(s) {
+			require.Equal(t, dataset.Train, it.Split)
+		}
+	}
+	_, err = downstream.SupportSets(mixed, "felt", 7, 1, rand.New(rand.NewPCG(1, 1)))
+	require.ErrorIs(t, err, downstream.ErrTooFewImages)
+	require.ErrorContains(t, err, "there are 6")
+	// A set that is all of another split is taken as it is.
+	_, err = downstream.SupportSets(split(func(int) string { return "reserve" }), "felt", 7, 1, rand.New(rand.NewPCG(1, 1)))
+	require.NoError(t, err)
 }
 
 func TestOverSupports(t *testing.T) {

@@ -27,7 +27,8 @@ func batchesOf(n, most int, from [2]uint64, epoch int) [][]int {
 
 // course is a training over several epochs.
 type course[P, B any] struct {
-	epochs  int
+	done    int // epochs that an earlier run has taken, which this one leaves out
+	epochs  int // with those
 	workers int // that load batches ahead of the steps
 	// plan says what the batches of an epoch, counted from 0, are made of: in general
 	// the numbers of their images.
@@ -45,7 +46,7 @@ type outcome struct{ loss, accuracy, lr float64 }
 
 // run takes all steps. step and after may end it with an error.
 func (c course[P, B]) run(ctx context.Context) error {
-	for epoch := range c.epochs {
+	for epoch := c.done; epoch < c.epochs; epoch++ {
 		plan := c.plan(epoch)
 		i := 0
 		for b, err := range pipeline.Ordered(ctx, len(plan), c.workers, c.workers+1, func(ctx context.Context, i int) (B, error) { return c.load(ctx, plan[i]) }) {

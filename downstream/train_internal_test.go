@@ -5,9 +5,12 @@ import (
 	"errors"
 	"image"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"strconv"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -116,6 +119,103 @@ func TestFrozenMapsDoNotDependOnTheBudget(t *testing.T) {
 	require.Equal(t, live, tensor.Live())
 }
 
+// withCores sets a budget of cores, all of them for one Run, for a test.
+func withCores(t *testing.T, n int) {
+	t.Helper()
+	before := tensor.GetThreads()
+	require.NoError(t, tensor.SetThreads(tensor.Threads{Cores: n, PerRun: n}))
+	t.Cleanup(func() { require.NoError(t, tensor.SetThreads(before)) })
+}
+
+// inPairs holds images from first on back until two of them are being read.
+func inPairs(t *testing.T, first int, from pictures) pictures {
+	both := make(chan struct{})
+	var reading atomic.Int64
+	return func(ctx context.Context, i int) (image.Image, string, error) {
+		if i >= first {
+			if reading.Add(1) == 2 {
+				close(both)
+			}
+			select {
+			case <-both:
+			case <-time.After(5 * time.Second):
+				return nil, "", errors.New("nobody else is reading")
+			}
+		}
+		return from(ctx, i)
+	}
+}
+
+// summed is a pyramid times the sum of all pixels, which threads add up in another
+// order; ResNets happen to give the same bits for any number of them.
+type summed struct{ pyramid }
+
+func (p summed) Forward(s *tensor.Scope, x *tensor.Tensor, at ...backbone.Layer) []*tensor.Tensor {
+	return p.pyramid.Forward(s, s.Mul(x, s.Sum(x, false)), at...)
+}
+
+// Maps that are made anew are the bits of those that are kept, whatever threads
+// the caller has, and are made several at once.
+func TestFrozenMapsDoNotDependOnThreads(t *testing.T) {
+	withCores(t, 2)
+	live := tensor.Live()
+	net, err := backbone.NewResNet18(tensor.CPU, rand.New(rand.NewPCG(1, 1)))
+	require.NoError(t, err)
+	layers := []backbone.Layer{backbone.Layer1, backbone.Layer2}
+	const side, n = 128, 4
+	rng := rand.New(rand.NewPCG(2, 2))
+	pics := make([]*image.RGBA, n)
+	for i := range pics {
+		pics[i] = image.NewRGBA(image.Rect(0, 0, side, side))
+		for p := range pics[i].Pix {
+			pics[i].Pix[p] = uint8(rng.UintN(256))
+		}
+	}
+	from := func(_ context.Context, i int) (image.Image, string, error) { return pics[i], strconv.Itoa(i), nil }
+	read := func(ctx context.Context, maps func(s *tensor.Scope) []*tensor.Tensor) (out [][]float32) {
+		require.NoError(t, tensor.Run(ctx, tensor.CPU, tensor.Evaluation, func(s *tensor.Scope) error {
+			for _, m := range maps(s) {
+				v, err := s.Floats(m)
+				require.NoError(t, err)
+				out = append(out, v)
+			}
+			return s.Err()
+		}))
+		return out
+	}
+	load := func(fe Extractor, budget int64, from pictures) (maps [][]float32) {
+		f, err := newFrozen(t.Context(), fe, layers, plainReader(), tensor.CPU, from, n, budget, func(int, int) {})
+		require.NoError(t, err)
+		for range 2 { // the second time in the memory of the first
+			b, err := f.load(t.Context(), []int{2, 0, 1, 3})
+			require.NoError(t, err)
+			maps = read(t.Context(), b.tensors)
+			b.done()
+			for _, v := range b.made {
+				require.Nil(t, v)
+			}
+		}
+		require.NoError(t, f.close())
+		return maps
+	}
+	for _, fe := range []Extractor{net, summed{}} {
+		all := load(fe, 1<<30, from)
+		require.True(t, slices.EqualFunc(all, load(fe, 0, inPairs(t, 1, from)), slices.Equal), "nothing is kept")
+		per := int64(len(all[0])+len(all[1])) / n
+		require.True(t, slices.EqualFunc(all, load(fe, 4*per, from), slices.Equal), "image 0 alone is kept")
+	}
+	first, err := plainReader().pack(t.Context(), from, 0, 1, image.Point{})
+	require.NoError(t, err)
+	forward := func(threads int) [][]float32 {
+		return read(tensor.WithThreads(t.Context(), threads), func(s *tensor.Scope) []*tensor.Tensor {
+			return summed{}.Forward(s, s.FromNHWC(first.pixels, 1, side, side, 3), layers...)
+		})
+	}
+	require.False(t, slices.EqualFunc(forward(1), forward(2), slices.Equal), "threads must matter, or the comparison proves less")
+	require.NoError(t, net.Close())
+	require.Equal(t, live, tensor.Live())
+}
+
 func TestCourse(t *testing.T) {
 	plan := func(epoch int) [][]int { return batchesOf(5, 2, [2]uint64{1, 2}, epoch) }
 	load := func(_ context.Context, at []int) ([]int, error) { return at, nil }
@@ -147,7 +247,26 @@ func TestCourse(t *testing.T) {
 	require.ErrorIs(t, err, boom)
 	require.ErrorContains(t, err, "epoch 2, batch 1")
 
+	// One that goes on counts the epochs that were before.
+	seen, reports = nil, nil
+	c.done, c.epochs = 1, 3
+	c.report = func(p Progress) { reports = append(reports, p) }
+	c.step = func(_ context.Context, epoch, batch int, b []int) (outcome, error) {
+		if epoch == 2 {
+			return outcome{}, boom
+		}
+		require.Equal(t, plan(1)[batch], b)
+		seen = append(seen, b)
+		return outcome{}, nil
+	}
+	err = c.run(t.Context())
+	require.ErrorIs(t, err, boom)
+	require.ErrorContains(t, err, "epoch 3, batch 1")
+	require.Len(t, seen, 3)
+	require.Equal(t, [2]int{2, 3}, [2]int{reports[0].Epoch, reports[0].Epochs})
+
 	ctx, cancel := context.WithCancel(t.Context())
+	c.done = 0
 	c.step = func(context.Context, int, int, []int) (outcome, error) { cancel(); return outcome{}, nil }
 	require.ErrorIs(t, c.run(ctx), context.Canceled)
 }
