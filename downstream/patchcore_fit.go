@@ -208,7 +208,9 @@ func (f *patchFit) choose(ctx context.Context) ([]int64, error) {
 	if p.dev.IsCUDA() {
 		chosen, err = coreset(ctx, p.dev, projected, k, count, starts, report)
 	} else {
-		chosen, err = coresetOnHost(ctx, projected, k, count, starts, f.cores, report)
+		if err = alongAxes(ctx, projected, k); err == nil {
+			chosen, err = coresetOnHost(ctx, projected, k, count, starts, f.cores, report)
+		}
 	}
 	slices.Sort(chosen)
 	return chosen, err

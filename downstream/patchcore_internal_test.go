@@ -186,13 +186,13 @@ func TestPatchCoreChoosingEndsInsideItsLoops(t *testing.T) {
 		x[i] = float32(i + 1)
 	}
 	all := matrix{values: x, k: k}
-	f := &farthest{x: all}
-	f.start(&asked{Context: t.Context(), after: 2}, all, []int64{0})
+	f := &farthest{x: all, step: 1}
+	f.start(&asked{Context: t.Context(), after: 2}, []int64{0})
 	require.NotZero(t, f.bound[2*rowsPerLook-1])
 	require.Zero(t, f.bound[2*rowsPerLook], "the context ended at the third look")
 
-	f = &farthest{x: all}
-	f.start(t.Context(), all, []int64{0})
+	f = &farthest{x: all, step: 1}
+	f.start(t.Context(), []int64{0})
 	ctx := &asked{Context: t.Context()}
 	f.settle(ctx, matrix{values: slices.Clone(x[:n*k/2]), k: k}, n/2)
 	require.Equal(t, 1, ctx.times, "it ends when it is told so")

@@ -35,10 +35,9 @@ func coresetOnHost(ctx context.Context, x []float32, k, count int, starts []int6
 		wg.Wait()
 	}
 	for w := range parts {
-		lo, hi := n*w/workers, n*(w+1)/workers
-		parts[w] = &farthest{x: matrix{values: x[lo*k : hi*k], k: k}, first: lo}
+		parts[w] = &farthest{x: all, first: w, step: workers}
 	}
-	each(func(p *farthest) { p.start(ctx, all, starts) })
+	each(func(p *farthest) { p.start(ctx, starts) })
 
 	chosen := make([]int64, 0, count)
 	centres := matrix{values: make([]float32, 0, count*k), k: k}
@@ -49,16 +48,17 @@ func coresetOnHost(ctx context.Context, x []float32, k, count int, starts []int6
 		}
 		best := parts[0]
 		for _, p := range parts[1:] {
-			if p.bound[p.heap[0]] > best.bound[best.heap[0]] {
+			a, b := p.bound[p.heap[0]], best.bound[best.heap[0]]
+			if a > b || a == b && p.row(p.heap[0]) < best.row(best.heap[0]) {
 				best = p
 			}
 		}
-		top := best.heap[0]
-		if best.bound[top] == 0 && len(chosen) > 0 {
+		if best.bound[best.heap[0]] == 0 && len(chosen) > 0 {
 			break // every row equals a chosen one, or each of starts
 		}
-		chosen = append(chosen, int64(best.first)+int64(top))
-		centres.values = append(centres.values, best.x.row(int(top))...)
+		row := best.row(best.heap[0])
+		chosen = append(chosen, int64(row))
+		centres.values = append(centres.values, all.row(row)...)
 		if len(chosen)%chosenPerReport == 0 {
 			report(len(chosen))
 		}
@@ -80,20 +80,23 @@ func (m matrix) row(i int) []float32 { return m.values[i*m.k:][:m.k:m.k] }
 // farthest keeps a part of the rows so that the one farthest from the centres is
 // found without comparing all with all.
 type farthest struct {
-	x     matrix
-	first int       // row of the whole that x begins with
-	bound []float32 // no less than the squared distance to the nearest centre
-	known []int32   // how many centres, from the first on, bound accounts for
-	heap  []int32   // rows; the largest bound, and of equals the first row, on top
+	x           matrix    // all rows
+	first, step int       // the part has every step-th row from the first on
+	bound       []float32 // no less than the squared distance to the nearest centre
+	known       []int32   // how many centres, from the first on, bound accounts for
+	heap        []int32   // rows; the largest bound, and of equals the first row, on top
 }
+
+// row is the row of x that is number i of the part.
+func (f *farthest) row(i int32) int { return f.first + int(i)*f.step }
 
 // rowsPerLook is how many rows are compared between two looks at the context.
 const rowsPerLook = 256
 
 // start bounds every row by the square of its mean distance to the rows starts
 // of all. It ends early when ctx does.
-func (f *farthest) start(ctx context.Context, all matrix, starts []int64) {
-	n := len(f.x.values) / f.x.k
+func (f *farthest) start(ctx context.Context, starts []int64) {
+	n := (len(f.x.values)/f.x.k - f.first + f.step - 1) / f.step
 	f.bound, f.known, f.heap = make([]float32, n), make([]int32, n), make([]int32, n)
 	for i := range n {
 		if i%rowsPerLook == 0 && ctx.Err() != nil {
@@ -101,7 +104,7 @@ func (f *farthest) start(ctx context.Context, all matrix, starts []int64) {
 		}
 		sum := 0.0
 		for _, j := range starts {
-			sum += math.Sqrt(float64(squaredDistance(f.x.row(i), all.row(int(j)), math.MaxFloat32)))
+			sum += math.Sqrt(float64(squaredDistance(f.x.row(f.row(int32(i))), f.x.row(int(j)), math.MaxFloat32)))
 		}
 		mean := sum / float64(len(starts))
 		f.bound[i], f.heap[i] = float32(mean*mean), int32(i)
@@ -122,7 +125,7 @@ func (f *farthest) settle(ctx context.Context, centres matrix, n int) {
 		}
 		// Once below the next largest bound it waits for its turn again.
 		next := f.next()
-		bound, x := f.bound[top], f.x.row(int(top))
+		bound, x := f.bound[top], f.x.row(f.row(top))
 		for ; at < n && bound >= next; at++ {
 			bound = min(bound, squaredDistance(x, centres.row(at), bound))
 		}
