@@ -26,6 +26,7 @@ type options struct {
 	rule                  cutRule
 	json, maps, report    string
 	compare               string // weights of a second network for the report
+	sameScale             bool   // of its maps and the first network's
 	resume, details       bool
 
 	command string // to repeat the run, with no folder of this machine in it
@@ -88,6 +89,7 @@ func parse(args []string, known []method, stderr io.Writer) (options, error) {
 	fs.BoolVar(&o.details, "details", false, "print every figure with its interval and its protocol")
 	fs.StringVar(&o.report, "report", "", "`folder` for a report: one page with table, curves, histograms and the worst misses, and its pictures")
 	fs.StringVar(&o.compare, "compare", "", "`weights` of a second network, whose figures and maps stand beside in the report")
+	fs.BoolVar(&o.sameScale, "same-scale", false, "draw the second network's maps on the scale of the first one's good parts, and not of its own")
 	fs.StringVar(&o.maps, "maps", "", "`folder` for one picture a test image")
 	if err := fs.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -113,6 +115,8 @@ func parse(args []string, known []method, stderr io.Writer) (options, error) {
 		return wrong("-maps draws what is evaluated now, and -resume leaves out what the file has: leave out one of them")
 	case o.compare != "" && o.report == "":
 		return wrong("-compare needs -report, where the second network's maps are shown")
+	case o.sameScale && o.compare == "":
+		return wrong("-same-scale is for -compare, the second network whose maps it is about")
 	case one != "" && several != "":
 		return wrong("-seed and -seeds are both given")
 	case o.epochs < 0 || o.shots < 0:

@@ -4,7 +4,7 @@
 //
 //	evaluate -data ROOT [-data ROOT] -weights FILE [-class NAME,...] [-method NAME,...] [-epochs N]
 //	         [-seed N | -seeds N] [-layers NAME,...] [-cut RULE] [-json FILE [-resume]] [-details]
-//	         [-report DIR [-compare FILE]] [-maps DIR] ...
+//	         [-report DIR [-compare FILE [-same-scale]]] [-maps DIR] ...
 //	evaluate table -json FILE [-json FILE] [-out FILE.md]
 //
 // ROOT holds one folder a class, each with train/good, test/<kind> and, where
@@ -59,15 +59,16 @@
 // Images per second count from opening the first file to the last image fitted, or
 // the last smoothed map on the host; in a training, an image counts once an epoch.
 // Metrics are not in them (of pixels, while 64 MiB hold the maps of a class).
-// peak_rss_bytes is the process's largest resident memory up to the end of that
-// line.
+// peak_rss_bytes is the process's largest resident memory during that line.
 //
 // -report writes a page, report.html, that needs nothing beside it, with its
 // pictures: the table, and for each class curves, a histogram of the scores and the
 // worst misses first, as image, truth, map and cut. The methods of a class stand
 // beside one another; of several seeds the figures are means, and curves and pictures
 // are of the first. -compare puts a second network's figures and maps beside, and the
-// difference of the image AUROCs with DeLong's paired test.
+// difference of the image AUROCs with DeLong's paired test. Its maps have the scale of
+// its own good parts, so that a colour means the same multiple of what is usual on
+// them; with -same-scale they have the first network's, and a colour is a value.
 //
 // -maps writes one picture a test image: image, truth, heat map over the image, and
 // the image cut down to what the map shows. One scale a class, from its good test

@@ -21,6 +21,7 @@ type exhibit struct {
 	place
 	name    string
 	rule    cutRule
+	shared  bool // scales of both networks are the first one's
 	test    dataset.Dataset
 	items   []dataset.Item // of the test set, in its order; samples likewise
 	samples []report.Sample
@@ -53,7 +54,11 @@ func (s *session) beginReport() (err error) {
 	if s.compare != nil {
 		h.Intro = append(h.Intro, fmt.Sprintf("Compared with weights %s.", s.compare.about()))
 	}
-	if s.compare != nil || len(s.o.methods) > 1 {
+	switch {
+	case s.o.sameScale:
+		h.Intro = append(h.Intro, "The second network's maps are on the scale of the first one's, which begins where maps of good test images end on that: "+
+			"a colour is the same value on both.")
+	case s.compare != nil || len(s.o.methods) > 1:
 		h.Intro = append(h.Intro, "Each detector's maps are on a scale of its own, which begins where maps of good test images end: "+
 			"scores of two detectors are not on one scale, the colours say the same.")
 	}
@@ -85,7 +90,7 @@ func (s *session) endReport(ctx context.Context) (err error) {
 // beginClass makes room for a class, unless it is there.
 func (s *session) beginClass(p place) {
 	if s.pages != nil && s.exhibit == nil {
-		s.exhibit = &exhibit{place: p, name: s.className(p), rule: s.o.rule}
+		s.exhibit = &exhibit{place: p, name: s.className(p), rule: s.o.rule, shared: s.o.sameScale}
 	}
 }
 
@@ -213,6 +218,12 @@ func (x *exhibit) class() (report.Class, error) {
 	for _, k := range x.all {
 		d := k.detail
 		d.Name, d.Scores, d.Beside = k.name, k.scores, x.beside(k)
+		if o := x.firstOf(k); x.shared && o != nil {
+			if d.Line == d.Scale.Low {
+				d.Line = o.detail.Scale.Low
+			}
+			d.Scale, d.ScaleOf = o.detail.Scale, o.name
+		}
 		all := &summary{records: k.records}
 		d.Seeds = all.seeds()
 		for _, kind := range shown() {
@@ -261,6 +272,16 @@ func (x *exhibit) beside(k *entry) string {
 		}
 	}
 	return ""
+}
+
+// firstOf is the same method on the first network, of one on the second.
+func (x *exhibit) firstOf(k *entry) *entry {
+	for _, o := range x.all {
+		if k.second && !o.second && o.method == k.method {
+			return o
+		}
+	}
+	return nil
 }
 
 // pictures returns what a row of the gallery shows of test image i: what the

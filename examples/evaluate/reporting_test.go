@@ -8,6 +8,7 @@ import (
 	"image/png"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -266,6 +267,39 @@ func TestReportWithASecondNetwork(t *testing.T) {
 	require.Len(t, pictures, 4, "all four test images are shown")
 }
 
+// With -same-scale both networks' maps are on the scale of the first.
+func TestReportOnOneScale(t *testing.T) {
+	root := t.TempDir()
+	class(t, root, "alpha", true)
+	legend := func(flags ...string) []string {
+		dir := t.TempDir()
+		f := newDark()
+		calls := 0
+		f.change = func(sc *downstream.Scored) {
+			for i := range sc.Map.Data { // other values on the second network
+				sc.Map.Data[i] += float32(100 * len(f.fits))
+			}
+			calls++
+		}
+		_, _, err := evaluateDark(t, t.Context(), f, append([]string{"-data", root, "-report", dir, "-compare", "other"}, flags...)...)
+		require.NoError(t, err)
+		require.NotZero(t, calls)
+		page, err := os.ReadFile(filepath.Join(dir, "report.html"))
+		require.NoError(t, err)
+		found := regexp.MustCompile(`colours from ([0-9.]+) to ([0-9.]+) and above`).FindAllStringSubmatch(string(page), -1)
+		require.Len(t, found, 2)
+		if len(flags) > 0 {
+			require.Contains(t, string(page), ", the scale of dark, none random")
+		}
+		return []string{found[0][1] + found[0][2], found[1][1] + found[1][2]}
+	}
+	own := legend()
+	require.NotEqual(t, own[0], own[1])
+	one := legend("-same-scale")
+	require.Equal(t, own[0], one[0])
+	require.Equal(t, one[0], one[1])
+}
+
 // Where the two detectors see the image otherwise, their maps lie over the image as
 // it was read.
 func TestReportOfDifferentViews(t *testing.T) {
@@ -307,6 +341,7 @@ func TestReportRefuses(t *testing.T) {
 	}{
 		"leave out -resume":              {newDark(), []string{"-report", dir, "-json", filepath.Join(t.TempDir(), "x"), "-resume"}},
 		"-resume leaves out what":        {newDark(), []string{"-maps", dir, "-json", filepath.Join(t.TempDir(), "x"), "-resume"}},
+		"-same-scale is for -compare":    {newDark(), []string{"-report", dir, "-same-scale"}},
 		"-compare needs -report":         {newDark(), []string{"-compare", "other"}},
 		"-compare does not go with dark": {few, []string{"-report", dir, "-compare", "other"}},
 	} {

@@ -85,6 +85,9 @@ type Detector struct {
 	// Both are for the gallery alone.
 	Scale heatmap.Scale
 	Line  float64
+	// ScaleOf names the detector of the class whose Scale this one has too; empty where the
+	// scale is its own.
+	ScaleOf string
 }
 
 // Figure is a column of the table for one detector.
@@ -136,6 +139,9 @@ func (c Class) validate() error {
 	for _, det := range c.Detectors {
 		if det.Beside != "" && (det.Beside == det.Name || !names[det.Beside]) {
 			return fmt.Errorf("%w: %s is to be compared with %q, want another detector of the class", ErrData, det.Name, det.Beside)
+		}
+		if det.ScaleOf != "" && (det.ScaleOf == det.Name || !names[det.ScaleOf]) {
+			return fmt.Errorf("%w: the scale of %s is that of %q, want another detector of the class", ErrData, det.Name, det.ScaleOf)
 		}
 	}
 	return nil

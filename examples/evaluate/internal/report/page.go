@@ -195,6 +195,7 @@ type legendView struct {
 	Bar    template.URL
 	Scales []string
 	Many   bool
+	Shared bool   // some detectors have the scale of another
 	First  string // detector
 }
 
@@ -212,6 +213,10 @@ func (p *page) legend(c Class) error {
 		text := fmt.Sprintf("colours from %.4g to %.4g and above, white line %s", det.Scale.Low, det.Scale.High, det.lineIs())
 		if v.Many {
 			text = det.Name + ": " + text
+		}
+		if det.ScaleOf != "" {
+			text += ", the scale of " + det.ScaleOf
+			v.Shared = true
 		}
 		v.Scales = append(v.Scales, text)
 	}
