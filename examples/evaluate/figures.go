@@ -81,6 +81,10 @@ func (p *pixels) judge(ctx context.Context, r *record) error {
 	if err != nil {
 		return err
 	}
+	f1, _, err := p.roc.F1Max()
+	if err != nil {
+		return err
+	}
 	limit := metrics.LimitMVTec
 	pro, err := p.pro.Result(limit)
 	if err != nil {
@@ -88,6 +92,7 @@ func (p *pixels) judge(ctx context.Context, r *record) error {
 	}
 	r.PixelAUROC, r.Exact, r.PixelBound = &roc.AUROC, &roc.Exact, &roc.Bound
 	r.PixelAP, r.PixelAPBound = &ap.AP, &ap.Bound
+	r.PixelF1 = &f1
 	r.AUPRO, r.AUPROLimit, r.AUPROBound = &pro.AUPRO, &limit, &pro.Bound
 	sets, err := p.set.Intervals(ctx, limit, bootstrap(), seed{n: 1}.rand(forPixels))
 	if errors.Is(err, metrics.ErrOneClass) { // every image has a defect's pixel

@@ -112,9 +112,10 @@ func writeMarkdown(w io.Writer, records []record) error {
 }
 
 // markdownWay writes the table of one method and setting, in percent, every figure
-// with its deviation and its interval.
+// with its deviation and its interval. What no class has, such as figures of pixels
+// without a mask, has no column.
 func markdownWay(w io.Writer, way *way) error {
-	kinds := figureKinds()
+	kinds := slices.DeleteFunc(figureKinds(), func(k figureKind) bool { return !way.has(k) })
 	head := []string{"class"}
 	for _, k := range kinds {
 		head = append(head, k.name)

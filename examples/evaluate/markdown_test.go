@@ -56,6 +56,7 @@ func TestTableOfHandMadeRecords(t *testing.T) {
 	} {
 		require.Contains(t, strings.Split(stdout, "\n"), line)
 	}
+	require.NotContains(t, stdout, "pixel F1-max", "no record has it")
 	require.Contains(t, stdout, "(SHA-256 01234567); 224 x 200 px")
 	require.Equal(t, 1, strings.Count(stdout, "Made by"))
 

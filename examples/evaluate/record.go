@@ -32,6 +32,7 @@ type record struct {
 	F1Threshold float64  `json:"image_f1_threshold"`
 	PixelAUROC  *float64 `json:"pixel_auroc"`
 	PixelAP     *float64 `json:"pixel_ap"`
+	PixelF1     *float64 `json:"pixel_f1_max"` // null too in a file of a program that did not count it
 	AUPRO       *float64 `json:"aupro"`
 	AUPROLimit  *float64 `json:"aupro_limit"`
 	// Exact is false where the pixels were too many to keep and were counted in
@@ -207,6 +208,7 @@ func figureKinds() []figureKind {
 		{imageF1, "image F1-max", always(func(r *record) float64 { return r.ImageF1 }), none},
 		{pixelAUROC, "pixel AUROC", masked(func(r *record) *float64 { return r.PixelAUROC }), func(r *record) *float64 { return r.PixelBound }},
 		{pixelAP, "pixel average precision", masked(func(r *record) *float64 { return r.PixelAP }), func(r *record) *float64 { return r.PixelAPBound }},
+		{pixelF1, "pixel F1-max", masked(func(r *record) *float64 { return r.PixelF1 }), none},
 		{aupro, fmt.Sprintf("AUPRO to %g", metrics.LimitMVTec), masked(func(r *record) *float64 { return r.AUPRO }), func(r *record) *float64 { return r.AUPROBound }},
 		{escape, "escape", counted((*cut).rateEscaped), none},
 		{overkill, "overkill", counted((*cut).rateOverkilled), none},
@@ -220,6 +222,7 @@ const (
 	imageF1    = "image_f1_max"
 	pixelAUROC = "pixel_auroc"
 	pixelAP    = "pixel_ap"
+	pixelF1    = "pixel_f1_max"
 	aupro      = "aupro"
 	escape     = "escape"
 	overkill   = "overkill"

@@ -156,6 +156,16 @@ func ruleOf(r *record) string {
 
 func (w *way) first() *record { return w.summaries[0].first() }
 
+// has says whether some class of the way has a figure.
+func (w *way) has(kind figureKind) bool {
+	return slices.ContainsFunc(w.summaries, func(s *summary) bool {
+		return slices.ContainsFunc(s.records, func(r record) bool {
+			_, ok := kind.of(&r)
+			return ok
+		})
+	})
+}
+
 // label names a class of the way, with its data where two data sets have one of that
 // name.
 func (w *way) label(s *summary) string {
