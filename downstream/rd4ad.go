@@ -226,8 +226,7 @@ func EstimateRD4AD(images int, channels []int, grid image.Point, cfg RD4ADConfig
 	if b.follows() {
 		b = blocksFor(backbone.ArchResNet18, len(channels))
 	}
-	none := func(string, ...any) error { return ErrConfig }
-	if len(channels) == 0 || b.validate(none, len(channels)) != nil {
+	if len(channels) == 0 || b.validate(invalidSetting("RD4AD"), len(channels)) != nil {
 		return 0, 0
 	}
 	net := describeStudent(channels, b)

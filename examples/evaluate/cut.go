@@ -50,6 +50,12 @@ func (r cutRule) words() string {
 	return "threshold of the highest F1"
 }
 
+// meaning says what escape and overkill are, where a table has them.
+func (r cutRule) meaning() string {
+	return "Escape: defects that would be shipped; overkill: good parts that would be rejected, at the " + r.words() +
+		", which is chosen on one half of the test images and counted on the other, and the other way round."
+}
+
 // at chooses the threshold on some images.
 func (r cutRule) at(scores []float64, defective []bool) (float64, error) {
 	switch r.kind {

@@ -23,6 +23,11 @@ const (
 	level      = 0.95 // of confidence
 )
 
+// auproMeaning says what AUPRO is, where a table has it.
+func auproMeaning() string {
+	return fmt.Sprintf("AUPRO: area under the per-region overlap curve up to a false positive rate of %g.", metrics.LimitMVTec)
+}
+
 // pixels gathers the maps and masks of a test set. Counting them takes a few
 // percent of the processor time that scoring takes, and would be measured with
 // it: so maps wait, as far as budget goes, until the scoring is over.

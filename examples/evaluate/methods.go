@@ -67,18 +67,9 @@ type learnt struct {
 	training time.Duration
 }
 
-// maker makes a detector that draws what it draws by a seed.
+// maker makes a detector that draws what it draws by a seed, which [plan.has] has let
+// through.
 type maker func(net *backbone.ResNet, s seed, opts ...downstream.Option) (detector, error)
-
-// numbered refuses the seed of a reference program, which no method but PaDiM has.
-func numbered(method string, of maker) maker {
-	return func(net *backbone.ResNet, s seed, opts ...downstream.Option) (detector, error) {
-		if s.reference {
-			return nil, fmt.Errorf("%w: %s has no reference draw", errSeed, method)
-		}
-		return of(net, s, opts...)
-	}
-}
 
 // material is what a detector of one class may learn from.
 type material struct {
@@ -165,9 +156,6 @@ func padim(c choice) (plan, error) {
 	p.make = func(net *backbone.ResNet, s seed, opts ...downstream.Option) (detector, error) {
 		cfg := cfg
 		if s.reference {
-			if !reference {
-				return nil, fmt.Errorf("%w: padim has a reference draw for layers 1 to 3 of %s only", errSeed, backbone.ArchResNet18)
-			}
 			cfg.Channels, cfg.Reduced = downstream.DefaultPaDiM().Channels, 0
 		}
 		return made(downstream.NewPaDiM(net, cfg, s.rand(forMethod), opts...))
@@ -188,9 +176,9 @@ func patchcore(c choice) (plan, error) {
 	}
 	p := plan{layers: cfg.Layers, transform: cfg.Transform, mask: nearestMask(), score: metrics.ScorePatchMax, epoch: metrics.EpochNone, settings: cfg,
 		chance: "the projection and the first patches of the memory bank", seed: seed{n: 1}}
-	p.make = numbered("patchcore", func(net *backbone.ResNet, s seed, opts ...downstream.Option) (detector, error) {
+	p.make = func(net *backbone.ResNet, s seed, opts ...downstream.Option) (detector, error) {
 		return made(downstream.NewPatchCore(net, cfg, s.rand(forMethod), opts...))
-	})
+	}
 	return p, nil
 }
 

@@ -27,9 +27,9 @@ func rd4ad(c choice) (plan, error) {
 	}
 	p := plan{layers: cfg.Layers, transform: cfg.Transform, mask: halfMask(), score: metrics.ScoreMapMax, epoch: metrics.EpochLast, epochs: cfg.Epochs,
 		chance: "the first weights and the order of the images", seed: seed{n: 1}, settings: cfg}
-	p.make = numbered("rd4ad", func(net *backbone.ResNet, s seed, opts ...downstream.Option) (detector, error) {
+	p.make = func(net *backbone.ResNet, s seed, opts ...downstream.Option) (detector, error) {
 		return made(downstream.NewRD4AD(net, cfg, s.rand(forMethod), opts...))
-	})
+	}
 	return p, nil
 }
 
@@ -45,9 +45,9 @@ func simplenet(c choice) (plan, error) {
 	}
 	p := plan{layers: cfg.Layers, transform: cfg.Transform, mask: fullMask(), score: metrics.ScorePatchMax, epoch: metrics.EpochLast, epochs: cfg.Epochs,
 		chance: "the first weights, the order of the images and the noise", seed: seed{n: 1}, settings: cfg}
-	p.make = numbered("simplenet", func(net *backbone.ResNet, s seed, opts ...downstream.Option) (detector, error) {
+	p.make = func(net *backbone.ResNet, s seed, opts ...downstream.Option) (detector, error) {
 		return made(downstream.NewSimpleNet(net, cfg, s.rand(forMethod), opts...))
-	})
+	}
 	return p, nil
 }
 
@@ -80,13 +80,13 @@ func regad(c choice) (plan, error) {
 	p := plan{layers: cfg.Layers, transform: cfg.Transform, mask: nearestMask(), score: metrics.ScoreMapMax, epoch: metrics.EpochLast, epochs: cfg.Epochs,
 		shots: cfg.Shots, others: true, chance: fmt.Sprintf("the %d images of the support set", cfg.Shots), seed: seed{n: 1}, settings: cfg}
 	var last trained
-	p.make = numbered("regad", func(net *backbone.ResNet, _ seed, opts ...downstream.Option) (detector, error) {
+	p.make = func(net *backbone.ResNet, _ seed, opts ...downstream.Option) (detector, error) {
 		d, err := downstream.NewRegAD(net, cfg, rand.New(rand.NewPCG(trainingSeed, 0)), opts...)
 		if err != nil {
 			return nil, err
 		}
 		return &registered{RegAD: d, dev: net.Device(), opts: opts}, nil
-	})
+	}
 	p.fit = func(ctx context.Context, d detector, m material) (learnt, error) {
 		support, err := m.support(cfg.Shots)
 		if err != nil {

@@ -62,11 +62,8 @@ func (s *session) beginReport() (err error) {
 		h.Intro = append(h.Intro, "Each detector's maps are on a scale of its own, which begins where maps of good test images end: "+
 			"scores of two detectors are not on one scale, the colours say the same.")
 	}
-	h.Notes = []string{
-		"Escape: defects that would be shipped; overkill: good parts that would be rejected, at the " + s.o.rule.words() +
-			", which is chosen on one half of the test images and counted on the other, and the other way round.",
-		fmt.Sprintf("AUPRO: area under the per-region overlap curve up to a false positive rate of %g.", metrics.LimitMVTec),
-	}
+	h.Notes = []string{s.o.rule.meaning(), auproMeaning()}
+
 	s.pages, err = report.Create(s.o.report, h)
 	return err
 }
@@ -217,12 +214,15 @@ func (x *exhibit) class() (report.Class, error) {
 	}
 	for _, k := range x.all {
 		d := k.detail
-		d.Name, d.Scores, d.Beside = k.name, k.scores, x.beside(k)
-		if o := x.firstOf(k); x.shared && o != nil {
-			if d.Line == d.Scale.Low {
-				d.Line = o.detail.Scale.Low
+		d.Name, d.Scores = k.name, k.scores
+		if o := x.beside(k); o != nil {
+			d.Beside = o.name
+			if x.shared && k.second {
+				if d.Line == d.Scale.Low {
+					d.Line = o.detail.Scale.Low
+				}
+				d.Scale, d.ScaleOf = o.detail.Scale, o.name
 			}
-			d.Scale, d.ScaleOf = o.detail.Scale, o.name
 		}
 		all := &summary{records: k.records}
 		d.Seeds = all.seeds()
@@ -260,24 +260,14 @@ func (r cutRule) heading() string {
 	return "the threshold of the highest F1 on the other half"
 }
 
-// beside names what a detector is compared with: a method on the second network with
-// itself on the first, another method with the first one.
-func (x *exhibit) beside(k *entry) string {
+// beside is what a detector is compared with: a method on the second network with
+// itself on the first, another method with the first one; nil for none.
+func (x *exhibit) beside(k *entry) *entry {
 	for _, o := range x.all {
 		switch {
 		case o == k:
-			return ""
+			return nil
 		case !o.second && (o.method == k.method || !k.second):
-			return o.name
-		}
-	}
-	return ""
-}
-
-// firstOf is the same method on the first network, of one on the second.
-func (x *exhibit) firstOf(k *entry) *entry {
-	for _, o := range x.all {
-		if k.second && !o.second && o.method == k.method {
 			return o
 		}
 	}

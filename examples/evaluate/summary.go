@@ -260,11 +260,10 @@ func (w *way) meanings() (out []string) {
 		break
 	}
 	if slices.ContainsFunc(w.summaries, func(s *summary) bool { return s.first().AUPRO != nil }) {
-		out = append(out, fmt.Sprintf("AUPRO: area under the per-region overlap curve up to a false positive rate of %g.", metrics.LimitMVTec))
+		out = append(out, auproMeaning())
 	}
 	if rule, err := parseRule(ruleOf(r)); err == nil {
-		out = append(out, "Escape: defects that would be shipped; overkill: good parts that would be rejected, at the "+rule.words()+
-			", which is chosen on one half of the test images and counted on the other, and the other way round.")
+		out = append(out, rule.meaning())
 	}
 	return out
 }
