@@ -37,13 +37,13 @@ func (p *Pretrainer) newFeed(ds dataset.Dataset, epoch int) (*feed, error) {
 	for i, c := range p.classes {
 		f.class[c] = i
 	}
+	if err := dataset.RequireGood(ds); err != nil {
+		return nil, fmt.Errorf("tab: data: %w: pre-training takes good images only: %w", ErrConfig, err)
+	}
 	for i := range ds.Len() {
 		it := ds.Item(i)
 		if _, ok := f.class[it.Class]; !ok {
 			return nil, fmt.Errorf("tab: data: %w: %s is of class %q, prepared were %q", ErrUnknownClass, it.Name, it.Class, p.classes)
-		}
-		if it.Anomalous {
-			return nil, fmt.Errorf("tab: data: %w: %s is not a good image (%s); pre-training takes good images only", ErrConfig, it.Name, it.Defect)
 		}
 		f.byClass[it.Class] = append(f.byClass[it.Class], i)
 	}

@@ -309,7 +309,7 @@ func TestMaterialWithoutDefects(t *testing.T) {
 				m.Set(x, y, color.Gray{128})
 			}
 		}
-		return dataset.Sample{Item: dataset.Item{Name: fmt.Sprint("flat/", i), Class: "cloth"}, Image: m}
+		return dataset.Sample{Item: dataset.Item{Name: fmt.Sprint("flat/", i), Class: "cloth", Label: dataset.LabelGood}, Image: m}
 	}
 	ds, err := dataset.NewMemory([]dataset.Sample{flat(0), flat(1), flat(2), flat(3)})
 	require.NoError(t, err)

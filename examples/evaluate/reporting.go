@@ -147,7 +147,7 @@ func (s *session) report(ctx context.Context, o opened, j *judged) error {
 	if len(x.all) == 0 {
 		x.test, x.items = j.test, j.items
 		for _, it := range j.items {
-			x.samples = append(x.samples, report.Sample{Name: it.Name, Kind: it.Defect, Defective: it.Anomalous})
+			x.samples = append(x.samples, report.Sample{Name: it.Name, Kind: it.Defect, Defective: it.IsDefective()})
 		}
 		x.parts = report.DefaultGallery().Parts(x.samples, j.scores)
 	}
