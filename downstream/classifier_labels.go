@@ -174,6 +174,9 @@ func checkNames(names []string) error {
 	return nil
 }
 
+// Transform implements [dataset.Transformed] where the data set does.
+func (l *Labelled) Transform() (dataset.Transform, bool) { return dataset.TransformOf(l.Dataset) }
+
 // Names returns the K names, in the order of the answers.
 func (l *Labelled) Names() []string { return slices.Clone(l.names) }
 

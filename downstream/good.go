@@ -14,12 +14,13 @@ func goodImages(normal dataset.Dataset) (pictures, error) {
 	if err := dataset.RequireGood(normal); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNotNormal, err)
 	}
+	mark := marked(normal)
 	return func(ctx context.Context, i int) (image.Image, string, error) {
 		s, err := normal.Sample(ctx, i)
 		if err != nil {
 			return nil, normal.Item(i).Name, err
 		}
-		return s.Image, s.Name, nil
+		return mark(s.Image), s.Name, nil
 	}, nil
 }
 

@@ -77,6 +77,7 @@ func (j *simpleJudge) look(ctx context.Context, p *SimpleNet, g *simpleModel) (e
 	var scores []float64
 	var positive []bool
 	pixels := metrics.NewPixelAUROC(testPixels)
+	applied := p.in.transform.AppliedTo(j.test) // to the masks too
 	for sc, err := range p.scored(ctx, g, j.test, p.score) {
 		if err != nil {
 			return err
@@ -89,9 +90,11 @@ func (j *simpleJudge) look(ctx context.Context, p *SimpleNet, g *simpleModel) (e
 		if !j.masked {
 			continue
 		}
-		mask, err := p.in.transform.MaskBilinear(sc.Mask, 255)
-		if err != nil {
-			return fmt.Errorf("mask of %s: %w", sc.Name, err)
+		mask := sc.Mask
+		if !applied {
+			if mask, err = p.in.transform.MaskBilinear(sc.Mask, 255); err != nil {
+				return fmt.Errorf("mask of %s: %w", sc.Name, err)
+			}
 		}
 		if err := pixels.AddMask(sc.Map.Data, mask); err != nil {
 			return fmt.Errorf("pixels of %s: %w", sc.Name, err)

@@ -290,7 +290,7 @@ func (x *exhibit) pictures(ctx context.Context, i int) (report.Item, error) {
 			return it, fmt.Errorf("%s has no map of %s", k.name, sample.Name)
 		}
 		it.Maps = append(it.Maps, m)
-		same = same && k.plan.transform.String() == first.plan.transform.String()
+		same = same && k.plan.transform.Fingerprint() == first.plan.transform.Fingerprint()
 	}
 	if it.Whole = !same; it.Whole {
 		return it, nil
