@@ -21,9 +21,8 @@ const KSDD2Class = "kolektorsdd2"
 //	train/NNNNN.png, train/NNNNN_GT.png, test/NNNNN.png, test/NNNNN_GT.png
 //
 // Every picture has a mask, and only the mask tells whether it shows a defect:
-// one pixel that is not 0 does. So all masks are decoded here (about 3,300 of
-// 230x630 pixels, in parallel), unlike in other readers; cfg.Decoder.MaskAbove
-// is taken as 0 unless it is set to something else than its default. Names other
+// one pixel that is not background does. So all masks are decoded here (about 3,300
+// of 230x630 pixels, in parallel), unlike in other readers. Names other
 // than five digits are passed over, as some copies of the archive hold stray
 // files. The training split has pictures with defects: see Config.TrainDefects.
 // Defect is "defect" for them.
@@ -32,7 +31,7 @@ const KSDD2Class = "kolektorsdd2"
 // damaged mask is an error; it names all of them, up to a hundred. No folder train or test, or no picture
 // in them, is an error that wraps [ErrLayout].
 func NewKSDD2(ctx context.Context, fsys fs.FS, cfg Config) (*Files, error) {
-	f, err := cfg.start(fsys, "KolektorSDD2", true)
+	f, err := cfg.start(fsys, "KolektorSDD2")
 	if err != nil {
 		return nil, err
 	}
@@ -120,11 +119,12 @@ func (f *Files) labelKSDD2(ctx context.Context) error {
 	var faults []error
 	i := 0
 	for l, err := range pipeline.Ordered(ctx, len(f.items), workers, 2*workers, func(_ context.Context, i int) (label, error) {
-		img, err := f.read(f.items[i].MaskName, nil)
+		p, err := f.read(f.items[i].MaskName, maskPixels, nil)
 		if err != nil {
 			return label{err: err}, nil
 		}
-		return label{bad: slices.Contains(f.dec.binary(img).Pix, 255)}, nil
+		m, _ := f.dec.mask(p)
+		return label{bad: slices.Contains(m.Pix, 255)}, nil
 	}) {
 		if err != nil {
 			return fmt.Errorf("dataset: open KolektorSDD2: %w", err)

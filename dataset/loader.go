@@ -101,12 +101,16 @@ type Loader struct {
 	budget  *budget // nil where there is none
 }
 
-// NewLoader checks the settings. It starts nothing.
+// NewLoader checks the settings, and that files are read with the Bits16 of the
+// transform. It starts nothing.
 func NewLoader(ds Dataset, cfg LoaderConfig) (*Loader, error) {
 	if ds == nil {
 		return nil, fmt.Errorf("dataset: loader: %w: the data set is nil", ErrConfig)
 	}
 	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if err := cfg.Transform.Agrees(ds); err != nil {
 		return nil, err
 	}
 	if cfg.Transform.AppliedTo(ds) {

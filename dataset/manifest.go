@@ -179,7 +179,7 @@ func parseEntry(line []byte) (it Item, labelled bool, err error) {
 // there are passed over and listed by [Files.Issues], as are masks of other
 // names; no picture left is an error that wraps [ErrLayout].
 func NewManifest(fsys fs.FS, name string, cfg Config) (*Files, error) {
-	f, err := cfg.start(fsys, "manifest", false)
+	f, err := cfg.start(fsys, "manifest")
 	if err != nil {
 		return nil, err
 	}
@@ -199,7 +199,7 @@ func NewManifest(fsys fs.FS, name string, cfg Config) (*Files, error) {
 			f.issue(it.Name, "listed, but not there")
 			continue
 		case !pictureFile(it.Name):
-			f.issue(it.Name, "not a picture by its name (png, jpg, bmp, tif)")
+			f.issue(it.Name, "not a picture by its name (%s)", pictureEndings)
 			continue
 		case it.MaskName != "" && !f.has(have, it.MaskName):
 			f.issue(it.Name, "its mask %s is not there", it.MaskName)

@@ -29,7 +29,7 @@ const (
 //
 // Of the splits, some may be missing; otherwise as [NewMVTecAD].
 func NewMVTecAD2(fsys fs.FS, cfg Config) (*Files, error) {
-	f, err := cfg.start(fsys, "MVTec AD 2", false)
+	f, err := cfg.start(fsys, "MVTec AD 2")
 	if err != nil {
 		return nil, err
 	}

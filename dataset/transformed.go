@@ -35,8 +35,8 @@ func (t Transform) AppliedTo(ds Dataset) bool {
 // same for two transforms if and only if all their settings are. It says nothing
 // about [Transform.Shared]. The text may differ between versions of this package.
 func (t Transform) Fingerprint() string {
-	return fmt.Sprintf("transform shorter=%d exact=%d,%d filter=%d crop=%d,%d rowsfirst=%t",
-		t.Shorter, t.Exact.X, t.Exact.Y, int(t.Filter), t.Crop.X, t.Crop.Y, t.RowsFirst)
+	return fmt.Sprintf("transform shorter=%d exact=%d,%d filter=%d crop=%d,%d rowsfirst=%t bits16=%d",
+		t.Shorter, t.Exact.X, t.Exact.Y, int(t.Filter), t.Crop.X, t.Crop.Y, t.RowsFirst, t.Bits16)
 }
 
 // Transform implements [Transformed].

@@ -42,7 +42,7 @@ func TestFingerprintCoversEverySetting(t *testing.T) {
 		}
 	}
 	walk("Transform", func(v reflect.Value) reflect.Value { return v }, reflect.TypeFor[dataset.Transform]())
-	require.Len(t, seen, 8)
+	require.Len(t, seen, 9)
 }
 
 // wrapped is a data set of a caller that does not forward Transform.

@@ -27,12 +27,11 @@ const maxList = 64 << 20
 // folder split_csv the reorganised form is read: MVTec AD's layout with the
 // kinds good and bad and masks named like their pictures.
 //
-// Masks hold numbers of defect kinds: cfg.Decoder.MaskAbove is taken as 0
-// unless it is set to something else than its default. Pictures and masks that
+// Masks hold numbers of defect kinds. Pictures and masks that
 // a list names and the disk does not have become issues; so do lines that make
 // no sense.
 func NewVisA(fsys fs.FS, cfg Config) (*Files, error) {
-	f, err := cfg.start(fsys, "VisA", true)
+	f, err := cfg.start(fsys, "VisA")
 	if err != nil {
 		return nil, err
 	}

@@ -20,6 +20,8 @@ const (
 	// plot brings its fonts with it, which a service does not need: only programs
 	// that write reports pay for it.
 	plot = "gonum.org/v1/plot"
+	// zstd is a compression of TIFF that the standard library does not have.
+	zstd = "github.com/klauspost/compress"
 	// testutil serves tests alone and counts tensors.
 	testutil = "internal/testutil"
 	// layers are blocks of networks, on tensor.
@@ -71,6 +73,8 @@ func ruleFor(dir string) (rule, bool) {
 	switch top, _, _ := strings.Cut(dir, "/"); {
 	case dir == "internal/wafers": // its tests read back what it writes
 		return rule{internal: true, anyTest: true}, true
+	case dir == "internal/tiff":
+		return rule{foreign: append(numeric(), zstd)}, true
 	case under(dir, "tensor/libtorch"):
 		return rule{public: []string{"tensor/libtorch"}}, true
 	case top == "internal":
