@@ -67,9 +67,19 @@ type generator struct {
 	gen  synth.Generator
 }
 
-// known are the generators that can be asked for, in the order of the sheet.
+// known are the generators that can be asked for, in the order of the sheet: the
+// kinds of the mixture that pre-training draws from, one by one and together, and
+// the generators of articles and of their released code.
 func known() []generator {
-	return []generator{
+	var all []generator
+	mixture := synth.DefaultMixture()
+	for _, list := range [][]synth.Ingredient{mixture.Kinds, mixture.Normal} {
+		for _, g := range list {
+			all = append(all, generator{"mix-" + strings.TrimPrefix(string(g.Kind), "cutpaste "), g.Generator})
+		}
+	}
+	return append(all, []generator{
+		{"mixture", mixture},
 		{"nsa", synth.DefaultNSA()},
 		{"nsa-texture", synth.TextureNSA()},
 		{"nsa-ellipse", synth.EllipseShapes(synth.ObjectNSA())},
@@ -82,7 +92,7 @@ func known() []generator {
 		{"tab-perlin", synth.OfficialTABPerlin()},
 		{"draem", synth.DRAEMPerlin()},
 		{"riad", synth.RIADMask()},
-	}
+	}...)
 }
 
 const defaultGenerators = "nsa,nsa-texture,nsa-ellipse,cutpaste,scar,perlin,mask"
