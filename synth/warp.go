@@ -13,7 +13,7 @@ import (
 type Warp struct {
 	Side   Size    // side of the square of the ellipse's area
 	Aspect float64 // most ratio of the axes, either way, 1 to 16; even on a logarithmic scale
-	Shift  Span    // pixels by which the field moves at most, above 0, at most 256, even on a logarithmic scale, and no more than a quarter of the side
+	Shift  Span    // pixels by which the field moves at most, above 0, at most 256, even on a logarithmic scale, and no more than a third of the side
 	Cells  [2]int  // the field has n x n cells inside the ellipse's box, n drawn evenly from Cells[0] to Cells[1], 1 to 32
 
 	Attempts int // whole draws until one shows, at least 1
@@ -26,10 +26,10 @@ type Warp struct {
 	Buffers *Buffers `json:"-"`
 }
 
-// DefaultWarp moves 2 to 10 pixels inside ellipses from 10 pixels to three tenths of the image.
+// DefaultWarp moves 4 to 12 pixels inside ellipses from 10 pixels to three tenths of the image.
 func DefaultWarp() Warp {
 	return Warp{
-		Side: Size{Least: 10, Share: 0.3}, Aspect: 2, Shift: Span{2, 10}, Cells: [2]int{1, 3},
+		Side: Size{Least: 10, Share: 0.3}, Aspect: 2, Shift: Span{4, 12}, Cells: [2]int{1, 3},
 		Attempts: 10, Tol: paintTol, Label: LabelMask, Curve: Logistic{Steepness: 1. / 6, Midpoint: 15}, Buffers: &Buffers{},
 	}
 }
@@ -72,7 +72,7 @@ func (g Warp) GenerateInto(p *Pair, dst, src image.Image, rng *rand.Rand) error 
 		aspect := math.Sqrt(logBetween(rng, Span{1 / g.Aspect, g.Aspect}))
 		sin, cos := math.Sincos(math.Pi * rng.Float64())
 		e := oval{a: side / 2 * aspect, b: side / 2 / aspect, sin: sin, cos: cos}
-		shift := min(logBetween(rng, g.Shift), side/4)
+		shift := min(logBetween(rng, g.Shift), side/3)
 		cells := g.Cells[0] + rng.IntN(g.Cells[1]-g.Cells[0]+1)
 		for i := range w.field {
 			w.field[i].reset(cells, cells, rng)

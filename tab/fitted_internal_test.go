@@ -13,14 +13,14 @@ import (
 	"github.com/gotab/gotab/tensor"
 )
 
-// square is a generator that sets a square of a side to white by so many levels.
-type square struct {
+// plainSquare is a generator that sets a square of a side to white by so many levels.
+type plainSquare struct {
 	kind  synth.Kind
 	side  int
 	level uint8
 }
 
-func (q square) Generate(dst, _ image.Image, rng *rand.Rand) (synth.Pair, error) {
+func (q plainSquare) Generate(dst, _ image.Image, rng *rand.Rand) (synth.Pair, error) {
 	d := dst.(*image.RGBA)
 	p := synth.Pair{Image: image.NewRGBA(d.Rect), Mask: image.NewGray(d.Rect), Kind: q.kind, Placed: 1, Change: float64(q.level)}
 	copy(p.Image.Pix, d.Pix)
@@ -43,7 +43,7 @@ func TestFitted(t *testing.T) {
 	tb := table()
 	dst := surface("a", false, 1).Image
 	fit := func(kind synth.Kind, side int, level uint8) (synth.Pair, error) {
-		m := synth.Mixture{Kinds: []synth.Ingredient{{Kind: kind, Generator: square{kind, side, level}, Weight: 1}}, Attempts: 1}
+		m := synth.Mixture{Kinds: []synth.Ingredient{{Kind: kind, Generator: plainSquare{kind, side, level}, Weight: 1}}, Attempts: 1}
 		f, err := tb.Fit("a", m)
 		require.NoError(t, err)
 		return f.Generate(dst, dst, rand.New(rand.NewPCG(1, 1)))
@@ -115,7 +115,7 @@ func TestNormalTwinsInTheFeed(t *testing.T) {
 	require.NoError(t, err)
 	defer net.Close()
 	mix := func(level uint8) synth.Generator {
-		m := synth.Mixture{Kinds: []synth.Ingredient{{Kind: synth.KindStain, Generator: square{synth.KindStain, 9, level}, Weight: 1}}, Attempts: 1}
+		m := synth.Mixture{Kinds: []synth.Ingredient{{Kind: synth.KindStain, Generator: plainSquare{synth.KindStain, 9, level}, Weight: 1}}, Attempts: 1}
 		m.Normal, m.Share = []synth.Ingredient{{Kind: synth.KindUnchanged, Generator: synth.Unchanged{}, Weight: 1}}, 0.5
 		return m
 	}

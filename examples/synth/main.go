@@ -106,7 +106,7 @@ func known() []generator {
 	}...)
 }
 
-const defaultGenerators = "nsa,nsa-texture,nsa-ellipse,cutpaste,scar,perlin,mask"
+const defaultGenerators = "mix-nsa,mix-patch,mix-scar,mix-texture,mix-noise,mix-stain,mix-warp,mix-unchanged,mix-seam"
 
 func parse(args []string, stderr io.Writer) (options, error) {
 	var o options
@@ -214,9 +214,17 @@ func (o options) table(w io.Writer, blocks []block) error {
 	for _, b := range blocks {
 		fmt.Fprintf(t, "%s\t%.1f", b.class, b.apart)
 		for _, r := range b.rates {
-			fmt.Fprintf(t, "\t%.0f %% (%.1f)", 100*r.Share(), r.Median)
+			fmt.Fprintf(t, "\t%s (%.1f)", unseen(r), r.Median)
 		}
 		fmt.Fprintln(t)
 	}
 	return t.Flush()
+}
+
+// unseen says which share of draws shows nothing, or that they are not meant to.
+func unseen(r synth.Rate) string {
+	if r.Normal > 0 && r.Normal == r.Draws-r.Unplaced {
+		return "normal"
+	}
+	return fmt.Sprintf("%.0f %%", 100*r.Share())
 }
