@@ -184,6 +184,10 @@ func (f *feed) twin(ctx context.Context, buf *Batch, at int, img *image.RGBA, in
 	if !f.p.needs.Twin {
 		return true, nil
 	}
+	gen, err := twinsOf(f.p.parts.Synth, class)
+	if err != nil {
+		return false, err
+	}
 	for range f.p.cfg.TwinAttempts {
 		if err := ctx.Err(); err != nil {
 			return false, err
@@ -199,9 +203,12 @@ func (f *feed) twin(ctx context.Context, buf *Batch, at int, img *image.RGBA, in
 				return false, err
 			}
 		}
-		pair, err := f.p.parts.Synth.Generate(img, src, rng)
+		pair, err := gen.Generate(img, src, rng)
 		if errors.Is(err, synth.ErrNotPlaced) {
 			continue
+		}
+		if err == nil && pair.Normal && !f.p.needs.Masks {
+			continue // without masks every twin counts as damaged
 		}
 		if err != nil {
 			return false, fmt.Errorf("tab: damaged twin of %s: %w", f.ds.Item(index).Name, err)
