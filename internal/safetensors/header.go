@@ -81,7 +81,12 @@ func readHeader(r io.Reader, limit int64) (h *header, headerSize int64, err erro
 		return nil, 0, err
 	}
 	if limit >= 0 && h.dataSize != limit-lengthSize-int64(n) {
-		return nil, 0, format("header describes %d bytes of data, the file has %d", h.dataSize, limit-lengthSize-int64(n))
+		has := limit - lengthSize - int64(n)
+		why := ""
+		if has < h.dataSize {
+			why = "; the file was cut short, fetch or copy it again"
+		}
+		return nil, 0, format("header describes %d bytes of data, the file has %d%s", h.dataSize, has, why)
 	}
 	return h, lengthSize + int64(n), nil
 }
