@@ -168,7 +168,7 @@ func TestWeightsThatDoNotFit(t *testing.T) {
 	t.Run("another network", func(t *testing.T) {
 		_, err := backbone.FromWeights(&tensor.Weights{Arrays: []tensor.Array{tensor.FloatArray("patch_embed.proj.weight", make([]float32, 4), 4)}}, tensor.CPU)
 		require.ErrorIs(t, err, backbone.ErrWeights)
-		require.ErrorContains(t, err, "more")
+		require.ErrorContains(t, err, "no ResNet is in it; it has 1 arrays, the first are patch_embed.proj.weight [4]")
 	})
 	t.Run("accepted forms", func(t *testing.T) {
 		for name, f := range map[string]func(a []tensor.Array) []tensor.Array{

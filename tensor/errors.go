@@ -22,6 +22,8 @@ var (
 	ErrDevice = errors.New("device is not available")
 	// ErrName reports a parameter name that is missing or taken.
 	ErrName = errors.New("parameter name")
+	// ErrWeightFile reports a file that holds no weights.
+	ErrWeightFile = errors.New("not a weight file")
 	// ErrWeights reports weights that do not fit the network they are read into.
 	ErrWeights = errors.New("weights do not fit")
 	// ErrNotFinite reports NaN or infinite values where only numbers make sense.
