@@ -220,7 +220,7 @@ func (w *worker) run(p *scheduler, j *job) {
 		}
 	}()
 	if !w.ready {
-		w.initErr = setupThread()
+		w.initErr = settings.apply()
 		w.ready = true
 	}
 	if w.threads != j.threads {
