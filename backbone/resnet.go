@@ -159,7 +159,11 @@ func (m *ResNet) Stage(s *tensor.Scope, x *tensor.Tensor, l Layer) *tensor.Tenso
 
 // checkInput fails s where x is no batch of images that the stem takes.
 func checkInput(s *tensor.Scope, doing string, x *tensor.Tensor) {
-	if sh := x.Shape(); x.Valid() && (len(sh) != 4 || sh[1] != 3 || sh[2] < 32 || sh[3] < 32) {
+	if !x.Valid() {
+		s.Fail(fmt.Errorf("backbone: %s: input: %w", doing, tensor.ErrReleased))
+		return
+	}
+	if sh := x.Shape(); len(sh) != 4 || sh[1] != 3 || sh[2] < 32 || sh[3] < 32 {
 		s.Fail(fmt.Errorf("backbone: %s: %w: input is %v, want [N 3 H W] with H and W of 32 or more", doing, tensor.ErrShape, sh))
 	}
 }

@@ -216,6 +216,23 @@ func TestForwardRefusesWrongInput(t *testing.T) {
 		return nil
 	})
 	require.ErrorIs(t, err, backbone.ErrLayer)
+	// What holds nothing is refused in both modes, before anything is folded for it.
+	for _, mode := range []tensor.Mode{tensor.Evaluation, tensor.Training} {
+		for name, x := range map[string]*tensor.Tensor{"nil": nil, "never made": {}} {
+			err = tensor.Run(t.Context(), tensor.CPU, mode, func(s *tensor.Scope) error {
+				for _, y := range m.Forward(s, x, backbone.Layer1, backbone.Pooled) {
+					require.False(t, y.Valid())
+				}
+				return nil
+			})
+			require.ErrorIs(t, err, tensor.ErrReleased, "%s, %s", name, mode)
+			err = tensor.Run(t.Context(), tensor.CPU, mode, func(s *tensor.Scope) error {
+				require.False(t, m.Stage(s, x, backbone.Stem).Valid())
+				return nil
+			})
+			require.ErrorIs(t, err, tensor.ErrReleased, "%s, %s", name, mode)
+		}
+	}
 }
 
 func TestSharedWeights(t *testing.T) {

@@ -18,6 +18,9 @@ var (
 	// ErrNested reports a Run that was started on a libtorch thread, that is from
 	// inside the function of another Run, where it would wait for itself.
 	ErrNested = errors.New("Run inside a Run")
+	// ErrDType reports an element type that the operation cannot take, such as one
+	// that is none of the constants of [DType].
+	ErrDType = errors.New("element type does not fit")
 	// ErrDevice reports a device that this machine or this build does not have.
 	ErrDevice = errors.New("device is not available")
 	// ErrName reports a parameter name that is missing or taken.

@@ -264,7 +264,8 @@ func IntArray(name string, v []int64, shape ...int64) Array {
 	return Array{Name: name, DType: Int64, Shape: shape, Data: b}
 }
 
-// Arrays copies all tensors to the host, in order, each with its own type.
+// Arrays copies all tensors to the host, in order, each with its own type. It
+// returns [ErrDType] for a type that is none of the constants.
 func (p *Params) Arrays(ctx context.Context) ([]Array, error) {
 	if p.closed {
 		return nil, fmt.Errorf("tensor: copy parameters: %w", ErrReleased)
@@ -274,10 +275,14 @@ func (p *Params) Arrays(ctx context.Context) ([]Array, error) {
 		for _, n := range p.names {
 			t := p.entries[n].t
 			a := Array{Name: n, DType: t.DType(), Shape: append([]int64{}, t.Shape()...)}
+			size, err := a.DType.size()
+			if err != nil {
+				return fmt.Errorf("%q: %w", n, err)
+			}
 			s.Sub(func(s *Scope) *Tensor {
 				host := s.Contiguous(s.To(s.Detach(t), CPU))
 				if host.Valid() {
-					a.Data = make([]byte, host.Len()*int64(a.DType.size()))
+					a.Data = make([]byte, host.Len()*size)
 					if len(a.Data) > 0 {
 						copy(a.Data, unsafe.Slice((*byte)(libtch.AtDataPtr(host.h)), len(a.Data)))
 					}
@@ -297,10 +302,31 @@ func (p *Params) Arrays(ctx context.Context) ([]Array, error) {
 	return out, nil
 }
 
-// FromArray copies a host array to the scope's device.
+// check compares the bytes of a with its type and shape: it returns [ErrDType]
+// for a type that is none of the constants, else [ErrShape].
+func (a Array) check() error {
+	size, err := a.DType.size()
+	if err != nil {
+		return err
+	}
+	n, err := elements(a.Shape)
+	if err != nil {
+		return err
+	}
+	if int64(len(a.Data)) != n*size {
+		return fmt.Errorf("%d bytes for %s %s: %w", len(a.Data), a.DType, shapeString(a.Shape), ErrShape)
+	}
+	return nil
+}
+
+// FromArray copies a host array to the scope's device. A type that is none of
+// the constants is [ErrDType]; sizes that do not fit the bytes are [ErrShape].
 func (s *Scope) FromArray(a Array) *Tensor {
-	if int64(len(a.Data)) != count(a.Shape)*int64(a.DType.size()) {
-		s.fail("FromArray", nil, fmt.Errorf("%w: %q has %d bytes for %s %s", ErrShape, a.Name, len(a.Data), a.DType, shapeString(a.Shape)))
+	if !s.ready("FromArray", nil) {
+		return &Tensor{dev: s.st.dev}
+	}
+	if err := a.check(); err != nil {
+		s.fail("FromArray", nil, fmt.Errorf("array %q has %w", a.Name, err))
 		return &Tensor{dev: s.st.dev}
 	}
 	sz, n := sized(a.Shape)
@@ -334,8 +360,8 @@ func (p *Params) SetArrays(ctx context.Context, arrays []Array, optional func(na
 			faults = append(faults, fmt.Errorf("%s %s is not expected", a.Name, shapeString(a.Shape)))
 		case !slices.Equal(e.t.Shape(), a.Shape):
 			faults = append(faults, fmt.Errorf("%s is %s, file has %s", a.Name, shapeString(e.t.Shape()), shapeString(a.Shape)))
-		case int64(len(a.Data)) != count(a.Shape)*int64(a.DType.size()):
-			faults = append(faults, fmt.Errorf("%s has %d bytes for %s %s", a.Name, len(a.Data), a.DType, shapeString(a.Shape)))
+		case a.check() != nil:
+			faults = append(faults, fmt.Errorf("%s has %w", a.Name, a.check()))
 		case !a.finite():
 			faults = append(faults, fmt.Errorf("%s: %w", a.Name, ErrNotFinite))
 		}
