@@ -134,9 +134,12 @@ func TestClassifierRefusesBadData(t *testing.T) {
 	require.NoError(t, labels.Fit(t.Context(), bits(t, 16, 1)))
 	_, err = labels.Predict(t.Context(), images(bits(t, 1, 1))[0], nil)
 	require.ErrorIs(t, err, downstream.ErrImage)
+	yielded := 0
 	for _, err := range labels.PredictSet(t.Context(), nil) {
 		require.ErrorIs(t, err, downstream.ErrImage)
+		yielded++
 	}
+	require.Equal(t, 1, yielded)
 	fe.bad.Store(1)
 	_, err = labels.Predict(t.Context(), images(bits(t, 1, 1))...)
 	require.ErrorIs(t, err, downstream.ErrNotFinite)

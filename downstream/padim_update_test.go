@@ -158,7 +158,7 @@ func TestPaDiMUpdateLeavesNothingHalfDone(t *testing.T) {
 	cfg.Transform = dataset.Transform{} // leaves the size, which then must be that of the fit
 	q := fitted(t, fe, cfg, good)
 	require.ErrorIs(t, q.Update(t.Context(), memory(t, textures(1, 48, 48))), downstream.ErrImage)
-	require.NoError(t, q.Close())
+	require.NoError(t, q.Reset(t.Context()))
 	require.ErrorIs(t, q.Update(t.Context(), memory(t, more)), downstream.ErrNotFitted)
 }
 

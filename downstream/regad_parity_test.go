@@ -364,6 +364,7 @@ func TestRegADScoresAsPyTorch(t *testing.T) {
 		require.InEpsilon(t, f.Scores[i], sc.Score, regadTolerance)
 		i++
 	}
+	require.Len(t, f.Scores, i)
 	t.Logf("largest differences: %v", worst)
 	for kind, v := range worst {
 		require.LessOrEqual(t, v, regadTolerance, kind)

@@ -38,16 +38,16 @@ func (d *core[M]) scoreImages(ctx context.Context, imgs []image.Image, score sco
 // begins.
 func (d *core[M]) scoreSet(ctx context.Context, ds dataset.Dataset, score scoring[M]) iter.Seq2[Scored, error] {
 	return func(yield func(Scored, error) bool) {
-		if ds == nil {
-			yield(Scored{}, fmt.Errorf("downstream: score %s: %w: the data set is nil", d.name, ErrImage))
-			return
-		}
 		g, err := d.acquire("score")
 		if err != nil {
 			yield(Scored{}, err)
 			return
 		}
 		defer func() { _ = d.release(g) }() // frees memory, cannot fail
+		if ds == nil {
+			yield(Scored{}, fmt.Errorf("downstream: score %s: %w: the data set is nil", d.name, ErrImage))
+			return
+		}
 		for sc, err := range d.scored(ctx, g, ds, score) {
 			if !yield(sc, err) {
 				return

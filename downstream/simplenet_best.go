@@ -26,11 +26,13 @@ import (
 // [metrics.ErrOneClass], one with an unlabelled image [dataset.ErrLabel], before
 // anything is trained.
 func (p *SimpleNet) FitBestOnTest(ctx context.Context, normal, test dataset.Dataset) error {
-	judge, err := newSimpleJudge(test)
-	if err != nil {
-		return p.failed(ctx, "fit", err)
-	}
-	return p.fitAndInstall(ctx, normal, judge)
+	return p.refit(ctx, "fit", func(ctx context.Context) (*simpleModel, error) {
+		judge, err := newSimpleJudge(test)
+		if err != nil {
+			return nil, err
+		}
+		return p.fit(ctx, normal, judge)
+	})
 }
 
 // simpleJudge keeps the model that does best on a test set.

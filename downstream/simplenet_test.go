@@ -187,9 +187,7 @@ func TestSimpleNetBatchEqualsOneByOne(t *testing.T) {
 
 func TestSimpleNetConcurrentScoreFitAndClose(t *testing.T) {
 	noLeak(t)
-	good := textures(5, 69, fakeSide)
-	p := fittedSimpleNet(t, &fake{scale: 1}, simpleConfig(), good)
-	requireConcurrent(t, p, good, textures(2, 70, fakeSide), textures(12, 71, fakeSide))
+	requireConcurrent(t, subjects()["SimpleNet"](t), memory(t, textures(5, 69, fakeSide)), memory(t, textures(6, 79, fakeSide)), textures(2, 70, fakeSide), textures(12, 71, fakeSide))
 }
 
 func TestSimpleNetCancelledFitChangesNothing(t *testing.T) {

@@ -66,7 +66,9 @@ func TestSupportSetsLeaveTestImagesOut(t *testing.T) {
 	mixed := split(func(i int) string { return []string{dataset.Test, dataset.Train}[i%2] })
 	sets, err := downstream.SupportSets(mixed, "felt", 3, 20, rand.New(rand.NewPCG(1, 1)))
 	require.NoError(t, err)
+	require.Len(t, sets, 20)
 	for _, s := range sets {
+		require.Equal(t, 3, s.Len())
 		for _, it := range dataset.Items(s) {
 			require.Equal(t, dataset.Train, it.Split)
 		}

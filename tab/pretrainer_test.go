@@ -368,6 +368,7 @@ func TestWrongUse(t *testing.T) {
 	require.NoError(t, p.Close())
 	_, err = p.Step(t.Context(), tab.Batch{})
 	require.ErrorIs(t, err, tab.ErrClosed)
+	testutil.RequireClosed(t, p, tensor.ErrClosed, []any{material(t, 4)})
 
 	boom := errors.New("boom")
 	q, err := tab.New(tab.Parts{Visual: m, Anchors: bank(t, 8), Synth: generator(),

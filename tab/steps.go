@@ -100,6 +100,9 @@ func (p *Pretrainer) epochSteps(ctx context.Context, ds dataset.Dataset, yield f
 // the checkpoint if a file is set. Steps and Fit call it; a caller who drives
 // Step does so after each epoch of his own.
 func (p *Pretrainer) EndEpoch(ctx context.Context) ([]Measure, error) {
+	if p.closed {
+		return nil, fmt.Errorf("tab: end epoch: %w", ErrClosed)
+	}
 	done := p.epoch + 1
 	var measures []Measure
 	due := done == p.cfg.Epochs || p.cfg.ProbeEvery > 0 && done%p.cfg.ProbeEvery == 0

@@ -15,6 +15,9 @@ var (
 	// ErrReleased reports the use of a tensor after its owner freed it, or of a
 	// tensor that was never made because an earlier operation failed.
 	ErrReleased = errors.New("tensor has been released")
+	// ErrClosed reports the use of something after its Close: of [Params], and of all
+	// in this module that owns native memory.
+	ErrClosed = errors.New("it is closed")
 	// ErrNested reports a Run that was started on a libtorch thread, that is from
 	// inside the function of another Run, where it would wait for itself.
 	ErrNested = errors.New("Run inside a Run")
