@@ -46,6 +46,9 @@ func Read(r io.ReaderAt, size int64) ([]safetensors.Tensor, error) {
 }
 
 func read(r io.ReaderAt, size int64) ([]safetensors.Tensor, error) {
+	if r == nil {
+		return nil, errors.New("the reader is nil")
+	}
 	if size < 0 {
 		return nil, fmt.Errorf("size is %d", size)
 	}
