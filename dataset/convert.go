@@ -4,6 +4,8 @@ import (
 	"image"
 	"image/color"
 	"image/draw"
+
+	"github.com/gotab/gotab/internal/pixels"
 )
 
 // ToRGBA converts any picture to 8-bit red, green and blue with alpha 255 and
@@ -17,7 +19,13 @@ import (
 //     alpha, and is taken as it is where it is premultiplied. (Pillow's
 //     convert("RGB") ignores alpha; opaque pictures come out alike.)
 //   - JPEG's YCbCr is converted with image/color's formula.
+//
+// A picture that is nil, has more than 2^28 pixels, or has fewer than its bounds
+// promise gives one without pixels.
 func ToRGBA(img image.Image) *image.RGBA {
+	if pixels.Check(img) != nil {
+		return &image.RGBA{}
+	}
 	b := img.Bounds()
 	w, h := b.Dx(), b.Dy()
 	dst := image.NewRGBA(image.Rect(0, 0, w, h))

@@ -143,6 +143,9 @@ func (d Decoder) decode(r io.Reader, hint int64, admit func(size image.Point) er
 	if err := d.Validate(); err != nil {
 		return nil, err
 	}
+	if r == nil {
+		return nil, fmt.Errorf("%w: the reader is nil", ErrDecode)
+	}
 	data, err := readAll(r, hint, d.maxFile())
 	if err != nil {
 		return nil, err

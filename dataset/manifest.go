@@ -32,6 +32,7 @@ type entry struct {
 
 // Items returns what is known of every sample.
 func Items(ds Dataset) []Item {
+	ds = orEmpty(ds)
 	out := make([]Item, ds.Len())
 	for i := range out {
 		out[i] = ds.Item(i)
@@ -46,6 +47,9 @@ func Items(ds Dataset) []Item {
 // Fields that are empty or false are left out; "defect" is left out for normal
 // items too. Same items, same bytes.
 func WriteManifest(w io.Writer, items []Item) error {
+	if w == nil {
+		return fmt.Errorf("dataset: write manifest: %w: the writer is nil", ErrConfig)
+	}
 	b := bufio.NewWriter(w)
 	enc := json.NewEncoder(b)
 	enc.SetEscapeHTML(false)
@@ -71,6 +75,9 @@ func WriteManifest(w io.Writer, items []Item) error {
 // defect are faults: the error wraps [ErrLayout] and lists all of them with
 // their lines, up to a hundred.
 func ReadManifest(r io.Reader) ([]Item, error) {
+	if r == nil {
+		return nil, fmt.Errorf("dataset: read manifest: %w: the reader is nil", ErrConfig)
+	}
 	var items []Item
 	var faults []error
 	lines := make(map[string]int)
@@ -214,6 +221,7 @@ type relabelled struct {
 // [ReadManifest]. It decodes nothing. Names that ds does not have are an error
 // that wraps [ErrLayout] and lists them.
 func Apply(ds Dataset, items []Item) (Dataset, error) {
+	ds = orEmpty(ds)
 	at := make(map[string]int, ds.Len())
 	for i := range ds.Len() {
 		at[ds.Item(i).Name] = i
