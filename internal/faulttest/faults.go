@@ -52,6 +52,17 @@ func read(dir string) (content, error) {
 	return out, err
 }
 
+// put writes the files below a folder.
+func (c content) put(dir string) error {
+	for name, b := range c {
+		to := filepath.Join(dir, filepath.FromSlash(name))
+		if err := errors.Join(os.MkdirAll(filepath.Dir(to), 0o755), os.WriteFile(to, b, 0o644)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // hidden says whether a part of a name begins with a dot, so that nobody takes it
 // for a result.
 func hidden(name string) bool {
@@ -156,7 +167,7 @@ func (w Writer) check(temp func() string) error {
 	if w.Tree { // it replaces nothing
 		return nil
 	}
-	if err := w.checkOver(temp, v[0], v[1], func(dir string) error { return w.Write(dir, 0) }); err != nil {
+	if err := w.checkOver(temp, v[0], v[1], v[0].put); err != nil {
 		return fmt.Errorf("over an old file: %w", err)
 	}
 	return nil
