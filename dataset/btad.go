@@ -25,7 +25,7 @@ func NewBTAD(fsys fs.FS, cfg Config) (*Files, error) {
 			return nil, fmt.Errorf("dataset: open %s: %w: %w", btadFolder, ErrLayout, err)
 		}
 	}
-	return newMVTecAD(fsys, "", cfg.mvtec("ok", Good))
+	return newMVTecAD(fsys, "", cfg.mvtec("ok"))
 }
 
 // NewMPDD opens MPDD, which has MVTec AD's layout with the classes

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"testing"
+	"unicode/utf8"
 )
 
 // kindSeeds are the files of testdata/parity/files.py that begin like a format.
@@ -122,4 +123,48 @@ func TestDecoderReportsDamageOfEveryKind(t *testing.T) {
 			t.Errorf("%q was read", data)
 		}
 	}
+}
+
+// FuzzTable reads lists of any bytes: a row has all its columns, and the text is
+// bounded by what it is read from.
+func FuzzTable(f *testing.F) {
+	for _, seed := range []string{"sep=;\nimage;label\na\\b;c\n", "\xff\xfei\x00m\x00a\x00g\x00e\x00", "image,label\n\"x\"\"y\",\"a\nb\"\n", "\xef\xbb\xbfimage\tlabel\n1\t2"} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		text, err := io.ReadAll(utf8Reader(bytes.NewReader(data)))
+		if err != nil {
+			return
+		}
+		if len(text) > 3*len(data)+3 {
+			t.Fatalf("%d bytes became %d", len(data), len(text))
+		}
+		rows, err := parseTable(text, []string{"image", "label"})
+		if err == nil && len(rows) == 0 {
+			t.Fatal("no rows and no error")
+		}
+		for _, r := range rows {
+			if len(r) != 2 {
+				t.Fatalf("a row of %d", len(r))
+			}
+		}
+	})
+}
+
+// FuzzNames escapes names of any bytes and back.
+func FuzzNames(f *testing.F) {
+	for _, seed := range []string{"\xb6\xcb%41", "%B6", "a%25\xff", "端子\xd7"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, name string) {
+		if back, ok := unescapeName(escapeName(name)); ok != !utf8.ValidString(name) || ok && back != name {
+			t.Fatalf("%q became %q", name, back)
+		}
+		if raw, ok := unescapeName(name); ok && escapeName(raw) != name {
+			t.Fatalf("%q stands for %q, which is shown otherwise", name, raw)
+		}
+		if !utf8.ValidString(page437(name)) {
+			t.Fatalf("%q is read as no UTF-8", name)
+		}
+	})
 }

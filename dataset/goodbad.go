@@ -14,11 +14,13 @@ type GoodBadConfig struct {
 	// Split is what the items carry as their split. Default empty: such folders
 	// have no split of their own, see [SplitConfig].
 	Split string
-	// Good are the names of folders with normal pictures. Default good, ok,
-	// normal.
+	// Good are the names of folders with normal pictures, compared without case,
+	// hyphens and underscores. Default "good" and what it is commonly called
+	// instead: ok, normal, pass, defect-free and others.
 	Good []string
-	// Masks are the names of folders with masks. Default masks, mask,
-	// ground_truth.
+	// Masks are the names of folders with masks, compared likewise. Default
+	// "ground_truth" and what it is commonly called instead: gt, mask, label,
+	// annotation and others.
 	Masks []string
 	// Decoder reads the files.
 	Decoder Decoder
@@ -27,8 +29,7 @@ type GoodBadConfig struct {
 // DefaultGoodBad returns the defaults that the fields name.
 func DefaultGoodBad() GoodBadConfig {
 	return GoodBadConfig{
-		Class: "product", Good: []string{Good, "ok", "normal"},
-		Masks: []string{"masks", "mask", masksFolder}, Decoder: DefaultDecoder(),
+		Class: rootClass, Good: goodNames(), Masks: maskNames(), Decoder: DefaultDecoder(),
 	}
 }
 
@@ -38,7 +39,7 @@ func (c GoodBadConfig) Validate() error {
 		return fmt.Errorf("dataset: good and bad folders: %w: Good is empty, want at least one folder name", ErrConfig)
 	}
 	for _, m := range c.Masks {
-		if slices.Contains(c.Good, m) {
+		if among(c.Good, m) {
 			return fmt.Errorf("dataset: good and bad folders: %w: %q is in Good and in Masks", ErrConfig, m)
 		}
 	}
@@ -51,8 +52,8 @@ func (c GoodBadConfig) Validate() error {
 //
 // Every folder that is named neither in cfg.Good nor in cfg.Masks is a kind of
 // defect, for instance "bad"; a folder "unknown" holds pictures without a label
-// ([LabelUnknown]). Masks are optional, for all or for some, and may
-// end in _mask. The order is folder, file, each sorted by name. A root without a
+// ([LabelUnknown]). Masks are optional, for all or for some, and may be named as
+// [NewMVTecAD] has it. The order is folder, file, each sorted by name. A root without a
 // good folder, or a good folder without a picture, is an error that wraps
 // [ErrLayout]; what does not belong there is listed by [Files.Issues].
 func NewGoodBad(fsys fs.FS, cfg GoodBadConfig) (*Files, error) {
@@ -68,15 +69,15 @@ func NewGoodBad(fsys fs.FS, cfg GoodBadConfig) (*Files, error) {
 		return nil, err
 	}
 	f.stray(".", top.files, "a file beside the folders")
-	kinds := slices.DeleteFunc(slices.Clone(top.dirs), func(d string) bool { return slices.Contains(cfg.Masks, d) })
-	lists := make(map[string][]string)
+	kinds := slices.DeleteFunc(slices.Clone(top.dirs), func(d string) bool { return among(cfg.Masks, d) })
+	lists, beside := make(map[string][]string), make(map[string]map[string]string)
 	uses := make(map[string]int) // how many defective pictures have a stem
 	good := 0
 	for _, kind := range kinds {
-		if lists[kind], err = f.pictures(kind); err != nil {
+		if lists[kind], beside[kind], err = f.pictured(kind); err != nil {
 			return nil, err
 		}
-		if slices.Contains(cfg.Good, kind) {
+		if among(cfg.Good, kind) {
 			good += len(lists[kind])
 			continue
 		}
@@ -85,20 +86,26 @@ func NewGoodBad(fsys fs.FS, cfg GoodBadConfig) (*Files, error) {
 		}
 	}
 	if good == 0 {
-		return nil, f.layoutError(".", "no good picture found; expected a folder %s with pictures (it holds %s)",
-			nameList(cfg.Good), nameList(append(top.dirs, top.files...)))
-	}
-	for _, kind := range kinds {
-		it := Item{Class: cfg.Class, Split: cfg.Split, Defect: Good, Label: LabelGood}
-		if !slices.Contains(cfg.Good, kind) {
-			it.Defect, it.Label = kind, LabelOf(kind)
+		hint := ""
+		if (MVTecADConfig{}).isClass(top) {
+			hint = "; this looks like MVTec AD's layout"
 		}
+		return nil, f.layoutError(".", "no good picture found; expected a folder %s with pictures (it holds %s)%s",
+			nameList(cfg.Good[:min(3, len(cfg.Good))]), nameList(append(top.dirs, top.files...)), hint)
+	}
+	at := places{base: ".", dirs: maskDirs(top, cfg.Masks), good: cfg.Good}
+	for _, kind := range kinds {
+		it := Item{Class: cfg.Class, Split: cfg.Split}
+		it.Defect, it.Label = kindOf(kind, cfg.Good)
 		if len(lists[kind]) == 0 {
 			f.issue(kind, "holds no picture")
 		}
-		masks, err := f.masksAnywhere(top, cfg.Masks, it, kind, lists[kind], uses)
+		masks, err := f.masksAnywhere(at, it, kind, lists[kind], uses)
 		if err != nil {
 			return nil, err
+		}
+		if masks == nil {
+			masks = beside[kind]
 		}
 		for _, name := range lists[kind] {
 			it.Name, it.MaskName = path.Join(kind, name), masks[name]
@@ -110,48 +117,4 @@ func NewGoodBad(fsys fs.FS, cfg GoodBadConfig) (*Files, error) {
 	}
 	f.finish()
 	return f, nil
-}
-
-// masksAnywhere looks for masks of one kind in <masks>/<kind>, or for defects
-// in <masks> itself, where several kinds may lie together.
-func (f *Files) masksAnywhere(top folder, folders []string, it Item, kind string, names []string, uses map[string]int) (map[string]string, error) {
-	for _, dir := range folders {
-		if !slices.Contains(top.dirs, dir) {
-			continue
-		}
-		list, err := f.list(dir)
-		if err != nil {
-			return nil, err
-		}
-		if slices.Contains(list.dirs, kind) {
-			return f.masks(path.Join(dir, kind), names)
-		}
-		if !it.IsDefective() {
-			continue // a mask of that stem belongs to the defective namesake
-		}
-		byStem := make(map[string]string)
-		for _, file := range list.files {
-			if pictureFile(file) {
-				byStem[stem(file)] = path.Join(dir, file)
-			}
-		}
-		out := make(map[string]string)
-		for _, name := range names {
-			m := byStem[stem(name)+"_mask"]
-			if m == "" {
-				m = byStem[stem(name)]
-			}
-			switch {
-			case m == "":
-			case uses[stem(name)] > 1:
-				f.issue(m, "not read: several folders have a picture %s; put it into %s/%s", stem(name), dir, kind)
-			default:
-				out[name] = m
-			}
-		}
-		if len(out) > 0 {
-			return out, nil
-		}
-	}
-	return nil, nil
 }

@@ -44,11 +44,15 @@ func NewKSDD2(ctx context.Context, fsys fs.FS, cfg Config) (*Files, error) {
 		return nil, err
 	}
 	for _, dir := range top.dirs {
+		split := Train
+		if among(splitNames(Test), dir) {
+			split = Test
+		}
 		switch {
-		case dir != Train && dir != Test:
+		case !among(splitNames(split), dir):
 			f.issue(dir, "not a folder of KolektorSDD2's layout")
-		case cfg.Split == "" || cfg.Split == dir:
-			if err := f.listKSDD2(dir); err != nil {
+		case cfg.Split == "" || cfg.Split == split:
+			if err := f.listKSDD2(dir, split); err != nil {
 				return nil, err
 			}
 		}
@@ -72,32 +76,34 @@ func NewKSDD2(ctx context.Context, fsys fs.FS, cfg Config) (*Files, error) {
 	return f, nil
 }
 
-func (f *Files) listKSDD2(dir string) error {
+func (f *Files) listKSDD2(dir, split string) error {
 	names, err := f.pictures(dir)
 	if err != nil {
 		return err
 	}
 	masks := make(map[string]string)
 	for _, name := range names {
-		if s, ok := strings.CutSuffix(stem(name), "_GT"); ok && fiveDigits(s) {
+		if s, ok := unmasked(stem(name)); ok && fiveDigits(s) {
 			masks[s] = name
 		}
 	}
 	for _, name := range names {
 		s := stem(name)
-		if bare := strings.TrimSuffix(s, "_GT"); !fiveDigits(bare) {
-			f.issue(path.Join(dir, name), "not a name of five digits, with or without _GT")
-			continue
-		} else if bare != s {
+		bare, mask := unmasked(s)
+		if mask && fiveDigits(bare) {
 			continue
 		}
-		mask, ok := masks[s]
+		if !fiveDigits(s) {
+			f.issue(path.Join(dir, name), "not a name of five digits, with or without _GT")
+			continue
+		}
+		file, ok := masks[s]
 		if !ok {
 			f.issue(path.Join(dir, name), "not read: it has no mask %s_GT.png, so it has no label", s)
 			continue
 		}
 		delete(masks, s)
-		f.items = append(f.items, Item{Name: path.Join(dir, name), Class: KSDD2Class, Split: dir, Defect: Unknown, MaskName: path.Join(dir, mask)})
+		f.items = append(f.items, Item{Name: path.Join(dir, name), Class: KSDD2Class, Split: split, Defect: Unknown, MaskName: path.Join(dir, file)})
 	}
 	for _, mask := range masks {
 		f.issue(path.Join(dir, mask), "a mask without a picture")

@@ -22,12 +22,21 @@ type Config struct {
 	// sets that have them there (KolektorSDD2). Default false, one-class use:
 	// they are left out and counted in an issue.
 	TrainDefects bool
+	// RootClass is the name of the class where the root has no folders of classes:
+	// it is a class folder itself, or holds pictures, or good and bad ones. Default
+	// "product"; programs give it the name of the root.
+	RootClass string
 	// Decoder reads the files.
 	Decoder Decoder
 }
 
 // DefaultConfig returns the defaults that the fields name.
-func DefaultConfig() Config { return Config{Setup: "1cls", Decoder: DefaultDecoder()} }
+func DefaultConfig() Config {
+	return Config{Setup: "1cls", RootClass: rootClass, Decoder: DefaultDecoder()}
+}
+
+// rootClass is the class of a root that has no class folders.
+const rootClass = "product"
 
 // Validate reports settings that make no sense; the error wraps [ErrConfig].
 func (c Config) Validate() error {
@@ -52,8 +61,9 @@ func (c Config) start(fsys fs.FS, what string) (*Files, error) {
 }
 
 // mvtec are the settings of the reader of MVTec AD's layout.
-func (c Config) mvtec(normal ...string) MVTecADConfig {
-	return MVTecADConfig{Classes: c.Classes, Split: c.Split, Normal: normal, Decoder: c.Decoder}
+func (c Config) mvtec(normal string) MVTecADConfig {
+	return MVTecADConfig{Classes: c.Classes, Split: c.Split, RootClass: c.RootClass, Normal: append([]string{normal}, goodNames()...),
+		Masks: maskNames(), Decoder: c.Decoder}
 }
 
 // Layout is a way in which a data set lies on a disk.
@@ -103,7 +113,7 @@ func NewLayout(ctx context.Context, fsys fs.FS, l Layout, cfg Config) (Listed, e
 	var err error
 	switch l {
 	case LayoutMVTecAD:
-		f, err = NewMVTecAD(fsys, cfg.mvtec(DefaultMVTecAD().Normal...))
+		f, err = NewMVTecAD(fsys, cfg.mvtec(Good))
 	case LayoutMVTecAD2:
 		f, err = NewMVTecAD2(fsys, cfg)
 	case LayoutBTAD:
@@ -116,13 +126,15 @@ func NewLayout(ctx context.Context, fsys fs.FS, l Layout, cfg Config) (Listed, e
 		f, err = NewMPDD(fsys, cfg)
 	case LayoutFolders:
 		c := DefaultFolders()
-		c.Classes, c.Decoder = cfg.Classes, cfg.Decoder
+		c.Classes, c.RootClass, c.Decoder = cfg.Classes, cfg.RootClass, cfg.Decoder
 		if f, err = NewFolders(fsys, c); err == nil {
 			err = f.keep(cfg.Split)
 		}
 	case LayoutGoodBad:
 		c := DefaultGoodBad()
-		c.Decoder = cfg.Decoder
+		if c.Decoder = cfg.Decoder; cfg.RootClass != "" {
+			c.Class = cfg.RootClass
+		}
 		if f, err = NewGoodBad(fsys, c); err == nil {
 			if _, err = f.wanted(f.classes, cfg.Classes); err == nil {
 				err = f.keep(cfg.Split)

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"path"
 	"slices"
+	"strings"
 )
 
 const (
@@ -76,7 +77,7 @@ func WriteManifest(w io.Writer, items []Item) error {
 
 // ReadManifest reads what [WriteManifest] writes. Empty lines are passed over.
 // Where "defect" is missing, Defect is [Good] for good items and [Unknown] for
-// others. A line longer than 64 KiB, a field that is not known, a name that is
+// others. The text may begin with a byte order mark, and may be UTF-16. A line longer than 64 KiB, a field that is not known, a name that is
 // missing, comes twice or leaves the root, and a label that contradicts the kind
 // of defect are faults: the error wraps [ErrLayout] and lists all of them with
 // their lines, up to a hundred.
@@ -93,7 +94,7 @@ func ReadManifest(r io.Reader) ([]Item, error) {
 	var faults []error
 	lines := make(map[string]int)
 	var older []int // lines without a label
-	s := bufio.NewScanner(r)
+	s := bufio.NewScanner(utf8Reader(r))
 	s.Buffer(nil, maxLine)
 	line := 0
 	for s.Scan() && len(faults) < maxFaults {
@@ -140,6 +141,9 @@ func parseEntry(line []byte) (it Item, labelled bool, err error) {
 	d := json.NewDecoder(bytes.NewReader(line))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&e); err != nil {
+		if bytes.Contains(line, []byte(`\`)) {
+			err = fmt.Errorf("%w; in JSON a backslash is written twice, or a slash instead", err)
+		}
 		return Item{}, false, err
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
@@ -182,7 +186,8 @@ func parseEntry(line []byte) (it Item, labelled bool, err error) {
 
 // NewManifest opens the pictures that a manifest below the root of fsys lists
 // (see [ReadManifest]), in its order; their names are below the root too.
-// cfg.Classes and cfg.Split choose among them. Pictures and masks that are not
+// cfg.Classes and cfg.Split choose among them. Backslashes count as slashes where no
+// file has the name with them. Pictures and masks that are not
 // there are passed over and listed by [Files.Issues], as are masks of other
 // names; no picture left is an error that wraps [ErrLayout].
 func NewManifest(fsys fs.FS, name string, cfg Config) (*Files, error) {
@@ -201,6 +206,11 @@ func NewManifest(fsys fs.FS, name string, cfg Config) (*Files, error) {
 	}
 	have := make(map[string]map[string]bool)
 	for _, it := range items {
+		for _, n := range []*string{&it.Name, &it.MaskName} {
+			if with := strings.ReplaceAll(*n, `\`, "/"); with != *n && fs.ValidPath(with) && !f.has(have, *n) {
+				*n = with
+			}
+		}
 		switch {
 		case !f.has(have, it.Name):
 			f.issue(it.Name, "listed, but not there")
@@ -256,7 +266,7 @@ type relabelled struct {
 
 // Apply returns the samples of ds that items name, in the order of items and
 // with what items say of them: a split or a support set that was read with
-// [ReadManifest]. It decodes nothing. Names that ds does not have are an error
+// [ReadManifest]. Backslashes in names count as slashes where ds has no such name. It decodes nothing. Names that ds does not have are an error
 // that wraps [ErrLayout] and lists them; a Label that contradicts Defect is one
 // that wraps [ErrLabel].
 func Apply(ds Dataset, items []Item) (Dataset, error) {
@@ -267,11 +277,18 @@ func Apply(ds Dataset, items []Item) (Dataset, error) {
 	}
 	index := make([]int, 0, len(items))
 	var missing []string
-	for _, it := range items {
+	items = slices.Clone(items)
+	for k, it := range items {
 		if err := it.checkLabel(); err != nil {
 			return nil, fmt.Errorf("dataset: apply manifest: %s: %w", it.Name, err)
 		}
-		if i, ok := at[it.Name]; ok {
+		i, ok := at[it.Name]
+		if !ok {
+			if i, ok = at[strings.ReplaceAll(it.Name, `\`, "/")]; ok {
+				items[k].Name = ds.Item(i).Name
+			}
+		}
+		if ok {
 			index = append(index, i)
 		} else {
 			missing = append(missing, it.Name)
@@ -284,7 +301,7 @@ func Apply(ds Dataset, items []Item) (Dataset, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &relabelled{Dataset: sub, items: slices.Clone(items)}
+	r := &relabelled{Dataset: sub, items: items}
 	r.classes = classesOf(r)
 	return r, nil
 }

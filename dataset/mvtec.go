@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path"
 	"path/filepath"
 	"slices"
@@ -24,16 +23,21 @@ type MVTecADConfig struct {
 	// RootClass is the name of the class where the root is not a folder of
 	// classes but a class folder itself. Needed only then.
 	RootClass string
-	// Normal are the names of folders that hold normal pictures. Default
-	// "good", and "ok" as in BTAD.
+	// Normal are the names of folders that hold normal pictures, compared without
+	// case, hyphens and underscores. Default "good" and what it is commonly called
+	// instead: ok, normal, pass, defect-free and others.
 	Normal []string
+	// Masks are the names of folders that hold masks, compared likewise. Default,
+	// also for nil: "ground_truth" and what it is commonly called instead: gt, mask,
+	// label, annotation and others.
+	Masks []string
 	// Decoder reads the files.
 	Decoder Decoder
 }
 
 // DefaultMVTecAD reads everything.
 func DefaultMVTecAD() MVTecADConfig {
-	return MVTecADConfig{Normal: []string{Good, "ok"}, Decoder: DefaultDecoder()}
+	return MVTecADConfig{Normal: goodNames(), Masks: maskNames(), Decoder: DefaultDecoder()}
 }
 
 // Validate reports settings that make no sense; the error wraps [ErrConfig].
@@ -47,7 +51,20 @@ func (c MVTecADConfig) Validate() error {
 	if len(c.Normal) == 0 {
 		return fmt.Errorf("dataset: MVTec AD: %w: Normal is empty, want at least one folder name", ErrConfig)
 	}
+	for _, m := range c.Masks {
+		if among(c.Normal, m) {
+			return fmt.Errorf("dataset: MVTec AD: %w: %q is in Normal and in Masks", ErrConfig, m)
+		}
+	}
 	return c.Decoder.Validate()
+}
+
+// masks are the names of folders with masks.
+func (c MVTecADConfig) masks() []string {
+	if c.Masks == nil {
+		return maskNames()
+	}
+	return c.Masks
 }
 
 // OpenMVTecAD opens a data set in MVTec AD's layout (see [NewMVTecAD]) with
@@ -65,7 +82,7 @@ func OpenMVTecAD(dir, class, split string) (*Files, error) {
 	if class != "" {
 		cfg.Classes = []string{class}
 	}
-	return newMVTecAD(os.DirFS(dir), filepath.ToSlash(dir), cfg)
+	return newMVTecAD(dirFS(dir), filepath.ToSlash(dir), cfg)
 }
 
 // NewMVTecAD opens a data set in MVTec AD's layout:
@@ -76,15 +93,23 @@ func OpenMVTecAD(dir, class, split string) (*Files, error) {
 //	<class>/ground_truth/<defect>/<same stem>_mask.png
 //
 // for each class below the root, or for one class if the root has a folder
-// train or test itself. Pictures and masks may be PNG, JPEG, BMP or TIFF. Masks
-// are optional, for all or for some; <same stem>.png is taken too. A folder
-// <class>/test/unknown holds pictures without a label ([LabelUnknown]). The order
-// is class, split (train first), folder, file, each sorted by name.
+// train or test itself. Names of folders count without case, and common ones stand
+// for these: training, testing, val; OK, normal, pass for good (see Normal); GT,
+// mask, label for ground_truth (see Masks). A folder of such a name is never a kind
+// of defect.
+//
+// Masks are optional, for all or for some. They may be called <same stem>_GT,
+// _label, mask_<same stem>, <same stem>.bm, or <same stem> alone, may lie in the
+// folder of masks itself or in one for each split below it, and beside their
+// pictures if they are named as masks. A folder <class>/test/unknown holds pictures without a label
+// ([LabelUnknown]). The order is class, split (train first), folder, file, each
+// sorted by name.
 //
 // What does not belong there is passed over and listed by [Files.Issues],
-// pictures below train that are not normal included. A root without classes, a
-// class or split that is asked for and missing, and a class or split without
-// any picture are errors that wrap [ErrLayout]. No picture is opened yet.
+// pictures below train that are not normal and empty folders beside the classes
+// included. A root without classes, a class or split that is asked for and missing,
+// and a class or split without any picture are errors that wrap [ErrLayout]. No
+// picture is opened yet.
 func NewMVTecAD(fsys fs.FS, cfg MVTecADConfig) (*Files, error) {
 	return newMVTecAD(fsys, "", cfg)
 }
@@ -116,7 +141,7 @@ func newMVTecAD(fsys fs.FS, root string, cfg MVTecADConfig) (*Files, error) {
 // isClass says whether a folder looks like a class: it has a split.
 func (c MVTecADConfig) isClass(list folder) bool {
 	for _, split := range append(c.splits(), Train, Test) {
-		if slices.Contains(list.dirs, split) {
+		if len(splitDirs(list, split)) > 0 {
 			return true
 		}
 	}
@@ -128,6 +153,17 @@ func (c MVTecADConfig) splits() []string {
 		return []string{c.Split}
 	}
 	return []string{Train, Test}
+}
+
+// splitDirs are the folders of a split: of its name, or of one that stands for it.
+func splitDirs(list folder, split string) []string {
+	var out []string
+	for _, d := range list.dirs {
+		if among(splitNames(split), d) {
+			out = append(out, d)
+		}
+	}
+	return out
 }
 
 func (f *Files) openRootClass(top folder, cfg MVTecADConfig) error {
@@ -144,7 +180,7 @@ func (f *Files) openRootClass(top folder, cfg MVTecADConfig) error {
 
 func (f *Files) openClasses(top folder, cfg MVTecADConfig) error {
 	lists := make(map[string]folder)
-	var found []string
+	var found, empty []string
 	for _, name := range top.dirs {
 		list, err := f.list(name)
 		if err != nil {
@@ -153,14 +189,19 @@ func (f *Files) openClasses(top folder, cfg MVTecADConfig) error {
 		asked := cfg.Classes == nil || slices.Contains(cfg.Classes, name)
 		switch {
 		case cfg.isClass(list), asked && cfg.Classes != nil:
-		case len(list.dirs)+len(list.files) == 0 && asked:
-			return f.layoutError(name, "the class folder is empty; expected train/good/*.png and test/<kind>/*.png in it")
+		case len(list.dirs)+len(list.files) == 0:
+			f.issue(name, "an empty folder")
+			empty = append(empty, name)
+			continue
 		default:
 			f.issue(name, "not a class folder: it has no folder train or test")
 			continue
 		}
 		lists[name] = list
 		found = append(found, name)
+	}
+	if len(found) == 0 && len(empty) > 0 {
+		return f.layoutError(empty[0], "the class folder is empty; expected train/good/*.png and test/<kind>/*.png in it")
 	}
 	if len(found) == 0 && cfg.Classes == nil {
 		return f.layoutError(".", "no class folder found; expected <class>/train/good/*.png below it (it holds %s)",
@@ -185,23 +226,26 @@ func (f *Files) openClasses(top folder, cfg MVTecADConfig) error {
 func (f *Files) openClass(class, dir string, list folder, cfg MVTecADConfig) error {
 	f.stray(dir, list.files, "a file beside the folders of a class")
 	for _, d := range list.dirs {
-		switch d {
-		case Train, Test, "validation", masksFolder, cfg.Split:
-		default:
+		known := slices.ContainsFunc(append(cfg.splits(), Train, Test, Validation), func(s string) bool { return among(splitNames(s), d) })
+		if !known && !among(cfg.masks(), d) {
 			f.issue(path.Join(dir, d), "not a folder of MVTec AD's layout")
 		}
 	}
+	masks := maskDirs(list, cfg.masks())
 	opened := false
 	for _, split := range cfg.splits() {
-		if !slices.Contains(list.dirs, split) {
+		dirs := splitDirs(list, split)
+		if len(dirs) == 0 {
 			if cfg.Split == "" {
 				continue // of train and test, one may be missing
 			}
 			return f.layoutError(dir, "class %s has no folder %q; expected %s/good/*.png", class, split, split)
 		}
 		opened = true
-		if err := f.openSplit(class, split, dir, cfg); err != nil {
-			return err
+		for _, d := range dirs {
+			if err := f.openSplit(class, split, dir, d, masks, cfg); err != nil {
+				return err
+			}
 		}
 	}
 	if !opened {
@@ -210,44 +254,86 @@ func (f *Files) openClass(class, dir string, list folder, cfg MVTecADConfig) err
 	return nil
 }
 
-func (f *Files) openSplit(class, split, dir string, cfg MVTecADConfig) error {
-	at := path.Join(dir, split)
+// openSplit adds the pictures of one folder of a split; masks are the folders of
+// masks beside it.
+func (f *Files) openSplit(class, split, dir, name string, masks []string, cfg MVTecADConfig) error {
+	at := path.Join(dir, name)
 	list, err := f.list(at)
 	if err != nil {
 		return err
 	}
 	f.stray(at, list.files, "a file where only folders such as good were expected")
-	before := len(f.items)
+	inside := maskDirs(list, cfg.masks())
+	type found struct {
+		kind  string
+		names []string
+		masks map[string]string // beside the pictures
+	}
+	var kinds []found
+	uses := make(map[string]int) // how many defective pictures have a stem
 	for _, kind := range list.dirs {
 		sub := path.Join(at, kind)
-		normal := slices.Contains(cfg.Normal, kind)
-		if split == Train && !normal {
+		normal := among(cfg.Normal, kind)
+		switch {
+		case slices.Contains(inside, kind):
+			if split == Train {
+				f.issue(sub, "not read: by its name it holds masks")
+			}
+			continue
+		case split == Train && !normal:
 			f.issue(sub, "not read: training takes normal pictures only")
 			continue
 		}
-		names, err := f.pictures(sub)
-		if err != nil {
+		k := found{kind: kind}
+		if k.names, k.masks, err = f.pictured(sub); err != nil {
 			return err
 		}
-		if len(names) == 0 {
+		if len(k.names) == 0 {
 			f.issue(sub, "holds no picture")
 			continue
 		}
-		var masks map[string]string
-		if split != Train {
-			if masks, err = f.masks(path.Join(dir, masksFolder, kind), names); err != nil {
-				return err
+		if !normal {
+			for _, n := range k.names {
+				uses[stem(n)]++
 			}
 		}
-		for _, name := range names {
-			it := Item{Name: path.Join(sub, name), Class: class, Split: split, Defect: kind, Label: LabelOf(kind), MaskName: masks[name]}
-			if normal {
-				it.Defect, it.Label = Good, LabelGood
+		kinds = append(kinds, k)
+	}
+	before := len(f.items)
+	for _, k := range kinds {
+		it := Item{Class: class, Split: split}
+		it.Defect, it.Label = kindOf(k.kind, cfg.Normal)
+		var own map[string]string
+		if split != Train {
+			for _, p := range []places{{dir, masks, split, cfg.Normal}, {at, inside, "", cfg.Normal}} {
+				if own != nil {
+					break
+				}
+				if own, err = f.masksAnywhere(p, it, k.kind, k.names, uses); err != nil {
+					return err
+				}
 			}
-			if masks != nil && it.MaskName == "" {
-				f.issue(it.Name, "has no mask in %s, though others have", path.Join(dir, masksFolder, kind))
+			if own == nil {
+				own = k.masks
+			}
+		}
+		for _, name := range k.names {
+			it.Name, it.MaskName = path.Join(at, k.kind, name), own[name]
+			if own != nil && it.MaskName == "" {
+				f.issue(it.Name, "has no mask, though others of %s have", path.Join(at, k.kind))
 			}
 			f.items = append(f.items, it)
+		}
+	}
+	if len(inside) > 0 && split != Train {
+		used := false
+		for _, it := range f.items[before:] {
+			for _, d := range inside {
+				used = used || strings.HasPrefix(it.MaskName, path.Join(at, d)+"/")
+			}
+		}
+		if !used {
+			f.issue(path.Join(at, inside[0]), "by its name a folder of masks, and none of them fits a picture; rename it if it holds pictures")
 		}
 	}
 	if len(f.items) == before {
@@ -259,46 +345,4 @@ func (f *Files) openSplit(class, split, dir string, cfg MVTecADConfig) error {
 			class, nameList(append(list.dirs, list.files...)))
 	}
 	return nil
-}
-
-// masks finds the mask of each picture in a folder that need not exist: the
-// file with the picture's stem and _mask, or else with the stem alone. The
-// result is nil where there is none at all.
-func (f *Files) masks(dir string, names []string) (map[string]string, error) {
-	if info, err := fs.Stat(f.fsys, dir); err != nil || !info.IsDir() {
-		return nil, nil
-	}
-	files, err := f.pictures(dir)
-	if err != nil {
-		return nil, err
-	}
-	byStem := make(map[string]string)
-	used := make(map[string]bool)
-	for _, file := range files {
-		if first, twice := byStem[stem(file)]; twice {
-			f.issue(path.Join(dir, file), "not read: %s has the same stem", first)
-			used[file] = true
-			continue
-		}
-		byStem[stem(file)] = file
-	}
-	out := make(map[string]string)
-	for _, name := range names {
-		for _, s := range []string{stem(name) + "_mask", stem(name)} {
-			if file, ok := byStem[s]; ok {
-				out[name] = path.Join(dir, file)
-				used[file] = true
-				break
-			}
-		}
-	}
-	for _, file := range files {
-		if !used[file] {
-			f.issue(path.Join(dir, file), "a mask without a picture")
-		}
-	}
-	if len(out) == 0 {
-		return nil, nil
-	}
-	return out, nil
 }

@@ -38,18 +38,22 @@ func NewMVTecAD2(fsys fs.FS, cfg Config) (*Files, error) {
 		return nil, err
 	}
 	f.stray(".", top.files, "a file beside the class folders")
-	lists := make(map[string]folder)
+	lists, at := make(map[string]folder), make(map[string]string)
 	var found []string
+	if isMVTec2Class(top) && cfg.RootClass != "" { // the root is a class folder itself
+		lists[cfg.RootClass], at[cfg.RootClass], found = top, ".", []string{cfg.RootClass}
+		top.dirs = nil
+	}
 	for _, name := range top.dirs {
 		list, err := f.list(name)
 		if err != nil {
 			return nil, err
 		}
-		if !slices.ContainsFunc(mvtec2Splits(), func(s [2]string) bool { return slices.Contains(list.dirs, s[0]) }) {
+		if !isMVTec2Class(list) {
 			f.issue(name, "not a class folder: it has no folder train, validation or test_public")
 			continue
 		}
-		lists[name] = list
+		lists[name], at[name] = list, name
 		found = append(found, name)
 	}
 	if len(found) == 0 {
@@ -60,7 +64,7 @@ func NewMVTecAD2(fsys fs.FS, cfg Config) (*Files, error) {
 		return nil, err
 	}
 	for _, class := range f.classes {
-		if err := f.openMVTec2Class(class, lists[class], cfg); err != nil {
+		if err := f.openMVTec2Class(class, at[class], lists[class], cfg); err != nil {
 			return nil, err
 		}
 	}
@@ -76,19 +80,33 @@ func mvtec2Splits() [][2]string {
 	return [][2]string{{Train, Train}, {Validation, Validation}, {"test_public", Test}, {TestPrivate, TestPrivate}, {TestPrivateMixed, TestPrivateMixed}}
 }
 
-func (f *Files) openMVTec2Class(class string, list folder, cfg Config) error {
-	f.stray(class, list.files, "a file beside the folders of a class")
+// isMVTec2Class says whether a folder has a split of MVTec AD 2.
+func isMVTec2Class(list folder) bool {
+	return slices.ContainsFunc(mvtec2Splits(), func(s [2]string) bool { return mvtec2Dir(list, s[0]) != "" })
+}
+
+// mvtec2Dir is the folder of a split, in any case; empty for none.
+func mvtec2Dir(list folder, name string) string {
+	if i := slices.IndexFunc(list.dirs, func(d string) bool { return among([]string{name}, d) }); i >= 0 {
+		return list.dirs[i]
+	}
+	return ""
+}
+
+func (f *Files) openMVTec2Class(class, at string, list folder, cfg Config) error {
+	f.stray(at, list.files, "a file beside the folders of a class")
 	for _, d := range list.dirs {
-		if !slices.ContainsFunc(mvtec2Splits(), func(s [2]string) bool { return s[0] == d }) {
-			f.issue(path.Join(class, d), "not a folder of MVTec AD 2's layout")
+		if !slices.ContainsFunc(mvtec2Splits(), func(s [2]string) bool { return mvtec2Dir(list, s[0]) == d }) {
+			f.issue(path.Join(at, d), "not a folder of MVTec AD 2's layout")
 		}
 	}
 	for _, s := range mvtec2Splits() {
-		dir, split := path.Join(class, s[0]), s[1]
+		name, split := mvtec2Dir(list, s[0]), s[1]
 		private := split == TestPrivate || split == TestPrivateMixed
-		if !slices.Contains(list.dirs, s[0]) || cfg.Split == "" && private || cfg.Split != "" && cfg.Split != split {
+		if name == "" || cfg.Split == "" && private || cfg.Split != "" && cfg.Split != split {
 			continue
 		}
+		dir := path.Join(at, name)
 		if private {
 			names, err := f.pictures(dir)
 			if err != nil {
@@ -103,23 +121,26 @@ func (f *Files) openMVTec2Class(class string, list folder, cfg Config) error {
 		}
 		f.stray(dir, sub.files, "a file where only folders such as good were expected")
 		for _, kind := range sub.dirs {
-			if kind == masksFolder {
+			if among(maskNames(), kind) {
 				continue
 			}
 			at := path.Join(dir, kind)
-			if kind != Good && split != Test {
+			it := Item{Class: class, Split: split}
+			if it.Defect, it.Label = kindOf(kind, goodNames()); !it.IsGood() && split != Test {
 				f.issue(at, "not read: %s takes normal pictures only", split)
 				continue
 			}
-			names, err := f.pictures(at)
+			names, masks, err := f.pictured(at)
 			if err != nil {
 				return err
 			}
-			it := Item{Class: class, Split: split, Defect: kind, Label: LabelOf(kind)}
-			var masks map[string]string
 			if it.IsDefective() {
-				if masks, err = f.masks(path.Join(dir, masksFolder, kind), names); err != nil {
+				found, err := f.masksAnywhere(places{base: dir, dirs: maskDirs(sub, maskNames()), good: goodNames()}, it, kind, names, nil)
+				if err != nil {
 					return err
+				}
+				if found != nil {
+					masks = found
 				}
 			}
 			f.addScenes(at, names, it, masks)

@@ -15,10 +15,16 @@ import (
 // "btad.zip/BTech_Dataset_transformed". The closer closes the zip file; it is
 // never nil where the error is. Files are read from the zip file directly;
 // nothing is unpacked to a disk. Reading is safe for concurrent use.
+//
+// Names that are not UTF-8 are read too. On a disk, each byte that is no part of
+// UTF-8 shows as a per cent sign and two digits, and a per cent sign in such a name
+// as "%25". In a zip file, names without the mark of UTF-8 are read as UTF-8 if all of
+// them are, and else by code page 437, as the format has it; a name in Info-ZIP's
+// field for Unicode counts first.
 func OpenRoot(name string) (fs.FS, io.Closer, error) {
 	info, err := os.Stat(name)
 	if err == nil && info.IsDir() {
-		return os.DirFS(name), io.NopCloser(nil), nil
+		return dirFS(name), io.NopCloser(nil), nil
 	}
 	file, inside := name, ""
 	for err != nil || info.IsDir() {
@@ -39,6 +45,7 @@ func OpenRoot(name string) (fs.FS, io.Closer, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("dataset: open %s: %w: not a folder, and not a zip file that can be read: %w", file, ErrLayout, err)
 	}
+	readableNames(z.File)
 	if inside == "" {
 		return z, z, nil
 	}

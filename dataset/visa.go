@@ -1,11 +1,7 @@
 package dataset
 
 import (
-	"bytes"
-	"encoding/csv"
-	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"path"
 	"slices"
@@ -27,7 +23,9 @@ const maxList = 64 << 20
 // folder split_csv the reorganised form is read: MVTec AD's layout with the
 // kinds good and bad and masks named like their pictures.
 //
-// Masks hold numbers of defect kinds. Pictures and masks that
+// Lists may be written as spreadsheets write them: with a byte order mark, in UTF-16,
+// with a line "sep=;", with semicolons or tabs, with backslashes in paths. Masks hold
+// numbers of defect kinds. Pictures and masks that
 // a list names and the disk does not have become issues; so do lines that make
 // no sense.
 func NewVisA(fsys fs.FS, cfg Config) (*Files, error) {
@@ -61,11 +59,12 @@ func NewVisA(fsys fs.FS, cfg Config) (*Files, error) {
 	seen := make(map[string]bool)
 	for i, r := range rows {
 		at := func(format string, args ...any) { f.issue(name, "line %d: %s", i+2, fmt.Sprintf(format, args...)) }
-		it := Item{Class: r[0], Split: r[1], Defect: Good, Label: LabelGood, Name: r[3], MaskName: r[4]}
+		it := Item{Class: r[0], Split: r[1], Defect: Good, Label: LabelGood, Name: f.slashed(r[3]), MaskName: f.slashed(r[4])}
+		normal := among(goodNames(), r[2])
 		switch {
 		case !slices.Contains(f.classes, it.Class):
 			continue
-		case r[2] != "normal" && r[2] != "anomaly":
+		case !normal && !isBad(r[2]):
 			at("label is %q, want normal or anomaly", r[2])
 			continue
 		case !f.exists(it.Name):
@@ -80,7 +79,7 @@ func NewVisA(fsys fs.FS, cfg Config) (*Files, error) {
 			at("there is no mask %q", it.MaskName)
 			it.MaskName = ""
 		}
-		if r[2] == "anomaly" {
+		if !normal {
 			it.Defect, it.Label = "anomaly", LabelDefective
 			if k := kinds[it.Name]; k != "" && k != "normal" && LabelOf(k) == LabelDefective {
 				it.Defect = k
@@ -119,8 +118,17 @@ func (f *Files) visaKinds(class string, kinds map[string]string) {
 		return
 	}
 	for _, r := range rows {
-		kinds[r[0]] = r[1]
+		kinds[f.slashed(r[0])] = r[1]
 	}
+}
+
+// slashed is a path of a list with slashes for Windows' backslashes, where the name
+// as it stands is no file.
+func (f *Files) slashed(name string) string {
+	if strings.Contains(name, `\`) && !f.exists(name) {
+		return strings.ReplaceAll(name, `\`, "/")
+	}
+	return name
 }
 
 func (f *Files) exists(name string) bool {
@@ -131,46 +139,21 @@ func (f *Files) exists(name string) bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
-// table reads named columns of a CSV file whose first line has their names.
+// table reads named columns of a CSV file whose first line has their names (see
+// [parseTable]).
 func (f *Files) table(name string, columns ...string) ([][]string, error) {
 	file, err := f.fsys.Open(name)
 	if err != nil {
 		return nil, f.layoutError(name, "cannot open the list: %v", err)
 	}
 	defer func() { _ = file.Close() }() // nothing was written
-	data, err := readAll(file, 0, maxList)
+	data, err := readAll(utf8Reader(file), 0, maxList)
 	if err != nil {
 		return nil, f.layoutError(name, "cannot read the list: %v", err)
 	}
-	r := csv.NewReader(bytes.NewReader(data))
-	r.ReuseRecord = true
-	head, err := r.Read()
+	rows, err := parseTable(data, columns)
 	if err != nil {
-		return nil, f.layoutError(name, "cannot read the first line: %v", err)
-	}
-	at := make([]int, len(columns))
-	for i, c := range columns {
-		if at[i] = slices.Index(head, c); at[i] < 0 {
-			return nil, f.layoutError(name, "there is no column %q in its first line %q", c, head)
-		}
-	}
-	var rows [][]string
-	for {
-		rec, err := r.Read()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return nil, f.layoutError(name, "%v", err)
-		}
-		row := make([]string, len(at))
-		for i, c := range at {
-			row[i] = strings.Clone(rec[c])
-		}
-		rows = append(rows, row)
-	}
-	if len(rows) == 0 {
-		return nil, f.layoutError(name, "the list is empty")
+		return nil, f.layoutError(name, "%v", err)
 	}
 	return rows, nil
 }

@@ -54,8 +54,10 @@ func numeric() []string { return []string{"golang.org/x/image", "gonum.org/v1/go
 // design.
 func ruleFor(dir string) (rule, bool) {
 	switch dir {
-	case "synth", "prompt", "dataset", "metrics":
+	case "synth", "prompt", "metrics":
 		return rule{internal: true, foreign: numeric()}, true
+	case "dataset": // lists in UTF-16, and names in the code page of zip files
+		return rule{internal: true, foreign: append(numeric(), "golang.org/x/text")}, true
 	case "tensor":
 		return rule{native: true, internal: true, foreign: append(numeric(), libtch, "C")}, true
 	case "backbone":
