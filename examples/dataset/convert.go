@@ -8,8 +8,10 @@ import (
 	"image/png"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/gotab/gotab/dataset"
@@ -48,13 +50,14 @@ func convert(ctx context.Context, s *set, o options, stdout, stderr io.Writer) (
 	defer func() { err = errors.Join(err, os.RemoveAll(hidden)) }()
 	staged := filepath.Join(hidden, "out") // with the permissions that the user allows
 	var faults []error
-	used := make(map[string]bool)
-	written, masks := 0, 0
+	places := newPlacement(dataset.Items(s.ds))
+	want := make(map[string]dataset.Item) // what is to be read of the result
+	masks := 0
 	for i := range s.ds.Len() {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		at, mask, err := place(s.ds.Item(i), used)
+		at, mask, err := places.place(s.ds.Item(i))
 		if err != nil {
 			faults = append(faults, err)
 			continue
@@ -67,16 +70,23 @@ func convert(ctx context.Context, s *set, o options, stdout, stderr io.Writer) (
 		if err := writePNG(filepath.Join(staged, at), plain(sample.Image)); err != nil {
 			return err
 		}
-		written++
+		now := sample.Item
+		now.Name, now.MaskName = filepath.ToSlash(at), ""
 		if sample.Mask == nil || !sample.IsDefective() {
+			want[now.Name] = now
 			continue // in this layout, normal pictures have no masks
 		}
 		if err := writePNG(filepath.Join(staged, mask), sample.Mask); err != nil {
 			return err
 		}
+		now.MaskName = filepath.ToSlash(mask)
+		want[now.Name] = now
 		masks++
 	}
-	if written > 0 {
+	if len(want) > 0 {
+		if err := readsAs(staged, want); err != nil {
+			return err
+		}
 		// An empty folder that is in the place makes way; one that is not empty stays.
 		if err := os.Remove(out); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("dataset: convert: %w; name a folder that does not exist yet", err)
@@ -85,49 +95,57 @@ func convert(ctx context.Context, s *set, o options, stdout, stderr io.Writer) (
 			return fmt.Errorf("dataset: convert: %w; name a folder that does not exist yet", err)
 		}
 	}
-	fmt.Fprintf(stdout, "%d pictures and %d masks written to %s\n", written, masks, o.out)
+	fmt.Fprintf(stdout, "%d pictures and %d masks written to %s\n", len(want), masks, o.out)
 	if len(faults) > 0 {
 		return fmt.Errorf("dataset: convert: %d pictures were left out:\n%w", len(faults), errors.Join(faults...))
 	}
 	return nil
 }
 
-// place chooses where a picture and its mask go.
-func place(it dataset.Item, used map[string]bool) (picture, mask string, err error) {
-	switch {
-	case it.Split == "":
-		return "", "", fmt.Errorf("%s is in no split; make one with split and pass it with -manifest", it.Name)
-	case !it.IsLabelled():
-		return "", "", fmt.Errorf("%s has no label", it.Name)
-	case it.Split == dataset.Train && it.IsDefective():
-		return "", "", fmt.Errorf("%s shows %s and is in train, where the layout has normal pictures only", it.Name, it.Defect)
-	}
-	kind := tidy(kindOf(it))
-	dir := filepath.Join(tidy(it.Class), tidy(it.Split), kind)
-	stem := tidy(strings.TrimSuffix(it.Name, filepath.Ext(it.Name)))
-	name := stem
-	// Masks of all splits share a folder, so names are unique over the splits.
-	key := func(n string) string { return filepath.Join(tidy(it.Class), kind, n) }
-	for n := 2; used[key(name)]; n++ {
-		name = fmt.Sprintf("%s-%d", stem, n)
-	}
-	used[key(name)] = true
-	return filepath.Join(dir, name+".png"), filepath.Join(tidy(it.Class), "ground_truth", kind, name+"_mask.png"), nil
-}
-
-// tidy makes one element of a path of a name.
-func tidy(name string) string {
-	out := strings.Map(func(r rune) rune {
-		switch {
-		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', strings.ContainsRune("-+. ", r):
-			return r
+// readsAs opens what was written and compares it with what it is to be: a folder
+// that other readers take for something else, such as a kind of defect called "label",
+// would change labels without a word.
+func readsAs(dir string, want map[string]dataset.Item) error {
+	// The reader takes train and test together, of which a class may lack one.
+	classes := make(map[string][]string) // by split
+	for _, it := range want {
+		split := safeName(it.Split)
+		if split == dataset.Train || split == dataset.Test {
+			split = ""
 		}
-		return '_'
-	}, name)
-	if out = strings.TrimLeft(out, "._ "); out == "" { // hidden names are not read
-		return "x"
+		if c := safeName(it.Class); !slices.Contains(classes[split], c) {
+			classes[split] = append(classes[split], c)
+		}
 	}
-	return out
+	cfg := dataset.DefaultMVTecAD()
+	root, _, err := dataset.OpenRoot(dir) // a folder has nothing to close
+	if err != nil {
+		return err
+	}
+	got := make(map[string]dataset.Item)
+	for split := range classes {
+		cfg.Split, cfg.Classes = split, classes[split]
+		ds, err := dataset.NewMVTecAD(root, cfg)
+		if err != nil {
+			return fmt.Errorf("dataset: convert: what was written cannot be read: %w", err)
+		}
+		for _, it := range dataset.Items(ds) {
+			got[it.Name] = it
+		}
+	}
+	var wrong []error
+	for _, name := range slices.Sorted(maps.Keys(want)) {
+		w := want[name]
+		g, ok := got[name]
+		if !ok || g.Label != w.Label || g.MaskName != w.MaskName {
+			wrong = append(wrong, fmt.Errorf("%s is %s, and would be read as %s of %s with mask %q; give the kind or the picture another name in a manifest (-manifest)",
+				name, w.Label, g.Label, g.Defect, g.MaskName))
+		}
+	}
+	if len(wrong) > 0 {
+		return fmt.Errorf("dataset: convert: nothing was written, because %d pictures would be read as something else:\n%w", len(wrong), errors.Join(wrong[:min(len(wrong), 20)]...))
+	}
+	return nil
 }
 
 // plain is a grey picture where all pixels are grey, which takes a third of the
