@@ -2,7 +2,8 @@ package tensor
 
 import (
 	"fmt"
-	"runtime"
+
+	"github.com/gotab/gotab/internal/cpus"
 )
 
 // Threads bounds the operating-system threads that libtorch work uses in this
@@ -11,7 +12,7 @@ import (
 // says otherwise ([WithThreads]).
 type Threads struct {
 	// Cores is the number of threads that all Runs together may keep busy, at
-	// least 1; default: runtime.GOMAXPROCS.
+	// least 1; default: runtime.GOMAXPROCS, or what a container's quota leaves of it.
 	Cores int
 	// PerRun is the number of threads that one Run's operations use, 1 to Cores;
 	// default: Cores, which is right for one training run. A service that scores
@@ -19,9 +20,12 @@ type Threads struct {
 	PerRun int
 }
 
-// DefaultThreads returns one Run at a time on all processors.
+// DefaultThreads returns one Run at a time on all processors that the process may
+// use: runtime.GOMAXPROCS, or the quota of its control group on Linux, rounded up, where
+// that is less and the environment does not set GOMAXPROCS. More threads than that are
+// slower, because the system stops all of them until the quota is full again.
 func DefaultThreads() Threads {
-	n := runtime.GOMAXPROCS(0)
+	n := cpus.Allowed()
 	return Threads{Cores: n, PerRun: n}
 }
 
