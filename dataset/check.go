@@ -34,6 +34,11 @@ type Report struct {
 	// order of the samples; each names its file and wraps what Sample would
 	// return.
 	Faults []error
+	// Broken are the numbers of these samples, in the same order.
+	Broken []int
+	// Sizes count the samples that can be read by the size of their pictures,
+	// turned as Sample turns them.
+	Sizes map[image.Point]int
 	// Notes are what is read, but may not be meant, sorted by name: masks that
 	// mark nothing of a defect, more than half of a picture, or something of a good
 	// one; masks of several encodings in one folder; files of several pages;
@@ -74,7 +79,8 @@ func Check(ctx context.Context, ds Dataset, cfg CheckConfig) (Report, error) {
 	if cfg.Workers < 1 {
 		return Report{}, fmt.Errorf("dataset: check: %w: Workers is %d, want at least 1", ErrConfig, cfg.Workers)
 	}
-	r := Report{Samples: ds.Len()}
+	r := Report{Samples: ds.Len(), Sizes: make(map[image.Point]int)}
+	at := -1
 	kinds := make(map[string]map[string][]string) // folder, encoding: masks
 	set := 0                                      // bits that the decoder was told
 	for s, err := range pipeline.Ordered(ctx, ds.Len(), cfg.Workers, 4*cfg.Workers, func(ctx context.Context, i int) (seen, error) {
@@ -83,10 +89,12 @@ func Check(ctx context.Context, ds Dataset, cfg CheckConfig) (Report, error) {
 		if err != nil {
 			return Report{}, fmt.Errorf("dataset: check: %w", err)
 		}
+		at++
 		if s.err != nil {
-			r.Faults = append(r.Faults, s.err)
+			r.Faults, r.Broken = append(r.Faults, s.err), append(r.Broken, at)
 			continue
 		}
+		r.Sizes[s.size]++
 		r.Notes = append(r.Notes, s.notes...)
 		if s.bits > 0 {
 			r.Deep++
@@ -166,6 +174,7 @@ type seen struct {
 	item   Item
 	err    error
 	notes  []Issue
+	size   image.Point
 	bits   int  // that the values need, 0 where they are not of 16 bits
 	set    int  // Bits16 of the decoder
 	masked bool // has a mask that is no file
@@ -239,6 +248,7 @@ func inspect(ctx context.Context, ds Dataset, i int) seen {
 		s.err = err
 		return s
 	}
+	s.size = sample.Image.Rect.Size()
 	if sample.Mask != nil {
 		s.masked = true
 		n := 0
@@ -262,6 +272,7 @@ func (f *Files) inspect(it Item, s *seen) {
 		fail(it.Name, err)
 		return
 	}
+	s.size = turned(h.size, h.turn)
 	if h.pages > 1 {
 		s.notes = append(s.notes, Issue{Name: it.Name, Reason: fmt.Sprintf("has %d pages or frames; the first is read", h.pages)})
 	}

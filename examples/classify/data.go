@@ -6,11 +6,14 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/downstream"
+	"github.com/gotab/gotab/examples/internal/inputs"
 )
 
 // other is the name of combinations that do not occur.
@@ -37,7 +40,10 @@ func openSource(ctx context.Context, o options, path string, stderr io.Writer) (
 		}
 		closer = shut
 		cfg := dataset.DefaultConfig()
-		cfg.TrainDefects = true
+		cfg.TrainDefects, cfg.Decoder = true, o.reading.Decoder()
+		if abs, err := filepath.Abs(path); err == nil {
+			cfg.RootClass = strings.TrimSuffix(filepath.Base(abs), ".zip")
+		}
 		if listed, err = dataset.NewLayout(ctx, root, dataset.Layout(o.layout), cfg); err != nil {
 			return s, nil, errors.Join(err, closer.Close())
 		}
@@ -47,6 +53,55 @@ func openSource(ctx context.Context, o options, path string, stderr io.Writer) (
 	}
 	s.Dataset = listed
 	return s, closer, nil
+}
+
+// guessed reads a root that has a folder of good pictures by its conditions, where
+// neither layout nor label is chosen: as classes, only the good ones would be read.
+func (o options) guessed(stderr io.Writer) options {
+	if o.wafers() || o.chosen {
+		return o
+	}
+	root, closer, err := dataset.OpenRoot(o.data)
+	if err != nil {
+		return o // opening it again says why
+	}
+	defer func() { _ = closer.Close() }() // nothing was written
+	f, err := dataset.NewGoodBad(root, dataset.DefaultGoodBad())
+	if err != nil {
+		return o
+	}
+	o.layout, o.label = string(dataset.LayoutGoodBad), "defect"
+	fmt.Fprintf(stderr, "note: %s has good pictures apart from others: it is read as -layout goodbad -label defect (%d pictures)\n", o.data, f.Len())
+	return o
+}
+
+// look checks all files and leaves out the broken ones with -skip-broken.
+func (s source) look(ctx context.Context, o options, stderr io.Writer) (source, []string, error) {
+	if s.wafers != nil { // one file, which opening it has read
+		return s, nil, nil
+	}
+	seen, err := o.reading.Look(ctx, s.Dataset, stderr)
+	if err != nil {
+		return s, nil, fmt.Errorf("nothing was trained: %w", err)
+	}
+	s.Dataset = seen.Data
+	return s, seen.Skipped, nil
+}
+
+// tryOut makes the folder of -out and finds out whether it can be written to. A
+// folder with a report stays as it is without -force.
+func (o options) tryOut() error {
+	if o.out == "" {
+		return nil
+	}
+	if !o.force {
+		for _, name := range []string{"report.json", "report.txt"} {
+			if _, err := os.Stat(filepath.Join(o.out, name)); err == nil {
+				return fmt.Errorf("%s has a %s already: give -out another folder, or -force to write over it", o.out, name)
+			}
+		}
+	}
+	return inputs.CheckFolder(o.out)
 }
 
 // part is data to train or to test on.

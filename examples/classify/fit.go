@@ -7,7 +7,6 @@ import (
 	"image"
 	"io"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -25,6 +24,8 @@ func classify(ctx context.Context, o options, dev tensor.Device, r *report, stde
 	if err != nil {
 		return err
 	}
+	o = o.guessed(stderr)
+	r.o = o
 	data, closer, err := openSource(ctx, o, o.data, stderr)
 	if err != nil {
 		return err
@@ -38,10 +39,16 @@ func classify(ctx context.Context, o options, dev tensor.Device, r *report, stde
 		}
 		defer func() { err = errors.Join(err, shut.Close()) }()
 	}
-	if o.out != "" {
-		if err := os.MkdirAll(o.out, 0o777); err != nil {
+	data, skipped, err := data.look(ctx, o, stderr)
+	if err != nil {
+		return err
+	}
+	r.Skipped = skipped
+	if test.Dataset != nil {
+		if test, skipped, err = test.look(ctx, o, stderr); err != nil {
 			return err
 		}
+		r.Skipped = append(r.Skipped, skipped...)
 	}
 	for _, split := range o.splits {
 		p, err := newProblem(o, split, data, test)
@@ -91,13 +98,13 @@ func openNet(o options, weights string, dev tensor.Device) (*backbone.ResNet, er
 	if weights == "random" {
 		return backbone.NewResNet18(dev, rand.New(rand.NewPCG(o.seed, 0)))
 	}
-	return backbone.Open(weights, dev)
+	return backbone.OpenChoice(weights, backbone.Choice{Prefix: o.reading.Prefix}, dev)
 }
 
 // settings are those of a classifier.
 func (o options) settings(b, m string) downstream.ClassifierConfig {
 	c := downstream.DefaultClassifier()
-	c.Transform = dataset.Square(o.size)
+	c.Transform = o.reading.Tune(dataset.Square(o.size))
 	if o.wafers() {
 		c = downstream.DefaultWaferClassifier(o.size)
 		if o.encoding == "dies" {

@@ -5,7 +5,8 @@
 //	classify -data FILE.npz|FOLDER -weights A[,B...] [-test FILE.npz|FOLDER]
 //	         [-backbone frozen|trained|both] [-model sigmoids|softmax|both]
 //	         [-split plain|stratified|both] [-size N] [-epochs N] [-device auto|cpu|cuda|cuda:N]
-//	         [-neighbour] [-out DIR] [-save] ...
+//	         [-bits N] [-max-pixels N] [-skip-broken] [-prefix TEXT] [-threads N]
+//	         [-neighbour] [-out DIR [-force]] [-save] ...
 //	classify generate -out FILE.npz -seed N (-per N | -published SCALE) [-sheet FILE.png]
 //
 // FILE.npz holds wafer maps in MixedWM38's format. Two protocols are reported
@@ -21,12 +22,16 @@
 // apart is their class or, with -label defect, their kind of defect, by a
 // softmax.
 //
+// A folder with good and bad pictures apart (good/ and others) is told apart by these
+// folders, unless -layout or -label says otherwise. All files are looked at first.
+//
 // The data are divided 80:20 by a seeded draw (-split), or -test names what is
 // tested on. A, B, ... are files with a ResNet's weights under torchvision's
 // names, or "random", which draws a ResNet-18's from -seed. A table goes to the
 // standard output, progress to the standard error. -out writes report.txt, with
 // the table and each model's tables of labels and of confusions, and
-// report.json; -save puts the classifiers beside them.
+// report.json; -save puts the classifiers beside them. A folder that has a report is
+// left alone without -force.
 //
 // generate draws wafer maps in MixedWM38's format from a seed, the same number
 // of each combination or in the published proportions.
@@ -46,6 +51,7 @@ import (
 
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/downstream"
+	"github.com/gotab/gotab/examples/internal/inputs"
 	"github.com/gotab/gotab/tensor"
 )
 
@@ -87,8 +93,10 @@ type options struct {
 	size, epochs, headEpochs, batch           int
 	lr, backboneLR, weightDecay               float64
 	seed                                      uint64
-	balance, neighbour, save                  bool
+	balance, neighbour, save, force           bool
+	reading                                   inputs.Flags
 	weightsFlag, backbone, model, splitChoice string
+	chosen                                    bool // -layout or -label is given
 }
 
 // wafers reports whether the data are wafer maps.
@@ -110,6 +118,9 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	fs.StringVar(&o.turn, "turn", "", "show training pictures in all turns and reflections, on or off; default on for wafer maps")
 	fs.StringVar(&o.device, "device", "auto", "auto, cpu, cuda or cuda:N")
 	fs.StringVar(&o.out, "out", "", "`folder` for report.txt and report.json")
+	fs.BoolVar(&o.force, "force", false, "write over the reports and classifiers that -out has")
+	o.reading.AddReading(fs)
+	o.reading.AddPrefix(fs)
 	fs.BoolVar(&o.save, "save", false, "put the classifiers into -out too")
 	fs.BoolVar(&o.neighbour, "neighbour", false, "wafer maps: report the nearest neighbour on pixels too")
 	fs.BoolVar(&o.balance, "balance", false, "weigh rare classes, or rare labels' positives, up")
@@ -130,6 +141,12 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	if fs.NArg() > 0 {
 		return o, fmt.Errorf("%w: %q is not a flag", errUsage, fs.Arg(0))
 	}
+	if err := o.reading.Validate(); err != nil {
+		return o, fmt.Errorf("%w: %w", errUsage, err)
+	}
+	given := map[string]bool{}
+	fs.Visit(func(f *flag.Flag) { given[f.Name] = true })
+	o.chosen = given["layout"] || given["label"]
 	return o.checked()
 }
 
@@ -192,6 +209,12 @@ func (o options) checked() (options, error) {
 		return wrong("-encoding %s is not known, want grey or dies", o.encoding)
 	case o.turn != "on" && o.turn != "off":
 		return wrong("-turn %s is not known, want on or off", o.turn)
+	case o.epochs < 1 || o.headEpochs < 1 || o.batch < 1:
+		return wrong("-epochs is %d, -head-epochs is %d and -batch is %d, want 1 or more", o.epochs, o.headEpochs, o.batch)
+	case o.force && o.out == "":
+		return wrong("-force is for -out, the folder to write over")
+	case o.reading.Prefix != "" && o.weightsFlag == "random":
+		return wrong("-prefix is for a file of weights, and -weights is random")
 	case o.size < 32:
 		return wrong("-size is %d, want 32 or more", o.size)
 	case o.save && o.out == "":
@@ -217,6 +240,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	o, err := parse(args, stderr)
 	if err != nil {
 		return err
+	}
+	if err := o.reading.UseThreads(); err != nil {
+		return fmt.Errorf("classify: %w", err)
+	}
+	if err := o.tryOut(); err != nil {
+		return fmt.Errorf("classify: %w", err)
 	}
 	dev, err := tensor.ParseDevice(o.device)
 	if err != nil {

@@ -212,7 +212,7 @@ func TestClassifyRefuses(t *testing.T) {
 		"one class":      {[]string{"-data", pictures, "-weights", "random", "-device", "cpu", "-size", "32"}, downstream.ErrLabels, "nothing to tell apart"},
 		"layout":         {[]string{"-data", pictures, "-weights", "random", "-device", "cpu", "-layout", "heap"}, dataset.ErrConfig, "heap"},
 		"no weight file": {with("-weights", data+".safetensors"), os.ErrNotExist, ".safetensors"},
-		"epochs":         {with("-epochs", "0", "-backbone", "trained"), downstream.ErrConfig, "Epochs is 0"},
+		"epochs":         {with("-epochs", "0", "-backbone", "trained"), errUsage, "-epochs is 0"},
 		"rate":           {with("-lr", "0"), downstream.ErrConfig, "LR is 0"},
 
 		"generate without out":  {[]string{"generate", "-per", "1"}, errUsage, "-out is missing"},

@@ -55,6 +55,8 @@ type report struct {
 	Balance     bool    `json:"balance"`
 	Seed        uint64  `json:"seed"`
 	Rows        []row   `json:"rows"`
+
+	Skipped []string `json:"skipped_images,omitempty"` // which cannot be read
 }
 
 // add appends a row and, with -out, writes the report as it is by then.
@@ -83,6 +85,9 @@ func (r *report) heading() string {
 	s := fmt.Sprintf("%s, %dx%d pixels", o.data, o.size, o.size)
 	if o.wafers() {
 		s += ", " + o.encoding
+	}
+	if n := len(r.Skipped); n > 0 {
+		s += fmt.Sprintf(", %d pictures left out that cannot be read", n)
 	}
 	return s + fmt.Sprintf(", seed %d, AdamW with rates %g (layer) and %g (backbone) and decay %g, batches of %d, turns %s, balanced %t",
 		o.seed, o.lr, o.backboneLR, o.weightDecay, o.batch, o.turn, o.balance)

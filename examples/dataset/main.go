@@ -35,6 +35,7 @@ import (
 	"io/fs"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 
@@ -128,6 +129,8 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		}
 		return o, fmt.Errorf("%w: %w", errUsage, err)
 	}
+	shots := false
+	f.Visit(func(g *flag.Flag) { shots = shots || g.Name == "shots" })
 	switch needsOut := args[0] == "split" || args[0] == "convert"; {
 	case f.NArg() > 0:
 		return o, fmt.Errorf("%w: %q is not a flag", errUsage, f.Arg(0))
@@ -135,6 +138,8 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		return o, fmt.Errorf("%w: -data is missing, a folder or a zip file", errUsage)
 	case needsOut && o.out == "":
 		return o, fmt.Errorf("%w: -out is missing, where to write", errUsage)
+	case shots && o.shots < 1:
+		return o, fmt.Errorf("%w: -shots is %d, want 1 or more, or leave it out for a split", errUsage, o.shots)
 	case o.maskAbove < dataset.MaskByBackground || o.maskAbove > 254:
 		return o, fmt.Errorf("%w: -mask-above is %d, want 0 to 254, or -1", errUsage, o.maskAbove)
 	}
@@ -173,6 +178,9 @@ func open(ctx context.Context, o options) (*set, error) {
 func (s *set) read(ctx context.Context, o options) error {
 	cfg := dataset.DefaultConfig()
 	cfg.Split, cfg.Setup, cfg.TrainDefects = o.split, o.setup, o.trainDefects
+	if abs, err := filepath.Abs(o.data); err == nil {
+		cfg.RootClass = strings.TrimSuffix(filepath.Base(abs), ".zip")
+	}
 	if o.classes != "" {
 		cfg.Classes = strings.Split(o.classes, ",")
 	}

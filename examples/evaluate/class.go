@@ -62,7 +62,8 @@ func (j *judged) mask(sc downstream.Scored) (*image.Gray, error) {
 // opened is a job whose data are open.
 type opened struct {
 	job
-	train, test *dataset.Files
+	train, test dataset.Dataset // without broken samples, where those are skipped
+	issues      []dataset.Issue
 	others      dataset.Dataset // images for training of the other classes, where the plan asks for them
 	masked      bool
 	record      record // all that is known beforehand
@@ -71,21 +72,26 @@ type opened struct {
 // prepare opens the data of a job and says what is to be found.
 func (s *session) prepare(j job) (o opened, err error) {
 	o.job = j
-	if o.train, err = dataset.OpenMVTecAD(j.root, j.class, dataset.Train); err != nil {
-		return o, err
-	}
-	if o.test, err = dataset.OpenMVTecAD(j.root, j.class, dataset.Test); err != nil {
-		return o, err
+	for _, part := range []struct {
+		split string
+		ds    *dataset.Dataset
+	}{{dataset.Train, &o.train}, {dataset.Test, &o.test}} {
+		files, err := s.open(j.root, j.class, part.split)
+		if err != nil {
+			return o, err
+		}
+		o.issues = append(o.issues, files.Issues()...)
+		*part.ds = s.whole(j.root, files)
 	}
 	if o.masked, err = checkTest(o.test); err != nil {
 		return o, err
 	}
 	if j.plan.others {
-		all, err := dataset.OpenMVTecAD(j.root, "", dataset.Train)
+		all, err := s.open(j.root, "", dataset.Train)
 		if err != nil {
 			return o, err
 		}
-		o.others = dataset.Filter(all, func(it dataset.Item) bool { return it.Class != j.class })
+		o.others = dataset.Filter(s.whole(j.root, all), func(it dataset.Item) bool { return it.Class != j.class })
 		if o.others.Len() == 0 {
 			return o, fmt.Errorf("%w: %s learns from other classes, and %s is the only one of %s", dataset.ErrLayout, j.of.name, j.class, j.root)
 		}
@@ -109,8 +115,10 @@ func (s *session) known(o opened, net network) (record, error) {
 	for _, l := range o.plan.layers {
 		r.Layers = append(r.Layers, l.String())
 	}
+	r.Skipped = s.skipped[o.place()]
+	r.Unseen = s.unseen[o.root+"\x00"+o.class+"\x00"+o.plan.transform.Fingerprint()]
 	o.record = r
-	r.Hash, err = hashOf(o, s.o.rule)
+	r.Hash, err = hashOf(o, s.o.rule, s.o.reading)
 	return r, err
 }
 

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/gotab/gotab/backbone"
+	"github.com/gotab/gotab/examples/internal/inputs"
 )
 
 var errUsage = errors.New("evaluate: wrong arguments")
@@ -28,6 +29,7 @@ type options struct {
 	compare               string // weights of a second network for the report
 	sameScale             bool   // of its maps and the first network's
 	resume, details       bool
+	reading               inputs.Flags
 
 	command string // to repeat the run, with no folder of this machine in it
 }
@@ -90,6 +92,9 @@ func parse(args []string, known []method, stderr io.Writer) (options, error) {
 	fs.StringVar(&o.report, "report", "", "`folder` for a report: one page with table, curves, histograms and the worst misses, and its pictures")
 	fs.StringVar(&o.compare, "compare", "", "`weights` of a second network, whose figures and maps stand beside in the report")
 	fs.BoolVar(&o.sameScale, "same-scale", false, "draw the second network's maps on the scale of the first one's good parts, and not of its own")
+	o.reading.AddReading(fs)
+	o.reading.AddPrefix(fs)
+	o.reading.AddTransform(fs)
 	fs.StringVar(&o.maps, "maps", "", "`folder` for one picture a test image")
 	if err := fs.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -100,9 +105,18 @@ func parse(args []string, known []method, stderr io.Writer) (options, error) {
 	wrong := func(format string, args ...any) (options, error) {
 		return o, fmt.Errorf("%w: "+format, append([]any{errUsage}, args...)...)
 	}
+	if err := o.reading.Validate(); err != nil {
+		return wrong("%w", err)
+	}
+	given := map[string]bool{}
+	fs.Visit(func(f *flag.Flag) { given[f.Name] = true })
 	switch {
 	case fs.NArg() > 0:
 		return wrong("%q is not a flag", fs.Arg(0))
+	case given["epochs"] && o.epochs < 1 || given["shots"] && o.shots < 1:
+		return wrong("-epochs is %d and -shots is %d, want numbers above 0, or leave them out for the method's own", o.epochs, o.shots)
+	case o.reading.Prefix != "" && strings.HasPrefix(o.weights, "random"):
+		return wrong("-prefix is for a file of weights, and -weights is %s", o.weights)
 	case len(roots) == 0:
 		return wrong("-data is missing, the folder that holds the class folders")
 	case o.weights == "":
@@ -119,8 +133,6 @@ func parse(args []string, known []method, stderr io.Writer) (options, error) {
 		return wrong("-same-scale is for -compare, the second network whose maps it is about")
 	case one != "" && several != "":
 		return wrong("-seed and -seeds are both given")
-	case o.epochs < 0 || o.shots < 0:
-		return wrong("-epochs is %d and -shots is %d, want numbers above 0", o.epochs, o.shots)
 	}
 	for i, root := range roots {
 		if slices.ContainsFunc(roots[:i], func(r string) bool { return baseOf(r) == baseOf(root) }) {

@@ -4,7 +4,8 @@
 //
 //	evaluate -data ROOT [-data ROOT] -weights FILE [-class NAME,...] [-method NAME,...] [-epochs N]
 //	         [-seed N | -seeds N] [-layers NAME,...] [-cut RULE] [-json FILE [-resume]] [-details]
-//	         [-report DIR [-compare FILE [-same-scale]]] [-maps DIR] ...
+//	         [-transform centre|square|WxH] [-bits N] [-mask-above N] [-max-pixels N] [-skip-broken]
+//	         [-prefix TEXT] [-threads N] [-report DIR [-compare FILE [-same-scale]]] [-maps DIR] ...
 //	evaluate table -json FILE [-json FILE] [-out FILE.md]
 //
 // ROOT holds one folder a class, each with train/good, test/<kind> and, where
@@ -13,6 +14,11 @@
 // head in it is passed over. -weights random, or random:SEED, draws weights of
 // -arch instead. -layers puts other layers, layer4 included, in place of the
 // method's own.
+//
+// All files are looked at before the first detector is fitted, and every fault is
+// listed at once; -skip-broken goes on without pictures that cannot be read, which the
+// results name. What the centre of a picture leaves out is said; -transform square or WxH
+// shows all of it to the network.
 //
 // # Methods
 //
@@ -139,6 +145,9 @@ func (p program) run(ctx context.Context, args []string, stdout, stderr io.Write
 		}
 		return fmt.Errorf("evaluate: %w", err)
 	}
+	if err := o.reading.UseThreads(); err != nil {
+		return failed(err)
+	}
 	dev, err := tensor.ParseDevice(o.device)
 	if err != nil {
 		return failed(err)
@@ -169,7 +178,14 @@ func (p program) run(ctx context.Context, args []string, stdout, stderr io.Write
 	}
 	jobs, err := s.jobs(classes)
 	if err == nil {
+		err = o.tryOutputs()
+	}
+	if err == nil {
 		s.store, err = openStore(o.json, o.resume)
+	}
+	if err == nil {
+		defer func() { err = errors.Join(err, s.store.close()) }()
+		err = s.look(ctx, classes, jobs)
 	}
 	if err == nil {
 		err = s.all(ctx, jobs)

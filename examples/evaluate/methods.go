@@ -35,6 +35,16 @@ type choice struct {
 	layers []backbone.Layer
 	epochs int
 	shots  int
+	// tune is what -transform and -bits make of a method's transform; nil leaves it.
+	tune func(dataset.Transform) dataset.Transform
+}
+
+// tuned is a method's transform as the flags have it.
+func (c choice) tuned(t dataset.Transform) dataset.Transform {
+	if c.tune == nil {
+		return t
+	}
+	return c.tune(t)
 }
 
 // plan is a method whose settings are made up for one kind of network.
@@ -133,6 +143,7 @@ func methods() []method {
 // every other network or layer, draws anew, as many as the article has.
 func padim(c choice) (plan, error) {
 	cfg := downstream.DefaultPaDiM()
+	cfg.Transform = c.tuned(cfg.Transform)
 	reference := c.arch == backbone.ArchResNet18 && (c.layers == nil || slices.Equal(c.layers, cfg.Layers))
 	if c.layers != nil {
 		cfg.Layers = c.layers
@@ -167,6 +178,7 @@ func padim(c choice) (plan, error) {
 // values, others keep their channels, see downstream.DefaultPatchCore.
 func patchcore(c choice) (plan, error) {
 	cfg := downstream.DefaultPatchCore()
+	cfg.Transform = c.tuned(cfg.Transform)
 	if c.layers != nil {
 		cfg.Layers = c.layers
 	}

@@ -19,6 +19,7 @@ import (
 // rd4ad is RD4AD with the weights after the last epoch.
 func rd4ad(c choice) (plan, error) {
 	cfg := downstream.DefaultRD4AD()
+	cfg.Transform = c.tuned(cfg.Transform)
 	if c.layers != nil {
 		cfg.Layers = c.layers
 	}
@@ -36,6 +37,7 @@ func rd4ad(c choice) (plan, error) {
 // simplenet is SimpleNet with the weights after the last epoch.
 func simplenet(c choice) (plan, error) {
 	cfg := downstream.DefaultSimpleNet()
+	cfg.Transform = c.tuned(cfg.Transform)
 	if c.layers != nil {
 		cfg.Layers = c.layers
 		cfg.Dim -= cfg.Dim % len(cfg.Layers) // it must divide by their number
@@ -68,6 +70,7 @@ func bestOnTest(c choice) (plan, error) {
 // results are kept, so is the training: one that was interrupted goes on.
 func regad(c choice) (plan, error) {
 	cfg := downstream.DefaultRegAD()
+	cfg.Transform = c.tuned(cfg.Transform)
 	if c.layers != nil {
 		cfg.Layers = c.layers
 	}

@@ -77,7 +77,7 @@ func openNetwork(o options, dev tensor.Device) (network, error) {
 			return network{}, err
 		}
 	}
-	n, err := open(o.weights, arch, dev)
+	n, err := open(o.weights, o.reading.Prefix, arch, dev)
 	if err != nil {
 		return n, err
 	}
@@ -95,14 +95,14 @@ func openNetwork(o options, dev tensor.Device) (network, error) {
 	return n, nil
 }
 
-func open(weights string, arch backbone.Arch, dev tensor.Device) (n network, err error) {
+func open(weights, prefix string, arch backbone.Arch, dev tensor.Device) (n network, err error) {
 	name, rest, seeded := strings.Cut(weights, ":")
 	if name != "random" {
 		if n.sha256, err = sumFile(weights); err != nil {
 			return n, err
 		}
 		n.weights = baseOf(weights)
-		n.ResNet, err = backbone.Open(weights, dev)
+		n.ResNet, err = backbone.OpenChoice(weights, backbone.Choice{Prefix: prefix}, dev)
 		return n, err
 	}
 	draw := uint64(1)

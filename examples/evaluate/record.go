@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/examples/internal/inputs"
 	"github.com/gotab/gotab/metrics"
 )
 
@@ -69,6 +70,9 @@ type record struct {
 	Epoch         string   `json:"epoch"`
 	Score         string   `json:"score"`
 
+	Skipped []string `json:"skipped_images,omitempty"` // of the class, which could not be read
+	Unseen  float64  `json:"unseen_share,omitempty"`   // of a picture, the largest that the transform cuts off
+
 	Settings json.RawMessage `json:"settings"` // of the detector
 	Made     origin          `json:"made"`
 }
@@ -98,7 +102,7 @@ func (r *record) key() key { return key{r.Data, r.Class, r.Method, r.Seed, r.Has
 // hashOf is a checksum of all that decides the figures of a class but the seed:
 // the settings of the detector, the weights, the names and labels of all images,
 // and how they are judged. What lies in the image files is not part of it.
-func hashOf(o opened, rule cutRule) (string, error) {
+func hashOf(o opened, rule cutRule, reading inputs.Flags) (string, error) {
 	r := o.record
 	var others []dataset.Item
 	if o.others != nil {
@@ -115,8 +119,9 @@ func hashOf(o opened, rule cutRule) (string, error) {
 		Limit                                     float64
 		Bootstrap                                 metrics.BootstrapConfig
 		Budget                                    int64
+		MaskAbove                                 int `json:",omitempty"` // what is not the default
 	}{r.Version, r.Method, r.Arch, r.WeightsSHA256, r.Mask, r.Score, r.Epoch, r.Layers, r.Epochs, r.Shots, r.Settings,
-		dataset.Items(o.train), dataset.Items(o.test), others, rule.String(), metrics.LimitMVTec, metrics.DefaultBootstrap(), pixelBudget})
+		dataset.Items(o.train), dataset.Items(o.test), others, rule.String(), metrics.LimitMVTec, metrics.DefaultBootstrap(), pixelBudget, reading.MaskAbove - dataset.DefaultDecoder().MaskAbove})
 	if err != nil {
 		return "", fmt.Errorf("settings of %s: %w", r.Method, err)
 	}
@@ -147,6 +152,12 @@ func (r *record) validate() error {
 // protocol is how every figure of the record was made.
 func (r *record) protocol(seeds int) metrics.Protocol {
 	notes := fmt.Sprintf("%s, weights %s (%s)", r.network(), r.Weights, short(r.WeightsSHA256))
+	if n := len(r.Skipped); n > 0 {
+		notes += fmt.Sprintf(", %d images left out that cannot be read", n)
+	}
+	if r.Unseen > 0.005 {
+		notes += fmt.Sprintf(", up to %.0f %% of an image not seen", 100*r.Unseen)
+	}
 	return metrics.Protocol{
 		Data:  fmt.Sprintf("%s, fitted on %d good training images, %d test images", r.Data, r.FitImages, r.ScoreImages),
 		Width: r.Width, Height: r.Height, Mask: r.Mask, Epoch: r.Epoch, Score: r.Score, Seeds: seeds, Notes: notes,

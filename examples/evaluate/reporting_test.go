@@ -150,9 +150,9 @@ func TestReportOfWhatIsThere(t *testing.T) {
 func TestReportAfterMapsThatFail(t *testing.T) {
 	root, dir := t.TempDir(), filepath.Join(t.TempDir(), "report")
 	class(t, root, "alpha", true)
-	file := filepath.Join(t.TempDir(), "file")
-	require.NoError(t, os.WriteFile(file, nil, 0o666))
-	_, _, err := evaluateDark(t, t.Context(), newDark(), "-data", root, "-report", dir, "-maps", file)
+	maps := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(maps, "alpha"), nil, 0o666)) // where a folder is to be made
+	_, _, err := evaluateDark(t, t.Context(), newDark(), "-data", root, "-report", dir, "-maps", maps)
 	require.ErrorContains(t, err, "draw alpha/test/good/0.png")
 	page := read(t, dir, "report.html")
 	require.Equal(t, 1, strings.Count(page, "<section "))

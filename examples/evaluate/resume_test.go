@@ -103,13 +103,13 @@ func TestInterruptedAndResumed(t *testing.T) {
 	require.Equal(t, before, after)
 }
 
-// TestPicturesThatFailCostNoFigures names a file where a folder is wanted.
+// TestPicturesThatFailCostNoFigures has a file where a folder is to be made.
 func TestPicturesThatFailCostNoFigures(t *testing.T) {
 	root, dir := t.TempDir(), t.TempDir()
 	class(t, root, "alpha", true)
-	path, file := filepath.Join(dir, "r.jsonl"), filepath.Join(dir, "file")
-	require.NoError(t, os.WriteFile(file, nil, 0o666))
-	_, _, err := evaluateDark(t, t.Context(), newDark(), "-data", root, "-json", path, "-maps", file)
+	path, taken := filepath.Join(dir, "r.jsonl"), t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(taken, "alpha"), nil, 0o666))
+	_, _, err := evaluateDark(t, t.Context(), newDark(), "-data", root, "-json", path, "-maps", taken)
 	require.ErrorContains(t, err, "draw alpha/test/good/0.png")
 	require.Len(t, recordsOf(t, path), 1)
 

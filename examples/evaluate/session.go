@@ -29,6 +29,9 @@ type session struct {
 	seeded         bool            // some method has several seeds
 	shared         map[string]bool // classes whose name several roots have
 	noted          map[string]bool
+	broken         map[string]bool    // places and names of samples that are left out
+	skipped        map[place][]string // their names
+	unseen         map[string]float64 // share of a picture that a job's transform cuts off, by class and transform
 	tell           *teller
 	stdout, stderr io.Writer
 }
@@ -44,7 +47,7 @@ func classesOf(o options, stderr io.Writer) (out []place, err error) {
 		if o.classes != nil {
 			break
 		}
-		all, err := dataset.OpenMVTecAD(root, "", "")
+		all, err := dataset.OpenMVTecAD(root, "", "") // lists, and reads no picture
 		if err != nil {
 			return nil, err
 		}
@@ -147,7 +150,7 @@ func (s *session) network(j job) network {
 
 // choice is what the flags ask of a method on a network.
 func (s *session) choice(m method, net network) choice {
-	c := choice{arch: net.arch, layers: s.o.layers}
+	c := choice{arch: net.arch, layers: s.o.layers, tune: s.o.reading.Tune}
 	if m.trains {
 		c.epochs = s.o.epochs
 	}
@@ -284,7 +287,7 @@ func (s *session) one(ctx context.Context, j job, line string) (record, error) {
 		return r, nil
 	}
 	if s.o.classes != nil { // else they were listed with all classes
-		for _, issue := range append(o.train.Issues(), o.test.Issues()...) {
+		for _, issue := range o.issues {
 			s.note(j.root, issue)
 		}
 	}

@@ -32,16 +32,59 @@ type store struct {
 	path    string
 	records []record
 	lines   [][]byte // as they were read, so that nothing of a line is lost
+	lock    *os.File // held until close; nil for none
+}
+
+// hold keeps other processes from writing the same file: each writes all of it, and
+// the lines of one would be lost. The lock ends with the process, however that ends.
+func (s *store) hold() error {
+	name := s.path + ".lock"
+	f, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return fmt.Errorf("lock %s: %w", s.path, err)
+	}
+	if err := lockFile(f); err != nil {
+		err = fmt.Errorf("another process writes to %s: wait until it has ended, or give another -json (%w)", s.path, err)
+		return errors.Join(err, f.Close())
+	}
+	// It may have been removed by the holder before between opening and locking.
+	if there, err := os.Stat(name); err == nil {
+		if own, err := f.Stat(); err == nil && os.SameFile(there, own) {
+			s.lock = f
+			return nil
+		}
+	}
+	return errors.Join(fmt.Errorf("another process has just ended with %s: try again", s.path), f.Close())
+}
+
+// close lets go of the file.
+func (s *store) close() error {
+	if s.lock == nil {
+		return nil
+	}
+	f := s.lock
+	s.lock = nil
+	return errors.Join(os.Remove(f.Name()), f.Close())
 }
 
 // openStore reads what there is if resume is set. Otherwise a file that has
 // records is refused: an hour's results are too easily overwritten by a command
 // that lacks one word.
-func openStore(path string, resume bool) (*store, error) {
+func openStore(path string, resume bool) (_ *store, err error) {
 	s := &store{path: path}
 	if path == "" {
 		return s, nil
 	}
+	if info, err := os.Stat(path); err != nil || info.Mode().IsRegular() {
+		if err := s.hold(); err != nil {
+			return nil, err
+		}
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.close())
+		}
+	}()
 	f, err := os.Open(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

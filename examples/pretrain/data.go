@@ -9,6 +9,7 @@ import (
 
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/downstream"
+	"github.com/gotab/gotab/examples/internal/inputs"
 	"github.com/gotab/gotab/metrics"
 	"github.com/gotab/gotab/tab"
 )
@@ -18,34 +19,43 @@ import (
 const cacheBytes = 2 << 30
 
 // good opens the good images below the roots, in MVTec AD's layout where there is
-// one, else as one folder a class.
-func good(roots []string, stderr io.Writer) (dataset.Dataset, error) {
+// one, else as one folder a class, and looks at all of them.
+func good(ctx context.Context, o options, stderr io.Writer) (seen inputs.Seen, err error) {
+	roots := o.data
+	var faults []error
 	var parts []dataset.Dataset
 	for _, root := range roots {
 		ds, err := dataset.OpenMVTecAD(root, "", dataset.Train)
 		if errors.Is(err, dataset.ErrLayout) {
 			folders, ferr := dataset.OpenFolders(root)
 			if ferr != nil {
-				return nil, errors.Join(err, ferr)
+				faults = append(faults, errors.Join(err, ferr))
+				continue
 			}
 			ds, err = folders, nil
 		}
+		if err == nil {
+			ds, err = ds.WithDecoder(o.reading.Decoder())
+		}
 		if err != nil {
-			return nil, err
+			return seen, err
 		}
 		for _, issue := range ds.Issues() {
 			fmt.Fprintf(stderr, "note: %s: %s\n", root, issue)
 		}
 		parts = append(parts, dataset.Filter(ds, dataset.Item.IsGood))
 	}
+	if len(faults) > 0 {
+		return seen, errors.Join(faults...)
+	}
 	all := parts[0]
 	if len(parts) > 1 {
 		all = dataset.Concat(parts...)
 	}
 	if all.Len() == 0 {
-		return nil, fmt.Errorf("no good images below %v", roots)
+		return seen, fmt.Errorf("no good images below %v", roots)
 	}
-	return all, nil
+	return o.reading.Look(ctx, all, stderr)
 }
 
 // probe fits PaDiM on the network as it is and scores the test images of each

@@ -8,16 +8,20 @@
 //	         [-lr F] [-head-epochs N] [-repeat N] [-bn train|frozen] [-seed N]
 //	         [-synth nsa|cutpaste|perlin|mask] [-least F]
 //	         [-probe DIR] [-probe-every N] [-log FILE.jsonl] [-resume]
-//	         [-device auto|cpu|cuda|cuda:N]
+//	         [-transform centre|square|WxH] [-bits N] [-max-pixels N] [-skip-broken]
+//	         [-prefix TEXT] [-threads N] [-device auto|cpu|cuda|cuda:N]
 //
 // ROOT holds one folder a class with train/good below it (MVTec AD's layout; only
-// those images are read), or one folder a class with good images in it. -data may
-// be given several times. -bank is a text bank as package tab reads it; -clip are
+// those images are read), or one folder a class with good images in it. Where good and
+// bad images are apart (good/ and bad/, OK/ and NG/), only the good ones are read. -data may
+// be given several times. All files are looked at first: -skip-broken goes on without
+// those that cannot be read, and the weights say how many these were. -bank is a text bank as package tab reads it; -clip are
 // the weights of a CLIP model, whose text tower then encodes the prompts.
 //
 // The output holds torchvision's names and, where the widths of image and text
 // features differ, the projection under projection.*; beside it lies a checkpoint
-// (FILE.ckpt), from which -resume goes on. -log gets one JSON object a step.
+// (FILE.ckpt), from which -resume goes on with the settings that it holds: flags that
+// say others are refused. -log gets one JSON object a step.
 //
 // -probe names a class folder in MVTec AD's layout, or a folder of them: PaDiM is
 // fitted on the network and scored every -probe-every epochs, before the first
@@ -36,6 +40,8 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+
+	"github.com/gotab/gotab/examples/internal/inputs"
 )
 
 func main() {
@@ -67,6 +73,7 @@ type options struct {
 	lr, least                                   float64
 	synth                                       string
 	seed                                        uint64
+	reading                                     inputs.Flags
 	set                                         map[string]bool
 }
 
@@ -103,6 +110,9 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	fs.BoolVar(&o.resume, "resume", false, "go on from the checkpoint beside -out")
 	fs.IntVar(&o.maxSteps, "max-steps", 0, "stop after so many `steps` with a checkpoint; 0: never")
 	fs.StringVar(&o.device, "device", "auto", "auto, cpu, cuda or cuda:N")
+	o.reading.AddReading(fs)
+	o.reading.AddPrefix(fs)
+	o.reading.AddTransform(fs)
 	if err := fs.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return o, err
@@ -113,9 +123,27 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	usage := func(format string, a ...any) error {
 		return fmt.Errorf("%w: %s", errUsage, fmt.Sprintf(format, a...))
 	}
+	if err := o.reading.Validate(); err != nil {
+		return o, usage("%v", err)
+	}
+	if o.out != "" {
+		if err := inputs.CheckWeightsName(o.out); err != nil {
+			return o, usage("-out: %v", err)
+		}
+	}
 	switch {
 	case fs.NArg() > 0:
 		return o, usage("%q is not a flag", fs.Arg(0))
+	case o.epochs < 1:
+		return o, usage("-epochs is %d, want 1 or more", o.epochs)
+	case o.set["batch"] && o.batch < 1, o.set["repeat"] && o.repeat < 1:
+		return o, usage("-batch is %d and -repeat is %d, want 1 or more, or leave them to the recipe", o.batch, o.repeat)
+	case o.init != "" && o.out != "" && inputs.SameFile(o.init, o.out):
+		return o, usage("-init and -out are the same file, %s, whose weights would be lost; give -out another name", o.out)
+	case o.reading.Prefix != "" && o.init == "":
+		return o, usage("-prefix is for the file of -init, which is missing")
+	case o.log != "" && inputs.SameFile(o.log, o.out):
+		return o, usage("-log and -out are the same file, %s", o.out)
 	case len(o.data) == 0:
 		return o, usage("-data is missing, the folder with one folder of good images a class")
 	case o.out == "":

@@ -7,10 +7,13 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/examples/internal/inputs"
 	"github.com/gotab/gotab/tab"
 	"github.com/gotab/gotab/tensor"
 )
@@ -21,14 +24,30 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	if err != nil {
 		return err
 	}
+	if err := o.reading.UseThreads(); err != nil {
+		return err
+	}
 	dev, err := tensor.ParseDevice(o.device)
 	if err != nil {
 		return err
+	}
+	for _, out := range []string{o.out, o.log} { // before the hours that lead to them
+		if out == "" {
+			continue
+		}
+		if err := inputs.CheckFile(out); err != nil {
+			return err
+		}
 	}
 	cfg, gen, err := settings(o)
 	if err != nil {
 		return err
 	}
+	found, err := good(ctx, o, stderr)
+	if err != nil {
+		return err
+	}
+	images := found.Data
 	net, err := network(o, dev)
 	if err != nil {
 		return err
@@ -40,17 +59,23 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 			return err
 		}
 	}
-	images, err := good(o.data, stderr)
-	if err != nil {
-		return err
-	}
 	parts := tab.Parts{Visual: net, Synth: gen, Probe: pr}
 	pre, from, err := pretrainer(ctx, o, cfg, parts, images.Classes(), dev)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, pre.Close()) }()
+	if o.resume {
+		if err := o.agrees(cfg, pre.Config(), stderr); err != nil {
+			return err
+		}
+	}
 	cfg = pre.Config() // a resumed run has the checkpoint's
+	if note, err := inputs.UnseenNote(cfg.Transform, found.Sizes); err != nil {
+		return err
+	} else if note != "" {
+		fmt.Fprintf(stderr, "note: %s\n", note)
+	}
 	ds, err := dataset.NewCached(images, cfg.Transform, cacheBytes)
 	if err != nil {
 		return err
@@ -73,18 +98,65 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 			return err
 		}
 	}
-	done, err := train(ctx, o, pre, ds, log, stdout, stderr)
+	steps, done, err := train(ctx, o, pre, ds, log, stdout, stderr)
 	if err != nil || !done {
 		return err
 	}
-	return save(ctx, o.out, net, pre, stderr)
+	if steps == 0 {
+		fmt.Fprintf(stderr, "nothing was trained: the run of %s had done all its %d epochs; without -resume, and with another -out, a new one begins\n", checkpoint(o), cfg.Epochs)
+	}
+	return save(ctx, o.out, net, pre, found.Skipped, stderr)
+}
+
+// agrees refuses flags that say something else than the checkpoint that a run is
+// resumed from, whose settings count.
+func (o options) agrees(asked, has tab.Config, stderr io.Writer) error {
+	var wrong []string
+	for _, f := range []struct {
+		flags      string
+		asked, has any
+	}{
+		{"epochs", asked.Epochs, has.Epochs}, {"batch", asked.Batch, has.Batch}, {"lr", asked.LR, has.LR}, {"repeat", asked.Repeat, has.Repeat},
+		{"seed", asked.Seed, has.Seed}, {"objective recipe", asked.Objective.Name(), has.Objective.Name()}, {"probe-every", asked.ProbeEvery, has.ProbeEvery},
+		{"size transform bits recipe", asked.Transform.String(), has.Transform.String()}, {"bn head-epochs", asked.Stages, has.Stages},
+	} {
+		var given []string
+		for _, name := range strings.Fields(f.flags) {
+			if o.set[name] {
+				given = append(given, "-"+name)
+			}
+		}
+		if len(given) > 0 && f.asked != f.has {
+			wrong = append(wrong, fmt.Sprintf("%s (%v, the checkpoint has %v)", strings.Join(given, " "), f.asked, f.has))
+		}
+	}
+	if len(wrong) > 0 {
+		return fmt.Errorf("%w: -resume goes on with the settings of %s, and other ones are given: %s; leave these flags out, or begin anew without -resume and with another -out",
+			errUsage, checkpoint(o), strings.Join(wrong, "; "))
+	}
+	for _, name := range []string{"init", "bank", "clip"} {
+		if o.set[name] {
+			fmt.Fprintf(stderr, "note: -%s is not read, %s has weights and anchors\n", name, checkpoint(o))
+		}
+	}
+	return nil
 }
 
 func network(o options, dev tensor.Device) (*backbone.ResNet18, error) {
 	if o.init == "" {
 		return backbone.NewResNet18(dev, rand.New(rand.NewPCG(o.seed, 0)))
 	}
-	return backbone.OpenResNet18(o.init, dev)
+	if o.reading.Prefix == "" {
+		return backbone.OpenResNet18(o.init, dev)
+	}
+	net, err := backbone.OpenChoice(o.init, backbone.Choice{Prefix: o.reading.Prefix}, dev)
+	if err != nil {
+		return nil, err
+	}
+	if net.Arch() != backbone.ArchResNet18 {
+		return nil, errors.Join(fmt.Errorf("%w: -init %s has %s behind -prefix %s, and this program trains a ResNet-18", backbone.ErrArch, o.init, net.Arch(), o.reading.Prefix), net.Close())
+	}
+	return net, nil
 }
 
 func checkpoint(o options) string { return o.out + ".ckpt" }
@@ -105,18 +177,18 @@ func pretrainer(ctx context.Context, o options, cfg tab.Config, parts tab.Parts,
 	return p, from, err
 }
 
-// train runs the steps, prints a line an epoch and says whether the run is
-// complete.
-func train(ctx context.Context, o options, pre *tab.Pretrainer, ds dataset.Dataset, log *logFile, stdout, stderr io.Writer) (bool, error) {
+// train runs the steps, prints a line an epoch and says how many steps there were
+// and whether the run is complete.
+func train(ctx context.Context, o options, pre *tab.Pretrainer, ds dataset.Dataset, log *logFile, stdout, stderr io.Writer) (taken int, done bool, err error) {
 	var loss, accuracy, seconds float64
-	steps, redrawn, taken := 0, 0, 0
+	steps, redrawn := 0, 0
 	last := time.Now()
 	for st, err := range pre.Steps(ctx, ds) {
 		if err != nil {
-			return false, err
+			return taken, false, err
 		}
 		if err := log.write(st); err != nil {
-			return false, err
+			return taken, false, err
 		}
 		steps++
 		taken++
@@ -137,14 +209,14 @@ func train(ctx context.Context, o options, pre *tab.Pretrainer, ds dataset.Datas
 		}
 		if o.maxSteps > 0 && taken == o.maxSteps {
 			fmt.Fprintf(stderr, "stopped after %d steps; -resume goes on from %s\n", taken, checkpoint(o))
-			return false, pre.SaveCheckpoint(checkpoint(o))
+			return taken, false, pre.SaveCheckpoint(checkpoint(o))
 		}
 	}
-	return true, nil
+	return taken, true, nil
 }
 
 // save writes the network and the projection, if there is one, to one file.
-func save(ctx context.Context, path string, net *backbone.ResNet18, pre *tab.Pretrainer, stderr io.Writer) error {
+func save(ctx context.Context, path string, net *backbone.ResNet18, pre *tab.Pretrainer, skipped []string, stderr io.Writer) error {
 	arrays, err := net.Params().Arrays(ctx)
 	if err != nil {
 		return err
@@ -163,6 +235,10 @@ func save(ctx context.Context, path string, net *backbone.ResNet18, pre *tab.Pre
 		return err
 	}
 	meta := map[string]string{"format": "pt", "architecture": "resnet18", "classes": string(classes), "objective": pre.Config().Objective.Name()}
+	if len(skipped) > 0 {
+		meta["skipped_images"] = strconv.Itoa(len(skipped))
+		fmt.Fprintf(stderr, "%d images were left out because they cannot be read\n", len(skipped))
+	}
 	if err := tensor.SaveWeights(path, meta, arrays); err != nil {
 		return err
 	}

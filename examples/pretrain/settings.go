@@ -34,6 +34,7 @@ func settings(o options) (tab.Config, synth.Generator, error) {
 		cfg.Transform = dataset.Transform{Exact: image.Pt(o.size, o.size), Filter: dataset.Lanczos}
 		nsa = synth.Reference()
 	}
+	cfg.Transform = o.reading.Tune(cfg.Transform)
 	gen, err := generator(o, nsa)
 	if err != nil {
 		return cfg, nil, err

@@ -87,7 +87,7 @@ func ruleFor(dir string) (rule, bool) {
 		return rule{internal: true, foreign: numeric()}, true
 	case top == "examples":
 		return rule{native: true, anyTest: true, foreign: append(numeric(), plot), public: []string{"tab", "downstream", "backbone",
-			"clipenc", "tensor", "synth", "prompt", "dataset", "metrics", ownExample(dir), "internal/atomicfile", "internal/wafers"}}, true
+			"clipenc", "tensor", "synth", "prompt", "dataset", "metrics", ownExample(dir), "examples/internal", "internal/atomicfile", "internal/cpus", "internal/wafers"}}, true
 	}
 	return rule{}, false
 }

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/examples/internal/inputs"
+)
+
+// tryOutputs finds out before long work whether results can be written.
+func (o options) tryOutputs() error {
+	for _, dir := range []string{o.report, o.maps} {
+		if dir != "" {
+			if err := inputs.CheckFolder(dir); err != nil {
+				return err
+			}
+		}
+	}
+	if o.json != "" {
+		return inputs.CheckFile(o.json)
+	}
+	return nil
+}
+
+// open opens a split as the flags have its files read.
+func (s *session) open(root, class, split string) (*dataset.Files, error) {
+	files, err := dataset.OpenMVTecAD(root, class, split)
+	if err != nil {
+		return nil, err
+	}
+	return files.WithDecoder(s.o.reading.Decoder())
+}
+
+// whole leaves out the samples that look found to be broken.
+func (s *session) whole(root string, ds dataset.Dataset) dataset.Dataset {
+	if len(s.broken) == 0 {
+		return ds
+	}
+	return dataset.Filter(ds, func(it dataset.Item) bool { return !s.broken[root+"\x00"+it.Name] })
+}
+
+// look checks the files of all classes and lists every fault before anything is
+// fitted. A class whose folders are not as they should be fails later, alone.
+func (s *session) look(ctx context.Context, classes []place, jobs []job) error {
+	s.broken, s.skipped, s.unseen = map[string]bool{}, map[place][]string{}, map[string]float64{}
+	said := map[string]bool{}
+	var faults []error
+	for _, c := range classes {
+		for _, split := range []string{dataset.Train, dataset.Test} {
+			files, err := s.open(c.root, c.class, split)
+			if err != nil {
+				continue
+			}
+			seen, err := s.o.reading.Look(ctx, files, s.stderr)
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			if err != nil {
+				faults = append(faults, fmt.Errorf("%s, %s: %w", s.className(c), split, err))
+				continue
+			}
+			s.skipped[c] = append(s.skipped[c], seen.Skipped...)
+			for _, name := range seen.Skipped {
+				s.broken[c.root+"\x00"+name] = true
+			}
+			for _, j := range jobs {
+				if j.place() != c {
+					continue
+				}
+				t := j.plan.transform
+				share, _, err := inputs.Unseen(t, seen.Sizes)
+				if err != nil {
+					faults = append(faults, fmt.Errorf("%s, %s: %w", s.className(c), split, err))
+					break
+				}
+				key := c.root + "\x00" + c.class + "\x00" + t.Fingerprint()
+				s.unseen[key] = max(s.unseen[key], share)
+				note, err := inputs.UnseenNote(t, seen.Sizes)
+				if err != nil || note == "" || said[note] {
+					continue
+				}
+				said[note] = true
+				fmt.Fprintf(s.stderr, "note: %s: %s\n", filepath.Join(baseOf(c.root), c.class), note)
+			}
+		}
+	}
+	if len(faults) > 0 {
+		return fmt.Errorf("nothing was fitted: %w", errors.Join(faults...))
+	}
+	return nil
+}

@@ -1,0 +1,252 @@
+// Package inputs has what the programs ask of their data before long work: how files
+// are read, that all of them can be, what a transform hides, and that results can be
+// written.
+package inputs
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"image"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+
+	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/internal/cpus"
+	"github.com/gotab/gotab/tensor"
+)
+
+// Flags are the flags that the programs share.
+type Flags struct {
+	MaskAbove, Bits, MaxPixels int
+	SkipBroken                 bool
+	Threads                    int    // 0: as many as the process may use
+	Prefix                     string // of the network's names in a file of weights
+	Transform                  string // empty: the method's own
+}
+
+// AddReading adds the flags that say how files are read, and -threads.
+func (f *Flags) AddReading(fs *flag.FlagSet) {
+	d := dataset.DefaultDecoder()
+	fs.IntVar(&f.MaskAbove, "mask-above", d.MaskAbove, "`brightness` above which a pixel of a mask is a defect, 0 to 254; -1 takes what is not the background")
+	fs.IntVar(&f.Bits, "bits", d.Bits16, "how many `bits` of 16-bit pictures count, 8 to 16")
+	fs.IntVar(&f.MaxPixels, "max-pixels", d.MaxPixels, "largest `number` of pixels of a picture")
+	fs.BoolVar(&f.SkipBroken, "skip-broken", false, "go on without pictures that cannot be read")
+	fs.IntVar(&f.Threads, "threads", 0, "largest `number` of threads; 0 takes as many as the processors that the process may use")
+}
+
+// AddPrefix adds -prefix.
+func (f *Flags) AddPrefix(fs *flag.FlagSet) {
+	fs.StringVar(&f.Prefix, "prefix", "", "`text` before the network's names in a file of weights that holds several networks, for example module.encoder_q.")
+}
+
+// AddTransform adds -transform.
+func (f *Flags) AddTransform(fs *flag.FlagSet) {
+	fs.StringVar(&f.Transform, "transform", "", "what the network sees: centre (cut out of the resized picture), square (the whole picture, stretched) or `WxH` (the whole picture, of so many pixels); default: the method's own")
+}
+
+// Validate says what makes no sense.
+func (f Flags) Validate() error {
+	if f.MaskAbove < dataset.MaskByBackground || f.MaskAbove > 254 {
+		return fmt.Errorf("-mask-above is %d, want 0 to 254, or -1", f.MaskAbove)
+	}
+	if f.Bits < 8 || f.Bits > 16 {
+		return fmt.Errorf("-bits is %d, want 8 to 16", f.Bits)
+	}
+	if f.MaxPixels < 1 {
+		return fmt.Errorf("-max-pixels is %d, want 1 or more", f.MaxPixels)
+	}
+	if f.Threads < 0 || f.Threads > 4096 {
+		return fmt.Errorf("-threads is %d, want 1 to 4096, or 0", f.Threads)
+	}
+	if _, _, err := f.size(); err != nil {
+		return err
+	}
+	return f.Decoder().Validate()
+}
+
+// size is that of -transform WxH; false for its words.
+func (f Flags) size() (image.Point, bool, error) {
+	switch f.Transform {
+	case "", "centre", "square":
+		return image.Point{}, false, nil
+	}
+	var p image.Point
+	if n, err := fmt.Sscanf(f.Transform, "%dx%d", &p.X, &p.Y); n != 2 || err != nil || fmt.Sprintf("%dx%d", p.X, p.Y) != f.Transform ||
+		p.X < 32 || p.Y < 32 || p.X > 8192 || p.Y > 8192 {
+		return p, false, fmt.Errorf("-transform is %q, want centre, square or a size such as 448x128, with sides of 32 to 8192", f.Transform)
+	}
+	return p, true, nil
+}
+
+// Decoder reads files as the flags say.
+func (f Flags) Decoder() dataset.Decoder {
+	d := dataset.DefaultDecoder()
+	d.MaskAbove, d.Bits16, d.MaxPixels = f.MaskAbove, f.Bits, f.MaxPixels
+	return d
+}
+
+// Tune is a method's transform as the flags have it.
+func (f Flags) Tune(t dataset.Transform) dataset.Transform {
+	whole := t.Exact
+	if t.Crop != (image.Point{}) {
+		whole = t.Crop
+	}
+	size, set, _ := f.size() // Validate has seen it
+	switch {
+	case set:
+		t = dataset.Transform{Exact: size, Filter: t.Filter, RowsFirst: t.RowsFirst}
+	case f.Transform == "square" && whole != (image.Point{}):
+		t = dataset.Transform{Exact: whole, Filter: t.Filter, RowsFirst: t.RowsFirst}
+	case f.Transform == "centre" && t.Crop == (image.Point{}) && whole != (image.Point{}):
+		t = dataset.Transform{Shorter: min(whole.X, whole.Y) * 8 / 7, Crop: whole, Filter: t.Filter, RowsFirst: t.RowsFirst}
+	}
+	if f.Bits != dataset.DefaultDecoder().Bits16 {
+		t.Bits16 = f.Bits
+	}
+	return t.Shared()
+}
+
+// UseThreads bounds the threads of the process.
+func (f Flags) UseThreads() error {
+	if f.Threads == 0 {
+		runtime.GOMAXPROCS(cpus.Allowed()) // decoding obeys a container's quota too
+		return nil
+	}
+	runtime.GOMAXPROCS(f.Threads)
+	return tensor.SetThreads(tensor.Threads{Cores: f.Threads, PerRun: f.Threads})
+}
+
+// Seen is what Look found.
+type Seen struct {
+	Data    dataset.Dataset // without the broken samples
+	Skipped []string        // names of these
+	Sizes   map[image.Point]int
+}
+
+// Look checks all files of a data set before long work begins. It writes what may
+// not be meant to notes. Samples that cannot be read are an error that lists them,
+// or left out with -skip-broken.
+func (f Flags) Look(ctx context.Context, ds dataset.Dataset, notes io.Writer) (Seen, error) {
+	r, err := dataset.Check(ctx, ds, dataset.DefaultCheck())
+	if err != nil {
+		return Seen{}, err
+	}
+	s := Seen{Data: ds, Sizes: r.Sizes}
+	for _, n := range r.Notes {
+		if _, err := fmt.Fprintf(notes, "note: %s\n", n); err != nil {
+			return s, err
+		}
+	}
+	if len(r.Broken) == 0 {
+		return s, nil
+	}
+	if !f.SkipBroken {
+		hint := "mend or remove them, or go on without them by -skip-broken"
+		if errors.Is(r.Err(), dataset.ErrTooLarge) {
+			hint += "; -max-pixels allows larger pictures"
+		}
+		return s, fmt.Errorf("%w; %s", r.Err(), hint)
+	}
+	broken := make(map[int]bool)
+	for k, i := range r.Broken {
+		broken[i] = true
+		s.Skipped = append(s.Skipped, ds.Item(i).Name)
+		if _, err := fmt.Fprintf(notes, "note: left out: %v\n", r.Faults[k]); err != nil {
+			return s, err
+		}
+	}
+	keep := make([]int, 0, ds.Len())
+	for i := range ds.Len() {
+		if !broken[i] {
+			keep = append(keep, i)
+		}
+	}
+	if len(keep) == 0 {
+		return s, fmt.Errorf("none of the %d pictures can be read: %w", ds.Len(), r.Err())
+	}
+	s.Data, err = dataset.Subset(ds, keep)
+	return s, err
+}
+
+// Unseen is the largest share of a picture that a transform cuts off, and the size of
+// the pictures that lose it.
+func Unseen(t dataset.Transform, sizes map[image.Point]int) (share float64, size image.Point, err error) {
+	for _, p := range slices.SortedFunc(maps.Keys(sizes), func(a, b image.Point) int { return cmp.Or(cmp.Compare(a.X, b.X), cmp.Compare(a.Y, b.Y)) }) {
+		r, err := t.Rect(p.X, p.Y)
+		if err != nil {
+			return 0, p, err
+		}
+		if lost := 1 - (r.MaxX-r.MinX)*(r.MaxY-r.MinY)/float64(p.X*p.Y); lost > share+1e-9 {
+			share, size = lost, p
+		}
+	}
+	return share, size, nil
+}
+
+// UnseenNote is Unseen in words; empty where all of every picture is seen.
+func UnseenNote(t dataset.Transform, sizes map[image.Point]int) (string, error) {
+	share, size, err := Unseen(t, sizes)
+	if err != nil || share == 0 {
+		return "", err
+	}
+	return fmt.Sprintf("%.0f %% of a picture of %dx%d pixels is not seen (%s): a defect there cannot be found or learnt; -transform square or WxH shows all of it",
+		100*share, size.X, size.Y, t), nil
+}
+
+// CheckFolder says whether files can be made in a folder, which it makes if it is not
+// there.
+func CheckFolder(dir string) error {
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return fmt.Errorf("the folder for results cannot be made: %w", err)
+	}
+	f, err := os.CreateTemp(dir, ".writable-*.tmp")
+	if err != nil {
+		return fmt.Errorf("results cannot be written: %w", err)
+	}
+	return errors.Join(f.Close(), os.Remove(f.Name()))
+}
+
+// CheckFile says whether a file can be written: its folder is there, and it is none
+// itself.
+func CheckFile(name string) error {
+	if info, err := os.Stat(name); err == nil && info.IsDir() {
+		return fmt.Errorf("%s is a folder; name a file", name)
+	}
+	dir := filepath.Dir(name)
+	info, err := os.Stat(dir)
+	if err != nil {
+		return fmt.Errorf("%s cannot be written, make its folder first: %w", name, err)
+	}
+	if !info.IsDir() {
+		return fmt.Errorf("%s cannot be written: %s is no folder", name, dir)
+	}
+	return CheckFolder(dir)
+}
+
+// CheckWeightsName refuses the name of another format for weights that are written
+// as safetensors.
+func CheckWeightsName(name string) error {
+	switch ext := strings.ToLower(filepath.Ext(name)); ext {
+	case ".pth", ".pt", ".ckpt", ".bin", ".onnx", ".npz", ".h5":
+		return fmt.Errorf("%s would hold safetensors, and its ending says %s; call it %s.safetensors", name, ext, strings.TrimSuffix(name, filepath.Ext(name)))
+	}
+	return nil
+}
+
+// SameFile says whether two names are of one file.
+func SameFile(a, b string) bool {
+	x, err := os.Stat(a)
+	if err != nil {
+		return false
+	}
+	y, err := os.Stat(b)
+	return err == nil && os.SameFile(x, y)
+}

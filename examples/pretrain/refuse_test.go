@@ -1,0 +1,113 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gotab/gotab/internal/testutil"
+	"github.com/gotab/gotab/tensor"
+)
+
+// A root of good and bad pictures is one class, of the good ones.
+func TestDefectsAreNotLearnt(t *testing.T) {
+	testutil.NoLeak(t)
+	from, dir := plant(t), t.TempDir()
+	for _, names := range [][2]string{{"good", "bad"}, {"OK", "NG"}} {
+		root := filepath.Join(t.TempDir(), "part")
+		require.NoError(t, os.MkdirAll(root, 0o755))
+		require.NoError(t, os.Rename(copied(t, filepath.Join(from, "cloth/train/good")), filepath.Join(root, names[0])))
+		require.NoError(t, os.Rename(copied(t, filepath.Join(from, "cloth/test/hole")), filepath.Join(root, names[1])))
+		out := filepath.Join(dir, names[0]+".safetensors")
+		var stdout, stderr bytes.Buffer
+		require.NoError(t, run(t.Context(), []string{"-data", root, "-objective", "binary", "-size", "64", "-epochs", "1", "-batch", "2", "-repeat", "1", "-device", "cpu", "-out", out}, &stdout, &stderr))
+		require.Contains(t, stderr.String(), "4 good images of 1 classes")
+		w, err := tensor.OpenWeights(out)
+		require.NoError(t, err)
+		require.Equal(t, `["part"]`, w.Metadata["classes"])
+	}
+}
+
+// copied is a copy of a folder of files.
+func copied(t *testing.T, dir string) string {
+	to := filepath.Join(t.TempDir(), "copy")
+	require.NoError(t, os.CopyFS(to, os.DirFS(dir)))
+	return to
+}
+
+// A resumed run has its checkpoint's settings: others are refused, and a run that is
+// complete says that nothing was trained.
+func TestResumeKeepsItsSettings(t *testing.T) {
+	testutil.NoLeak(t)
+	out := filepath.Join(t.TempDir(), "w.safetensors")
+	base := []string{"-data", plant(t), "-objective", "binary", "-out", out, "-size", "64", "-repeat", "1", "-device", "cpu", "-batch", "2", "-epochs", "1"}
+	var stdout, stderr bytes.Buffer
+	require.NoError(t, run(t.Context(), base, &stdout, &stderr))
+	require.NotContains(t, stderr.String(), "nothing was trained")
+	before, err := os.ReadFile(out)
+	require.NoError(t, err)
+	for _, more := range [][]string{{"-epochs", "3"}, {"-batch", "4"}, {"-size", "96"}, {"-lr", "0.5"}, {"-seed", "7"}, {"-objective", "classes"}, {"-bn", "frozen"}, {"-head-epochs", "1"}} {
+		err := run(t.Context(), append(append([]string(nil), base...), append(more, "-resume")...), &stdout, &stderr)
+		require.ErrorIs(t, err, errUsage, more)
+		require.ErrorContains(t, err, more[0]+" (")
+		require.ErrorContains(t, err, "-resume goes on with the settings of")
+	}
+	stderr.Reset()
+	require.NoError(t, run(t.Context(), append(base, "-resume"), &stdout, &stderr))
+	require.Contains(t, stderr.String(), "nothing was trained: the run of "+out+".ckpt had done all its 1 epochs")
+	after, err := os.ReadFile(out)
+	require.NoError(t, err)
+	require.Equal(t, before, after)
+}
+
+func TestOutputsThatWouldMislead(t *testing.T) {
+	dir, root := t.TempDir(), plant(t)
+	init := filepath.Join(dir, "a.safetensors")
+	require.NoError(t, os.WriteFile(init, []byte("weights"), 0o644))
+	link := filepath.Join(dir, "b.safetensors")
+	require.NoError(t, os.Symlink(init, link))
+	var stdout, stderr bytes.Buffer
+	for _, c := range []struct {
+		args []string
+		says string
+	}{
+		{[]string{"-out", filepath.Join(dir, "x.pth")}, "would hold safetensors, and its ending says .pth"},
+		{[]string{"-init", init, "-out", init}, "-init and -out are the same file"},
+		{[]string{"-init", link, "-out", init}, "-init and -out are the same file"},
+		{[]string{"-out", init, "-epochs", "0"}, "-epochs is 0, want 1 or more"},
+		{[]string{"-out", init, "-batch", "0"}, "-batch is 0"},
+		{[]string{"-out", init, "-prefix", "x."}, "-prefix is for the file of -init"},
+		{[]string{"-out", init, "-transform", "wide"}, `-transform is "wide"`},
+	} {
+		err := run(t.Context(), append([]string{"-data", root}, c.args...), &stdout, &stderr)
+		require.ErrorIs(t, err, errUsage, c.args)
+		require.ErrorContains(t, err, c.says)
+	}
+	err := run(t.Context(), []string{"-data", root, "-objective", "binary", "-device", "cpu", "-out", filepath.Join(dir, "none", "w.safetensors")}, &stdout, &stderr)
+	require.ErrorContains(t, err, "make its folder first")
+	require.ErrorIs(t, err, os.ErrNotExist)
+	data, err := os.ReadFile(init)
+	require.NoError(t, err)
+	require.Equal(t, "weights", string(data))
+}
+
+// Every broken file of every root is listed before the training.
+func TestBrokenImagesAreListedFirst(t *testing.T) {
+	testutil.NoLeak(t)
+	root, out := plant(t), filepath.Join(t.TempDir(), "w.safetensors")
+	for _, name := range []string{"cloth/train/good/001.png", "steel/train/good/002.png"} {
+		require.NoError(t, os.WriteFile(filepath.Join(root, name), []byte("\x89PNG"), 0o644))
+	}
+	args := []string{"-data", root, "-objective", "binary", "-out", out, "-size", "64", "-repeat", "1", "-device", "cpu", "-batch", "2", "-epochs", "1"}
+	var stdout, stderr bytes.Buffer
+	err := run(t.Context(), args, &stdout, &stderr)
+	require.ErrorContains(t, err, "cloth/train/good/001.png")
+	require.ErrorContains(t, err, "steel/train/good/002.png")
+	require.NoError(t, run(t.Context(), append(args, "-skip-broken"), &stdout, &stderr))
+	w, err := tensor.OpenWeights(out)
+	require.NoError(t, err)
+	require.Equal(t, "2", w.Metadata["skipped_images"])
+}
