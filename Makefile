@@ -85,7 +85,7 @@ race: ## run the tests of the packages without native code under the race detect
 
 .PHONY: race-all
 race-all: ## the same for all packages; compiles libtorch's C layer once more
-	@$(native); echo "+ go test -race ./... (the first time libtorch's C layer is compiled again for it: three minutes)"; $(GO) test -race -p $(P) ./...
+	@$(native); echo "+ go test -race ./... (the first time libtorch's C layer is compiled again for it: three minutes)"; $(summary); $(GO) test -race -p $(P) -json ./... | "$$testsum"
 
 .PHONY: mutate
 mutate: ## change N=50 places at random (SEED=1), one at a time, and count how many the tests notice
