@@ -6,6 +6,7 @@
 #   ARGS=...       arguments of the program that quickstart runs
 #   BENCH=REGEXP   benchmarks to run (.)
 #   FUZZTIME=D     time for each fuzz target (5s)
+#   DURATION=D     how long soak goes on (10m)
 #   PYTHON=FILE    Python for the other side of the paired benchmarks (python3)
 #   WEIGHTS, ROOT, TARGET, OTHERS   what bench-detectors runs on
 
@@ -18,6 +19,7 @@ GO ?= go
 P ?= 2
 BENCH ?= .
 FUZZTIME ?= 5s
+DURATION ?= 10m
 ARGS ?=
 CUDA ?=
 PYTHON ?= python3
@@ -75,6 +77,12 @@ race: ## run the tests of the packages without native code under the race detect
 .PHONY: race-all
 race-all: ## the same for all packages; compiles libtorch's C layer once more
 	@$(native); echo "+ go test -race ./... (the first time libtorch's C layer is compiled again for it: three minutes)"; $(GO) test -race -p $(P) ./...
+
+# Not among the tests: it goes by the clock. It prints its figures and its seed, with which ARGS="-soak.seed N" repeats it.
+.PHONY: soak
+soak: ## all detectors used, broken, closed and read back at random from 32 goroutines for DURATION
+	@$(native); echo "+ go test -tags soak -run TestSoak ./downstream -soak $(DURATION) $(ARGS)"; \
+	$(GO) test -tags soak -run '^TestSoak$$' -count 1 -timeout 0 -v ./downstream -soak $(DURATION) $(ARGS)
 
 .PHONY: bench
 bench: ## run all benchmarks, paired with Python where it has what they need
