@@ -87,21 +87,34 @@ const coarsest = 64
 // and, where that leaves it open, against the grid: no more than coarsest pixels
 // for a position.
 func (v viewSettings) check(z sizes) error {
-	in, t := image.Pt(z.Input[0], z.Input[1]), v.transform()
-	fixed := t.Crop
-	if fixed == (image.Point{}) {
-		fixed = t.Exact
-	}
-	if fixed != (image.Point{}) {
-		if in != fixed {
-			return fmt.Errorf("input %v: the transform (%s) gives %dx%d", z.Input, t, fixed.X, fixed.Y)
-		}
+	fixed, err := v.agree(z)
+	switch {
+	case err != nil:
+		return err
+	case fixed:
 		return z.check(maxSide)
 	}
-	if short := min(in.X, in.Y); t.Shorter > 0 && short != t.Shorter {
-		return fmt.Errorf("input %v: the transform (%s) gives a shorter side of %d", z.Input, t, t.Shorter)
-	}
 	return z.check(coarsest)
+}
+
+// agree refuses an input that the transform does not give: a detector with one
+// would refuse every image. fixed says that the transform gives one size alone.
+func (v viewSettings) agree(z sizes) (fixed bool, err error) {
+	in, t := image.Pt(z.Input[0], z.Input[1]), v.transform()
+	want := t.Crop
+	if want == (image.Point{}) {
+		want = t.Exact
+	}
+	if want != (image.Point{}) {
+		if in != want {
+			return true, fmt.Errorf("input %v: the transform (%s) gives %dx%d", z.Input, t, want.X, want.Y)
+		}
+		return true, nil
+	}
+	if short := min(in.X, in.Y); t.Shorter > 0 && short != t.Shorter {
+		return false, fmt.Errorf("input %v: the transform (%s) gives a shorter side of %d", z.Input, t, t.Shorter)
+	}
+	return false, nil
 }
 
 // check refuses sizes that no fit gives; perPosition is the largest number of
