@@ -7,6 +7,7 @@
 #   BENCH=REGEXP   benchmarks to run (.)
 #   FUZZTIME=D     time for each fuzz target (5s)
 #   PYTHON=FILE    Python for the other side of the paired benchmarks (python3)
+#   N, SEED, MUTATE   changes, seed and packages of mutate
 #   WEIGHTS, ROOT, TARGET, OTHERS   what bench-detectors runs on
 
 SHELL := /bin/bash
@@ -21,6 +22,9 @@ FUZZTIME ?= 5s
 ARGS ?=
 CUDA ?=
 PYTHON ?= python3
+N ?= 50
+SEED ?= 1
+MUTATE ?= tab downstream tensor dataset metrics synth
 
 # Threads of libtorch that wait for each other sleep instead of spinning: on a machine that is busy with other things, such
 # as other packages' tests, that is several times faster, and on a quiet one a few percent slower.
@@ -49,6 +53,12 @@ reach="$$($(GO) list -test -f '{{$$p := .ImportPath}}{{range .Deps}}{{if eq . "$
 pkgs="$$(comm -23 <(sort -u <<<"$$all") <(sed 's/ .*//; s/\.test$$//' <<<"$$reach" | sort -u))"
 endef
 
+# Builds the program that shortens the output of the tests and lists the skipped ones with their reasons. It is built
+# first: `go run` behind a pipe would compile at the same time as the tests.
+define summary
+tools="$$(mktemp -d)"; trap 'rm -rf "$$tools"' EXIT; testsum="$$tools/testsum"; CGO_ENABLED=0 $(GO) build -o "$$testsum" ./internal/testsum
+endef
+
 .PHONY: help
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | sed 's/\$$\$$/$$/' | expand -t 25
@@ -59,22 +69,27 @@ quickstart: ## pre-train on drawn textures, fit a detector, print what it finds
 
 .PHONY: test
 test: ## run all tests
-	@$(native); echo "+ go test -p $(P) ./..."; $(GO) test -p $(P) ./...
-	@if [ -f tensor/gotchts/go.mod ]; then $(native); \
+	@$(native); $(summary); \
+	if [ -f tensor/gotchts/go.mod ]; then \
 	  echo "+ go test ./... (in tensor/gotchts; gotch's package ts takes another minute the first time)"; \
-	  cd tensor/gotchts && $(GO) test ./...; fi
+	  (cd tensor/gotchts && $(GO) test ./...); fi; \
+	echo "+ go test -p $(P) ./..."; $(GO) test -p $(P) -json ./... | "$$testsum"
 
 .PHONY: test-pure
 test-pure: ## run the tests of the packages without native code, with cgo off
-	@$(pure); echo "+ CGO_ENABLED=0 go test" $$pkgs; CGO_ENABLED=0 $(GO) test -p $(P) $$pkgs
+	@$(pure); echo "+ CGO_ENABLED=0 go test" $$pkgs; $(summary); CGO_ENABLED=0 $(GO) test -p $(P) -json $$pkgs | "$$testsum"
 
 .PHONY: race
 race: ## run the tests of the packages without native code under the race detector
-	@$(pure); echo "+ go test -race" $$pkgs; CGO_ENABLED=1 $(GO) test -race -p $(P) $$pkgs
+	@$(pure); echo "+ go test -race" $$pkgs; $(summary); CGO_ENABLED=1 $(GO) test -race -p $(P) -json $$pkgs | "$$testsum"
 
 .PHONY: race-all
 race-all: ## the same for all packages; compiles libtorch's C layer once more
 	@$(native); echo "+ go test -race ./... (the first time libtorch's C layer is compiled again for it: three minutes)"; $(GO) test -race -p $(P) ./...
+
+.PHONY: mutate
+mutate: ## change N=50 places at random (SEED=1), one at a time, and count how many the tests notice
+	@$(native); echo "+ go run ./internal/mutate -n $(N) -seed $(SEED) $(MUTATE)"; $(GO) run ./internal/mutate -n $(N) -seed $(SEED) $(MUTATE)
 
 .PHONY: bench
 bench: ## run all benchmarks, paired with Python where it has what they need

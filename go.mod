@@ -3,6 +3,7 @@ module github.com/gotab/gotab
 go 1.24.0
 
 require (
+	github.com/klauspost/compress v1.18.0
 	github.com/stretchr/testify v1.11.1
 	github.com/sugarme/gotch v0.9.1
 	github.com/sugarme/tokenizer v0.3.0

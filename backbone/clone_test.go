@@ -51,4 +51,15 @@ func TestCloneIsApart(t *testing.T) {
 	require.NoError(t, c.Close())
 	_, err = c.Clone(t.Context())
 	require.ErrorIs(t, err, tensor.ErrReleased)
+	testutil.RequireClosed(t, c, backbone.ErrClosed, nil)
+	for name, f := range map[string]func(s *tensor.Scope){
+		"forward": func(s *tensor.Scope) { c.Forward(s, s.Zeros(1, 3, 32, 32), backbone.Pooled) },
+		"stage":   func(s *tensor.Scope) { c.Stage(s, s.Zeros(1, 3, 32, 32), backbone.Stem) },
+	} {
+		for _, mode := range []tensor.Mode{tensor.Evaluation, tensor.Training} {
+			err := tensor.Run(t.Context(), tensor.CPU, mode, func(s *tensor.Scope) error { f(s); return nil })
+			require.ErrorIs(t, err, backbone.ErrClosed, name)
+			require.ErrorContains(t, err, "backbone: "+name+": it is closed")
+		}
+	}
 }

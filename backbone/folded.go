@@ -38,6 +38,9 @@ func (f *folded) close() error {
 // nothing still reads the old ones. What is returned is a copy: another Run may
 // add a stage meanwhile.
 func (m *ResNet) fold(s *tensor.Scope, input []int64, first, last Layer) (*folded, error) {
+	if len(input) != 4 { // a released tensor has no shape
+		return nil, fmt.Errorf("backbone: %w: input is %v, want [N C H W]", tensor.ErrShape, input)
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if v := m.params.Version(); m.folded == nil || m.folded.version != v {

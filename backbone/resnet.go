@@ -19,6 +19,8 @@ var (
 	ErrLayer = errors.New("no such layer")
 	// ErrArch reports an architecture that this package does not have.
 	ErrArch = errors.New("no such architecture")
+	// ErrClosed reports the use of a network after Close. It is [tensor.ErrClosed].
+	ErrClosed = tensor.ErrClosed
 )
 
 // ResNet is a residual network of He et al. (arXiv 1512.03385), as torchvision
@@ -90,6 +92,7 @@ func (m *ResNet) Forward(s *tensor.Scope, x *tensor.Tensor, at ...Layer) []*tens
 		}
 		deepest = max(deepest, l)
 	}
+	m.checkOpen(s, "forward")
 	checkInput(s, "forward", x)
 	if len(at) == 0 || s.Err() != nil {
 		return out
@@ -140,6 +143,7 @@ func (m *ResNet) Forward(s *tensor.Scope, x *tensor.Tensor, at ...Layer) []*tens
 // put between the stages; stage after stage it gives what Forward gives, and the
 // Run's mode means the same. x is left as it is.
 func (m *ResNet) Stage(s *tensor.Scope, x *tensor.Tensor, l Layer) *tensor.Tensor {
+	m.checkOpen(s, "stage")
 	switch {
 	case l < Stem || l > min(m.last, Layer4):
 		s.Fail(fmt.Errorf("backbone: stage: %w: %s", ErrLayer, l))
@@ -163,9 +167,20 @@ func (m *ResNet) Stage(s *tensor.Scope, x *tensor.Tensor, l Layer) *tensor.Tenso
 	})
 }
 
+// checkOpen fails s where the network is closed.
+func (m *ResNet) checkOpen(s *tensor.Scope, doing string) {
+	if m.params.Closed() {
+		s.Fail(fmt.Errorf("backbone: %s: %w: %w", doing, ErrClosed, tensor.ErrReleased))
+	}
+}
+
 // checkInput fails s where x is no batch of images that the stem takes.
 func checkInput(s *tensor.Scope, doing string, x *tensor.Tensor) {
-	if sh := x.Shape(); x.Valid() && (len(sh) != 4 || sh[1] != 3 || sh[2] < 32 || sh[3] < 32) {
+	if !x.Valid() {
+		s.Fail(fmt.Errorf("backbone: %s: input: %w", doing, tensor.ErrReleased))
+		return
+	}
+	if sh := x.Shape(); len(sh) != 4 || sh[1] != 3 || sh[2] < 32 || sh[3] < 32 {
 		s.Fail(fmt.Errorf("backbone: %s: %w: input is %v, want [N 3 H W] with H and W of 32 or more", doing, tensor.ErrShape, sh))
 	}
 }
@@ -216,7 +231,8 @@ func (m *ResNet) Save(path string) error {
 	return nil
 }
 
-// Close frees the weights. Closing twice is harmless.
+// Close frees the weights; what returns an error wraps [ErrClosed] from then on.
+// No Run may use the network any more. Closing twice is harmless.
 func (m *ResNet) Close() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()

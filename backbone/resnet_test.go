@@ -168,7 +168,7 @@ func TestWeightsThatDoNotFit(t *testing.T) {
 	t.Run("another network", func(t *testing.T) {
 		_, err := backbone.FromWeights(&tensor.Weights{Arrays: []tensor.Array{tensor.FloatArray("patch_embed.proj.weight", make([]float32, 4), 4)}}, tensor.CPU)
 		require.ErrorIs(t, err, backbone.ErrWeights)
-		require.ErrorContains(t, err, "more")
+		require.ErrorContains(t, err, "no ResNet is in it; it has 1 arrays, the first are patch_embed.proj.weight [4]")
 	})
 	t.Run("accepted forms", func(t *testing.T) {
 		for name, f := range map[string]func(a []tensor.Array) []tensor.Array{
@@ -216,6 +216,23 @@ func TestForwardRefusesWrongInput(t *testing.T) {
 		return nil
 	})
 	require.ErrorIs(t, err, backbone.ErrLayer)
+	// What holds nothing is refused in both modes, before anything is folded for it.
+	for _, mode := range []tensor.Mode{tensor.Evaluation, tensor.Training} {
+		for name, x := range map[string]*tensor.Tensor{"nil": nil, "never made": {}} {
+			err = tensor.Run(t.Context(), tensor.CPU, mode, func(s *tensor.Scope) error {
+				for _, y := range m.Forward(s, x, backbone.Layer1, backbone.Pooled) {
+					require.False(t, y.Valid())
+				}
+				return nil
+			})
+			require.ErrorIs(t, err, tensor.ErrReleased, "%s, %s", name, mode)
+			err = tensor.Run(t.Context(), tensor.CPU, mode, func(s *tensor.Scope) error {
+				require.False(t, m.Stage(s, x, backbone.Stem).Valid())
+				return nil
+			})
+			require.ErrorIs(t, err, tensor.ErrReleased, "%s, %s", name, mode)
+		}
+	}
 }
 
 func TestSharedWeights(t *testing.T) {

@@ -1,9 +1,11 @@
 package backbone
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strings"
 
@@ -11,14 +13,16 @@ import (
 	"github.com/gotab/gotab/tensor"
 )
 
-// Read reads a safetensors stream with torchvision's or timm's names (they are
-// the same), with or without a common prefix such as "module." or "backbone.".
-// Which of the architectures it is the names and shapes tell; [ResNet.Arch] says
-// it afterwards. Every missing, unexpected and misshapen name is reported at once
-// in an error that wraps [ErrWeights]. Exceptions: a classification layer (fc)
-// of any number of classes may be there or not, a projection layer that
-// pre-training added is passed over, and so may the counters of batch norm be
-// missing.
+// Choice says which network of a weight file is meant. The zero value takes the
+// one that is there.
+type Choice struct {
+	// Prefix is what stands before the names of the network, such as
+	// "module.encoder_q.". It is needed where a file holds several networks, for
+	// example a student and a teacher; the error then lists their prefixes.
+	Prefix string
+}
+
+// Read reads a network from a safetensors stream. [Open] says what is accepted.
 func Read(r io.Reader, dev tensor.Device) (*ResNet, error) {
 	w, err := tensor.ReadWeights(r)
 	if err != nil {
@@ -27,23 +31,40 @@ func Read(r io.Reader, dev tensor.Device) (*ResNet, error) {
 	return FromWeights(w, dev)
 }
 
-// ReadTorch reads the state dict of a .pth file, such as torchvision publishes,
-// with a reader that runs nothing of what the file asks for. Otherwise it is
-// Read.
+// ReadTorch reads a network from the size bytes of a .pth file behind r. [Open] says
+// what is accepted.
 func ReadTorch(r io.ReaderAt, size int64, dev tensor.Device) (*ResNet, error) {
-	w, err := tensor.ReadTorchWeights(r, size)
+	f, err := tensor.NewWeightFile(r, size)
 	if err != nil {
 		return nil, fmt.Errorf("backbone: read weights: %w", err)
 	}
-	return FromWeights(w, dev)
+	return fromSource(f, Choice{}, dev, detect)
 }
 
-// Open reads a weight file of either kind, as Read does.
-func Open(path string, dev tensor.Device) (*ResNet, error) { return open(path, dev, detect) }
+// Open reads a network from a weight file, safetensors or a .pth, with nothing of
+// the file being run. Parameters may have torchvision's names (timm's are the same),
+// Hugging Face's, or those of a torch.nn.Sequential of the network's children, behind any one
+// prefix such as "state_dict.module.backbone.". What stands beside the network in
+// the file is not read: heads, queues, optimizer states. The architecture is
+// detected from names and shapes; [ResNet.Arch] returns it.
+//
+// Weights may be of any floating-point type and become float32. A classification
+// layer (fc) of any number of classes may be there or not, and the counters of batch norm
+// may be of any type, or be missing. Every missing, unexpected and misshapen name is reported
+// at once in an error that wraps [ErrWeights]. A file of several complete networks
+// returns an error that wraps [ErrWeights] and lists their prefixes for [OpenChoice].
+func Open(path string, dev tensor.Device) (*ResNet, error) {
+	return open(path, Choice{}, dev, detect)
+}
 
-// FromWeights builds a network of weights that were read before, as Read does.
+// OpenChoice is [Open] for a file of several networks.
+func OpenChoice(path string, choice Choice, dev tensor.Device) (*ResNet, error) {
+	return open(path, choice, dev, detect)
+}
+
+// FromWeights builds a network of weights that were read before, as [Open] does.
 func FromWeights(w *tensor.Weights, dev tensor.Device) (*ResNet, error) {
-	return fromWeights(w, dev, detect)
+	return fromSource(arrays(w.Arrays), Choice{}, dev, detect)
 }
 
 // FromStages builds the first stages of a network, as far as last (Stem to
@@ -59,7 +80,13 @@ func FromStages(w *tensor.Weights, arch Arch, last Layer, dev tensor.Device) (*R
 	if last < Stem || last > Layer4 {
 		return nil, fmt.Errorf("backbone: read weights: %w: %s is no stage, want %s to %s", ErrLayer, last, Stem, Layer4)
 	}
-	fitted, err := fit(arch, last, strip(w.Arrays))
+	src := arrays(w.Arrays)
+	found := candidates(src.Infos())
+	n := network{infos: src.Infos()}
+	if len(found) == 1 {
+		n = found[0]
+	}
+	fitted, err := fit(arch, last, n, src)
 	if err != nil {
 		return nil, fmt.Errorf("backbone: read weights: %w", err)
 	}
@@ -73,161 +100,103 @@ func ReadResNet18(r io.Reader, dev tensor.Device) (*ResNet18, error) {
 	if err != nil {
 		return nil, fmt.Errorf("backbone: read weights: %w", err)
 	}
-	return fromWeights(w, dev, only18)
+	return fromSource(arrays(w.Arrays), Choice{}, dev, only18)
 }
 
 // OpenResNet18 is [Open] for ResNet-18 alone: weights of another architecture do
 // not fit.
-func OpenResNet18(path string, dev tensor.Device) (*ResNet18, error) { return open(path, dev, only18) }
+func OpenResNet18(path string, dev tensor.Device) (*ResNet18, error) {
+	return open(path, Choice{}, dev, only18)
+}
 
-func only18([]tensor.Array) Arch { return ArchResNet18 }
+func only18([]tensor.WeightInfo) Arch { return ArchResNet18 }
 
-func open(path string, dev tensor.Device, choose func([]tensor.Array) Arch) (*ResNet, error) {
-	w, err := tensor.OpenWeights(path)
+func open(path string, choice Choice, dev tensor.Device, arch func([]tensor.WeightInfo) Arch) (*ResNet, error) {
+	f, err := tensor.OpenWeightFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("backbone: read weights: %w", err)
 	}
-	m, err := fromWeights(w, dev, choose)
-	if err != nil {
+	m, err := fromSource(f, choice, dev, arch)
+	if err = errors.Join(err, f.Close()); err != nil {
 		return nil, fmt.Errorf("%w (file %s)", err, path)
 	}
 	return m, nil
 }
 
-// fromWeights builds the architecture that choose names.
-func fromWeights(w *tensor.Weights, dev tensor.Device, choose func([]tensor.Array) Arch) (*ResNet, error) {
-	arrays := strip(w.Arrays)
-	arch := choose(arrays)
-	fitted, err := fit(arch, Pooled, arrays)
-	if err != nil {
-		if is := detect(arrays); is != arch {
-			return nil, fmt.Errorf("backbone: read weights: %w (they look like %s, which Read and Open take)", err, is)
-		}
-		return nil, fmt.Errorf("backbone: read weights: %w", err)
-	}
-	return build(arch, Pooled, fitted, dev)
-}
-
-// detect says which architecture the names and shapes are nearest to; fit
-// decides whether they are it. Only bottleneck blocks have a third convolution,
-// only ResNet-34 has basic blocks and a third one in stage 1, and a wide
-// network's first 1x1 convolution gives more than 64 channels.
-func detect(arrays []tensor.Array) Arch {
-	var third, more, wide bool
-	for _, a := range arrays {
-		switch a.Name {
-		case "layer1.0.conv3.weight":
-			third = true
-		case "layer1.2.conv1.weight":
-			more = true
-		case "layer1.0.conv1.weight":
-			wide = len(a.Shape) == 4 && a.Shape[0] > plans[ArchResNet50].width
+// beside says of a name what may stand beside a network that ends with last: what
+// is not named as a part of a ResNet, the classification layer of a network without
+// one, and deeper stages.
+func beside(name string, last Layer) bool {
+	part, _, _ := strings.Cut(name, ".")
+	for l := Layer1; l < Pooled; l++ {
+		if part == l.String() {
+			return l > last
 		}
 	}
-	switch {
-	case third && wide:
-		return ArchWideResNet50
-	case third:
-		return ArchResNet50
-	case more:
-		return ArchResNet34
+	switch part {
+	case "conv1", "bn1":
+		return false
 	}
-	return ArchResNet18
+	return name != "fc.weight" && name != "fc.bias" || last < Pooled
 }
 
-// prefixes that wrappers put before torchvision's names.
-var prefixes = []string{"module.", "model.", "backbone.", "encoder.", "net."}
-
-// strip removes wrappers' prefixes as long as all names carry one.
-func strip(arrays []tensor.Array) []tensor.Array {
-	out := append([]tensor.Array(nil), arrays...)
-	for again := true; again && len(out) > 0; {
-		again = false
-		for _, p := range prefixes {
-			all := true
-			for _, a := range out {
-				all = all && strings.HasPrefix(a.Name, p)
-			}
-			if all {
-				for i := range out {
-					out[i].Name = out[i].Name[len(p):]
-				}
-				again = true
-			}
-		}
-	}
-	return out
-}
-
-// extra says which names there may be beside a network that ends with last: what
-// pre-training or fine-tuning adds, and deeper stages.
-func extra(name string, last Layer) bool {
-	if strings.HasPrefix(name, "projection.") {
-		return true
-	}
-	for l := last + 1; l < Pooled; l++ {
-		if strings.HasPrefix(name, l.String()+".") {
-			return true
-		}
-	}
-	return last < Pooled && (name == "fc.weight" || name == "fc.bias")
-}
-
-// fit checks arrays, whose prefixes are stripped, against the architecture as far
-// as last and returns exactly what build needs. Nothing is made on the device
-// before all of it is right.
-func fit(arch Arch, last Layer, arrays []tensor.Array) ([]tensor.Array, error) {
+// fit checks a network of a file against the architecture as far as last and returns
+// exactly what build needs. Nothing is made on the device before all of it is
+// right.
+func fit(arch Arch, last Layer, n network, src source) ([]tensor.Array, error) {
 	pooled := int64(arch.Channels(Pooled))
 	want := map[string][]int64{}
 	var order []string
-	need := func(name string, shape ...int64) {
-		want[name] = shape
-		order = append(order, name)
-	}
 	for _, u := range describe(arch, last).units() {
 		for _, sp := range u.Specs() {
-			need(sp.Name, sp.Shape...)
+			want[sp.Name] = sp.Shape
+			order = append(order, sp.Name)
 		}
 	}
 	have := map[string]tensor.Array{}
 	var faults []error
-	for _, a := range arrays {
-		shape, ok := want[a.Name]
-		switch {
-		case extra(a.Name, last):
+	for _, info := range n.infos {
+		if beside(info.Name, last) {
 			continue
-		case a.Name == "fc.weight" && len(a.Shape) == 2 && a.Shape[1] == pooled, a.Name == "fc.bias" && len(a.Shape) == 1:
-			shape, ok = a.Shape, true // any number of classes
-		case strings.HasSuffix(a.Name, layers.Counter) && ok && len(a.Data) == 8 && a.DType == tensor.Int64:
-			a.Shape = []int64{} // some writers store the counter as [1]
+		}
+		shape, ok := want[info.Name]
+		counter := ok && strings.HasSuffix(info.Name, layers.Counter)
+		switch {
+		case info.Name == "fc.weight" && len(info.Shape) == 2 && info.Shape[1] == pooled, info.Name == "fc.bias" && len(info.Shape) == 1:
+			shape, ok = info.Shape, true // any number of classes
+		case counter && len(info.Shape) == 1 && info.Shape[0] == 1:
+			shape = info.Shape // some writers store the counter as [1]
 		}
 		switch {
 		case !ok:
-			faults = append(faults, fmt.Errorf("%s %v is not expected", a.Name, a.Shape))
+			faults = append(faults, fmt.Errorf("%s %v is not expected", info.Name, info.Shape))
 			continue
-		case !slices.Equal(shape, a.Shape):
-			faults = append(faults, fmt.Errorf("%s is %v, file has %v", a.Name, shape, a.Shape))
-		case len(shape) == 0 && a.DType != tensor.Int64:
-			faults = append(faults, fmt.Errorf("%s is %s, want int64", a.Name, a.DType))
-		case len(shape) > 0 && a.DType != tensor.Float32:
-			faults = append(faults, fmt.Errorf("%s is %s, want float32", a.Name, a.DType))
+		case !slices.Equal(shape, info.Shape):
+			faults = append(faults, fmt.Errorf("%s is %v, file has %v", info.Name, shape, info.Shape))
+			have[info.Name] = tensor.Array{Name: info.Name, Shape: info.Shape}
+			continue
 		}
-		if _, twice := have[a.Name]; twice {
-			faults = append(faults, fmt.Errorf("%s comes twice", a.Name))
+		a, err := src.Array(n.origin(info.Name))
+		if err == nil {
+			a.Name = info.Name
+			a, err = convert(a, counter)
 		}
-		if err := a.CheckFinite(); err != nil {
+		if err != nil {
 			faults = append(faults, err)
 		}
-		have[a.Name] = a
+		if _, twice := have[info.Name]; twice {
+			faults = append(faults, fmt.Errorf("%s comes twice", info.Name))
+		}
+		have[info.Name] = a
 	}
 	var out []tensor.Array
-	for _, n := range order {
-		a, ok := have[n]
-		if !ok && strings.HasSuffix(n, layers.Counter) {
+	for _, name := range order {
+		a, ok := have[name]
+		if !ok && strings.HasSuffix(name, layers.Counter) {
 			continue
 		}
 		if !ok {
-			faults = append(faults, fmt.Errorf("%s %v is missing", n, want[n]))
+			faults = append(faults, fmt.Errorf("%s %v is missing", name, want[name]))
 		}
 		out = append(out, a)
 	}
@@ -249,11 +218,50 @@ func fit(arch Arch, last Layer, arrays []tensor.Array) ([]tensor.Array, error) {
 	return append(out, w, b), nil
 }
 
-// first shortens a long list of faults: a file of another network has hundreds.
-func first(faults []error, n int) []error {
-	if len(faults) <= n {
-		return faults
+// convert makes an array what the network takes: float32, or int64 without a
+// dimension for a counter.
+func convert(a tensor.Array, counter bool) (tensor.Array, error) {
+	if err := a.CheckFinite(); err != nil {
+		return a, err
 	}
-	rest := len(faults) - n
-	return append(append([]error(nil), faults[:n]...), fmt.Errorf("and %d more", rest))
+	if counter {
+		return toCounter(a)
+	}
+	switch a.DType {
+	case tensor.Float32:
+		return a, nil
+	case tensor.Float64:
+		v := make([]float32, len(a.Data)/8)
+		for i := range v {
+			v[i] = float32(math.Float64frombits(binary.LittleEndian.Uint64(a.Data[8*i:])))
+		}
+		a = tensor.FloatArray(a.Name, v, a.Shape...)
+		if err := a.CheckFinite(); err != nil {
+			return a, fmt.Errorf("%w: a float64 value is too large for float32", err)
+		}
+		return a, nil
+	}
+	return a, fmt.Errorf("%s is %s, want a floating-point type", a.Name, a.DType)
+}
+
+// toCounter reads one whole number of any type.
+func toCounter(a tensor.Array) (tensor.Array, error) {
+	var v float64
+	switch {
+	case a.DType == tensor.Int64 && len(a.Data) == 8:
+		a.Shape = []int64{}
+		return a, nil
+	case a.DType == tensor.Uint8 && len(a.Data) == 1:
+		v = float64(a.Data[0])
+	case a.DType == tensor.Float32 && len(a.Data) == 4:
+		v = float64(math.Float32frombits(binary.LittleEndian.Uint32(a.Data)))
+	case a.DType == tensor.Float64 && len(a.Data) == 8:
+		v = math.Float64frombits(binary.LittleEndian.Uint64(a.Data))
+	default:
+		return a, fmt.Errorf("%s is %s %v, want one number", a.Name, a.DType, a.Shape)
+	}
+	if v < 0 || v > 1<<53 || v != math.Trunc(v) {
+		return a, fmt.Errorf("%s is %g, want a count", a.Name, v)
+	}
+	return tensor.IntArray(a.Name, []int64{int64(v)}), nil
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/gotab/gotab/clipenc"
 	"github.com/gotab/gotab/internal/safetensors"
+	"github.com/gotab/gotab/internal/testutil"
 	"github.com/gotab/gotab/tensor"
 )
 
@@ -430,6 +431,7 @@ func TestEncodeFailures(t *testing.T) {
 	require.NoError(t, e.Close())
 	_, err = e.Encode(oneThread(t), []string{"fine"})
 	require.ErrorIs(t, err, clipenc.ErrClosed)
+	testutil.RequireClosed(t, e, tensor.ErrClosed, nil)
 }
 
 // cancelAfter is a context that is cancelled once it has been looked at a number of times.

@@ -1,6 +1,10 @@
 package clipenc
 
-import "errors"
+import (
+	"errors"
+
+	"github.com/gotab/gotab/tensor"
+)
 
 // Errors of this package; the returned errors wrap them and say which file, name or value is wrong.
 var (
@@ -12,6 +16,6 @@ var (
 	ErrConfig = errors.New("invalid configuration")
 	// ErrWeights says that a weight file does not hold the text tower that the Config describes.
 	ErrWeights = errors.New("unusable weights")
-	// ErrClosed says that a TextEncoder was used after Close.
-	ErrClosed = errors.New("encoder is closed")
+	// ErrClosed says that a TextEncoder was used after Close. It is [tensor.ErrClosed].
+	ErrClosed = tensor.ErrClosed
 )

@@ -26,7 +26,7 @@ func RandomTurn(s Sample, rng *rand.Rand) (Sample, error) {
 	if o == 1 {
 		return s, nil
 	}
-	img := image.NewRGBA(turnedRect(w, h, o))
+	img := image.NewRGBA(image.Rectangle{Max: turned(image.Pt(w, h), o)})
 	turn(img.Pix, img.Stride, s.Image.Pix, s.Image.Stride, w, h, 4, o)
 	s.Image = img
 	if s.Mask != nil {

@@ -17,7 +17,7 @@ const btadFolder = "BTech_Dataset_transformed"
 // whatever the ending. The folder BTech_Dataset_transformed of the archive may
 // be the root, or lie in it; names are below it. Otherwise as [NewMVTecAD].
 func NewBTAD(fsys fs.FS, cfg Config) (*Files, error) {
-	if _, err := cfg.start(fsys, "BTAD", false); err != nil {
+	if _, err := cfg.start(fsys, "BTAD"); err != nil {
 		return nil, err
 	}
 	if info, err := fs.Stat(fsys, btadFolder); err == nil && info.IsDir() {
@@ -32,7 +32,7 @@ func NewBTAD(fsys fs.FS, cfg Config) (*Files, error) {
 // bracket_black, bracket_brown, bracket_white, connector, metal_plate and tubes.
 // Other class folders are read too. Otherwise as [NewMVTecAD].
 func NewMPDD(fsys fs.FS, cfg Config) (*Files, error) {
-	if _, err := cfg.start(fsys, "MPDD", false); err != nil {
+	if _, err := cfg.start(fsys, "MPDD"); err != nil {
 		return nil, err
 	}
 	return newMVTecAD(fsys, "", cfg.mvtec(Good))

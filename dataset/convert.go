@@ -1,6 +1,7 @@
 package dataset
 
 import (
+	"bytes"
 	"image"
 	"image/color"
 	"image/draw"
@@ -12,14 +13,21 @@ import (
 //   - grey is repeated in all three channels, palettes are expanded;
 //   - 16-bit values keep their high byte (see Decoder.Bits16 for cameras that
 //     fill fewer bits);
-//   - transparent pixels are laid over black: a channel c with alpha a becomes
-//     (c*a + 127)/255, rounded down, for 8-bit kinds without premultiplied
-//     alpha, and is taken as it is where it is premultiplied. (Pillow's
-//     convert("RGB") ignores alpha; opaque pictures come out alike.)
-//   - JPEG's YCbCr is converted with image/color's formula.
-func ToRGBA(img image.Image) *image.RGBA {
+//   - alpha is ignored, as Pillow's convert("RGB") does, where colours are stored
+//     apart from it; colours that are premultiplied with it are taken as they
+//     are, which is over black. See Decoder.Over for another ground.
+//   - JPEG's YCbCr is converted with image/color's formula, CMYK with Pillow's.
+func ToRGBA(img image.Image) *image.RGBA { return toRGBA(img, nil) }
+
+// toRGBA is ToRGBA over a colour, where that is not nil.
+func toRGBA(img image.Image, over color.Color) *image.RGBA {
 	b := img.Bounds()
 	w, h := b.Dx(), b.Dy()
+	if over != nil {
+		if o, ok := img.(interface{ Opaque() bool }); !ok || !o.Opaque() {
+			return layOver(img, over)
+		}
+	}
 	dst := image.NewRGBA(image.Rect(0, 0, w, h))
 	switch src := img.(type) {
 	case *image.RGBA:
@@ -34,12 +42,14 @@ func ToRGBA(img image.Image) *image.RGBA {
 		}
 	case *image.NRGBA:
 		for y := range h {
-			nrgbaRow(dst.Pix[y*dst.Stride:][:4*w], src.Pix[y*src.Stride:][:4*w])
+			row := dst.Pix[y*dst.Stride:][:4*w]
+			copy(row, src.Pix[y*src.Stride:])
+			opaque(row)
 		}
 	case *image.Paletted:
 		var table [256][3]byte
 		for i, c := range src.Palette[:min(len(src.Palette), 256)] {
-			table[i] = overBlack(c)
+			table[i] = bare(c)
 		}
 		for y := range h {
 			row := dst.Pix[y*dst.Stride:][:4*w]
@@ -59,26 +69,89 @@ func ToRGBA(img image.Image) *image.RGBA {
 		}
 	case *image.RGBA64:
 		for y := range h {
-			row := dst.Pix[y*dst.Stride:][:4*w]
-			in := src.Pix[y*src.Stride:][:8*w]
-			for x := range w {
-				p, q := in[8*x:8*x+8:8*x+8], row[4*x:4*x+4:4*x+4]
-				q[0], q[1], q[2], q[3] = p[0], p[2], p[4], 255
-			}
+			highBytes(dst.Pix[y*dst.Stride:][:4*w], src.Pix[y*src.Stride:][:8*w])
 		}
-	case *image.YCbCr, *image.CMYK:
-		// The standard library has loops of its own for these.
+	case *image.NRGBA64:
+		for y := range h {
+			highBytes(dst.Pix[y*dst.Stride:][:4*w], src.Pix[y*src.Stride:][:8*w])
+		}
+	case *image.CMYK:
+		for y := range h {
+			cmykRow(dst.Pix[y*dst.Stride:][:4*w], src.Pix[y*src.Stride:][:4*w])
+		}
+	case *image.YCbCr:
+		// The standard library has a loop of its own for it.
 		draw.Draw(dst, dst.Rect, src, b.Min, draw.Src)
+	case *image.NYCbCrA:
+		draw.Draw(dst, dst.Rect, &src.YCbCr, b.Min, draw.Src)
 	default:
 		for y := range h {
 			row := dst.Pix[y*dst.Stride:][:4*w]
 			for x := range w {
-				c, q := overBlack(img.At(b.Min.X+x, b.Min.Y+y)), row[4*x:4*x+4:4*x+4]
+				c, q := bare(img.At(b.Min.X+x, b.Min.Y+y)), row[4*x:4*x+4:4*x+4]
 				q[0], q[1], q[2], q[3] = c[0], c[1], c[2], 255
 			}
 		}
 	}
 	return dst
+}
+
+// layOver lays a picture over a colour: a channel c with alpha a becomes
+// (c*a + over*(255-a) + 127)/255, rounded down.
+func layOver(img image.Image, over color.Color) *image.RGBA {
+	b := img.Bounds()
+	dst := image.NewRGBA(image.Rect(0, 0, b.Dx(), b.Dy()))
+	ground := bare(over)
+	for y := range b.Dy() {
+		row := dst.Pix[y*dst.Stride:][:4*b.Dx()]
+		for x := range b.Dx() {
+			c := img.At(b.Min.X+x, b.Min.Y+y)
+			_, _, _, a16 := c.RGBA()
+			a := a16 >> 8
+			v, q := bare(c), row[4*x:4*x+4:4*x+4]
+			premultiplied := !straight(c)
+			for k := range 3 {
+				top := uint32(v[k]) * a
+				if premultiplied {
+					top = uint32(v[k]) * 255
+				}
+				q[k] = uint8(min((top+uint32(ground[k])*(255-a)+127)/255, 255))
+			}
+			q[3] = 255
+		}
+	}
+	return dst
+}
+
+// straight says whether a colour's channels are stored apart from alpha.
+func straight(c color.Color) bool {
+	switch c.(type) {
+	case color.NRGBA, color.NRGBA64, color.NYCbCrA:
+		return true
+	}
+	return false
+}
+
+// highBytes takes 16-bit channels over and leaves alpha out.
+func highBytes(dst, src []byte) {
+	for i := 0; i+8 <= len(src) && i/2+4 <= len(dst); i += 8 {
+		p, q := src[i:i+8:i+8], dst[i/2:i/2+4:i/2+4]
+		q[0], q[1], q[2], q[3] = p[0], p[2], p[4], 255
+	}
+}
+
+// cmykRow converts inks as Pillow does: what black leaves, less each ink's share
+// of it, rounded.
+func cmykRow(dst, src []byte) {
+	for i := 0; i+4 <= len(src) && i+4 <= len(dst); i += 4 {
+		p, q := src[i:i+4:i+4], dst[i:i+4:i+4]
+		rest := 255 - uint32(p[3])
+		for c := range 3 {
+			t := uint32(p[c])*rest + 128
+			q[c] = uint8(rest - (t>>8+t)>>8)
+		}
+		q[3] = 255
+	}
 }
 
 func grayRow(dst, src []byte) {
@@ -88,23 +161,20 @@ func grayRow(dst, src []byte) {
 	}
 }
 
-func nrgbaRow(dst, src []byte) {
-	for i := 0; i+4 <= len(src) && i+4 <= len(dst); i += 4 {
-		p, q := src[i:i+4:i+4], dst[i:i+4:i+4]
-		q[0], q[1], q[2], q[3] = p[0], p[1], p[2], 255
-		if a := uint32(p[3]); a != 255 {
-			for c := range 3 {
-				q[c] = uint8((uint32(p[c])*a + 127) / 255)
-			}
-		}
-	}
-}
-
-// overBlack lays one colour over black.
-func overBlack(c color.Color) [3]byte {
-	if n, ok := c.(color.NRGBA); ok {
+// bare is a colour without its alpha; premultiplied colours are taken as they
+// are.
+func bare(c color.Color) [3]byte {
+	switch n := c.(type) {
+	case color.NRGBA:
+		return [3]byte{n.R, n.G, n.B}
+	case color.NRGBA64:
+		return [3]byte{byte(n.R >> 8), byte(n.G >> 8), byte(n.B >> 8)}
+	case color.NYCbCrA:
+		r, g, b := color.YCbCrToRGB(n.Y, n.Cb, n.Cr)
+		return [3]byte{r, g, b}
+	case color.CMYK:
 		var out [4]byte
-		nrgbaRow(out[:], []byte{n.R, n.G, n.B, n.A})
+		cmykRow(out[:], []byte{n.C, n.M, n.Y, n.K})
 		return [3]byte(out[:3])
 	}
 	r, g, b, _ := c.RGBA()
@@ -112,7 +182,8 @@ func overBlack(c color.Color) [3]byte {
 }
 
 // toGray converts any picture to 8-bit brightness with origin (0,0), in pixels
-// of its own: 0.299 red + 0.587 green + 0.114 blue, as Pillow's convert("L").
+// of its own: 0.299 red + 0.587 green + 0.114 blue, as Pillow's convert("L"), with
+// transparent pixels over black.
 func toGray(img image.Image) *image.Gray {
 	b := img.Bounds()
 	w, h := b.Dx(), b.Dy()
@@ -132,7 +203,7 @@ func toGray(img image.Image) *image.Gray {
 	default:
 		rgba, ok := img.(*image.RGBA)
 		if !ok {
-			rgba = ToRGBA(img)
+			rgba = toRGBA(img, color.Black)
 		}
 		for y := range h {
 			row, in := dst.Pix[y*dst.Stride:][:w], rgba.Pix[y*rgba.Stride:][:4*w]
@@ -143,6 +214,28 @@ func toGray(img image.Image) *image.Gray {
 		}
 	}
 	return dst
+}
+
+// widened is narrow16 for a picture that somebody else holds.
+func widened(img image.Image, bits int) image.Image {
+	switch src := img.(type) {
+	case *image.Gray16:
+		c := *src
+		c.Pix = bytes.Clone(src.Pix)
+		img = &c
+	case *image.RGBA64:
+		c := *src
+		c.Pix = bytes.Clone(src.Pix)
+		img = &c
+	case *image.NRGBA64:
+		c := *src
+		c.Pix = bytes.Clone(src.Pix)
+		img = &c
+	default:
+		return img
+	}
+	narrow16(img, bits)
+	return img
 }
 
 // narrow16 stretches 16-bit pictures whose values have that many bits, in place;

@@ -22,8 +22,8 @@ import (
 type decodeFixture struct {
 	Width, Height int
 	Files         []struct {
-		File, RGB, Grey string
-		Tol             int
+		File, RGB, Over, Grey string
+		Tol                   int
 	}
 }
 
@@ -59,16 +59,23 @@ func TestDecodeEqualsPillow(t *testing.T) {
 		require.NoError(t, err, c.File)
 		require.Equal(t, image.Rect(0, 0, f.Width, f.Height), img.Rect, c.File)
 		requireBytes(t, want, rgb(t, img), c.Tol, c.File)
+		over, err := base64.StdEncoding.DecodeString(c.Over)
+		require.NoError(t, err)
+		d.Over = color.Black
+		img, err = d.Image(bytes.NewReader(data))
+		require.NoError(t, err, c.File)
+		requireBytes(t, over, rgb(t, img), c.Tol, c.File)
+		d.Over = nil
 		if c.Tol > 0 {
 			continue
 		}
-		for _, above := range []uint8{0, 99, 127, 254} {
+		for _, above := range []int{0, 99, 127, 254} {
 			d.MaskAbove = above
 			grey, err := base64.StdEncoding.DecodeString(c.Grey)
 			require.NoError(t, err)
 			for i, v := range grey {
 				grey[i] = 0
-				if v > above {
+				if int(v) > above {
 					grey[i] = 255
 				}
 			}
@@ -77,7 +84,7 @@ func TestDecodeEqualsPillow(t *testing.T) {
 			require.Equal(t, image.Rect(0, 0, f.Width, f.Height), m.Rect, c.File)
 			require.Equal(t, grey, m.Pix, "%s above %d", c.File, above)
 		}
-		d.MaskAbove = 127
+		d.MaskAbove = dataset.MaskByBackground
 	}
 }
 
@@ -95,8 +102,8 @@ func TestDecodeReportsDamage(t *testing.T) {
 	}
 	_, err := d.Image(strings.NewReader(""))
 	require.ErrorContains(t, err, "empty")
-	_, err = d.Image(strings.NewReader("GIF89a..."))
-	require.ErrorContains(t, err, "neither PNG, JPEG, BMP nor TIFF")
+	_, err = d.Image(strings.NewReader("IIRC, this is no picture"))
+	require.ErrorContains(t, err, "neither PNG, JPEG, BMP, TIFF, WebP, GIF nor PNM")
 }
 
 // pngHeader is a PNG that claims a size and holds nothing.

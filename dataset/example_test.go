@@ -55,7 +55,7 @@ func Example() {
 			batch.N, batch.W, batch.H, batch.Items[0].Name, batch.Pixels[0])
 	}
 	// Output:
-	// passed over: bottle/train/good/notes: not a picture by its name (png, jpg, bmp, tif)
+	// passed over: bottle/train/good/notes: not a picture by its name (png, jpg, jpeg, jpe, jfif, bmp, dib, tif, tiff, webp, gif, pgm, ppm, pbm, pnm)
 	// 2 pictures of 224x224, first bottle/train/good/000.png, first value -0.4054
 	// 1 pictures of 224x224, first bottle/train/good/002.png, first value 0.2796
 }
@@ -86,7 +86,7 @@ func ExampleSplitConfig() {
 	for part := range 5 {
 		for view := range 2 {
 			items = append(items, dataset.Item{
-				Name: fmt.Sprintf("bolt/%d_%d.png", part, view), Class: "bolt", Defect: dataset.Good, Group: fmt.Sprint(part),
+				Name: fmt.Sprintf("bolt/%d_%d.png", part, view), Class: "bolt", Defect: dataset.Good, Label: dataset.LabelGood, Group: fmt.Sprint(part),
 			})
 		}
 	}

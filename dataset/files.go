@@ -63,20 +63,21 @@ func (f *Files) Sample(ctx context.Context, i int) (Sample, error) {
 		return Sample{}, err
 	}
 	s := Sample{Item: f.items[i]}
-	img, err := f.read(s.Name, func(size image.Point) error {
+	picture, err := f.read(s.Name, picturePixels, func(size image.Point) error {
 		return reserve(ctx, decodeBytes*int64(size.X)*int64(size.Y))
 	})
 	if err != nil {
 		return Sample{}, err
 	}
-	s.Image = asRGBA(img)
+	stored := picture.Bounds().Size()
+	s.Image = f.dec.colours(picture)
 	if s.MaskName == "" {
 		return s, nil
 	}
 	if err := ctx.Err(); err != nil {
 		return Sample{}, err
 	}
-	if img, err = f.read(s.MaskName, func(size image.Point) error {
+	p, err := f.read(s.MaskName, maskPixels, func(size image.Point) error {
 		if size.X*size.Y <= s.Image.Rect.Dx()*s.Image.Rect.Dy() {
 			return nil
 		}
@@ -84,20 +85,23 @@ func (f *Files) Sample(ctx context.Context, i int) (Sample, error) {
 		big := s
 		big.Mask = &image.Gray{Rect: image.Rectangle{Max: size}}
 		return big.check()
-	}); err != nil {
+	})
+	if err != nil {
 		return Sample{}, err
 	}
-	s.Mask = f.dec.binary(img)
+	var facts maskFacts
+	s.Mask, facts = f.dec.mask(p)
+	s.Mask = f.dec.follow(s.Mask, facts, stored, picture.turn)
 	if err := s.check(); err != nil {
 		return Sample{}, err
 	}
 	return s, nil
 }
 
-func (f *Files) read(name string, admit func(size image.Point) error) (img image.Image, err error) {
+func (f *Files) read(name string, use purpose, admit func(size image.Point) error) (p decoded, err error) {
 	file, err := f.fsys.Open(name)
 	if err != nil {
-		return nil, fmt.Errorf("dataset: read: %w", err)
+		return decoded{}, fmt.Errorf("dataset: read: %w", err)
 	}
 	// Nothing was written, so a failure to close loses nothing.
 	defer func() { _ = file.Close() }()
@@ -105,10 +109,10 @@ func (f *Files) read(name string, admit func(size image.Point) error) (img image
 	if info, err := file.Stat(); err == nil {
 		size = info.Size()
 	}
-	if img, err = f.dec.decode(file, size, admit); err != nil {
-		return nil, fmt.Errorf("dataset: read %s: %w", f.where(name), err)
+	if p, err = f.dec.decode(file, size, use, admit); err != nil {
+		return decoded{}, fmt.Errorf("dataset: read %s: %w", f.where(name), err)
 	}
-	return img, nil
+	return p, nil
 }
 
 // where is a path for messages.
@@ -190,7 +194,7 @@ func (f *Files) pictures(dir string) ([]string, error) {
 		if pictureFile(name) {
 			return false
 		}
-		f.issues = append(f.issues, Issue{Name: path.Join(dir, name), Reason: "not a picture by its name (png, jpg, bmp, tif)", Stray: true})
+		f.issues = append(f.issues, Issue{Name: path.Join(dir, name), Reason: "not a picture by its name (" + pictureEndings + ")", Stray: true})
 		return true
 	}), nil
 }

@@ -21,9 +21,8 @@ const KSDD2Class = "kolektorsdd2"
 //	train/NNNNN.png, train/NNNNN_GT.png, test/NNNNN.png, test/NNNNN_GT.png
 //
 // Every picture has a mask, and only the mask tells whether it shows a defect:
-// one pixel that is not 0 does. So all masks are decoded here (about 3,300 of
-// 230x630 pixels, in parallel), unlike in other readers; cfg.Decoder.MaskAbove
-// is taken as 0 unless it is set to something else than its default. Names other
+// one pixel that is not background does. So all masks are decoded here (about 3,300
+// of 230x630 pixels, in parallel), unlike in other readers. Names other
 // than five digits are passed over, as some copies of the archive hold stray
 // files. The training split has pictures with defects: see Config.TrainDefects.
 // Defect is "defect" for them.
@@ -32,7 +31,7 @@ const KSDD2Class = "kolektorsdd2"
 // damaged mask is an error; it names all of them, up to a hundred. No folder train or test, or no picture
 // in them, is an error that wraps [ErrLayout].
 func NewKSDD2(ctx context.Context, fsys fs.FS, cfg Config) (*Files, error) {
-	f, err := cfg.start(fsys, "KolektorSDD2", true)
+	f, err := cfg.start(fsys, "KolektorSDD2")
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +62,7 @@ func NewKSDD2(ctx context.Context, fsys fs.FS, cfg Config) (*Files, error) {
 	}
 	if !cfg.TrainDefects {
 		before := len(f.items)
-		f.items = slices.DeleteFunc(f.items, func(it Item) bool { return it.Split == Train && it.Anomalous })
+		f.items = slices.DeleteFunc(f.items, func(it Item) bool { return it.Split == Train && it.IsDefective() })
 		if n := before - len(f.items); n > 0 {
 			f.issue(Train, "%d pictures with defects left out: training takes normal pictures only", n)
 		}
@@ -98,7 +97,7 @@ func (f *Files) listKSDD2(dir string) error {
 			continue
 		}
 		delete(masks, s)
-		f.items = append(f.items, Item{Name: path.Join(dir, name), Class: KSDD2Class, Split: dir, Defect: Good, MaskName: path.Join(dir, mask)})
+		f.items = append(f.items, Item{Name: path.Join(dir, name), Class: KSDD2Class, Split: dir, Defect: Unknown, MaskName: path.Join(dir, mask)})
 	}
 	for _, mask := range masks {
 		f.issue(path.Join(dir, mask), "a mask without a picture")
@@ -120,11 +119,12 @@ func (f *Files) labelKSDD2(ctx context.Context) error {
 	var faults []error
 	i := 0
 	for l, err := range pipeline.Ordered(ctx, len(f.items), workers, 2*workers, func(_ context.Context, i int) (label, error) {
-		img, err := f.read(f.items[i].MaskName, nil)
+		p, err := f.read(f.items[i].MaskName, maskPixels, nil)
 		if err != nil {
 			return label{err: err}, nil
 		}
-		return label{bad: slices.Contains(f.dec.binary(img).Pix, 255)}, nil
+		m, _ := f.dec.mask(p)
+		return label{bad: slices.Contains(m.Pix, 255)}, nil
 	}) {
 		if err != nil {
 			return fmt.Errorf("dataset: open KolektorSDD2: %w", err)
@@ -132,8 +132,12 @@ func (f *Files) labelKSDD2(ctx context.Context) error {
 		if l.err != nil && len(faults) < maxFaults {
 			faults = append(faults, l.err)
 		}
-		if l.bad {
-			f.items[i].Anomalous, f.items[i].Defect = true, "defect"
+		if l.err == nil {
+			f.items[i].Defect = Good
+			if l.bad {
+				f.items[i].Defect = "defect"
+			}
+			f.items[i].Label = LabelOf(f.items[i].Defect)
 		}
 		i++
 	}

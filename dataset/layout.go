@@ -40,18 +40,13 @@ func (c Config) Validate() error {
 	return c.Decoder.Validate()
 }
 
-// start validates and makes an empty Files. above0 is for data sets whose masks
-// hold numbers: there every value but 0 is a defect, unless the caller has
-// chosen another limit than the default.
-func (c Config) start(fsys fs.FS, what string, above0 bool) (*Files, error) {
+// start validates and makes an empty Files.
+func (c Config) start(fsys fs.FS, what string) (*Files, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
 	if fsys == nil {
 		return nil, fmt.Errorf("dataset: %s: %w: the file system is nil", what, ErrConfig)
-	}
-	if above0 && c.Decoder.MaskAbove == DefaultDecoder().MaskAbove {
-		c.Decoder.MaskAbove = 0
 	}
 	return &Files{fsys: fsys, dec: c.Decoder}, nil
 }

@@ -34,7 +34,8 @@ type LoaderConfig struct {
 	DecodeBytes int64
 	// DropLast leaves out a last batch that is not full.
 	DropLast bool
-	// Transform is applied to pictures and masks. All pictures of a batch must
+	// Transform is applied to pictures and masks, unless the data set says that it
+	// has been ([Transformed]). All pictures of a batch must
 	// come out with the same size. Default PaDiM224.
 	Transform Transform
 	// Augment, if not nil, changes each sample between Transform and Normalize.
@@ -100,13 +101,20 @@ type Loader struct {
 	budget  *budget // nil where there is none
 }
 
-// NewLoader checks the settings. It starts nothing.
+// NewLoader checks the settings, and that files are read with the Bits16 of the
+// transform. It starts nothing.
 func NewLoader(ds Dataset, cfg LoaderConfig) (*Loader, error) {
 	if ds == nil {
 		return nil, fmt.Errorf("dataset: loader: %w: the data set is nil", ErrConfig)
 	}
 	if err := cfg.Validate(); err != nil {
 		return nil, err
+	}
+	if err := cfg.Transform.Agrees(ds); err != nil {
+		return nil, err
+	}
+	if cfg.Transform.AppliedTo(ds) {
+		cfg.Transform = Transform{}
 	}
 	if cfg.Transform.shared == nil {
 		cfg.Transform = cfg.Transform.Shared()

@@ -16,6 +16,10 @@ func orientation(codec string, data []byte) int {
 		return pngOrientation(data)
 	case "TIFF":
 		return tiffOrientation(data)
+	case "WebP":
+		if exif, ok := webpChunk(data, "EXIF"); ok {
+			return tiffOrientation(bytes.TrimPrefix(exif, []byte("Exif\x00\x00")))
+		}
 	}
 	return 1
 }
@@ -48,14 +52,15 @@ func pngOrientation(b []byte) int {
 			return 1
 		}
 		if string(b[at+4:at+8]) == "eXIf" {
-			return tiffOrientation(b[at+8 : at+8+n])
+			return tiffOrientation(bytes.TrimPrefix(b[at+8:at+8+n], []byte("Exif\x00\x00")))
 		}
 		at += 12 + n
 	}
 	return 1
 }
 
-// tiffOrientation looks for tag 274 in the first directory.
+// tiffOrientation looks for tag 274 in the first directory, of BigTIFF too. It is
+// to be a SHORT; some writers make it a LONG.
 func tiffOrientation(b []byte) int {
 	if len(b) < 8 {
 		return 1
@@ -64,48 +69,77 @@ func tiffOrientation(b []byte) int {
 	if b[0] == 'M' {
 		order = binary.BigEndian
 	}
-	at := int64(order.Uint32(b[4:]))
-	if at+2 > int64(len(b)) {
-		return 1
+	const orientationTag, bigTIFF = 274, 43
+	at, entry := uint64(order.Uint32(b[4:])), uint64(12)
+	var n uint64
+	if order.Uint16(b[2:]) == bigTIFF && len(b) >= 16 {
+		at, entry = order.Uint64(b[8:]), 20
+		if at > uint64(len(b)) || uint64(len(b))-at < 8 {
+			return 1
+		}
+		n = order.Uint64(b[at:])
+		at += 8
+	} else {
+		if at > uint64(len(b)) || uint64(len(b))-at < 2 {
+			return 1
+		}
+		n = uint64(order.Uint16(b[at:]))
+		at += 2
 	}
-	n := int64(order.Uint16(b[at:]))
-	for at += 2; n > 0 && at+12 <= int64(len(b)); n, at = n-1, at+12 {
-		if order.Uint16(b[at:]) != 274 {
+	for ; n > 0 && at <= uint64(len(b)) && uint64(len(b))-at >= entry; n, at = n-1, at+entry {
+		e := b[at : at+entry]
+		if order.Uint16(e) != orientationTag {
 			continue
 		}
-		const short = 3
-		if v := int(order.Uint16(b[at+8:])); order.Uint16(b[at+2:]) == short && v >= 1 && v <= 8 {
-			return v
+		value := e[entry-4:]
+		if entry == 20 {
+			value = e[12:]
+		}
+		v := uint64(0)
+		switch order.Uint16(e[2:]) {
+		case 1:
+			v = uint64(value[0])
+		case 3, 8:
+			v = uint64(order.Uint16(value))
+		case 4, 9:
+			v = uint64(order.Uint32(value))
+		}
+		if v >= 1 && v <= 8 {
+			return int(v)
 		}
 		return 1
 	}
 	return 1
 }
 
-// orient turns and mirrors a picture so that its first row is on top. Grey stays
-// grey; other kinds become RGBA.
-func orient(img image.Image, o int) image.Image {
+// orientRGBA turns and mirrors a picture so that its first row is on top.
+func orientRGBA(src *image.RGBA, o int) *image.RGBA {
 	if o <= 1 {
-		return img
+		return src
 	}
-	if g, ok := img.(*image.Gray); ok {
-		b := g.Rect
-		dst := image.NewGray(turnedRect(b.Dx(), b.Dy(), o))
-		turn(dst.Pix, dst.Stride, g.Pix[g.PixOffset(b.Min.X, b.Min.Y):], g.Stride, b.Dx(), b.Dy(), 1, o)
-		return dst
-	}
-	src := asRGBA(img)
 	w, h := src.Rect.Dx(), src.Rect.Dy()
-	dst := image.NewRGBA(turnedRect(w, h, o))
+	dst := image.NewRGBA(image.Rectangle{Max: turned(image.Pt(w, h), o)})
 	turn(dst.Pix, dst.Stride, src.Pix, src.Stride, w, h, 4, o)
 	return dst
 }
 
-func turnedRect(w, h, o int) image.Rectangle {
-	if o >= 5 {
-		w, h = h, w
+// orientGray is orientRGBA for masks.
+func orientGray(src *image.Gray, o int) *image.Gray {
+	if o <= 1 {
+		return src
 	}
-	return image.Rect(0, 0, w, h)
+	w, h := src.Rect.Dx(), src.Rect.Dy()
+	dst := image.NewGray(image.Rectangle{Max: turned(image.Pt(w, h), o)})
+	turn(dst.Pix, dst.Stride, src.Pix, src.Stride, w, h, 1, o)
+	return dst
+}
+
+// turned is the size of a picture once it is turned.
+func turned(size image.Point, o int) image.Point {
+	if o >= 5 {
+		return image.Pt(size.Y, size.X)
+	}
+	return size
 }
 
 // turn copies a raster of w x h pixels of n bytes.

@@ -52,7 +52,7 @@ func TestPixelsEqualPillow(t *testing.T) {
 		}
 	}
 	d := dataset.DefaultDecoder()
-	for _, bits := range []int{-1, 8, 17} {
+	for _, bits := range []int{-1, 7, 17} {
 		d.Bits16 = bits
 		require.ErrorIs(t, d.Validate(), dataset.ErrConfig)
 	}
@@ -65,6 +65,10 @@ func TestDeepMask(t *testing.T) {
 	g.SetGray16(2, 1, color.Gray16{Y: 0x9000})
 	d := dataset.DefaultDecoder()
 	m, err := d.Mask(bytes.NewReader(pngBytes(t, g)))
+	require.NoError(t, err)
+	require.Equal(t, []byte{0, 0, 0, 0, 255, 255}, m.Pix)
+	d.MaskAbove = 127
+	m, err = d.Mask(bytes.NewReader(pngBytes(t, g)))
 	require.NoError(t, err)
 	require.Equal(t, []byte{0, 0, 0, 0, 0, 255}, m.Pix)
 	d.MaskAbove = 0

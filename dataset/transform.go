@@ -36,6 +36,12 @@ type Transform struct {
 	// by more than twice as many pixels as the width. With Shorter, pictures
 	// that are square or wider than high come out alike.
 	RowsFirst bool
+	// Bits16 is how many of the 16 bits of *image.Gray16, RGBA64 and NRGBA64 count,
+	// 8 to 16, as Decoder.Bits16 has it for files; 0 stands for 16. Pictures that a
+	// [Decoder] has read are of 8 bits and stay. A detector keeps it with its
+	// transform, so that what is scored is scaled as what was fitted; see
+	// [Transform.Decoder] and [Transform.Agrees].
+	Bits16 int
 
 	shared *tables
 }
@@ -58,7 +64,8 @@ func (t Transform) Shared() Transform {
 	return t
 }
 
-// String describes the transform, for logs and for comparing settings.
+// String describes the transform for logs and messages. To compare settings, use
+// [Transform.Fingerprint].
 func (t Transform) String() string {
 	s := ""
 	switch {
@@ -76,10 +83,50 @@ func (t Transform) String() string {
 		}
 		s += "centre " + sizeText(t.Crop)
 	}
+	if t.Bits16 != 0 && t.Bits16 != 16 {
+		if s != "" {
+			s += ", "
+		}
+		s += fmt.Sprintf("%d of 16 bits", t.Bits16)
+	}
 	if s == "" {
 		return "unchanged"
 	}
 	return s
+}
+
+// Decoder returns the decoder for files that this transform is to scale as the
+// pictures that a detector was fitted on: [DefaultDecoder] with its Bits16.
+func (t Transform) Decoder() Decoder {
+	d := DefaultDecoder()
+	if t.Bits16 != 0 {
+		d.Bits16 = t.Bits16
+	}
+	return d
+}
+
+// Agrees says whether a data set of files is read with the transform's Bits16, so
+// that pictures scored later come out alike; an error that wraps [ErrConfig] says
+// what to set. Other data sets always agree.
+func (t Transform) Agrees(ds Dataset) error {
+	if ds == nil || ds.Len() == 0 {
+		return nil
+	}
+	f, _ := source(ds, 0)
+	if f == nil {
+		return nil
+	}
+	full := func(bits int) int {
+		if bits == 0 {
+			return 16
+		}
+		return bits
+	}
+	if own, read := full(t.Bits16), full(f.dec.Bits16); own != read {
+		return fmt.Errorf("dataset: transform: %w: Transform.Bits16 is %d, the files are read with Decoder.Bits16 %d; set both alike, so that what is scored later is scaled as what is fitted",
+			ErrConfig, own, read)
+	}
+	return nil
 }
 
 // Validate reports settings that make no sense; the error wraps [ErrConfig].
@@ -96,6 +143,8 @@ func (t Transform) Validate() error {
 		return bad("Exact is %s, want sides of 1 to %d, or none", sizeText(t.Exact), maxSide)
 	case !sizeOrNone(t.Crop):
 		return bad("Crop is %s, want sides of 1 to %d, or none", sizeText(t.Crop), maxSide)
+	case !bitsOf16(t.Bits16):
+		return bad("Bits16 is %d, want 8 to 16, or 0 for 16", t.Bits16)
 	case t.Filter < Lanczos || t.Filter > Nearest:
 		return bad("Filter is %d, want Lanczos, Bicubic, Bilinear or Nearest", int(t.Filter))
 	case t.Shorter != 0 && t.Crop.X > t.Shorter && t.Crop.Y > t.Shorter:
@@ -217,6 +266,9 @@ func (t Transform) into(dst *image.RGBA, img image.Image) error {
 		return err
 	}
 	resetRGBA(dst, g.crop.Size())
+	if t.Bits16 != 0 && t.Bits16 != 16 {
+		img = widened(img, t.Bits16)
+	}
 	if g.full == g.in || t.Filter == Nearest {
 		src, ok := img.(*image.RGBA)
 		if !ok {

@@ -41,11 +41,14 @@ func TestSampleWithoutImage(t *testing.T) {
 		"RegAD":     trainedTiny(t, regadConfig(), good),
 	} {
 		requireNames(what, d.Fit(t.Context(), without))
+		failures := 0
 		for _, err := range d.ScoreSet(t.Context(), without) {
 			if err != nil {
 				requireNames(what, err)
+				failures++
 			}
 		}
+		require.Equal(t, 1, failures, what)
 		_, err := d.Score(t.Context(), good[0], (*image.RGBA)(nil))
 		require.ErrorIs(t, err, downstream.ErrImage, what)
 	}
@@ -63,10 +66,13 @@ func TestSampleWithoutImage(t *testing.T) {
 		require.NoError(t, frozen.Fit(t.Context(), kinds(t, 8, 1)))
 		_, err := frozen.Predict(t.Context(), (*image.RGBA)(nil))
 		require.ErrorIs(t, err, downstream.ErrImage)
+		failures := 0
 		for _, err := range frozen.PredictSet(t.Context(), without) {
 			if err != nil {
 				requireNames("predict", err)
+				failures++
 			}
 		}
+		require.Equal(t, 1, failures)
 	}
 }

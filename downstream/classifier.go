@@ -1,6 +1,7 @@
 package downstream
 
 import (
+	"context"
 	"fmt"
 	"image"
 	"math"
@@ -46,7 +47,9 @@ const (
 	Colours Encoding = iota
 	// Dies gives each value of a die a channel of its own: 1 in the first for
 	// pixels darker than 64, in the second for those darker than 191, in the
-	// third for the others; 0 elsewhere. It is applied before the transform.
+	// third for the others; 0 elsewhere. It is applied before the transform, but
+	// after the one of a data set that has been transformed ([dataset.Transformed]);
+	// the values of dies survive Nearest only.
 	Dies
 )
 
@@ -218,9 +221,10 @@ func (c ClassifierConfig) rate(i, n int) float64 {
 // start from one network, and Predict goes on with what it has while Fit is
 // running. The copy is saved with it.
 //
-// A Classifier owns native memory: Close it. Predict, PredictSet, Save and
-// WriteTo are safe for concurrent use, also with a Fit or Close, which they do
-// not see: they go on with the weights they began with.
+// A Classifier owns native memory: Close it. All methods are safe for concurrent
+// use. Predict, PredictSet, Save and WriteTo go on with the weights they began with,
+// whatever a Fit, Reset or Close does meanwhile. These take their turns in the order
+// of the calls, but Close, which comes first.
 type Classifier struct {
 	classifierCore
 	cfg  ClassifierConfig
@@ -310,9 +314,17 @@ func (c *Classifier) Names() []string {
 	return slices.Clone(g.names)
 }
 
-// Close frees the weights, as soon as predictions that are going on have ended.
-// The classifier can be fitted again. Closing twice is harmless.
-func (c *Classifier) Close() error { return c.install(nil) }
+// Reset forgets what was fitted, when the Fits before it have ended; the
+// classifier can be fitted again. Memory is freed as soon as predictions that are
+// going on have ended. Errors are ctx's or wrap [ErrClosed].
+func (c *Classifier) Reset(ctx context.Context) error { return c.reset(ctx) }
+
+// Close frees the weights for good; every other method that returns an error
+// wraps [ErrClosed] from then on. It does not wait: predictions that are going on
+// end as they would have, and a Fit that is going on, or waits, is cancelled and
+// returns [ErrClosed]. The extractor must live until these have returned. Closing
+// twice is harmless.
+func (c *Classifier) Close() error { return c.shut() }
 
 // EstimateClassifier returns the bytes that the weights take for k labels and so
 // many images of the network's input size: resident ones of a fitted classifier,

@@ -26,13 +26,10 @@ import (
 // not show exactly one class, are [ErrLabels]; weights of another number than
 // labels are [ErrConfig]; a loss or gradient that is not finite is
 // [ErrDiverged]. After an error, or the end of ctx, the classifier is as it was
-// before. Of several Fits at once each waits for the one before.
+// before. Concurrent Fits run one after another, in the order of the calls; ctx
+// ends the wait too. A Fit that Close ends is [ErrClosed].
 func (c *Classifier) Fit(ctx context.Context, train *Labelled) error {
-	g, err := c.fit(ctx, train)
-	if err != nil {
-		return c.failed(ctx, "fit", err)
-	}
-	return c.install(g)
+	return c.refit(ctx, "fit", func(ctx context.Context) (*classified, error) { return c.fit(ctx, train) })
 }
 
 func (c *Classifier) fit(ctx context.Context, train *Labelled) (*classified, error) {
@@ -46,8 +43,6 @@ func (c *Classifier) fit(ctx context.Context, train *Labelled) (*classified, err
 	if err != nil {
 		return nil, err
 	}
-	c.fitting.Lock()
-	defer c.fitting.Unlock()
 	size, err := c.in.inputSize(ctx, c.upright(train))
 	if err != nil {
 		return nil, err
@@ -124,12 +119,13 @@ func (e Encoding) encoded(img image.Image) image.Image {
 
 // upright gives the samples as they are.
 func (c *Classifier) upright(ds dataset.Dataset) pictures {
+	mark := marked(ds)
 	return func(ctx context.Context, i int) (image.Image, string, error) {
 		s, err := ds.Sample(ctx, i)
 		if err != nil {
 			return nil, ds.Item(i).Name, err
 		}
-		return c.cfg.Encoding.encoded(s.Image), s.Name, nil
+		return mark(c.cfg.Encoding.encoded(s.Image)), s.Name, nil
 	}
 }
 
@@ -291,6 +287,7 @@ func (t *training) load(ctx context.Context, at classifierPlan) (minibatch, erro
 	if c.cfg.Frozen {
 		return minibatch{index: at.images}, nil
 	}
+	mark := marked(t.data)
 	b, err := c.in.pack(ctx, func(ctx context.Context, k int) (image.Image, string, error) {
 		i := at.images[k]
 		s, err := t.data.Sample(ctx, i)
@@ -302,7 +299,7 @@ func (t *training) load(ctx context.Context, at classifierPlan) (minibatch, erro
 				return nil, s.Name, err
 			}
 		}
-		return c.cfg.Encoding.encoded(s.Image), s.Name, nil
+		return mark(c.cfg.Encoding.encoded(s.Image)), s.Name, nil
 	}, 0, len(at.images), t.size)
 	if err != nil {
 		return minibatch{}, err

@@ -58,7 +58,11 @@ func (c *Classifier) Predict(ctx context.Context, imgs ...image.Image) ([]Predic
 func (c *Classifier) PredictSet(ctx context.Context, ds dataset.Dataset) iter.Seq2[Predicted, error] {
 	return func(yield func(Predicted, error) bool) {
 		if ds == nil {
-			yield(Predicted{}, fmt.Errorf("downstream: predict classifier: %w: the data set is nil", ErrImage))
+			err := fmt.Errorf("downstream: predict classifier: %w: the data set is nil", ErrImage)
+			if c.isClosed() {
+				err = c.closedError("predict")
+			}
+			yield(Predicted{}, err)
 			return
 		}
 		i := 0

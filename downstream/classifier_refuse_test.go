@@ -134,9 +134,12 @@ func TestClassifierRefusesBadData(t *testing.T) {
 	require.NoError(t, labels.Fit(t.Context(), bits(t, 16, 1)))
 	_, err = labels.Predict(t.Context(), images(bits(t, 1, 1))[0], nil)
 	require.ErrorIs(t, err, downstream.ErrImage)
+	yielded := 0
 	for _, err := range labels.PredictSet(t.Context(), nil) {
 		require.ErrorIs(t, err, downstream.ErrImage)
+		yielded++
 	}
+	require.Equal(t, 1, yielded)
 	fe.bad.Store(1)
 	_, err = labels.Predict(t.Context(), images(bits(t, 1, 1))...)
 	require.ErrorIs(t, err, downstream.ErrNotFinite)
@@ -192,7 +195,7 @@ func TestLabelsComeFromItems(t *testing.T) {
 }
 
 func sample(name, class, defect string) dataset.Sample {
-	return dataset.Sample{Item: dataset.Item{Name: name, Class: class, Defect: defect, Anomalous: defect != dataset.Good},
+	return dataset.Sample{Item: dataset.Item{Name: name, Class: class, Defect: defect, Label: dataset.LabelOf(defect)},
 		Image: image.NewRGBA(image.Rect(0, 0, 4, 4))}
 }
 

@@ -2,14 +2,12 @@ package downstream_test
 
 import (
 	"context"
-	"errors"
 	"image"
 	"image/color"
 	"math"
 	"math/rand/v2"
 	"runtime"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -214,6 +212,7 @@ func TestClassifierBatchEqualsOneByOne(t *testing.T) {
 			break
 		}
 	}
+	require.Equal(t, 11, i)
 	require.LessOrEqual(t, runtime.NumGoroutine(), before)
 	none, err := c.Predict(t.Context())
 	require.NoError(t, err)
@@ -352,42 +351,10 @@ func TestClassifierDivergesByName(t *testing.T) {
 
 func TestClassifierIsSafeForConcurrentUse(t *testing.T) {
 	noLeak(t)
-	c := newClassifier(t, &pooler{scale: 1}, frozenConfig(downstream.MultiLabel))
-	require.NoError(t, c.Fit(t.Context(), bits(t, 32, 1)))
-	img := images(bits(t, 5, 4))
-	want, err := c.Predict(t.Context(), img...)
-	require.NoError(t, err)
-	var wg sync.WaitGroup
-	errs := make(chan error, 64)
-	for range 8 {
-		wg.Add(1)
-		go func() {
-			defer wg.Done()
-			for range 4 {
-				got, err := c.Predict(t.Context(), img...)
-				if err == nil && relative(t, want[1].Logits, got[1].Logits) > batchTolerance {
-					err = errors.New("another answer")
-				}
-				errs <- err
-			}
-		}()
+	for _, kind := range []string{"classifier", "trained classifier"} {
+		t.Run(kind, func(t *testing.T) {
+			c := subjects()[kind](t)
+			requireConcurrent(t, c, memory(t, textures(8, 211, fakeSide)), memory(t, textures(8, 212, fakeSide)), textures(3, 213, fakeSide), textures(20, 214, fakeSide))
+		})
 	}
-	errs <- c.Fit(t.Context(), bits(t, 32, 1)) // the same weights again
-	wg.Wait()
-	close(errs)
-	for err := range errs {
-		require.NoError(t, err)
-	}
-	// Close in the middle of an iteration takes nothing away from it.
-	n := 0
-	for _, err := range c.PredictSet(t.Context(), bits(t, 40, 5)) {
-		require.NoError(t, err)
-		if n == 0 {
-			require.NoError(t, c.Close())
-		}
-		n++
-	}
-	require.Equal(t, 40, n)
-	_, err = c.Predict(t.Context(), img...)
-	require.ErrorIs(t, err, downstream.ErrNotFitted)
 }

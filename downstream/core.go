@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 
 	"github.com/gotab/gotab/tensor"
 )
@@ -21,17 +20,20 @@ type core[M fitted] struct {
 	// order; nil where a detector has another way to its network.
 	embed func(s *tensor.Scope, x *tensor.Tensor) *tensor.Tensor
 
-	fitting sync.Mutex // one Fit at a time
-	slot[M]            // the model in force
+	changes // of the model, one at a time
+	slot[M] // the model in force
 }
 
 // acquire returns the model in force; release must follow.
 func (d *core[M]) acquire(doing string) (M, error) {
 	g, ok := d.hold()
-	if !ok {
-		return g, fmt.Errorf("downstream: %s %s: %w", doing, d.name, ErrNotFitted)
+	switch {
+	case ok:
+		return g, nil
+	case d.isClosed():
+		return g, d.closedError(doing)
 	}
-	return g, nil
+	return g, fmt.Errorf("downstream: %s %s: %w", doing, d.name, ErrNotFitted)
 }
 
 // failed puts before err what the detector was doing; ctx's own error stays as

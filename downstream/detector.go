@@ -50,9 +50,12 @@ type Scored struct {
 type Detector interface {
 	// Fit learns what normal images look like and replaces what an earlier Fit
 	// learnt. When it fails or ctx ends, the detector is as it was before.
+	// Concurrent Fits run one after another, in the order of the calls.
 	Fit(ctx context.Context, normal dataset.Dataset) error
 	// Score judges images of any size, in their order. It is safe for concurrent
 	// use once fitted.
 	Score(ctx context.Context, imgs ...image.Image) ([]Result, error)
+	// Close ends the detector: a Fit that is going on is cancelled, and all other
+	// methods return [ErrClosed] from then on.
 	io.Closer
 }

@@ -1,11 +1,18 @@
 package downstream
 
-import "errors"
+import (
+	"errors"
+
+	"github.com/gotab/gotab/tensor"
+)
 
 // Sentinel errors; test for them with errors.Is.
 var (
+	// ErrClosed reports the use of a detector or classifier after Close. It is
+	// [tensor.ErrClosed].
+	ErrClosed = tensor.ErrClosed
 	// ErrNotFitted reports a detector or classifier that is asked to judge, or to
-	// be saved, before Fit or after Close.
+	// be saved, before Fit or after Reset.
 	ErrNotFitted = errors.New("not fitted")
 	// ErrConfig reports a setting that makes no sense.
 	ErrConfig = errors.New("invalid setting")
@@ -16,8 +23,8 @@ var (
 	ErrChannels = errors.New("channels do not fit the layers")
 	// ErrTooFewImages reports fewer good images than the statistics need.
 	ErrTooFewImages = errors.New("too few images")
-	// ErrNotNormal reports an image that is labelled anomalous among those that
-	// a detector is fitted on.
+	// ErrNotNormal reports an image that is not known to be good, because it is
+	// labelled defective or not labelled, among those that a detector is fitted on.
 	ErrNotNormal = errors.New("image is not a normal one")
 	// ErrImage reports an image that cannot be scored: none, or of another size
 	// after the transform than those of the fit.
@@ -33,7 +40,7 @@ var (
 	// class that it was trained on.
 	ErrClass = errors.New("class does not fit")
 	// ErrNotTrained reports a RegAD that is asked to fit, or to be saved, before
-	// Train or after Close.
+	// Train or after Reset.
 	ErrNotTrained = errors.New("detector is not trained")
 	// ErrCheckpoint reports a checkpoint of another training than the one that is to
 	// go on from it.

@@ -1,6 +1,7 @@
 package downstream
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -101,10 +102,11 @@ func (c PaDiMConfig) Validate() error {
 // [PaDiM.Update] adds good images to the statistics later on, without those of
 // the fit.
 //
-// A PaDiM borrows its extractor and owns its statistics: Close it. Score,
-// ScoreSet, Save and WriteTo are safe for concurrent use, also with a Fit, an
-// Update or Close, which they do not see: they go on with the statistics they
-// began with.
+// A PaDiM borrows its extractor and owns its statistics: Close it. All methods
+// are safe for concurrent use. Score, ScoreSet, Save and WriteTo go on with the
+// statistics they began with, whatever a Fit, an Update, Reset or Close does
+// meanwhile. These take their turns in the order of the calls, but Close, which
+// comes first.
 type PaDiM struct {
 	padimCore
 	cfg PaDiMConfig // Channels resolved, ascending
@@ -197,6 +199,14 @@ type gaussians struct {
 	whitening *tensor.Tensor // [P, C, C]: the transposes of L^-1
 }
 
-// Close frees the statistics, as soon as scoring that is going on has ended. The
-// detector can be fitted again. Closing twice is harmless.
-func (p *PaDiM) Close() error { return p.install(nil) }
+// Reset forgets what was fitted, when the Fits before it have ended; the detector
+// can be fitted again. Memory is freed as soon as scoring that is going on has
+// ended. Errors are ctx's or wrap [ErrClosed].
+func (p *PaDiM) Reset(ctx context.Context) error { return p.reset(ctx) }
+
+// Close frees the statistics for good; every other method that returns an error wraps
+// [ErrClosed] from then on. It does not wait: scoring that is going on ends as it
+// would have, and a Fit that is going on, or waits, is cancelled and returns
+// [ErrClosed]. The extractor must live until these have returned. Closing twice is
+// harmless.
+func (p *PaDiM) Close() error { return p.shut() }

@@ -32,16 +32,11 @@ const whitenBlock = 56
 //
 // A sample that says it is anomalous is [ErrNotNormal], features that are not
 // finite are [ErrNotFinite]; both name the sample. After an error, or the end
-// of ctx, the detector is as it was before. Of several Fits at once each waits
-// for the one before.
+// of ctx, the detector is as it was before. Concurrent Fits run one after another,
+// in the order of the calls; ctx ends the wait too. A Fit that Close ends is
+// [ErrClosed].
 func (p *PaDiM) Fit(ctx context.Context, normal dataset.Dataset) error {
-	p.fitting.Lock()
-	defer p.fitting.Unlock()
-	g, err := p.fit(ctx, normal)
-	if err != nil {
-		return p.failed(ctx, "fit", err)
-	}
-	return p.install(g)
+	return p.refit(ctx, "fit", func(ctx context.Context) (*gaussians, error) { return p.fit(ctx, normal) })
 }
 
 func (p *PaDiM) fit(ctx context.Context, normal dataset.Dataset) (*gaussians, error) {

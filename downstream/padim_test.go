@@ -174,9 +174,7 @@ func TestPaDiMBatchEqualsOneByOne(t *testing.T) {
 
 func TestPaDiMConcurrentScoreFitAndClose(t *testing.T) {
 	noLeak(t)
-	good := textures(12, 8, fakeSide)
-	p := fitted(t, &fake{scale: 1}, fakeConfig(), good)
-	requireConcurrent(t, p, good, textures(2, 9, fakeSide), textures(20, 10, fakeSide))
+	requireConcurrent(t, subjects()["PaDiM"](t), memory(t, textures(12, 8, fakeSide)), memory(t, textures(9, 18, fakeSide)), textures(2, 9, fakeSide), textures(20, 10, fakeSide))
 }
 
 func TestPaDiMCancelledFitChangesNothing(t *testing.T) {

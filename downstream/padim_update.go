@@ -28,24 +28,20 @@ import (
 // that of a Fit and, until the end, the statistics before ([EstimatePaDiM]); it
 // depends on no number of images.
 //
-// Scoring goes on meanwhile with the statistics before. A Fit and an Update at
-// once wait for each other. After an error, or the end of ctx, the detector is as
-// it was before. Errors are those of Fit; besides, a detector that is not fitted is
+// Scoring goes on meanwhile with the statistics before. Concurrent Fits and Updates
+// run one after another, in the order of the calls; ctx ends the wait too. After an
+// error, or the end of ctx, the detector is as it was before. Errors are those of Fit; besides, a detector that is not fitted is
 // [ErrNotFitted], images of another size after the transform are [ErrImage],
 // and an extractor whose weights have changed since the fit is [ErrExtractor].
 func (p *PaDiM) Update(ctx context.Context, more dataset.Dataset) error {
-	p.fitting.Lock()
-	defer p.fitting.Unlock()
-	before, err := p.acquire("update")
-	if err != nil {
-		return err
-	}
-	defer func() { _ = p.release(before) }() // frees memory, cannot fail
-	g, err := p.update(ctx, before, more)
-	if err != nil {
-		return p.failed(ctx, "update", err)
-	}
-	return p.install(g)
+	return p.refit(ctx, "update", func(ctx context.Context) (*gaussians, error) {
+		before, ok := p.hold()
+		if !ok {
+			return nil, ErrNotFitted
+		}
+		defer func() { _ = p.release(before) }() // frees memory, cannot fail
+		return p.update(ctx, before, more)
+	})
 }
 
 func (p *PaDiM) update(ctx context.Context, before *gaussians, more dataset.Dataset) (*gaussians, error) {

@@ -43,8 +43,10 @@ func TestPaDiMEqualsPyTorch(t *testing.T) {
 	for _, w := range want.Images {
 		one := dataset.Filter(test, func(it dataset.Item) bool { return it.Name == want.Class+"/"+w.Name })
 		require.Equal(t, 1, one.Len(), w.Name)
+		scored := 0
 		for sc, err := range p.ScoreSet(t.Context(), one) {
 			require.NoError(t, err)
+			scored++
 			var got []float32
 			for y := 0; y < sc.Map.H; y += want.Step {
 				for x := 0; x < sc.Map.W; x += want.Step {
@@ -56,6 +58,7 @@ func TestPaDiMEqualsPyTorch(t *testing.T) {
 			require.LessOrEqual(t, diff, parityTolerance)
 			require.InEpsilon(t, w.Score, sc.Score, parityTolerance)
 		}
+		require.Equal(t, 1, scored)
 	}
 	_, err = downstream.OpenPaDiM(context.Background(), filepath.Join("testdata", "parity", "padim.json"), net)
 	require.ErrorIs(t, err, downstream.ErrFile)

@@ -1,6 +1,7 @@
 package downstream
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -134,9 +135,10 @@ func (c PatchCoreConfig) Validate() error {
 // The map is interpolated bilinearly to the transformed image and smoothed, the
 // score is taken before that: it is not the map's largest value.
 //
-// A PatchCore borrows its extractor and owns its memory bank: Close it. Score,
-// ScoreSet, Save and WriteTo are safe for concurrent use, also with a Fit or
-// Close, which they do not see: they go on with the bank they began with.
+// A PatchCore borrows its extractor and owns its memory bank: Close it. All
+// methods are safe for concurrent use. Score, ScoreSet, Save and WriteTo go on with
+// the bank they began with, whatever a Fit, Reset or Close does meanwhile. These
+// take their turns in the order of the calls, but Close, which comes first.
 type PatchCore struct {
 	patchcoreCore
 	cfg  PatchCoreConfig
@@ -236,6 +238,14 @@ type patchBank struct {
 	count   int            // M
 }
 
-// Close frees the memory bank, as soon as scoring that is going on has ended.
-// The detector can be fitted again. Closing twice is harmless.
-func (p *PatchCore) Close() error { return p.install(nil) }
+// Reset forgets what was fitted, when the Fits before it have ended; the detector
+// can be fitted again. Memory is freed as soon as scoring that is going on has
+// ended. Errors are ctx's or wrap [ErrClosed].
+func (p *PatchCore) Reset(ctx context.Context) error { return p.reset(ctx) }
+
+// Close frees the memory bank for good; every other method that returns an error wraps
+// [ErrClosed] from then on. It does not wait: scoring that is going on ends as it
+// would have, and a Fit that is going on, or waits, is cancelled and returns
+// [ErrClosed]. The extractor must live until these have returned. Closing twice is
+// harmless.
+func (p *PatchCore) Close() error { return p.shut() }

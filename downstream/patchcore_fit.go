@@ -26,14 +26,11 @@ import (
 // A sample that says it is anomalous is [ErrNotNormal], features that are not
 // finite are [ErrNotFinite]; both name the sample. A bank without a patch, or
 // with fewer than Neighbours, is [ErrTooFewImages]. After an error, or the end
-// of ctx, the detector is as it was before. Of several Fits at once each waits
-// for the one before.
+// of ctx, the detector is as it was before. Concurrent Fits run one after another,
+// in the order of the calls; ctx ends the wait too. A Fit that Close ends is
+// [ErrClosed].
 func (p *PatchCore) Fit(ctx context.Context, normal dataset.Dataset) error {
-	g, err := p.fit(ctx, normal)
-	if err != nil {
-		return p.failed(ctx, "fit", err)
-	}
-	return p.install(g)
+	return p.refit(ctx, "fit", func(ctx context.Context) (*patchBank, error) { return p.fit(ctx, normal) })
 }
 
 // patchFit is a fit that is going on.
@@ -59,9 +56,6 @@ func (p *PatchCore) fit(ctx context.Context, normal dataset.Dataset) (*patchBank
 	if err != nil {
 		return nil, err
 	}
-	p.fitting.Lock()
-	defer p.fitting.Unlock()
-
 	size, err := p.in.inputSize(ctx, from)
 	if err != nil {
 		return nil, err

@@ -224,9 +224,7 @@ func TestPatchCoreBatchEqualsOneByOne(t *testing.T) {
 
 func TestPatchCoreConcurrentScoreFitAndClose(t *testing.T) {
 	noLeak(t)
-	good := textures(5, 37, fakeSide)
-	p := fittedPatchCore(t, &fake{scale: 1}, patchConfig(), good)
-	requireConcurrent(t, p, good, textures(2, 38, fakeSide), textures(12, 39, fakeSide))
+	requireConcurrent(t, subjects()["PatchCore"](t), memory(t, textures(5, 37, fakeSide)), memory(t, textures(6, 47, fakeSide)), textures(2, 38, fakeSide), textures(12, 39, fakeSide))
 }
 
 func TestPatchCoreCancelledFitChangesNothing(t *testing.T) {

@@ -1,6 +1,7 @@
 package downstream
 
 import (
+	"context"
 	"fmt"
 	"image"
 	"math"
@@ -123,9 +124,10 @@ func (c RD4ADConfig) Validate() error {
 // grids) and smoothed; the score is its largest value. The weights after the last
 // epoch are kept.
 //
-// An RD4AD borrows its extractor and owns its student: Close it. Score, ScoreSet,
-// Save and WriteTo are safe for concurrent use, also with a Fit or Close, which
-// they do not see: they go on with the student they began with.
+// An RD4AD borrows its extractor and owns its student: Close it. All methods are
+// safe for concurrent use. Score, ScoreSet, Save and WriteTo go on with the student
+// they began with, whatever a Fit, Reset or Close does meanwhile. These take their
+// turns in the order of the calls, but Close, which comes first.
 type RD4AD struct {
 	rd4adCore
 	cfg  RD4ADConfig // Blocks resolved
@@ -255,6 +257,14 @@ type distilled struct {
 	levels []enlarger // of the layers
 }
 
-// Close frees the student, as soon as scoring that is going on has ended. The
-// detector can be fitted again. Closing twice is harmless.
-func (p *RD4AD) Close() error { return p.install(nil) }
+// Reset forgets what was fitted, when the Fits before it have ended; the detector
+// can be fitted again. Memory is freed as soon as scoring that is going on has
+// ended. Errors are ctx's or wrap [ErrClosed].
+func (p *RD4AD) Reset(ctx context.Context) error { return p.reset(ctx) }
+
+// Close frees the student for good; every other method that returns an error wraps
+// [ErrClosed] from then on. It does not wait: scoring that is going on ends as it
+// would have, and a Fit that is going on, or waits, is cancelled and returns
+// [ErrClosed]. The extractor must live until these have returned. Closing twice is
+// harmless.
+func (p *RD4AD) Close() error { return p.shut() }

@@ -27,13 +27,10 @@ const cosineEpsilon = 1e-8
 // finite are [ErrNotFinite]; both name the sample. Maps that do not halve from
 // layer to layer are [ErrLayers]. A loss or weights that are not finite are
 // [ErrDiverged]. After an error, or the end of ctx, the detector is as it was
-// before. Of several Fits at once each waits for the one before.
+// before. Concurrent Fits run one after another, in the order of the calls; ctx
+// ends the wait too. A Fit that Close ends is [ErrClosed].
 func (p *RD4AD) Fit(ctx context.Context, normal dataset.Dataset) error {
-	g, err := p.fit(ctx, normal)
-	if err != nil {
-		return p.failed(ctx, "fit", err)
-	}
-	return p.install(g)
+	return p.refit(ctx, "fit", func(ctx context.Context) (*distilled, error) { return p.fit(ctx, normal) })
 }
 
 func (p *RD4AD) fit(ctx context.Context, normal dataset.Dataset) (*distilled, error) {
@@ -44,8 +41,6 @@ func (p *RD4AD) fit(ctx context.Context, normal dataset.Dataset) (*distilled, er
 	if err != nil {
 		return nil, err
 	}
-	p.fitting.Lock()
-	defer p.fitting.Unlock()
 	defer tensor.ReleasePool() // last, so that what the teacher frees goes too
 	n := normal.Len()
 	teacher, err := newFrozen(ctx, p.sel.fe, p.cfg.Layers, &p.in, p.dev, from, n, p.cfg.Cache,

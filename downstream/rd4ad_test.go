@@ -128,8 +128,7 @@ func TestRD4ADBatchEqualsOneByOne(t *testing.T) {
 
 func TestRD4ADConcurrentScoreFitAndClose(t *testing.T) {
 	noLeak(t)
-	good := textures(8, 67, fakeSide)
-	requireConcurrent(t, fittedRD4AD(t, rd4adConfig(), good), good, textures(2, 68, fakeSide), textures(20, 69, fakeSide))
+	requireConcurrent(t, subjects()["RD4AD"](t), memory(t, textures(8, 67, fakeSide)), memory(t, textures(5, 77, fakeSide)), textures(2, 68, fakeSide), textures(20, 69, fakeSide))
 }
 
 func TestRD4ADCancelledFitChangesNothing(t *testing.T) {

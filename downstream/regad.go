@@ -157,9 +157,10 @@ func (c RegADConfig) Validate() error {
 // smoothed; the score is its largest value.
 //
 // A RegAD owns all that it has: its network, which begins with a copy of the
-// backbone that it is made with, and its statistics. Close it. Score, ScoreSet,
-// Save and WriteTo are safe for concurrent use, also with a Train, Fit or Close,
-// which they do not see: they go on with what they began with.
+// backbone that it is made with, and its statistics. Close it. All methods are safe
+// for concurrent use. Score, ScoreSet, Save and WriteTo go on with what they began
+// with, whatever a Train, Fit, Reset or Close does meanwhile. These take their turns
+// in the order of the calls, but Close, which comes first.
 type RegAD struct {
 	regadCore
 	cfg     RegADConfig
@@ -257,10 +258,13 @@ func (r *RegAD) Classes() []string {
 // network returns the trained network in force; release must follow.
 func (r *RegAD) network(doing string) (*registration, error) {
 	n, ok := r.trained.hold()
-	if !ok {
-		return nil, fmt.Errorf("downstream: %s RegAD: %w: %w", doing, ErrNotFitted, ErrNotTrained)
+	switch {
+	case ok:
+		return n, nil
+	case r.isClosed():
+		return nil, r.closedError(doing)
 	}
-	return n, nil
+	return nil, fmt.Errorf("downstream: %s RegAD: %w: %w", doing, ErrNotFitted, ErrNotTrained)
 }
 
 // build makes a network of weights named as in a file, for images of a size;
@@ -297,6 +301,15 @@ type supports struct {
 	stats *factors
 }
 
-// Close frees network and statistics, as soon as scoring that is going on has
-// ended. The detector can be trained again. Closing twice is harmless.
-func (r *RegAD) Close() error { return errors.Join(r.install(nil), r.trained.install(nil)) }
+// Reset forgets network and statistics, when the Trains and Fits before it have
+// ended; the detector can be trained again. Memory is freed as soon as scoring that
+// is going on has ended. Errors are ctx's or wrap [ErrClosed].
+func (r *RegAD) Reset(ctx context.Context) error {
+	return r.change(ctx, "reset", func(context.Context) error { return errors.Join(r.trained.install(nil), r.install(nil)) })
+}
+
+// Close frees network and statistics for good; every other method that returns an
+// error wraps [ErrClosed] from then on. It does not wait: scoring that is going on
+// ends as it would have, and a Train or Fit that is going on, or waits, is cancelled
+// and returns [ErrClosed]. Closing twice is harmless.
+func (r *RegAD) Close() error { return errors.Join(r.shut(), r.trained.shut()) }

@@ -19,16 +19,11 @@ import (
 // that the network was trained on is [ErrClass], unless TrainedTarget allows it;
 // one that says it is anomalous is [ErrNotNormal]; features that are not finite
 // are [ErrNotFinite]. All name the sample. After an error, or the end of ctx, the
-// detector is as it was before. Of several Fits and Trains at once each waits for
-// the one before.
+// detector is as it was before. Concurrent Fits and Trains run one after another,
+// in the order of the calls; ctx ends the wait too. A Fit that Close ends is
+// [ErrClosed].
 func (r *RegAD) Fit(ctx context.Context, support dataset.Dataset) error {
-	r.fitting.Lock() // also while it is installed: it belongs to the network in force
-	defer r.fitting.Unlock()
-	g, err := r.fit(ctx, support)
-	if err != nil {
-		return r.failed(ctx, "fit", err)
-	}
-	return r.install(g)
+	return r.refit(ctx, "fit", func(ctx context.Context) (*supports, error) { return r.fit(ctx, support) })
 }
 
 func (r *RegAD) fit(ctx context.Context, support dataset.Dataset) (_ *supports, err error) {

@@ -36,8 +36,7 @@ func TestRegADBatchEqualsOneByOne(t *testing.T) {
 
 func TestRegADConcurrentScoreFitAndClose(t *testing.T) {
 	noLeak(t)
-	good := textures(3, 35, fakeSide)
-	requireConcurrent(t, trainedTiny(t, regadConfig(), good), good, textures(2, 36, fakeSide), textures(20, 37, fakeSide))
+	requireConcurrent(t, subjects()["RegAD"](t), memory(t, textures(3, 35, fakeSide)), memory(t, textures(2, 45, fakeSide)), textures(2, 36, fakeSide), textures(20, 37, fakeSide))
 }
 
 func TestRegADCancelledFitChangesNothing(t *testing.T) {
@@ -225,7 +224,7 @@ func TestRegADRefuses(t *testing.T) {
 		return r.Train(t.Context(), ds)
 	}
 	sample := func(class string, k int) dataset.Sample {
-		return dataset.Sample{Item: dataset.Item{Class: class}, Image: good[k%3].(*image.RGBA)}
+		return dataset.Sample{Item: dataset.Item{Class: class, Label: dataset.LabelGood}, Image: good[k%3].(*image.RGBA)}
 	}
 	require.ErrorIs(t, r.Train(t.Context(), nil), downstream.ErrTooFewImages)
 	require.ErrorIs(t, train(), downstream.ErrTooFewImages)
@@ -234,12 +233,12 @@ func TestRegADRefuses(t *testing.T) {
 	require.ErrorContains(t, err, `class "a" has only sample 2, a query needs another`)
 	// Two images of a class are enough for any number of shots.
 	require.NoError(t, train(sample("a", 0), sample("a", 1), sample("b", 1), sample("b", 2), sample("b", 0)))
-	require.NoError(t, r.Close())
+	require.NoError(t, r.Reset(t.Context()))
 	err = train(sample("a", 0), sample("", 1))
 	require.ErrorIs(t, err, downstream.ErrClass)
 	require.ErrorContains(t, err, "sample 1 has none")
 	bad := sample("a", 0)
-	bad.Anomalous, bad.Defect = true, "hole"
+	bad.Label, bad.Defect = dataset.LabelDefective, "hole"
 	require.ErrorIs(t, train(bad), downstream.ErrNotNormal)
 
 	require.NoError(t, r.Train(t.Context(), products()))

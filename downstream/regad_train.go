@@ -40,8 +40,8 @@ func (r *RegAD) generator(purpose string, ids ...uint64) *rand.Rand {
 // trained on before, and ends with a new network and no statistics: Fit must
 // follow. A sample that says it is anomalous is [ErrNotNormal], one without a
 // class [ErrClass], a class of a single image [ErrTooFewImages], a loss that is no
-// number [ErrDiverged]. After an error, or the end of ctx, the
-// detector is as it was before. At the default settings a step of 160 images
+// number [ErrDiverged], a Train that Close ends [ErrClosed]. After an error, or the
+// end of ctx, the detector is as it was before. At the default settings a step of 160 images
 // takes 4.7 GB of memory ([EstimateRegADTraining]), in proportion to the number of
 // images and of their pixels.
 func (r *RegAD) Train(ctx context.Context, others dataset.Dataset) error {
@@ -55,13 +55,13 @@ func (r *RegAD) Train(ctx context.Context, others dataset.Dataset) error {
 // the training has ended. One of other settings, another seed, other images or
 // other weights to begin with is [ErrCheckpoint], a damaged one [ErrFile].
 func (r *RegAD) TrainResumable(ctx context.Context, others dataset.Dataset, path string) error {
-	r.fitting.Lock()
-	defer r.fitting.Unlock()
-	n, err := r.train(ctx, others, path)
-	if err != nil {
-		return r.failed(ctx, "train", err)
-	}
-	return errors.Join(r.trained.install(n), r.install(nil))
+	return r.change(ctx, "train", func(ctx context.Context) error {
+		n, err := r.train(ctx, others, path)
+		if err != nil {
+			return err
+		}
+		return errors.Join(r.trained.install(n), r.install(nil))
+	})
 }
 
 func (r *RegAD) train(ctx context.Context, others dataset.Dataset, path string) (_ *registration, err error) {

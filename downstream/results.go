@@ -38,16 +38,16 @@ func (d *core[M]) scoreImages(ctx context.Context, imgs []image.Image, score sco
 // begins.
 func (d *core[M]) scoreSet(ctx context.Context, ds dataset.Dataset, score scoring[M]) iter.Seq2[Scored, error] {
 	return func(yield func(Scored, error) bool) {
-		if ds == nil {
-			yield(Scored{}, fmt.Errorf("downstream: score %s: %w: the data set is nil", d.name, ErrImage))
-			return
-		}
 		g, err := d.acquire("score")
 		if err != nil {
 			yield(Scored{}, err)
 			return
 		}
 		defer func() { _ = d.release(g) }() // frees memory, cannot fail
+		if ds == nil {
+			yield(Scored{}, fmt.Errorf("downstream: score %s: %w: the data set is nil", d.name, ErrImage))
+			return
+		}
 		for sc, err := range d.scored(ctx, g, ds, score) {
 			if !yield(sc, err) {
 				return
@@ -61,6 +61,7 @@ func (d *core[M]) scored(ctx context.Context, g M, ds dataset.Dataset, score sco
 	return func(yield func(Scored, error) bool) {
 		masks := make(map[int]*image.Gray) // of samples that have not been handed over
 		var mu sync.Mutex
+		mark := marked(ds)
 		from := func(ctx context.Context, i int) (image.Image, string, error) {
 			s, err := ds.Sample(ctx, i)
 			if err != nil {
@@ -71,7 +72,7 @@ func (d *core[M]) scored(ctx context.Context, g M, ds dataset.Dataset, score sco
 				masks[i] = s.Mask
 				mu.Unlock()
 			}
-			return s.Image, s.Name, nil
+			return mark(s.Image), s.Name, nil
 		}
 		i := 0
 		for r, err := range d.results(ctx, g, ds.Len(), from, score) {

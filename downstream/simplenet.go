@@ -1,6 +1,7 @@
 package downstream
 
 import (
+	"context"
 	"fmt"
 	"image"
 	"math/rand/v2"
@@ -153,9 +154,10 @@ func (c SimpleNetConfig) Validate() error {
 // is interpolated bilinearly to the transformed image and smoothed, the score is
 // taken before that: it is not the map's largest value. Scores may be negative.
 //
-// A SimpleNet borrows its extractor and owns its weights: Close it. Score,
-// ScoreSet, Save and WriteTo are safe for concurrent use, also with a Fit or
-// Close, which they do not see: they go on with the weights they began with.
+// A SimpleNet borrows its extractor and owns its weights: Close it. All methods
+// are safe for concurrent use. Score, ScoreSet, Save and WriteTo go on with the
+// weights they began with, whatever a Fit, Reset or Close does meanwhile. These
+// take their turns in the order of the calls, but Close, which comes first.
 type SimpleNet struct {
 	simplenetCore
 	cfg  SimpleNetConfig
@@ -247,6 +249,14 @@ type simpleModel struct {
 	onTest  bool           // a test set chose them
 }
 
-// Close frees the weights, as soon as scoring that is going on has ended. The
-// detector can be fitted again. Closing twice is harmless.
-func (p *SimpleNet) Close() error { return p.install(nil) }
+// Reset forgets what was fitted, when the Fits before it have ended; the detector
+// can be fitted again. Memory is freed as soon as scoring that is going on has
+// ended. Errors are ctx's or wrap [ErrClosed].
+func (p *SimpleNet) Reset(ctx context.Context) error { return p.reset(ctx) }
+
+// Close frees the weights for good; every other method that returns an error wraps
+// [ErrClosed] from then on. It does not wait: scoring that is going on ends as it
+// would have, and a Fit that is going on, or waits, is cancelled and returns
+// [ErrClosed]. The extractor must live until these have returned. Closing twice is
+// harmless.
+func (p *SimpleNet) Close() error { return p.shut() }

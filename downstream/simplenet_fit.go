@@ -21,17 +21,10 @@ import (
 // A sample that says it is anomalous is [ErrNotNormal], features that are not
 // finite are [ErrNotFinite]; both name the sample. A loss that is not finite is
 // [ErrDiverged]. After an error, or the end of ctx, the detector is as it was
-// before. Of several Fits at once each waits for the one before.
+// before. Concurrent Fits run one after another, in the order of the calls; ctx
+// ends the wait too. A Fit that Close ends is [ErrClosed].
 func (p *SimpleNet) Fit(ctx context.Context, normal dataset.Dataset) error {
-	return p.fitAndInstall(ctx, normal, nil)
-}
-
-func (p *SimpleNet) fitAndInstall(ctx context.Context, normal dataset.Dataset, judge *simpleJudge) error {
-	g, err := p.fit(ctx, normal, judge)
-	if err != nil {
-		return p.failed(ctx, "fit", err)
-	}
-	return p.install(g)
+	return p.refit(ctx, "fit", func(ctx context.Context) (*simpleModel, error) { return p.fit(ctx, normal, nil) })
 }
 
 func (p *SimpleNet) fit(ctx context.Context, normal dataset.Dataset, judge *simpleJudge) (_ *simpleModel, err error) {
@@ -46,8 +39,6 @@ func (p *SimpleNet) fit(ctx context.Context, normal dataset.Dataset, judge *simp
 	if err != nil {
 		return nil, err
 	}
-	p.fitting.Lock()
-	defer p.fitting.Unlock()
 	defer tensor.ReleasePool() // last, so that what the features took goes too
 
 	maps, err := newFrozen(ctx, p.emb.fe, p.emb.layers, &p.in, p.dev, from, n, p.cfg.Cache, func(done, total int) { p.report("features", done, total) })

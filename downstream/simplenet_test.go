@@ -187,9 +187,7 @@ func TestSimpleNetBatchEqualsOneByOne(t *testing.T) {
 
 func TestSimpleNetConcurrentScoreFitAndClose(t *testing.T) {
 	noLeak(t)
-	good := textures(5, 69, fakeSide)
-	p := fittedSimpleNet(t, &fake{scale: 1}, simpleConfig(), good)
-	requireConcurrent(t, p, good, textures(2, 70, fakeSide), textures(12, 71, fakeSide))
+	requireConcurrent(t, subjects()["SimpleNet"](t), memory(t, textures(5, 69, fakeSide)), memory(t, textures(6, 79, fakeSide)), textures(2, 70, fakeSide), textures(12, 71, fakeSide))
 }
 
 func TestSimpleNetCancelledFitChangesNothing(t *testing.T) {
@@ -232,10 +230,10 @@ func testSet(t *testing.T, seed uint64) (good, test *dataset.Memory) {
 	imgs := textures(16, seed, fakeSide)
 	var samples []dataset.Sample
 	for i, img := range imgs[4:] {
-		it := dataset.Item{Name: string(rune('a' + i)), Class: "texture"}
+		it := dataset.Item{Name: string(rune('a' + i)), Class: "texture", Label: dataset.LabelGood}
 		s := dataset.Sample{Item: it, Image: img.(*image.RGBA)}
 		if i%2 == 1 {
-			s.Anomalous, s.Defect, s.MaskName = true, "scratch", "mask"
+			s.Label, s.Defect, s.MaskName = dataset.LabelDefective, "scratch", "mask"
 			s.Mask = image.NewGray(image.Rect(0, 0, fakeSide, fakeSide))
 			px := image.NewRGBA(s.Image.Bounds())
 			copy(px.Pix, img.(*image.RGBA).Pix)
@@ -282,7 +280,7 @@ func TestSimpleNetBestOnTest(t *testing.T) {
 		var positive []bool
 		pixels := metrics.NewPixelAUROC(1 << 20)
 		for _, sc := range all {
-			scores, positive = append(scores, sc.Score), append(positive, sc.Anomalous)
+			scores, positive = append(scores, sc.Score), append(positive, sc.IsDefective())
 			require.NoError(t, pixels.AddMask(sc.Map.Data, sc.Mask))
 		}
 		image, err := metrics.AUROC(scores, positive)

@@ -57,7 +57,7 @@ func TestSupportSetsLeaveTestImagesOut(t *testing.T) {
 	split := func(of func(i int) string) dataset.Dataset {
 		var samples []dataset.Sample
 		for i, img := range textures(12, 33, 8) {
-			samples = append(samples, dataset.Sample{Item: dataset.Item{Name: string(rune('a' + i)), Class: "felt", Split: of(i)}, Image: img.(*image.RGBA)})
+			samples = append(samples, dataset.Sample{Item: dataset.Item{Name: string(rune('a' + i)), Class: "felt", Split: of(i), Label: dataset.LabelGood}, Image: img.(*image.RGBA)})
 		}
 		ds, err := dataset.NewMemory(samples)
 		require.NoError(t, err)
@@ -66,7 +66,9 @@ func TestSupportSetsLeaveTestImagesOut(t *testing.T) {
 	mixed := split(func(i int) string { return []string{dataset.Test, dataset.Train}[i%2] })
 	sets, err := downstream.SupportSets(mixed, "felt", 3, 20, rand.New(rand.NewPCG(1, 1)))
 	require.NoError(t, err)
+	require.Len(t, sets, 20)
 	for _, s := range sets {
+		require.Equal(t, 3, s.Len())
 		for _, it := range dataset.Items(s) {
 			require.Equal(t, dataset.Train, it.Split)
 		}

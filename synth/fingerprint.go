@@ -70,6 +70,63 @@ func (v Visible) Fingerprint() string {
 	return fmt.Sprintf("synth.Visible %#v %d of %q", v.Least, v.Attempts, of)
 }
 
+// Fingerprint implements Fingerprinter. It is "" where Textures cannot be told.
+func (g Overlay) Fingerprint() string {
+	source := "its own material"
+	if g.Textures != nil {
+		if source = part(g.Textures); source == "" {
+			return ""
+		}
+	}
+	g.Textures, g.Buffers = nil, nil
+	return fmt.Sprintf("%#v of %s", g, source)
+}
+
+// Fingerprint implements Fingerprinter.
+func (g Noise) Fingerprint() string {
+	g.Buffers = nil
+	return fmt.Sprintf("%#v", g)
+}
+
+// Fingerprint implements Fingerprinter.
+func (g Stain) Fingerprint() string {
+	g.Buffers = nil
+	return fmt.Sprintf("%#v", g)
+}
+
+// Fingerprint implements Fingerprinter.
+func (g Warp) Fingerprint() string {
+	g.Buffers = nil
+	return fmt.Sprintf("%#v", g)
+}
+
+// Fingerprint implements Fingerprinter.
+func (g Unchanged) Fingerprint() string { return fmt.Sprintf("%#v", g) }
+
+// Fingerprint implements Fingerprinter.
+func (g Reseam) Fingerprint() string {
+	g.Blender = nil
+	return fmt.Sprintf("%#v", g)
+}
+
+// Fingerprint implements Fingerprinter. It is "" where a part cannot be told.
+func (m Mixture) Fingerprint() string {
+	var kinds []string
+	for i, list := range [][]Ingredient{m.Kinds, m.Normal} {
+		for _, k := range list {
+			of := part(k.Generator)
+			if of == "" {
+				return ""
+			}
+			kinds = append(kinds, fmt.Sprintf("%d %#v %#v x %q", i, k.Kind, k.Weight, of))
+		}
+	}
+	return fmt.Sprintf("synth.Mixture %#v %d of %s", m.Share, m.Attempts, strings.Join(kinds, ", "))
+}
+
+// Fingerprint implements Fingerprinter: a hash of all pixels, in order. It takes the time of reading them.
+func (t TextureCrops) Fingerprint() string { return TextureImages(t).Fingerprint() }
+
 // Fingerprint implements Fingerprinter: a hash of all pixels, in order. It takes the time of reading them.
 func (t TextureImages) Fingerprint() string {
 	h := sha256.New()

@@ -56,11 +56,13 @@ func alter(t *testing.T, path string, v reflect.Value) {
 func TestFingerprintsTellAllSettings(t *testing.T) {
 	nsa := synth.DefaultNSA()
 	nsa.Backgrounds = []synth.Background{{Brightness: 1, Threshold: 2}}
-	work := map[string]bool{"NSA.Blender": true, "Perlin.Buffers": true}
+	work := map[string]bool{"NSA.Blender": true, "Perlin.Buffers": true, "Overlay.Buffers": true, "Noise.Buffers": true,
+		"Stain.Buffers": true, "Warp.Buffers": true, "Reseam.Blender": true}
 	for _, g := range []interface {
 		synth.Generator
 		synth.Fingerprinter
-	}{nsa, synth.DefaultCutPaste(), synth.DefaultPerlin(), synth.DefaultMask()} {
+	}{nsa, synth.DefaultCutPaste(), synth.DefaultPerlin(), synth.DefaultMask(), synth.ShapeOverlay(), synth.TextureOverlay(),
+		synth.DefaultNoise(), synth.DefaultStain(), synth.DefaultWarp(), synth.DefaultUnchanged(), synth.DefaultReseam()} {
 		typ := reflect.TypeOf(g)
 		want := g.Fingerprint()
 		require.NotEmpty(t, want)
@@ -121,6 +123,20 @@ func TestFingerprintsOfWholes(t *testing.T) {
 		require.False(t, seen[f], f)
 		seen[f] = true
 	}
+	for _, change := range []func(m *synth.Mixture){
+		func(*synth.Mixture) {}, func(m *synth.Mixture) { m.Share = 0.3 }, func(m *synth.Mixture) { m.Attempts++ },
+		func(m *synth.Mixture) { m.Kinds[0].Weight = 2 }, func(m *synth.Mixture) { m.Kinds[1].Kind = "other" },
+		func(m *synth.Mixture) { m.Normal[0].Weight = 2 }, func(m *synth.Mixture) { m.Kinds, m.Normal = append(m.Kinds, m.Normal...), nil },
+		func(m *synth.Mixture) { m.Kinds[0].Generator = b },
+	} {
+		m := synth.DefaultMixture()
+		change(&m)
+		f := m.Fingerprint()
+		require.NotEmpty(t, f)
+		require.False(t, seen[f], f)
+		seen[f] = true
+	}
+	require.Equal(t, synth.DefaultMixture().Fingerprint(), synth.DefaultMixture().Fingerprint(), "other pointers")
 	require.Equal(t, two(a, b, 1), two(synth.DefaultCutPaste(), &b, 1), "a pointer is what it points to")
 	require.Empty(t, two(a, stranger{1}, 1))
 	require.Empty(t, synth.Visible{Generator: stranger{1}, Attempts: 1}.Fingerprint())

@@ -19,6 +19,16 @@
 // article's equations, the released code's and others are here, and another is
 // one file of the caller's own.
 //
+// # Twins
+//
+// Whether a twin is damage depends on the product: a stain is none on material
+// that has stains. [MeasureTwins] finds out before training, in the network as it
+// is, and [TwinTable.Fit] gives the twins that fit.
+//
+//	table, err := tab.MeasureTwins(ctx, net, ds, synth.DefaultMixture(), tab.DefaultTwins())
+//	...
+//	twins, err := table.Fits(synth.DefaultMixture()) // for Parts.Synth
+//
 // # Repeatability
 //
 // Every random choice is drawn from a generator that depends on Config.Seed, what

@@ -1,6 +1,10 @@
 package tab
 
-import "errors"
+import (
+	"errors"
+
+	"github.com/gotab/gotab/tensor"
+)
 
 // Sentinel errors; test for them with errors.Is.
 var (
@@ -20,6 +24,6 @@ var (
 	ErrCheckpoint = errors.New("checkpoint does not fit")
 	// ErrNoTwin reports that no synthetic defect could be placed in many draws.
 	ErrNoTwin = errors.New("no damaged twin could be made")
-	// ErrClosed reports the use of a closed Pretrainer.
-	ErrClosed = errors.New("pretrainer is closed")
+	// ErrClosed reports the use of a closed Pretrainer. It is [tensor.ErrClosed].
+	ErrClosed = tensor.ErrClosed
 )

@@ -31,20 +31,21 @@ type feed struct {
 	size    image.Point
 	bufs    [2]Batch
 	tr      dataset.Transform
+	applied bool // ds has done tr already
 }
 
 func (p *Pretrainer) newFeed(ds dataset.Dataset, epoch int) (*feed, error) {
-	f := &feed{p: p, ds: ds, epoch: epoch, byClass: map[string][]int{}, class: map[string]int{}, tr: p.cfg.Transform.Shared()}
+	f := &feed{p: p, ds: ds, epoch: epoch, byClass: map[string][]int{}, class: map[string]int{}, tr: p.cfg.Transform.Shared(), applied: p.cfg.Transform.AppliedTo(ds)}
 	for i, c := range p.classes {
 		f.class[c] = i
+	}
+	if err := dataset.RequireGood(ds); err != nil {
+		return nil, fmt.Errorf("tab: data: %w: pre-training takes good images only: %w", ErrConfig, err)
 	}
 	for i := range ds.Len() {
 		it := ds.Item(i)
 		if _, ok := f.class[it.Class]; !ok {
 			return nil, fmt.Errorf("tab: data: %w: %s is of class %q, prepared were %q", ErrUnknownClass, it.Name, it.Class, p.classes)
-		}
-		if it.Anomalous {
-			return nil, fmt.Errorf("tab: data: %w: %s is not a good image (%s); pre-training takes good images only", ErrConfig, it.Name, it.Defect)
 		}
 		f.byClass[it.Class] = append(f.byClass[it.Class], i)
 	}
@@ -126,21 +127,18 @@ func (f *feed) measure(ctx context.Context) error {
 	return nil
 }
 
-// image returns sample i at the network's size. A dataset.Cached of the same
-// transform has it there already: a transform of what fits is the identity.
+// image returns sample i at the network's size. Where the data set has done the
+// same transform already, that is the sample as it is.
 func (f *feed) image(ctx context.Context, i int) (*image.RGBA, error) {
 	s, err := f.ds.Sample(ctx, i)
 	if err != nil {
 		return nil, err
 	}
-	if f.size != (image.Point{}) && s.Image.Rect.Size() == f.size {
-		if c, ok := f.ds.(interface{ Transform() dataset.Transform }); ok && c.Transform().String() == f.tr.String() {
-			return s.Image, nil
+	img := s.Image
+	if !f.applied {
+		if img, err = f.tr.Image(s.Image); err != nil {
+			return nil, fmt.Errorf("tab: %s: %w", s.Name, err)
 		}
-	}
-	img, err := f.tr.Image(s.Image)
-	if err != nil {
-		return nil, fmt.Errorf("tab: %s: %w", s.Name, err)
 	}
 	if f.size != (image.Point{}) && img.Rect.Size() != f.size {
 		return nil, fmt.Errorf("tab: %s: %w: it comes out as %v, the first image as %v; choose a Transform with one size for all (a crop, or an exact size)",
@@ -187,6 +185,10 @@ func (f *feed) twin(ctx context.Context, buf *Batch, at int, img *image.RGBA, in
 	if !f.p.needs.Twin {
 		return true, nil
 	}
+	gen, err := twinsOf(f.p.parts.Synth, class)
+	if err != nil {
+		return false, err
+	}
 	for range f.p.cfg.TwinAttempts {
 		if err := ctx.Err(); err != nil {
 			return false, err
@@ -202,9 +204,12 @@ func (f *feed) twin(ctx context.Context, buf *Batch, at int, img *image.RGBA, in
 				return false, err
 			}
 		}
-		pair, err := f.p.parts.Synth.Generate(img, src, rng)
+		pair, err := gen.Generate(img, src, rng)
 		if errors.Is(err, synth.ErrNotPlaced) {
 			continue
+		}
+		if err == nil && pair.Normal && !f.p.needs.Masks {
+			continue // without masks every twin counts as damaged
 		}
 		if err != nil {
 			return false, fmt.Errorf("tab: damaged twin of %s: %w", f.ds.Item(index).Name, err)
@@ -242,7 +247,7 @@ func (f *feed) take(buf *Batch, at int, pair synth.Pair) error {
 		copy(row, pair.Mask.Pix[y*pair.Mask.Stride:])
 		marked = marked || slices.ContainsFunc(row, func(v uint8) bool { return v != 0 })
 	}
-	if !marked {
+	if !marked && !pair.Normal {
 		return errors.New("a mask that marks no pixel; where nothing was damaged it must return synth.ErrNotPlaced")
 	}
 	return nil

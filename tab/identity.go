@@ -3,6 +3,8 @@ package tab
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/gotab/gotab/internal/identity"
 )
@@ -69,6 +71,30 @@ func ownSettings(o Objective) json.RawMessage {
 		return nil
 	}
 	return b
+}
+
+// Fingerprint implements [synth.Fingerprinter]. It is "" where a generator of the
+// mixture cannot be told.
+func (f Fitted) Fingerprint() string {
+	of := f.Mixture.Fingerprint()
+	if of == "" {
+		return ""
+	}
+	return fmt.Sprintf("%d draws of %q by %#v", f.Attempts, of, f.Twins)
+}
+
+// Fingerprint implements [synth.Fingerprinter]. It is "" where a generator cannot be
+// told.
+func (t TwinsByClass) Fingerprint() string {
+	out := ""
+	for _, class := range slices.Sorted(maps.Keys(t)) {
+		id := identify(t[class])
+		if id.Fingerprint == "" {
+			return ""
+		}
+		out += fmt.Sprintf("%q: %s %q; ", class, id.Type, id.Fingerprint)
+	}
+	return "twins by class " + out
 }
 
 // Fingerprint implements [synth.Fingerprinter].

@@ -89,8 +89,13 @@ func checkCUDA(n int) (Device, error) {
 	return CUDA(n), nil
 }
 
-// DType is the element type of a tensor.
+// DType is the element type of a tensor: one of the constants, or libtorch's
+// number of another type, which a tensor taken over by [Scope.Adopt] may have.
+// What needs the size of an element refuses other types with [ErrDType].
 type DType int32
+
+// NoDType is the element type of a tensor that holds nothing.
+const NoDType DType = -1
 
 // The element types in use, with libtorch's numbers.
 const (
@@ -119,20 +124,33 @@ func (d DType) String() string {
 		return "bool"
 	case BFloat16:
 		return "bfloat16"
+	case NoDType:
+		return "no type"
 	}
 	return "dtype(" + strconv.Itoa(int(d)) + ")"
 }
 
-func (d DType) size() int {
+// size returns the bytes of an element, or an error for a type that is none of
+// the constants: a guess would read or write past an allocation.
+func (d DType) size() (int64, error) {
 	switch d {
 	case Uint8, Bool:
-		return 1
+		return 1, nil
 	case Float16, BFloat16:
-		return 2
+		return 2, nil
 	case Float32:
-		return 4
+		return 4, nil
+	case Int64, Float64:
+		return 8, nil
 	}
-	return 8
+	return 0, fmt.Errorf("elements of %s: %w: its size is not known; Cast converts to one of the types of package tensor", d, ErrDType)
+}
+
+// real reports whether an element of the type is one real number, as libtorch's
+// smaller integers are also; complex and quantized numbers are not.
+func (d DType) real() bool {
+	const int8, float64 = 1, 7
+	return d == Uint8 || d >= int8 && d <= float64 || d == Bool || d == BFloat16
 }
 
 // Mode says what a Run is for. It decides whether operations are recorded for

@@ -15,13 +15,21 @@ var (
 	// ErrReleased reports the use of a tensor after its owner freed it, or of a
 	// tensor that was never made because an earlier operation failed.
 	ErrReleased = errors.New("tensor has been released")
+	// ErrClosed reports the use of something after its Close: of [Params], and of all
+	// in this module that owns native memory.
+	ErrClosed = errors.New("it is closed")
 	// ErrNested reports a Run that was started on a libtorch thread, that is from
 	// inside the function of another Run, where it would wait for itself.
 	ErrNested = errors.New("Run inside a Run")
+	// ErrDType reports an element type that the operation cannot take, such as one
+	// that is none of the constants of [DType].
+	ErrDType = errors.New("element type does not fit")
 	// ErrDevice reports a device that this machine or this build does not have.
 	ErrDevice = errors.New("device is not available")
 	// ErrName reports a parameter name that is missing or taken.
 	ErrName = errors.New("parameter name")
+	// ErrWeightFile reports a file that holds no weights.
+	ErrWeightFile = errors.New("not a weight file")
 	// ErrWeights reports weights that do not fit the network they are read into.
 	ErrWeights = errors.New("weights do not fit")
 	// ErrNotFinite reports NaN or infinite values where only numbers make sense.

@@ -16,18 +16,17 @@ func from[T number](s *Scope, op string, dt DType, data []T, shape []int64) *Ten
 	if !s.ready(op, nil) {
 		return &Tensor{dev: s.st.dev}
 	}
-	for _, d := range shape {
-		if d < 0 {
-			s.fail(op, nil, fmt.Errorf("%w: shape %s has a negative size", ErrShape, shapeString(shape)))
-			return &Tensor{dev: s.st.dev}
-		}
+	n, err := elements(shape)
+	if err != nil {
+		s.fail(op, nil, err)
+		return &Tensor{dev: s.st.dev}
 	}
-	if n := count(shape); n != int64(len(data)) {
+	if n != int64(len(data)) {
 		s.fail(op, nil, fmt.Errorf("%w: %d values for shape %s, which needs %d", ErrShape, len(data), shapeString(shape), n))
 		return &Tensor{dev: s.st.dev}
 	}
-	sz, n := sized(shape)
-	host := s.op(op, func(out *libtch.Ctensor) { libtch.AtgEmpty(out, sz, n, int32(dt), CPU.code()) })
+	sz, dims := sized(shape)
+	host := s.op(op, func(out *libtch.Ctensor) { libtch.AtgEmpty(out, sz, dims, int32(dt), CPU.code()) })
 	if !host.Valid() {
 		return host
 	}
@@ -83,6 +82,10 @@ func read[T number](s *Scope, op string, dt DType, x *Tensor) ([]T, error) {
 	var out []T
 	ok := s.Sub(func(s *Scope) *Tensor {
 		if !s.ready(op, []*Tensor{x}) {
+			return nil
+		}
+		if !x.DType().real() { // a conversion would drop the imaginary part in silence
+			s.fail(op, []*Tensor{x}, fmt.Errorf("%w: %s is no real number", ErrDType, x.DType()))
 			return nil
 		}
 		host := s.Contiguous(s.Cast(s.To(s.Detach(x), CPU), dt))
@@ -149,8 +152,22 @@ func (s *Scope) FloatsInto(dst []float32, x *Tensor) error {
 // Zeros returns a float32 tensor of zeros.
 func (s *Scope) Zeros(shape ...int64) *Tensor { return s.Full(0, Float32, shape...) }
 
-// Full returns a tensor whose elements are all v.
+// Full returns a tensor whose elements are all v, of a type that is one of the
+// constants. A shape of negative sizes, or of more elements than could be
+// addressed, is ErrShape.
 func (s *Scope) Full(v float64, dt DType, shape ...int64) *Tensor {
+	none := &Tensor{dev: s.st.dev}
+	if !s.ready("Full", nil) {
+		return none
+	}
+	_, err := dt.size()
+	if err == nil {
+		_, err = elements(shape)
+	}
+	if err != nil {
+		s.fail("Full", nil, err)
+		return none
+	}
 	sz, n := sized(shape)
 	var t *Tensor
 	scalar(v, func(c libtch.Cscalar) {
@@ -171,10 +188,15 @@ func (s *Scope) To(x *Tensor, d Device) *Tensor {
 }
 
 // Cast converts the element type; with the same type it returns a second handle
-// of the same memory.
+// of the same memory. The type is one of the constants, else Cast is ErrDType.
 func (s *Scope) Cast(x *Tensor, dt DType) *Tensor {
 	if x.Valid() && x.DType() == dt {
 		return s.alias("Cast", x)
+	}
+	if s.ready("Cast", []*Tensor{x}) {
+		if _, err := dt.size(); err != nil {
+			s.fail("Cast", []*Tensor{x}, err)
+		}
 	}
 	return s.op("Cast", func(out *libtch.Ctensor) { libtch.AtgToDtype(out, x.h, int32(dt), 0, 0) }, x)
 }

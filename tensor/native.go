@@ -53,10 +53,21 @@ func setGrad(on bool) {
 
 func setOpThreads(n int) { C.at_set_num_threads(C.int(n)) }
 
-func setupThread() error {
+// setup applies settings to the process.
+func setup(c Settings) error {
 	C.tab_pool_install()
-	return shimError(C.tab_setup())
+	return shimError(C.tab_setup(C.int64_t(c.Primitives), cbool(c.TF32), cbool(c.CuDNNBenchmark), cbool(!c.CuDNNNondeterministic)))
 }
+
+// cEnvironment reads a variable as C code of this process sees it.
+func cEnvironment(name string) string {
+	n := C.CString(name)
+	defer C.free(unsafe.Pointer(n))
+	return C.GoString(C.getenv(n))
+}
+
+// switches reads what setup has set, as libtorch holds it.
+func switches() int { return int(C.tab_switches()) }
 
 // usePool decides where the calling thread's large allocations come from.
 func usePool(on bool) { C.tab_pool_use(cbool(on)) }

@@ -227,7 +227,9 @@ func (o *optimizer) Prepare(s *Scope, p *Params, rate func(name string) float64)
 		}
 	}
 	if o.scratch {
-		r.share(updates)
+		if err := r.share(updates); err != nil {
+			return nil, err
+		}
 	}
 	for _, u := range updates {
 		u.move = o.plan(r, u)
@@ -351,19 +353,24 @@ func (r *room) number(u *update, v float64) *Tensor {
 
 // share gives all updates scratch memory: the same, since they move one after the
 // other.
-func (r *room) share(updates []*update) {
+func (r *room) share(updates []*update) error {
 	var most int64
 	for _, u := range updates {
-		most = max(most, u.weight.Len()*int64(u.weight.DType().size()))
+		each, err := u.weight.DType().size()
+		if err != nil {
+			return fmt.Errorf("tensor: optimizer step of %q: %w", u.name, err)
+		}
+		most = max(most, u.weight.Len()*each)
 	}
 	if most == 0 {
-		return
+		return nil
 	}
 	sz := []int64{most}
 	bytes := r.own(r.s.op("Scratch", func(out *libtch.Ctensor) { libtch.AtgEmpty(out, sz, 1, int32(Uint8), r.s.st.dev.code()) }))
 	for _, u := range updates {
 		u.scratch = r.own(r.s.shim("Scratch", func(out *libtch.Ctensor) error { return nativeViewAs(out, bytes.h, u.weight.h) }, bytes, u.weight))
 	}
+	return r.s.st.err
 }
 
 const stepPrefix = "step."

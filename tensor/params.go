@@ -53,7 +53,7 @@ func (p *Params) put(s *Scope, name string, t *Tensor, buffer bool) error {
 	}
 	switch {
 	case p.closed:
-		return fmt.Errorf("tensor: put %q: %w", name, ErrReleased)
+		return closedError(fmt.Sprintf("put %q", name))
 	case name == "":
 		return fmt.Errorf("tensor: put: %w is empty", ErrName)
 	case p.entries[name] != nil:
@@ -106,7 +106,7 @@ func (p *Params) IsTrainable(name string) bool { e := p.entries[name]; return e 
 // do. It must not be called while a Run uses the tensors.
 func (p *Params) SetTrainable(want func(name string) bool) error {
 	if p.closed {
-		return fmt.Errorf("tensor: set trainable: %w", ErrReleased)
+		return closedError("set trainable")
 	}
 	for _, n := range p.names {
 		e := p.entries[n]
@@ -139,7 +139,16 @@ func (p *Params) Len() int64 {
 	return n
 }
 
-// Close frees all tensors. Closing twice is harmless.
+// Closed reports whether p has been closed.
+func (p *Params) Closed() bool { return p.closed }
+
+// closedError says that a set is closed, and its tensors released with it.
+func closedError(doing string) error {
+	return fmt.Errorf("tensor: %s: %w: %w", doing, ErrClosed, ErrReleased)
+}
+
+// Close frees all tensors; what returns an error wraps [ErrClosed] from then on.
+// Closing twice is harmless.
 func (p *Params) Close() error {
 	if p == nil {
 		return nil
@@ -153,6 +162,9 @@ func (p *Params) Close() error {
 
 // ZeroGrad forgets all gradients.
 func (p *Params) ZeroGrad() error {
+	if p.closed {
+		return closedError("forget gradients")
+	}
 	for _, n := range p.names {
 		if e := p.entries[n]; e.trainable && e.t.Valid() {
 			if err := nativeClearGrad(e.t.h); err != nil {
@@ -167,6 +179,9 @@ func (p *Params) ZeroGrad() error {
 // float32, their squares summed in float64 in the order of the names. A norm that is not finite is an
 // error that wraps [ErrNotFinite] and names the first parameter at fault.
 func (p *Params) GradNorm(s *Scope) (float64, error) {
+	if p.closed {
+		return 0, closedError("norm of the gradients")
+	}
 	sum := 0.0
 	for _, n := range p.names {
 		e := p.entries[n]
@@ -192,6 +207,9 @@ func (p *Params) GradNorm(s *Scope) (float64, error) {
 
 // ScaleGrads multiplies all gradients by f, as clipping does.
 func (p *Params) ScaleGrads(s *Scope, f float64) error {
+	if p.closed {
+		return closedError("scale gradients")
+	}
 	for _, n := range p.names {
 		if e := p.entries[n]; e.trainable {
 			if g := s.Grad(e.t); g != nil {
@@ -264,20 +282,25 @@ func IntArray(name string, v []int64, shape ...int64) Array {
 	return Array{Name: name, DType: Int64, Shape: shape, Data: b}
 }
 
-// Arrays copies all tensors to the host, in order, each with its own type.
+// Arrays copies all tensors to the host, in order, each with its own type. It
+// returns [ErrDType] for a type that is none of the constants.
 func (p *Params) Arrays(ctx context.Context) ([]Array, error) {
 	if p.closed {
-		return nil, fmt.Errorf("tensor: copy parameters: %w", ErrReleased)
+		return nil, closedError("copy parameters")
 	}
 	out := make([]Array, 0, len(p.names))
 	err := Run(ctx, p.dev, Evaluation, func(s *Scope) error {
 		for _, n := range p.names {
 			t := p.entries[n].t
 			a := Array{Name: n, DType: t.DType(), Shape: append([]int64{}, t.Shape()...)}
+			size, err := a.DType.size()
+			if err != nil {
+				return fmt.Errorf("%q: %w", n, err)
+			}
 			s.Sub(func(s *Scope) *Tensor {
 				host := s.Contiguous(s.To(s.Detach(t), CPU))
 				if host.Valid() {
-					a.Data = make([]byte, host.Len()*int64(a.DType.size()))
+					a.Data = make([]byte, host.Len()*size)
 					if len(a.Data) > 0 {
 						copy(a.Data, unsafe.Slice((*byte)(libtch.AtDataPtr(host.h)), len(a.Data)))
 					}
@@ -297,10 +320,31 @@ func (p *Params) Arrays(ctx context.Context) ([]Array, error) {
 	return out, nil
 }
 
-// FromArray copies a host array to the scope's device.
+// check compares the bytes of a with its type and shape: it returns [ErrDType]
+// for a type that is none of the constants, else [ErrShape].
+func (a Array) check() error {
+	size, err := a.DType.size()
+	if err != nil {
+		return err
+	}
+	n, err := elements(a.Shape)
+	if err != nil {
+		return err
+	}
+	if int64(len(a.Data)) != n*size {
+		return fmt.Errorf("%d bytes for %s %s: %w", len(a.Data), a.DType, shapeString(a.Shape), ErrShape)
+	}
+	return nil
+}
+
+// FromArray copies a host array to the scope's device. A type that is none of
+// the constants is [ErrDType]; sizes that do not fit the bytes are [ErrShape].
 func (s *Scope) FromArray(a Array) *Tensor {
-	if int64(len(a.Data)) != count(a.Shape)*int64(a.DType.size()) {
-		s.fail("FromArray", nil, fmt.Errorf("%w: %q has %d bytes for %s %s", ErrShape, a.Name, len(a.Data), a.DType, shapeString(a.Shape)))
+	if !s.ready("FromArray", nil) {
+		return &Tensor{dev: s.st.dev}
+	}
+	if err := a.check(); err != nil {
+		s.fail("FromArray", nil, fmt.Errorf("array %q has %w", a.Name, err))
 		return &Tensor{dev: s.st.dev}
 	}
 	sz, n := sized(a.Shape)
@@ -321,7 +365,7 @@ func (s *Scope) FromArray(a Array) *Tensor {
 // nothing is changed then. Values that are not finite are refused likewise.
 func (p *Params) SetArrays(ctx context.Context, arrays []Array, optional func(name string) bool) error {
 	if p.closed {
-		return fmt.Errorf("tensor: set parameters: %w", ErrReleased)
+		return closedError("set parameters")
 	}
 	var faults []error
 	seen := map[string]bool{}
@@ -334,8 +378,8 @@ func (p *Params) SetArrays(ctx context.Context, arrays []Array, optional func(na
 			faults = append(faults, fmt.Errorf("%s %s is not expected", a.Name, shapeString(a.Shape)))
 		case !slices.Equal(e.t.Shape(), a.Shape):
 			faults = append(faults, fmt.Errorf("%s is %s, file has %s", a.Name, shapeString(e.t.Shape()), shapeString(a.Shape)))
-		case int64(len(a.Data)) != count(a.Shape)*int64(a.DType.size()):
-			faults = append(faults, fmt.Errorf("%s has %d bytes for %s %s", a.Name, len(a.Data), a.DType, shapeString(a.Shape)))
+		case a.check() != nil:
+			faults = append(faults, fmt.Errorf("%s has %w", a.Name, a.check()))
 		case !a.finite():
 			faults = append(faults, fmt.Errorf("%s: %w", a.Name, ErrNotFinite))
 		}

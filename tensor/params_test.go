@@ -66,7 +66,11 @@ func TestCloseIsFinalAndIdempotent(t *testing.T) {
 	require.ErrorIs(t, err, tensor.ErrReleased)
 	require.ErrorIs(t, p.SetArrays(t.Context(), nil, nil), tensor.ErrReleased)
 	require.ErrorIs(t, p.SetTrainable(func(string) bool { return false }), tensor.ErrReleased)
-	require.NoError(t, p.ZeroGrad())
+	require.NoError(t, tensor.Run(t.Context(), tensor.CPU, tensor.Training, func(s *tensor.Scope) error {
+		testutil.RequireClosed(t, p, tensor.ErrClosed, []any{s})
+		return nil
+	}))
+	require.True(t, p.Closed())
 	for _, f := range []func(s *scope){
 		func(s *scope) { s.ReLU(w) },
 		func(s *scope) { s.Fail(p.Put(s, "x", s.Zeros(1))) },

@@ -2,6 +2,7 @@ package tensor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 )
 
@@ -17,14 +18,18 @@ func WithThreads(ctx context.Context, n int) context.Context {
 // Run executes fn on a thread that belongs to libtorch work, in the given mode,
 // and frees every tensor that fn made. It waits for its turn while other Runs
 // use the thread budget. It returns ctx's error if that ends before fn starts,
-// else the first failure of any operation in fn, else fn's own error. A panic in
-// fn is raised again in the caller after the tensors are freed.
+// else fn's own error, else the first failure of any operation in fn. Where there
+// are both, the error wraps both. A panic in fn is raised again in the caller, as
+// a [*Panic], after the tensors are freed.
 //
 // Run is safe for concurrent use. Inside fn it is [ErrNested]. fn must not start
 // goroutines that use its scope.
 func Run(ctx context.Context, dev Device, mode Mode, fn func(s *Scope) error) error {
 	if fn == nil {
 		return fmt.Errorf("tensor: Run: fn is nil")
+	}
+	if ctx == nil {
+		return fmt.Errorf("tensor: Run: the context is nil; pass context.Background()")
 	}
 	if err := ctx.Err(); err != nil {
 		return err
@@ -58,8 +63,13 @@ func runOn(ctx context.Context, w *worker, dev Device, mode Mode, fn func(s *Sco
 		usePool(false)
 	}()
 	ferr := fn(s)
-	if st.err != nil {
+	switch {
+	case st.err == nil:
+		return ferr
+	case ferr == nil:
 		return st.err
+	case errors.Is(ferr, st.err):
+		return ferr // with what fn wrapped around it
 	}
-	return ferr
+	return fmt.Errorf("%w: %w", ferr, st.err)
 }

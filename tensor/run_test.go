@@ -86,15 +86,31 @@ func TestNestedRun(t *testing.T) {
 
 func TestPanicReachesTheCallerAndFrees(t *testing.T) {
 	start := tensor.Live()
-	require.PanicsWithValue(t, "boom", func() {
-		_ = tensor.Run(t.Context(), tensor.CPU, tensor.Evaluation, func(s *tensor.Scope) error {
-			s.Zeros(8)
-			panic("boom")
-		})
-	})
+	for _, thrown := range []any{"boom", errBoom} {
+		func() {
+			defer func() {
+				p, ok := recover().(*tensor.Panic)
+				require.True(t, ok, "the panic keeps what was thrown and where")
+				require.Equal(t, thrown, p.Value)
+				require.Contains(t, string(p.Stack), "tensor_test.throw", "the stack of fn, not that of the caller")
+				require.ErrorContains(t, p, "boom")
+				require.Equal(t, thrown == errBoom, errors.Is(p, errBoom))
+			}()
+			_ = tensor.Run(t.Context(), tensor.CPU, tensor.Evaluation, func(s *tensor.Scope) error {
+				s.Zeros(8)
+				throw(thrown)
+				return nil
+			})
+		}()
+	}
 	require.Equal(t, start, tensor.Live())
 	runs(t, 2)
 }
+
+var errBoom = errors.New("boom")
+
+//go:noinline
+func throw(v any) { panic(v) }
 
 func TestGoexitReachesTheCallerAndFrees(t *testing.T) {
 	start := tensor.Live()

@@ -73,6 +73,7 @@ func TestFree(t *testing.T) {
 	run(t, tensor.Evaluation, func(s *scope) error {
 		require.NoError(t, p.Put(s, "w", s.Zeros(2)))
 		a, b := s.Zeros(2), s.Zeros(2)
+		require.Equal(t, []int64{2}, a.Shape(), "asked for before the release, which must forget it")
 		start := tensor.Live()
 		s.Free(a, a, nil, p.Get("w"))
 		require.Equal(t, start-1, tensor.Live())

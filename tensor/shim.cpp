@@ -9,7 +9,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <exception>
-#include <mutex>
+#include <string>
 
 namespace {
 
@@ -29,24 +29,32 @@ extern "C" {
 // meanwhile by another thread reads freed memory (the kernels' attributes point into
 // the first description). So none is thrown away: a primitive takes some tens of
 // kilobytes, and there is one for each shape that a program ever uses.
-static void keep_primitives(void) {
+// The number comes from tensor.Settings; 0 leaves the environment alone.
+static void keep_primitives(int64_t capacity) {
   const char *names[] = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY", "DNNL_PRIMITIVE_CACHE_CAPACITY"};
   for (const char *n : names)
-    if (getenv(n)) return; // whoever set it knows why
-  setenv(names[0], "1000000", 0);
+    if (getenv(n)) return; // the environment comes before the settings
+  if (capacity > 0) setenv(names[0], std::to_string(capacity).c_str(), 0);
 }
 
-// TF32 is off and cuDNN's choice of algorithm is deterministic: numbers first.
-char *tab_setup(void) {
-  return guarded([] {
-    static std::once_flag once;
-    std::call_once(once, keep_primitives); // before oneDNN is first used, which reads it once
+// Applies tensor.Settings. It is called once, before oneDNN is first used, which
+// reads the variable once.
+char *tab_setup(int64_t primitives, int tf32, int benchmark, int deterministic) {
+  return guarded([=] {
+    keep_primitives(primitives);
     auto &c = at::globalContext();
-    c.setAllowTF32CuBLAS(false);
-    c.setAllowTF32CuDNN(false);
-    c.setBenchmarkCuDNN(false);
-    c.setDeterministicCuDNN(true);
+    c.setAllowTF32CuBLAS(tf32 != 0);
+    c.setAllowTF32CuDNN(tf32 != 0);
+    c.setBenchmarkCuDNN(benchmark != 0);
+    c.setDeterministicCuDNN(deterministic != 0);
   });
+}
+
+// What is in force: bit 0 TF32 for cuBLAS, 1 TF32 for cuDNN, 2 benchmark, 3 deterministic.
+int tab_switches(void) {
+  auto &c = at::globalContext();
+  return (c.allowTF32CuBLAS() ? 1 : 0) | (c.allowTF32CuDNN() ? 2 : 0) | (c.benchmarkCuDNN() ? 4 : 0) |
+         (c.deterministicCuDNN() ? 8 : 0);
 }
 
 char *tab_set_device(int index) {

@@ -7,7 +7,8 @@
 extern "C" {
 #endif
 
-char *tab_setup(void);
+char *tab_setup(int64_t primitives, int tf32, int benchmark, int deterministic);
+int tab_switches(void);
 char *tab_set_device(int index);
 int tab_has_onednn(void);
 char *tab_channels_last(void **out, void *self);

@@ -45,6 +45,7 @@ func (t *Tensor) free() {
 	}
 	libtch.AtFree(t.h)
 	t.h = libtch.Ctensor(unsafe.Pointer(nil))
+	t.shape, t.packed = nil, false
 	live.Add(-1)
 }
 
@@ -54,10 +55,7 @@ func (t *Tensor) Valid() bool { return t != nil && !isNull(t.h) }
 // Shape returns the sizes of the dimensions; an empty slice for a scalar, nil
 // for a released tensor. The caller must not change it.
 func (t *Tensor) Shape() []int64 {
-	if !t.Valid() || t.packed {
-		if t != nil {
-			return t.shape
-		}
+	if !t.Valid() {
 		return nil
 	}
 	if t.shape == nil {
@@ -95,7 +93,7 @@ func (t *Tensor) Len() int64 {
 	return count(t.Shape())
 }
 
-// Device returns where the tensor lives.
+// Device returns where the tensor lives or, after its release, lived.
 func (t *Tensor) Device() Device {
 	if t == nil {
 		return CPU
@@ -103,10 +101,10 @@ func (t *Tensor) Device() Device {
 	return t.dev
 }
 
-// DType returns the element type.
+// DType returns the element type, [NoDType] for a released tensor.
 func (t *Tensor) DType() DType {
 	if !t.Valid() {
-		return Float32
+		return NoDType
 	}
 	return DType(libtch.AtScalarType(t.h))
 }
@@ -118,12 +116,34 @@ func (t *Tensor) String() string {
 	return fmt.Sprintf("tensor %s %s on %s", t.DType(), shapeString(t.Shape()), t.dev)
 }
 
+// count returns the number of elements of an existing tensor's shape.
 func count(shape []int64) int64 {
 	n := int64(1)
 	for _, d := range shape {
 		n *= d
 	}
 	return n
+}
+
+// maxElements bounds what a shape may ask for, so that no type's bytes overflow.
+const maxElements = 1 << 60
+
+// elements returns the number of elements of a shape that comes from outside. A
+// negative size and a product beyond maxElements are errors that wrap ErrShape;
+// so is the latter beside a size of 0, since libtorch's strides would overflow.
+func elements(shape []int64) (int64, error) {
+	product, n := int64(1), int64(1)
+	for _, d := range shape {
+		switch {
+		case d < 0:
+			return 0, fmt.Errorf("shape %s with a negative size: %w", shapeString(shape), ErrShape)
+		case d > maxElements/product:
+			return 0, fmt.Errorf("shape %s with more elements than memory can hold: %w", shapeString(shape), ErrShape)
+		}
+		n *= d
+		product *= max(d, 1)
+	}
+	return n, nil
 }
 
 // sized returns a shape as gotch wants it: it takes the address of the first

@@ -3,9 +3,12 @@ package tensor
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 
 	"github.com/gotab/gotab/internal/atomicfile"
 	"github.com/gotab/gotab/internal/safetensors"
@@ -19,78 +22,204 @@ type Weights struct {
 	Metadata map[string]string
 }
 
+// WeightInfo says what a weight file holds under a name.
+type WeightInfo struct {
+	Name  string
+	Type  string  // element type as the file says it, such as "F32" or "I64"
+	Shape []int64 // empty for a scalar
+	Bytes int64   // in the file
+}
+
+// WeightFile is an opened weight file, safetensors or a .pth of torch.save. Its
+// arrays are read one by one, so what nobody asks for takes no memory and need not
+// be of a known type. Close it. Its methods are safe for concurrent use, Close
+// apart.
+type WeightFile struct {
+	infos    []WeightInfo
+	metadata map[string]string
+	read     func(name string) (safetensors.Tensor, error)
+	file     io.Closer // nil where the caller owns the reader
+}
+
+// OpenWeightFile opens a weight file of either kind. Which one it is is detected
+// from the first bytes, not from the name. It returns [ErrWeightFile] if the
+// file is something else; the message says what it looks like and what to do.
+func OpenWeightFile(path string) (*WeightFile, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("tensor: open weights: %w", err)
+	}
+	st, err := f.Stat()
+	if err == nil && st.IsDir() {
+		err = fmt.Errorf("%w: it is a folder", ErrWeightFile)
+	}
+	var w *WeightFile
+	if err == nil {
+		w, err = NewWeightFile(f, st.Size())
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("tensor: open weights: %s: %w", path, err), f.Close())
+	}
+	w.file = f
+	return w, nil
+}
+
+// NewWeightFile opens the size bytes behind r as OpenWeightFile opens a file. r must
+// stay open as long as arrays are read.
+func NewWeightFile(r io.ReaderAt, size int64) (*WeightFile, error) {
+	var buf [512]byte
+	n, err := r.ReadAt(buf[:max(0, min(size, int64(len(buf))))], 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	head := buf[:n]
+	if what := stranger(head); what != "" {
+		return nil, fmt.Errorf("%w: %s", ErrWeightFile, what)
+	}
+	if bytes.HasPrefix(head, []byte("PK")) || legacyTorch(head) {
+		f, err := torchfile.Open(r, size)
+		if err != nil {
+			return nil, err
+		}
+		w := &WeightFile{read: f.Tensor, metadata: map[string]string{}}
+		for _, i := range f.Infos() {
+			w.infos = append(w.infos, WeightInfo{i.Name, string(i.DType), i.Shape, i.Size})
+		}
+		return w, nil
+	}
+	f, err := safetensors.Open(r, size)
+	if err != nil {
+		return nil, err
+	}
+	return ofSafetensors(f), nil
+}
+
+func ofSafetensors(f *safetensors.File) *WeightFile {
+	w := &WeightFile{read: f.Tensor, metadata: f.Metadata()}
+	for _, i := range f.Infos() {
+		w.infos = append(w.infos, WeightInfo{i.Name, string(i.DType), i.Shape, i.Size})
+	}
+	return w
+}
+
+// Infos lists the arrays in the order of the file. The slice is the caller's.
+func (f *WeightFile) Infos() []WeightInfo { return slices.Clone(f.infos) }
+
+// Metadata returns the file's free text, never nil. The map is the caller's.
+func (f *WeightFile) Metadata() map[string]string { return maps.Clone(f.metadata) }
+
+// Array reads an array. Floats of 16 bits become float32, and integers of 8, 16 and
+// 32 bits int64, exactly. It returns an error for a name that is not there and for
+// an element type that is not known.
+func (f *WeightFile) Array(name string) (Array, error) {
+	t, err := f.read(name)
+	if err != nil {
+		return Array{}, err
+	}
+	return fromFileTensor(t)
+}
+
+// Close closes the file that OpenWeightFile opened. Closing twice is harmless.
+func (f *WeightFile) Close() error {
+	if f == nil || f.file == nil {
+		return nil
+	}
+	err := f.file.Close()
+	f.file = nil
+	return err
+}
+
+// all reads every array.
+func (f *WeightFile) all() (*Weights, error) {
+	w := &Weights{Metadata: f.metadata}
+	for _, i := range f.infos {
+		a, err := f.Array(i.Name)
+		if err != nil {
+			return nil, err
+		}
+		w.Arrays = append(w.Arrays, a)
+	}
+	return w, nil
+}
+
+// legacyTorch says that a file begins as torch.save began it before PyTorch 1.6: a
+// pickle of a number of ten bytes. As the length of a safetensors header it would be
+// above that format's bound.
+func legacyTorch(head []byte) bool {
+	return len(head) >= 4 && head[0] == 0x80 && head[2] == 0x8a && head[3] == 0x0a
+}
+
+// stranger says of the first bytes of a file that holds no weights what it is and
+// what to do, "" where it may hold weights.
+func stranger(head []byte) string {
+	text := bytes.ToLower(bytes.TrimLeft(head, " \t\r\n\ufeff"))
+	switch {
+	case len(head) > 8 && head[8] == '{' && bytes.Equal(head[5:8], []byte{0, 0, 0}): // safetensors
+	case len(head) == 0:
+		return "the file is empty; fetch or copy it again"
+	case bytes.HasPrefix(text, []byte("<!doctype")), bytes.HasPrefix(text, []byte("<html")), bytes.HasPrefix(text, []byte("<?xml")):
+		return "it is a web page, not weights: the download answered with a page, of a login or an error for example; open it in a browser, and fetch the file itself"
+	case bytes.HasPrefix(head, []byte("version https://git-lfs")):
+		return "it is a Git LFS pointer, not the file it stands for; run `git lfs pull` in the repository it came from"
+	case bytes.HasPrefix(head, []byte{0x1f, 0x8b}):
+		return "it is compressed with gzip; unpack it with gunzip first"
+	case bytes.HasPrefix(head, []byte("\x89HDF")):
+		return "it is an HDF5 file of Keras; save the network's state dict with PyTorch, or as safetensors"
+	case !bytes.ContainsFunc(head, func(r rune) bool { return r < ' ' && r != '\n' && r != '\r' && r != '\t' || r > '~' }):
+		return fmt.Sprintf("it is a text that begins with %.40q", head)
+	case len(head) > 262 && bytes.HasPrefix(head[257:], []byte("ustar")):
+		return "it is a tar archive; unpack it with tar -x first"
+	case len(head) > 8 && head[0] == 0x08 && bytes.Contains(head, []byte("pytorch")) && !bytes.HasPrefix(head, []byte("PK")):
+		return "it looks like an ONNX model; save the network's state dict instead: torch.save(model.state_dict(), file)"
+	}
+	return ""
+}
+
 // ReadWeights reads a whole safetensors stream. Sizes are checked against what
-// the stream holds before memory is taken. 16-bit floats become float32.
+// the stream holds before memory is taken. Types are converted as by
+// [WeightFile.Array].
 func ReadWeights(r io.Reader) (*Weights, error) {
 	f, err := safetensors.Read(r)
 	if err != nil {
 		return nil, fmt.Errorf("tensor: read weights: %w", err)
 	}
-	return fromSafetensors(f)
+	w, err := ofSafetensors(f).all()
+	if err != nil {
+		return nil, fmt.Errorf("tensor: read weights: %w", err)
+	}
+	return w, nil
 }
 
-// ReadTorchWeights reads the state dict of a .pth or .pt file that torch.save
-// wrote. The reader knows tensors and containers and nothing else: a file that
-// names any other Python object is refused and nothing of it is run.
+// ReadTorchWeights reads all tensors of a .pth or .pt file that torch.save wrote.
+// An array's name is the path to it, such as "state_dict.conv1.weight". What is no
+// tensor is passed over; a file that asks for commands or code is refused, and
+// nothing of it is run.
 func ReadTorchWeights(r io.ReaderAt, size int64) (*Weights, error) {
-	ts, err := torchfile.Read(r, size)
+	f, err := torchfile.Open(r, size)
 	if err != nil {
 		return nil, fmt.Errorf("tensor: read torch weights: %w", err)
 	}
-	w := &Weights{Metadata: map[string]string{}}
-	for _, t := range ts {
-		a, err := fromFileTensor(t)
-		if err != nil {
-			return nil, fmt.Errorf("tensor: read torch weights: %w", err)
-		}
-		w.Arrays = append(w.Arrays, a)
-	}
-	return w, nil
-}
-
-// OpenWeights reads a weight file of either kind; which one it is the first
-// bytes tell, not the name.
-func OpenWeights(path string) (*Weights, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("tensor: open weights: %w", err)
-	}
-	defer f.Close()
-	st, err := f.Stat()
-	if err != nil {
-		return nil, fmt.Errorf("tensor: open weights: %w", err)
-	}
-	var magic [4]byte
-	if _, err := f.ReadAt(magic[:], 0); err != nil {
-		return nil, fmt.Errorf("tensor: open weights: %s: %w", path, err)
-	}
-	var w *Weights
-	if bytes.Equal(magic[:], []byte("PK\x03\x04")) {
-		w, err = ReadTorchWeights(f, st.Size())
-	} else {
-		var sf *safetensors.File
-		if sf, err = safetensors.Open(f, st.Size()); err == nil {
-			w, err = fromSafetensors(sf)
-		}
-	}
-	if err != nil {
-		return nil, fmt.Errorf("tensor: open weights: %s: %w", path, err)
-	}
-	return w, nil
-}
-
-func fromSafetensors(f *safetensors.File) (*Weights, error) {
-	w := &Weights{Metadata: f.Metadata()}
+	w := &WeightFile{read: f.Tensor, metadata: map[string]string{}}
 	for _, i := range f.Infos() {
-		t, err := f.Tensor(i.Name)
-		if err != nil {
-			return nil, err
-		}
-		a, err := fromFileTensor(t)
-		if err != nil {
-			return nil, err
-		}
-		w.Arrays = append(w.Arrays, a)
+		w.infos = append(w.infos, WeightInfo{Name: i.Name})
+	}
+	out, err := w.all()
+	if err != nil {
+		return nil, fmt.Errorf("tensor: read torch weights: %w", err)
+	}
+	return out, nil
+}
+
+// OpenWeights reads all arrays of a weight file; see [OpenWeightFile] and
+// [WeightFile.Array].
+func OpenWeights(path string) (*Weights, error) {
+	f, err := OpenWeightFile(path)
+	if err != nil {
+		return nil, err
+	}
+	w, err := f.all()
+	if err = errors.Join(err, f.Close()); err != nil {
+		return nil, fmt.Errorf("tensor: open weights: %s: %w", path, err)
 	}
 	return w, nil
 }
@@ -105,11 +234,28 @@ func fromFileTensor(t safetensors.Tensor) (Array, error) {
 	if dt, ok := fileTypes[t.DType]; ok {
 		return Array{Name: t.Name, DType: dt, Shape: t.Shape, Data: t.Data}, nil
 	}
+	if size := t.DType.Size(); t.DType == safetensors.I32 || t.DType == safetensors.I16 || t.DType == safetensors.I8 {
+		return IntArray(t.Name, widen(t.Data, int(size)), t.Shape...), nil
+	}
 	v, err := t.Float32()
 	if err != nil {
 		return Array{}, err
 	}
 	return FloatArray(t.Name, v, t.Shape...), nil
+}
+
+// widen reads little-endian two's complement integers of 1, 2 or 4 bytes.
+func widen(b []byte, size int) []int64 {
+	out := make([]int64, len(b)/size)
+	for i := range out {
+		var v uint64
+		for k := range size {
+			v |= uint64(b[i*size+k]) << (8 * k)
+		}
+		unused := 64 - 8*size
+		out[i] = int64(v<<unused) >> unused
+	}
+	return out
 }
 
 // WriteWeights writes arrays as safetensors, in the given order.

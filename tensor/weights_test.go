@@ -2,12 +2,14 @@ package tensor_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -106,6 +108,53 @@ func TestBadWeightFiles(t *testing.T) {
 	require.Error(t, err, "fewer bytes than the shape needs")
 	_, err = tensor.Array{Name: "w", DType: tensor.Int64}.Floats()
 	require.ErrorContains(t, err, "int64")
+}
+
+// What people put where weights should be, and what the message says of it.
+func TestFilesThatAreNoWeights(t *testing.T) {
+	for content, says := range map[string]string{
+		"": "the file is empty",
+		"<!DOCTYPE html><html><body>404</body></html>": "web page",
+		"\n <HTML>": "web page",
+		"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 4683\n": "git lfs pull",
+		"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03":                                 "gunzip",
+		"\x89HDF\r\n\x1a\n": "HDF5",
+		"hello\n":           `a text that begins with "hello\n"`,
+		strings.Repeat("\x00", 257) + "ustar\x0000": "tar -x",
+	} {
+		_, err := tensor.NewWeightFile(strings.NewReader(content), int64(len(content)))
+		require.ErrorIs(t, err, tensor.ErrWeightFile, says)
+		require.ErrorContains(t, err, says)
+	}
+	_, err := tensor.OpenWeightFile(t.TempDir())
+	require.ErrorIs(t, err, tensor.ErrWeightFile)
+	require.ErrorContains(t, err, "it is a folder")
+}
+
+// Types that no array has are listed and not read, and small integers come out exact.
+func TestArraysAreReadOneByOne(t *testing.T) {
+	header := `{"new":{"dtype":"F8_E4M3","shape":[2],"data_offsets":[0,2]},"i8":{"dtype":"I8","shape":[2],"data_offsets":[2,4]},` +
+		`"i16":{"dtype":"I16","shape":[1],"data_offsets":[4,6]},"i32":{"dtype":"I32","shape":[],"data_offsets":[6,10]}}`
+	b := append(binary.LittleEndian.AppendUint64(nil, uint64(len(header))), header...)
+	b = append(b, 1, 2, 0x80, 0x7f, 0xfe, 0xff, 0xfd, 0xff, 0xff, 0xff)
+	f, err := tensor.NewWeightFile(bytes.NewReader(b), int64(len(b)))
+	require.NoError(t, err)
+	require.Equal(t, tensor.WeightInfo{Name: "new", Type: "F8_E4M3", Shape: []int64{2}, Bytes: 2}, f.Infos()[0])
+	for name, want := range map[string]tensor.Array{
+		"i8": tensor.IntArray("i8", []int64{-128, 127}, 2), "i16": tensor.IntArray("i16", []int64{-2}, 1), "i32": tensor.IntArray("i32", []int64{-3}),
+	} {
+		got, err := f.Array(name)
+		require.NoError(t, err)
+		require.Equal(t, want.DType, got.DType)
+		require.Equal(t, want.Data, got.Data)
+		require.Len(t, got.Shape, len(want.Shape))
+	}
+	_, err = f.Array("new")
+	require.ErrorContains(t, err, "F8_E4M3")
+	_, err = f.Array("absent")
+	require.Error(t, err)
+	_, err = tensor.ReadWeights(bytes.NewReader(b))
+	require.ErrorContains(t, err, "F8_E4M3", "who wants all is told what cannot be had")
 }
 
 const childEnv = "TENSOR_TEST_LIMITED_PATH"

@@ -2,7 +2,9 @@ package tensor
 
 import (
 	"context"
+	"fmt"
 	"runtime"
+	"runtime/debug"
 	"sync"
 	"syscall"
 )
@@ -32,14 +34,33 @@ type worker struct {
 	initErr error
 }
 
+// Panic is the value with which [Run] panics when its function has panicked on a
+// libtorch thread. It keeps what was thrown and the stack on which it was thrown.
+type Panic struct {
+	Value any    // what the function passed to panic
+	Stack []byte // the stack of the libtorch thread
+}
+
+// Error implements error.
+func (p *Panic) Error() string {
+	return fmt.Sprintf("tensor: panic in the function of a Run: %v\n\n%s", p.Value, p.Stack)
+}
+
+// Unwrap returns the thrown value where it was an error.
+func (p *Panic) Unwrap() error {
+	err, _ := p.Value.(error)
+	return err
+}
+
 type job struct {
 	fn      func(w *worker)
 	threads int
 	worker  *worker
 	granted chan struct{}
 	done    chan struct{}
-	// panicked holds what fn panicked with; exited says that fn called Goexit.
-	panicked any
+	// panicked holds what fn panicked with; without it, a job that has not finished
+	// has called Goexit.
+	panicked *Panic
 	finished bool
 }
 
@@ -187,12 +208,19 @@ func (w *worker) run(p *scheduler, j *job) {
 		close(j.done)
 	}()
 	defer func() {
-		if !j.finished {
-			j.panicked = recover() // nil for Goexit
+		if j.finished {
+			return
+		}
+		switch v := recover().(type) {
+		case nil: // Goexit
+		case *Panic: // of a Run that this one's fn was told of
+			j.panicked = v
+		default:
+			j.panicked = &Panic{Value: v, Stack: debug.Stack()}
 		}
 	}()
 	if !w.ready {
-		w.initErr = setupThread()
+		w.initErr = settings.apply()
 		w.ready = true
 	}
 	if w.threads != j.threads {

@@ -48,7 +48,7 @@ func convert(ctx context.Context, s *set, o options, stdout, stderr io.Writer) e
 			return err
 		}
 		written++
-		if sample.Mask == nil || !sample.Anomalous {
+		if sample.Mask == nil || !sample.IsDefective() {
 			continue // in this layout, normal pictures have no masks
 		}
 		if err := writePNG(filepath.Join(o.out, mask), sample.Mask); err != nil {
@@ -68,21 +68,22 @@ func place(it dataset.Item, used map[string]bool) (picture, mask string, err err
 	switch {
 	case it.Split == "":
 		return "", "", fmt.Errorf("%s is in no split; make one with split and pass it with -manifest", it.Name)
-	case it.Defect == dataset.Unknown:
+	case !it.IsLabelled():
 		return "", "", fmt.Errorf("%s has no label", it.Name)
-	case it.Split == dataset.Train && it.Anomalous:
+	case it.Split == dataset.Train && it.IsDefective():
 		return "", "", fmt.Errorf("%s shows %s and is in train, where the layout has normal pictures only", it.Name, it.Defect)
 	}
-	dir := filepath.Join(tidy(it.Class), tidy(it.Split), tidy(it.Defect))
+	kind := tidy(kindOf(it))
+	dir := filepath.Join(tidy(it.Class), tidy(it.Split), kind)
 	stem := tidy(strings.TrimSuffix(it.Name, filepath.Ext(it.Name)))
 	name := stem
 	// Masks of all splits share a folder, so names are unique over the splits.
-	key := func(n string) string { return filepath.Join(tidy(it.Class), tidy(it.Defect), n) }
+	key := func(n string) string { return filepath.Join(tidy(it.Class), kind, n) }
 	for n := 2; used[key(name)]; n++ {
 		name = fmt.Sprintf("%s-%d", stem, n)
 	}
 	used[key(name)] = true
-	return filepath.Join(dir, name+".png"), filepath.Join(tidy(it.Class), "ground_truth", tidy(it.Defect), name+"_mask.png"), nil
+	return filepath.Join(dir, name+".png"), filepath.Join(tidy(it.Class), "ground_truth", kind, name+"_mask.png"), nil
 }
 
 // tidy makes one element of a path of a name.

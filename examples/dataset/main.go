@@ -109,8 +109,8 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	f.StringVar(&o.split, "split", "", "`name` of the only split to read; empty for all")
 	f.StringVar(&o.setup, "setup", dataset.DefaultConfig().Setup, "`name` of VisA's split list")
 	f.StringVar(&o.manifest, "manifest", "", "`file` with a manifest that says which pictures count, and in which split")
-	f.IntVar(&o.maskAbove, "mask-above", int(dec.MaskAbove), "`brightness` above which a pixel of a mask is a defect, 0 to 254")
-	f.IntVar(&o.bits, "bits", dec.Bits16, "how many `bits` of 16-bit pictures count, 9 to 16")
+	f.IntVar(&o.maskAbove, "mask-above", dec.MaskAbove, "`brightness` above which a pixel of a mask is a defect, 0 to 254; -1 takes what is not the background")
+	f.IntVar(&o.bits, "bits", dec.Bits16, "how many `bits` of 16-bit pictures count, 8 to 16")
 	f.IntVar(&o.pixels, "max-pixels", dec.MaxPixels, "largest `number` of pixels of a picture")
 	f.BoolVar(&o.trainDefects, "train-defects", false, "keep defective pictures of the training split (KolektorSDD2)")
 	f.StringVar(&o.sheet, "sheet", "", "describe: `file` for a contact sheet, PNG")
@@ -135,8 +135,8 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		return o, fmt.Errorf("%w: -data is missing, a folder or a zip file", errUsage)
 	case needsOut && o.out == "":
 		return o, fmt.Errorf("%w: -out is missing, where to write", errUsage)
-	case o.maskAbove < 0 || o.maskAbove > 254:
-		return o, fmt.Errorf("%w: -mask-above is %d, want 0 to 254", errUsage, o.maskAbove)
+	case o.maskAbove < dataset.MaskByBackground || o.maskAbove > 254:
+		return o, fmt.Errorf("%w: -mask-above is %d, want 0 to 254, or -1", errUsage, o.maskAbove)
 	}
 	return o, nil
 }
@@ -176,7 +176,7 @@ func (s *set) read(ctx context.Context, o options) error {
 	if o.classes != "" {
 		cfg.Classes = strings.Split(o.classes, ",")
 	}
-	cfg.Decoder.MaskAbove, cfg.Decoder.Bits16, cfg.Decoder.MaxPixels = uint8(o.maskAbove), o.bits, o.pixels
+	cfg.Decoder.MaskAbove, cfg.Decoder.Bits16, cfg.Decoder.MaxPixels = o.maskAbove, o.bits, o.pixels
 	ds, err := dataset.NewLayout(ctx, s.fsys, dataset.Layout(o.layout), cfg)
 	if err != nil {
 		return err

@@ -20,8 +20,12 @@ const (
 	// plot brings its fonts with it, which a service does not need: only programs
 	// that write reports pay for it.
 	plot = "gonum.org/v1/plot"
+	// zstd is a compression of TIFF that the standard library does not have.
+	zstd = "github.com/klauspost/compress"
 	// testutil serves tests alone and counts tensors.
 	testutil = "internal/testutil"
+	// hostile serves tests alone and has no native code.
+	hostile = "internal/hostile"
 	// layers are blocks of networks, on tensor.
 	layers = "internal/layers"
 )
@@ -71,6 +75,8 @@ func ruleFor(dir string) (rule, bool) {
 	switch top, _, _ := strings.Cut(dir, "/"); {
 	case dir == "internal/wafers": // its tests read back what it writes
 		return rule{internal: true, anyTest: true}, true
+	case dir == "internal/tiff":
+		return rule{foreign: append(numeric(), zstd)}, true
 	case under(dir, "tensor/libtorch"):
 		return rule{public: []string{"tensor/libtorch"}}, true
 	case top == "internal":
@@ -96,7 +102,27 @@ func under(name, root string) bool { return name == root || strings.HasPrefix(na
 // rules. The error is for what could not be read or parsed.
 func Check(fsys fs.FS) (Result, error) {
 	var r Result
-	err := fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
+	err := walk(fsys, func(name string, src []byte) error {
+		if dir := path.Dir(name); !slices.Contains(r.Packages, dir) {
+			r.Packages = append(r.Packages, dir)
+			r.Violations = append(r.Violations, checkName(dir)...)
+		}
+		found, err := checkFile(name, src)
+		r.Violations = append(r.Violations, found...)
+		return err
+	})
+	if err != nil {
+		return Result{}, fmt.Errorf("archtest: walk the module: %w", err)
+	}
+	slices.Sort(r.Packages)
+	slices.Sort(r.Violations)
+	return r, nil
+}
+
+// walk calls f for every Go file of the module whose root is fsys. Modules below
+// it, testdata and hidden folders are none of its own.
+func walk(fsys fs.FS, f func(name string, src []byte) error) error {
+	return fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
@@ -117,24 +143,12 @@ func Check(fsys fs.FS) (Result, error) {
 		if path.Ext(name) != ".go" {
 			return nil
 		}
-		if dir := path.Dir(name); !slices.Contains(r.Packages, dir) {
-			r.Packages = append(r.Packages, dir)
-			r.Violations = append(r.Violations, checkName(dir)...)
-		}
 		src, err := fs.ReadFile(fsys, name)
 		if err != nil {
 			return err
 		}
-		found, err := checkFile(name, src)
-		r.Violations = append(r.Violations, found...)
-		return err
+		return f(name, src)
 	})
-	if err != nil {
-		return Result{}, fmt.Errorf("archtest: walk the module: %w", err)
-	}
-	slices.Sort(r.Packages)
-	slices.Sort(r.Violations)
-	return r, nil
 }
 
 // checkName refuses names under which anything could be put.
@@ -204,7 +218,7 @@ func refuseOwn(dir string, r rule, test bool, to string) string {
 		return "the package has no place in the design"
 	case to == dir:
 		return "" // an external test of the package itself
-	case to == testutil && !test:
+	case (to == testutil || to == hostile) && !test:
 		return "it serves tests alone"
 	case toRule.native && !r.native:
 		return "the package must build without native code"

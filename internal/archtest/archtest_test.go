@@ -53,6 +53,8 @@ func TestCheckFindsViolations(t *testing.T) {
 		{"backbone/a_test.go", own + "examples/quickstart", "no arrow"},
 		{"backbone/a.go", own + "internal/testutil", "tests alone"},
 		{"backbone/a_test.go", own + "internal/testutil", ""},
+		{"metrics/a.go", own + "internal/hostile", "tests alone"},
+		{"metrics/a_test.go", own + "internal/hostile", ""},
 		{"clipenc/a.go", "github.com/sugarme/tokenizer/normalizer", ""},
 		{"tab/a.go", "github.com/sugarme/tokenizer", "not among"},
 		{"tab/a.go", own + "synth", ""},

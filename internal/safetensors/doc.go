@@ -14,6 +14,10 @@
 // ErrFormat and names the tensor and the numbers. No memory is asked for on the
 // word of a header: only for bytes that have come or that the file's size allows.
 //
+// An element type that the reader does not know takes what its range says. Such a
+// tensor can be listed and its bytes read, and it keeps nobody from the others.
+// Metadata that are no strings are kept as JSON text.
+//
 // Open reads through an io.ReaderAt and keeps the header only, so that a file of
 // 500 MB need not be in memory to take one tensor out of it. Read takes a stream.
 package safetensors

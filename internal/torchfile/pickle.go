@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
-	"unicode/utf8"
 )
 
 // The instructions, by the names of Python's pickletools.
@@ -13,15 +12,23 @@ const (
 	opMark           = '('
 	opStop           = '.'
 	opPop            = '0'
+	opPopMark        = '1'
+	opDup            = '2'
 	opNone           = 'N'
 	opBinInt         = 'J'
 	opBinInt1        = 'K'
 	opBinInt2        = 'M'
 	opBinFloat       = 'G'
 	opBinUnicode     = 'X'
+	opBinString      = 'T'
+	opShortBinString = 'U'
+	opBinBytes       = 'B'
+	opShortBinBytes  = 'C'
 	opEmptyDict      = '}'
 	opEmptyList      = ']'
 	opEmptyTuple     = ')'
+	opList           = 'l'
+	opDict           = 'd'
 	opAppend         = 'a'
 	opAppends        = 'e'
 	opSetItem        = 's'
@@ -48,14 +55,22 @@ const (
 	opNewTrue        = 0x88
 	opNewFalse       = 0x89
 	opLong1          = 0x8a
+	opLong4          = 0x8b
 	opShortBinUni    = 0x8c
+	opBinUnicode8    = 0x8d
+	opBinBytes8      = 0x8e
+	opEmptySet       = 0x8f
+	opAddItems       = 0x90
+	opFrozenSet      = 0x91
 	opNewObjEx       = 0x92
 	opStackGlobal    = 0x93
 	opMemoize        = 0x94
 	opFrame          = 0x95
+	opByteArray8     = 0x96
+	opNextBuffer     = 0x97
 	lowestProtocol   = 2
-	highestProtocol  = 4
-	longestInteger   = 8 // bytes of a LONG1
+	highestProtocol  = 5
+	longestInteger   = 8 // bytes of an integer that is kept; the value of a longer one is not
 	reservedForFrame = 8 // bytes of a frame's length, which needs no attention
 )
 
@@ -67,29 +82,38 @@ type machine struct {
 	stack []any
 	marks []int // lengths of the stack at the open marks
 	memo  map[uint32]any
+	// storages are all that the pickle refers to, also those of tensors in what is
+	// only a placeholder here.
+	storages map[storage]bool
 }
 
-// unpickle returns the value that the pickle describes.
-func unpickle(code []byte) (any, error) {
-	m := &machine{code: code, memo: map[uint32]any{}}
+func newMachine(code []byte) *machine {
+	return &machine{code: code, memo: map[uint32]any{}, storages: map[storage]bool{}}
+}
+
+// unpickle returns the value that the pickle at the front of code describes, and
+// the number of bytes that it takes.
+func unpickle(code []byte) (any, int, error) { return newMachine(code).run() }
+
+func (m *machine) run() (any, int, error) {
 	for {
 		at := m.pos
 		op, err := m.byte()
 		if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 		if op == opStop {
 			v, err := m.pop()
 			if err != nil {
-				return nil, err
+				return nil, 0, err
 			}
-			if len(m.stack) != 0 || m.pos != len(m.code) {
-				return nil, fmt.Errorf("%w: %d values and %d bytes are left at the end", ErrFormat, len(m.stack), len(m.code)-m.pos)
+			if len(m.stack) != 0 {
+				return nil, 0, fmt.Errorf("%w: %d values are left at the end", ErrFormat, len(m.stack))
 			}
-			return v, nil
+			return v, m.pos, nil
 		}
 		if err := m.step(op); err != nil {
-			return nil, fmt.Errorf("byte %d: %w", at, err)
+			return nil, 0, fmt.Errorf("byte %d: %w", at, err)
 		}
 	}
 }
@@ -112,6 +136,15 @@ func (m *machine) step(op byte) error {
 	case opPop:
 		_, err := m.pop()
 		return err
+	case opPopMark:
+		_, err := m.popMark()
+		return err
+	case opDup:
+		v, err := m.top()
+		if err != nil {
+			return err
+		}
+		return m.push(v)
 	case opNone:
 		return m.push(nil)
 	case opNewTrue:
@@ -124,13 +157,34 @@ func (m *machine) step(op byte) error {
 		return m.push(&list{})
 	case opEmptyTuple:
 		return m.push(tuple{})
-	case opBinInt, opBinInt1, opBinInt2, opLong1, opBinFloat:
+	case opEmptySet:
+		return m.push(&object{class: "builtins.set"})
+	case opList, opFrozenSet:
+		items, err := m.popMark()
+		if err != nil {
+			return err
+		}
+		if op == opFrozenSet {
+			return m.push(&object{class: "builtins.frozenset"})
+		}
+		return m.push(&list{items: items})
+	case opDict:
+		items, err := m.popMark()
+		if err != nil {
+			return err
+		}
+		d := &dict{index: map[string]int{}}
+		if err := d.set(items); err != nil {
+			return err
+		}
+		return m.push(d)
+	case opBinInt, opBinInt1, opBinInt2, opLong1, opLong4, opBinFloat:
 		return m.number(op)
-	case opBinUnicode, opShortBinUni:
+	case opBinUnicode, opShortBinUni, opBinUnicode8, opBinString, opShortBinString, opBinBytes, opShortBinBytes, opBinBytes8, opByteArray8:
 		return m.text(op)
 	case opTuple, opTuple1, opTuple2, opTuple3:
 		return m.tuple(op)
-	case opAppend, opAppends:
+	case opAppend, opAppends, opAddItems:
 		return m.appends(op)
 	case opSetItem, opSetItems:
 		return m.setItems(op)
@@ -144,8 +198,21 @@ func (m *machine) step(op byte) error {
 		return m.build()
 	case opBinPersID:
 		return m.persistent()
-	case opObj, opNewObj, opNewObjEx, opExt1, opExt2, opExt4:
-		return fmt.Errorf("%w: instruction %#02x makes an object of a class; a state dict has none", ErrUnsafe, op)
+	case opNewObj, opNewObjEx:
+		return m.newObject(op)
+	case opObj:
+		items, err := m.popMark()
+		if err != nil {
+			return err
+		}
+		if len(items) == 0 {
+			return fmt.Errorf("%w: an object without a class", ErrFormat)
+		}
+		return m.push(&object{class: className(items[0])})
+	case opExt1, opExt2, opExt4:
+		return fmt.Errorf("%w: instruction %#02x takes a class from Python's extension registry, which the file does not hold", ErrUnsafe, op)
+	case opNextBuffer:
+		return fmt.Errorf("%w: the pickle refers to buffers outside of it", ErrFormat)
 	}
 	return fmt.Errorf("%w: instruction %#02x is not one that a state dict needs", ErrFormat, op)
 }
@@ -229,15 +296,18 @@ func (m *machine) number(op byte) error {
 		width = 2
 	case opBinFloat:
 		width = 8
-	case opLong1:
-		n, err := m.byte()
+	case opLong1, opLong4:
+		n, err := m.length(map[byte]int{opLong1: 1, opLong4: 4}[op])
 		if err != nil {
 			return err
 		}
-		if n > longestInteger {
-			return fmt.Errorf("%w: an integer of %d bytes", ErrFormat, n)
+		if n > longestInteger { // the state of a random generator, a seed
+			if _, err := m.bytes(n); err != nil {
+				return err
+			}
+			return m.push(&object{class: "builtins.int"})
 		}
-		width = int(n)
+		width, op = n, opLong1
 	}
 	b, err := m.bytes(width)
 	if err != nil {
@@ -258,26 +328,46 @@ func (m *machine) number(op byte) error {
 	return m.push(int64(v))
 }
 
+// text reads a string, or bytes, which nothing here looks into.
 func (m *machine) text(op byte) error {
 	width := 4
-	if op == opShortBinUni {
+	switch op {
+	case opShortBinUni, opShortBinString, opShortBinBytes:
 		width = 1
+	case opBinUnicode8, opBinBytes8, opByteArray8:
+		width = 8
 	}
-	b, err := m.bytes(width)
+	n, err := m.length(width)
 	if err != nil {
 		return err
 	}
-	n := int(b[0])
-	if width == 4 {
-		n = int(binary.LittleEndian.Uint32(b))
-	}
-	if b, err = m.bytes(n); err != nil {
+	b, err := m.bytes(n)
+	if err != nil {
 		return err
 	}
-	if !utf8.Valid(b) {
-		return fmt.Errorf("%w: a string is not UTF-8", ErrFormat)
+	switch op {
+	case opBinBytes, opShortBinBytes, opBinBytes8, opByteArray8:
+		return m.push(&object{class: "builtins.bytes"})
 	}
-	return m.push(string(b))
+	// Python writes surrogates of broken file names as they are.
+	return m.push(string(bytes.ToValidUTF8(b, []byte("\uFFFD"))))
+}
+
+// length reads a little-endian length of width bytes. One that does not fit the
+// code is refused here, before it is a slice's.
+func (m *machine) length(width int) (int, error) {
+	b, err := m.bytes(width)
+	if err != nil {
+		return 0, err
+	}
+	var n uint64
+	for i, x := range b {
+		n |= uint64(x) << (8 * i)
+	}
+	if n > uint64(len(m.code)) {
+		return 0, fmt.Errorf("%w: %d bytes wanted at byte %d, the pickle has %d", ErrFormat, n, m.pos, len(m.code))
+	}
+	return int(n), nil
 }
 
 func (m *machine) tuple(op byte) error {
@@ -315,7 +405,7 @@ func (m *machine) operands(plural bool, n int) ([]any, error) {
 }
 
 func (m *machine) appends(op byte) error {
-	items, err := m.operands(op == opAppends, 1)
+	items, err := m.operands(op != opAppend, 1)
 	if err != nil {
 		return err
 	}
@@ -323,11 +413,13 @@ func (m *machine) appends(op byte) error {
 	if err != nil {
 		return err
 	}
-	l, ok := v.(*list)
-	if !ok {
+	switch v := v.(type) {
+	case *list:
+		v.items = append(v.items, items...)
+	case *object: // what it does with them is its own affair
+	default:
 		return fmt.Errorf("%w: append to %s", ErrFormat, kind(v))
 	}
-	l.items = append(l.items, items...)
 	return nil
 }
 
@@ -340,21 +432,13 @@ func (m *machine) setItems(op byte) error {
 	if err != nil {
 		return err
 	}
-	d, ok := v.(*dict)
-	if !ok || len(items)%2 != 0 {
-		return fmt.Errorf("%w: %d keys and values set in %s", ErrFormat, len(items), kind(v))
+	switch v := v.(type) {
+	case *dict:
+		return v.set(items)
+	case *object:
+		return nil
 	}
-	for i := 0; i < len(items); i += 2 {
-		if key, ok := items[i].(string); ok {
-			if _, dup := d.index[key]; dup {
-				return fmt.Errorf("%w: key %q is set twice", ErrFormat, short(key))
-			}
-			d.index[key] = len(d.keys)
-		}
-		d.keys = append(d.keys, items[i])
-		d.values = append(d.values, items[i+1])
-	}
-	return nil
+	return fmt.Errorf("%w: %d keys and values set in %s", ErrFormat, len(items), kind(v))
 }
 
 func (m *machine) memory(op byte) error {
@@ -387,109 +471,4 @@ func (m *machine) memory(op byte) error {
 		m.memo[at] = v
 	}
 	return err
-}
-
-// global puts a name on the stack if it is one of those known, and refuses it
-// otherwise. This is the only way in which a name enters the machine.
-func (m *machine) global(op byte) error {
-	var module, name string
-	if op == opStackGlobal {
-		items, err := m.operands(false, 2)
-		if err != nil {
-			return err
-		}
-		var ok1, ok2 bool
-		module, ok1 = items[0].(string)
-		name, ok2 = items[1].(string)
-		if !ok1 || !ok2 {
-			return fmt.Errorf("%w: a name made of %s and %s", ErrFormat, kind(items[0]), kind(items[1]))
-		}
-	} else {
-		var err error
-		if module, err = m.line(); err != nil {
-			return err
-		}
-		if name, err = m.line(); err != nil {
-			return err
-		}
-	}
-	g := global(module + "." + name)
-	known := g == orderedDict || g == rebuildTensor || g == rebuildTensorV2 || g == rebuildParameter || storageType(g) != ""
-	if op == opInst || !known {
-		return fmt.Errorf("%w: the file asks for %q, which no state dict of tensors needs; if you trust where it comes from, save model.state_dict() alone in Python", ErrUnsafe, short(string(g)))
-	}
-	return m.push(g)
-}
-
-// reduce is Python's call. What can be called are the four names that build a
-// container or a view, and they are built here.
-func (m *machine) reduce() error {
-	v, err := m.pop()
-	if err != nil {
-		return err
-	}
-	callee, err := m.pop()
-	if err != nil {
-		return err
-	}
-	args, ok := v.(tuple)
-	if !ok {
-		return fmt.Errorf("%w: arguments are %s", ErrFormat, kind(v))
-	}
-	switch callee {
-	case orderedDict:
-		if len(args) != 0 {
-			return fmt.Errorf("%w: %s with %d arguments", ErrFormat, orderedDict, len(args))
-		}
-		return m.push(&dict{index: map[string]int{}})
-	case rebuildTensor, rebuildTensorV2:
-		t, err := view(args)
-		if err != nil {
-			return err
-		}
-		return m.push(t)
-	case rebuildParameter:
-		if len(args) > 0 {
-			if t, ok := args[0].(tensor); ok {
-				return m.push(t)
-			}
-		}
-		return fmt.Errorf("%w: %s without a tensor", ErrFormat, rebuildParameter)
-	}
-	return fmt.Errorf("%w: the file wants to call %s", ErrUnsafe, kind(callee))
-}
-
-// build sets attributes. The only ones in a state dict are an OrderedDict's
-// _metadata, versions of the modules, which no tensor depends on.
-func (m *machine) build() error {
-	if _, err := m.pop(); err != nil {
-		return err
-	}
-	v, err := m.top()
-	if err != nil {
-		return err
-	}
-	if _, ok := v.(*dict); !ok {
-		return fmt.Errorf("%w: attributes set on %s", ErrUnsafe, kind(v))
-	}
-	return nil
-}
-
-// persistent turns ("storage", class, key, device, elements) into a storage.
-func (m *machine) persistent() error {
-	v, err := m.pop()
-	if err != nil {
-		return err
-	}
-	t, ok := v.(tuple)
-	if !ok || len(t) != 5 || t[0] != "storage" {
-		return fmt.Errorf("%w: a reference that is not to a storage", ErrFormat)
-	}
-	class, ok1 := t[1].(global)
-	key, ok2 := t[2].(string)
-	count, ok3 := t[4].(int64)
-	if !ok1 || !ok2 || !ok3 || storageType(class) == "" || count < 0 {
-		return fmt.Errorf("%w: a storage of %s, key %s, %s elements", ErrFormat, kind(t[1]), kind(t[2]), kind(t[4]))
-	}
-	return m.push(storage{dtype: storageType(class), key: key, count: count})
 }

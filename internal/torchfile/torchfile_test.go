@@ -44,13 +44,15 @@ func TestReadsWhatTorchWrote(t *testing.T) {
 	}
 	require.NoError(t, json.Unmarshal(fixture(t, "make.json"), &want))
 	require.Len(t, want, 5)
+	want["legacy"], want["wholemodel"] = want["module"], want["module"] // other forms of the same
+	prefix := map[string]string{"wrapped": "state_dict.", "model": "model."}
 	for file, ws := range want {
 		t.Run(file, func(t *testing.T) {
 			got, err := read(fixture(t, file+".pth"))
 			require.NoError(t, err)
 			require.Len(t, got, len(ws))
 			for i, w := range ws {
-				require.Equal(t, w.Name, got[i].Name, "the order is kept")
+				require.Equal(t, prefix[file]+w.Name, got[i].Name, "the order is kept")
 				require.Equal(t, dtypes[w.DType], got[i].DType, w.Name)
 				require.Equal(t, w.Shape, got[i].Shape, w.Name)
 				require.Equal(t, w.Hex, hex.EncodeToString(got[i].Data), w.Name)
@@ -78,8 +80,6 @@ func TestRefusesFixtures(t *testing.T) {
 	}{
 		{"system.pth", torchfile.ErrUnsafe, `"posix.system"`},
 		{"eval.pth", torchfile.ErrUnsafe, `"builtins.eval"`},
-		{"wholemodel.pth", torchfile.ErrUnsafe, `"torch.nn.modules.container.Sequential"`},
-		{"legacy.pth", torchfile.ErrConvert, "torch.save(torch.load("},
 		{"script.pth", torchfile.ErrConvert, "torch.jit.load("},
 		{"deflated.pth", torchfile.ErrFormat, "compressed"},
 		{"make.json", torchfile.ErrFormat, "starts with"},
@@ -153,42 +153,106 @@ func TestHandMade(t *testing.T) {
 	ts, err := read(pth(t, state(str("w"), tensor(four, 1, nums(2, 1), nums(2, 9)))))
 	require.NoError(t, err)
 	require.Equal(t, []safetensors.Tensor{{Name: "w", DType: safetensors.F32, Shape: []int64{2, 1}, Data: []byte("4567cdef")}}, ts)
-	ts, err = read(pth(t, state()))
-	require.NoError(t, err)
-	require.Empty(t, ts)
-	// A tensor called model beside others is a tensor, and a flat dict stays flat.
-	ts, err = read(pth(t, state(str("model"), tensor(four, 0, nums(), nums()))))
-	require.NoError(t, err)
-	require.Equal(t, []safetensors.Tensor{{Name: "model", DType: safetensors.F32, Shape: []int64{}, Data: []byte("0123")}}, ts)
-	// A dict under both names: state_dict is the one.
+	// A name is a path. What is no tensor is passed over.
 	ts, err = read(pth(t, state(
+		str("epoch"), num(3), str("none"), "N", str("rate"), "G\x3f\xe0\x00\x00\x00\x00\x00\x00",
 		str("model"), "}"+str("a")+tensor(four, 0, nums(), nums())+"s",
-		str("state_dict"), "}"+str("b")+tensor(four, 0, nums(), nums())+"s")))
+		str("optimizer"), "}"+num(7)+"]"+tensor(four, 1, nums(), nums())+"as",
+		str("pair"), "N"+tensor(four, 2, nums(), nums())+"\x86")))
+	require.NoError(t, err)
+	var names []string
+	for _, x := range ts {
+		names = append(names, x.Name+"="+string(x.Data))
+	}
+	require.Equal(t, []string{"model.a=0123", "optimizer.7.0=4567", "pair.1=89ab"}, names)
+}
+
+// What stands beside the tensors of a training program's file, in the instructions in which Python writes it, is passed
+// over; nothing is made of it.
+func TestWhatStandsBesideTensorsIsPassedOver(t *testing.T) {
+	w := str("w") + tensor(four, 0, nums(), nums())
+	for name, beside := range map[string]string{
+		"an object":              "cargparse\nNamespace\n)\x81}" + str("lr") + num(1) + "sb",
+		"an object, keywords":    "cargparse\nNamespace\n)}\x92",
+		"an old object":          "(cargparse\nNamespace\no",
+		"inst":                   "(ia.b\nC\n",
+		"a call":                 "cpathlib\nPosixPath\n" + str("x") + "\x85R",
+		"a name":                 "ctorch\nfloat32\n",
+		"a call of a call":       "cnumpy\ndtype\n" + str("f8") + "\x85R(" + num(3) + str("<") + "NNNtb",
+		"a set":                  "\x8f(" + num(1) + "\x90",
+		"a frozen set":           "(" + num(1) + "\x91",
+		"bytes":                  "C\x03abc",
+		"more bytes":             "B\x03\x00\x00\x00abc",
+		"an old string":          "U\x03abc",
+		"a seed":                 "\x8a\x09" + strings.Repeat("\xff", 9),
+		"a long seed":            "\x8b\x09\x00\x00\x00" + strings.Repeat("\xff", 9),
+		"a string not UTF-8":     "X\x01\x00\x00\x00\xff",
+		"an object's items":      "ca\nb\n)R(" + num(1) + num(2) + "u",
+		"a list's items":         "ca\nb\n)R(" + num(1) + "e",
+		"a list and a dict":      "(" + num(1) + "l(" + str("k") + "Nd\x86",
+		"popped":                 "N(NN1",
+		"doubled":                "N2\x86",
+		"unknown storage":        "ctorch._utils\n_rebuild_tensor_v2\n" + tuple(tuple(str("storage"), "ctorch\nComplexFloatStorage\n", str("9"), str("cpu"), num(4))+"Q", num(0), nums(), nums()) + "R",
+		"a dict with an int key": "}" + num(1) + num(2) + "s",
+		"a call of a dict":       "})R",
+	} {
+		t.Run(name, func(t *testing.T) {
+			ts, err := read(pth(t, "\x80\x05}("+str("a")+beside+w+str("b")+beside+"u."))
+			require.NoError(t, err)
+			require.Equal(t, []safetensors.Tensor{{Name: "w", DType: safetensors.F32, Shape: []int64{}, Data: []byte("0123")}}, ts)
+		})
+	}
+}
+
+// Tensors inside of other constructions are found, or told from what is none.
+func TestTensorsInOtherForms(t *testing.T) {
+	plain := tensor(four, 0, nums(2), nums(1))
+	for name, form := range map[string]string{
+		"a parameter":              "ctorch._utils\n_rebuild_parameter\n" + tuple(plain, "\x88", "ccollections\nOrderedDict\n)R") + "R",
+		"a parameter with state":   "ctorch._utils\n_rebuild_parameter_with_state\n" + tuple(plain, "\x88", "N", "}") + "R",
+		"a tensor with attributes": "ctorch._tensor\n_rebuild_from_type_v2\n" + tuple("ctorch._utils\n_rebuild_tensor_v2\n", "ctorch\nTensor\n", tuple(four, num(0), nums(2), nums(1), "\x89", "N"), "}") + "R",
+	} {
+		t.Run(name, func(t *testing.T) {
+			ts, err := read(pth(t, state(str("w"), form)))
+			require.NoError(t, err)
+			require.Equal(t, []safetensors.Tensor{{Name: "w", DType: safetensors.F32, Shape: []int64{2}, Data: []byte("01234567")}}, ts)
+		})
+	}
+	// Python 2 gave an OrderedDict its items as an argument.
+	ts, err := read(pth(t, "\x80\x02ccollections\nOrderedDict\n](]("+str("w")+plain+"ee\x85R."))
 	require.NoError(t, err)
 	require.Len(t, ts, 1)
-	require.Equal(t, "b", ts[0].Name)
+	require.Equal(t, "w", ts[0].Name)
+	// A class of the same ending is not the function.
+	_, err = read(pth(t, state(str("w"), "cevil\n_rebuild_tensor_v2\n"+tuple(four, num(0), nums(2), nums(1))+"R")))
+	require.ErrorIs(t, err, torchfile.ErrFormat)
+	require.ErrorContains(t, err, "without a tensor")
+}
+
+// A few bytes that refer to one another many times must not become work without bound.
+func TestReferencesWithoutBound(t *testing.T) {
+	bomb := "\x80\x02" + tensor(four, 0, nums(), nums()) + "q\x00"
+	for i := range 40 {
+		bomb += "(" + strings.Repeat("h"+string(rune(i)), 10) + "lq" + string(rune(i+1)) // a list of ten times the last
+	}
+	_, err := read(pth(t, strings.Replace(bomb, "q\x00", "q\x000", 1)+"."))
+	require.Error(t, err)
+	loop := "\x80\x02]q\x00h\x00a."
+	_, err = read(pth(t, loop))
+	require.ErrorIs(t, err, torchfile.ErrFormat)
+	require.ErrorContains(t, err, "levels")
 }
 
 func TestUnsafe(t *testing.T) {
 	cases := map[string]struct{ pickle, says string }{
-		"global":                 {"\x80\x02cos\nsystem\n" + str("x") + "\x85R.", `"os.system"`},
-		"global never called":    {state(str("w"), "cbuiltins\nexec\n"), `"builtins.exec"`},
-		"stack global":           {"\x80\x04\x8c\x02os\x8c\x06system\x93.", `"os.system"`},
-		"inst":                   {"\x80\x02(ios\nsystem\n.", `"os.system"`},
-		"inst of a known name":   {"\x80\x02(icollections\nOrderedDict\n.", `"collections.OrderedDict"`},
-		"obj":                    {"\x80\x02(ccollections\nOrderedDict\no.", "0x6f"},
-		"newobj":                 {"\x80\x02ccollections\nOrderedDict\n)\x81.", "0x81"},
-		"extension":              {"\x80\x02\x82\x01.", "0x82"},
-		"dotted to escape":       {"\x80\x04\x8c\x05torch\x8c\x10storage.os.xxxxx\x93.", `"torch.storage.os.xxxxx"`},
-		"module with a dot more": {"\x80\x02ctorch._utils.os\nsystem\n.", `"torch._utils.os.system"`},
-		"name that splits otherwise": {"\x80\x02ctorch\n_utils._rebuild_tensor_v3\n.",
-			`"torch._utils._rebuild_tensor_v3"`},
-		"call of a storage class": {"\x80\x02ctorch\nFloatStorage\n" + num(1) + "\x85R.", "torch.FloatStorage"},
-		"call of a dict":          {"\x80\x02})R.", "a dict"},
-		"call of a tuple":         {"\x80\x02))R.", "a tuple"},
-		"attributes on a tensor":  {"\x80\x02" + tensor(four, 0, nums(), nums()) + "}b.", "a tensor"},
-		"very long name":          {"\x80\x02cos\n" + strings.Repeat("x", 1<<20) + "\n.", "os.xxx"},
-		"control characters":      {"\x80\x02cos\n\x1b[2J\n.", `\x1b`},
+		"global":              {"\x80\x02cos\nsystem\n" + str("x") + "\x85R.", `"os.system"`},
+		"global never called": {state(str("w"), "cbuiltins\nexec\n"), `"builtins.exec"`},
+		"stack global":        {"\x80\x04\x8c\x02os\x8c\x06system\x93.", `"os.system"`},
+		"inst":                {"\x80\x02(ios\nsystem\n.", `"os.system"`},
+		"extension":           {"\x80\x02\x82\x01.", "0x82"},
+		"dotted to escape":    {"\x80\x04\x8c\x05torch\x8c\x10storage.os.xxxxx\x93.", `"torch.storage.os.xxxxx"`},
+		"very long name":      {"\x80\x02cos\n" + strings.Repeat("x", 1<<20) + "\n.", "os.xxx"},
+		"control characters":  {"\x80\x02cos\n\x1b[2J\n.", `\x1b`},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -211,12 +275,17 @@ func TestDamage(t *testing.T) {
 		"two values":                     {"\x80\x02}}.", "1 values"},
 		"bytes behind the stop":          {"\x80\x02}.}", "1 bytes"},
 		"protocol 1":                     {"\x80\x01}.", "protocol 1"},
-		"protocol 5":                     {"\x80\x05}.", "protocol 5"},
+		"protocol 6":                     {"\x80\x06}.", "protocol 6"},
+		"a long integer beyond the end":  {"\x80\x02\x8b\xff\xff\xff\x7f.", "2147483647 bytes wanted"},
+		"bytes of 2^63":                  {"\x80\x05\x8e\xff\xff\xff\xff\xff\xff\xff\xff.", "bytes wanted"},
+		"no tensor":                      {state(), "without a tensor"},
+		"a list without a tensor":        {"\x80\x02].", "a list without a tensor"},
+		"an int":                         {"\x80\x02" + num(1) + ".", "an int, not a dict"},
+		"two tensors of one name":        {state(str("a.b"), tensor(four, 0, nums(), nums()), str("a"), "}"+str("b")+tensor(four, 0, nums(), nums())+"s"), `the name "a.b"`},
+		"an object of nothing":           {"\x80\x02(o.", "without a class"},
 		"unknown instruction":            {"\x80\x02\xff.", "0xff"},
 		"a string beyond the end":        {"\x80\x02X\xff\xff\xff\x7fa", "2147483647 bytes wanted"},
 		"a string of 4 GB":               {"\x80\x02X\xff\xff\xff\xffa", "4294967295 bytes wanted"},
-		"string not UTF-8":               {"\x80\x02X\x01\x00\x00\x00\xff.", "UTF-8"},
-		"long integer":                   {"\x80\x02\x8a\x09" + strings.Repeat("\x01", 9) + ".", "9 bytes"},
 		"name without end":               {"\x80\x02cos", "without end"},
 		"unknown memo":                   {"\x80\x02h\x07.", "number 7"},
 		"memo of nothing":                {"\x80\x02q\x00.", "empty"},
@@ -227,15 +296,9 @@ func TestDamage(t *testing.T) {
 		"set in a list":                  {"\x80\x02]NNs.", "a list"},
 		"odd keys and values":            {"\x80\x02}(Nu.", "1 keys and values"},
 		"key twice":                      {state(str("w"), "N", str("w"), "N"), `"w" is set twice`},
-		"not a dict":                     {"\x80\x02].", "a list"},
-		"key is an int":                  {state(num(1), tensor(four, 0, nums(), nums())), "an int, not a string"},
-		"value is an int":                {state(str("w"), num(1)), `"w" is an int`},
-		"a tensor and a dict":            {state(str("w"), tensor(four, 0, nums(), nums()), str("model"), "}"), `"model" is a dict`},
-		"two levels":                     {state(str("model"), "}"+str("model")+"}s"), `"model" is a dict`},
 		"reference that is no tuple":     {"\x80\x02NQ.", "reference"},
 		"reference to a module":          {"\x80\x02" + tuple(str("module"), "N", "N", "N", "N") + "Q.", "reference"},
 		"reference of a tuple":           {"\x80\x02" + tuple(")", "N", "N", "N", "N") + "Q.", "reference"},
-		"storage of no class":            {"\x80\x02" + tuple(str("storage"), "ccollections\nOrderedDict\n", str("0"), "N", num(1)) + "Q.", "a storage of"},
 		"storage of -1 elements":         {w(tensor(storage("FloatStorage", "0", -1), 0, nums(0), nums(1))), "a storage of"},
 		"storage that lies":              {w(tensor(storage("FloatStorage", "0", 5), 0, nums(5), nums(1))), "claims 5 elements of 4 bytes, the archive has 16"},
 		"storage that lies by an extent": {w(tensor(storage("FloatStorage", "0", big+4), 0, nums(4), nums(1))), "claims"},
@@ -251,7 +314,7 @@ func TestDamage(t *testing.T) {
 		"index overflows":                {w(tensor(four, 0, nums(3, 3), nums(big, big))), "2^63"},
 		"offset overflows":               {w(tensor(four, big*2-1, nums(2), nums(1))), "2^63"},
 		"expanded without bound":         {w(tensor(four, 0, nums(1<<40), nums(0))), "more than 65536 bytes"},
-		"OrderedDict with arguments":     {"\x80\x02ccollections\nOrderedDict\nN\x85R.", "1 arguments"},
+		"OrderedDict with arguments":     {"\x80\x02ccollections\nOrderedDict\nN\x85R.", "OrderedDict of None"},
 		"arguments that are a dict":      {"\x80\x02ccollections\nOrderedDict\n}R.", "arguments are a dict"},
 		"tensor of nothing":              {"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n)R.", "0 arguments"},
 		"parameter of nothing":           {"\x80\x02ctorch._utils\n_rebuild_parameter\n)R.", "without a tensor"},
@@ -299,6 +362,41 @@ func TestDamagedArchives(t *testing.T) {
 	}
 	_, err = torchfile.Read(bytes.NewReader(nil), -1)
 	require.ErrorContains(t, err, "-1")
+}
+
+// The form before PyTorch 1.6, cut at every byte: an error, and never wrong values.
+func TestLegacyCutShort(t *testing.T) {
+	whole := fixture(t, "legacy.pth")
+	for n := range whole {
+		_, err := read(whole[:n])
+		require.Error(t, err, "%d of %d bytes", n, len(whole))
+		require.True(t, errors.Is(err, torchfile.ErrFormat) || errors.Is(err, torchfile.ErrUnsafe), err)
+	}
+	_, err := read([]byte("\x80\x02}."))
+	require.ErrorContains(t, err, "not one of torch.save")
+	_, err = read(whole[:len(whole)-1])
+	require.ErrorContains(t, err, "cut short")
+}
+
+// A reader of one tensor takes the memory of one.
+func TestTensorsAreReadOneByOne(t *testing.T) {
+	b := fixture(t, "flat.pth")
+	f, err := torchfile.Open(bytes.NewReader(b), int64(len(b)))
+	require.NoError(t, err)
+	all, err := read(b)
+	require.NoError(t, err)
+	infos := f.Infos()
+	require.Len(t, infos, len(all))
+	for i := len(all) - 1; i >= 0; i-- { // in another order than the file's
+		require.Equal(t, all[i].Name, infos[i].Name)
+		require.Equal(t, all[i].Shape, infos[i].Shape)
+		require.EqualValues(t, len(all[i].Data), infos[i].Size)
+		one, err := f.Tensor(infos[i].Name)
+		require.NoError(t, err)
+		require.Equal(t, all[i], one)
+	}
+	_, err = f.Tensor("absent")
+	require.ErrorIs(t, err, safetensors.ErrNotFound)
 }
 
 // An entry that claims more than the file has: no memory is taken for it.

@@ -4,22 +4,24 @@ import (
 	"fmt"
 	"math"
 	"slices"
-
-	"github.com/gotab/gotab/internal/safetensors"
 )
 
 // view makes a tensor of the arguments of _rebuild_tensor(_v2): storage, offset,
-// shape, stride and, of no interest here, whether it needs gradients.
-func view(args tuple) (tensor, error) {
+// shape, stride and, of no interest here, whether it needs gradients. A view of a
+// storage of unknown numbers is a placeholder.
+func view(args tuple) (any, error) {
 	if len(args) < 4 {
-		return tensor{}, fmt.Errorf("%w: a tensor of %d arguments", ErrFormat, len(args))
+		return nil, fmt.Errorf("%w: a tensor of %d arguments", ErrFormat, len(args))
+	}
+	if o, ok := args[0].(*object); ok {
+		return o, nil
 	}
 	s, ok1 := args[0].(storage)
 	offset, ok2 := args[1].(int64)
 	shape, ok3 := ints(args[2])
 	stride, ok4 := ints(args[3])
 	if !ok1 || !ok2 || !ok3 || !ok4 || offset < 0 || len(shape) != len(stride) {
-		return tensor{}, fmt.Errorf("%w: a tensor of %s, offset %v, shape %v, stride %v", ErrFormat, kind(args[0]), args[1], shape, stride)
+		return nil, fmt.Errorf("%w: a tensor of %s, offset %v, shape %v, stride %v", ErrFormat, kind(args[0]), args[1], shape, stride)
 	}
 	return tensor{storage: s, offset: offset, shape: shape, stride: stride}, nil
 }
@@ -62,76 +64,10 @@ func (t tensor) elements() (int64, error) {
 	return n, nil
 }
 
-// tensors reads the storages and cuts the tensors out of them. All sizes are
-// checked before the first storage is read.
-func (a *archive) tensors(d *dict) ([]safetensors.Tensor, error) {
-	uses := map[string]int{} // by storage key, so that a storage is let go after its last tensor
-	limit := max(minTensors, maxGrowth*a.size)
-	var total, stored int64
-	for i, v := range d.values {
-		name, ok := d.keys[i].(string)
-		if !ok {
-			return nil, fmt.Errorf("%w: a key is %s, not a string", ErrFormat, kind(d.keys[i]))
-		}
-		t, ok := v.(tensor)
-		if !ok {
-			return nil, fmt.Errorf("%w: %q is %s, not a tensor", ErrFormat, short(name), kind(v))
-		}
-		n, err := t.elements()
-		if err != nil {
-			return nil, fmt.Errorf("tensor %q: %w", short(name), err)
-		}
-		size := t.storage.dtype.Size()
-		if n > (limit-total)/size {
-			return nil, fmt.Errorf("%w: up to tensor %q of shape %v the tensors take more than %d bytes, in a file of %d", ErrFormat, short(name), t.shape, limit, a.size)
-		}
-		total += n * size
-		f, err := a.find("data/" + t.storage.key)
-		if err != nil {
-			return nil, fmt.Errorf("tensor %q: %w", short(name), err)
-		}
-		// Divided, not multiplied: the claim may be any number.
-		if t.storage.count > int64(f.UncompressedSize64)/size {
-			return nil, fmt.Errorf("%w: tensor %q: its storage claims %d elements of %d bytes, the archive has %d bytes", ErrFormat, short(name), t.storage.count, size, f.UncompressedSize64)
-		}
-		if uses[t.storage.key] == 0 {
-			if stored += int64(f.UncompressedSize64); stored > a.size {
-				return nil, fmt.Errorf("%w: up to tensor %q the storages take %d bytes, in a file of %d", ErrFormat, short(name), stored, a.size)
-			}
-		}
-		uses[t.storage.key]++
-	}
-
-	loaded := map[string][]byte{}
-	out := make([]safetensors.Tensor, len(d.values))
-	for i, v := range d.values {
-		t, key := v.(tensor), v.(tensor).storage.key
-		data := loaded[key]
-		if data == nil {
-			var err error
-			if data, err = a.read("data/"+key, a.size); err != nil {
-				return nil, fmt.Errorf("tensor %q: %w", short(d.keys[i].(string)), err)
-			}
-			loaded[key] = data
-		}
-		uses[key]--
-		if uses[key] == 0 {
-			delete(loaded, key)
-		}
-		out[i] = safetensors.Tensor{
-			Name:  d.keys[i].(string),
-			DType: t.storage.dtype,
-			Shape: t.shape,
-			Data:  t.cut(data, uses[key] == 0),
-		}
-	}
-	return out, nil
-}
-
-// cut returns the elements in row-major order. If the storage has no other user
-// it may become the result; otherwise every tensor gets bytes of its own. elements
-// has checked that all indices are inside.
-func (t tensor) cut(data []byte, last bool) []byte {
+// cut returns the elements in row-major order. If the caller gives the storage away
+// (own) it may become the result; otherwise the tensor gets bytes of its own.
+// elements has checked that all indices are inside.
+func (t tensor) cut(data []byte, own bool) []byte {
 	size := t.storage.dtype.Size()
 	n := int64(1)
 	// Axes of one element say nothing, neighbours that lie in one piece are one:
@@ -158,7 +94,7 @@ func (t tensor) cut(data []byte, last bool) []byte {
 	inner := len(shape) - 1
 	if inner == 0 && stride[0] == 1 {
 		from, to := t.offset*size, (t.offset+n)*size
-		if last && from == 0 && to == int64(len(data)) {
+		if own && from == 0 && to == int64(len(data)) {
 			return data
 		}
 		return slices.Clone(data[from:to])

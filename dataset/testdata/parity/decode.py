@@ -4,8 +4,8 @@
 usage: python3 decode.py  (writes beside itself)
 needs: pillow numpy opencv-python; the versions used are in the file.
 
-"rgb" holds Pillow's convert("RGB"), except where the rules differ and are stated: alpha is laid over black as
-(c*a + 127)//255 per channel, and 16-bit values keep their high byte. "grey" holds convert("L") of the same.
+"rgb" holds Pillow's convert("RGB"), but for 16-bit values, which keep their high byte. "over" holds the same over black,
+(c*a + 127)//255 per channel, and "grey" convert("L") of that.
 """
 import base64, json, os
 import cv2, numpy as np, PIL
@@ -36,19 +36,20 @@ def three(g):
     return np.repeat(g[:, :, None], 3, 2)
 
 
-def add(name, want=None, tol=0):
+def add(name, want=None, tol=0, shown=None):
     path = os.path.join(HERE, "decode", name)
     im = Image.open(path)
     if want is None:
         want = np.array(im.convert("RGB"))
-    g = np.array(Image.fromarray(want).convert("L"))
+    shown = want if shown is None else shown
+    g = np.array(Image.fromarray(shown).convert("L"))
     files.append({"file": name, "mode": im.mode, "tol": tol, "rgb": base64.b64encode(want.tobytes()).decode(),
-                  "grey": base64.b64encode(g.tobytes()).decode()})
+                  "over": base64.b64encode(shown.tobytes()).decode(), "grey": base64.b64encode(g.tobytes()).decode()})
 
 
-def save(im, name, want=None, tol=0, **kw):
+def save(im, name, want=None, tol=0, shown=None, **kw):
     im.save(os.path.join(HERE, "decode", name), **kw)
-    add(name, want, tol)
+    add(name, want, tol, shown)
 
 
 I = Image.fromarray
@@ -60,9 +61,9 @@ p = I(rgb).quantize(5)
 pal = np.array(p.getpalette()[:15]).reshape(5, 3).astype(np.uint8)
 idx = np.array(p)
 ta = np.array([0, 90, 255, 200, 255], dtype=np.uint8)
-save(p, "palette_alpha.png", want=over(pal[idx], ta[idx]), transparency=bytes(ta))
-save(I(np.dstack([rgb, alpha])), "rgba8.png", want=over(rgb, alpha))
-save(I(np.dstack([grey, alpha]), "LA"), "greyalpha8.png", want=three(over(grey, alpha)))
+save(p, "palette_alpha.png", shown=over(pal[idx], ta[idx]), transparency=bytes(ta))
+save(I(np.dstack([rgb, alpha])), "rgba8.png", shown=over(rgb, alpha))
+save(I(np.dstack([grey, alpha]), "LA"), "greyalpha8.png", shown=three(over(grey, alpha)))
 save(I(grey16), "grey16.png", want=three((grey16 >> 8).astype(np.uint8)))
 cv2.imwrite(os.path.join(HERE, "decode", "rgb16.png"), rgb16[:, :, ::-1])
 add("rgb16.png", want=(rgb16 >> 8).astype(np.uint8))

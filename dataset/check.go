@@ -1,0 +1,421 @@
+package dataset
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"image"
+	"io"
+	"math/bits"
+	"path"
+	"runtime"
+	"slices"
+	"strings"
+
+	"github.com/gotab/gotab/internal/pipeline"
+	"github.com/gotab/gotab/internal/tiff"
+)
+
+// CheckConfig says how [Check] works.
+type CheckConfig struct {
+	// Workers is the number of goroutines, at least 1. Default GOMAXPROCS.
+	Workers int
+}
+
+// DefaultCheck returns the defaults that the fields name.
+func DefaultCheck() CheckConfig { return CheckConfig{Workers: runtime.GOMAXPROCS(0)} }
+
+// Report is what [Check] found.
+type Report struct {
+	Samples int // looked at
+	Masks   int // of them, with a mask
+	// Faults are samples that cannot be read, or whose mask does not fit, in the
+	// order of the samples; each names its file and wraps what Sample would
+	// return.
+	Faults []error
+	// Notes are what is read, but may not be meant, sorted by name: masks that
+	// mark nothing of a defect, more than half of a picture, or something of a good
+	// one; masks of several encodings in one folder; files of several pages;
+	// pictures whose orientation leaves open how their mask lies.
+	Notes []Issue
+	// Bits is how many bits the values of all pictures of 16 bits need, 8 to 16,
+	// and Deep the number of these pictures. Where Bits is less than 16, they come
+	// out too dark unless Decoder.Bits16 says so. 0 where there are none. It is
+	// known of files that do not say it themselves.
+	Bits, Deep int
+}
+
+// Err joins the faults, the first hundred of them; nil where there are none.
+func (r Report) Err() error {
+	if len(r.Faults) == 0 {
+		return nil
+	}
+	shown := r.Faults[:min(len(r.Faults), maxFaults)]
+	err := errors.Join(shown...)
+	if more := len(r.Faults) - len(shown); more > 0 {
+		return fmt.Errorf("dataset: check: %d of %d samples cannot be used: %w\nand %d more", len(r.Faults), r.Samples, err, more)
+	}
+	return fmt.Errorf("dataset: check: %d of %d samples cannot be used: %w", len(r.Faults), r.Samples, err)
+}
+
+// Check looks at every sample before long work begins, in seconds for thousands:
+// at the head of each picture's file, at all of each mask, and at the values of
+// pictures of 16 bits. Of data sets that do not come from files, and of kinds that
+// this package does not know, it reads the samples. A damage in the midst of a
+// picture is not found.
+//
+// The error is ctx's or one that wraps [ErrConfig]; what is wrong with samples is
+// in the report.
+func Check(ctx context.Context, ds Dataset, cfg CheckConfig) (Report, error) {
+	if ds == nil {
+		return Report{}, fmt.Errorf("dataset: check: %w: the data set is nil", ErrConfig)
+	}
+	if cfg.Workers < 1 {
+		return Report{}, fmt.Errorf("dataset: check: %w: Workers is %d, want at least 1", ErrConfig, cfg.Workers)
+	}
+	r := Report{Samples: ds.Len()}
+	kinds := make(map[string]map[string][]string) // folder, encoding: masks
+	set := 0                                      // bits that the decoder was told
+	for s, err := range pipeline.Ordered(ctx, ds.Len(), cfg.Workers, 4*cfg.Workers, func(ctx context.Context, i int) (seen, error) {
+		return inspect(ctx, ds, i), ctx.Err()
+	}) {
+		if err != nil {
+			return Report{}, fmt.Errorf("dataset: check: %w", err)
+		}
+		if s.err != nil {
+			r.Faults = append(r.Faults, s.err)
+			continue
+		}
+		r.Notes = append(r.Notes, s.notes...)
+		if s.bits > 0 {
+			r.Deep++
+			r.Bits = max(r.Bits, s.bits)
+			set = s.set
+		}
+		if s.item.MaskName == "" && !s.masked {
+			continue
+		}
+		r.Masks++
+		r.Notes = append(r.Notes, s.maskNotes()...)
+		if k := s.facts.kind(); k != "" && s.item.MaskName != "" {
+			dir := path.Dir(s.item.MaskName)
+			if kinds[dir] == nil {
+				kinds[dir] = make(map[string][]string)
+			}
+			kinds[dir][k] = append(kinds[dir][k], s.item.MaskName)
+		}
+	}
+	for dir, found := range kinds {
+		if len(found) > 1 {
+			r.Notes = append(r.Notes, Issue{Name: dir, Reason: "its masks are of several kinds, each read by its own background: " + kindList(found)})
+		}
+	}
+	if r.Deep > 0 {
+		r.Bits = max(r.Bits, 8)
+		r.depthNote(set)
+	}
+	slices.SortStableFunc(r.Notes, func(a, b Issue) int { return strings.Compare(a.Name, b.Name) })
+	return r, nil
+}
+
+// depthNote says where the bits that are used are not those that are set.
+func (r *Report) depthNote(set int) {
+	if set == 0 {
+		set = 16
+	}
+	switch {
+	case r.Bits < set:
+		r.Notes = append(r.Notes, Issue{Name: ".", Reason: fmt.Sprintf(
+			"the values of its %d pictures of 16 bits need %d bits, %d are set: they come out dark; set Bits16 to %d if the camera has %d bits, for fit and score alike",
+			r.Deep, r.Bits, set, r.Bits, r.Bits)})
+	case r.Bits > set:
+		r.Notes = append(r.Notes, Issue{Name: ".", Reason: fmt.Sprintf(
+			"the values of its pictures of 16 bits need %d bits, %d are set: what is brighter comes out white", r.Bits, set)})
+	}
+}
+
+// kindList counts encodings and names one mask of each.
+func kindList(found map[string][]string) string {
+	names := make([]string, 0, len(found))
+	for k := range found {
+		names = append(names, k)
+	}
+	slices.SortFunc(names, func(a, b string) int {
+		if d := len(found[b]) - len(found[a]); d != 0 {
+			return d
+		}
+		return strings.Compare(a, b)
+	})
+	for i, k := range names {
+		names[i] = fmt.Sprintf("%d with %s (%s)", len(found[k]), k, path.Base(found[k][0]))
+	}
+	return nameList(names)
+}
+
+// kind is the encoding in words.
+func (m maskFacts) kind() string {
+	if m.encoding != "" && m.inverted {
+		return m.encoding + " on a bright ground"
+	}
+	return m.encoding
+}
+
+// seen is what Check learns of one sample.
+type seen struct {
+	item   Item
+	err    error
+	notes  []Issue
+	bits   int  // that the values need, 0 where they are not of 16 bits
+	set    int  // Bits16 of the decoder
+	masked bool // has a mask that is no file
+	facts  maskFacts
+}
+
+// maskNotes says where a mask does not look as its sample's label has it.
+func (s seen) maskNotes() []Issue {
+	name := s.item.MaskName
+	if name == "" {
+		name = s.item.Name
+	}
+	var reason string
+	switch share := s.facts.share; {
+	case s.item.IsDefective() && share == 0:
+		reason = "its mask marks nothing, and the sample is to show a defect"
+	case s.item.IsGood() && share > 0:
+		reason = fmt.Sprintf("its mask marks %s of a sample that is called good", percent(share))
+	case share > 0.5:
+		reason = fmt.Sprintf("its mask marks %s of the sample: if that is the background, set MaskBackground or MaskAbove", percent(share))
+	default:
+		return nil
+	}
+	return []Issue{{Name: name, Reason: reason}}
+}
+
+func percent(share float64) string {
+	if share < 0.01 {
+		return "less than 1 %"
+	}
+	return fmt.Sprintf("%.0f %%", 100*share)
+}
+
+// source follows data sets that show others to the files, if there are any.
+func source(ds Dataset, i int) (*Files, int) {
+	for {
+		switch d := ds.(type) {
+		case *Files:
+			return d, i
+		case *subset:
+			ds, i = d.ds, d.index[i]
+		case *concat:
+			ds, i = d.find(i)
+		case *relabelled:
+			ds = d.Dataset
+		case *region:
+			ds = d.Dataset
+		case *Cached:
+			ds = d.ds
+		default:
+			return nil, 0
+		}
+	}
+}
+
+func inspect(ctx context.Context, ds Dataset, i int) seen {
+	s := seen{item: ds.Item(i)}
+	f, at := source(ds, i)
+	if f != nil {
+		own := f.Item(at)
+		s.item.MaskName = own.MaskName
+		s.set = f.dec.Bits16
+		f.inspect(own, &s)
+		return s
+	}
+	sample, err := ds.Sample(ctx, i)
+	if err == nil {
+		err = sample.check()
+	}
+	if err != nil {
+		s.err = err
+		return s
+	}
+	if sample.Mask != nil {
+		s.masked = true
+		n := 0
+		for y := range sample.Mask.Rect.Dy() {
+			for _, v := range sample.Mask.Pix[y*sample.Mask.Stride:][:sample.Mask.Rect.Dx()] {
+				if v != 0 {
+					n++
+				}
+			}
+		}
+		s.facts.share = float64(n) / float64(sample.Mask.Rect.Dx()*sample.Mask.Rect.Dy())
+	}
+	return s
+}
+
+// inspect looks at one item's files.
+func (f *Files) inspect(it Item, s *seen) {
+	fail := func(name string, err error) { s.err = fmt.Errorf("dataset: read %s: %w", f.where(name), err) }
+	h, err := f.head(it.Name, false)
+	if err != nil {
+		fail(it.Name, err)
+		return
+	}
+	if h.pages > 1 {
+		s.notes = append(s.notes, Issue{Name: it.Name, Reason: fmt.Sprintf("has %d pages or frames; the first is read", h.pages)})
+	}
+	if h.deep {
+		p, err := f.read(it.Name, picturePixels, nil)
+		if err != nil {
+			s.err = err
+			return
+		}
+		s.bits = max(usedBits(p.Image), 1)
+	}
+	if it.MaskName == "" {
+		return
+	}
+	p, err := f.read(it.MaskName, maskPixels, nil)
+	if err != nil {
+		s.err = err
+		return
+	}
+	m, facts := f.dec.mask(p)
+	s.facts = facts
+	if got := f.dec.follow(m, facts, h.size, h.turn); got.Rect.Size() != turned(h.size, h.turn) {
+		// The orientation may stand behind the pixels.
+		if h, err = f.head(it.Name, true); err != nil {
+			fail(it.Name, err)
+			return
+		}
+	}
+	m = f.dec.follow(m, facts, h.size, h.turn)
+	if want := turned(h.size, h.turn); m.Rect.Size() != want {
+		s.err = fmt.Errorf("dataset: sample %s: %w: mask %s is %s, the picture is %s",
+			it.Name, ErrMask, it.MaskName, sizeText(m.Rect.Size()), sizeText(want))
+		return
+	}
+	if open := h.turn > 1 && (h.turn < 5 || h.size.X == h.size.Y); open && !facts.turned && !f.dec.MasksStored && facts.share > 0 {
+		s.notes = append(s.notes, Issue{Name: it.MaskName, Reason: fmt.Sprintf(
+			"its picture is turned by EXIF orientation %d, and sizes do not tell how the mask lies: it is taken as drawn on the turned picture (MasksStored says otherwise)", h.turn)})
+	}
+}
+
+// head is what the beginning of a file says.
+type head struct {
+	size  image.Point // of the stored pixels
+	turn  int         // EXIF orientation to be followed
+	deep  bool        // 16 bits, of which a camera may fill fewer
+	pages int
+}
+
+// look reads a head.
+func look(c codec, data []byte) (head, error) {
+	size, err := c.size(data)
+	if err != nil {
+		return head{}, err
+	}
+	h := head{size: size, turn: orientation(c.name, data), pages: 1}
+	switch c.name {
+	case "PNG":
+		h.deep = data[24] == 16
+		if at := strings.Index(string(data[:min(len(data), 4096)]), "acTL"); at >= 0 && at+8 <= len(data) {
+			h.pages = int(binary.BigEndian.Uint32(data[at+4:]))
+		}
+	case "TIFF":
+		t, err := tiff.DecodeHeader(data)
+		if err != nil {
+			return head{}, err
+		}
+		h.deep, h.pages = t.Bits == 16 && !t.Float, t.Pages
+	case "GIF":
+		h.pages = readGIF(data).frames
+	}
+	return h, nil
+}
+
+// headBytes is how much of a file is read for its head at first.
+const headBytes = 1 << 16
+
+// head reads as much of a file as its head takes, or all of it.
+func (f *Files) head(name string, all bool) (h head, err error) {
+	file, err := f.fsys.Open(name)
+	if err != nil {
+		return head{}, err
+	}
+	defer func() { _ = file.Close() }() // nothing was written
+	data := make([]byte, headBytes)
+	n, err := io.ReadFull(file, data)
+	short := errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF)
+	if err != nil && !short {
+		return head{}, err
+	}
+	data = data[:n]
+	c, err := codecOf(data)
+	if err != nil {
+		return head{}, err
+	}
+	more := func() error {
+		rest, err := readAll(file, 0, f.dec.maxFile()-int64(n))
+		data, short = append(data, rest...), true
+		return err
+	}
+	if !short && (all || c.name == "TIFF") {
+		if err := more(); err != nil {
+			return head{}, err
+		}
+	}
+	h, err = look(c, data)
+	if err != nil && !short {
+		if err := more(); err != nil {
+			return head{}, err
+		}
+		h, err = look(c, data)
+	}
+	if err != nil {
+		return head{}, decodeError(c, data, err)
+	}
+	if f.dec.KeepOrientation {
+		h.turn = 1
+	}
+	return h, f.dec.admit(c, h.size)
+}
+
+// usedBits is how many bits the largest value of a picture of 16 bits needs,
+// alpha not counted; 0 for other kinds.
+func usedBits(img image.Image) int {
+	var all uint16
+	switch src := img.(type) {
+	case *image.Gray16:
+		for i := 0; i+2 <= len(src.Pix); i += 2 {
+			all |= binary.BigEndian.Uint16(src.Pix[i:])
+		}
+	case *image.RGBA64:
+		all = usedOfFour(src.Pix)
+	case *image.NRGBA64:
+		all = usedOfFour(src.Pix)
+	}
+	return bits.Len16(all)
+}
+
+func usedOfFour(pix []byte) (all uint16) {
+	for i := 0; i+8 <= len(pix); i += 8 {
+		for c := 0; c < 6; c += 2 {
+			all |= binary.BigEndian.Uint16(pix[i+c:])
+		}
+	}
+	return all
+}
+
+// WithDecoder returns the same samples read with other settings: those that a
+// [Report] proposes, for instance. Nothing is listed anew, and labels that were
+// read out of masks (KolektorSDD2) stay. The error wraps [ErrConfig].
+func (f *Files) WithDecoder(d Decoder) (*Files, error) {
+	if err := d.Validate(); err != nil {
+		return nil, err
+	}
+	g := *f
+	g.dec = d
+	return &g, nil
+}

@@ -1,0 +1,212 @@
+package tiff
+
+import (
+	"bytes"
+	"compress/zlib"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math/bits"
+
+	"github.com/klauspost/compress/zstd"
+	"golang.org/x/image/tiff/lzw"
+)
+
+// Compressions.
+const (
+	compressNone     = 1
+	compressRLE      = 2
+	compressG3       = 3
+	compressG4       = 4
+	compressLZW      = 5
+	compressOldJPEG  = 6
+	compressJPEG     = 7
+	compressDeflate  = 8
+	compressRLEW     = 32771
+	compressPackBits = 32773
+	compressOldZip   = 32946
+	compressZstd     = 50000
+)
+
+// Predictors.
+const (
+	predictNone       = 1
+	predictHorizontal = 2
+	predictFloat      = 3
+)
+
+// refused names a compression that is not read and says what to do.
+func refused(code int) error {
+	names := map[int]string{
+		compressOldJPEG: "old-style JPEG", 34892: "DNG's lossy JPEG", 34712: "JPEG 2000", 33003: "JPEG 2000", 33005: "JPEG 2000",
+		34887: "LERC", 34925: "LZMA", 50001: "WebP", 50002: "JPEG XL", 34676: "SGI LogLuv", 34677: "SGI LogLuv", 32809: "ThunderScan", 32908: "PixarFilm", 32909: "PixarLog", 34661: "JBIG",
+	}
+	name, ok := names[code]
+	if !ok {
+		name = "unknown"
+	}
+	return fmt.Errorf("compression %d (%s) is not read; convert it with: tiffcp -c zip OLD.tif NEW.tif", code, name)
+}
+
+// rows delivers the decompressed rows of a strip or tile.
+type rows interface {
+	// next fills dst with the next row.
+	next(dst []byte) error
+}
+
+// stream reads rows of a decompressor.
+type stream struct{ r io.Reader }
+
+func (s stream) next(dst []byte) error {
+	_, err := io.ReadFull(s.r, dst)
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// rowsOf opens the data of one strip or tile of w pixels a row. The result is
+// to be closed where it is an io.Closer.
+func (h *Header) rowsOf(data []byte, w int, maxBytes int64) (rows, error) {
+	if h.reversed {
+		data = reversed(data)
+	}
+	switch h.compression {
+	case compressNone:
+		return stream{bytes.NewReader(data)}, nil
+	case compressPackBits:
+		return &packBits{data: data}, nil
+	case compressLZW:
+		// Before 1987 codes were stored with the lowest bit first; the clear code
+		// at the beginning tells.
+		if len(data) >= 2 && data[0] == 0 && data[1]&1 == 1 {
+			return nil, errors.New("LZW with the bits the other way round, as written before 1987, is not read; convert it with: tiffcp -c zip OLD.tif NEW.tif")
+		}
+		return stream{lzw.NewReader(bytes.NewReader(data), lzw.MSB, 8)}, nil
+	case compressDeflate, compressOldZip:
+		r, err := zlib.NewReader(bytes.NewReader(data))
+		if errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF
+		}
+		return stream{r}, err
+	case compressZstd:
+		r, err := zstd.NewReader(bytes.NewReader(data), zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
+			zstd.WithDecoderMaxWindow(uint64(min(max(maxBytes, 1<<20), 1<<27))))
+		if err != nil {
+			return nil, err
+		}
+		return zstdRows{stream{r}, r}, nil
+	case compressRLE, compressRLEW, compressG3, compressG4:
+		if h.Bits != 1 || h.samples != 1 {
+			return nil, fmt.Errorf("fax compression of %d samples of %d bits", h.samples, h.Bits)
+		}
+		return newFax(data, w, h.compression, h.t4), nil
+	}
+	return nil, refused(h.compression)
+}
+
+// zstdRows closes its decompressor.
+type zstdRows struct {
+	stream
+	d *zstd.Decoder
+}
+
+func (z zstdRows) Close() error {
+	z.d.Close()
+	return nil
+}
+
+func reversed(data []byte) []byte {
+	out := make([]byte, len(data))
+	for i, v := range data {
+		out[i] = bits.Reverse8(v)
+	}
+	return out
+}
+
+// packBits expands runs. A run may go over the end of a row.
+type packBits struct {
+	data []byte
+	lit  int // literal bytes that follow
+	run  int // repetitions of data[0] that follow
+}
+
+func (p *packBits) next(dst []byte) error {
+	for len(dst) > 0 {
+		switch {
+		case p.lit > 0:
+			n := copy(dst, p.data[:min(p.lit, len(p.data))])
+			if n == 0 {
+				return io.ErrUnexpectedEOF
+			}
+			p.data, p.lit, dst = p.data[n:], p.lit-n, dst[n:]
+		case p.run > 0:
+			if len(p.data) == 0 {
+				return io.ErrUnexpectedEOF
+			}
+			n := min(p.run, len(dst))
+			for i := range n {
+				dst[i] = p.data[0]
+			}
+			if p.run -= n; p.run == 0 {
+				p.data = p.data[1:]
+			}
+			dst = dst[n:]
+		case len(p.data) == 0:
+			return io.ErrUnexpectedEOF
+		default:
+			c := int(int8(p.data[0]))
+			p.data = p.data[1:]
+			if c >= 0 {
+				p.lit = c + 1
+			} else if c != -128 {
+				p.run = 1 - c
+			}
+		}
+	}
+	return nil
+}
+
+// predict undoes the differencing of one row of n samples a pixel. tmp is of
+// the length of row.
+func (h *Header) predict(row, tmp []byte, n int) error {
+	switch {
+	case h.predictor <= predictNone:
+		return nil
+	case h.predictor == predictHorizontal && h.Bits == 8:
+		for i := n; i < len(row); i++ {
+			row[i] += row[i-n]
+		}
+		return nil
+	case h.predictor == predictHorizontal && h.Bits == 16:
+		for i := 2 * n; i+2 <= len(row); i += 2 {
+			h.order.PutUint16(row[i:], h.order.Uint16(row[i:])+h.order.Uint16(row[i-2*n:]))
+		}
+		return nil
+	case h.predictor == predictHorizontal && h.Bits == 32:
+		for i := 4 * n; i+4 <= len(row); i += 4 {
+			h.order.PutUint32(row[i:], h.order.Uint32(row[i:])+h.order.Uint32(row[i-4*n:]))
+		}
+		return nil
+	case h.predictor == predictFloat && h.Float && h.Bits%8 == 0:
+		for i := n; i < len(row); i++ {
+			row[i] += row[i-n]
+		}
+		// The highest bytes of all samples come first, then the next ones.
+		size := h.Bits / 8
+		count := len(row) / size
+		copy(tmp, row)
+		for i := range count {
+			for b := range size {
+				at := i*size + b
+				if h.order == binary.ByteOrder(binary.LittleEndian) {
+					at = i*size + size - 1 - b
+				}
+				row[at] = tmp[b*count+i]
+			}
+		}
+		return nil
+	}
+	return fmt.Errorf("predictor %d of samples of %d bits is not read; convert it with: tiffcp -c none OLD.tif NEW.tif", h.predictor, h.Bits)
+}
