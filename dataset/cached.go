@@ -49,10 +49,10 @@ func NewCached(ds Dataset, t Transform, maxBytes int64) (*Cached, error) {
 func (c *Cached) Len() int { return len(c.kept) }
 
 // Classes implements [Dataset].
-func (c *Cached) Classes() []string { return c.ds.Classes() }
+func (c *Cached) Classes() []string { return orEmpty(c.ds).Classes() }
 
 // Item implements [Dataset].
-func (c *Cached) Item(i int) Item { return c.ds.Item(i) }
+func (c *Cached) Item(i int) Item { return orEmpty(c.ds).Item(i) }
 
 // Bytes returns how many bytes of pixels are kept now.
 func (c *Cached) Bytes() int64 { return c.used.Load() }
@@ -67,7 +67,7 @@ func (c *Cached) Sample(ctx context.Context, i int) (Sample, error) {
 		return Sample{}, indexError(i, len(c.kept))
 	}
 	if s := c.kept[i].Load(); s != nil {
-		return *s, ctx.Err()
+		return *s, ended(ctx)
 	}
 	s, err := c.ds.Sample(ctx, i)
 	if err != nil {

@@ -14,10 +14,20 @@ type subset struct {
 	classes []string
 }
 
+// orEmpty returns ds or, for nil, a data set without samples, which the functions
+// here and in manifest.go take a nil data set for.
+func orEmpty(ds Dataset) Dataset {
+	if ds == nil {
+		return &Memory{}
+	}
+	return ds
+}
+
 // Subset returns the samples of ds with the given numbers, in that order; a
 // number may occur several times. Its classes are those of the samples that
 // remain. A number out of range is an error that wraps [ErrIndex].
 func Subset(ds Dataset, index []int) (Dataset, error) {
+	ds = orEmpty(ds)
 	n := ds.Len()
 	for _, i := range index {
 		if i < 0 || i >= n {
@@ -30,11 +40,13 @@ func Subset(ds Dataset, index []int) (Dataset, error) {
 }
 
 // Filter returns the samples of ds for which keep returns true, in the same
-// order. Only items are looked at; nothing is decoded. The result may be empty.
+// order; a nil keep takes all. Only items are looked at; nothing is decoded. The
+// result may be empty.
 func Filter(ds Dataset, keep func(Item) bool) Dataset {
+	ds = orEmpty(ds)
 	s := &subset{ds: ds}
 	for i := range ds.Len() {
-		if keep(ds.Item(i)) {
+		if keep == nil || keep(ds.Item(i)) {
 			s.index = append(s.index, i)
 		}
 	}
@@ -71,7 +83,9 @@ type concat struct {
 func Concat(parts ...Dataset) Dataset {
 	c := &concat{parts: slices.Clone(parts), classes: []string{}}
 	n := 0
-	for _, p := range parts {
+	for i, p := range c.parts {
+		p = orEmpty(p)
+		c.parts[i] = p
 		n += p.Len()
 		c.ends = append(c.ends, n)
 		c.classes = append(c.classes, p.Classes()...)

@@ -5,6 +5,8 @@ import (
 	"image"
 	"image/color"
 	"image/draw"
+
+	"github.com/gotab/gotab/internal/pixels"
 )
 
 // ToRGBA converts any picture to 8-bit red, green and blue with alpha 255 and
@@ -17,10 +19,16 @@ import (
 //     apart from it; colours that are premultiplied with it are taken as they
 //     are, which is over black. See Decoder.Over for another ground.
 //   - JPEG's YCbCr is converted with image/color's formula, CMYK with Pillow's.
+//
+// A picture that is nil, has more than 2^28 pixels, or has fewer than its bounds
+// promise gives one without pixels.
 func ToRGBA(img image.Image) *image.RGBA { return toRGBA(img, nil) }
 
 // toRGBA is ToRGBA over a colour, where that is not nil.
 func toRGBA(img image.Image, over color.Color) *image.RGBA {
+	if pixels.Check(img) != nil {
+		return &image.RGBA{}
+	}
 	b := img.Bounds()
 	w, h := b.Dx(), b.Dy()
 	if over != nil {

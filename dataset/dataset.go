@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"image"
+
+	"github.com/gotab/gotab/internal/pixels"
 )
 
 // What can go wrong; every error of the package wraps one of these, the error
@@ -71,9 +73,17 @@ func (s Sample) check() error {
 	if s.Image == nil || s.Image.Rect.Empty() {
 		return fmt.Errorf("dataset: sample %s: %w: it has no pixels", s.Name, ErrSize)
 	}
+	if err := pixels.Check(s.Image); err != nil {
+		return fmt.Errorf("dataset: sample %s: %w: %w", s.Name, ErrSize, err)
+	}
 	if s.Mask != nil && s.Mask.Rect.Size() != s.Image.Rect.Size() {
 		return fmt.Errorf("dataset: sample %s: %w: mask %s is %s, the picture is %s",
 			s.Name, ErrMask, s.maskName(), sizeText(s.Mask.Rect.Size()), sizeText(s.Image.Rect.Size()))
+	}
+	if s.Mask != nil {
+		if err := pixels.Check(s.Mask); err != nil {
+			return fmt.Errorf("dataset: sample %s: %w: mask %s: %w", s.Name, ErrMask, s.maskName(), err)
+		}
 	}
 	return nil
 }

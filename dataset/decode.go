@@ -174,6 +174,9 @@ func (d Decoder) decode(r io.Reader, hint int64, use purpose, admit func(size im
 	if err := d.Validate(); err != nil {
 		return decoded{}, err
 	}
+	if r == nil {
+		return decoded{}, fmt.Errorf("%w: the reader is nil", ErrDecode)
+	}
 	data, err := readAll(r, hint, d.maxFile())
 	if err != nil {
 		return decoded{}, err

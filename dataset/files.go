@@ -59,7 +59,7 @@ func (f *Files) Sample(ctx context.Context, i int) (Sample, error) {
 	if i < 0 || i >= len(f.items) {
 		return Sample{}, indexError(i, len(f.items))
 	}
-	if err := ctx.Err(); err != nil {
+	if err := ended(ctx); err != nil {
 		return Sample{}, err
 	}
 	s := Sample{Item: f.items[i]}
@@ -74,7 +74,7 @@ func (f *Files) Sample(ctx context.Context, i int) (Sample, error) {
 	if s.MaskName == "" {
 		return s, nil
 	}
-	if err := ctx.Err(); err != nil {
+	if err := ended(ctx); err != nil {
 		return Sample{}, err
 	}
 	p, err := f.read(s.MaskName, maskPixels, func(size image.Point) error {

@@ -98,6 +98,9 @@ func (it Item) Truth() (defective bool, err error) {
 // threshold from good samples, asks for it first.
 func RequireGood(ds Dataset) error {
 	const todo = "choose good ones with dataset.Filter(ds, dataset.Item.IsGood)"
+	if ds == nil {
+		return nil
+	}
 	for i := range ds.Len() {
 		switch it := ds.Item(i); {
 		case it.IsDefective():
@@ -112,6 +115,9 @@ func RequireGood(ds Dataset) error {
 // RequireLabels returns an error that wraps [ErrLabel] and names the first
 // sample whose label is unknown. What measures a detector asks for it first.
 func RequireLabels(ds Dataset) error {
+	if ds == nil {
+		return nil
+	}
 	for i := range ds.Len() {
 		if _, err := ds.Item(i).Truth(); err != nil {
 			return err

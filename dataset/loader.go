@@ -128,6 +128,9 @@ func NewLoader(ds Dataset, cfg LoaderConfig) (*Loader, error) {
 
 // Len is the number of batches that n samples make.
 func (l *Loader) Len(n int) int {
+	if l.cfg.Batch < 1 || n < 1 { // a Loader that NewLoader did not make has no batches
+		return 0
+	}
 	if l.cfg.DropLast {
 		return n / l.cfg.Batch
 	}
@@ -145,6 +148,14 @@ func (l *Loader) Len(n int) int {
 // however it does, all its goroutines have ended.
 func (l *Loader) Batches(ctx context.Context, order []int) iter.Seq2[*Batch, error] {
 	return func(yield func(*Batch, error) bool) {
+		if l.ds == nil {
+			yield(nil, fmt.Errorf("dataset: loader: %w: it was not made by NewLoader", ErrConfig))
+			return
+		}
+		if ctx == nil {
+			yield(nil, ended(ctx))
+			return
+		}
 		order, err := l.order(order)
 		if err == nil && len(order) > 0 {
 			var per int

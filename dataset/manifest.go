@@ -33,6 +33,7 @@ type entry struct {
 
 // Items returns what is known of every sample.
 func Items(ds Dataset) []Item {
+	ds = orEmpty(ds)
 	out := make([]Item, ds.Len())
 	for i := range out {
 		out[i] = ds.Item(i)
@@ -49,6 +50,9 @@ func Items(ds Dataset) []Item {
 // items, same bytes. It returns an error that wraps [ErrLabel] if Label and
 // Defect of an item contradict each other.
 func WriteManifest(w io.Writer, items []Item) error {
+	if w == nil {
+		return fmt.Errorf("dataset: write manifest: %w: the writer is nil", ErrConfig)
+	}
 	b := bufio.NewWriter(w)
 	enc := json.NewEncoder(b)
 	enc.SetEscapeHTML(false)
@@ -82,6 +86,9 @@ func WriteManifest(w io.Writer, items []Item) error {
 // "defect":"unknown" makes it unlabelled; it is good without either. A file with
 // "label" in some lines only is a fault.
 func ReadManifest(r io.Reader) ([]Item, error) {
+	if r == nil {
+		return nil, fmt.Errorf("dataset: read manifest: %w: the reader is nil", ErrConfig)
+	}
 	var items []Item
 	var faults []error
 	lines := make(map[string]int)
@@ -253,6 +260,7 @@ type relabelled struct {
 // that wraps [ErrLayout] and lists them; a Label that contradicts Defect is one
 // that wraps [ErrLabel].
 func Apply(ds Dataset, items []Item) (Dataset, error) {
+	ds = orEmpty(ds)
 	at := make(map[string]int, ds.Len())
 	for i := range ds.Len() {
 		at[ds.Item(i).Name] = i

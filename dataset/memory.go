@@ -6,6 +6,8 @@ import (
 	"image"
 	"slices"
 	"strconv"
+
+	"github.com/gotab/gotab/internal/pixels"
 )
 
 // Memory is a [Dataset] of samples that are at hand: generated pictures, frames
@@ -45,8 +47,8 @@ func NewMemory(samples []Sample) (*Memory, error) {
 func NewImages(class string, imgs ...image.Image) (*Memory, error) {
 	samples := make([]Sample, len(imgs))
 	for i, img := range imgs {
-		if img == nil {
-			return nil, fmt.Errorf("dataset: picture %d: %w: it is nil", i, ErrSize)
+		if err := pixels.Check(img); err != nil {
+			return nil, fmt.Errorf("dataset: picture %d: %w: %w", i, ErrSize, err)
 		}
 		samples[i] = Sample{Item: Item{Name: strconv.Itoa(i), Class: class, Defect: Good, Label: LabelGood}, Image: ToRGBA(img)}
 	}
@@ -72,7 +74,15 @@ func (m *Memory) Sample(ctx context.Context, i int) (Sample, error) {
 	if i < 0 || i >= len(m.samples) {
 		return Sample{}, indexError(i, len(m.samples))
 	}
-	return m.samples[i], ctx.Err()
+	return m.samples[i], ended(ctx)
+}
+
+// ended is ctx's error; a nil ctx is one too.
+func ended(ctx context.Context) error {
+	if ctx == nil {
+		return fmt.Errorf("dataset: %w: the context is nil; pass context.Background()", ErrConfig)
+	}
+	return ctx.Err()
 }
 
 // classesOf collects the classes of the items, sorted, each once. Samples

@@ -157,7 +157,7 @@ func (w *MixedWM38) Close() error {
 		err = w.maps.shut()
 		w.maps.mu.Unlock()
 	}
-	if w.file.close == nil {
+	if w.file == nil || w.file.close == nil {
 		return err
 	}
 	shut := w.file.close
@@ -217,7 +217,7 @@ func (w *MixedWM38) Map(ctx context.Context, i int) ([]uint8, error) {
 	if i < 0 || i >= len(w.labels) {
 		return nil, indexError(i, len(w.labels))
 	}
-	if err := ctx.Err(); err != nil {
+	if err := ended(ctx); err != nil {
 		return nil, err
 	}
 	packed, err := w.maps.packedRow(ctx, i, w.pack)

@@ -3,6 +3,8 @@ package dataset
 import (
 	"fmt"
 	"image"
+
+	"github.com/gotab/gotab/internal/pixels"
 )
 
 // Normalize turns a channel value v of 0 to 255 into (v/255 - Mean)/Std, each
@@ -46,8 +48,8 @@ func (n Normalize) Pack(dst []float32, img *image.RGBA) error {
 	if err := n.Validate(); err != nil {
 		return err
 	}
-	if img == nil {
-		return fmt.Errorf("dataset: pack: %w: no picture", ErrSize)
+	if err := pixels.Check(img); err != nil {
+		return fmt.Errorf("dataset: pack: %w: %w", ErrSize, err)
 	}
 	w, h := img.Rect.Dx(), img.Rect.Dy()
 	if len(dst) != w*h*3 {

@@ -164,7 +164,7 @@ func (m *member) packedRow(ctx context.Context, i int, pack func(raw []byte) ([]
 	}
 	raw := make([]byte, m.row)
 	for m.failed == nil && len(m.packed) <= i {
-		if err := ctx.Err(); err != nil {
+		if err := ended(ctx); err != nil {
 			return nil, err
 		}
 		p, err := m.step(raw, pack)

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"image"
 	"math"
+
+	"github.com/gotab/gotab/internal/pixels"
 )
 
 // maxSide bounds the width and height that a Transform may ask for, in pixels.
@@ -258,8 +260,8 @@ func (t Transform) Image(img image.Image) (*image.RGBA, error) {
 // into is Image with a destination whose pixels are used again where they are
 // enough.
 func (t Transform) into(dst *image.RGBA, img image.Image) error {
-	if img == nil {
-		return fmt.Errorf("dataset: transform: %w: no picture", ErrSize)
+	if err := pixels.Check(img); err != nil {
+		return fmt.Errorf("dataset: transform: %w: %w", ErrSize, err)
 	}
 	g, err := t.plan(img.Bounds().Size())
 	if err != nil {
@@ -309,6 +311,9 @@ func resetRGBA(dst *image.RGBA, size image.Point) {
 func (t Transform) Mask(m *image.Gray) (*image.Gray, error) {
 	if m == nil {
 		return nil, nil
+	}
+	if err := pixels.Check(m); err != nil {
+		return nil, fmt.Errorf("dataset: transform: %w: %w", ErrMask, err)
 	}
 	g, err := t.plan(m.Rect.Size())
 	if err != nil {

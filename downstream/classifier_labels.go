@@ -65,9 +65,9 @@ func LabelOne(ds dataset.Dataset, names []string, class func(i int, it dataset.I
 }
 
 // ByDefect labels every sample with its kind of defect, [dataset.Good] among
-// them. It returns an error that wraps [ErrLabels] and names the sample if the
-// data set does not say what a sample shows. nil for names takes the kinds that occur, sorted; give the names of the
-// training data where a test set may lack a kind.
+// them. nil for names takes the kinds that occur, sorted; give the names of the
+// training data where a test set may lack a kind. It returns an error that wraps
+// [ErrLabels] and names the sample if the data set does not say what it shows.
 func ByDefect(ds dataset.Dataset, names []string) (*Labelled, error) {
 	if err := kindsKnown(ds); err != nil {
 		return nil, fmt.Errorf("downstream: label: %w: %w", ErrLabels, err)

@@ -5,6 +5,8 @@ import (
 	"image"
 	"math"
 	"slices"
+
+	"github.com/gotab/gotab/internal/pixels"
 )
 
 // Limits of the false positive rate that published tables integrate to.
@@ -124,6 +126,9 @@ func labelled(scores []float32, mask *image.Gray) (labels, sizes []uint32, err e
 	}
 	if mask == nil {
 		return nil, nil, nil
+	}
+	if err := pixels.Check(mask); err != nil {
+		return nil, nil, fmt.Errorf("%w: %w", ErrSize, err)
 	}
 	if b := mask.Bounds(); len(scores) != b.Dx()*b.Dy() {
 		return nil, nil, fmt.Errorf("%w: %d scores, mask of %d x %d", ErrSize, len(scores), b.Dx(), b.Dy())

@@ -5,6 +5,8 @@ import (
 	"image"
 	"math"
 	"slices"
+
+	"github.com/gotab/gotab/internal/pixels"
 )
 
 // perImageThresholds is how many thresholds AUPROPerImage takes from the lowest
@@ -32,6 +34,9 @@ func AUPROPerImage(scores []float32, mask *image.Gray, limit float64) (float64, 
 	}
 	if mask == nil {
 		return 0, fmt.Errorf("metrics: AUPRO per image: %w: no mask", ErrOneClass)
+	}
+	if err := pixels.Check(mask); err != nil {
+		return 0, fmt.Errorf("metrics: AUPRO per image: %w: %w", ErrSize, err)
 	}
 	if b := mask.Bounds(); len(scores) != b.Dx()*b.Dy() {
 		return 0, fmt.Errorf("metrics: AUPRO per image: %w: %d scores, mask of %d x %d", ErrSize, len(scores), b.Dx(), b.Dy())

@@ -14,6 +14,10 @@ type BootstrapConfig struct {
 	Level     float64 // of confidence, between 0 and 1
 }
 
+// maxResamples is far beyond what the ends of an interval need. A value is kept of
+// each set.
+const maxResamples = 1_000_000
+
 // DefaultBootstrap returns 2,000 resamples and a level of 0.95.
 func DefaultBootstrap() BootstrapConfig {
 	return BootstrapConfig{
@@ -24,8 +28,8 @@ func DefaultBootstrap() BootstrapConfig {
 
 // Validate names the field that is out of range, as ErrRange.
 func (c BootstrapConfig) Validate() error {
-	if c.Resamples < 2 {
-		return fmt.Errorf("metrics: bootstrap: %w: Resamples is %d, needs at least 2", ErrRange, c.Resamples)
+	if c.Resamples < 2 || c.Resamples > maxResamples {
+		return fmt.Errorf("metrics: bootstrap: %w: Resamples is %d, want 2 to %d", ErrRange, c.Resamples, maxResamples)
 	}
 	if err := checkLevel(c.Level); err != nil {
 		return fmt.Errorf("metrics: bootstrap: %w", err)
@@ -47,6 +51,9 @@ func Bootstrap(ctx context.Context, scores []float64, positive []bool, stat func
 	if len(scores) != len(positive) {
 		return Interval{}, fmt.Errorf("metrics: bootstrap: %w: %d scores, %d labels", ErrLength, len(scores), len(positive))
 	}
+	if stat == nil {
+		return Interval{}, fmt.Errorf("metrics: bootstrap: %w: stat is nil", ErrRange)
+	}
 	s, p := make([]float64, len(scores)), make([]bool, len(scores))
 	return Resample(ctx, positive, func(images []int) (float64, error) {
 		for i, j := range images {
@@ -61,6 +68,9 @@ func Bootstrap(ctx context.Context, scores []float64, positive []bool, stat func
 // one image are no independent sample: stat gets the indices of the images of a set, those of
 // positive images first. The first call has each index once.
 func Resample(ctx context.Context, positive []bool, stat func(images []int) (float64, error), cfg BootstrapConfig, rng *rand.Rand) (Interval, error) {
+	if stat == nil {
+		return Interval{}, fmt.Errorf("metrics: bootstrap: %w: stat is nil", ErrRange)
+	}
 	all, err := resample(ctx, positive, 1, func(images []int, values []float64) (err error) {
 		values[0], err = stat(images)
 		return err
@@ -78,6 +88,9 @@ func resample(ctx context.Context, positive []bool, n int, stat func(images []in
 	}
 	if rng == nil {
 		return nil, fmt.Errorf("metrics: bootstrap: %w", ErrNoRand)
+	}
+	if ctx == nil {
+		return nil, fmt.Errorf("metrics: bootstrap: %w: the context is nil; pass context.Background()", ErrRange)
 	}
 	var pos, neg []int
 	for i, p := range positive {

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"image"
 	"math"
+
+	"github.com/gotab/gotab/internal/pixels"
 )
 
 const (
@@ -74,6 +76,9 @@ func (p *PixelAUROC) Add(scores []float32, positive []bool) error {
 func (p *PixelAUROC) AddMask(scores []float32, mask *image.Gray) error {
 	if mask == nil {
 		return p.add(scores, nil)
+	}
+	if err := pixels.Check(mask); err != nil {
+		return fmt.Errorf("metrics: add pixels: %w: %w", ErrSize, err)
 	}
 	b := mask.Bounds()
 	w, h := b.Dx(), b.Dy()

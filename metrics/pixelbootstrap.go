@@ -57,18 +57,31 @@ const (
 // NewPixelBootstrap returns an empty accumulator that keeps histograms in about
 // budgetBytes bytes, and in 16 bins an image at the least.
 func NewPixelBootstrap(budgetBytes int64) *PixelBootstrap {
-	return &PixelBootstrap{budget: budgetBytes, shift: 32 - binBits, sums: make([]pixelBin, binCount)}
+	p := &PixelBootstrap{budget: budgetBytes}
+	p.begin()
+	return p
 }
 
 // Bins is into how many bins the range of float32 is divided: 2^16, or fewer where the
 // budget did not allow it.
-func (p *PixelBootstrap) Bins() int { return 1 << (32 - p.shift) }
+func (p *PixelBootstrap) Bins() int {
+	p.begin()
+	return 1 << (32 - p.shift)
+}
+
+// begin makes the zero value what NewPixelBootstrap(0) returns.
+func (p *PixelBootstrap) begin() {
+	if p.sums == nil {
+		p.shift, p.sums = 32-binBits, make([]pixelBin, binCount)
+	}
+}
 
 // AddMask adds the pixels of one image: scores in row-major order, W*H of them for a
 // mask of W x H. Pixels of the mask of 128 and above are anomalous. A nil mask says
 // that the image has no anomaly. A mask of another size is ErrSize, a NaN is ErrNaN, more
 // than 2^32-1 pixels are ErrRange; after an error nothing was added.
 func (p *PixelBootstrap) AddMask(scores []float32, mask *image.Gray) error {
+	p.begin()
 	labels, sizes, err := labelled(scores, mask)
 	if err != nil {
 		return fmt.Errorf("metrics: pixel bootstrap: add pixels: %w", err)

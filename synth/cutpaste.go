@@ -127,6 +127,9 @@ func (g CutPaste) Generate(dst, src image.Image, rng *rand.Rand) (Pair, error) {
 
 // GenerateInto implements Reuser.
 func (g CutPaste) GenerateInto(p *Pair, dst, src image.Image, rng *rand.Rand) error {
+	if p == nil {
+		return errNoPair
+	}
 	if err := g.Validate(); err != nil {
 		return err
 	}

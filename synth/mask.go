@@ -65,6 +65,9 @@ func (g Mask) Generate(dst, src image.Image, rng *rand.Rand) (Pair, error) {
 
 // GenerateInto implements Reuser; see Generate.
 func (g Mask) GenerateInto(p *Pair, dst, src image.Image, rng *rand.Rand) error {
+	if p == nil {
+		return errNoPair
+	}
 	if err := g.Validate(); err != nil {
 		return err
 	}

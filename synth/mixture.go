@@ -199,6 +199,9 @@ func (m Mixture) Generate(dst, src image.Image, rng *rand.Rand) (Pair, error) {
 
 // GenerateInto implements Reuser; see Generate. ErrNotPlaced names the kind that found no place.
 func (m Mixture) GenerateInto(p *Pair, dst, src image.Image, rng *rand.Rand) error {
+	if p == nil {
+		return errNoPair
+	}
 	if err := m.Validate(); err != nil {
 		return err
 	}

@@ -51,6 +51,9 @@ func (g Unchanged) Generate(dst, src image.Image, rng *rand.Rand) (Pair, error) 
 
 // GenerateInto implements Reuser; see Generate.
 func (g Unchanged) GenerateInto(p *Pair, dst, src image.Image, rng *rand.Rand) error {
+	if p == nil {
+		return errNoPair
+	}
 	if err := g.Validate(); err != nil {
 		return err
 	}
@@ -141,6 +144,9 @@ func (g Reseam) Generate(dst, src image.Image, rng *rand.Rand) (Pair, error) {
 
 // GenerateInto implements Reuser; see Generate.
 func (g Reseam) GenerateInto(p *Pair, dst, src image.Image, rng *rand.Rand) error {
+	if p == nil {
+		return errNoPair
+	}
 	if err := g.Validate(); err != nil {
 		return err
 	}

@@ -75,6 +75,9 @@ func (g Overlay) Generate(dst, src image.Image, rng *rand.Rand) (Pair, error) {
 
 // GenerateInto implements Reuser; see Generate.
 func (g Overlay) GenerateInto(p *Pair, dst, src image.Image, rng *rand.Rand) error {
+	if p == nil {
+		return errNoPair
+	}
 	if err := g.Validate(); err != nil {
 		return err
 	}

@@ -128,6 +128,9 @@ func (g Noise) Generate(dst, src image.Image, rng *rand.Rand) (Pair, error) {
 
 // GenerateInto implements Reuser; see Generate.
 func (g Noise) GenerateInto(p *Pair, dst, src image.Image, rng *rand.Rand) error {
+	if p == nil {
+		return errNoPair
+	}
 	if err := g.Validate(); err != nil {
 		return err
 	}
@@ -218,6 +221,9 @@ func (g Stain) Generate(dst, src image.Image, rng *rand.Rand) (Pair, error) {
 
 // GenerateInto implements Reuser; see Generate.
 func (g Stain) GenerateInto(p *Pair, dst, src image.Image, rng *rand.Rand) error {
+	if p == nil {
+		return errNoPair
+	}
 	if err := g.Validate(); err != nil {
 		return err
 	}

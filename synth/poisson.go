@@ -3,6 +3,8 @@ package synth
 import (
 	"fmt"
 	"image"
+
+	"github.com/gotab/gotab/internal/pixels"
 )
 
 // Mode says which gradients the inside of a pasted patch takes.
@@ -41,9 +43,12 @@ type Poisson struct {
 func OpenCVPoisson(mode Mode) Poisson { return Poisson{Mode: mode, Erode: 3, Truncate: true} }
 
 // SeamlessOrigin returns where the upper left corner of a patch goes so that it lies where OpenCV's seamlessClone would
-// put it for this centre. mask has the size of the patch; nil means all of it. The box around the mask (less its one-pixel
+// put it for this centre. mask has the size of the patch; nil means all of it, and so does a mask of another size. The box around the mask (less its one-pixel
 // frame) is centred, so an odd and an even side round differently.
 func SeamlessOrigin(patch image.Point, mask *image.Gray, centre image.Point) image.Point {
+	if mask != nil && (usable(mask) != nil || mask.Rect.Size() != patch) {
+		mask = nil
+	}
 	r := maskBox(patch.X, patch.Y, mask)
 	return image.Pt(centre.X-r.Dx()/2-r.Min.X, centre.Y-r.Dy()/2-r.Min.Y)
 }
@@ -61,8 +66,14 @@ func SeamlessOrigin(patch image.Point, mask *image.Gray, centre image.Point) ima
 // dst is untouched by a call that fails.
 func (b *Blender) Blend(dst, src *image.RGBA, mask *image.Gray, at image.Point, p Poisson) (image.Rectangle, error) {
 	switch {
-	case dst == nil || src == nil:
-		return image.Rectangle{}, fmt.Errorf("synth: blend: an image is nil: %w", ErrImage)
+	case usable(dst) != nil:
+		return image.Rectangle{}, fmt.Errorf("synth: blend: dst: %w", usable(dst))
+	case usable(src) != nil:
+		return image.Rectangle{}, fmt.Errorf("synth: blend: src: %w", usable(src))
+	case mask != nil && usable(mask) != nil:
+		return image.Rectangle{}, fmt.Errorf("synth: blend: mask: %w", usable(mask))
+	case at.X < dst.Rect.Min.X-pixels.Max || at.X > dst.Rect.Max.X || at.Y < dst.Rect.Min.Y-pixels.Max || at.Y > dst.Rect.Max.Y:
+		return image.Rectangle{}, fmt.Errorf("synth: blend: at %v the patch leaves the image: %w", at, ErrImage)
 	case p.Mode != Normal && p.Mode != Mixed:
 		return image.Rectangle{}, fmt.Errorf("synth: blend: Poisson.Mode is %d, must be Normal or Mixed: %w", p.Mode, ErrSettings)
 	case p.Erode < 0 || p.Erode > maxErode:

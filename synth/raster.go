@@ -5,6 +5,8 @@ import (
 	"image"
 	"image/draw"
 	"math/rand/v2"
+
+	"github.com/gotab/gotab/internal/pixels"
 )
 
 // inputs checks what every generator is given; of names the generator.
@@ -21,14 +23,19 @@ func inputs(of string, dst, src image.Image, rng *rand.Rand) (d, s *image.RGBA, 
 	return d, s, nil
 }
 
+// usable is ErrImage for an image that is nil, larger than memory should hold, or without the pixels that its bounds promise.
+func usable(img image.Image) error {
+	if err := pixels.Check(img); err != nil {
+		return fmt.Errorf("%w: %w", ErrImage, err)
+	}
+	return nil
+}
+
 // asRGBA views img as RGBA with its origin at (0,0). An *image.RGBA is not copied: the result shares its pixels and must
 // not be written to. Every other type is converted once by image/draw.
 func asRGBA(name string, img image.Image) (*image.RGBA, error) {
-	if img == nil {
-		return nil, fmt.Errorf("synth: read %s: it is nil: %w", name, ErrImage)
-	}
-	if m, ok := img.(*image.RGBA); ok && m == nil {
-		return nil, fmt.Errorf("synth: read %s: it is nil: %w", name, ErrImage)
+	if err := usable(img); err != nil {
+		return nil, fmt.Errorf("synth: read %s: %w", name, err)
 	}
 	r := img.Bounds()
 	if r.Dx() < MinSide || r.Dy() < MinSide {

@@ -20,6 +20,8 @@ var (
 	ErrImage = errors.New("unusable image")
 	// ErrNoRand says that the random source is nil.
 	ErrNoRand = errors.New("the random source is nil")
+
+	errNoPair = fmt.Errorf("synth: generate into: the pair is nil: %w", ErrImage)
 )
 
 // MinSide is the least width and height, in pixels, of an image that a generator takes.

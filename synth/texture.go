@@ -14,6 +14,20 @@ type Textures interface {
 	Texture(dst *image.RGBA, rng *rand.Rand) error
 }
 
+// checkTexture checks what a source of textures is given.
+func checkTexture(dst *image.RGBA, rng *rand.Rand) error {
+	if rng == nil {
+		return fmt.Errorf("synth: texture: %w", ErrNoRand)
+	}
+	if err := usable(dst); err != nil {
+		return fmt.Errorf("synth: texture: %w", err)
+	}
+	if dst.Rect.Empty() {
+		return fmt.Errorf("synth: texture: the image is empty: %w", ErrImage)
+	}
+	return nil
+}
+
 // TextureImages are pictures of textures, for example those of the Describable Textures Dataset (DRAEM's source). One is
 // picked and resized to the size that is asked for, without regard to its ratio of sides and without smoothing.
 // An *image.RGBA is used as it is, every other type is converted at each call.
@@ -21,6 +35,9 @@ type TextureImages []image.Image
 
 // Texture implements Textures. ErrImage says that there is no picture or that one is too small.
 func (t TextureImages) Texture(dst *image.RGBA, rng *rand.Rand) error {
+	if err := checkTexture(dst, rng); err != nil {
+		return err
+	}
 	if len(t) == 0 {
 		return fmt.Errorf("synth: texture: there are no images: %w", ErrImage)
 	}
@@ -47,6 +64,9 @@ type DrawnTextures struct{}
 
 // Texture implements Textures. It never fails.
 func (DrawnTextures) Texture(dst *image.RGBA, rng *rand.Rand) error {
+	if err := checkTexture(dst, rng); err != nil {
+		return err
+	}
 	w, h := dst.Rect.Dx(), dst.Rect.Dy()
 	var ramp [256][3]uint8
 	for c := range 3 {

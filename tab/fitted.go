@@ -54,17 +54,17 @@ func (f Fitted) Generate(dst, src image.Image, rng *rand.Rand) (synth.Pair, erro
 		if err != nil {
 			return synth.Pair{}, err
 		}
-		switch {
-		case p.Normal:
-			return p, nil
-		case f.Twins.Verdict(p) == VerdictNormal:
-			p.Normal, p.Change = true, 0
-			clear(p.Mask.Pix)
-			clear(p.Label)
-			return p, nil
-		case f.Twins.Verdict(p) == VerdictDrawn:
-			return p, nil
+		switch f.Twins.Verdict(p) {
+		case VerdictFar:
+			continue
+		case VerdictNormal:
+			if !p.Normal {
+				p.Normal, p.Change = true, 0
+				clear(p.Mask.Pix)
+				clear(p.Label)
+			}
 		}
+		return p, nil
 	}
 	return synth.Pair{}, fmt.Errorf("tab: twins of %q: all of %d draws were far outside the spread of good parts: %w", f.Twins.Class, f.Attempts, synth.ErrNotPlaced)
 }
@@ -124,7 +124,7 @@ func ForeignTextures(ctx context.Context, good dataset.Dataset, class string, tr
 	}
 	var order []int
 	for i := range good.Len() {
-		if it := good.Item(i); it.Class != class && !it.Anomalous {
+		if it := good.Item(i); it.Class != class && it.IsGood() {
 			order = append(order, i)
 		}
 	}
@@ -138,9 +138,9 @@ func ForeignTextures(ctx context.Context, good dataset.Dataset, class string, tr
 		if err != nil {
 			return nil, fmt.Errorf("tab: foreign textures: %w", err)
 		}
-		img, err := tr.Image(s.Image)
+		img, err := transformed(good, tr, s)
 		if err != nil {
-			return nil, fmt.Errorf("tab: foreign textures: %s: %w", s.Name, err)
+			return nil, fmt.Errorf("tab: foreign textures: %w", err)
 		}
 		out = append(out, img)
 	}

@@ -194,9 +194,15 @@ func TestForeignTextures(t *testing.T) {
 	all, err := ForeignTextures(t.Context(), ds, "", dataset.Square(48), 100, 1)
 	require.NoError(t, err)
 	require.Len(t, all, 12)
-	again, err := ForeignTextures(t.Context(), ds, "even", dataset.Square(48), 4, 1)
+	// A cache of the same transform, which cuts, has done it already.
+	tr := dataset.Transform{Shorter: 40, Crop: image.Pt(32, 32)}
+	plain, err := ForeignTextures(t.Context(), ds, "even", tr, 4, 1)
 	require.NoError(t, err)
-	require.Equal(t, got, again)
+	cached, err := dataset.NewCached(ds, tr, 1<<20)
+	require.NoError(t, err)
+	again, err := ForeignTextures(t.Context(), cached, "even", tr, 4, 1)
+	require.NoError(t, err)
+	require.Equal(t, plain, again)
 	one, err := dataset.NewMemory([]dataset.Sample{surface("even", false, 1)})
 	require.NoError(t, err)
 	_, err = ForeignTextures(t.Context(), one, "even", dataset.Square(48), 4, 1)

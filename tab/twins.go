@@ -121,12 +121,12 @@ func MeasureTwins(ctx context.Context, visual VisualEncoder, good dataset.Datase
 			return nil, fmt.Errorf("tab: measure twins: %w: the network has no layer %s", ErrConfig, l)
 		}
 	}
+	if err := dataset.RequireGood(good); err != nil {
+		return nil, fmt.Errorf("tab: measure twins: %w: %w", ErrConfig, err)
+	}
 	byClass := map[string][]int{}
 	for i := range good.Len() {
 		it := good.Item(i)
-		if it.Anomalous {
-			return nil, fmt.Errorf("tab: measure twins: %w: %s is not a good image (%s)", ErrConfig, it.Name, it.Defect)
-		}
 		byClass[it.Class] = append(byClass[it.Class], i)
 	}
 	t := &TwinTable{Seed: cfg.Seed, Far: cfg.Far, Least: cfg.Least, Ridge: cfg.Ridge}
@@ -172,11 +172,9 @@ func (r *twinRun) image(ctx context.Context, i int) (*image.RGBA, error) {
 	if err != nil {
 		return nil, err
 	}
-	img := s.Image
-	if c, ok := r.ds.(interface{ Transform() dataset.Transform }); !ok || c.Transform().String() != r.tr.String() {
-		if img, err = r.tr.Image(s.Image); err != nil {
-			return nil, fmt.Errorf("%s: %w", s.Name, err)
-		}
+	img, err := transformed(r.ds, r.tr, s)
+	if err != nil {
+		return nil, err
 	}
 	if r.size == (image.Point{}) {
 		r.size = img.Rect.Size()
@@ -184,6 +182,19 @@ func (r *twinRun) image(ctx context.Context, i int) (*image.RGBA, error) {
 	if img.Rect.Size() != r.size {
 		return nil, fmt.Errorf("%s: %w: it comes out as %v, the first image as %v; choose a Transform with one size for all (a crop, or an exact size)",
 			s.Name, ErrConfig, img.Rect.Size(), r.size)
+	}
+	return img, nil
+}
+
+// transformed is a sample's image after tr. A dataset.Cached of the same transform
+// has it there already, and a second pass would resize it again.
+func transformed(ds dataset.Dataset, tr dataset.Transform, s dataset.Sample) (*image.RGBA, error) {
+	if c, ok := ds.(interface{ Transform() dataset.Transform }); ok && c.Transform().String() == tr.String() {
+		return s.Image, nil
+	}
+	img, err := tr.Image(s.Image)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", s.Name, err)
 	}
 	return img, nil
 }

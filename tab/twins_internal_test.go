@@ -287,7 +287,7 @@ func TestMeasureTwinsRefuses(t *testing.T) {
 	require.ErrorIs(t, err, ErrConfig)
 	require.ErrorContains(t, err, `"blotched"`)
 	bad := surface("x", false, 1)
-	bad.Anomalous, bad.Defect = true, "hole"
+	bad.Label, bad.Defect = dataset.LabelDefective, "hole"
 	one, err := dataset.NewMemory([]dataset.Sample{bad})
 	require.NoError(t, err)
 	_, err = MeasureTwins(t.Context(), net, one, m, twinConfig())

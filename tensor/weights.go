@@ -67,6 +67,9 @@ func OpenWeightFile(path string) (*WeightFile, error) {
 // NewWeightFile opens the size bytes behind r as OpenWeightFile opens a file. r must
 // stay open as long as arrays are read.
 func NewWeightFile(r io.ReaderAt, size int64) (*WeightFile, error) {
+	if r == nil {
+		return nil, fmt.Errorf("%w: the reader is nil", ErrWeightFile)
+	}
 	var buf [512]byte
 	n, err := r.ReadAt(buf[:max(0, min(size, int64(len(buf))))], 0)
 	if err != nil && !errors.Is(err, io.EOF) {

@@ -26,6 +26,8 @@ const (
 	testutil = "internal/testutil"
 	// hostile serves tests alone and has no native code.
 	hostile = "internal/hostile"
+	// faulttest serves tests alone and lets writers fail.
+	faulttest = "internal/faulttest"
 	// layers are blocks of networks, on tensor.
 	layers = "internal/layers"
 )
@@ -107,9 +109,14 @@ func Check(fsys fs.FS) (Result, error) {
 			r.Packages = append(r.Packages, dir)
 			r.Violations = append(r.Violations, checkName(dir)...)
 		}
-		found, err := checkFile(name, src)
-		r.Violations = append(r.Violations, found...)
-		return err
+		for _, check := range []func(name string, src []byte) ([]string, error){checkFile, checkWrites} {
+			found, err := check(name, src)
+			r.Violations = append(r.Violations, found...)
+			if err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	if err != nil {
 		return Result{}, fmt.Errorf("archtest: walk the module: %w", err)
@@ -218,7 +225,7 @@ func refuseOwn(dir string, r rule, test bool, to string) string {
 		return "the package has no place in the design"
 	case to == dir:
 		return "" // an external test of the package itself
-	case (to == testutil || to == hostile) && !test:
+	case (to == testutil || to == hostile || to == faulttest) && !test:
 		return "it serves tests alone"
 	case toRule.native && !r.native:
 		return "the package must build without native code"

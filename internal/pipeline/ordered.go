@@ -55,11 +55,11 @@ func (p *Panic) Unwrap() error {
 // are waited for, so fn should heed its context. Results that were
 // computed but never handed over are dropped. The sequence may be iterated
 // several times, also concurrently. n may be 0; workers and ahead are at
-// least 1.
+// least 1, and of ahead no more than 65,536 are needed or taken.
 func Ordered[T any](ctx context.Context, n, workers, ahead int, fn func(ctx context.Context, i int) (T, error)) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var zero T
-		if err := check(n, workers, ahead, fn != nil); err != nil {
+		if err := check(ctx, n, workers, ahead, fn != nil); err != nil {
 			yield(zero, err)
 			return
 		}
@@ -100,14 +100,22 @@ func Ordered[T any](ctx context.Context, n, workers, ahead int, fn func(ctx cont
 	}
 }
 
-func check(n, workers, ahead int, fn bool) error {
+// mostAhead bounds the results that may wait, and with them the goroutines: each
+// takes memory before the first call.
+const mostAhead = 1 << 16
+
+func check(ctx context.Context, n, workers, ahead int, fn bool) error {
 	switch {
+	case ctx == nil:
+		return fmt.Errorf("pipeline: run: %w: the context is nil", ErrArgument)
 	case n < 0:
 		return fmt.Errorf("pipeline: run: %w: n is %d, want at least 0", ErrArgument, n)
 	case workers < 1:
 		return fmt.Errorf("pipeline: run: %w: workers is %d, want at least 1", ErrArgument, workers)
 	case ahead < 1:
 		return fmt.Errorf("pipeline: run: %w: ahead is %d, want at least 1", ErrArgument, ahead)
+	case min(ahead, n) > mostAhead:
+		return fmt.Errorf("pipeline: run: %w: ahead is %d, want at most %d", ErrArgument, ahead, mostAhead)
 	case !fn:
 		return fmt.Errorf("pipeline: run: %w: the function is nil", ErrArgument)
 	}

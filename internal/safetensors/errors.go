@@ -2,6 +2,8 @@ package safetensors
 
 import "errors"
 
+var errNoReader = errors.New("safetensors: read: the reader is nil")
+
 var (
 	// ErrFormat says that the bytes are not a valid safetensors file.
 	ErrFormat = errors.New("not a valid safetensors file")

@@ -10,9 +10,9 @@ import (
 
 // File is an opened safetensors file whose header has been checked. It is safe
 // for concurrent use where the io.ReaderAt behind it is; os.File and
-// bytes.Reader are.
+// bytes.Reader are. The zero value holds no tensor.
 type File struct {
-	h    *header
+	h    header
 	data io.ReaderAt // starts at the first byte after the header
 }
 
@@ -20,6 +20,9 @@ type File struct {
 // stay open as long as tensors are read from it. What is not a valid file is
 // ErrFormat; an error of r is passed on.
 func Open(r io.ReaderAt, size int64) (*File, error) {
+	if r == nil {
+		return nil, errNoReader
+	}
 	if size < 0 {
 		return nil, fmt.Errorf("safetensors: open: size is %d", size)
 	}
@@ -27,7 +30,7 @@ func Open(r io.ReaderAt, size int64) (*File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("safetensors: open: %w", err)
 	}
-	return &File{h: h, data: io.NewSectionReader(r, headerSize, h.dataSize)}, nil
+	return &File{h: *h, data: io.NewSectionReader(r, headerSize, h.dataSize)}, nil
 }
 
 // Read reads a whole file from a stream up to its end and keeps it in memory.
@@ -35,6 +38,9 @@ func Open(r io.ReaderAt, size int64) (*File, error) {
 // of the header. A stream that ends early or goes on after the last tensor is
 // ErrFormat; an error of r is passed on.
 func Read(r io.Reader) (*File, error) {
+	if r == nil {
+		return nil, errNoReader
+	}
 	h, _, err := readHeader(r, -1)
 	if err != nil {
 		return nil, fmt.Errorf("safetensors: read: %w", err)
@@ -50,7 +56,7 @@ func Read(r io.Reader) (*File, error) {
 	case !errors.Is(err, io.EOF):
 		return nil, fmt.Errorf("safetensors: read: end of stream: %w", err)
 	}
-	return &File{h: h, data: data}, nil
+	return &File{h: *h, data: data}, nil
 }
 
 // Infos lists the tensors in the order of the header. The slice and the shapes in
@@ -64,7 +70,12 @@ func (f *File) Infos() []Info {
 }
 
 // Metadata returns the header's free text. The map is the caller's and never nil.
-func (f *File) Metadata() map[string]string { return maps.Clone(f.h.metadata) }
+func (f *File) Metadata() map[string]string {
+	if f.h.metadata == nil {
+		return map[string]string{}
+	}
+	return maps.Clone(f.h.metadata)
+}
 
 // Lookup says what the file holds under name.
 func (f *File) Lookup(name string) (Info, bool) {

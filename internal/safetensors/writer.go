@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -19,6 +20,9 @@ import (
 // metadata that is not UTF-8, or an element type that is not known is ErrTensor
 // or ErrDType and names the tensor. An error of w is passed on.
 func Write(w io.Writer, metadata map[string]string, tensors []Tensor) (int64, error) {
+	if w == nil {
+		return 0, errors.New("safetensors: write: the writer is nil")
+	}
 	head, err := encodeHeader(metadata, tensors)
 	if err != nil {
 		return 0, fmt.Errorf("safetensors: write: %w", err)

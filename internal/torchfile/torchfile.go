@@ -138,6 +138,9 @@ func Read(r io.ReaderAt, size int64) ([]safetensors.Tensor, error) {
 }
 
 func open(r io.ReaderAt, size int64) (*File, error) {
+	if r == nil {
+		return nil, errors.New("the reader is nil")
+	}
 	if size < 0 {
 		return nil, fmt.Errorf("size is %d", size)
 	}

@@ -1,0 +1,25 @@
+package torchfile_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gotab/gotab/internal/hostile"
+	"github.com/gotab/gotab/internal/torchfile"
+)
+
+// No argument of anything that this package exports makes it panic, hang or take
+// memory without bound.
+func TestHostileArguments(t *testing.T) {
+	r := hostile.Registry{
+		Funcs: []any{
+			torchfile.Open, torchfile.Read,
+		},
+		Types: []any{new(torchfile.File), new(torchfile.Info)},
+	}
+	missing, err := r.Missing(".")
+	require.NoError(t, err)
+	require.Empty(t, missing)
+	r.Run(t, 400)
+}

@@ -1,0 +1,41 @@
+package metrics_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gotab/gotab/internal/hostile"
+	"github.com/gotab/gotab/metrics"
+)
+
+// No argument of anything that this package exports makes it panic, hang or take
+// memory without bound.
+func TestHostileArguments(t *testing.T) {
+	r := hostile.Registry{
+		Funcs: []any{
+			metrics.AUPROPerImage, metrics.AUROC, metrics.AveragePrecision, metrics.F1Max,
+			metrics.OverkillThreshold, metrics.NewAUPRO, metrics.DefaultBootstrap, metrics.DeLongTest,
+			metrics.NewConfusion, metrics.CutAt, metrics.CutForEscape, metrics.CutForOverkill,
+			metrics.NewFigure, metrics.Bootstrap, metrics.DeLong, metrics.Resample, metrics.Wilson,
+			metrics.NewMultiLabel, metrics.NewPixelAUROC, metrics.NewPixelBootstrap, metrics.ROC,
+			metrics.OverSeeds,
+		},
+		Types: []any{
+			new(metrics.AUPRO), new(metrics.AUPROResult), new(metrics.BootstrapConfig),
+			new(metrics.Comparison), new(metrics.Confusion), new(metrics.Counts), new(metrics.Cut),
+			new(metrics.Figure), new(metrics.Interval), new(metrics.MultiLabel), new(metrics.PixelAP),
+			new(metrics.PixelAUROC), new(metrics.PixelBootstrap), new(metrics.PixelIntervals),
+			new(metrics.PixelResult), new(metrics.Protocol), new(metrics.ROCPoint), new(metrics.Rates),
+			new(metrics.Spread),
+		},
+		Values: []any{
+			metrics.BootstrapConfig{Resamples: 20, Level: 0.9}, metrics.NewAUPRO(1 << 20), metrics.NewPixelAUROC(1 << 20),
+			metrics.NewPixelBootstrap(1 << 20),
+		},
+	}
+	missing, err := r.Missing(".")
+	require.NoError(t, err)
+	require.Empty(t, missing)
+	r.Run(t, 400)
+}
