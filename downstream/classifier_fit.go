@@ -62,6 +62,9 @@ func (c *Classifier) fit(ctx context.Context, train *Labelled) (*classified, err
 	if err := all.run(ctx); err != nil {
 		return nil, err
 	}
+	if err := finiteParams(ctx, t.trained()...); err != nil {
+		return nil, err
+	}
 	whole = true
 	return t.g, nil
 }

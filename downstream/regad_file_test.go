@@ -148,7 +148,7 @@ func TestRegADTrainingGoesOn(t *testing.T) {
 	other.Momentum = 0.8
 	err := newTiny(t, &fake{}, other).TrainResumable(t.Context(), products(), path)
 	require.ErrorIs(t, err, downstream.ErrCheckpoint)
-	require.ErrorContains(t, err, "Momentum:0.9")
+	require.ErrorContains(t, err, `"momentum":0.9`)
 	fewer := dataset.Filter(products(), func(it dataset.Item) bool { return it.Name != "0" })
 	err = newTiny(t, &fake{}, cfg).TrainResumable(t.Context(), fewer, path)
 	require.ErrorIs(t, err, downstream.ErrCheckpoint)
