@@ -24,16 +24,16 @@ const (
 
 // NoReorders runs the calling test again in processes of their own, in which
 // oneDNN writes down what it does: with the instructions of this processor and
-// with those of AVX2 alone, which choose other layouts. There rounds is
-// called twice; in the second round no packed weight may be turned. It returns
-// after the check, in the child after the rounds.
-func NoReorders(t *testing.T, rounds func()) {
+// with those of AVX2 alone, which choose other layouts. There prepare is called,
+// and what it returns twice; the second time no packed weight may be turned.
+func NoReorders(t *testing.T, prepare func() (round func())) {
 	t.Helper()
 	if os.Getenv(childVariable) != "" {
+		round := prepare()
 		fmt.Println(markFirst)
-		rounds()
+		round()
 		fmt.Println(markAgain)
-		rounds()
+		round()
 		return
 	}
 	for _, isa := range []string{"ALL", "AVX2"} {
