@@ -70,9 +70,11 @@ at::Tensor reorder(const at::Tensor &dense, const Problem &p) {
 // set an allocator of its own, every problem counts as a layout.
 uint64_t fingerprint(const Problem &p) {
   int64_t n = p[0] * p[1] * p[2] * p[3];
+  at::Tensor count = at::empty({n}, at::kFloat);
+  float *v = count.data_ptr<float>();
   // Single precision counts to 2^24; beyond, the same values come again far away.
-  at::Tensor count = at::arange(1, n + 1, at::kLong).remainder_((1 << 24) - 1).add_(1).to(at::kFloat);
-  count = count.reshape({p[0], p[1], p[2], p[3]}).contiguous(at::MemoryFormat::ChannelsLast);
+  for (int64_t i = 0; i < n; i++) v[i] = static_cast<float>(1 + i % ((1 << 24) - 1));
+  count = count.view({p[0], p[2], p[3], p[1]}).permute({0, 3, 1, 2}); // channels-last
   AllocationWatch watch(static_cast<size_t>(n) * sizeof(float));
   at::Tensor packed = reorder(count, p);
   watch.stop();
