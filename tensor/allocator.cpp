@@ -2,6 +2,7 @@
 // blocks of this size to the system when they are freed, so every step would
 // fault gigabytes of fresh pages in again.
 #include "shim.h"
+#include "watch.h"
 
 #include <c10/core/Allocator.h>
 #include <c10/core/CPUAllocator.h>
@@ -27,6 +28,7 @@ struct Header {
 Header *header(void *data) { return reinterpret_cast<Header *>(static_cast<char *>(data) - kHeader); }
 
 thread_local bool tl_pooled = false;
+thread_local AllocationWatch *tl_watch = nullptr;
 
 // Pool holds free blocks by size. What lives and what is kept together never
 // exceed the most that has lived at one time.
@@ -136,12 +138,26 @@ public:
       data = static_cast<char *>(block) + kHeader;
       *header(data) = Header{n, pooled};
     }
+    if (tl_watch != nullptr) tl_watch->see(data, n);
     return {data, data, &release, c10::Device(c10::DeviceType::CPU)};
   }
   c10::DeleterFnPtr raw_deleter() const override { return &release; }
 };
 
 } // namespace
+
+AllocationWatch::AllocationWatch(size_t least) : least_(least) { tl_watch = this; }
+
+void AllocationWatch::stop() {
+  if (tl_watch == this) tl_watch = nullptr;
+}
+
+void AllocationWatch::see(void *data, size_t size) {
+  if (size < least_) return;
+  data_ = data;
+  size_ = size;
+  count_++;
+}
 
 extern "C" {
 

@@ -53,6 +53,9 @@ func setGrad(on bool) {
 
 func setOpThreads(n int) { C.at_set_num_threads(C.int(n)) }
 
+// opThreads is the number of threads that the calling thread's operations use.
+func opThreads() int { return int(C.at_get_num_threads()) }
+
 // setup applies settings to the process.
 func setup(c Settings) error {
 	C.tab_pool_install()
@@ -182,6 +185,22 @@ func nativeConvFused(out *libtch.Ctensor, x, w, b libtch.Ctensor, c Conv, relu b
 func nativeConvAddReLU(other, x, w, b libtch.Ctensor, c Conv) error {
 	return shimError(C.tab_conv_add_relu(hp(other), hp(x), hp(w), hp(b), C.int64_t(c.Stride), C.int64_t(c.Padding), C.int64_t(c.Groups)))
 }
+
+// convPacks is how often a weight was packed in this process, convShapes for how
+// many problems oneDNN was asked for a layout.
+func convPacks() int64 { return int64(C.tab_conv_packs()) }
+
+func convShapes() int64 { return int64(C.tab_conv_shapes()) }
+
+// convLayouts is how many layouts a packed weight has.
+func convLayouts(w libtch.Ctensor) (int64, error) {
+	var n C.int64_t
+	err := shimError(C.tab_conv_layouts(&n, hp(w)))
+	return int64(n), err
+}
+
+// convKeep sets how many layouts a weight keeps and returns how many it was.
+func convKeep(n int64) int64 { return int64(C.tab_conv_keep(C.int64_t(n))) }
 
 func nativeBaddbmm(acc, a, b libtch.Ctensor, beta float64) error {
 	return shimError(C.tab_baddbmm_into(hp(acc), hp(a), hp(b), C.double(beta)))

@@ -13,8 +13,6 @@
 
 namespace {
 
-using Scalars = torch::List<c10::optional<at::Scalar>>;
-
 at::Tensor &T(void *p) { return *static_cast<at::Tensor *>(p); }
 
 void put(void **out, at::Tensor t) { *out = new at::Tensor(std::move(t)); }
@@ -208,49 +206,6 @@ int tab_same_layout(void *x, void *like) {
   for (int64_t d = 0; d < b.dim(); d++)
     if (b.size(d) != 1 && a.stride(d) != b.stride(d)) return 0;
   return 1;
-}
-
-// The three functions below reach oneDNN's convolutions with prepacked weights
-// and fused activation, which libtorch registers for its compiler and does not
-// declare in a header. Activations stay channels-last.
-char *tab_pack_conv(void **out, void *weight, int64_t stride, int64_t padding, int64_t groups, int64_t *input) {
-  return guarded([=] {
-    static auto op = c10::Dispatcher::singleton()
-                         .findSchemaOrThrow("mkldnn::_reorder_convolution_weight", "")
-                         .typed<at::Tensor(const at::Tensor &, c10::IntArrayRef, c10::IntArrayRef, c10::IntArrayRef,
-                                           int64_t, c10::OptionalArrayRef<int64_t>)>();
-    std::vector<int64_t> pad{padding, padding}, str{stride, stride}, dil{1, 1}, in{input[0], input[1], input[2], input[3]};
-    put(out, op.call(T(weight), pad, str, dil, groups, c10::OptionalArrayRef<int64_t>(in)));
-  });
-}
-
-char *tab_conv_fused(void **out, void *x, void *weight, void *bias, int64_t stride, int64_t padding, int64_t groups,
-                     int relu) {
-  return guarded([=] {
-    static auto op =
-        c10::Dispatcher::singleton()
-            .findSchemaOrThrow("mkldnn::_convolution_pointwise", "")
-            .typed<at::Tensor(const at::Tensor &, const at::Tensor &, const c10::optional<at::Tensor> &,
-                              c10::IntArrayRef, c10::IntArrayRef, c10::IntArrayRef, int64_t, c10::string_view,
-                              torch::List<c10::optional<at::Scalar>>, c10::optional<c10::string_view>)>();
-    std::vector<int64_t> pad{padding, padding}, str{stride, stride}, dil{1, 1};
-    put(out, op.call(T(x), T(weight), T(bias), pad, str, dil, groups, relu ? "relu" : "none", Scalars(), ""));
-  });
-}
-
-char *tab_conv_add_relu(void *other, void *x, void *weight, void *bias, int64_t stride, int64_t padding,
-                        int64_t groups) {
-  return guarded([=] {
-    static auto op =
-        c10::Dispatcher::singleton()
-            .findSchemaOrThrow("mkldnn::_convolution_pointwise_", "binary")
-            .typed<at::Tensor &(at::Tensor &, const at::Tensor &, const at::Tensor &, const c10::optional<at::Tensor> &,
-                                c10::IntArrayRef, c10::IntArrayRef, c10::IntArrayRef, int64_t, c10::string_view,
-                                c10::optional<at::Scalar>, c10::optional<c10::string_view>,
-                                torch::List<c10::optional<at::Scalar>>, c10::optional<c10::string_view>)>();
-    std::vector<int64_t> pad{padding, padding}, str{stride, stride}, dil{1, 1};
-    op.call(T(other), T(x), T(weight), T(bias), pad, str, dil, groups, "add", at::Scalar(1.0), "relu", Scalars(), "");
-  });
 }
 
 char *tab_relu_into(void *self) {

@@ -29,12 +29,19 @@ char *tab_adam(void *param, void *grad, void *m, void *v, void *scratch, void *k
 char *tab_scalar(void **out, void *like, double value);
 char *tab_view_as(void **out, void *bytes, void *like);
 int tab_same_layout(void *x, void *like); // of one shape
+char *tab_baddbmm_into(void *acc, void *a, void *b, double beta);
+
+// Convolutions with packed weights (packed.cpp). A packed weight serves inputs of
+// all sizes; input is the first one's.
 char *tab_pack_conv(void **out, void *weight, int64_t stride, int64_t padding, int64_t groups, int64_t *input);
 char *tab_conv_fused(void **out, void *x, void *weight, void *bias, int64_t stride, int64_t padding, int64_t groups,
                      int relu);
 char *tab_conv_add_relu(void *other, void *x, void *weight, void *bias, int64_t stride, int64_t padding,
                         int64_t groups);
-char *tab_baddbmm_into(void *acc, void *a, void *b, double beta);
+char *tab_conv_layouts(int64_t *n, void *weight); // how many a weight has
+int64_t tab_conv_keep(int64_t n); // sets how many a weight keeps and returns how many it was
+int64_t tab_conv_packs(void);  // how often a weight was packed in this process
+int64_t tab_conv_shapes(void); // for how many problems a layout was looked for
 
 // Bilinear reading of a map at the places of a grid, recorded for Backward
 // (warp.cpp).
