@@ -9,8 +9,12 @@ import (
 )
 
 // goodImages returns the images of a data set to be fitted on, none of which may
-// be labelled anomalous.
-func goodImages(normal dataset.Dataset) (pictures, error) {
+// be labelled anomalous. Files are to be read as the transform, which is kept,
+// would have it.
+func goodImages(normal dataset.Dataset, t dataset.Transform) (pictures, error) {
+	if err := t.Agrees(normal); err != nil {
+		return nil, err
+	}
 	for i := range normal.Len() {
 		if it := normal.Item(i); it.Anomalous {
 			return nil, fmt.Errorf("%w: sample %s is labelled %q", ErrNotNormal, it.Name, it.Defect)
