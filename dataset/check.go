@@ -292,8 +292,7 @@ func (f *Files) inspect(it Item, s *seen) {
 	}
 	m = f.dec.follow(m, facts, h.size, h.turn)
 	if want := turned(h.size, h.turn); m.Rect.Size() != want {
-		s.err = fmt.Errorf("dataset: sample %s: %w: mask %s is %s, the picture is %s",
-			it.Name, ErrMask, it.MaskName, sizeText(m.Rect.Size()), sizeText(want))
+		s.err = Sample{Item: it, Image: &image.RGBA{Rect: image.Rectangle{Max: want}}, Mask: m}.check()
 		return
 	}
 	if open := h.turn > 1 && (h.turn < 5 || h.size.X == h.size.Y); open && !facts.turned && !f.dec.MasksStored && facts.share > 0 {
@@ -335,8 +334,9 @@ func look(c codec, data []byte) (head, error) {
 	return h, nil
 }
 
-// headBytes is how much of a file is read for its head at first.
-const headBytes = 1 << 16
+// headBytes are how much of a file is read for its head: mostly the first is
+// enough; photographs have a small picture of themselves before it.
+func headBytes() []int { return []int{1 << 12, 1 << 17} }
 
 // head reads as much of a file as its head takes, or all of it.
 func (f *Files) head(name string, all bool) (h head, err error) {
@@ -345,41 +345,45 @@ func (f *Files) head(name string, all bool) (h head, err error) {
 		return head{}, err
 	}
 	defer func() { _ = file.Close() }() // nothing was written
-	data := make([]byte, headBytes)
-	n, err := io.ReadFull(file, data)
-	short := errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF)
-	if err != nil && !short {
-		return head{}, err
-	}
-	data = data[:n]
-	c, err := codecOf(data)
-	if err != nil {
-		return head{}, err
-	}
-	more := func() error {
-		rest, err := readAll(file, 0, f.dec.maxFile()-int64(n))
-		data, short = append(data, rest...), true
-		return err
-	}
-	if !short && (all || c.name == "TIFF") {
-		if err := more(); err != nil {
+	var data []byte
+	for i, size := range append(headBytes(), 0) {
+		whole := size == 0 || i > 0 && all
+		var more []byte
+		if whole {
+			more, err = readAll(file, 0, f.dec.maxFile()-int64(len(data)))
+		} else {
+			more = make([]byte, size-len(data))
+			var n int
+			n, err = io.ReadFull(file, more)
+			more = more[:n]
+			if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
+				whole, err = true, nil
+			}
+		}
+		if err != nil {
 			return head{}, err
 		}
-	}
-	h, err = look(c, data)
-	if err != nil && !short {
-		if err := more(); err != nil {
+		data = append(data, more...)
+		c, err := codecOf(data)
+		if err != nil {
 			return head{}, err
 		}
-		h, err = look(c, data)
+		// What a TIFF says mostly stands at its end.
+		if !whole && (all || c.name == "TIFF") {
+			all = true
+			continue
+		}
+		if h, err = look(c, data); err == nil {
+			if f.dec.KeepOrientation {
+				h.turn = 1
+			}
+			return h, f.dec.admit(c, h.size)
+		}
+		if whole {
+			return head{}, decodeError(c, data, err)
+		}
 	}
-	if err != nil {
-		return head{}, decodeError(c, data, err)
-	}
-	if f.dec.KeepOrientation {
-		h.turn = 1
-	}
-	return h, f.dec.admit(c, h.size)
+	return head{}, fmt.Errorf("%w: its head is not to be found", ErrDecode)
 }
 
 // usedBits is how many bits the largest value of a picture of 16 bits needs,

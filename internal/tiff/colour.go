@@ -104,7 +104,7 @@ func (d *decoder) jpegChunk(data []byte, plane, x, y, count int) error {
 		return fmt.Errorf("a JPEG of %dx%d pixels in a strip or tile of %dx%d", cfg.Width, cfg.Height, h.chunkW, count)
 	}
 	if 16*int64(cfg.Width)*int64(cfg.Height) > 4*d.o.MaxBytes {
-		return fmt.Errorf("%w: a JPEG strip or tile of %dx%d pixels", ErrTooLarge, cfg.Width, cfg.Height)
+		return fmt.Errorf("a JPEG strip or tile of %dx%d pixels is %w", cfg.Width, cfg.Height, ErrTooLarge)
 	}
 	img, err := jpeg.Decode(bytes.NewReader(stream))
 	if err != nil {

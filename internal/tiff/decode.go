@@ -11,7 +11,7 @@ import (
 
 // ErrTooLarge says that a row, strip or tile takes more memory than Options
 // allow.
-var ErrTooLarge = errors.New("too large")
+var ErrTooLarge = errors.New("beyond the limit")
 
 // Options say how pixels are taken over.
 type Options struct {
@@ -157,7 +157,7 @@ func (d *decoder) layout() error {
 		return errors.New("the lengths of strips or tiles are missing")
 	}
 	if size := d.rowBytes(); size > d.o.MaxBytes {
-		return fmt.Errorf("%w: a row takes %d bytes, the limit is %d", ErrTooLarge, size, d.o.MaxBytes)
+		return fmt.Errorf("a row takes %d bytes, %w of %d", size, ErrTooLarge, d.o.MaxBytes)
 	}
 	return nil
 }
