@@ -319,9 +319,7 @@ func look(c codec, data []byte) (head, error) {
 	switch c.name {
 	case "PNG":
 		h.deep = data[24] == 16
-		if at := strings.Index(string(data[:min(len(data), 4096)]), "acTL"); at >= 0 && at+8 <= len(data) {
-			h.pages = int(binary.BigEndian.Uint32(data[at+4:]))
-		}
+		h.pages = pngFrames(data)
 	case "TIFF":
 		t, err := tiff.DecodeHeader(data)
 		if err != nil {
@@ -332,6 +330,25 @@ func look(c codec, data []byte) (head, error) {
 		h.pages = readGIF(data).frames
 	}
 	return h, nil
+}
+
+// pngFrames is the number of frames that an animation announces before its
+// pixels, 1 where it is none.
+func pngFrames(b []byte) int {
+	for at := int64(8); at+12 <= int64(len(b)); {
+		n := int64(binary.BigEndian.Uint32(b[at:]))
+		switch string(b[at+4 : at+8]) {
+		case "acTL":
+			if n >= 4 {
+				return max(1, int(binary.BigEndian.Uint32(b[at+8:])))
+			}
+			return 1
+		case "IDAT":
+			return 1
+		}
+		at += 12 + n
+	}
+	return 1
 }
 
 // headBytes are how much of a file is read for its head: mostly the first is
