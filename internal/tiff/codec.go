@@ -120,7 +120,7 @@ func (h *Header) rowsOf(data []byte, w int, maxBytes int64) (rows, error) {
 		if h.Bits != 1 || h.samples != 1 {
 			return nil, fmt.Errorf("fax compression of %d samples of %d bits", h.samples, h.Bits)
 		}
-		return newFax(data, w, h.compression, h.t4), nil
+		return newFax(data, w, h.compression, h.t4, &h.fax), nil
 	}
 	return nil, refused(h.compression)
 }

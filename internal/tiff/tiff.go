@@ -98,6 +98,7 @@ type Header struct {
 	palette                             []uint64
 	jpegTables                          []byte
 	t4                                  uint64
+	fax                                 [2]faxTable // made once for all strips
 	subX, subY                          int
 	order                               binary.ByteOrder
 }
