@@ -66,7 +66,6 @@ const (
 	tagExtraSamples  = 338
 	tagSampleFormat  = 339
 	tagJPEGTables    = 347
-	tagCoefficients  = 529
 	tagSubsampling   = 530
 	maxSamples       = 64
 	maxSide          = 1 << 30
