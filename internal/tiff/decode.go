@@ -68,7 +68,6 @@ type decoder struct {
 	white    float64
 	largest  float64 // value met where White is not set
 	row, tmp []byte
-	values   []uint16
 }
 
 // prepare checks the settings of the file and makes the picture.
