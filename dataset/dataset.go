@@ -77,7 +77,7 @@ func (s Sample) check() error {
 		return fmt.Errorf("dataset: sample %s: %w: %w", s.Name, ErrSize, err)
 	}
 	if s.Mask != nil && s.Mask.Rect.Size() != s.Image.Rect.Size() {
-		return fmt.Errorf("dataset: sample %s: %w: mask %s is %s, the picture is %s",
+		return fmt.Errorf("dataset: sample %s: %w: mask %s is %s, the picture is %s; bring the mask to that size (nearest neighbour)",
 			s.Name, ErrMask, s.maskName(), sizeText(s.Mask.Rect.Size()), sizeText(s.Image.Rect.Size()))
 	}
 	if s.Mask != nil {

@@ -38,7 +38,7 @@ func OpenFolders(dir string) (*Files, error) {
 }
 
 // NewFolders opens a folder of class folders, <class>/*.png, whose pictures are
-// all normal. PNG, JPEG, BMP and TIFF are read. The order is class, file, each
+// all normal. [PictureFile] says which files count. The order is class, file, each
 // sorted by name.
 //
 // What does not belong there is passed over and listed by [Files.Issues]. A

@@ -76,7 +76,7 @@ func OpenMVTecAD(dir, class, split string) (*Files, error) {
 //	<class>/ground_truth/<defect>/<same stem>_mask.png
 //
 // for each class below the root, or for one class if the root has a folder
-// train or test itself. Pictures and masks may be PNG, JPEG, BMP or TIFF. Masks
+// train or test itself. Pictures and masks are what [PictureFile] says. Masks
 // are optional, for all or for some; <same stem>.png is taken too. A folder
 // <class>/test/unknown holds pictures without a label ([LabelUnknown]). The order
 // is class, split (train first), folder, file, each sorted by name.

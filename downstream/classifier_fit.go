@@ -39,6 +39,9 @@ func (c *Classifier) fit(ctx context.Context, train *Labelled) (*classified, err
 	if err := train.check(c.cfg.Task); err != nil {
 		return nil, err
 	}
+	if err := c.cfg.Transform.Agrees(train.Dataset); err != nil {
+		return nil, err
+	}
 	weights, err := c.cfg.weights(train)
 	if err != nil {
 		return nil, err

@@ -37,7 +37,7 @@ func (p *RD4AD) fit(ctx context.Context, normal dataset.Dataset) (*distilled, er
 	if normal == nil || normal.Len() < 1 {
 		return nil, fmt.Errorf("%w: there is none", ErrTooFewImages)
 	}
-	from, err := goodImages(normal)
+	from, err := goodImages(normal, p.cfg.Transform)
 	if err != nil {
 		return nil, err
 	}

@@ -271,7 +271,7 @@ func (f *regadFixture) batch(t *testing.T, r *RegAD, step int) *registrationBatc
 	for i := range at {
 		at[i] = i
 	}
-	from, err := goodImages(f.set(t, "c", names...))
+	from, err := goodImages(f.set(t, "c", names...), dataset.Transform{})
 	require.NoError(t, err)
 	b, err := r.readBatch(t.Context(), from, at, image.Pt(f.Side, f.Side))
 	require.NoError(t, err)
@@ -319,7 +319,7 @@ func TestRegADScoresAsPyTorch(t *testing.T) {
 	n.classes = []string{"others"}
 	require.NoError(t, r.trained.install(n))
 	test := f.set(t, "c", "test 0", "test 1")
-	from, err := goodImages(test)
+	from, err := goodImages(test, dataset.Transform{})
 	require.NoError(t, err)
 	b, err := r.in.pack(t.Context(), from, 0, 2, n.size)
 	require.NoError(t, err)

@@ -68,7 +68,7 @@ func (r *RegAD) train(ctx context.Context, others dataset.Dataset, path string) 
 	if others == nil || others.Len() == 0 {
 		return nil, fmt.Errorf("%w: the data set is empty", ErrTooFewImages)
 	}
-	from, err := goodImages(others)
+	from, err := goodImages(others, r.cfg.Transform)
 	if err != nil {
 		return nil, err
 	}

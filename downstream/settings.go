@@ -40,6 +40,7 @@ type viewSettings struct {
 	Filter    string     `json:"transform_filter"`
 	Crop      [2]int     `json:"transform_crop"`
 	RowsFirst bool       `json:"transform_rows_first"`
+	Bits16    int        `json:"transform_bits16,omitempty"`
 	Mean      [3]float32 `json:"normalize_mean"`
 	Std       [3]float32 `json:"normalize_std"`
 	Batch     int        `json:"batch"`
@@ -49,7 +50,7 @@ func viewOf(sigma float64, t dataset.Transform, n dataset.Normalize, batch int) 
 	return viewSettings{
 		Sigma:   sigma,
 		Shorter: t.Shorter, Exact: [2]int{t.Exact.X, t.Exact.Y},
-		Filter: t.Filter.String(), Crop: [2]int{t.Crop.X, t.Crop.Y}, RowsFirst: t.RowsFirst,
+		Filter: t.Filter.String(), Crop: [2]int{t.Crop.X, t.Crop.Y}, RowsFirst: t.RowsFirst, Bits16: t.Bits16,
 		Mean: n.Mean, Std: n.Std, Batch: batch,
 	}
 }
@@ -58,7 +59,7 @@ func viewOf(sigma float64, t dataset.Transform, n dataset.Normalize, batch int) 
 // refuses.
 func (v viewSettings) transform() dataset.Transform {
 	t := dataset.Transform{Shorter: v.Shorter, Exact: image.Pt(v.Exact[0], v.Exact[1]), Filter: -1,
-		Crop: image.Pt(v.Crop[0], v.Crop[1]), RowsFirst: v.RowsFirst}
+		Crop: image.Pt(v.Crop[0], v.Crop[1]), RowsFirst: v.RowsFirst, Bits16: v.Bits16}
 	for _, k := range []dataset.Kernel{dataset.Lanczos, dataset.Bicubic, dataset.Bilinear, dataset.Nearest} {
 		if k.String() == v.Filter {
 			t.Filter = k

@@ -35,7 +35,7 @@ func (p *SimpleNet) fit(ctx context.Context, normal dataset.Dataset, judge *simp
 	if n < 1 {
 		return nil, fmt.Errorf("%w: have none, training needs 1 or more", ErrTooFewImages)
 	}
-	from, err := goodImages(normal)
+	from, err := goodImages(normal, p.cfg.Transform)
 	if err != nil {
 		return nil, err
 	}
