@@ -51,7 +51,7 @@ func ClassifierTrainee(ctx context.Context, c *Classifier, data *Labelled) (*Tra
 
 // RD4ADTrainee begins what Fit does.
 func RD4ADTrainee(ctx context.Context, p *RD4AD, normal dataset.Dataset) (*Trainee, error) {
-	from, err := goodImages(normal)
+	from, err := goodImages(normal, p.cfg.Transform)
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +82,7 @@ func RD4ADTrainee(ctx context.Context, p *RD4AD, normal dataset.Dataset) (*Train
 
 // SimpleNetTrainee begins what Fit does.
 func SimpleNetTrainee(ctx context.Context, p *SimpleNet, normal dataset.Dataset) (*Trainee, error) {
-	from, err := goodImages(normal)
+	from, err := goodImages(normal, p.cfg.Transform)
 	if err != nil {
 		return nil, err
 	}
@@ -109,7 +109,7 @@ func SimpleNetTrainee(ctx context.Context, p *SimpleNet, normal dataset.Dataset)
 
 // RegADTrainee begins what Train does.
 func RegADTrainee(ctx context.Context, r *RegAD, others dataset.Dataset) (*Trainee, error) {
-	from, err := goodImages(others)
+	from, err := goodImages(others, r.cfg.Transform)
 	if err != nil {
 		return nil, err
 	}
