@@ -66,7 +66,10 @@ func (p *Pretrainer) SaveCheckpoint(path string) error {
 	for _, part := range []struct {
 		prefix string
 		params *tensor.Params
-	}{{"visual.", p.parts.Visual.Params()}, {"head.", p.head}, {"anchors.", p.anchors}} {
+	}{{"visual.", p.parts.Visual.Params()}, {"head.", p.head}, {"anchors.", p.anchors}, {"start.", p.startParams()}, {"metric.", p.metricParams()}} {
+		if part.params == nil {
+			continue
+		}
 		a, err := part.params.Arrays(ctx)
 		if err = add(part.prefix, a, err); err != nil {
 			return fail(err)
@@ -158,10 +161,27 @@ func builtin(name string, settings json.RawMessage) (Objective, error) {
 		var c Classification
 		err := json.Unmarshal(settings, &c)
 		return c, err
+	case "keep":
+		var k Keep
+		err := json.Unmarshal(settings, &k)
+		return k, err
+	case "amplify":
+		var a Amplify
+		err := json.Unmarshal(settings, &a)
+		return a, err
+	case "dense":
+		var d Dense
+		err := json.Unmarshal(settings, &d)
+		return d, err
 	case string(FormPaper), string(FormOfficial), string(FormJoint), string(FormNormal):
 		var a Alignment
 		err := json.Unmarshal(settings, &a)
 		return a, err
+	}
+	if strings.HasPrefix(name, mixName+"(") {
+		var m Mix
+		err := json.Unmarshal(settings, &m)
+		return m, err
 	}
 	return unknown(name), nil
 }
@@ -188,7 +208,7 @@ func (u unknown) Loss(s *tensor.Scope, _ View) (loss, accuracy *tensor.Tensor) {
 // is right.
 func (p *Pretrainer) load(st state, arrays []tensor.Array) error {
 	parts := map[string][]tensor.Array{}
-	prefixes := []string{"visual.", "head.", "anchors.", optPrefixes[0], optPrefixes[1]}
+	prefixes := []string{"visual.", "head.", "anchors.", "start.", "metric.", optPrefixes[0], optPrefixes[1]}
 	for _, a := range arrays {
 		found := false
 		for _, pre := range prefixes {
@@ -223,6 +243,9 @@ func (p *Pretrainer) load(st state, arrays []tensor.Array) error {
 		if err := p.opt[i].Restore(ctx, parts[pre]); err != nil {
 			return fmt.Errorf("%w: optimizer: %w", ErrCheckpoint, err)
 		}
+	}
+	if err := p.loadStart(ctx, st.Classes, parts["start."], parts["metric."]); err != nil {
+		return err
 	}
 	if err := visual.SetArrays(ctx, parts["visual."], nil); err != nil {
 		return fmt.Errorf("%w: encoder: %w", ErrCheckpoint, err)

@@ -94,7 +94,9 @@ type Pretrainer struct {
 	head    *tensor.Params
 	backup  *tensor.Params // buffers of the encoder as they were before the step
 	opt     [2]tensor.Optimizer
-	width   int // of the anchors
+	width   int        // of the anchors
+	start   frozenCopy // nil where nothing looks at it
+	metric  *Metric    // nil before MeasureProducts, or where nothing asks for it
 
 	// The next step is number batch of epoch.
 	epoch, batch int
@@ -116,6 +118,7 @@ func New(parts Parts, cfg Config, opts ...Option) (*Pretrainer, error) {
 		return nil, err
 	}
 	p.needs = p.cfg.Objective.Needs()
+	p.needs.Masks = p.needs.Masks || p.needs.Cells
 	name := p.cfg.Objective.Name()
 	switch {
 	case parts.Visual == nil:
@@ -132,10 +135,13 @@ func New(parts Parts, cfg Config, opts ...Option) (*Pretrainer, error) {
 			}
 		}
 	}
-	for _, l := range append([]backbone.Layer{backbone.Pooled}, p.needs.Stages...) {
+	for _, l := range p.layers() {
 		if parts.Visual.Channels(l) < 1 {
 			return nil, fmt.Errorf("tab: new: %w: the visual encoder has no layer %s", ErrConfig, l)
 		}
+	}
+	if err := p.checkStart(); err != nil {
+		return nil, err
 	}
 	p.dev = parts.Visual.Params().Device()
 	var err error
@@ -244,6 +250,9 @@ func (p *Pretrainer) make(ctx context.Context, classes []string, normal, abnorma
 		}
 		return s.Err()
 	})
+	if err == nil {
+		err = p.copyStart(ctx)
+	}
 	if err != nil {
 		return errors.Join(err, anchors.Close(), head.Close(), backup.Close())
 	}
@@ -268,7 +277,7 @@ func (p *Pretrainer) Close() error {
 	errs := []error{
 		p.parts.Visual.Params().SetTrainable(func(string) bool { return true }),
 		p.parts.Visual.Params().ZeroGrad(),
-		p.anchors.Close(), p.head.Close(), p.backup.Close(),
+		p.anchors.Close(), p.head.Close(), p.backup.Close(), p.closeStart(),
 	}
 	for _, o := range p.opt {
 		errs = append(errs, o.Close())

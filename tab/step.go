@@ -58,6 +58,8 @@ func (p *Pretrainer) trainStep(ctx context.Context, b Batch, batches int) (Step,
 		return Step{}, fmt.Errorf("tab: step: %w", ErrClosed)
 	case p.classes == nil:
 		return Step{}, fmt.Errorf("tab: step: %w: call Prepare first", ErrNotPrepared)
+	case p.needs.Metric && p.metric == nil:
+		return Step{}, fmt.Errorf("tab: step: %w: call MeasureProducts first", ErrNotPrepared)
 	}
 	if err := ctx.Err(); err != nil {
 		return Step{}, err
@@ -69,7 +71,7 @@ func (p *Pretrainer) trainStep(ctx context.Context, b Batch, batches int) (Step,
 		return Step{}, err
 	}
 	st := Step{Epoch: p.epoch, Batch: p.batch, Batches: batches, Number: p.step + 1, Redrawn: b.Redrawn,
-		LR: p.cfg.LR * p.cfg.Schedule.factor(p.epoch, p.batch, batches, p.cfg.Epochs)}
+		LR: p.cfg.LR * p.factor(batches)}
 	start := time.Now()
 	// Half a step must not stay, so the step itself is not interrupted: it takes
 	// seconds, and the next one asks the context again.
@@ -169,7 +171,11 @@ func (p *Pretrainer) update(s *tensor.Scope, b Batch, st *Step) error {
 	if err := p.opt[0].Step(s, p.parts.Visual.Params(), func(n string) float64 { return st.LR * p.cfg.rate(n, p.epoch) }); err != nil {
 		return err
 	}
-	return p.opt[1].Step(s, p.head, func(string) float64 { return st.LR * p.cfg.HeadRate })
+	if err := p.opt[1].Step(s, p.head, func(string) float64 { return st.LR * p.cfg.HeadRate }); err != nil {
+		return err
+	}
+	p.pull(s, func(n string) float64 { return st.LR * p.cfg.rate(n, p.epoch) })
+	return s.Err()
 }
 
 // forward computes the objective's loss and accuracy of a batch.
@@ -189,26 +195,38 @@ func (p *Pretrainer) forward(s *tensor.Scope, b Batch) (loss, accuracy *tensor.T
 		v.Masks = s.Minus(s.Full(1, tensor.Float32, 1), s.Cast(s.Equal(m, s.Zeros(1)), tensor.Float32))
 	}
 	x := s.FromNHWC(b.Normal, n, b.H, b.W, 3)
-	switch {
-	case !p.needs.Twin:
-		v.Normal = p.features(s, x)
-	case p.cfg.SeparatePasses:
-		v.Normal = p.features(s, x)
-		v.Abnormal = p.features(s, s.FromNHWC(b.Abnormal, n, b.H, b.W, 3))
-	default:
-		both := p.features(s, s.Cat(0, x, s.FromNHWC(b.Abnormal, n, b.H, b.W, 3)))
-		v.Normal, v.Abnormal = both.split(s, int64(n))
+	images := x // of both twins
+	if p.needs.Twin {
+		images = s.Cat(0, x, s.FromNHWC(b.Abnormal, n, b.H, b.W, 3))
 	}
+	if p.needs.Twin && p.cfg.SeparatePasses {
+		v.Normal = p.features(s, x)
+		v.Abnormal = p.features(s, s.Narrow(images, 0, int64(n), int64(n)))
+	} else if v.Normal = p.features(s, images); p.needs.Twin {
+		v.Normal, v.Abnormal = v.Normal.split(s, int64(n))
+	}
+	p.see(s, &v, b, images)
 	return p.cfg.Objective.Loss(s, v)
+}
+
+// layers are what the network is asked for.
+func (p *Pretrainer) layers() []backbone.Layer {
+	if p.needs.NoPooled {
+		return p.needs.Stages
+	}
+	return append([]backbone.Layer{backbone.Pooled}, p.needs.Stages...)
 }
 
 // features runs the network and the projection.
 func (p *Pretrainer) features(s *tensor.Scope, x *tensor.Tensor) Features {
-	at := append([]backbone.Layer{backbone.Pooled}, p.needs.Stages...)
-	out := p.parts.Visual.Forward(s, x, at...)
-	f := Features{Pooled: out[0], Stages: map[backbone.Layer]*tensor.Tensor{}}
-	for i, l := range p.needs.Stages {
-		f.Stages[l] = out[i+1]
+	at := p.layers()
+	f := Features{Stages: map[backbone.Layer]*tensor.Tensor{}}
+	for i, t := range p.parts.Visual.Forward(s, x, at...) {
+		if at[i] == backbone.Pooled {
+			f.Pooled = t
+		} else {
+			f.Stages[at[i]] = t
+		}
 	}
 	if w := p.head.Get("projection.weight"); w != nil {
 		f.Pooled = s.Linear(f.Pooled, w, p.head.Get("projection.bias"))
@@ -219,8 +237,11 @@ func (p *Pretrainer) features(s *tensor.Scope, x *tensor.Tensor) Features {
 // split cuts features of 2n images into those of the first and the last n.
 func (f Features) split(s *tensor.Scope, n int64) (a, b Features) {
 	cut := func(t *tensor.Tensor, i int64) *tensor.Tensor { return s.Narrow(t, 0, i*n, n) }
-	a = Features{Pooled: cut(f.Pooled, 0), Stages: map[backbone.Layer]*tensor.Tensor{}}
-	b = Features{Pooled: cut(f.Pooled, 1), Stages: map[backbone.Layer]*tensor.Tensor{}}
+	a = Features{Stages: map[backbone.Layer]*tensor.Tensor{}}
+	b = Features{Stages: map[backbone.Layer]*tensor.Tensor{}}
+	if f.Pooled != nil {
+		a.Pooled, b.Pooled = cut(f.Pooled, 0), cut(f.Pooled, 1)
+	}
 	for l, t := range f.Stages {
 		a.Stages[l], b.Stages[l] = cut(t, 0), cut(t, 1)
 	}

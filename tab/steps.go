@@ -18,7 +18,7 @@ import (
 func (p *Pretrainer) Steps(ctx context.Context, ds dataset.Dataset) iter.Seq2[Step, error] {
 	return func(yield func(Step, error) bool) {
 		err := p.begin(ctx, ds)
-		for err == nil && p.epoch < p.cfg.Epochs {
+		for err == nil && !p.complete(p.epoch) {
 			var more bool
 			if more, err = p.epochSteps(ctx, ds, yield); !more {
 				return
@@ -51,7 +51,7 @@ func (p *Pretrainer) begin(ctx context.Context, ds dataset.Dataset) error {
 		return fmt.Errorf("tab: steps: %w: the run was begun with other images (or another order of them)", ErrCheckpoint)
 	}
 	p.data = hash
-	return nil
+	return p.MeasureProducts(ctx, ds)
 }
 
 // epochSteps trains what is left of the present epoch. It returns false when the
@@ -61,7 +61,7 @@ func (p *Pretrainer) epochSteps(ctx context.Context, ds dataset.Dataset, yield f
 	if err != nil {
 		return true, err
 	}
-	n := f.batches()
+	n := p.left(f.batches())
 	asked := time.Now()
 	for b, err := range f.run(ctx, p.batch) {
 		if err != nil {
@@ -102,7 +102,7 @@ func (p *Pretrainer) epochSteps(ctx context.Context, ds dataset.Dataset, yield f
 func (p *Pretrainer) EndEpoch(ctx context.Context) ([]Measure, error) {
 	done := p.epoch + 1
 	var measures []Measure
-	due := done == p.cfg.Epochs || p.cfg.ProbeEvery > 0 && done%p.cfg.ProbeEvery == 0
+	due := p.complete(done) || p.cfg.ProbeEvery > 0 && done%p.cfg.ProbeEvery == 0
 	if p.parts.Probe != nil && due {
 		var err error
 		if measures, err = p.parts.Probe.Probe(ctx, p.parts.Visual); err != nil {
