@@ -68,6 +68,12 @@ func (m *ResNet) FreezeStatistics(frozen func(stage Layer) bool) {
 	}
 }
 
+// StatisticsFrozen says whether the batch norms of a stage (Stem to Layer4) keep
+// their statistics in training; see FreezeStatistics.
+func (m *ResNet) StatisticsFrozen(stage Layer) bool {
+	return stage >= Stem && stage < Pooled && m.frozen[stage]
+}
+
 // Forward runs the network once, as far as the deepest layer asked for, on x
 // [N, 3, H, W] (normalised as in training; H and W of 32 or more) and returns
 // the features in the order of at. In a Run of mode Training batch norm uses

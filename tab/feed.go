@@ -9,6 +9,7 @@ import (
 	"image"
 	"iter"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/internal/pipeline"
@@ -210,21 +211,55 @@ func (f *feed) twin(ctx context.Context, buf *Batch, at int, img *image.RGBA, in
 		if err != nil {
 			return false, fmt.Errorf("tab: damaged twin of %s: %w", f.ds.Item(index).Name, err)
 		}
-		if pair.Image == nil || pair.Image.Rect.Size() != img.Rect.Size() {
-			return false, fmt.Errorf("tab: damaged twin of %s: %w: the generator changed the size", f.ds.Item(index).Name, ErrConfig)
-		}
-		if f.p.needs.Masks {
-			if pair.Mask == nil {
-				return false, fmt.Errorf("tab: damaged twin of %s: %w: the generator gives no mask", f.ds.Item(index).Name, ErrConfig)
-			}
-			w, h := f.size.X, f.size.Y
-			for y := range h {
-				copy(buf.Masks[(at*h+y)*w:][:w], pair.Mask.Pix[y*pair.Mask.Stride:])
-			}
+		if err := f.take(buf, at, pair); err != nil {
+			return false, fmt.Errorf("tab: damaged twin of %s: %w: the generator (a %T) returned %w", f.ds.Item(index).Name, ErrConfig, f.p.parts.Synth, err)
 		}
 		return true, f.pack(buf.Abnormal, at, pair.Image, lk)
 	}
 	return false, nil
+}
+
+// take copies a pair's mask where the objective asks for it, after it has held the
+// pair against what synth.Generator promises: generators come from anywhere.
+func (f *feed) take(buf *Batch, at int, pair synth.Pair) error {
+	w, h := f.size.X, f.size.Y
+	if pair.Image == nil {
+		return errors.New("no image")
+	}
+	if err := checkRaster("an image", pair.Image.Rect, pair.Image.Stride, len(pair.Image.Pix), 4, f.size); err != nil {
+		return err
+	}
+	if !f.p.needs.Masks {
+		return nil
+	}
+	if pair.Mask == nil {
+		return errors.New("no mask")
+	}
+	if err := checkRaster("a mask", pair.Mask.Rect, pair.Mask.Stride, len(pair.Mask.Pix), 1, f.size); err != nil {
+		return err
+	}
+	marked := false
+	for y := range h {
+		row := buf.Masks[(at*h+y)*w:][:w]
+		copy(row, pair.Mask.Pix[y*pair.Mask.Stride:])
+		marked = marked || slices.ContainsFunc(row, func(v uint8) bool { return v != 0 })
+	}
+	if !marked {
+		return errors.New("a mask that marks no pixel; where nothing was damaged it must return synth.ErrNotPlaced")
+	}
+	return nil
+}
+
+// checkRaster refuses a raster of another size, or one whose rows, of so many bytes
+// a pixel, do not lie in its memory.
+func checkRaster(what string, r image.Rectangle, stride, have, each int, want image.Point) error {
+	switch {
+	case r.Size() != want:
+		return fmt.Errorf("%s of %dx%d pixels, want %dx%d", what, r.Dx(), r.Dy(), want.X, want.Y)
+	case stride < each*want.X || stride > have || (want.Y-1)*stride+each*want.X > have:
+		return fmt.Errorf("%s whose %d rows with a stride of %d do not lie in its %d bytes", what, want.Y, stride, have)
+	}
+	return nil
 }
 
 func (f *feed) pack(dst []float32, at int, img *image.RGBA, lk *look) error {

@@ -11,7 +11,7 @@ import (
 	"github.com/gotab/gotab/synth"
 )
 
-// unchanged is a generator whose twins are copies.
+// unchanged is a generator whose twins are copies; the mask must mark something.
 type unchanged struct{ sizes map[image.Point]bool }
 
 func (u unchanged) Generate(dst, src image.Image, _ *rand.Rand) (synth.Pair, error) {
@@ -19,6 +19,7 @@ func (u unchanged) Generate(dst, src image.Image, _ *rand.Rand) (synth.Pair, err
 	d := dst.(*image.RGBA)
 	p := synth.Pair{Image: image.NewRGBA(d.Rect), Mask: image.NewGray(d.Rect)}
 	copy(p.Image.Pix, d.Pix)
+	p.Mask.Pix[0] = 255
 	return p, nil
 }
 

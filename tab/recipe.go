@@ -49,14 +49,19 @@ func (p *Pretrainer) left(n int) int {
 	return n
 }
 
-// factor returns what multiplies the learning rate in the next step; batches is
-// the number of steps of the present epoch.
-func (p *Pretrainer) factor(batches int) float64 {
+// over says whether the run has ended and its last epoch too.
+func (p *Pretrainer) over() bool {
+	return p.complete(p.epoch) && (p.cfg.Steps == 0 || p.batch == 0 && p.own == 0)
+}
+
+// factor returns what multiplies the learning rate in the next step, number at of
+// an epoch of so many.
+func (p *Pretrainer) factor(at, batches int) float64 {
 	sch := p.cfg.Schedule
 	f := 1.0
 	switch {
 	case p.cfg.Steps == 0:
-		f = sch.factor(p.epoch, p.batch, batches, p.cfg.Epochs)
+		f = sch.factor(p.epoch, at, batches, p.cfg.Epochs)
 	case sch.Cosine:
 		f = sch.Min + (1-sch.Min)*(1+math.Cos(math.Pi*float64(p.step)/float64(p.cfg.Steps)))/2
 	}
