@@ -187,7 +187,7 @@ func spot(r image.Rectangle, pw, ph int, rng *rand.Rand) image.Rectangle {
 // patch copies a rectangle and changes its colours where it has come to lie.
 func (g CutPaste) patch(p *Pair, from *image.RGBA, rng *rand.Rand) image.Rectangle {
 	w, h := p.Image.Rect.Dx(), p.Image.Rect.Dy()
-	area, aspect := g.Box.draw(rng)
+	area, aspect := g.Box.draw(rng, w, h)
 	pixels := area * float64(w) * float64(h)
 	side := func(v float64, a, b int) int { return min(max(int(math.RoundToEven(v)), 1), a, b) }
 	pw := side(math.Sqrt(pixels*aspect), w, from.Rect.Dx())

@@ -77,3 +77,31 @@ func ExampleVisible() {
 	}
 	// Output: weave: 10 draws, 0 % show nothing
 }
+
+// A mixture names what it drew, and says which twins count as normal.
+func ExampleMixture() {
+	m := synth.DefaultMixture()
+	training, err := m.Without(synth.KindStain)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	validation, err := m.Only(synth.KindStain)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	rng := rand.New(rand.NewPCG(1, 2))
+	good := weave(0)
+	for _, g := range []synth.Mixture{training, validation} {
+		p, err := g.Generate(good, good, rng)
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		fmt.Println(p.Kind, p.Normal)
+	}
+	// Output:
+	// cutpaste scar false
+	// stain false
+}

@@ -59,7 +59,17 @@ func BenchmarkGenerators(b *testing.B) {
 // empties and which the race detector makes forget every fourth entry.
 func TestAllocations(t *testing.T) {
 	dst, src := material(224, 224, 1), material(224, 224, 2)
-	for _, c := range contenders() {
+	type contender = struct {
+		name string
+		gen  synth.Reuser
+	}
+	all := contenders()
+	for name, g := range painted(synth.AllOutlines()) {
+		all = append(all, contender{name, g})
+	}
+	all = append(all, contender{"warp", synth.DefaultWarp()}, contender{"unchanged", synth.DefaultUnchanged()},
+		contender{"seam", synth.DefaultReseam()}, contender{"mixture", synth.DefaultMixture()})
+	for _, c := range all {
 		r := rng(1)
 		var p synth.Pair
 		for range 20 {

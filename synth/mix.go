@@ -93,7 +93,7 @@ func (m Mix) GenerateInto(p *Pair, dst, src image.Image, rng *rand.Rand) error {
 
 // Visible draws from Generator again until the change can be seen. On even material seamless blending often leaves nothing
 // that an eye or a network could find; the articles keep such twins, which then carry a wrong label. With Least 0 it does
-// what Generator does, which is the articles' behaviour. It is safe for concurrent use as long as Generator is.
+// what Generator does, which is the articles' behaviour. A normal pair is not to be seen, and passes. It is safe for concurrent use as long as Generator is.
 type Visible struct {
 	Generator
 	Least    float64 // least Pair.Change, in grey levels, 0 to 255; 0: off. Sensor noise is some 2 to 5 of them
@@ -135,7 +135,7 @@ func (v Visible) GenerateInto(p *Pair, dst, src image.Image, rng *rand.Rand) err
 	for range v.Attempts {
 		err := generateInto(v.Generator, p, dst, src, rng)
 		switch {
-		case err == nil && p.Change >= v.Least:
+		case err == nil && (p.Normal || p.Change >= v.Least):
 			return nil
 		case err == nil:
 			most, placed = max(most, p.Change), true

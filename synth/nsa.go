@@ -77,7 +77,8 @@ type NSA struct {
 	Whole         bool  // the crop lies wholly inside src; false: its centre does, and the crop is cut at the border (article)
 	Scale         Scale // resizing (article: normal, deviation 0.5, clipped to [0.7, 1.3] for objects, [0.5, 2] for textures)
 	// Box draws the patch's side as CutPaste does instead; Size, Height, Width, Whole, Scale, Hold, Ellipses and Backgrounds
-	// are then passed over. Off while Box.Area.Hi is 0. See CutPasteShapes.
+	// are then passed over. Off while Box.Area.Hi and
+	// Box.Side.Least are 0. See CutPasteShapes.
 	Box Box
 	// Ellipses makes the pasted shape the union of so many random ellipses inside the patch; 0: all of the patch. See EllipseShapes.
 	Ellipses int
@@ -169,7 +170,7 @@ func (g NSA) Validate() error {
 		return settingErr("Tol", g.Tol, "must be from 0 to 255")
 	case g.Ellipses < 0 || g.Ellipses > maxEllipses:
 		return settingErr("Ellipses", g.Ellipses, fmt.Sprintf("must be from 0 to %d", maxEllipses))
-	case g.Box.Area.Hi != 0 && g.Box.fault() != "":
+	case g.Box.on() && g.Box.fault() != "":
 		return settingErr("Box", g.Box, g.Box.fault())
 	case g.Label < LabelBinary || g.Label > LabelSupport:
 		return settingErr("Label", g.Label, "is unknown")

@@ -42,11 +42,11 @@ func newNSARun(g NSA, dst, src *image.RGBA, rng *rand.Rand) *nsaRun {
 	if g.Label == LabelContinuous {
 		r.factor = 0.05 + 0.9*rng.Float64()
 	}
-	if len(g.Backgrounds) > 0 && g.Box.Area.Hi == 0 {
+	if len(g.Backgrounds) > 0 && !g.Box.on() {
 		r.objDst, r.objSrc = objectMask(dst, g.Backgrounds), objectMask(src, g.Backgrounds)
 		r.label = image.NewGray(dst.Rect)
 	}
-	if g.Ellipses > 0 && g.Box.Area.Hi == 0 && r.label == nil {
+	if g.Ellipses > 0 && !g.Box.on() && r.label == nil {
 		r.label = image.NewGray(dst.Rect)
 	}
 	return r
@@ -59,7 +59,7 @@ func (r *nsaRun) into(p *Pair) { r.out, r.support = p.Image, p.Support }
 // nothing has changed then.
 func (r *nsaRun) patch() (bool, error) {
 	h, w := r.dst.Rect.Dy(), r.dst.Rect.Dx()
-	boxed := r.g.Box.Area.Hi > 0
+	boxed := r.g.Box.on()
 	var box image.Rectangle
 	var shape *image.Gray // the pasted shape where it is not all of the patch
 	var ok bool

@@ -25,12 +25,19 @@ type Box struct {
 	Area   Span // shares of the image's area, 0 < Lo <= Hi <= 1 (article: 0.02 to 0.15)
 	Aspect Span // ratio of the sides, above 0 (article: 0.3 to 1/0.3)
 	Law    AspectLaw
+	// Side draws the side of the square of the same area instead, and Area is passed over. Off while Side.Least is 0.
+	Side Size
 }
+
+// on says whether the box is to be used at all.
+func (b Box) on() bool { return b.Area.Hi != 0 || b.Side.Least != 0 }
 
 // fault says what is wrong, in words that follow "it"; empty where nothing is.
 func (b Box) fault() string {
 	switch {
-	case !(b.Area.Lo > 0 && b.Area.Lo <= b.Area.Hi && b.Area.Hi <= 1):
+	case b.Side.Least != 0 && b.Side.fault() != "":
+		return "has a Side that " + b.Side.fault()
+	case b.Side.Least == 0 && !(b.Area.Lo > 0 && b.Area.Lo <= b.Area.Hi && b.Area.Hi <= 1):
 		return "must satisfy 0 < Area.Lo <= Area.Hi <= 1"
 	case !(b.Aspect.Lo > 0 && b.Aspect.Lo <= b.Aspect.Hi && b.Aspect.Hi <= 1000):
 		return "must satisfy 0 < Aspect.Lo <= Aspect.Hi <= 1000"
@@ -42,9 +49,14 @@ func (b Box) fault() string {
 	return ""
 }
 
-// draw returns an area as a share and a ratio of sides.
-func (b Box) draw(rng *rand.Rand) (area, aspect float64) {
-	area = between(rng, b.Area)
+// draw returns an area as a share of a w x h image and a ratio of sides.
+func (b Box) draw(rng *rand.Rand, w, h int) (area, aspect float64) {
+	if b.Side.Least != 0 {
+		side := b.Side.draw(rng, w, h)
+		area = min(side*side/float64(w)/float64(h), 1)
+	} else {
+		area = between(rng, b.Area)
+	}
 	if b.Law == AspectLog {
 		return area, math.Exp(between(rng, Span{math.Log(b.Aspect.Lo), math.Log(b.Aspect.Hi)}))
 	}
@@ -77,7 +89,7 @@ func CutPasteShapes(g NSA) NSA {
 // cutBox draws a box of src by g.Box: half sides rounded, wholly inside src.
 func (r *nsaRun) cutBox() (image.Rectangle, bool) {
 	h, w := r.src.Rect.Dy(), r.src.Rect.Dx()
-	area, aspect := r.g.Box.draw(r.rng)
+	area, aspect := r.g.Box.draw(r.rng, w, h)
 	quarter := area / 4 * float64(h) * float64(w)
 	halfH := max(1, int(math.RoundToEven(min(math.Sqrt(quarter*aspect), float64(h)))))
 	halfW := max(1, int(math.RoundToEven(min(quarter/float64(halfH), float64(w)))))

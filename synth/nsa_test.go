@@ -101,7 +101,7 @@ func check(t *testing.T, p synth.Pair, dst image.Image, tol float64) {
 				t.Fatalf("(%d,%d) lies outside the support and changed", x, y)
 			}
 			diff := math.Abs(float64(a.R)-float64(b.R)) + math.Abs(float64(a.G)-float64(b.G)) + math.Abs(float64(a.B)-float64(b.B))
-			if (m == 255) != (diff > 3*tol) || (m != 0 && m != 255) || (s != 0 && s != 255) || (m == 255 && s == 0) || a.A != b.A {
+			if (!p.Normal && (m == 255) != (diff > 3*tol)) || (m != 0 && m != 255) || (s != 0 && s != 255) || (m == 255 && s == 0) || a.A != b.A {
 				t.Fatalf("(%d,%d): support %d mask %d change %g", x, y, s, m, diff/3)
 			}
 			if m == 255 {
@@ -109,7 +109,15 @@ func check(t *testing.T, p synth.Pair, dst image.Image, tol float64) {
 			}
 		}
 	}
-	require.Positive(t, changed)
+	if p.Normal {
+		require.Zero(t, changed, "a normal pair has an empty mask")
+		require.Zero(t, p.Change)
+		for i, v := range p.Label {
+			require.Zero(t, v, "label %d", i)
+		}
+	} else {
+		require.Positive(t, changed)
+	}
 	if p.Label != nil {
 		require.Len(t, p.Label, d.Rect.Dx()*d.Rect.Dy())
 	}

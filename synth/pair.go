@@ -6,33 +6,31 @@ import (
 	"math/rand/v2"
 )
 
-// Kind says what made a Pair.
-type Kind int
+// Kind names what made a Pair: one of those below, or a name of a caller's own, which a Mixture puts there.
+type Kind string
 
 const (
-	KindOther    Kind = iota // a generator from outside this package that does not say
-	KindNSA                  // NSA
-	KindCutPatch             // CutPaste, rectangle
-	KindCutScar              // CutPaste, thin turned strip
-	KindPerlin               // Perlin
-	KindMask                 // Mask
+	KindOther     Kind = ""               // a generator from outside this package that does not say
+	KindNSA       Kind = "nsa"            // NSA
+	KindCutPatch  Kind = "cutpaste patch" // CutPaste, rectangle
+	KindCutScar   Kind = "cutpaste scar"  // CutPaste, thin turned strip
+	KindPerlin    Kind = "perlin"         // Perlin
+	KindMask      Kind = "mask"           // Mask
+	KindTexture   Kind = "texture"        // Overlay, with a texture
+	KindShape     Kind = "shape"          // Overlay, with material of the source image
+	KindNoise     Kind = "noise"          // Noise
+	KindStain     Kind = "stain"          // Stain
+	KindWarp      Kind = "warp"           // Warp
+	KindUnchanged Kind = "unchanged"      // Unchanged, which is normal
+	KindSeam      Kind = "seam"           // Reseam, which is normal
 )
 
-// String names the kind in lower case: "nsa", "cutpaste patch", "cutpaste scar", "perlin", "mask" or "other".
+// String is the name itself, or "other" where there is none.
 func (k Kind) String() string {
-	switch k {
-	case KindNSA:
-		return "nsa"
-	case KindCutPatch:
-		return "cutpaste patch"
-	case KindCutScar:
-		return "cutpaste scar"
-	case KindPerlin:
-		return "perlin"
-	case KindMask:
-		return "mask"
+	if k == KindOther {
+		return "other"
 	}
-	return "other"
+	return string(k)
 }
 
 // Reuser is a Generator that can write into memory of an earlier pair. All generators of this package are Reusers.
@@ -82,7 +80,7 @@ func (p *Pair) begin(k Kind, d, s *image.RGBA) {
 		p.Support = &image.Gray{Pix: both[:n:n], Stride: w, Rect: d.Rect}
 		p.Mask = &image.Gray{Pix: both[n:], Stride: w, Rect: d.Rect}
 	}
-	p.Kind, p.Placed, p.Change = k, 0, 0
+	p.Kind, p.Normal, p.Placed, p.Change = k, false, 0, 0
 }
 
 // shares says whether two images may lie in the same memory: whether their last possible bytes are the same.

@@ -25,8 +25,8 @@ type Survey struct {
 const perLevel = 16
 
 type tally struct {
-	draws, unplaced, invisible, placed int
-	changes                            [255*perLevel + 1]int // draws by their change, in steps of 1/perLevel
+	draws, unplaced, invisible, normal, placed int                   // placed counts pairs that are not normal
+	changes                                    [255*perLevel + 1]int // draws by their change, in steps of 1/perLevel
 }
 
 // median is the lower edge of the step that holds the middle draw.
@@ -46,6 +46,7 @@ type Rate struct {
 	Draws     int     // all draws
 	Unplaced  int     // draws that made no defect (ErrNotPlaced without ErrInvisible)
 	Invisible int     // draws whose change was below Least, and those that Visible gave up (ErrInvisible)
+	Normal    int     // normal pairs, which are not meant to be seen
 	Median    float64 // median Change of the draws that were placed, in grey levels, cut to sixteenths; 0 where there were none
 }
 
@@ -79,6 +80,8 @@ func (s *Survey) Count(class string, p Pair, err error) error {
 		t.invisible++
 	case err != nil:
 		t.unplaced++
+	case p.Normal:
+		t.normal++
 	default:
 		t.placed++
 		t.changes[min(max(int(p.Change*perLevel), 0), len(t.changes)-1)]++
@@ -122,7 +125,7 @@ func (s *Survey) Rates() []Rate {
 	defer s.mu.Unlock()
 	var rates []Rate
 	for class, t := range s.classes {
-		r := Rate{Class: class, Draws: t.draws, Unplaced: t.unplaced, Invisible: t.invisible, Median: t.median()}
+		r := Rate{Class: class, Draws: t.draws, Unplaced: t.unplaced, Invisible: t.invisible, Normal: t.normal, Median: t.median()}
 		rates = append(rates, r)
 	}
 	slices.SortFunc(rates, func(a, b Rate) int {

@@ -32,6 +32,7 @@ type Pair struct {
 	// Support is 255 where the generator may have changed a pixel and 0 where it has not: there Image equals dst.
 	Support *image.Gray
 	// Mask is 255 where the mean over the colour channels of |Image - dst| exceeds the tolerance; it lies inside Support.
+	// It is empty in a normal pair.
 	Mask *image.Gray
 	// Label holds width*height values from 0 (good) to 1, in row order (grey levels for LabelIntensity); nil for LabelNone.
 	Label []float32
@@ -41,6 +42,9 @@ type Pair struct {
 	Change float64
 	// Kind says what made the pair.
 	Kind Kind
+	// Normal says that what changed is no damage (Unchanged, Reseam): Mask is empty, Label all 0 and Change 0, whatever
+	// happened inside Support.
+	Normal bool
 }
 
 // Generator makes damaged twins. Implementations are safe for concurrent use when every call has its own rng.

@@ -24,6 +24,16 @@
 // recipe against both: objectives at every position of layers 1 to 3 ([Amplify],
 // [Dense], [Keep]), mixed with weights ([Mix]), against a frozen copy of the start.
 //
+// # Twins
+//
+// Whether a twin is damage depends on the product: a stain is none on material
+// that has stains. [MeasureTwins] finds out before training, in the network as it
+// is, and [TwinTable.Fit] gives the twins that fit.
+//
+//	table, err := tab.MeasureTwins(ctx, net, ds, synth.DefaultMixture(), tab.DefaultTwins())
+//	...
+//	twins, err := table.Fits(synth.DefaultMixture()) // for Parts.Synth
+//
 // # Repeatability
 //
 // Every random choice is drawn from a generator that depends on Config.Seed, what

@@ -188,6 +188,10 @@ func (f *feed) twin(ctx context.Context, buf *Batch, at int, img *image.RGBA, in
 	if !f.p.needs.Twin {
 		return true, nil
 	}
+	gen, err := twinsOf(f.p.parts.Synth, class)
+	if err != nil {
+		return false, err
+	}
 	for range f.p.cfg.TwinAttempts {
 		if err := ctx.Err(); err != nil {
 			return false, err
@@ -204,9 +208,12 @@ func (f *feed) twin(ctx context.Context, buf *Batch, at int, img *image.RGBA, in
 			}
 			src = f.cut(src, lk)
 		}
-		pair, err := f.p.parts.Synth.Generate(img, src, rng)
+		pair, err := gen.Generate(img, src, rng)
 		if errors.Is(err, synth.ErrNotPlaced) {
 			continue
+		}
+		if err == nil && pair.Normal && !f.p.needs.Masks {
+			continue // without masks every twin counts as damaged
 		}
 		if err != nil {
 			return false, fmt.Errorf("tab: damaged twin of %s: %w", f.ds.Item(index).Name, err)
@@ -244,8 +251,8 @@ func (f *feed) take(buf *Batch, at int, pair synth.Pair) error {
 		copy(row, pair.Mask.Pix[y*pair.Mask.Stride:])
 		marked = marked || slices.ContainsFunc(row, func(v uint8) bool { return v != 0 })
 	}
-	if !marked {
-		return errors.New("a mask that marks no pixel; where nothing was damaged it must return synth.ErrNotPlaced")
+	if !marked && !pair.Normal {
+		return errors.New("a mask that marks no pixel; where nothing was damaged it must return synth.ErrNotPlaced, or say that the pair is Normal")
 	}
 	return nil
 }

@@ -3,6 +3,7 @@
 //
 //	synth -data FOLDER -out FILE.png [-seed N] [-least F] [-exact]
 //	      [-generators LIST] [-size N] [-rows N] [-images N] [-draws N]
+//	      [-weights FILE] [-table FILE] [-bins] [-good N]
 //
 // FOLDER holds good pictures, or one folder a class with pictures in it or
 // below it in train/good; folders named test or ground_truth are passed over.
@@ -15,6 +16,13 @@
 // grey levels on average inside their mask. In the sheet each generator draws
 // again, up to twenty times, until it is seen; -exact shows the first draw that
 // is placed, as the articles use it. The same seed gives the same sheet.
+//
+// With -weights, a network as torchvision saves it (safetensors or .pth), a
+// second table says what the twins of each kind in the mixture are to each class
+// in that network: within the spread of good parts, where they count as normal;
+// far outside, where they are seen already; or between, where there is something
+// to learn. It also gives the weights that a mixture for the class would have.
+// -bins tells sizes and strengths apart, -table writes the whole as JSON.
 package main
 
 import (
@@ -59,6 +67,9 @@ type options struct {
 	exact                     bool
 	generators                []generator
 	size, rows, images, draws int
+	weights, json             string // network and file of the table of twins
+	bins                      bool
+	good                      int
 }
 
 // generator is one column of the sheet.
@@ -67,9 +78,19 @@ type generator struct {
 	gen  synth.Generator
 }
 
-// known are the generators that can be asked for, in the order of the sheet.
+// known are the generators that can be asked for, in the order of the sheet: the
+// kinds of the mixture that pre-training draws from, one by one and together, and
+// the generators of articles and of their released code.
 func known() []generator {
-	return []generator{
+	var all []generator
+	mixture := synth.DefaultMixture()
+	for _, list := range [][]synth.Ingredient{mixture.Kinds, mixture.Normal} {
+		for _, g := range list {
+			all = append(all, generator{"mix-" + strings.TrimPrefix(string(g.Kind), "cutpaste "), g.Generator})
+		}
+	}
+	return append(all, []generator{
+		{"mixture", mixture},
 		{"nsa", synth.DefaultNSA()},
 		{"nsa-texture", synth.TextureNSA()},
 		{"nsa-ellipse", synth.EllipseShapes(synth.ObjectNSA())},
@@ -82,10 +103,10 @@ func known() []generator {
 		{"tab-perlin", synth.OfficialTABPerlin()},
 		{"draem", synth.DRAEMPerlin()},
 		{"riad", synth.RIADMask()},
-	}
+	}...)
 }
 
-const defaultGenerators = "nsa,nsa-texture,nsa-ellipse,cutpaste,scar,perlin,mask"
+const defaultGenerators = "mix-nsa,mix-patch,mix-scar,mix-texture,mix-noise,mix-stain,mix-warp,mix-unchanged,mix-seam"
 
 func parse(args []string, stderr io.Writer) (options, error) {
 	var o options
@@ -106,6 +127,10 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	fs.IntVar(&o.rows, "rows", 1, "pictures of each class on the sheet")
 	fs.IntVar(&o.images, "images", 8, "pictures of each class that are read, evenly spread over its files")
 	fs.IntVar(&o.draws, "draws", 100, "draws of each generator and class behind the table")
+	fs.StringVar(&o.weights, "weights", "", "`file` of a network's weights: measure what twins are to it")
+	fs.StringVar(&o.json, "table", "", "`file` for that table as JSON")
+	fs.BoolVar(&o.bins, "bins", false, "tell sizes and strengths apart in that table")
+	fs.IntVar(&o.good, "good", 200, "good pictures of each class, at most, behind that table")
 	if err := fs.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return o, err
@@ -127,6 +152,12 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		return o, fmt.Errorf("%w: -rows is %d and -images %d, want 1 <= rows <= images", errUsage, o.rows, o.images)
 	case o.draws < 1:
 		return o, fmt.Errorf("%w: -draws is %d, want at least 1", errUsage, o.draws)
+	case o.weights == "" && (o.json != "" || o.bins):
+		return o, fmt.Errorf("%w: -table and -bins need -weights, the network to measure in", errUsage)
+	case o.good < 4:
+		return o, fmt.Errorf("%w: -good is %d, want at least 4", errUsage, o.good)
+	case o.weights != "" && o.size < 32:
+		return o, fmt.Errorf("%w: -size is %d, a network takes pictures of 32 or more", errUsage, o.size)
 	}
 	for _, name := range strings.Split(list, ",") {
 		i := slices.Index(names, strings.TrimSpace(name))
@@ -163,8 +194,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err := atomicfile.Write(o.out, func(w io.Writer) error { return o.sheet(w, blocks) }); err != nil {
 		return fmt.Errorf("synth: write the sheet: %w", err)
 	}
-	_, err = fmt.Fprintf(stdout, "\nsheet: %s\n", o.out)
-	return err
+	if _, err = fmt.Fprintf(stdout, "\nsheet: %s\n", o.out); err != nil || o.weights == "" {
+		return err
+	}
+	return o.measure(ctx, classes, stdout)
 }
 
 // table prints the rates.
@@ -181,9 +214,17 @@ func (o options) table(w io.Writer, blocks []block) error {
 	for _, b := range blocks {
 		fmt.Fprintf(t, "%s\t%.1f", b.class, b.apart)
 		for _, r := range b.rates {
-			fmt.Fprintf(t, "\t%.0f %% (%.1f)", 100*r.Share(), r.Median)
+			fmt.Fprintf(t, "\t%s (%.1f)", unseen(r), r.Median)
 		}
 		fmt.Fprintln(t)
 	}
 	return t.Flush()
+}
+
+// unseen says which share of draws shows nothing, or that they are not meant to.
+func unseen(r synth.Rate) string {
+	if r.Normal > 0 && r.Normal == r.Draws-r.Unplaced {
+		return "normal"
+	}
+	return fmt.Sprintf("%.0f %%", 100*r.Share())
 }

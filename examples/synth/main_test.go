@@ -8,12 +8,18 @@ import (
 	"image/color"
 	"image/jpeg"
 	"image/png"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/gotab/gotab/backbone"
+	"github.com/gotab/gotab/synth"
+	"github.com/gotab/gotab/tab"
+	"github.com/gotab/gotab/tensor"
 )
 
 // folder writes four pictures a class: stripes, and an even grey.
@@ -53,7 +59,7 @@ func TestRun(t *testing.T) {
 	args := []string{"-data", dir, "-out", out, "-draws", "12", "-size", "64", "-rows", "2", "-seed", "7"}
 	require.NoError(t, run(ctx, args, &stdout, &stderr))
 	lines := strings.Split(stdout.String(), "\n")
-	require.Contains(t, lines[4], "nsa-ellipse")
+	require.Contains(t, lines[4], "mix-stain")
 	require.True(t, strings.HasPrefix(lines[5], "even"), stdout.String())
 	require.True(t, strings.HasPrefix(lines[6], "stripes"))
 	require.Equal(t, "0.0 100 % (0.0)", strings.Join(strings.Fields(lines[5])[1:5], " "), "an even surface blends into itself")
@@ -62,7 +68,7 @@ func TestRun(t *testing.T) {
 	require.NoError(t, err)
 	m, err := png.Decode(bytes.NewReader(first))
 	require.NoError(t, err)
-	require.Equal(t, image.Pt(2*margin+8*(tile+gap), head+margin+2*(title+2*(3*(tile+gap)+gap))), m.Bounds().Size())
+	require.Equal(t, image.Pt(2*margin+10*(tile+gap), head+margin+2*(title+2*(3*(tile+gap)+gap))), m.Bounds().Size())
 	// The same seed gives the same file, another seed another.
 	require.NoError(t, run(ctx, args, &stdout, &stderr))
 	second, err := os.ReadFile(out)
@@ -108,4 +114,44 @@ func TestRefusals(t *testing.T) {
 	require.ErrorIs(t, run(done, []string{"-data", dir, "-out", out}, &w, &w), context.Canceled)
 	require.ErrorContains(t, run(ctx, []string{"-data", dir, "-out", filepath.Join(dir, "none", "x.png"), "-draws", "1", "-size", "32"}, &w, &w), "write the sheet")
 	require.NoFileExists(t, out)
+}
+
+// TestMeasure: with a network a second table says what the kinds are to each
+// class, and the same as JSON.
+func TestMeasure(t *testing.T) {
+	dir, ctx := folder(t), context.Background()
+	weights, out, table := filepath.Join(t.TempDir(), "net.safetensors"), filepath.Join(t.TempDir(), "sheet.png"), filepath.Join(t.TempDir(), "twins.json")
+	net, err := backbone.NewResNet18(tensor.CPU, rand.New(rand.NewPCG(1, 2)))
+	require.NoError(t, err)
+	require.NoError(t, net.Save(weights))
+	require.NoError(t, net.Close())
+	var stdout, stderr bytes.Buffer
+	args := []string{"-data", filepath.Join(dir, "stripes"), "-out", out, "-draws", "4", "-size", "40", "-generators", "mix-stain,mix-seam", "-weights", weights}
+	require.NoError(t, run(ctx, append(args, "-table", table, "-bins"), &stdout, &stderr))
+	text := stdout.String()
+	require.Contains(t, text, "normal (", "what counts as normal is not to be seen")
+	require.Contains(t, text, "stripes: spread of 4 good images")
+	for _, k := range synth.DefaultMixture().List() {
+		require.Contains(t, text, k.String())
+	}
+	require.Contains(t, text, "levels")
+	f, err := os.Open(table)
+	require.NoError(t, err)
+	defer f.Close()
+	got, err := tab.ReadTwinTable(f)
+	require.NoError(t, err)
+	p, ok := got.Product("stripes")
+	require.True(t, ok)
+	require.Len(t, p.Kinds, 9)
+	again := stdout.String()
+	stdout.Reset()
+	require.NoError(t, run(ctx, append(args, "-table", table, "-bins"), &stdout, &stderr))
+	require.Equal(t, again, stdout.String())
+	for _, bad := range [][]string{{"-table", table}, {"-bins"}, {"-weights", weights, "-good", "3"}, {"-weights", weights, "-size", "20"}} {
+		require.ErrorIs(t, run(ctx, append([]string{"-data", dir, "-out", out}, bad...), &stdout, &stderr), errUsage, "%v", bad)
+	}
+	err = run(ctx, append(args, "-weights", table), &stdout, &stderr)
+	require.ErrorContains(t, err, "-weights")
+	err = run(ctx, append(args, "-data", filepath.Join(dir, "even")), &stdout, &stderr)
+	require.ErrorContains(t, err, "all the same", "even pictures have no spread")
 }

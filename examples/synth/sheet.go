@@ -85,7 +85,11 @@ func (o options) sheet(w io.Writer, blocks []block) error {
 	for _, b := range blocks {
 		write(m, margin, y+15, b.class)
 		for k, r := range b.rates {
-			write(m, margin+(k+1)*step, y+15, fmt.Sprintf("%.0f %% unseen", 100*r.Share()))
+			note := unseen(r)
+			if note != "normal" {
+				note += " unseen"
+			}
+			write(m, margin+(k+1)*step, y+15, note)
 		}
 		y += title
 		for _, row := range b.rows {
