@@ -14,7 +14,8 @@ import (
 // is needed.
 type Cached struct {
 	ds    Dataset
-	tr    Transform
+	tr    Transform // that the samples have gone through
+	left  Transform // what of it is still to be done to the samples of ds
 	limit int64
 	used  atomic.Int64
 	kept  []atomic.Pointer[Sample]
@@ -22,7 +23,8 @@ type Cached struct {
 
 // NewCached returns ds with pictures and masks transformed by t and kept while
 // they fit into maxBytes (four bytes a pixel, and one for a mask). The rest is
-// read anew each time. Callers share the pixels and must not write to them.
+// read anew each time. Where ds says that its samples have gone through t
+// ([Transformed]), they are kept as they are. Callers share the pixels and must not write to them.
 func NewCached(ds Dataset, t Transform, maxBytes int64) (*Cached, error) {
 	if ds == nil {
 		return nil, fmt.Errorf("dataset: cache: %w: the data set is nil", ErrConfig)
@@ -36,7 +38,11 @@ func NewCached(ds Dataset, t Transform, maxBytes int64) (*Cached, error) {
 	if t.shared == nil {
 		t = t.Shared()
 	}
-	return &Cached{ds: ds, tr: t, limit: maxBytes, kept: make([]atomic.Pointer[Sample], ds.Len())}, nil
+	left := t
+	if t.AppliedTo(ds) {
+		left = Transform{}
+	}
+	return &Cached{ds: ds, tr: t, left: left, limit: maxBytes, kept: make([]atomic.Pointer[Sample], ds.Len())}, nil
 }
 
 // Len implements [Dataset].
@@ -51,8 +57,8 @@ func (c *Cached) Item(i int) Item { return c.ds.Item(i) }
 // Bytes returns how many bytes of pixels are kept now.
 func (c *Cached) Bytes() int64 { return c.used.Load() }
 
-// Transform returns the transform that the samples have gone through.
-func (c *Cached) Transform() Transform { return c.tr }
+// Transform implements [Transformed]. The second value is always true.
+func (c *Cached) Transform() (Transform, bool) { return c.tr, true }
 
 // Sample implements [Dataset]. Two callers that ask for the same sample at the
 // same time may both read it; one copy is kept.
@@ -67,7 +73,7 @@ func (c *Cached) Sample(ctx context.Context, i int) (Sample, error) {
 	if err != nil {
 		return Sample{}, err
 	}
-	if s, err = c.tr.sample(s, nil); err != nil {
+	if s, err = c.left.sample(s, nil); err != nil {
 		return Sample{}, err
 	}
 	size := int64(len(s.Image.Pix))

@@ -38,7 +38,7 @@ func TestMemory(t *testing.T) {
 	few, err := dataset.NewImages("wood", img, image.NewGray(image.Rect(5, 5, 7, 8)))
 	require.NoError(t, err)
 	require.Equal(t, []string{"wood"}, few.Classes())
-	require.Equal(t, dataset.Item{Name: "1", Class: "wood", Defect: "good"}, few.Item(1))
+	require.Equal(t, dataset.Item{Name: "1", Class: "wood", Defect: "good", Label: dataset.LabelGood}, few.Item(1))
 	s, err := few.Sample(t.Context(), 1)
 	require.NoError(t, err)
 	require.Equal(t, image.Rect(0, 0, 2, 3), s.Image.Rect)
@@ -57,7 +57,7 @@ func TestSubsetFilterConcat(t *testing.T) {
 	_, err = dataset.Subset(ds, []int{-1})
 	require.ErrorIs(t, err, dataset.ErrIndex)
 
-	normal := dataset.Filter(ds, func(it dataset.Item) bool { return !it.Anomalous })
+	normal := dataset.Filter(ds, dataset.Item.IsGood)
 	require.Equal(t, []string{"s01", "s02", "s04", "s05"}, names(normal))
 	require.Equal(t, []string{"carpet", "wood"}, normal.Classes())
 	nothing := dataset.Filter(ds, func(dataset.Item) bool { return false })

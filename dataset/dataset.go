@@ -24,9 +24,13 @@ var (
 	ErrIndex = errors.New("index out of range")
 	// ErrConfig says that a setting makes no sense.
 	ErrConfig = errors.New("invalid setting")
+	// ErrLabel says that a sample's label does not fit what is done with it, or
+	// that it is no label.
+	ErrLabel = errors.New("label does not fit")
 )
 
-// Values of [Item.Defect] that are not kinds of defect.
+// Values of [Item.Defect] that are not kinds of defect. Folders that are called
+// so hold such samples. Whether a sample is good is said by [Item.Label].
 const (
 	// Good is the value for normal samples.
 	Good = "good"
@@ -43,12 +47,12 @@ const (
 
 // Item is what is known of a sample without decoding anything.
 type Item struct {
-	Name      string // path below the root with slashes, or a caller's own name
-	Class     string // product, for instance "bottle"
-	Split     string // "train" or "test", for instance; empty where the data set has none
-	Defect    string // kind of defect, Good for normal ones
-	Anomalous bool   // whether the sample shows a defect
-	MaskName  string // path of the mask below the root, empty where there is none
+	Name     string // path below the root with slashes, or a caller's own name
+	Class    string // product, for instance "bottle"
+	Split    string // "train" or "test", for instance; empty where the data set has none
+	Defect   string // kind of defect, Good for good ones, Unknown where it is not known
+	Label    Label  // whether the sample is good or defective; unknown unless it is set
+	MaskName string // path of the mask below the root, empty where there is none
 	// Group is the part or scene that the picture shows, where several pictures
 	// show the same one; a split keeps them together. Empty where not known.
 	Group string

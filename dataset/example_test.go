@@ -86,7 +86,7 @@ func ExampleSplitConfig() {
 	for part := range 5 {
 		for view := range 2 {
 			items = append(items, dataset.Item{
-				Name: fmt.Sprintf("bolt/%d_%d.png", part, view), Class: "bolt", Defect: dataset.Good, Group: fmt.Sprint(part),
+				Name: fmt.Sprintf("bolt/%d_%d.png", part, view), Class: "bolt", Defect: dataset.Good, Label: dataset.LabelGood, Group: fmt.Sprint(part),
 			})
 		}
 	}

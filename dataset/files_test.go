@@ -83,10 +83,10 @@ func TestMVTecADReadsEverything(t *testing.T) {
 		"cable/train/good/0.png", "cable/test/cut/0.png", "cable/test/ok/0.png",
 	}, names(ds))
 	require.Equal(t, dataset.Item{
-		Name: "bottle/test/broken/000.png", Class: "bottle", Split: "test", Defect: "broken", Anomalous: true,
+		Name: "bottle/test/broken/000.png", Class: "bottle", Split: "test", Defect: "broken", Label: dataset.LabelDefective,
 		MaskName: "bottle/ground_truth/broken/000_mask.png",
 	}, ds.Item(2))
-	require.Equal(t, dataset.Item{Name: "cable/test/ok/0.png", Class: "cable", Split: "test", Defect: "good"}, ds.Item(8))
+	require.Equal(t, dataset.Item{Name: "cable/test/ok/0.png", Class: "cable", Split: "test", Defect: "good", Label: dataset.LabelGood}, ds.Item(8))
 	require.Equal(t, dataset.Item{}, ds.Item(9))
 	require.Equal(t, dataset.Item{}, ds.Item(-1))
 
@@ -287,7 +287,7 @@ func TestFolders(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []string{"carpet", "wood"}, ds.Classes())
 	require.Equal(t, []string{"carpet/0.png", "wood/a.png", "wood/b.png"}, names(ds))
-	require.Equal(t, dataset.Item{Name: "wood/a.png", Class: "wood", Split: "train", Defect: "good"}, ds.Item(1))
+	require.Equal(t, dataset.Item{Name: "wood/a.png", Class: "wood", Split: "train", Defect: "good", Label: dataset.LabelGood}, ds.Item(1))
 	var issues []string
 	for _, i := range ds.Issues() {
 		issues = append(issues, i.Name)

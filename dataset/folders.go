@@ -86,7 +86,7 @@ func newFolders(fsys fs.FS, root string, cfg FoldersConfig) (*Files, error) {
 				class, class, nameList(append(list.dirs, list.files...)), hint)
 		}
 		for _, name := range names {
-			f.items = append(f.items, Item{Name: path.Join(class, name), Class: class, Split: cfg.Split, Defect: Good})
+			f.items = append(f.items, Item{Name: path.Join(class, name), Class: class, Split: cfg.Split, Defect: Good, Label: LabelGood})
 		}
 	}
 	f.finish()

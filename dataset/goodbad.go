@@ -50,7 +50,8 @@ func (c GoodBadConfig) Validate() error {
 //	good/*, <kind of defect>/*, masks/<same stem>.png or masks/<kind of defect>/<same stem>.png
 //
 // Every folder that is named neither in cfg.Good nor in cfg.Masks is a kind of
-// defect, for instance "bad". Masks are optional, for all or for some, and may
+// defect, for instance "bad"; a folder "unknown" holds pictures without a label
+// ([LabelUnknown]). Masks are optional, for all or for some, and may
 // end in _mask. The order is folder, file, each sorted by name. A root without a
 // good folder, or a good folder without a picture, is an error that wraps
 // [ErrLayout]; what does not belong there is listed by [Files.Issues].
@@ -88,9 +89,9 @@ func NewGoodBad(fsys fs.FS, cfg GoodBadConfig) (*Files, error) {
 			nameList(cfg.Good), nameList(append(top.dirs, top.files...)))
 	}
 	for _, kind := range kinds {
-		it := Item{Class: cfg.Class, Split: cfg.Split, Defect: Good}
+		it := Item{Class: cfg.Class, Split: cfg.Split, Defect: Good, Label: LabelGood}
 		if !slices.Contains(cfg.Good, kind) {
-			it.Defect, it.Anomalous = kind, true
+			it.Defect, it.Label = kind, LabelOf(kind)
 		}
 		if len(lists[kind]) == 0 {
 			f.issue(kind, "holds no picture")
@@ -101,7 +102,7 @@ func NewGoodBad(fsys fs.FS, cfg GoodBadConfig) (*Files, error) {
 		}
 		for _, name := range lists[kind] {
 			it.Name, it.MaskName = path.Join(kind, name), masks[name]
-			if it.Anomalous && masks != nil && it.MaskName == "" {
+			if it.IsDefective() && masks != nil && it.MaskName == "" {
 				f.issue(it.Name, "has no mask, though others have")
 			}
 			f.items = append(f.items, it)
@@ -125,7 +126,7 @@ func (f *Files) masksAnywhere(top folder, folders []string, it Item, kind string
 		if slices.Contains(list.dirs, kind) {
 			return f.masks(path.Join(dir, kind), names)
 		}
-		if !it.Anomalous {
+		if !it.IsDefective() {
 			continue // a mask of that stem belongs to the defective namesake
 		}
 		byStem := make(map[string]string)

@@ -63,7 +63,7 @@ func NewKSDD2(ctx context.Context, fsys fs.FS, cfg Config) (*Files, error) {
 	}
 	if !cfg.TrainDefects {
 		before := len(f.items)
-		f.items = slices.DeleteFunc(f.items, func(it Item) bool { return it.Split == Train && it.Anomalous })
+		f.items = slices.DeleteFunc(f.items, func(it Item) bool { return it.Split == Train && it.IsDefective() })
 		if n := before - len(f.items); n > 0 {
 			f.issue(Train, "%d pictures with defects left out: training takes normal pictures only", n)
 		}
@@ -98,7 +98,7 @@ func (f *Files) listKSDD2(dir string) error {
 			continue
 		}
 		delete(masks, s)
-		f.items = append(f.items, Item{Name: path.Join(dir, name), Class: KSDD2Class, Split: dir, Defect: Good, MaskName: path.Join(dir, mask)})
+		f.items = append(f.items, Item{Name: path.Join(dir, name), Class: KSDD2Class, Split: dir, Defect: Unknown, MaskName: path.Join(dir, mask)})
 	}
 	for _, mask := range masks {
 		f.issue(path.Join(dir, mask), "a mask without a picture")
@@ -132,8 +132,12 @@ func (f *Files) labelKSDD2(ctx context.Context) error {
 		if l.err != nil && len(faults) < maxFaults {
 			faults = append(faults, l.err)
 		}
-		if l.bad {
-			f.items[i].Anomalous, f.items[i].Defect = true, "defect"
+		if l.err == nil {
+			f.items[i].Defect = Good
+			if l.bad {
+				f.items[i].Defect = "defect"
+			}
+			f.items[i].Label = LabelOf(f.items[i].Defect)
 		}
 		i++
 	}

@@ -34,7 +34,8 @@ type LoaderConfig struct {
 	DecodeBytes int64
 	// DropLast leaves out a last batch that is not full.
 	DropLast bool
-	// Transform is applied to pictures and masks. All pictures of a batch must
+	// Transform is applied to pictures and masks, unless the data set says that it
+	// has been ([Transformed]). All pictures of a batch must
 	// come out with the same size. Default PaDiM224.
 	Transform Transform
 	// Augment, if not nil, changes each sample between Transform and Normalize.
@@ -107,6 +108,9 @@ func NewLoader(ds Dataset, cfg LoaderConfig) (*Loader, error) {
 	}
 	if err := cfg.Validate(); err != nil {
 		return nil, err
+	}
+	if cfg.Transform.AppliedTo(ds) {
+		cfg.Transform = Transform{}
 	}
 	if cfg.Transform.shared == nil {
 		cfg.Transform = cfg.Transform.Shared()

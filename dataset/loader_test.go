@@ -26,11 +26,11 @@ func samples(t testing.TB, n int) *dataset.Memory {
 		w, h := 20+rng.IntN(30), 20+rng.IntN(30)
 		b := pictureBytes(3*w*h+i, i%5 == 0)
 		out[i] = dataset.Sample{
-			Item:  dataset.Item{Name: fmt.Sprintf("s%02d", i), Class: []string{"wood", "carpet"}[i%2], Split: "test", Defect: "good"},
+			Item:  dataset.Item{Name: fmt.Sprintf("s%02d", i), Class: []string{"wood", "carpet"}[i%2], Split: "test", Defect: "good", Label: dataset.LabelGood},
 			Image: fromRGB(w, h, b[i:]),
 		}
 		if i%3 == 0 {
-			out[i].Anomalous, out[i].Defect, out[i].MaskName = true, "hole", fmt.Sprintf("m%02d", i)
+			out[i].Label, out[i].Defect, out[i].MaskName = dataset.LabelDefective, "hole", fmt.Sprintf("m%02d", i)
 			out[i].Mask = &image.Gray{Pix: pictureBytes(w*h, true), Stride: w, Rect: image.Rect(0, 0, w, h)}
 		}
 	}

@@ -24,8 +24,9 @@ type entry struct {
 	Image     string `json:"image"`
 	Class     string `json:"class,omitempty"`
 	Split     string `json:"split,omitempty"`
+	Label     *Label `json:"label,omitempty"` // nil in the older form
 	Defect    string `json:"defect,omitempty"`
-	Anomalous bool   `json:"anomalous,omitempty"`
+	Anomalous bool   `json:"anomalous,omitempty"` // of the older form
 	Mask      string `json:"mask,omitempty"`
 	Group     string `json:"group,omitempty"`
 }
@@ -41,17 +42,22 @@ func Items(ds Dataset) []Item {
 
 // WriteManifest writes one JSON object an item and line:
 //
-//	{"image":"bottle/test/cut/000.png","class":"bottle","split":"test","defect":"cut","anomalous":true,"mask":"bottle/ground_truth/cut/000_mask.png","group":"7"}
+//	{"image":"bottle/test/cut/000.png","class":"bottle","split":"test","label":"defective","defect":"cut","mask":"bottle/ground_truth/cut/000_mask.png","group":"7"}
 //
-// Fields that are empty or false are left out; "defect" is left out for normal
-// items too. Same items, same bytes.
+// Fields that are empty are left out, but never "label", which is that of
+// [Label.String]; "defect" is left out where it says the same as the label. Same
+// items, same bytes. It returns an error that wraps [ErrLabel] if Label and
+// Defect of an item contradict each other.
 func WriteManifest(w io.Writer, items []Item) error {
 	b := bufio.NewWriter(w)
 	enc := json.NewEncoder(b)
 	enc.SetEscapeHTML(false)
 	for _, it := range items {
-		e := entry{Image: it.Name, Class: it.Class, Split: it.Split, Defect: it.Defect, Anomalous: it.Anomalous, Mask: it.MaskName, Group: it.Group}
-		if e.Defect == Good && !e.Anomalous {
+		if err := it.checkLabel(); err != nil {
+			return fmt.Errorf("dataset: write manifest: %s: %w", it.Name, err)
+		}
+		e := entry{Image: it.Name, Class: it.Class, Split: it.Split, Label: &it.Label, Defect: it.Defect, Mask: it.MaskName, Group: it.Group}
+		if e.Defect == Good || e.Defect == Unknown {
 			e.Defect = ""
 		}
 		if err := enc.Encode(e); err != nil {
@@ -65,15 +71,21 @@ func WriteManifest(w io.Writer, items []Item) error {
 }
 
 // ReadManifest reads what [WriteManifest] writes. Empty lines are passed over.
-// "anomalous" may be left out where "defect" names a kind other than good and
-// unknown. A line longer than 64 KiB, a field that is not known, a name that is
-// missing, comes twice or leaves the root, and a normal item with a kind of
-// defect are faults: the error wraps [ErrLayout] and lists all of them with
+// Where "defect" is missing, Defect is [Good] for good items and [Unknown] for
+// others. A line longer than 64 KiB, a field that is not known, a name that is
+// missing, comes twice or leaves the root, and a label that contradicts the kind
+// of defect are faults: the error wraps [ErrLayout] and lists all of them with
 // their lines, up to a hundred.
+//
+// Manifests of the older form are read too. They have no "label" in any line. A
+// kind of defect, or "anomalous", which needs one, makes an item defective;
+// "defect":"unknown" makes it unlabelled; it is good without either. A file with
+// "label" in some lines only is a fault.
 func ReadManifest(r io.Reader) ([]Item, error) {
 	var items []Item
 	var faults []error
 	lines := make(map[string]int)
+	var older []int // lines without a label
 	s := bufio.NewScanner(r)
 	s.Buffer(nil, maxLine)
 	line := 0
@@ -82,7 +94,7 @@ func ReadManifest(r io.Reader) ([]Item, error) {
 		if len(bytes.TrimSpace(s.Bytes())) == 0 {
 			continue
 		}
-		it, err := parseEntry(s.Bytes())
+		it, labelled, err := parseEntry(s.Bytes())
 		if err == nil {
 			if first, twice := lines[it.Name]; twice {
 				err = fmt.Errorf("image %q is in line %d already", it.Name, first)
@@ -93,10 +105,21 @@ func ReadManifest(r io.Reader) ([]Item, error) {
 			continue
 		}
 		lines[it.Name] = line
+		if !labelled {
+			older = append(older, line)
+		}
 		items = append(items, it)
 	}
 	if err := s.Err(); err != nil {
 		faults = append(faults, fmt.Errorf("line %d: %w", line+1, err))
+	}
+	if len(older) < len(items) {
+		for _, l := range older {
+			if len(faults) == maxFaults {
+				break
+			}
+			faults = append(faults, fmt.Errorf(`line %d: "label" is missing, other lines have it; give it unknown, good or defective`, l))
+		}
 	}
 	if len(faults) > 0 {
 		return nil, fmt.Errorf("dataset: read manifest: %w: %w", ErrLayout, errors.Join(faults...))
@@ -104,35 +127,50 @@ func ReadManifest(r io.Reader) ([]Item, error) {
 	return items, nil
 }
 
-func parseEntry(line []byte) (Item, error) {
+// parseEntry reads a line. labelled is false for the older form.
+func parseEntry(line []byte) (it Item, labelled bool, err error) {
 	var e entry
 	d := json.NewDecoder(bytes.NewReader(line))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&e); err != nil {
-		return Item{}, err
+		return Item{}, false, err
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return Item{}, errors.New("more than one JSON object")
+		return Item{}, false, errors.New("more than one JSON object")
 	}
 	for _, name := range []string{e.Image, e.Mask} {
 		if name != "" && (!fs.ValidPath(name) || name == ".") {
-			return Item{}, fmt.Errorf("%q is not a path below the root with slashes", name)
+			return Item{}, false, fmt.Errorf("%q is not a path below the root with slashes", name)
 		}
 	}
-	it := Item{Name: e.Image, Class: e.Class, Split: e.Split, Defect: e.Defect, Anomalous: e.Anomalous, MaskName: e.Mask, Group: e.Group}
+	it = Item{Name: e.Image, Class: e.Class, Split: e.Split, Defect: e.Defect, MaskName: e.Mask, Group: e.Group}
 	switch {
 	case e.Image == "":
-		return Item{}, errors.New(`"image" is missing`)
-	case it.Defect == "" && it.Anomalous:
-		return Item{}, errors.New(`"anomalous" without "defect"`)
-	case it.Defect == "":
-		it.Defect = Good
-	case it.Defect == Good && it.Anomalous:
-		return Item{}, errors.New(`"defect" is good and "anomalous" is true`)
-	case it.Defect != Good && it.Defect != Unknown:
-		it.Anomalous = true
+		return Item{}, false, errors.New(`"image" is missing`)
+	case e.Label != nil && e.Anomalous:
+		return Item{}, false, errors.New(`"label" and "anomalous" in one line`)
+	case e.Label == nil && it.Defect == "" && e.Anomalous:
+		return Item{}, false, errors.New(`"anomalous" without "defect"`)
+	case e.Label == nil && it.Defect == Good && e.Anomalous:
+		return Item{}, false, errors.New(`"defect" is good and "anomalous" is true`)
 	}
-	return it, nil
+	if e.Label != nil {
+		it.Label = *e.Label
+		if it.Defect == "" {
+			it.Defect = Unknown
+			if it.IsGood() {
+				it.Defect = Good
+			}
+		}
+		return it, true, it.checkLabel()
+	}
+	if it.Defect == "" {
+		it.Defect = Good
+	}
+	if it.Label = LabelOf(it.Defect); e.Anomalous {
+		it.Label = LabelDefective
+	}
+	return it, false, nil
 }
 
 // NewManifest opens the pictures that a manifest below the root of fsys lists
@@ -212,7 +250,8 @@ type relabelled struct {
 // Apply returns the samples of ds that items name, in the order of items and
 // with what items say of them: a split or a support set that was read with
 // [ReadManifest]. It decodes nothing. Names that ds does not have are an error
-// that wraps [ErrLayout] and lists them.
+// that wraps [ErrLayout] and lists them; a Label that contradicts Defect is one
+// that wraps [ErrLabel].
 func Apply(ds Dataset, items []Item) (Dataset, error) {
 	at := make(map[string]int, ds.Len())
 	for i := range ds.Len() {
@@ -221,6 +260,9 @@ func Apply(ds Dataset, items []Item) (Dataset, error) {
 	index := make([]int, 0, len(items))
 	var missing []string
 	for _, it := range items {
+		if err := it.checkLabel(); err != nil {
+			return nil, fmt.Errorf("dataset: apply manifest: %s: %w", it.Name, err)
+		}
 		if i, ok := at[it.Name]; ok {
 			index = append(index, i)
 		} else {

@@ -63,8 +63,8 @@ func TestReadManifestListsAllFaults(t *testing.T) {
 	require.NotContains(t, err.Error(), "line 12")
 	items, err := dataset.ReadManifest(strings.NewReader(`{"image":"h.png","defect":"cut"}` + "\n" + `{"image":"i.png","defect":"unknown"}`))
 	require.NoError(t, err)
-	require.True(t, items[0].Anomalous)
-	require.False(t, items[1].Anomalous)
+	require.Equal(t, dataset.LabelDefective, items[0].Label)
+	require.Equal(t, dataset.LabelUnknown, items[1].Label)
 	require.Equal(t, "unknown", items[1].Defect)
 }
 
@@ -145,7 +145,7 @@ func FuzzVisAList(f *testing.F) {
 			return
 		}
 		for i := range ds.Len() {
-			if it := ds.Item(i); rest[it.Name] == nil || it.Anomalous != (it.Defect != dataset.Good) {
+			if it := ds.Item(i); rest[it.Name] == nil || it.Label != dataset.LabelOf(it.Defect) || !it.IsLabelled() {
 				t.Fatalf("%+v", it)
 			}
 		}

@@ -17,7 +17,8 @@ type Memory struct {
 
 // NewMemory makes a data set of samples. The slice is copied, the pixels are
 // shared. A picture without pixels or with an origin other than (0,0) is an
-// error that wraps [ErrSize], a mask of another size one that wraps [ErrMask].
+// error that wraps [ErrSize], a mask of another size one that wraps [ErrMask],
+// a Label that contradicts Defect one that wraps [ErrLabel].
 func NewMemory(samples []Sample) (*Memory, error) {
 	m := &Memory{samples: slices.Clone(samples)}
 	for i, s := range m.samples {
@@ -27,6 +28,9 @@ func NewMemory(samples []Sample) (*Memory, error) {
 		}
 		if err := s.check(); err != nil {
 			return nil, err
+		}
+		if err := s.checkLabel(); err != nil {
+			return nil, fmt.Errorf("dataset: sample %s: %w", s.Name, err)
 		}
 		if s.Image.Rect.Min != (image.Point{}) || s.Mask != nil && s.Mask.Rect.Min != (image.Point{}) {
 			return nil, fmt.Errorf("dataset: sample %s: %w: the origin is %v, want (0,0)", s.Name, ErrSize, s.Image.Rect.Min)
@@ -44,7 +48,7 @@ func NewImages(class string, imgs ...image.Image) (*Memory, error) {
 		if img == nil {
 			return nil, fmt.Errorf("dataset: picture %d: %w: it is nil", i, ErrSize)
 		}
-		samples[i] = Sample{Item: Item{Name: strconv.Itoa(i), Class: class, Defect: Good}, Image: ToRGBA(img)}
+		samples[i] = Sample{Item: Item{Name: strconv.Itoa(i), Class: class, Defect: Good, Label: LabelGood}, Image: ToRGBA(img)}
 	}
 	return NewMemory(samples)
 }

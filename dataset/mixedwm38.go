@@ -207,7 +207,7 @@ func (w *MixedWM38) Item(i int) Item {
 		return Item{}
 	}
 	d := w.defect(i)
-	return Item{Name: fmt.Sprintf("%05d", i), Class: WaferClass, Defect: d, Anomalous: d != Good}
+	return Item{Name: fmt.Sprintf("%05d", i), Class: WaferClass, Defect: d, Label: LabelOf(d)}
 }
 
 // Map returns the dies of map i, rows from the top: 0 blank, 1 passed, 2 failed.

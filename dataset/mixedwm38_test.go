@@ -93,8 +93,8 @@ func TestMixedWM38Items(t *testing.T) {
 	labels[2*8+7], labels[3*8+5] = 1, 1
 	ds, err := dataset.NewMixedWM38(wafers(t, zip.Store, make([]byte, 4*6), []int{4, 3, 2}, labels), "w.npz")
 	require.NoError(t, err)
-	require.Equal(t, dataset.Item{Name: "00000", Class: "wafer", Defect: "good"}, ds.Item(0))
-	require.Equal(t, dataset.Item{Name: "00001", Class: "wafer", Defect: "Center+Edge-Loc+Scratch", Anomalous: true}, ds.Item(1))
+	require.Equal(t, dataset.Item{Name: "00000", Class: "wafer", Defect: "good", Label: dataset.LabelGood}, ds.Item(0))
+	require.Equal(t, dataset.Item{Name: "00001", Class: "wafer", Defect: "Center+Edge-Loc+Scratch", Label: dataset.LabelDefective}, ds.Item(1))
 	require.Equal(t, "Random", ds.Item(2).Defect)
 	require.Equal(t, "Near-full", ds.Item(3).Defect)
 	require.Equal(t, dataset.Item{}, ds.Item(4))

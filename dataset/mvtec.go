@@ -77,8 +77,9 @@ func OpenMVTecAD(dir, class, split string) (*Files, error) {
 //
 // for each class below the root, or for one class if the root has a folder
 // train or test itself. Pictures and masks may be PNG, JPEG, BMP or TIFF. Masks
-// are optional, for all or for some; <same stem>.png is taken too. The order is
-// class, split (train first), folder, file, each sorted by name.
+// are optional, for all or for some; <same stem>.png is taken too. A folder
+// <class>/test/unknown holds pictures without a label ([LabelUnknown]). The order
+// is class, split (train first), folder, file, each sorted by name.
 //
 // What does not belong there is passed over and listed by [Files.Issues],
 // pictures below train that are not normal included. A root without classes, a
@@ -239,9 +240,9 @@ func (f *Files) openSplit(class, split, dir string, cfg MVTecADConfig) error {
 			}
 		}
 		for _, name := range names {
-			it := Item{Name: path.Join(sub, name), Class: class, Split: split, Defect: kind, Anomalous: !normal, MaskName: masks[name]}
+			it := Item{Name: path.Join(sub, name), Class: class, Split: split, Defect: kind, Label: LabelOf(kind), MaskName: masks[name]}
 			if normal {
-				it.Defect = Good
+				it.Defect, it.Label = Good, LabelGood
 			}
 			if masks != nil && it.MaskName == "" {
 				f.issue(it.Name, "has no mask in %s, though others have", path.Join(dir, masksFolder, kind))

@@ -23,8 +23,8 @@ const (
 //
 // The splits are called [Train], [Validation] and [Test] (the public one), and
 // [TestPrivate] and [TestPrivateMixed]. The private ones have no labels: their
-// items carry [Unknown] as their defect, and they are read only if cfg.Split
-// asks for them by name. Group is the scene, the part of the file name before
+// items carry [LabelUnknown], and [Unknown] as their defect, and they are read
+// only if cfg.Split asks for them by name. Group is the scene, the part of the file name before
 // the first underscore: the same scene is taken under several lights.
 //
 // Of the splits, some may be missing; otherwise as [NewMVTecAD].
@@ -115,9 +115,9 @@ func (f *Files) openMVTec2Class(class string, list folder, cfg Config) error {
 			if err != nil {
 				return err
 			}
-			it := Item{Class: class, Split: split, Defect: kind, Anomalous: kind != Good}
+			it := Item{Class: class, Split: split, Defect: kind, Label: LabelOf(kind)}
 			var masks map[string]string
-			if it.Anomalous {
+			if it.IsDefective() {
 				if masks, err = f.masks(path.Join(dir, masksFolder, kind), names); err != nil {
 					return err
 				}
@@ -137,7 +137,7 @@ func (f *Files) addScenes(dir string, names []string, it Item, masks map[string]
 		it.Name, it.MaskName = path.Join(dir, name), masks[name]
 		scene, _, _ := strings.Cut(stem(name), "_")
 		it.Group = path.Join(dir, scene)
-		if it.Anomalous && it.MaskName == "" {
+		if it.IsDefective() && it.MaskName == "" {
 			f.issue(it.Name, "has no mask")
 		}
 		f.items = append(f.items, it)

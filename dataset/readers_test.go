@@ -34,9 +34,9 @@ func requireSamples(t *testing.T, ds dataset.Dataset, name any) {
 		require.Equal(t, ds.Item(i), s.Item)
 		require.Equal(t, s.MaskName != "", s.Mask != nil)
 		if s.Mask != nil && !strings.HasSuffix(s.MaskName, ".bmp") {
-			require.Equal(t, s.Anomalous, s.Mask.Pix[0] == 255, s.Name)
+			require.Equal(t, s.IsDefective(), s.Mask.Pix[0] == 255, s.Name)
 		}
-		require.Equal(t, s.Defect != "good" && s.Defect != "unknown", s.Anomalous)
+		require.Equal(t, dataset.LabelOf(s.Defect), s.Label)
 	}
 }
 
@@ -149,12 +149,12 @@ func TestKSDD2Quirks(t *testing.T) {
 	ds, err = dataset.NewKSDD2(t.Context(), fsys, cfg)
 	require.NoError(t, err)
 	require.Equal(t, 5, ds.Len())
-	require.Equal(t, dataset.Item{Name: "train/10001.png", Class: "kolektorsdd2", Split: "train", Defect: "defect", Anomalous: true, MaskName: "train/10001_GT.png"}, ds.Item(1))
+	require.Equal(t, dataset.Item{Name: "train/10001.png", Class: "kolektorsdd2", Split: "train", Defect: "defect", Label: dataset.LabelDefective, MaskName: "train/10001_GT.png"}, ds.Item(1))
 	// A mask value of 1 counts; with another limit it does not.
 	cfg.Decoder.MaskAbove = 200
 	ds, err = dataset.NewKSDD2(t.Context(), fsys, cfg)
 	require.NoError(t, err)
-	require.False(t, ds.Item(1).Anomalous)
+	require.True(t, ds.Item(1).IsGood())
 	cfg.Split = dataset.Test
 	ds, err = dataset.NewKSDD2(t.Context(), fsys, cfg)
 	require.NoError(t, err)
@@ -187,7 +187,7 @@ func TestVisAQuirks(t *testing.T) {
 	cfg.Setup = "2cls_fewshot"
 	ds, err = dataset.NewVisA(fsys, cfg)
 	require.NoError(t, err)
-	require.Equal(t, dataset.Item{Name: "candle/Data/Images/Anomaly/000.JPG", Class: "candle", Split: "train", Defect: "anomaly", Anomalous: true}, ds.Item(0))
+	require.Equal(t, dataset.Item{Name: "candle/Data/Images/Anomaly/000.JPG", Class: "candle", Split: "train", Defect: "anomaly", Label: dataset.LabelDefective}, ds.Item(0))
 	require.Len(t, ds.Issues(), 1)
 	cfg.Setup = "2cls_highshot"
 	_, err = dataset.NewVisA(fsys, cfg)

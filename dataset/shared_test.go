@@ -36,7 +36,7 @@ func TestRealData(t *testing.T) {
 			for i, m := range b.Masks {
 				require.Equal(t, b.Items[i].MaskName != "", m != nil)
 				if m != nil {
-					require.True(t, b.Items[i].Anomalous)
+					require.True(t, b.Items[i].IsDefective())
 					masks++
 				}
 			}

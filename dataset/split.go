@@ -80,8 +80,10 @@ type unit struct {
 // the items as a set, the settings and the generator, not on the items' order.
 // Within a stratum every side gets its fraction of the pictures to within one,
 // or to within one group where pictures are grouped. A group with a defective
-// picture counts as defective as a whole. Items that come twice, and a side
-// that gets nothing, are errors that wrap [ErrConfig].
+// picture counts as defective as a whole. Assign returns an error that wraps
+// [ErrConfig] if an item comes twice or a side gets nothing, and one that wraps
+// [ErrLabel] and names the item if the label of one that is to be divided is
+// unknown.
 func (c SplitConfig) Assign(items []Item, rng *rand.Rand) ([]Item, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
@@ -133,6 +135,9 @@ func (c SplitConfig) units(items []Item) ([]*unit, error) {
 		if !slices.Contains(c.From, it.Split) {
 			continue
 		}
+		if !it.IsLabelled() {
+			return nil, fmt.Errorf("dataset: split: item %q: %w: it is not known whether it is good or defective; keep those with Item.IsLabelled, or give it a split that From does not name", it.Name, ErrLabel)
+		}
 		key := "picture\x00" + it.Name
 		if g := group(it); g != "" {
 			key = "group\x00" + it.Class + "\x00" + g
@@ -143,7 +148,7 @@ func (c SplitConfig) units(items []Item) ([]*unit, error) {
 			byKey[key] = u
 		}
 		u.at = append(u.at, i)
-		u.defect = u.defect || it.Anomalous
+		u.defect = u.defect || it.IsDefective()
 	}
 	units := make([]*unit, 0, len(byKey))
 	for _, key := range slices.Sorted(maps.Keys(byKey)) {
@@ -213,11 +218,11 @@ func (c SplitConfig) quotas(n int, got []int) []int {
 	return quota
 }
 
-// Support draws a k-shot support set: k normal items of every class, out of
-// those whose split is among from (nil for [Train] alone), in the order of items
-// and with their Split kept. Write it with [WriteManifest] and read it back for
-// the same set. Fewer than k normal items in a class is an error that wraps
-// [ErrConfig] and names it.
+// Support draws a k-shot support set: k good items ([Item.IsGood]) of every
+// class, out of those whose split is among from (nil for [Train] alone), in the
+// order of items and with their Split kept. Write it with [WriteManifest] and
+// read it back for the same set. Fewer than k good items in a class is an error
+// that wraps [ErrConfig] and names it.
 func Support(items []Item, k int, from []string, rng *rand.Rand) ([]Item, error) {
 	if k < 1 || rng == nil {
 		return nil, fmt.Errorf("dataset: support set: %w: k is %d and rng is nil: %v, want at least 1 and a generator", ErrConfig, k, rng == nil)
@@ -230,7 +235,7 @@ func Support(items []Item, k int, from []string, rng *rand.Rand) ([]Item, error)
 		if _, ok := byClass[it.Class]; !ok {
 			byClass[it.Class] = nil
 		}
-		if !it.Anomalous && it.Defect != Unknown && slices.Contains(from, it.Split) {
+		if it.IsGood() && slices.Contains(from, it.Split) {
 			byClass[it.Class] = append(byClass[it.Class], i)
 		}
 	}

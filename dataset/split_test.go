@@ -20,12 +20,12 @@ func manyItems(n int) []dataset.Item {
 	rng := rand.New(rand.NewPCG(5, 6))
 	var out []dataset.Item
 	for i := range n {
-		it := dataset.Item{Name: fmt.Sprintf("%04d.png", i), Class: []string{"a", "a", "a", "b", "c"}[rng.IntN(5)], Split: dataset.Train, Defect: dataset.Good}
+		it := dataset.Item{Name: fmt.Sprintf("%04d.png", i), Class: []string{"a", "a", "a", "b", "c"}[rng.IntN(5)], Split: dataset.Train, Defect: dataset.Good, Label: dataset.LabelGood}
 		switch rng.IntN(10) {
 		case 0:
 			it.Split = dataset.Test
 		case 1:
-			it.Defect, it.Anomalous = "cut", true
+			it.Defect, it.Label = "cut", dataset.LabelDefective
 		}
 		out = append(out, it)
 	}
@@ -50,7 +50,7 @@ func TestSplitDefaults(t *testing.T) {
 		if was.Split == dataset.Test {
 			require.Equal(t, was, it, "a test picture was moved")
 		}
-		if was.Anomalous {
+		if was.IsDefective() {
 			require.Equal(t, dataset.Test, it.Split)
 		}
 		it.Split = was.Split
@@ -58,9 +58,9 @@ func TestSplitDefaults(t *testing.T) {
 	}
 	for _, class := range []string{"a", "b", "c"} {
 		in := func(split string) int {
-			return count(got, func(it dataset.Item) bool { return it.Class == class && it.Split == split && !it.Anomalous })
+			return count(got, func(it dataset.Item) bool { return it.Class == class && it.Split == split && it.IsGood() })
 		}
-		n := count(items, func(it dataset.Item) bool { return it.Class == class && it.Split == dataset.Train && !it.Anomalous })
+		n := count(items, func(it dataset.Item) bool { return it.Class == class && it.Split == dataset.Train && it.IsGood() })
 		require.LessOrEqual(t, math.Abs(float64(in(dataset.Train))-0.8*float64(n)), 1.0)
 		require.Equal(t, n, in(dataset.Train)+in(dataset.Validation))
 	}
@@ -125,7 +125,7 @@ func TestSplitKeepsGroupsTogether(t *testing.T) {
 	c.Defects = "bad"
 	got = check(c.Group)
 	for i, it := range items {
-		if it.Anomalous {
+		if it.IsDefective() {
 			require.Equal(t, "bad", got[i].Split)
 		}
 	}
@@ -135,7 +135,7 @@ func TestSplitKeepsGroupsTogether(t *testing.T) {
 func TestSplitOfTinyStrata(t *testing.T) {
 	var items []dataset.Item
 	for i := range 100 {
-		items = append(items, dataset.Item{Name: fmt.Sprint(i), Class: fmt.Sprint("class", i), Defect: dataset.Good})
+		items = append(items, dataset.Item{Name: fmt.Sprint(i), Class: fmt.Sprint("class", i), Defect: dataset.Good, Label: dataset.LabelGood})
 	}
 	got, err := dataset.DefaultSplit().Assign(items, rand.New(rand.NewPCG(1, 1)))
 	require.NoError(t, err)
@@ -172,7 +172,7 @@ func TestSupport(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, got, 12)
 	for _, class := range []string{"a", "b", "c"} {
-		require.Equal(t, 4, count(got, func(it dataset.Item) bool { return it.Class == class && !it.Anomalous && it.Split == dataset.Train }))
+		require.Equal(t, 4, count(got, func(it dataset.Item) bool { return it.Class == class && it.IsGood() && it.Split == dataset.Train }))
 	}
 	slices.Reverse(items)
 	again, err := dataset.Support(items, 4, nil, rand.New(rand.NewPCG(1, 1)))
@@ -189,6 +189,6 @@ func TestSupport(t *testing.T) {
 	require.ErrorIs(t, err, dataset.ErrConfig)
 	_, err = dataset.Support(items, 1, nil, nil)
 	require.ErrorIs(t, err, dataset.ErrConfig)
-	_, err = dataset.Support(append(items, dataset.Item{Name: "x", Class: "d", Split: dataset.Test, Defect: dataset.Good}), 1, nil, rand.New(rand.NewPCG(1, 1)))
+	_, err = dataset.Support(append(items, dataset.Item{Name: "x", Class: "d", Split: dataset.Test, Defect: dataset.Good, Label: dataset.LabelGood}), 1, nil, rand.New(rand.NewPCG(1, 1)))
 	require.ErrorContains(t, err, `class "d" has 0`, "a test picture is no support")
 }

@@ -58,7 +58,8 @@ func (t Transform) Shared() Transform {
 	return t
 }
 
-// String describes the transform, for logs and for comparing settings.
+// String describes the transform for logs and messages. To compare settings, use
+// [Transform.Fingerprint].
 func (t Transform) String() string {
 	s := ""
 	switch {

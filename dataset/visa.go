@@ -62,7 +62,7 @@ func NewVisA(fsys fs.FS, cfg Config) (*Files, error) {
 	seen := make(map[string]bool)
 	for i, r := range rows {
 		at := func(format string, args ...any) { f.issue(name, "line %d: %s", i+2, fmt.Sprintf(format, args...)) }
-		it := Item{Class: r[0], Split: r[1], Defect: Good, Anomalous: r[2] != "normal", Name: r[3], MaskName: r[4]}
+		it := Item{Class: r[0], Split: r[1], Defect: Good, Label: LabelGood, Name: r[3], MaskName: r[4]}
 		switch {
 		case !slices.Contains(f.classes, it.Class):
 			continue
@@ -81,9 +81,9 @@ func NewVisA(fsys fs.FS, cfg Config) (*Files, error) {
 			at("there is no mask %q", it.MaskName)
 			it.MaskName = ""
 		}
-		if it.Anomalous {
-			it.Defect = "anomaly"
-			if k := kinds[it.Name]; k != "" && k != "normal" {
+		if r[2] == "anomaly" {
+			it.Defect, it.Label = "anomaly", LabelDefective
+			if k := kinds[it.Name]; k != "" && k != "normal" && LabelOf(k) == LabelDefective {
 				it.Defect = k
 			}
 		}

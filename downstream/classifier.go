@@ -46,7 +46,9 @@ const (
 	Colours Encoding = iota
 	// Dies gives each value of a die a channel of its own: 1 in the first for
 	// pixels darker than 64, in the second for those darker than 191, in the
-	// third for the others; 0 elsewhere. It is applied before the transform.
+	// third for the others; 0 elsewhere. It is applied before the transform, but
+	// after the one of a data set that has been transformed ([dataset.Transformed]);
+	// the values of dies survive Nearest only.
 	Dies
 )
 

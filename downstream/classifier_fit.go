@@ -121,12 +121,13 @@ func (e Encoding) encoded(img image.Image) image.Image {
 
 // upright gives the samples as they are.
 func (c *Classifier) upright(ds dataset.Dataset) pictures {
+	mark := marked(ds)
 	return func(ctx context.Context, i int) (image.Image, string, error) {
 		s, err := ds.Sample(ctx, i)
 		if err != nil {
 			return nil, ds.Item(i).Name, err
 		}
-		return c.cfg.Encoding.encoded(s.Image), s.Name, nil
+		return mark(c.cfg.Encoding.encoded(s.Image)), s.Name, nil
 	}
 }
 
@@ -288,6 +289,7 @@ func (t *training) load(ctx context.Context, at classifierPlan) (minibatch, erro
 	if c.cfg.Frozen {
 		return minibatch{index: at.images}, nil
 	}
+	mark := marked(t.data)
 	b, err := c.in.pack(ctx, func(ctx context.Context, k int) (image.Image, string, error) {
 		i := at.images[k]
 		s, err := t.data.Sample(ctx, i)
@@ -299,7 +301,7 @@ func (t *training) load(ctx context.Context, at classifierPlan) (minibatch, erro
 				return nil, s.Name, err
 			}
 		}
-		return c.cfg.Encoding.encoded(s.Image), s.Name, nil
+		return mark(c.cfg.Encoding.encoded(s.Image)), s.Name, nil
 	}, 0, len(at.images), t.size)
 	if err != nil {
 		return minibatch{}, err

@@ -65,9 +65,13 @@ func LabelOne(ds dataset.Dataset, names []string, class func(i int, it dataset.I
 }
 
 // ByDefect labels every sample with its kind of defect, [dataset.Good] among
-// them. nil for names takes the kinds that occur, sorted; give the names of the
+// them. It returns an error that wraps [ErrLabels] and names the sample if the
+// data set does not say what a sample shows. nil for names takes the kinds that occur, sorted; give the names of the
 // training data where a test set may lack a kind.
 func ByDefect(ds dataset.Dataset, names []string) (*Labelled, error) {
+	if err := kindsKnown(ds); err != nil {
+		return nil, fmt.Errorf("downstream: label: %w: %w", ErrLabels, err)
+	}
 	return byText(ds, names, func(it dataset.Item) string { return it.Defect })
 }
 
@@ -96,13 +100,17 @@ func byText(ds dataset.Dataset, names []string, text func(dataset.Item) string) 
 }
 
 // ByDefects labels every sample with the parts of its kind of defect, which a
-// plus joins, as in "Center+Edge-Loc"; [dataset.Good] is none of them. With
+// plus joins, as in "Center+Edge-Loc"; [dataset.Good] is none of them. Errors are
+// those of [ByDefect]. With
 // [dataset.WaferLabels] it gives the eight labels of MixedWM38.
 func ByDefects(ds dataset.Dataset, names []string) (*Labelled, error) {
+	if err := kindsKnown(ds); err != nil {
+		return nil, fmt.Errorf("downstream: label: %w: %w", ErrLabels, err)
+	}
 	number := numbered(names)
 	return Label(ds, names, func(_ int, it dataset.Item) ([]bool, error) {
 		t := make([]bool, len(names))
-		if it.Defect == dataset.Good {
+		if it.IsGood() {
 			return t, nil
 		}
 		for part := range strings.SplitSeq(it.Defect, "+") {
@@ -114,6 +122,20 @@ func ByDefects(ds dataset.Dataset, names []string) (*Labelled, error) {
 		}
 		return t, nil
 	})
+}
+
+// kindsKnown refuses samples of which the data set does not say what they show:
+// they would be learnt as a kind of their own.
+func kindsKnown(ds dataset.Dataset) error {
+	if ds == nil {
+		return nil // Label says so
+	}
+	for i := range ds.Len() {
+		if it := ds.Item(i); !it.IsLabelled() || it.IsDefective() && it.Defect == dataset.Unknown {
+			return fmt.Errorf("sample %s: %w: its kind of defect is not known; leave such samples out with dataset.Filter, by Item.IsGood and Item.Defect", it.Name, dataset.ErrLabel)
+		}
+	}
+	return nil
 }
 
 func numbered(names []string) map[string]int {
@@ -151,6 +173,9 @@ func checkNames(names []string) error {
 	}
 	return nil
 }
+
+// Transform implements [dataset.Transformed] where the data set does.
+func (l *Labelled) Transform() (dataset.Transform, bool) { return dataset.TransformOf(l.Dataset) }
 
 // Names returns the K names, in the order of the answers.
 func (l *Labelled) Names() []string { return slices.Clone(l.names) }

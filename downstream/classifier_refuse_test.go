@@ -192,7 +192,7 @@ func TestLabelsComeFromItems(t *testing.T) {
 }
 
 func sample(name, class, defect string) dataset.Sample {
-	return dataset.Sample{Item: dataset.Item{Name: name, Class: class, Defect: defect, Anomalous: defect != dataset.Good},
+	return dataset.Sample{Item: dataset.Item{Name: name, Class: class, Defect: defect, Label: dataset.LabelOf(defect)},
 		Image: image.NewRGBA(image.Rect(0, 0, 4, 4))}
 }
 

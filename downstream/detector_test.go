@@ -161,13 +161,13 @@ func requireNotFitted(t *testing.T, p detector, good []image.Image) {
 func requireRefusesBadImages(t *testing.T, p detector, fe *fake, passes int64, good []image.Image) {
 	t.Helper()
 	bad, err := dataset.NewMemory([]dataset.Sample{
-		{Item: dataset.Item{Name: "a"}, Image: good[0].(*image.RGBA)},
-		{Item: dataset.Item{Name: "b", Defect: "hole", Anomalous: true}, Image: good[1].(*image.RGBA)},
+		{Item: dataset.Item{Name: "a", Label: dataset.LabelGood}, Image: good[0].(*image.RGBA)},
+		{Item: dataset.Item{Name: "b", Defect: "hole", Label: dataset.LabelDefective}, Image: good[1].(*image.RGBA)},
 	})
 	require.NoError(t, err)
 	err = p.Fit(t.Context(), bad)
 	require.ErrorIs(t, err, downstream.ErrNotNormal)
-	require.ErrorContains(t, err, `sample b is labelled "hole"`)
+	require.ErrorContains(t, err, `sample b: label does not fit: it is labelled "hole"`)
 
 	fe.bad.Store(passes)
 	err = p.Fit(t.Context(), memory(t, good))

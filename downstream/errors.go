@@ -16,8 +16,8 @@ var (
 	ErrChannels = errors.New("channels do not fit the layers")
 	// ErrTooFewImages reports fewer good images than the statistics need.
 	ErrTooFewImages = errors.New("too few images")
-	// ErrNotNormal reports an image that is labelled anomalous among those that
-	// a detector is fitted on.
+	// ErrNotNormal reports an image that is not known to be good, because it is
+	// labelled defective or not labelled, among those that a detector is fitted on.
 	ErrNotNormal = errors.New("image is not a normal one")
 	// ErrImage reports an image that cannot be scored: none, or of another size
 	// after the transform than those of the fit.

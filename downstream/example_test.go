@@ -98,6 +98,7 @@ func ExampleNewClassifier() {
 	pictures := quartered(64, 1, 32)
 	for i := range pictures {
 		pictures[i].Defect = []string{dataset.Good, "left", "right", "left+right"}[i%4]
+		pictures[i].Label = dataset.LabelOf(pictures[i].Defect)
 	}
 	ds, err := dataset.NewMemory(pictures)
 	if err != nil {

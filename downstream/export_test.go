@@ -25,6 +25,26 @@ func NewRegADOn(weights []tensor.Array, grow func([]tensor.Array) (Trunk, error)
 	return newRegAD(first, grow, "tiny", tensor.CPU, cfg, [2]uint64{rng.Uint64(), rng.Uint64()}, opts...), nil
 }
 
+// WriteCheckpoint writes the checkpoint of a training that has come to the network
+// in force, after so many epochs.
+func (r *RegAD) WriteCheckpoint(path string, epochs int) error {
+	n, err := r.network("save")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = r.trained.release(n) }() // frees memory, cannot fail
+	learners, err := r.learners(n)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		for _, l := range learners {
+			_ = l.opt.Close() // frees memory, cannot fail
+		}
+	}()
+	return (&regadCheckpoint{path: path, data: "images", first: "weights"}).write(context.Background(), r, n, learners, epochs)
+}
+
 // ReadRegADOn is ReadRegAD for what NewRegADOn made.
 func ReadRegADOn(ctx context.Context, r io.Reader, grow func([]tensor.Array) (Trunk, error), opts ...Option) (*RegAD, error) {
 	return readRegAD(ctx, r, tensor.CPU, func(string, backbone.Layer) (grower, error) { return grow, nil }, opts...)

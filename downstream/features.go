@@ -151,6 +151,24 @@ func absent(img image.Image) bool {
 	return !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil()
 }
 
+// transformedImage is an image of a data set that has gone through a transform
+// already.
+type transformedImage struct {
+	image.Image
+	by string // fingerprint of the transform
+}
+
+// marked returns a function that marks images of ds as what they are: the reader
+// then does not transform them a second time.
+func marked(ds dataset.Dataset) func(img image.Image) image.Image {
+	t, ok := dataset.TransformOf(ds)
+	if !ok {
+		return func(img image.Image) image.Image { return img }
+	}
+	by := t.Fingerprint()
+	return func(img image.Image) image.Image { return transformedImage{img, by} }
+}
+
 // pictures gives image i and a name for messages.
 type pictures func(ctx context.Context, i int) (img image.Image, name string, err error)
 
@@ -196,12 +214,19 @@ func (r *reader) read(ctx context.Context, from pictures, i int, size image.Poin
 	if err != nil {
 		return nil, name, rect, err
 	}
+	transform := r.transform
+	if t, ok := img.(transformedImage); ok {
+		img = t.Image
+		if t.by == transform.Fingerprint() {
+			transform = dataset.Transform{} // what is left of it to do
+		}
+	}
 	if absent(img) {
 		return nil, name, rect, fmt.Errorf("image %s: %w: it is nil", name, ErrImage)
 	}
 	in := img.Bounds().Size()
-	if rect, err = r.transform.Rect(in.X, in.Y); err == nil {
-		px, err = r.transform.Image(img)
+	if rect, err = transform.Rect(in.X, in.Y); err == nil {
+		px, err = transform.Image(img)
 	}
 	if err != nil {
 		return nil, name, rect, fmt.Errorf("image %s: %w", name, err)

@@ -8,20 +8,19 @@ import (
 	"github.com/gotab/gotab/dataset"
 )
 
-// goodImages returns the images of a data set to be fitted on, none of which may
-// be labelled anomalous.
+// goodImages returns the images of a data set to be fitted on, all of which must
+// be known to be good.
 func goodImages(normal dataset.Dataset) (pictures, error) {
-	for i := range normal.Len() {
-		if it := normal.Item(i); it.Anomalous {
-			return nil, fmt.Errorf("%w: sample %s is labelled %q", ErrNotNormal, it.Name, it.Defect)
-		}
+	if err := dataset.RequireGood(normal); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNotNormal, err)
 	}
+	mark := marked(normal)
 	return func(ctx context.Context, i int) (image.Image, string, error) {
 		s, err := normal.Sample(ctx, i)
 		if err != nil {
 			return nil, normal.Item(i).Name, err
 		}
-		return s.Image, s.Name, nil
+		return mark(s.Image), s.Name, nil
 	}, nil
 }
 

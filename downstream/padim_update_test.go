@@ -133,8 +133,8 @@ func TestPaDiMUpdateLeavesNothingHalfDone(t *testing.T) {
 		"empty": {downstream.ErrTooFewImages, "there is none", func() dataset.Dataset {
 			return dataset.Filter(memory(t, more), func(dataset.Item) bool { return false })
 		}},
-		"anomalous": {downstream.ErrNotNormal, `sample b is labelled "hole"`, func() dataset.Dataset {
-			ds, err := dataset.NewMemory([]dataset.Sample{{Item: dataset.Item{Name: "b", Defect: "hole", Anomalous: true}, Image: good[1].(*image.RGBA)}})
+		"anomalous": {downstream.ErrNotNormal, `sample b: label does not fit: it is labelled "hole"`, func() dataset.Dataset {
+			ds, err := dataset.NewMemory([]dataset.Sample{{Item: dataset.Item{Name: "b", Defect: "hole", Label: dataset.LabelDefective}, Image: good[1].(*image.RGBA)}})
 			require.NoError(t, err)
 			return ds
 		}},

@@ -334,7 +334,7 @@ func TestRegADPairs(t *testing.T) {
 		if i%3 == 0 {
 			class = "a"
 		}
-		samples = append(samples, dataset.Sample{Item: dataset.Item{Name: fmt.Sprint(i), Class: class}, Image: grey(i)})
+		samples = append(samples, dataset.Sample{Item: dataset.Item{Name: fmt.Sprint(i), Class: class, Label: dataset.LabelGood}, Image: grey(i)})
 	}
 	ds, err := dataset.NewMemory(samples)
 	require.NoError(t, err)

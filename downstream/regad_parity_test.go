@@ -124,7 +124,7 @@ func (f *regadFixture) picture(name string) *image.RGBA {
 func (f *regadFixture) set(t *testing.T, class string, names ...string) dataset.Dataset {
 	var samples []dataset.Sample
 	for _, n := range names {
-		samples = append(samples, dataset.Sample{Item: dataset.Item{Name: n, Class: class}, Image: f.picture(n)})
+		samples = append(samples, dataset.Sample{Item: dataset.Item{Name: n, Class: class, Label: dataset.LabelGood}, Image: f.picture(n)})
 	}
 	ds, err := dataset.NewMemory(samples)
 	require.NoError(t, err)

@@ -225,7 +225,7 @@ func TestRegADRefuses(t *testing.T) {
 		return r.Train(t.Context(), ds)
 	}
 	sample := func(class string, k int) dataset.Sample {
-		return dataset.Sample{Item: dataset.Item{Class: class}, Image: good[k%3].(*image.RGBA)}
+		return dataset.Sample{Item: dataset.Item{Class: class, Label: dataset.LabelGood}, Image: good[k%3].(*image.RGBA)}
 	}
 	require.ErrorIs(t, r.Train(t.Context(), nil), downstream.ErrTooFewImages)
 	require.ErrorIs(t, train(), downstream.ErrTooFewImages)
@@ -239,7 +239,7 @@ func TestRegADRefuses(t *testing.T) {
 	require.ErrorIs(t, err, downstream.ErrClass)
 	require.ErrorContains(t, err, "sample 1 has none")
 	bad := sample("a", 0)
-	bad.Anomalous, bad.Defect = true, "hole"
+	bad.Label, bad.Defect = dataset.LabelDefective, "hole"
 	require.ErrorIs(t, train(bad), downstream.ErrNotNormal)
 
 	require.NoError(t, r.Train(t.Context(), products()))

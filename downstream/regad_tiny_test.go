@@ -114,7 +114,7 @@ func products() dataset.Dataset {
 		if i >= 6 {
 			class = "felt"
 		}
-		samples = append(samples, dataset.Sample{Item: dataset.Item{Class: class, Defect: dataset.Good}, Image: img.(*image.RGBA)})
+		samples = append(samples, dataset.Sample{Item: dataset.Item{Class: class, Defect: dataset.Good, Label: dataset.LabelGood}, Image: img.(*image.RGBA)})
 	}
 	ds, err := dataset.NewMemory(samples)
 	if err != nil {

@@ -61,6 +61,7 @@ func (d *core[M]) scored(ctx context.Context, g M, ds dataset.Dataset, score sco
 	return func(yield func(Scored, error) bool) {
 		masks := make(map[int]*image.Gray) // of samples that have not been handed over
 		var mu sync.Mutex
+		mark := marked(ds)
 		from := func(ctx context.Context, i int) (image.Image, string, error) {
 			s, err := ds.Sample(ctx, i)
 			if err != nil {
@@ -71,7 +72,7 @@ func (d *core[M]) scored(ctx context.Context, g M, ds dataset.Dataset, score sco
 				masks[i] = s.Mask
 				mu.Unlock()
 			}
-			return s.Image, s.Name, nil
+			return mark(s.Image), s.Name, nil
 		}
 		i := 0
 		for r, err := range d.results(ctx, g, ds.Len(), from, score) {

@@ -23,7 +23,8 @@ import (
 // [SimpleNet.BestOnTest].
 //
 // A test set without good images, or without defective ones, is
-// [metrics.ErrOneClass], before anything is trained.
+// [metrics.ErrOneClass], one with an unlabelled image [dataset.ErrLabel], before
+// anything is trained.
 func (p *SimpleNet) FitBestOnTest(ctx context.Context, normal, test dataset.Dataset) error {
 	judge, err := newSimpleJudge(test)
 	if err != nil {
@@ -44,9 +45,12 @@ func newSimpleJudge(test dataset.Dataset) (*simpleJudge, error) {
 	if test == nil {
 		return nil, fmt.Errorf("test set: %w: the data set is nil", ErrTooFewImages)
 	}
+	if err := dataset.RequireLabels(test); err != nil {
+		return nil, fmt.Errorf("test set: %w", err)
+	}
 	defects, masks := 0, 0
 	for i := range test.Len() {
-		if it := test.Item(i); it.Anomalous {
+		if it := test.Item(i); it.IsDefective() {
 			defects++
 			if it.MaskName != "" {
 				masks++
@@ -73,17 +77,24 @@ func (j *simpleJudge) look(ctx context.Context, p *SimpleNet, g *simpleModel) (e
 	var scores []float64
 	var positive []bool
 	pixels := metrics.NewPixelAUROC(testPixels)
+	applied := p.in.transform.AppliedTo(j.test) // to the masks too
 	for sc, err := range p.scored(ctx, g, j.test, p.score) {
 		if err != nil {
 			return err
 		}
-		scores, positive = append(scores, sc.Score), append(positive, sc.Anomalous)
+		defective, err := sc.Truth()
+		if err != nil {
+			return err
+		}
+		scores, positive = append(scores, sc.Score), append(positive, defective)
 		if !j.masked {
 			continue
 		}
-		mask, err := p.in.transform.MaskBilinear(sc.Mask, 255)
-		if err != nil {
-			return fmt.Errorf("mask of %s: %w", sc.Name, err)
+		mask := sc.Mask
+		if !applied {
+			if mask, err = p.in.transform.MaskBilinear(sc.Mask, 255); err != nil {
+				return fmt.Errorf("mask of %s: %w", sc.Name, err)
+			}
 		}
 		if err := pixels.AddMask(sc.Map.Data, mask); err != nil {
 			return fmt.Errorf("pixels of %s: %w", sc.Name, err)

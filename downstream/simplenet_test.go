@@ -232,10 +232,10 @@ func testSet(t *testing.T, seed uint64) (good, test *dataset.Memory) {
 	imgs := textures(16, seed, fakeSide)
 	var samples []dataset.Sample
 	for i, img := range imgs[4:] {
-		it := dataset.Item{Name: string(rune('a' + i)), Class: "texture"}
+		it := dataset.Item{Name: string(rune('a' + i)), Class: "texture", Label: dataset.LabelGood}
 		s := dataset.Sample{Item: it, Image: img.(*image.RGBA)}
 		if i%2 == 1 {
-			s.Anomalous, s.Defect, s.MaskName = true, "scratch", "mask"
+			s.Label, s.Defect, s.MaskName = dataset.LabelDefective, "scratch", "mask"
 			s.Mask = image.NewGray(image.Rect(0, 0, fakeSide, fakeSide))
 			px := image.NewRGBA(s.Image.Bounds())
 			copy(px.Pix, img.(*image.RGBA).Pix)
@@ -282,7 +282,7 @@ func TestSimpleNetBestOnTest(t *testing.T) {
 		var positive []bool
 		pixels := metrics.NewPixelAUROC(1 << 20)
 		for _, sc := range all {
-			scores, positive = append(scores, sc.Score), append(positive, sc.Anomalous)
+			scores, positive = append(scores, sc.Score), append(positive, sc.IsDefective())
 			require.NoError(t, pixels.AddMask(sc.Map.Data, sc.Mask))
 		}
 		image, err := metrics.AUROC(scores, positive)

@@ -28,7 +28,7 @@ func SupportSets(train dataset.Dataset, class string, shots, sets int, rng *rand
 	isTrain := func(it dataset.Item) bool { return it.Split == dataset.Train }
 	split := slices.ContainsFunc(dataset.Items(train), isTrain)
 	own := dataset.Filter(train, func(it dataset.Item) bool {
-		return it.Class == class && !it.Anomalous && it.Defect != dataset.Unknown && (!split || isTrain(it))
+		return it.Class == class && it.IsGood() && (!split || isTrain(it))
 	})
 	if own.Len() < shots {
 		return fail(fmt.Errorf("%w: there are %d, %d shots need as many", ErrTooFewImages, own.Len(), shots))

@@ -57,7 +57,7 @@ func TestSupportSetsLeaveTestImagesOut(t *testing.T) {
 	split := func(of func(i int) string) dataset.Dataset {
 		var samples []dataset.Sample
 		for i, img := range textures(12, 33, 8) {
-			samples = append(samples, dataset.Sample{Item: dataset.Item{Name: string(rune('a' + i)), Class: "felt", Split: of(i)}, Image: img.(*image.RGBA)})
+			samples = append(samples, dataset.Sample{Item: dataset.Item{Name: string(rune('a' + i)), Class: "felt", Split: of(i), Label: dataset.LabelGood}, Image: img.(*image.RGBA)})
 		}
 		ds, err := dataset.NewMemory(samples)
 		require.NoError(t, err)

@@ -32,20 +32,21 @@ type feed struct {
 	size    image.Point // of the network's input: full, or the crop
 	bufs    [2]Batch
 	tr      dataset.Transform
+	applied bool // ds has done tr already
 }
 
 func (p *Pretrainer) newFeed(ds dataset.Dataset, epoch int) (*feed, error) {
-	f := &feed{p: p, ds: ds, epoch: epoch, byClass: map[string][]int{}, class: map[string]int{}, tr: p.cfg.Transform.Shared()}
+	f := &feed{p: p, ds: ds, epoch: epoch, byClass: map[string][]int{}, class: map[string]int{}, tr: p.cfg.Transform.Shared(), applied: p.cfg.Transform.AppliedTo(ds)}
 	for i, c := range p.classes {
 		f.class[c] = i
+	}
+	if err := dataset.RequireGood(ds); err != nil {
+		return nil, fmt.Errorf("tab: data: %w: pre-training takes good images only: %w", ErrConfig, err)
 	}
 	for i := range ds.Len() {
 		it := ds.Item(i)
 		if _, ok := f.class[it.Class]; !ok {
 			return nil, fmt.Errorf("tab: data: %w: %s is of class %q, prepared were %q", ErrUnknownClass, it.Name, it.Class, p.classes)
-		}
-		if it.Anomalous {
-			return nil, fmt.Errorf("tab: data: %w: %s is not a good image (%s); pre-training takes good images only", ErrConfig, it.Name, it.Defect)
 		}
 		f.byClass[it.Class] = append(f.byClass[it.Class], i)
 	}
@@ -125,21 +126,18 @@ func (f *feed) measure(ctx context.Context) error {
 	return nil
 }
 
-// image returns sample i at the network's size. A dataset.Cached of the same
-// transform has it there already: a transform of what fits is the identity.
+// image returns sample i at the network's size. Where the data set has done the
+// same transform already, that is the sample as it is.
 func (f *feed) image(ctx context.Context, i int) (*image.RGBA, error) {
 	s, err := f.ds.Sample(ctx, i)
 	if err != nil {
 		return nil, err
 	}
-	if f.full != (image.Point{}) && s.Image.Rect.Size() == f.full {
-		if c, ok := f.ds.(interface{ Transform() dataset.Transform }); ok && c.Transform().String() == f.tr.String() {
-			return s.Image, nil
+	img := s.Image
+	if !f.applied {
+		if img, err = f.tr.Image(s.Image); err != nil {
+			return nil, fmt.Errorf("tab: %s: %w", s.Name, err)
 		}
-	}
-	img, err := f.tr.Image(s.Image)
-	if err != nil {
-		return nil, fmt.Errorf("tab: %s: %w", s.Name, err)
 	}
 	if f.full != (image.Point{}) && img.Rect.Size() != f.full {
 		return nil, fmt.Errorf("tab: %s: %w: it comes out as %v, the first image as %v; choose a Transform with one size for all (a crop, or an exact size)",

@@ -124,7 +124,7 @@ func ForeignTextures(ctx context.Context, good dataset.Dataset, class string, tr
 	}
 	var order []int
 	for i := range good.Len() {
-		if it := good.Item(i); it.Class != class && !it.Anomalous {
+		if it := good.Item(i); it.Class != class && it.IsGood() {
 			order = append(order, i)
 		}
 	}

@@ -41,7 +41,7 @@ func material(t testing.TB, each int) dataset.Dataset {
 	var s []dataset.Sample
 	for k, c := range names {
 		for i := range each {
-			s = append(s, dataset.Sample{Item: dataset.Item{Name: fmt.Sprintf("%s/%03d", c, i), Class: c, Split: dataset.Train, Defect: dataset.Good}, Image: texture(k, rng)})
+			s = append(s, dataset.Sample{Item: dataset.Item{Name: fmt.Sprintf("%s/%03d", c, i), Class: c, Split: dataset.Train, Defect: dataset.Good, Label: dataset.LabelGood}, Image: texture(k, rng)})
 		}
 	}
 	ds, err := dataset.NewMemory(s)

@@ -121,7 +121,18 @@ func TestCachedImagesAreUsedAsTheyAre(t *testing.T) {
 	want := run(t, pretrainer(t, network(t), c), material(t, 4), 0)
 	cached, err := dataset.NewCached(material(t, 4), c.Transform, 1<<20)
 	require.NoError(t, err)
-	require.Equal(t, want, run(t, pretrainer(t, network(t), c), cached, 0))
+	all := func(dataset.Item) bool { return true }
+	first := dataset.Filter(cached, func(it dataset.Item) bool { return it.Class == "cloth" })
+	second := dataset.Filter(cached, func(it dataset.Item) bool { return it.Class != "cloth" })
+	applied, err := dataset.Apply(cached, dataset.Items(cached))
+	require.NoError(t, err)
+	part, err := dataset.Subset(cached, []int{0, 1, 2, 3, 4, 5, 6, 7})
+	require.NoError(t, err)
+	for name, ds := range map[string]dataset.Dataset{
+		"cached": cached, "filter": dataset.Filter(cached, all), "subset": part, "apply": applied, "concat": dataset.Concat(first, second),
+	} {
+		require.Equal(t, want, run(t, pretrainer(t, network(t), c), ds, 0), name)
+	}
 }
 
 func TestEveryObjectiveTrains(t *testing.T) {
@@ -337,7 +348,7 @@ func TestMaterialWithoutDefects(t *testing.T) {
 				m.Set(x, y, color.Gray{128})
 			}
 		}
-		return dataset.Sample{Item: dataset.Item{Name: fmt.Sprint("flat/", i), Class: "cloth"}, Image: m}
+		return dataset.Sample{Item: dataset.Item{Name: fmt.Sprint("flat/", i), Class: "cloth", Label: dataset.LabelGood}, Image: m}
 	}
 	ds, err := dataset.NewMemory([]dataset.Sample{flat(0), flat(1), flat(2), flat(3)})
 	require.NoError(t, err)

@@ -31,7 +31,7 @@ func panels(t testing.TB, each int) dataset.Dataset {
 	var s []dataset.Sample
 	for _, c := range names {
 		for i := range each {
-			s = append(s, dataset.Sample{Item: dataset.Item{Name: fmt.Sprintf("%s/%03d", c, i), Class: c, Split: dataset.Train, Defect: dataset.Good}, Image: large(room+16, rng)})
+			s = append(s, dataset.Sample{Item: dataset.Item{Name: fmt.Sprintf("%s/%03d", c, i), Class: c, Split: dataset.Train, Defect: dataset.Good, Label: dataset.LabelGood}, Image: large(room+16, rng)})
 		}
 	}
 	ds, err := dataset.NewMemory(s)

@@ -121,12 +121,12 @@ func MeasureTwins(ctx context.Context, visual VisualEncoder, good dataset.Datase
 			return nil, fmt.Errorf("tab: measure twins: %w: the network has no layer %s", ErrConfig, l)
 		}
 	}
+	if err := dataset.RequireGood(good); err != nil {
+		return nil, fmt.Errorf("tab: measure twins: %w: %w", ErrConfig, err)
+	}
 	byClass := map[string][]int{}
 	for i := range good.Len() {
 		it := good.Item(i)
-		if it.Anomalous {
-			return nil, fmt.Errorf("tab: measure twins: %w: %s is not a good image (%s)", ErrConfig, it.Name, it.Defect)
-		}
 		byClass[it.Class] = append(byClass[it.Class], i)
 	}
 	t := &TwinTable{Seed: cfg.Seed, Far: cfg.Far, Least: cfg.Least, Ridge: cfg.Ridge}

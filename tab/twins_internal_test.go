@@ -46,7 +46,7 @@ func surface(class string, blotched bool, i int) dataset.Sample {
 		g := uint8(min(max(x, 0), 255))
 		m.Pix[4*k], m.Pix[4*k+1], m.Pix[4*k+2], m.Pix[4*k+3] = g, g, g, 255
 	}
-	return dataset.Sample{Item: dataset.Item{Name: fmt.Sprintf("%s/%d", class, i), Class: class, Split: dataset.Train, Defect: dataset.Good}, Image: m}
+	return dataset.Sample{Item: dataset.Item{Name: fmt.Sprintf("%s/%d", class, i), Class: class, Split: dataset.Train, Defect: dataset.Good, Label: dataset.LabelGood}, Image: m}
 }
 
 func surfaces(t testing.TB, n int) dataset.Dataset {
@@ -287,7 +287,7 @@ func TestMeasureTwinsRefuses(t *testing.T) {
 	require.ErrorIs(t, err, ErrConfig)
 	require.ErrorContains(t, err, `"blotched"`)
 	bad := surface("x", false, 1)
-	bad.Anomalous, bad.Defect = true, "hole"
+	bad.Label, bad.Defect = dataset.LabelDefective, "hole"
 	one, err := dataset.NewMemory([]dataset.Sample{bad})
 	require.NoError(t, err)
 	_, err = MeasureTwins(t.Context(), net, one, m, twinConfig())

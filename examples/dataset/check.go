@@ -47,10 +47,12 @@ func sampleFaults(f facts) []string {
 	switch {
 	case f.err != nil:
 		return []string{"unreadable: " + f.err.Error()}
-	case f.item.Anomalous && f.mask && f.area == 0:
+	case f.item.IsDefective() && f.mask && f.area == 0:
 		return []string{fmt.Sprintf("empty mask: %s of %s, which is %s", f.item.MaskName, f.item.Name, f.item.Defect)}
-	case !f.item.Anomalous && f.area > 0:
+	case f.item.IsGood() && f.area > 0:
 		return []string{fmt.Sprintf("mask of a normal picture: %s marks %d pixels of %s", f.item.MaskName, f.area, f.item.Name)}
+	case !f.item.IsLabelled() && f.area > 0:
+		return []string{fmt.Sprintf("mask of a picture without a label: %s marks %d pixels of %s", f.item.MaskName, f.area, f.item.Name)}
 	}
 	return nil
 }
@@ -93,6 +95,7 @@ func leaks(all []facts) []string {
 			switch {
 			case f.item.Split != g.item.Split:
 				out = append(out, fmt.Sprintf("same pixels in two splits: %s in %s, %s in %s", g.item.Name, where(g.item), f.item.Name, where(f.item)))
+			case !f.item.IsLabelled() || !g.item.IsLabelled(): // no label contradicts nothing
 			case f.item.Defect != g.item.Defect:
 				out = append(out, fmt.Sprintf("same pixels with two labels: %s is %s, %s is %s", g.item.Name, g.item.Defect, f.item.Name, f.item.Defect))
 			}

@@ -7,6 +7,7 @@ import (
 	"image"
 	"image/png"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,8 +17,11 @@ import (
 )
 
 // convert writes a data set in MVTec AD's layout, or its manifest. What cannot
-// be converted is reported at the end, all of it.
-func convert(ctx context.Context, s *set, o options, stdout, stderr io.Writer) error {
+// be converted is reported at the end, all of it. The folder -out appears when it
+// is finished: half a data set looks like a whole one. It is filled under a hidden
+// name beside its place, which is removed when something fails; of a process that
+// was killed it stays, and no data set is read from it.
+func convert(ctx context.Context, s *set, o options, stdout, stderr io.Writer) (err error) {
 	for _, i := range s.issues {
 		fmt.Fprintf(stderr, "note: %s\n", i)
 	}
@@ -27,6 +31,22 @@ func convert(ctx context.Context, s *set, o options, stdout, stderr io.Writer) e
 	if entries, err := os.ReadDir(o.out); err == nil && len(entries) > 0 {
 		return fmt.Errorf("dataset: convert: %s is not empty", o.out)
 	}
+	out, err := filepath.Abs(o.out)
+	if err != nil {
+		return err
+	}
+	if behind, err := filepath.EvalSymlinks(out); err == nil { // an empty folder behind a link
+		out = behind
+	}
+	if err := os.MkdirAll(filepath.Dir(out), 0o755); err != nil {
+		return err
+	}
+	hidden, err := os.MkdirTemp(filepath.Dir(out), "."+filepath.Base(out)+".converting-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(hidden)) }()
+	staged := filepath.Join(hidden, "out") // with the permissions that the user allows
 	var faults []error
 	used := make(map[string]bool)
 	written, masks := 0, 0
@@ -44,17 +64,26 @@ func convert(ctx context.Context, s *set, o options, stdout, stderr io.Writer) e
 			faults = append(faults, err)
 			continue
 		}
-		if err := writePNG(filepath.Join(o.out, at), plain(sample.Image)); err != nil {
+		if err := writePNG(filepath.Join(staged, at), plain(sample.Image)); err != nil {
 			return err
 		}
 		written++
-		if sample.Mask == nil || !sample.Anomalous {
+		if sample.Mask == nil || !sample.IsDefective() {
 			continue // in this layout, normal pictures have no masks
 		}
-		if err := writePNG(filepath.Join(o.out, mask), sample.Mask); err != nil {
+		if err := writePNG(filepath.Join(staged, mask), sample.Mask); err != nil {
 			return err
 		}
 		masks++
+	}
+	if written > 0 {
+		// An empty folder that is in the place makes way; one that is not empty stays.
+		if err := os.Remove(out); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("dataset: convert: %w; name a folder that does not exist yet", err)
+		}
+		if err := os.Rename(staged, out); err != nil {
+			return fmt.Errorf("dataset: convert: %w; name a folder that does not exist yet", err)
+		}
 	}
 	fmt.Fprintf(stdout, "%d pictures and %d masks written to %s\n", written, masks, o.out)
 	if len(faults) > 0 {
@@ -68,21 +97,22 @@ func place(it dataset.Item, used map[string]bool) (picture, mask string, err err
 	switch {
 	case it.Split == "":
 		return "", "", fmt.Errorf("%s is in no split; make one with split and pass it with -manifest", it.Name)
-	case it.Defect == dataset.Unknown:
+	case !it.IsLabelled():
 		return "", "", fmt.Errorf("%s has no label", it.Name)
-	case it.Split == dataset.Train && it.Anomalous:
+	case it.Split == dataset.Train && it.IsDefective():
 		return "", "", fmt.Errorf("%s shows %s and is in train, where the layout has normal pictures only", it.Name, it.Defect)
 	}
-	dir := filepath.Join(tidy(it.Class), tidy(it.Split), tidy(it.Defect))
+	kind := tidy(kindOf(it))
+	dir := filepath.Join(tidy(it.Class), tidy(it.Split), kind)
 	stem := tidy(strings.TrimSuffix(it.Name, filepath.Ext(it.Name)))
 	name := stem
 	// Masks of all splits share a folder, so names are unique over the splits.
-	key := func(n string) string { return filepath.Join(tidy(it.Class), tidy(it.Defect), n) }
+	key := func(n string) string { return filepath.Join(tidy(it.Class), kind, n) }
 	for n := 2; used[key(name)]; n++ {
 		name = fmt.Sprintf("%s-%d", stem, n)
 	}
 	used[key(name)] = true
-	return filepath.Join(dir, name+".png"), filepath.Join(tidy(it.Class), "ground_truth", tidy(it.Defect), name+"_mask.png"), nil
+	return filepath.Join(dir, name+".png"), filepath.Join(tidy(it.Class), "ground_truth", kind, name+"_mask.png"), nil
 }
 
 // tidy makes one element of a path of a name.

@@ -37,7 +37,7 @@ func describe(ctx context.Context, s *set, o options, stdout, stderr io.Writer) 
 	type key struct{ class, split, defect string }
 	groups := make(map[key][]facts)
 	for _, f := range all {
-		k := key{f.item.Class, where(f.item), f.item.Defect}
+		k := key{f.item.Class, where(f.item), kindOf(f.item)}
 		groups[k] = append(groups[k], f)
 	}
 	for _, k := range slices.SortedFunc(maps.Keys(groups), func(a, b key) int {
@@ -90,6 +90,20 @@ func describe(ctx context.Context, s *set, o options, stdout, stderr io.Writer) 
 	return nil
 }
 
+// kindOf names what a picture shows: good, a kind of defect, or unknown where it
+// has no label.
+func kindOf(it dataset.Item) string {
+	switch {
+	case it.IsGood():
+		return dataset.Good
+	case !it.IsLabelled():
+		return dataset.Unknown
+	case it.Defect == dataset.Unknown || it.Defect == "":
+		return "defective"
+	}
+	return it.Defect
+}
+
 // ranking prints counts, the largest first, four of them.
 func ranking(counts map[string]int) string {
 	const most = 4
@@ -117,10 +131,11 @@ func chosen(all []facts, class string) []int {
 	for i, f := range all {
 		switch {
 		case f.item.Class != class || f.err != nil:
-		case f.item.Defect == dataset.Good:
+		case f.item.IsGood():
 			good = append(good, i)
 		default:
-			kinds[f.item.Defect] = append(kinds[f.item.Defect], i)
+			kind := kindOf(f.item)
+			kinds[kind] = append(kinds[kind], i)
 		}
 	}
 	var bad []int

@@ -42,7 +42,7 @@ func contactSheet(ctx context.Context, ds dataset.Dataset, all []facts) (image.I
 			if err := paste(out, at, s); err != nil {
 				return nil, err
 			}
-			text := s.Defect
+			text := kindOf(s.Item)
 			if s.Split != "" {
 				text = s.Split + ": " + text
 			}

@@ -124,7 +124,7 @@ func save(name string, items []dataset.Item, stdout io.Writer) error {
 	if err := atomicfile.Write(name, func(w io.Writer) error { return dataset.WriteManifest(w, items) }); err != nil {
 		return err
 	}
-	type count struct{ normal, defects int }
+	type count struct{ normal, defects, unlabelled int }
 	var order []string
 	counts := make(map[string]count)
 	for _, it := range items {
@@ -133,15 +133,22 @@ func save(name string, items []dataset.Item, stdout io.Writer) error {
 		if !ok {
 			order = append(order, w)
 		}
-		if it.Anomalous {
-			c.defects++
-		} else {
+		switch {
+		case it.IsGood():
 			c.normal++
+		case it.IsDefective():
+			c.defects++
+		default:
+			c.unlabelled++
 		}
 		counts[w] = c
 	}
 	for _, w := range order {
-		if _, err := fmt.Fprintf(stdout, "%s: %d normal, %d with defects\n", w, counts[w].normal, counts[w].defects); err != nil {
+		text := fmt.Sprintf("%s: %d normal, %d with defects", w, counts[w].normal, counts[w].defects)
+		if n := counts[w].unlabelled; n > 0 {
+			text += fmt.Sprintf(", %d without a label", n)
+		}
+		if _, err := fmt.Fprintln(stdout, text); err != nil {
 			return err
 		}
 	}

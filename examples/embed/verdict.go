@@ -28,7 +28,7 @@ func verdict(ctx context.Context, root, class string, img image.Image) error {
 		return err
 	}
 	var good []float64
-	for part, err := range detector.ScoreSet(ctx, dataset.Filter(test, func(it dataset.Item) bool { return !it.Anomalous })) {
+	for part, err := range detector.ScoreSet(ctx, dataset.Filter(test, dataset.Item.IsGood)) {
 		if err != nil {
 			return err
 		}

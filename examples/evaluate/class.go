@@ -220,8 +220,12 @@ func (s *session) score(ctx context.Context, j *judged, found *pixels, r *record
 		if math.IsNaN(sc.Score) {
 			return fmt.Errorf("image %s: %w", sc.Name, metrics.ErrNaN)
 		}
-		j.items, j.scores, j.positive = append(j.items, sc.Item), append(j.scores, sc.Score), append(j.positive, sc.Anomalous)
-		if (s.o.maps != "" || s.pages != nil) && !sc.Anomalous {
+		defective, err := sc.Truth()
+		if err != nil {
+			return err
+		}
+		j.items, j.scores, j.positive = append(j.items, sc.Item), append(j.scores, sc.Score), append(j.positive, defective)
+		if (s.o.maps != "" || s.pages != nil) && sc.IsGood() {
 			if err := j.good.Add(sc.Map); err != nil {
 				return err
 			}
@@ -259,9 +263,12 @@ func (s *session) draw(ctx context.Context, j *judged, what string) error {
 // checkTest says whether every defect has a mask, and refuses a test set that
 // cannot be judged before anything is fitted.
 func checkTest(test dataset.Dataset) (masked bool, err error) {
+	if err := dataset.RequireLabels(test); err != nil {
+		return false, err
+	}
 	defects, masks := 0, 0
 	for i := range test.Len() {
-		if it := test.Item(i); it.Anomalous {
+		if it := test.Item(i); it.IsDefective() {
 			defects++
 			if it.MaskName != "" {
 				masks++

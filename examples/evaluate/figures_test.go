@@ -38,7 +38,7 @@ func TestFiguresEqualMetrics(t *testing.T) {
 		d := &darkness{darkMethod: f, seed: seed{n: 1}, view: f.transform}
 		for sc, err := range d.ScoreSet(t.Context(), test) {
 			require.NoError(t, err)
-			scores, positive = append(scores, sc.Score), append(positive, sc.Anomalous)
+			scores, positive = append(scores, sc.Score), append(positive, sc.IsDefective())
 			mask, err := rule.of(f.transform, sc.Mask)
 			require.NoError(t, err)
 			require.NoError(t, roc.AddMask(sc.Map.Data, mask))
@@ -115,7 +115,7 @@ func TestDetectorsThatMisbehave(t *testing.T) {
 	}{
 		"score NaN": {metrics.ErrNaN, "alpha/test/hole/0.png", func(f *darkMethod) {
 			f.change = func(sc *downstream.Scored) {
-				if sc.Anomalous {
+				if sc.IsDefective() {
 					sc.Score = math.NaN()
 				}
 			}

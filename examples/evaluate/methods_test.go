@@ -31,7 +31,7 @@ func TestMethodThatTrainsOnOthers(t *testing.T) {
 		require.Equal(t, 8, m.others.Len())
 		for i := range m.others.Len() {
 			require.NotEqual(t, "beta", m.others.Item(i).Class)
-			require.False(t, m.others.Item(i).Anomalous)
+			require.True(t, m.others.Item(i).IsGood())
 		}
 		require.Equal(t, 4, m.test.Len())
 		support, err := m.support(3)

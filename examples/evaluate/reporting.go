@@ -147,7 +147,7 @@ func (s *session) report(ctx context.Context, o opened, j *judged) error {
 	if len(x.all) == 0 {
 		x.test, x.items = j.test, j.items
 		for _, it := range j.items {
-			x.samples = append(x.samples, report.Sample{Name: it.Name, Kind: it.Defect, Defective: it.Anomalous})
+			x.samples = append(x.samples, report.Sample{Name: it.Name, Kind: it.Defect, Defective: it.IsDefective()})
 		}
 		x.parts = report.DefaultGallery().Parts(x.samples, j.scores)
 	}
@@ -290,7 +290,7 @@ func (x *exhibit) pictures(ctx context.Context, i int) (report.Item, error) {
 			return it, fmt.Errorf("%s has no map of %s", k.name, sample.Name)
 		}
 		it.Maps = append(it.Maps, m)
-		same = same && k.plan.transform.String() == first.plan.transform.String()
+		same = same && k.plan.transform.Fingerprint() == first.plan.transform.Fingerprint()
 	}
 	if it.Whole = !same; it.Whole {
 		return it, nil

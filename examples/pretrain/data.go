@@ -36,7 +36,7 @@ func good(roots []string, stderr io.Writer) (dataset.Dataset, error) {
 		for _, issue := range ds.Issues() {
 			fmt.Fprintf(stderr, "note: %s: %s\n", root, issue)
 		}
-		parts = append(parts, dataset.Filter(ds, func(it dataset.Item) bool { return !it.Anomalous }))
+		parts = append(parts, dataset.Filter(ds, dataset.Item.IsGood))
 	}
 	all := parts[0]
 	if len(parts) > 1 {
@@ -86,6 +86,9 @@ func probeClass(ctx context.Context, dir, class string, v tab.VisualEncoder) (au
 	if err != nil {
 		return 0, err
 	}
+	if err := dataset.RequireLabels(test); err != nil {
+		return 0, err
+	}
 	det, err := downstream.NewPaDiM(v, downstream.DefaultPaDiM(), nil)
 	if err != nil {
 		return 0, err
@@ -100,7 +103,11 @@ func probeClass(ctx context.Context, dir, class string, v tab.VisualEncoder) (au
 		if err != nil {
 			return 0, err
 		}
-		scores, positive = append(scores, sc.Score), append(positive, sc.Anomalous)
+		defective, err := sc.Truth()
+		if err != nil {
+			return 0, err
+		}
+		scores, positive = append(scores, sc.Score), append(positive, defective)
 	}
 	return metrics.AUROC(scores, positive)
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"os"
 	"time"
 
 	"github.com/gotab/gotab/backbone"
@@ -178,40 +177,4 @@ func save(ctx context.Context, path string, net *backbone.ResNet18, pre *tab.Pre
 	}
 	fmt.Fprintf(stderr, "weights written to %s\n", path)
 	return nil
-}
-
-// logFile is the JSON-lines log; without a file it takes everything and keeps
-// nothing.
-type logFile struct {
-	f   *os.File
-	enc *json.Encoder
-}
-
-func openLog(o options) (*logFile, error) {
-	if o.log == "" {
-		return &logFile{}, nil
-	}
-	mode := os.O_CREATE | os.O_WRONLY | os.O_TRUNC
-	if o.resume {
-		mode = os.O_CREATE | os.O_WRONLY | os.O_APPEND
-	}
-	f, err := os.OpenFile(o.log, mode, 0o644)
-	if err != nil {
-		return nil, err
-	}
-	return &logFile{f: f, enc: json.NewEncoder(f)}, nil
-}
-
-func (l *logFile) write(v any) error {
-	if l.enc == nil {
-		return nil
-	}
-	return l.enc.Encode(v)
-}
-
-func (l *logFile) close() error {
-	if l.f == nil {
-		return nil
-	}
-	return l.f.Close()
 }

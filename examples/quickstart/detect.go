@@ -54,8 +54,12 @@ func detect(ctx context.Context, net *backbone.ResNet18, pictures dataset.Datase
 	if err := det.Fit(ctx, part(pictures, class, splitTrain)); err != nil {
 		return v, fmt.Errorf("%s: %w", class, err)
 	}
+	scale := part(pictures, class, splitScale)
+	if err := dataset.RequireGood(scale); err != nil {
+		return v, fmt.Errorf("%s: %w", class, err)
+	}
 	var usual heatmap.Good
-	for r, err := range det.ScoreSet(ctx, part(pictures, class, splitScale)) {
+	for r, err := range det.ScoreSet(ctx, scale) {
 		if err != nil {
 			return v, fmt.Errorf("%s: %w", class, err)
 		}
@@ -74,9 +78,13 @@ func detect(ctx context.Context, net *backbone.ResNet18, pictures dataset.Datase
 		if err != nil {
 			return v, fmt.Errorf("%s: %w", class, err)
 		}
+		defective, err := r.Truth()
+		if err != nil {
+			return v, fmt.Errorf("%s: %w", class, err)
+		}
 		v.Scored = append(v.Scored, r)
 		scores = append(scores, r.Score)
-		damaged = append(damaged, r.Anomalous)
+		damaged = append(damaged, defective)
 		if err := pixels.AddMask(r.Map.Data, r.Mask); err != nil {
 			return v, fmt.Errorf("%s: %w", class, err)
 		}

@@ -65,12 +65,18 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	rep.Seconds = time.Since(log.start).Seconds()
 	rep.printTable(stdout)
 
-	page, sheet := filepath.Join(out, "quickstart.html"), filepath.Join(out, "quickstart.png")
-	if err := errors.Join(atomicfile.Write(page, rep.writePage), atomicfile.Write(sheet, rep.writeSheet)); err != nil {
+	page, sheet, err := rep.save(out)
+	if err != nil {
 		return err
 	}
 	fmt.Fprintf(stdout, "\nHeat maps: %s\n           %s\n", page, sheet)
 	return log.err
+}
+
+// save writes the page and the sheet into a folder, each whole or not at all.
+func (r *report) save(dir string) (page, sheet string, err error) {
+	page, sheet = filepath.Join(dir, "quickstart.html"), filepath.Join(dir, "quickstart.png")
+	return page, sheet, errors.Join(atomicfile.Write(page, r.writePage), atomicfile.Write(sheet, r.writeSheet))
 }
 
 // outputFolder makes the folder that was asked for, or a new one among the

@@ -89,7 +89,7 @@ func pageParts(p productReport) (pageProduct, error) {
 	for _, i := range p.shown() {
 		a, b := p.Random.Scored[i], p.Trained.Scored[i]
 		part := pagePart{
-			Defect: a.Defect, Good: !a.Anomalous,
+			Defect: a.Defect, Good: a.IsGood(),
 			RandomScore: fmt.Sprintf("%.2f", a.Score/p.Random.Top), TrainScore: fmt.Sprintf("%.2f", b.Score/p.Trained.Top),
 		}
 		imgs, err := p.draw(i)

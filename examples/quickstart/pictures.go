@@ -31,7 +31,7 @@ func catalogue(s settings) ([]dataset.Item, error) {
 		for i := range n {
 			items = append(items, dataset.Item{
 				Name:  fmt.Sprintf("%s/%s/%s/%03d", class, split, kind, i),
-				Class: class, Split: split, Defect: kind, Anomalous: kind != dataset.Good,
+				Class: class, Split: split, Defect: kind, Label: dataset.LabelOf(kind),
 			})
 		}
 	}
@@ -79,7 +79,7 @@ func drawAll(ctx context.Context, s settings) (*dataset.Memory, error) {
 
 func drawOne(item dataset.Item, s settings) (dataset.Sample, error) {
 	rng := stream(s.seed, item.Name)
-	if !item.Anomalous {
+	if item.IsGood() {
 		img, err := drawing.Good(item.Class, s.size, rng)
 		return dataset.Sample{Item: item, Image: img}, err
 	}

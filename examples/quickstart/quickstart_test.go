@@ -142,8 +142,8 @@ func TestCatalogue(t *testing.T) {
 	for _, it := range items {
 		require.False(t, names[it.Name], it.Name)
 		names[it.Name] = true
-		require.Equal(t, it.Anomalous, it.Defect != dataset.Good)
-		if it.Anomalous {
+		require.Equal(t, dataset.LabelOf(it.Defect), it.Label)
+		if it.IsDefective() {
 			require.Equal(t, splitTest, it.Split, "only the test set has defects")
 			count["damaged "+it.Class]++
 		} else {

@@ -22,6 +22,8 @@ const (
 	plot = "gonum.org/v1/plot"
 	// testutil serves tests alone and counts tensors.
 	testutil = "internal/testutil"
+	// faulttest serves tests alone and lets writers fail.
+	faulttest = "internal/faulttest"
 	// layers are blocks of networks, on tensor.
 	layers = "internal/layers"
 )
@@ -127,6 +129,11 @@ func Check(fsys fs.FS) (Result, error) {
 		}
 		found, err := checkFile(name, src)
 		r.Violations = append(r.Violations, found...)
+		if err != nil {
+			return err
+		}
+		found, err = checkWrites(name, src)
+		r.Violations = append(r.Violations, found...)
 		return err
 	})
 	if err != nil {
@@ -204,7 +211,7 @@ func refuseOwn(dir string, r rule, test bool, to string) string {
 		return "the package has no place in the design"
 	case to == dir:
 		return "" // an external test of the package itself
-	case to == testutil && !test:
+	case (to == testutil || to == faulttest) && !test:
 		return "it serves tests alone"
 	case toRule.native && !r.native:
 		return "the package must build without native code"

@@ -56,14 +56,14 @@ func Write(path string, fn func(w io.Writer) error) (err error) {
 	}
 	dir := filepath.Dir(target)
 	// Opened first: if this fails, nothing has happened yet.
-	d, err := os.Open(dir)
-	if err != nil {
+	var d *os.File
+	if err := at(OpenFolder, target, func() (err error) { d, err = os.Open(dir); return }); err != nil {
 		return fail("open folder", err)
 	}
 	defer d.Close() // read-only: closing it can lose nothing
 
-	f, err := createTemp(dir, filepath.Base(target))
-	if err != nil {
+	var f *os.File
+	if err := at(Create, target, func() (err error) { f, err = createTemp(dir, filepath.Base(target)); return }); err != nil {
 		return fail("create temporary file", err)
 	}
 	renamed, closed := false, false
@@ -80,29 +80,29 @@ func Write(path string, fn func(w io.Writer) error) (err error) {
 	}()
 
 	if mode != 0 {
-		if err := f.Chmod(mode); err != nil {
+		if err := at(Chmod, target, func() error { return f.Chmod(mode) }); err != nil {
 			return fail("set permissions", err)
 		}
 	}
-	w := bufio.NewWriterSize(f, bufferSize)
+	w := bufio.NewWriterSize(system{f, target}, bufferSize)
 	if err := fn(w); err != nil {
 		return fail("content", err)
 	}
 	if err := w.Flush(); err != nil {
 		return fail("flush", err)
 	}
-	if err := f.Sync(); err != nil {
+	if err := at(Sync, target, f.Sync); err != nil {
 		return fail("sync", err)
 	}
 	closed = true
-	if err := f.Close(); err != nil {
+	if err := at(Close, target, f.Close); err != nil {
 		return fail("close", err)
 	}
-	if err := os.Rename(f.Name(), target); err != nil {
+	if err := at(Rename, target, func() error { return os.Rename(f.Name(), target) }); err != nil {
 		return fail("rename", err)
 	}
 	renamed = true
-	if err := syncFolder(d); err != nil {
+	if err := at(SyncFolder, target, func() error { return syncFolder(d) }); err != nil {
 		return fail("sync folder", fmt.Errorf("%w: %w", ErrNotDurable, err))
 	}
 	return nil
@@ -144,7 +144,7 @@ func createTemp(dir, base string) (*os.File, error) {
 		base = base[:maxBase]
 	}
 	for i := range maxAttempts {
-		name := filepath.Join(dir, fmt.Sprintf(".%s.%d-%d.tmp", base, os.Getpid(), i))
+		name := filepath.Join(dir, temporaryName(base, os.Getpid(), i))
 		f, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o666)
 		if err == nil || !errors.Is(err, fs.ErrExist) {
 			return f, err

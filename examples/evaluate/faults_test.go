@@ -1,0 +1,67 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"image"
+	"image/color"
+	"io"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/downstream/heatmap"
+	"github.com/gotab/gotab/internal/faulttest"
+	"github.com/gotab/gotab/metrics"
+)
+
+// fileWriters are the records, the table in Markdown and the pictures of maps.
+func fileWriters(t *testing.T) []faulttest.Writer {
+	records := [2]string{}
+	stores := [2]*store{}
+	for v := range stores {
+		records[v] = filepath.Join(t.TempDir(), "r.jsonl")
+		stores[v] = &store{path: records[v]}
+		r := record{Version: recordVersion, Data: "plant", Class: "plate", Method: "padim", Seed: fmt.Sprint(v), Hash: "h",
+			ImageAUROC: 0.5, ImageAP: 0.5, ImageF1: 0.25, FitImages: 10, ScoreImages: 20, FitSpeed: 30, ScoreSpeed: 40,
+			Arch: "resnet18", Layers: []string{"layer1"}, Weights: "w.safetensors", WeightsSHA256: "0123456789abcdef",
+			Width: 224, Height: 200, Transform: "square", Mask: metrics.MaskNearest, Epoch: metrics.EpochNone, Score: metrics.ScoreMapMax,
+			Settings: []byte(`{"a":1}`), Made: origin{Command: "evaluate", Go: "go1.24", Libtorch: "2.1.2", Device: "cpu", Cores: 2}}
+		r.keep(imageAUROC, metrics.Interval{Low: 0.4, High: 0.6 + float64(v)/10, Level: 0.95, Method: "DeLong"})
+		require.NoError(t, stores[v].add(r))
+	}
+	img := image.NewRGBA(image.Rect(0, 0, 24, 18))
+	for i := range 24 * 18 {
+		g := uint8(100 + i%50)
+		img.SetRGBA(i%24, i/24, color.RGBA{g, g, g, 255})
+	}
+	var samples []dataset.Sample
+	for i := range 2 {
+		samples = append(samples, dataset.Sample{Item: dataset.Item{Name: fmt.Sprintf("plate/test/good/%d.png", i), Class: "plate", Defect: dataset.Good, Label: dataset.LabelGood}, Image: img})
+	}
+	test, err := dataset.NewMemory(samples)
+	require.NoError(t, err)
+	dark := newDark()
+	return []faulttest.Writer{
+		{Name: "records", Write: func(dir string, version int) error {
+			s := *stores[version]
+			s.path = filepath.Join(dir, "r.jsonl")
+			return s.write()
+		}},
+		{Name: "markdown", Write: func(dir string, version int) error {
+			return table([]string{"-json", records[version], "-out", filepath.Join(dir, "r.md")}, io.Discard, io.Discard)
+		}},
+		{Name: "maps", Write: func(dir string, version int) error {
+			det := &darkness{darkMethod: dark, seed: seed{n: uint64(version)}, view: dark.transform}
+			return drawAll(context.Background(), dir, "plate", det, test, dark.transform, heatmap.View{Scale: heatmap.Scale{Low: 100, High: 200}, Threshold: 150})
+		}},
+	}
+}
+
+func TestFilesAreWholeOrNotThere(t *testing.T) { faulttest.Check(t, fileWriters(t)...) }
+
+func TestFilesSurviveKills(t *testing.T) {
+	faulttest.Kill(t, "TestFilesSurviveKills", 8, 6, fileWriters(t)...)
+}

@@ -1,0 +1,85 @@
+package archtest
+
+import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// writesOutside argues every file that changes the file system other than through
+// internal/atomicfile. Folders end in a slash and stand for all below.
+var writesOutside = map[string]string{
+	"internal/atomicfile/":                       "it is the layer",
+	"tensor/libtorch/":                           "a command that installs libtorch; it fills a folder beside the place and renames the whole",
+	"examples/evaluate/class.go":                 "writes to /proc, no file",
+	"examples/evaluate/internal/report/write.go": "a hidden temporary file that no program reads, for what does not fit into memory",
+	"examples/dataset/convert.go":                "renames a folder that is finished",
+	"examples/pretrain/log.go":                   "a log grows by whole lines; an incomplete last one is cut off when it is gone on with",
+}
+
+// writers are the functions of package os that create, replace or shorten files.
+// Those that make folders or remove something are free.
+func writers() []string {
+	return []string{"Create", "CreateTemp", "WriteFile", "OpenFile", "NewFile", "Rename", "Link", "Symlink", "Truncate", "CopyFS", "OpenRoot"}
+}
+
+// checkWrites refuses results that are not written whole or not at all, and faults
+// that are injected outside tests.
+func checkWrites(name string, src []byte) ([]string, error) {
+	if strings.HasSuffix(name, "_test.go") || path.Dir(name) == faulttest {
+		return nil, nil
+	}
+	f, err := parser.ParseFile(token.NewFileSet(), name, src, parser.SkipObjectResolution)
+	if err != nil {
+		return nil, err
+	}
+	local := make(map[string]string) // of the packages, by what the file calls them
+	var found []string
+	for _, spec := range f.Imports {
+		imported, err := strconv.Unquote(spec.Path.Value)
+		if err != nil {
+			return nil, fmt.Errorf("%s: import %s: %w", name, spec.Path.Value, err)
+		}
+		as := path.Base(imported)
+		if spec.Name != nil {
+			as = spec.Name.Name
+		}
+		local[as] = imported
+		if imported == "io/ioutil" || imported == "os" && as == "." {
+			found = append(found, fmt.Sprintf("%s: import os by its name, so that what it writes is seen", name))
+		}
+	}
+	ast.Inspect(f, func(n ast.Node) bool {
+		sel, ok := n.(*ast.SelectorExpr)
+		if !ok {
+			return true
+		}
+		pkg, ok := sel.X.(*ast.Ident)
+		if !ok {
+			return true
+		}
+		switch imported := local[pkg.Name]; {
+		case imported == "os" && slices.Contains(writers(), sel.Sel.Name) && !argued(name):
+			found = append(found, fmt.Sprintf("%s: os.%s: write through internal/atomicfile, or argue it in internal/archtest", name, sel.Sel.Name))
+		case imported == module+"/internal/atomicfile" && sel.Sel.Name == "Inject":
+			found = append(found, fmt.Sprintf("%s: atomicfile.Inject serves tests alone", name))
+		}
+		return true
+	})
+	return found, nil
+}
+
+// argued says whether a file is in writesOutside.
+func argued(name string) bool {
+	for at := range writesOutside {
+		if name == at || strings.HasSuffix(at, "/") && strings.HasPrefix(name, at) {
+			return true
+		}
+	}
+	return false
+}
