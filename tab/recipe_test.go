@@ -137,10 +137,12 @@ func TestRecipeAmplifiesAndKeeps(t *testing.T) {
 // At the start nothing has moved, so there is nothing to keep.
 func TestKeepIsZeroAtTheStart(t *testing.T) {
 	testutil.NoLeak(t)
-	c := recipe()
-	c.Objective = tab.DefaultKeep()
-	losses := run(t, trainer(t, network(t), c), panels(t, 2), 1)
-	require.Zero(t, losses[0])
+	for _, separate := range []bool{false, true} {
+		c := recipe()
+		c.Objective, c.SeparatePasses = tab.DefaultKeep(), separate
+		losses := run(t, trainer(t, network(t), c), panels(t, 2), 1)
+		require.Zero(t, losses[0])
+	}
 }
 
 // watched remembers what it was asked for.

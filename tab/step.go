@@ -184,15 +184,21 @@ func (p *Pretrainer) forward(s *tensor.Scope, b Batch) (loss, accuracy *tensor.T
 		v.Masks = s.Minus(s.Full(1, tensor.Float32, 1), s.Cast(s.Equal(m, s.Zeros(1)), tensor.Float32))
 	}
 	x := s.FromNHWC(b.Normal, n, b.H, b.W, 3)
-	images := x // of both twins
-	if p.needs.Twin {
-		images = s.Cat(0, x, s.FromNHWC(b.Abnormal, n, b.H, b.W, 3))
-	}
-	if p.needs.Twin && p.cfg.SeparatePasses {
+	images := x // what the frozen copy sees
+	switch {
+	case !p.needs.Twin:
 		v.Normal = p.features(s, x)
-		v.Abnormal = p.features(s, s.Narrow(images, 0, int64(n), int64(n)))
-	} else if v.Normal = p.features(s, images); p.needs.Twin {
-		v.Normal, v.Abnormal = v.Normal.split(s, int64(n))
+	case p.cfg.SeparatePasses:
+		v.Normal = p.features(s, x)
+		y := s.FromNHWC(b.Abnormal, n, b.H, b.W, 3)
+		v.Abnormal = p.features(s, y)
+		if p.needs.Start {
+			images = s.Cat(0, x, y)
+		}
+	default:
+		images = s.Cat(0, x, s.FromNHWC(b.Abnormal, n, b.H, b.W, 3))
+		both := p.features(s, images)
+		v.Normal, v.Abnormal = both.split(s, int64(n))
 	}
 	p.see(s, &v, b, images)
 	return p.cfg.Objective.Loss(s, v)
