@@ -40,7 +40,7 @@ func (r *RegAD) WriteCheckpoint(path string, epochs int) error {
 	}
 	defer func() {
 		for _, l := range learners {
-			_ = l.opt.Close() // frees memory, cannot fail
+			_ = l.Optimizer.Close() // frees memory, cannot fail
 		}
 	}()
 	return (&regadCheckpoint{path: path, data: "images", first: "weights"}).write(context.Background(), r, n, learners, epochs)

@@ -70,7 +70,10 @@ func (p *Pretrainer) contents() (st state, arrays []tensor.Array, err error) {
 	for _, part := range []struct {
 		prefix string
 		params *tensor.Params
-	}{{"visual.", p.parts.Visual.Params()}, {"head.", p.head}, {"anchors.", p.anchors}} {
+	}{{"visual.", p.parts.Visual.Params()}, {"head.", p.head}, {"anchors.", p.anchors}, {"start.", p.startParams()}, {"metric.", p.metricParams()}} {
+		if part.params == nil {
+			continue
+		}
 		a, err := part.params.Arrays(ctx)
 		if err = add(part.prefix, a, err); err != nil {
 			return st, nil, err
@@ -155,10 +158,27 @@ func builtin(name string, settings json.RawMessage) (Objective, error) {
 		var c Classification
 		err := json.Unmarshal(settings, &c)
 		return c, err
+	case "keep":
+		var k Keep
+		err := json.Unmarshal(settings, &k)
+		return k, err
+	case "amplify":
+		var a Amplify
+		err := json.Unmarshal(settings, &a)
+		return a, err
+	case "dense":
+		var d Dense
+		err := json.Unmarshal(settings, &d)
+		return d, err
 	case string(FormPaper), string(FormOfficial), string(FormJoint), string(FormNormal):
 		var a Alignment
 		err := json.Unmarshal(settings, &a)
 		return a, err
+	}
+	if strings.HasPrefix(name, mixName+"(") {
+		var m Mix
+		err := json.Unmarshal(settings, &m)
+		return m, err
 	}
 	return unknown(name), nil
 }
@@ -185,7 +205,7 @@ func (u unknown) Loss(s *tensor.Scope, _ View) (loss, accuracy *tensor.Tensor) {
 // is right.
 func (p *Pretrainer) load(st state, arrays []tensor.Array) error {
 	parts := map[string][]tensor.Array{}
-	prefixes := []string{"visual.", "head.", "anchors.", optPrefixes[0], optPrefixes[1]}
+	prefixes := []string{"visual.", "head.", "anchors.", "start.", "metric.", optPrefixes[0], optPrefixes[1]}
 	for _, a := range arrays {
 		found := false
 		for _, pre := range prefixes {
@@ -229,6 +249,9 @@ func (p *Pretrainer) load(st state, arrays []tensor.Array) error {
 			return fmt.Errorf("%w: optimizer: %w", ErrCheckpoint, err)
 		}
 	}
+	if err := p.loadStart(ctx, st.Classes, parts["start."], parts["metric."]); err != nil {
+		return err
+	}
 	if err := visual.SetArrays(ctx, parts["visual."], nil); err != nil {
 		return fmt.Errorf("%w: encoder: %w", ErrCheckpoint, err)
 	}
@@ -243,7 +266,8 @@ func (p *Pretrainer) checkPlace(st state) error {
 	switch {
 	case len(st.Classes) == 0 || st.Width < 0 || st.Step < 0 || st.Own < 0:
 		return fmt.Errorf("%w: its state makes no sense", ErrCheckpoint)
-	case st.Epoch < 0 || st.Batch < 0, st.Epoch > p.cfg.Epochs, st.Epoch == p.cfg.Epochs && st.Batch > 0, st.Data == "" && st.Batch > 0:
+	case st.Epoch < 0 || st.Batch < 0, st.Data == "" && st.Batch > 0,
+		p.cfg.Steps == 0 && (st.Epoch > p.cfg.Epochs || st.Epoch == p.cfg.Epochs && st.Batch > 0):
 		return fmt.Errorf("%w: it stands before batch %d of epoch %d, which is no place in a run of %d epochs",
 			ErrCheckpoint, st.Batch, st.Epoch, p.cfg.Epochs)
 	}

@@ -28,7 +28,8 @@ type feed struct {
 	class   map[string]int
 	epoch   int
 	order   []int
-	size    image.Point
+	full    image.Point // of a transformed image
+	size    image.Point // of the network's input: full, or the crop
 	bufs    [2]Batch
 	tr      dataset.Transform
 	applied bool // ds has done tr already
@@ -108,11 +109,9 @@ func (f *feed) run(ctx context.Context, first int) iter.Seq2[Batch, error] {
 // measure learns the size of the network's input from the first image and makes
 // the two buffers.
 func (f *feed) measure(ctx context.Context) error {
-	img, err := f.image(ctx, f.order[0])
-	if err != nil {
+	if err := f.sizes(ctx); err != nil {
 		return err
 	}
-	f.size = img.Rect.Size()
 	n := f.p.cfg.Batch
 	per := n * f.size.X * f.size.Y
 	for i := range f.bufs {
@@ -140,9 +139,9 @@ func (f *feed) image(ctx context.Context, i int) (*image.RGBA, error) {
 			return nil, fmt.Errorf("tab: %s: %w", s.Name, err)
 		}
 	}
-	if f.size != (image.Point{}) && img.Rect.Size() != f.size {
+	if f.full != (image.Point{}) && img.Rect.Size() != f.full {
 		return nil, fmt.Errorf("tab: %s: %w: it comes out as %v, the first image as %v; choose a Transform with one size for all (a crop, or an exact size)",
-			s.Name, ErrConfig, img.Rect.Size(), f.size)
+			s.Name, ErrConfig, img.Rect.Size(), f.full)
 	}
 	return img, nil
 }
@@ -153,20 +152,22 @@ func (f *feed) place(ctx context.Context, pos int) (placed, error) {
 	buf, at := &f.bufs[(pos/b)%2], pos%b
 	rng := seed.Rand(f.p.cfg.Seed, "place", uint64(f.epoch), uint64(pos))
 	index := f.order[pos]
+	lk := f.look(pos)
 	var r placed
 	for attempt := 0; ; attempt++ {
 		img, err := f.image(ctx, index)
 		if err != nil {
 			return r, err
 		}
+		img = f.cut(img, lk)
 		class := f.ds.Item(index).Class
-		ok, err := f.twin(ctx, buf, at, img, index, class, rng)
+		ok, err := f.twin(ctx, buf, at, img, index, class, rng, lk)
 		if err != nil {
 			return r, err
 		}
 		if ok {
 			buf.Class[at] = f.class[class]
-			return r, f.pack(buf.Normal, at, img)
+			return r, f.pack(buf.Normal, at, img, lk)
 		}
 		if attempt+1 >= f.p.cfg.TwinAttempts {
 			return r, fmt.Errorf("tab: class %q: %w: %d images were tried with %d draws each, the last was %s; "+
@@ -181,7 +182,7 @@ func (f *feed) place(ctx context.Context, pos int) (placed, error) {
 // twin makes and packs the damaged twin of img with another image of its class as
 // source (the image itself where the class has only one). It returns false where
 // no draw left a mark.
-func (f *feed) twin(ctx context.Context, buf *Batch, at int, img *image.RGBA, index int, class string, rng *rand.Rand) (bool, error) {
+func (f *feed) twin(ctx context.Context, buf *Batch, at int, img *image.RGBA, index int, class string, rng *rand.Rand, lk *look) (bool, error) {
 	if !f.p.needs.Twin {
 		return true, nil
 	}
@@ -203,6 +204,7 @@ func (f *feed) twin(ctx context.Context, buf *Batch, at int, img *image.RGBA, in
 			if src, err = f.image(ctx, other); err != nil {
 				return false, err
 			}
+			src = f.cut(src, lk)
 		}
 		pair, err := gen.Generate(img, src, rng)
 		if errors.Is(err, synth.ErrNotPlaced) {
@@ -217,7 +219,7 @@ func (f *feed) twin(ctx context.Context, buf *Batch, at int, img *image.RGBA, in
 		if err := f.take(buf, at, pair); err != nil {
 			return false, fmt.Errorf("tab: damaged twin of %s: %w: the generator (a %T) returned %w", f.ds.Item(index).Name, ErrConfig, f.p.parts.Synth, err)
 		}
-		return true, f.pack(buf.Abnormal, at, pair.Image)
+		return true, f.pack(buf.Abnormal, at, pair.Image, lk)
 	}
 	return false, nil
 }
@@ -248,7 +250,7 @@ func (f *feed) take(buf *Batch, at int, pair synth.Pair) error {
 		marked = marked || slices.ContainsFunc(row, func(v uint8) bool { return v != 0 })
 	}
 	if !marked && !pair.Normal {
-		return errors.New("a mask that marks no pixel; where nothing was damaged it must return synth.ErrNotPlaced")
+		return errors.New("a mask that marks no pixel; where nothing was damaged it must return synth.ErrNotPlaced, or say that the pair is Normal")
 	}
 	return nil
 }
@@ -265,7 +267,8 @@ func checkRaster(what string, r image.Rectangle, stride, have, each int, want im
 	return nil
 }
 
-func (f *feed) pack(dst []float32, at int, img *image.RGBA) error {
+func (f *feed) pack(dst []float32, at int, img *image.RGBA, lk *look) error {
+	img = lk.apply(img)
 	n := 3 * f.size.X * f.size.Y
 	return f.p.cfg.Normalize.Pack(dst[at*n:(at+1)*n], img)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/gotab/gotab/internal/identity"
 )
@@ -99,6 +100,29 @@ func (t TwinsByClass) Fingerprint() string {
 
 // Fingerprint implements [synth.Fingerprinter].
 func (a Alignment) Fingerprint() string { return fmt.Sprintf("%+v", a) }
+
+// Fingerprint implements [synth.Fingerprinter].
+func (k Keep) Fingerprint() string { return fmt.Sprintf("%+v", k) }
+
+// Fingerprint implements [synth.Fingerprinter].
+func (a Amplify) Fingerprint() string { return fmt.Sprintf("%+v", a) }
+
+// Fingerprint implements [synth.Fingerprinter].
+func (d Dense) Fingerprint() string { return fmt.Sprintf("%+v", d) }
+
+// Fingerprint implements [synth.Fingerprinter]: the parts', and none where a part
+// has none.
+func (m Mix) Fingerprint() string {
+	var parts []string
+	for _, t := range m {
+		f := identity.Fingerprint(t.Objective)
+		if f == "" {
+			return ""
+		}
+		parts = append(parts, fmt.Sprintf("%g %s %s", t.Weight, identity.Type(t.Objective), f))
+	}
+	return strings.Join(parts, "; ")
+}
 
 // Fingerprint implements [synth.Fingerprinter].
 func (c Classification) Fingerprint() string { return fmt.Sprintf("%+v", c) }

@@ -141,8 +141,10 @@ type Pretrainer struct {
 	anchors *tensor.Params
 	head    *tensor.Params
 	opt     [2]tensor.Optimizer
-	width   int   // of the anchors
-	lent    *loan // nil before the first step
+	width   int        // of the anchors
+	start   frozenCopy // nil where nothing looks at it
+	metric  *Metric    // nil before MeasureProducts, or where nothing asks for it
+	lent    *loan      // nil before the first step
 
 	// The next step of Steps is number batch of epoch; own counts the caller's own
 	// batches in it.
@@ -165,6 +167,7 @@ func New(parts Parts, cfg Config, opts ...Option) (*Pretrainer, error) {
 		return nil, err
 	}
 	p.needs = p.cfg.Objective.Needs()
+	p.needs.Masks = p.needs.Masks || p.needs.Cells
 	name := p.cfg.Objective.Name()
 	switch {
 	case parts.Visual == nil:
@@ -181,10 +184,13 @@ func New(parts Parts, cfg Config, opts ...Option) (*Pretrainer, error) {
 			}
 		}
 	}
-	for _, l := range append([]backbone.Layer{backbone.Pooled}, p.needs.Stages...) {
+	for _, l := range p.layers() {
 		if parts.Visual.Channels(l) < 1 {
 			return nil, fmt.Errorf("tab: new: %w: the visual encoder has no layer %s", ErrConfig, l)
 		}
+	}
+	if err := p.checkStart(); err != nil {
+		return nil, err
 	}
 	p.dev = parts.Visual.Params().Device()
 	var err error
@@ -284,6 +290,9 @@ func (p *Pretrainer) make(ctx context.Context, classes []string, normal, abnorma
 		}
 		return s.Err()
 	})
+	if err == nil {
+		err = p.copyStart(ctx)
+	}
 	if err != nil {
 		return errors.Join(err, anchors.Close(), head.Close())
 	}
@@ -302,7 +311,7 @@ func (p *Pretrainer) Close() error {
 	p.closed = true
 	errs := []error{
 		p.parts.Visual.Params().ZeroGrad(), p.lent.giveBack(p.parts.Visual),
-		p.anchors.Close(), p.head.Close(),
+		p.anchors.Close(), p.head.Close(), p.closeStart(),
 	}
 	for _, o := range p.opt {
 		errs = append(errs, o.Close())

@@ -70,6 +70,8 @@ func (p *Pretrainer) trainStep(ctx context.Context, b Batch, at, batches int) (S
 		return Step{}, fmt.Errorf("tab: step: %w", ErrClosed)
 	case p.classes == nil:
 		return Step{}, fmt.Errorf("tab: step: %w: call Prepare first", ErrNotPrepared)
+	case p.needs.Metric && p.metric == nil:
+		return Step{}, fmt.Errorf("tab: step: %w: call MeasureProducts first", ErrNotPrepared)
 	}
 	if err := ctx.Err(); err != nil {
 		return Step{}, err
@@ -81,7 +83,7 @@ func (p *Pretrainer) trainStep(ctx context.Context, b Batch, at, batches int) (S
 		return Step{}, err
 	}
 	st := Step{Epoch: p.epoch, Batch: at, Batches: batches, Number: p.step + 1, Redrawn: b.Redrawn,
-		LR: p.cfg.LR * p.cfg.Schedule.factor(p.epoch, at, batches, p.cfg.Epochs)}
+		LR: p.cfg.LR * p.factor(at, batches)}
 	start := time.Now()
 	// A step is not interrupted: it takes seconds, and the next one asks the context
 	// again.
@@ -157,8 +159,12 @@ func (p *Pretrainer) update(s *tensor.Scope, b Batch, st *Step) error {
 	if errors.Is(err, tensor.ErrNotFinite) {
 		return fmt.Errorf("%w: %w", ErrDiverged, err)
 	}
+	if err != nil {
+		return err
+	}
 	st.Loss, st.GradNorm = u.Loss, u.GradNorm
-	return err
+	p.pull(s, learners[0].Rate)
+	return s.Err()
 }
 
 // forward computes the objective's loss and accuracy of a batch.
@@ -178,26 +184,44 @@ func (p *Pretrainer) forward(s *tensor.Scope, b Batch) (loss, accuracy *tensor.T
 		v.Masks = s.Minus(s.Full(1, tensor.Float32, 1), s.Cast(s.Equal(m, s.Zeros(1)), tensor.Float32))
 	}
 	x := s.FromNHWC(b.Normal, n, b.H, b.W, 3)
+	images := x // what the frozen copy sees
 	switch {
 	case !p.needs.Twin:
 		v.Normal = p.features(s, x)
 	case p.cfg.SeparatePasses:
 		v.Normal = p.features(s, x)
-		v.Abnormal = p.features(s, s.FromNHWC(b.Abnormal, n, b.H, b.W, 3))
+		y := s.FromNHWC(b.Abnormal, n, b.H, b.W, 3)
+		v.Abnormal = p.features(s, y)
+		if p.needs.Start {
+			images = s.Cat(0, x, y)
+		}
 	default:
-		both := p.features(s, s.Cat(0, x, s.FromNHWC(b.Abnormal, n, b.H, b.W, 3)))
+		images = s.Cat(0, x, s.FromNHWC(b.Abnormal, n, b.H, b.W, 3))
+		both := p.features(s, images)
 		v.Normal, v.Abnormal = both.split(s, int64(n))
 	}
+	p.see(s, &v, b, images)
 	return p.cfg.Objective.Loss(s, v)
+}
+
+// layers are what the network is asked for.
+func (p *Pretrainer) layers() []backbone.Layer {
+	if p.needs.NoPooled {
+		return p.needs.Stages
+	}
+	return append([]backbone.Layer{backbone.Pooled}, p.needs.Stages...)
 }
 
 // features runs the network and the projection.
 func (p *Pretrainer) features(s *tensor.Scope, x *tensor.Tensor) Features {
-	at := append([]backbone.Layer{backbone.Pooled}, p.needs.Stages...)
-	out := p.parts.Visual.Forward(s, x, at...)
-	f := Features{Pooled: out[0], Stages: map[backbone.Layer]*tensor.Tensor{}}
-	for i, l := range p.needs.Stages {
-		f.Stages[l] = out[i+1]
+	at := p.layers()
+	f := Features{Stages: map[backbone.Layer]*tensor.Tensor{}}
+	for i, t := range p.parts.Visual.Forward(s, x, at...) {
+		if at[i] == backbone.Pooled {
+			f.Pooled = t
+		} else {
+			f.Stages[at[i]] = t
+		}
 	}
 	if w := p.head.Get("projection.weight"); w != nil {
 		f.Pooled = s.Linear(f.Pooled, w, p.head.Get("projection.bias"))
@@ -208,8 +232,11 @@ func (p *Pretrainer) features(s *tensor.Scope, x *tensor.Tensor) Features {
 // split cuts features of 2n images into those of the first and the last n.
 func (f Features) split(s *tensor.Scope, n int64) (a, b Features) {
 	cut := func(t *tensor.Tensor, i int64) *tensor.Tensor { return s.Narrow(t, 0, i*n, n) }
-	a = Features{Pooled: cut(f.Pooled, 0), Stages: map[backbone.Layer]*tensor.Tensor{}}
-	b = Features{Pooled: cut(f.Pooled, 1), Stages: map[backbone.Layer]*tensor.Tensor{}}
+	a = Features{Stages: map[backbone.Layer]*tensor.Tensor{}}
+	b = Features{Stages: map[backbone.Layer]*tensor.Tensor{}}
+	if f.Pooled != nil {
+		a.Pooled, b.Pooled = cut(f.Pooled, 0), cut(f.Pooled, 1)
+	}
 	for l, t := range f.Stages {
 		a.Stages[l], b.Stages[l] = cut(t, 0), cut(t, 1)
 	}

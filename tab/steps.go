@@ -22,7 +22,7 @@ func (p *Pretrainer) Steps(ctx context.Context, ds dataset.Dataset) iter.Seq2[St
 	return func(yield func(Step, error) bool) {
 		err := p.begin(ctx, ds)
 		var last Step // taken, but its epoch did not end well
-		for err == nil && p.epoch < p.cfg.Epochs {
+		for err == nil && !p.complete(p.epoch) {
 			var more bool
 			if last, more, err = p.epochSteps(ctx, ds, yield); !more {
 				return
@@ -55,7 +55,7 @@ func (p *Pretrainer) begin(ctx context.Context, ds dataset.Dataset) error {
 		return fmt.Errorf("tab: steps: %w: the run was begun with other images (or another order of them)", ErrCheckpoint)
 	}
 	p.data = hash
-	return nil
+	return p.MeasureProducts(ctx, ds)
 }
 
 // epochSteps trains what is left of the present epoch. more is false when the loop
@@ -65,7 +65,7 @@ func (p *Pretrainer) epochSteps(ctx context.Context, ds dataset.Dataset, yield f
 	if err != nil {
 		return Step{}, true, err
 	}
-	n := f.batches()
+	n := p.left(f.batches())
 	if p.batch >= n {
 		return Step{}, true, fmt.Errorf("tab: steps: %w: it stands before batch %d of an epoch of %d", ErrCheckpoint, p.batch+1, n)
 	}
@@ -116,8 +116,8 @@ func (p *Pretrainer) EndEpoch(ctx context.Context) ([]Measure, error) {
 		return nil, fmt.Errorf("tab: end of epoch: %w", ErrClosed)
 	case p.classes == nil:
 		return nil, fmt.Errorf("tab: end of epoch: %w: call Prepare first", ErrNotPrepared)
-	case p.epoch >= p.cfg.Epochs:
-		return nil, fmt.Errorf("tab: end of epoch: %w: the run has had all of its %d epochs", ErrConfig, p.cfg.Epochs)
+	case p.over():
+		return nil, fmt.Errorf("tab: end of epoch: %w: the run has had all of its %d epochs", ErrConfig, p.epoch)
 	}
 	ended := p.epoch
 	p.epoch, p.batch, p.own = ended+1, 0, 0
@@ -126,7 +126,7 @@ func (p *Pretrainer) EndEpoch(ctx context.Context) ([]Measure, error) {
 			return nil, err
 		}
 	}
-	due := p.epoch == p.cfg.Epochs || p.cfg.ProbeEvery > 0 && p.epoch%p.cfg.ProbeEvery == 0
+	due := p.complete(p.epoch) || p.cfg.ProbeEvery > 0 && p.epoch%p.cfg.ProbeEvery == 0
 	if p.parts.Probe == nil || !due {
 		return nil, nil
 	}

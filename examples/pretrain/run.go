@@ -77,6 +77,15 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	if err != nil || !done {
 		return err
 	}
+	if o.interpolate < 1 {
+		start, err := network(o, dev)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(tab.Interpolate(ctx, net.Params(), start.Params(), net.Params(), o.interpolate), start.Close()); err != nil {
+			return err
+		}
+	}
 	return save(ctx, o.out, net, pre, stderr)
 }
 
