@@ -188,7 +188,7 @@ func TestFilesThatLieDoNotPanic(t *testing.T) {
 			return a
 		},
 		"do not belong together": func(a []tensor.Array) []tensor.Array { return a[:len(a)-1] },
-		"fc.bias is int64, want float32": func(a []tensor.Array) []tensor.Array {
+		"fc.bias is int64, want a floating-point type": func(a []tensor.Array) []tensor.Array {
 			a[len(a)-1] = tensor.IntArray("fc.bias", make([]int64, 1000), 1000)
 			return a
 		},

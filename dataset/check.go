@@ -358,7 +358,7 @@ func (f *Files) inspect(it Item, s *seen, t Transform) {
 	}
 	m = f.dec.follow(m, facts, h.size, h.turn)
 	if want := turned(h.size, h.turn); m.Rect.Size() != want {
-		s.err = Sample{Item: it, Image: &image.RGBA{Rect: image.Rectangle{Max: want}}, Mask: m}.check()
+		s.err = Sample{Item: it, Image: &image.RGBA{Rect: image.Rectangle{Max: want}}, Mask: m}.checkMaskSize()
 		return
 	}
 	s.view(t, turned(h.size, h.turn), m)
