@@ -6,6 +6,7 @@
 #   ARGS=...       arguments of the program that quickstart runs
 #   BENCH=REGEXP   benchmarks to run (.)
 #   FUZZTIME=D     time for each fuzz target (5s)
+#   DURATION=D     how long soak goes on (10m)
 #   PYTHON=FILE    Python for the other side of the paired benchmarks (python3)
 #   N, SEED, MUTATE   changes, seed and packages of mutate
 #   WEIGHTS, ROOT, TARGET, OTHERS   what bench-detectors runs on
@@ -19,6 +20,7 @@ GO ?= go
 P ?= 2
 BENCH ?= .
 FUZZTIME ?= 5s
+DURATION ?= 10m
 ARGS ?=
 CUDA ?=
 PYTHON ?= python3
@@ -85,11 +87,17 @@ race: ## run the tests of the packages without native code under the race detect
 
 .PHONY: race-all
 race-all: ## the same for all packages; compiles libtorch's C layer once more
-	@$(native); echo "+ go test -race ./... (the first time libtorch's C layer is compiled again for it: three minutes)"; $(GO) test -race -p $(P) ./...
+	@$(native); echo "+ go test -race ./... (the first time libtorch's C layer is compiled again for it: three minutes)"; $(summary); $(GO) test -race -p $(P) -json ./... | "$$testsum"
 
 .PHONY: mutate
 mutate: ## change N=50 places at random (SEED=1), one at a time, and count how many the tests notice
 	@$(native); echo "+ go run ./internal/mutate -n $(N) -seed $(SEED) $(MUTATE)"; $(GO) run ./internal/mutate -n $(N) -seed $(SEED) $(MUTATE)
+
+# Not among the tests: it goes by the clock. It prints its figures and its seed, with which ARGS="-soak.seed N" repeats it.
+.PHONY: soak
+soak: ## all detectors used, broken, closed and read back at random from 32 goroutines for DURATION
+	@$(native); echo "+ go test -tags soak -run TestSoak ./downstream -soak $(DURATION) $(ARGS)"; \
+	$(GO) test -tags soak -run '^TestSoak$$' -count 1 -timeout 0 -v ./downstream -soak $(DURATION) $(ARGS)
 
 .PHONY: bench
 bench: ## run all benchmarks, paired with Python where it has what they need

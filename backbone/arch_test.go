@@ -188,12 +188,12 @@ func TestFilesThatLieDoNotPanic(t *testing.T) {
 			return a
 		},
 		"do not belong together": func(a []tensor.Array) []tensor.Array { return a[:len(a)-1] },
-		"fc.bias is int64, want float32": func(a []tensor.Array) []tensor.Array {
+		"fc.bias is int64, want a floating-point type": func(a []tensor.Array) []tensor.Array {
 			a[len(a)-1] = tensor.IntArray("fc.bias", make([]int64, 1000), 1000)
 			return a
 		},
-		"bn1.num_batches_tracked is float32, want int64": func(a []tensor.Array) []tensor.Array {
-			a[5] = tensor.FloatArray("bn1.num_batches_tracked", []float32{7})
+		"bn1.num_batches_tracked is 7.5, want a count": func(a []tensor.Array) []tensor.Array {
+			a[5] = tensor.FloatArray("bn1.num_batches_tracked", []float32{7.5})
 			return a
 		},
 		"conv1.weight comes twice": func(a []tensor.Array) []tensor.Array { return append(a, a[0]) },

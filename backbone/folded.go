@@ -57,8 +57,7 @@ func (m *ResNet) fold(s *tensor.Scope, input []int64, first, last Layer) (*folde
 }
 
 // extend folds those of the stages first to last that are missing, for n inputs
-// of h x w to first: oneDNN lays weights out for the shape of each unit's input.
-// Other sizes work with the same weights, a little slower.
+// of h x w to first, which are the first that oneDNN lays weights out for.
 func (f *folded) extend(s *tensor.Scope, n, h, w int64, first, last Layer) error {
 	for l := first; l <= last; l++ {
 		fresh := tensor.NewParams(f.net.params.Device())

@@ -27,7 +27,9 @@ var (
 // builds it; [Arch] says which. It owns native memory: Close it. Forward may run
 // in several Runs at once in evaluation; training, loading and FreezeStatistics
 // need the network for themselves. In evaluation on the CPU a second, folded
-// copy of the convolutions is kept beside the weights.
+// copy of the convolutions is kept beside the weights, once in each layout that
+// oneDNN wants for the sizes and threads that were asked for (see
+// [tensor.Scope.PackConv]): seldom more than one for most of them, four at most.
 type ResNet struct {
 	arch   Arch
 	last   Layer // what it ends with: Pooled, or the stage that FromStages was told
@@ -68,6 +70,12 @@ func (m *ResNet) FreezeStatistics(frozen func(stage Layer) bool) {
 	for l := Stem; l < Pooled; l++ {
 		m.frozen[l] = frozen != nil && frozen(l)
 	}
+}
+
+// StatisticsFrozen says whether the batch norms of a stage (Stem to Layer4) keep
+// their statistics in training; see FreezeStatistics.
+func (m *ResNet) StatisticsFrozen(stage Layer) bool {
+	return stage >= Stem && stage < Pooled && m.frozen[stage]
 }
 
 // Forward runs the network once, as far as the deepest layer asked for, on x

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"image"
 	"io"
+	"math"
 	"math/bits"
 	"path"
 	"runtime"
@@ -21,6 +22,9 @@ import (
 type CheckConfig struct {
 	// Workers is the number of goroutines, at least 1. Default GOMAXPROCS.
 	Workers int
+	// Transform is what the pictures will go through. Where it cuts off much of
+	// them, or a defect as a whole, that is noted. Default: nothing is cut.
+	Transform Transform
 }
 
 // DefaultCheck returns the defaults that the fields name.
@@ -49,6 +53,11 @@ type Report struct {
 	// out too dark unless Decoder.Bits16 says so. 0 where there are none. It is
 	// known of files that do not say it themselves.
 	Bits, Deep int
+	// Unseen is the largest share of a picture that CheckConfig.Transform cuts
+	// off, 0 to 1, and Hidden the number of masks whose defects lie wholly in such
+	// parts.
+	Unseen float64
+	Hidden int
 }
 
 // Err joins the faults, the first hundred of them; nil where there are none.
@@ -79,12 +88,16 @@ func Check(ctx context.Context, ds Dataset, cfg CheckConfig) (Report, error) {
 	if cfg.Workers < 1 {
 		return Report{}, fmt.Errorf("dataset: check: %w: Workers is %d, want at least 1", ErrConfig, cfg.Workers)
 	}
+	if err := cfg.Transform.Validate(); err != nil {
+		return Report{}, err
+	}
 	r := Report{Samples: ds.Len(), Sizes: make(map[image.Point]int)}
+	longest := image.Point{} // of which most is cut off
 	at := -1
 	kinds := make(map[string]map[string][]string) // folder, encoding: masks
 	set := 0                                      // bits that the decoder was told
 	for s, err := range pipeline.Ordered(ctx, ds.Len(), cfg.Workers, 4*cfg.Workers, func(ctx context.Context, i int) (seen, error) {
-		return inspect(ctx, ds, i), ctx.Err()
+		return inspect(ctx, ds, i, cfg.Transform), ctx.Err()
 	}) {
 		if err != nil {
 			return Report{}, fmt.Errorf("dataset: check: %w", err)
@@ -96,6 +109,12 @@ func Check(ctx context.Context, ds Dataset, cfg CheckConfig) (Report, error) {
 		}
 		r.Sizes[s.size]++
 		r.Notes = append(r.Notes, s.notes...)
+		if s.unseen > r.Unseen {
+			r.Unseen, longest = s.unseen, s.size
+		}
+		if s.hidden {
+			r.Hidden++
+		}
 		if s.bits > 0 {
 			r.Deep++
 			r.Bits = max(r.Bits, s.bits)
@@ -123,6 +142,7 @@ func Check(ctx context.Context, ds Dataset, cfg CheckConfig) (Report, error) {
 		r.Bits = max(r.Bits, 8)
 		r.depthNote(set)
 	}
+	r.cropNote(cfg.Transform, longest)
 	slices.SortStableFunc(r.Notes, func(a, b Issue) int { return strings.Compare(a.Name, b.Name) })
 	return r, nil
 }
@@ -141,6 +161,20 @@ func (r *Report) depthNote(set int) {
 		r.Notes = append(r.Notes, Issue{Name: ".", Reason: fmt.Sprintf(
 			"the values of its pictures of 16 bits need %d bits, %d are set: what is brighter comes out white", r.Bits, set)})
 	}
+}
+
+// cropNote says what a transform cuts off, where that is more than the rim that is
+// usual (a centre of 224 out of 256 leaves 23 % out), or holds defects.
+func (r *Report) cropNote(t Transform, longest image.Point) {
+	const usual = 0.25
+	if r.Unseen <= usual && r.Hidden == 0 {
+		return
+	}
+	reason := fmt.Sprintf("the transform (%s) cuts off %s of pictures of %s", t, percent(r.Unseen), sizeText(longest))
+	if r.Hidden > 0 {
+		reason += fmt.Sprintf(", and with that all defects of %d of %d masks", r.Hidden, r.Masks)
+	}
+	r.Notes = append(r.Notes, Issue{Name: ".", Reason: reason + ": what lies there is not seen; take the whole picture (Exact without Crop), or cut it into parts"})
 }
 
 // kindList counts encodings and names one mask of each.
@@ -174,11 +208,40 @@ type seen struct {
 	item   Item
 	err    error
 	notes  []Issue
-	size   image.Point
 	bits   int  // that the values need, 0 where they are not of 16 bits
 	set    int  // Bits16 of the decoder
 	masked bool // has a mask that is no file
 	facts  maskFacts
+	size   image.Point // of the picture as it is seen
+	unseen float64     // share of it that the transform cuts off
+	hidden bool        // so that no defect of its mask remains
+}
+
+// view works out what a transform leaves of the picture and its mask. A transform
+// that does not fit the picture is what reading it for real reports.
+func (s *seen) view(t Transform, size image.Point, m *image.Gray) {
+	rect, err := t.Rect(size.X, size.Y)
+	if err != nil {
+		return
+	}
+	s.size = size
+	s.unseen = max(0, 1-(rect.MaxX-rect.MinX)*(rect.MaxY-rect.MinY)/(float64(size.X)*float64(size.Y)))
+	if m == nil || s.unseen == 0 {
+		return
+	}
+	inside := image.Rect(int(rect.MinX), int(rect.MinY), int(math.Ceil(rect.MaxX)), int(math.Ceil(rect.MaxY)))
+	marked := false
+	for y := range m.Rect.Dy() {
+		for x, v := range m.Pix[y*m.Stride:][:m.Rect.Dx()] {
+			if v == 0 {
+				continue
+			}
+			if marked = true; image.Pt(x, y).In(inside) {
+				return
+			}
+		}
+	}
+	s.hidden = marked
 }
 
 // maskNotes says where a mask does not look as its sample's label has it.
@@ -230,14 +293,14 @@ func source(ds Dataset, i int) (*Files, int) {
 	}
 }
 
-func inspect(ctx context.Context, ds Dataset, i int) seen {
+func inspect(ctx context.Context, ds Dataset, i int, t Transform) seen {
 	s := seen{item: ds.Item(i)}
 	f, at := source(ds, i)
 	if f != nil {
 		own := f.Item(at)
 		s.item.MaskName = own.MaskName
 		s.set = f.dec.Bits16
-		f.inspect(own, &s)
+		f.inspect(own, &s, t)
 		return s
 	}
 	sample, err := ds.Sample(ctx, i)
@@ -249,6 +312,7 @@ func inspect(ctx context.Context, ds Dataset, i int) seen {
 		return s
 	}
 	s.size = sample.Image.Rect.Size()
+	s.view(t, s.size, sample.Mask)
 	if sample.Mask != nil {
 		s.masked = true
 		n := 0
@@ -265,7 +329,7 @@ func inspect(ctx context.Context, ds Dataset, i int) seen {
 }
 
 // inspect looks at one item's files.
-func (f *Files) inspect(it Item, s *seen) {
+func (f *Files) inspect(it Item, s *seen, t Transform) {
 	fail := func(name string, err error) { s.err = fmt.Errorf("dataset: read %s: %w", f.where(name), err) }
 	h, err := f.head(it.Name, false)
 	if err != nil {
@@ -285,6 +349,7 @@ func (f *Files) inspect(it Item, s *seen) {
 		s.bits = max(usedBits(p.Image), 1)
 	}
 	if it.MaskName == "" {
+		s.view(t, turned(h.size, h.turn), nil)
 		return
 	}
 	p, err := f.read(it.MaskName, maskPixels, nil)
@@ -303,10 +368,10 @@ func (f *Files) inspect(it Item, s *seen) {
 	}
 	m = f.dec.follow(m, facts, h.size, h.turn)
 	if want := turned(h.size, h.turn); m.Rect.Size() != want {
-		s.err = fmt.Errorf("dataset: sample %s: %w: mask %s is %s, the picture is %s",
-			it.Name, ErrMask, it.MaskName, sizeText(m.Rect.Size()), sizeText(want))
+		s.err = Sample{Item: it, Image: &image.RGBA{Rect: image.Rectangle{Max: want}}, Mask: m}.checkMaskSize()
 		return
 	}
+	s.view(t, turned(h.size, h.turn), m)
 	if open := h.turn > 1 && (h.turn < 5 || h.size.X == h.size.Y); open && !facts.turned && !f.dec.MasksStored && facts.share > 0 {
 		s.notes = append(s.notes, Issue{Name: it.MaskName, Reason: fmt.Sprintf(
 			"its picture is turned by EXIF orientation %d, and sizes do not tell how the mask lies: it is taken as drawn on the turned picture (MasksStored says otherwise)", h.turn)})
@@ -331,9 +396,7 @@ func look(c codec, data []byte) (head, error) {
 	switch c.name {
 	case "PNG":
 		h.deep = data[24] == 16
-		if at := strings.Index(string(data[:min(len(data), 4096)]), "acTL"); at >= 0 && at+8 <= len(data) {
-			h.pages = int(binary.BigEndian.Uint32(data[at+4:]))
-		}
+		h.pages = pngFrames(data)
 	case "TIFF":
 		t, err := tiff.DecodeHeader(data)
 		if err != nil {
@@ -346,8 +409,28 @@ func look(c codec, data []byte) (head, error) {
 	return h, nil
 }
 
-// headBytes is how much of a file is read for its head at first.
-const headBytes = 1 << 16
+// pngFrames is the number of frames that an animation announces before its
+// pixels, 1 where it is none.
+func pngFrames(b []byte) int {
+	for at := int64(8); at+12 <= int64(len(b)); {
+		n := int64(binary.BigEndian.Uint32(b[at:]))
+		switch string(b[at+4 : at+8]) {
+		case "acTL":
+			if n >= 4 {
+				return max(1, int(binary.BigEndian.Uint32(b[at+8:])))
+			}
+			return 1
+		case "IDAT":
+			return 1
+		}
+		at += 12 + n
+	}
+	return 1
+}
+
+// headBytes are how much of a file is read for its head: mostly the first is
+// enough; photographs have a small picture of themselves before it.
+func headBytes() []int { return []int{1 << 12, 1 << 17} }
 
 // head reads as much of a file as its head takes, or all of it.
 func (f *Files) head(name string, all bool) (h head, err error) {
@@ -356,41 +439,45 @@ func (f *Files) head(name string, all bool) (h head, err error) {
 		return head{}, err
 	}
 	defer func() { _ = file.Close() }() // nothing was written
-	data := make([]byte, headBytes)
-	n, err := io.ReadFull(file, data)
-	short := errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF)
-	if err != nil && !short {
-		return head{}, err
-	}
-	data = data[:n]
-	c, err := codecOf(data)
-	if err != nil {
-		return head{}, err
-	}
-	more := func() error {
-		rest, err := readAll(file, 0, f.dec.maxFile()-int64(n))
-		data, short = append(data, rest...), true
-		return err
-	}
-	if !short && (all || c.name == "TIFF") {
-		if err := more(); err != nil {
+	var data []byte
+	for i, size := range append(headBytes(), 0) {
+		whole := size == 0 || i > 0 && all
+		var more []byte
+		if whole {
+			more, err = readAll(file, 0, f.dec.maxFile()-int64(len(data)))
+		} else {
+			more = make([]byte, size-len(data))
+			var n int
+			n, err = io.ReadFull(file, more)
+			more = more[:n]
+			if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
+				whole, err = true, nil
+			}
+		}
+		if err != nil {
 			return head{}, err
 		}
-	}
-	h, err = look(c, data)
-	if err != nil && !short {
-		if err := more(); err != nil {
+		data = append(data, more...)
+		c, err := codecOf(data)
+		if err != nil {
 			return head{}, err
 		}
-		h, err = look(c, data)
+		// What a TIFF says mostly stands at its end.
+		if !whole && (all || c.name == "TIFF") {
+			all = true
+			continue
+		}
+		if h, err = look(c, data); err == nil {
+			if f.dec.KeepOrientation {
+				h.turn = 1
+			}
+			return h, f.dec.admit(c, h.size)
+		}
+		if whole {
+			return head{}, decodeError(c, data, err)
+		}
 	}
-	if err != nil {
-		return head{}, decodeError(c, data, err)
-	}
-	if f.dec.KeepOrientation {
-		h.turn = 1
-	}
-	return h, f.dec.admit(c, h.size)
+	return head{}, fmt.Errorf("%w: its head is not to be found", ErrDecode)
 }
 
 // usedBits is how many bits the largest value of a picture of 16 bits needs,

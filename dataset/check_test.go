@@ -306,3 +306,36 @@ func TestCheckReadsEveryKind(t *testing.T) {
 	require.Equal(t, len(files), r.Masks)
 	require.Equal(t, 16, r.Bits)
 }
+
+// A long part whose ends a centre crop cuts off, with the only defect at an end.
+func TestCheckTellsWhatTheCropHides(t *testing.T) {
+	mask := image.NewGray(image.Rect(0, 0, 60, 20))
+	for y := 5; y < 9; y++ {
+		for x := 52; x < 58; x++ {
+			mask.SetGray(x, y, color.Gray{Y: 255})
+		}
+	}
+	seen := image.NewGray(mask.Rect)
+	seen.SetGray(30, 10, color.Gray{Y: 255})
+	p := flat(t, 60, 20, 9)
+	ds := openMVTec(t, fstest.MapFS{
+		"a/train/good/0.png": p, "a/test/bad/0.png": p, "a/test/bad/1.png": p,
+		"a/ground_truth/bad/0_mask.png": file(pngBytes(t, mask)), "a/ground_truth/bad/1_mask.png": file(pngBytes(t, seen)),
+	}, nil)
+	cfg := dataset.DefaultCheck()
+	cfg.Transform = dataset.PaDiM224()
+	r, err := dataset.Check(t.Context(), ds, cfg)
+	require.NoError(t, err)
+	// Of 768x256 pixels after resizing, 224x224 remain.
+	require.InDelta(t, 1-224.0*224/(768*256), r.Unseen, 1e-9)
+	require.Equal(t, 1, r.Hidden)
+	require.Contains(t, notes(r), "cuts off 74 % of pictures of 60x20, and with that all defects of 1 of 2 masks: what lies there is not seen")
+	cfg.Transform = dataset.Square(64)
+	r, err = dataset.Check(t.Context(), ds, cfg)
+	require.NoError(t, err)
+	require.Zero(t, r.Unseen)
+	require.Empty(t, r.Notes)
+	cfg.Transform.Shorter = -1
+	_, err = dataset.Check(t.Context(), ds, cfg)
+	require.ErrorIs(t, err, dataset.ErrConfig)
+}

@@ -76,14 +76,22 @@ func (s Sample) check() error {
 	if err := pixels.Check(s.Image); err != nil {
 		return fmt.Errorf("dataset: sample %s: %w: %w", s.Name, ErrSize, err)
 	}
-	if s.Mask != nil && s.Mask.Rect.Size() != s.Image.Rect.Size() {
-		return fmt.Errorf("dataset: sample %s: %w: mask %s is %s, the picture is %s",
-			s.Name, ErrMask, s.maskName(), sizeText(s.Mask.Rect.Size()), sizeText(s.Image.Rect.Size()))
+	if err := s.checkMaskSize(); err != nil {
+		return err
 	}
 	if s.Mask != nil {
 		if err := pixels.Check(s.Mask); err != nil {
 			return fmt.Errorf("dataset: sample %s: %w: mask %s: %w", s.Name, ErrMask, s.maskName(), err)
 		}
+	}
+	return nil
+}
+
+// checkMaskSize says whether the mask has the picture's size; pixels are not looked at.
+func (s Sample) checkMaskSize() error {
+	if s.Mask != nil && s.Mask.Rect.Size() != s.Image.Rect.Size() {
+		return fmt.Errorf("dataset: sample %s: %w: mask %s is %s, the picture is %s; bring the mask to that size (nearest neighbour)",
+			s.Name, ErrMask, s.maskName(), sizeText(s.Mask.Rect.Size()), sizeText(s.Image.Rect.Size()))
 	}
 	return nil
 }

@@ -20,12 +20,15 @@
 //     memory budget, with an output that does not depend on its workers.
 //
 // Colour pictures are *image.RGBA with alpha 255 and origin (0,0); masks are
-// *image.Gray with 0 (normal) and 255 (defect). PNG, JPEG, BMP and TIFF are
-// read, grey, palette, CMYK and 16-bit kinds included, and turned as their EXIF
-// orientation says; [Decoder] states the rules.
+// *image.Gray with 0 (normal) and 255 (defect). PNG, JPEG, BMP, TIFF, WebP, GIF and
+// PNM are read, in all the kinds that docs/files.md lists, and turned as their EXIF
+// orientation says; [Decoder] states the rules, and [Decode] reads one picture as
+// the readers do. Masks may be encoded in any way: a defect is what is not the
+// background. [Check] looks at all files before long work.
+//
 // Bit-equality with Pillow starts after decoding: PNG, BMP and TIFF give the
-// same bytes, but Go's JPEG decoder rounds and upsamples chroma differently
-// from libjpeg.
+// same bytes, but Go's JPEG and WebP decoders round and upsample chroma
+// differently from libjpeg and libwebp.
 //
 // The package is pure Go.
 package dataset

@@ -84,7 +84,7 @@ func (f *Files) Sample(ctx context.Context, i int) (Sample, error) {
 		// Larger than the picture: its memory has not been reserved.
 		big := s
 		big.Mask = &image.Gray{Rect: image.Rectangle{Max: size}}
-		return big.check()
+		return big.checkMaskSize()
 	})
 	if err != nil {
 		return Sample{}, err

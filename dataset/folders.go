@@ -47,7 +47,8 @@ func OpenFolders(dir string) (*Files, error) {
 }
 
 // NewFolders opens a folder of class folders, <class>/*.png, whose pictures are
-// all normal. The order is class, file, each sorted by name.
+// all normal. [PictureFile] says which files count. The order is class, file, each
+// sorted by name.
 //
 // Good and bad pictures may be apart: <class>/good/*.png and <class>/bad/*.png, or
 // good/*.png and bad/*.png in the root, which then is one class (cfg.RootClass), as

@@ -83,6 +83,11 @@ func codecOf(data []byte) (codec, error) {
 // pictureEndings are the endings of names that are taken for pictures.
 const pictureEndings = "png, jpg, jpeg, jpe, jfif, bmp, dib, tif, tiff, webp, gif, pgm, ppm, pbm, pnm"
 
+// PictureFile says whether a name ends like a picture's that this package reads,
+// in capitals or not: png, jpg, jpeg, jpe, jfif, bmp, dib, tif, tiff, webp, gif, pgm,
+// ppm, pbm, pnm. What the file is, its first bytes decide.
+func PictureFile(name string) bool { return pictureFile(name) }
+
 // pictureFile says whether a name ends like a picture's.
 func pictureFile(name string) bool {
 	switch strings.ToLower(path.Ext(name)) {

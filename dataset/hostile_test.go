@@ -26,7 +26,7 @@ func TestHostileArguments(t *testing.T) {
 			dataset.NewLayout, dataset.NewLoader, dataset.DefaultLoader, dataset.DefaultMVTecAD,
 			dataset.NewImages, dataset.NewMemory, dataset.NewMixedWM38, dataset.OpenMixedWM38,
 			dataset.CLIPNorm, dataset.ImageNet, dataset.RandomTurn, dataset.DefaultSplit, dataset.PaDiM224,
-			dataset.Square, dataset.Check, dataset.Decode, dataset.DefaultCheck, dataset.LabelOf, dataset.ParseLabel,
+			dataset.Square, dataset.PictureFile, dataset.Check, dataset.Decode, dataset.DefaultCheck, dataset.LabelOf, dataset.ParseLabel,
 			dataset.RequireGood, dataset.RequireLabels, dataset.TransformOf,
 		},
 		Types: []any{

@@ -66,3 +66,20 @@ func TestEveryKindOfFileEqualsPillow(t *testing.T) {
 		})
 	}
 }
+
+// A photograph with a small picture of itself, cut in its scan, is not whole
+// because the small one has an end.
+func TestCutPhotographWithAThumbnail(t *testing.T) {
+	whole := kind(t, "surplus.jpg")
+	whole = whole[:bytes.LastIndex(whole, []byte("\xff\xd9"))+2]
+	small := append([]byte("Exif\x00\x00"), whole...)
+	head := append([]byte("\xff\xd8\xff\xe1"), byte((2+len(small))>>8), byte(2+len(small)))
+	data := append(append(head, small...), whole[2:]...)
+	want, err := dataset.Decode(bytes.NewReader(data))
+	require.NoError(t, err)
+	got, err := dataset.Decode(bytes.NewReader(data[:len(data)-2]))
+	require.NoError(t, err)
+	require.Equal(t, want, got)
+	_, err = dataset.Decode(bytes.NewReader(data[:len(data)-30]))
+	require.ErrorContains(t, err, "the file ends too early")
+}

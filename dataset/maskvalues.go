@@ -89,11 +89,21 @@ func maskKeys(img image.Image, x0, y int, dst []uint64) {
 		for x := range dst {
 			dst[x] = uint64(in[2*x])<<8 | uint64(in[2*x+1])
 		}
+	case *image.RGBA:
+		in := src.Pix[y*src.Stride+4*x0:]
+		for x := range dst {
+			p := in[4*x : 4*x+4 : 4*x+4]
+			dst[x] = maskKey(uint64(p[0]), uint64(p[1]), uint64(p[2]), uint64(p[3]))
+		}
+	case *image.NRGBA:
+		in := src.Pix[y*src.Stride+4*x0:]
+		for x := range dst {
+			p := in[4*x : 4*x+4 : 4*x+4]
+			dst[x] = maskKey(uint64(p[0]), uint64(p[1]), uint64(p[2]), uint64(p[3]))
+		}
 	default:
 		for x := range dst {
 			switch c := img.At(b.Min.X+x0+x, b.Min.Y+y).(type) {
-			case color.NRGBA:
-				dst[x] = maskKey(uint64(c.R), uint64(c.G), uint64(c.B), uint64(c.A))
 			case color.NRGBA64:
 				dst[x] = maskKey(uint64(c.R), uint64(c.G), uint64(c.B), uint64(c.A))
 			case color.CMYK:

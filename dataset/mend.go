@@ -230,9 +230,18 @@ func mendJPEG(data []byte, cause error) (image.Image, error) {
 	return img, nil
 }
 
-// jpegCut says whether the end marker is missing.
-func jpegCut(data []byte) bool {
-	return !bytes.Contains(data[max(0, len(data)-1<<16):], []byte("\xff\xd9"))
+// jpegCut says whether the end marker is missing. A small picture of itself that a
+// photograph holds before its scan has one of its own.
+func jpegCut(b []byte) bool {
+	at := 2
+	for at+4 <= len(b) && b[at] == 0xff && b[at+1] != 0xda {
+		if b[at+1] == 0xff { // a fill byte
+			at++
+			continue
+		}
+		at += 2 + max(2, int(binary.BigEndian.Uint16(b[at+2:])))
+	}
+	return at >= len(b) || !bytes.Contains(b[at:], []byte("\xff\xd9"))
 }
 
 // jpegFrame returns the content of the first frame header, and whether there is

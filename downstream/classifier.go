@@ -340,7 +340,7 @@ func (c *Classifier) Close() error { return c.shut() }
 // of the convolutions and, but on the paths around blocks, of batch norm; behind
 // the first convolution the maximum and where it is take 3 values each. A frozen
 // network's passing maps are not in it, nor what libtorch takes for itself, some
-// 130 MB.
+// 130 MB, nor further layouts of folded weights (see [tensor.Scope.PackConv]).
 func EstimateClassifier(images, k int, input image.Point, fe Extractor, cfg ClassifierConfig, cores int) (fitted, fitting int64) {
 	if fe == nil {
 		return 0, 0

@@ -71,6 +71,9 @@ func (s classifierSettings) config() (c ClassifierConfig, err error) {
 	if s.Grid != [2]int{1, 1} {
 		return c, fmt.Errorf("the grid is %v, want one position", s.Grid)
 	}
+	if _, err := s.agree(s.sizes); err != nil {
+		return c, err
+	}
 	// The input has no bound but that of images: nothing of its size is made
 	// before one comes.
 	if err := s.sizes.check(maxSide); err != nil {

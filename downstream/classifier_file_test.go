@@ -147,6 +147,7 @@ func TestReadClassifierRefusesDamage(t *testing.T) {
 		"a name twice":  otherSetting("upper left", "lower left"),
 		"grid":          otherSetting(`"grid":[1,1]`, `"grid":[2,1]`),
 		"large input":   otherSetting(`"input":[32,32]`, `"input":[1000000,1000000]`),
+		"other input":   otherSetting(`"input":[32,32]`, `"input":[40,32]`),
 		"epochs":        otherSetting(`"epochs":2`, `"epochs":-2`),
 		"no network":    otherSetting(`"frozen":true`, `"frozen":false`),
 		"filter":        otherSetting("lanczos", "best"),

@@ -39,6 +39,9 @@ func (c *Classifier) fit(ctx context.Context, train *Labelled) (*classified, err
 	if err := train.check(c.cfg.Task); err != nil {
 		return nil, err
 	}
+	if err := c.cfg.Transform.Agrees(train.Dataset); err != nil {
+		return nil, err
+	}
 	weights, err := c.cfg.weights(train)
 	if err != nil {
 		return nil, err
@@ -60,6 +63,9 @@ func (c *Classifier) fit(ctx context.Context, train *Labelled) (*classified, err
 	}
 	all := course[classifierPlan, minibatch]{epochs: c.cfg.Epochs, workers: tensor.GetThreads().Cores, plan: t.plan, load: t.load, step: t.advance, report: c.reportTraining}
 	if err := all.run(ctx); err != nil {
+		return nil, err
+	}
+	if err := finiteParams(ctx, t.trained()...); err != nil {
 		return nil, err
 	}
 	whole = true

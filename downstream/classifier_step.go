@@ -2,7 +2,6 @@ package downstream
 
 import (
 	"context"
-	"errors"
 
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/tensor"
@@ -26,38 +25,28 @@ func (t *training) advance(ctx context.Context, epoch, batch int, b minibatch) (
 	return outcome{loss: loss, accuracy: accuracy, lr: t.c.cfg.LR * rate}, err
 }
 
-// step takes one step and returns loss and accuracy before it. The weights are
-// not touched where the loss or a gradient is not finite.
+// step takes one step and returns loss and accuracy before it.
 func (t *training) step(ctx context.Context, b minibatch, rate float64) (loss, accuracy float64, err error) {
-	err = tensor.Run(ctx, t.c.dev, tensor.Training, func(s *tensor.Scope) error {
-		logits := s.Linear(t.vectors(s, b), t.g.params.Get(headWeight), t.g.params.Get(headBias))
-		value := t.loss(s, logits, b.index)
-		if loss, err = finiteLoss(s, value); err != nil {
-			return err
+	var learners []tensor.Learner
+	for i, p := range t.trained() {
+		lr := t.c.cfg.LR
+		if i > 0 {
+			lr = t.c.cfg.BackboneLR
 		}
-		answers, err := s.Floats(logits)
-		if err != nil {
-			return err
-		}
-		accuracy = t.accuracy(answers, b.index)
-		s.Backward(value)
-		if _, err := tensor.ClipGrads(s, t.c.cfg.ClipNorm, t.trained()...); err != nil {
-			return diverged(err)
-		}
-		for i, p := range t.trained() {
-			lr := t.c.cfg.LR
-			if i > 0 {
-				lr = t.c.cfg.BackboneLR
-			}
-			if err := t.opt[i].Step(s, p, func(string) float64 { return lr * rate }); err != nil {
-				return err
-			}
-		}
-		return s.Err()
-	})
-	for _, p := range t.trained() {
-		err = errors.Join(err, p.ZeroGrad())
+		learners = append(learners, tensor.Learner{Params: p, Optimizer: t.opt[i], Rate: always(lr * rate)})
 	}
+	err = tensor.Run(ctx, t.c.dev, tensor.Training, func(s *tensor.Scope) (err error) {
+		loss, err = descend(s, t.c.cfg.ClipNorm, learners, func(s *tensor.Scope) (*tensor.Tensor, error) {
+			logits := s.Linear(t.vectors(s, b), t.g.params.Get(headWeight), t.g.params.Get(headBias))
+			answers, err := s.Floats(logits)
+			if err != nil {
+				return nil, err
+			}
+			accuracy = t.accuracy(answers, b.index)
+			return t.loss(s, logits, b.index), nil
+		})
+		return err
+	})
 	return loss, accuracy, err
 }
 

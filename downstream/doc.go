@@ -13,6 +13,10 @@
 //	}
 //	results, err := det.Score(ctx, img)
 //
+// An image that comes as a file is to be read with [dataset.Decode], or with the
+// decoder of the detector's transform ([dataset.Transform.Decoder]): it then has
+// the pixels that a fit on files had, with its EXIF orientation followed.
+//
 // [Classifier] is no detector: it is fitted on images whose defects have names
 // and says which of them a further image shows, one or any number, with the
 // backbone as it is or trained along.

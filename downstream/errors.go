@@ -45,7 +45,8 @@ var (
 	// ErrCheckpoint reports a checkpoint of another training than the one that is to
 	// go on from it.
 	ErrCheckpoint = errors.New("checkpoint is of another training")
-	// ErrDiverged reports a loss or a gradient that is not a finite number.
+	// ErrDiverged reports a loss or a gradient that is not a finite number, or
+	// weights that the last step made so.
 	ErrDiverged = errors.New("training diverged")
 	// ErrFile reports a saved detector or classifier that is damaged or of another
 	// kind.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"math/rand/v2"
+	"strings"
 
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/tensor"
@@ -39,7 +40,7 @@ func (r *RegAD) WriteCheckpoint(path string, epochs int) error {
 	}
 	defer func() {
 		for _, l := range learners {
-			_ = l.opt.Close() // frees memory, cannot fail
+			_ = l.Optimizer.Close() // frees memory, cannot fail
 		}
 	}()
 	return (&regadCheckpoint{path: path, data: "images", first: "weights"}).write(context.Background(), r, n, learners, epochs)
@@ -48,4 +49,45 @@ func (r *RegAD) WriteCheckpoint(path string, epochs int) error {
 // ReadRegADOn is ReadRegAD for what NewRegADOn made.
 func ReadRegADOn(ctx context.Context, r io.Reader, grow func([]tensor.Array) (Trunk, error), opts ...Option) (*RegAD, error) {
 	return readRegAD(ctx, r, tensor.CPU, func(string, backbone.Layer) (grower, error) { return grow, nil }, opts...)
+}
+
+// HeldBytes returns the bytes of all tensors and arrays of the model in force, but
+// the tables of smoothing; 0 where there is none.
+func HeldBytes(d any) (n int64) {
+	switch d := d.(type) {
+	case *PaDiM:
+		return heldBytes(&d.slot, nil)
+	case *PatchCore:
+		return heldBytes(&d.slot, nil)
+	case *RD4AD:
+		return heldBytes(&d.slot, func(g *distilled) int64 { return 4 * (g.net.params.Len() + g.packed.Len()) })
+	case *SimpleNet:
+		return heldBytes(&d.slot, func(g *simpleModel) (n int64) {
+			for _, a := range g.trained {
+				n += int64(len(a.Data))
+			}
+			return n
+		})
+	case *RegAD:
+		return heldBytes(&d.slot, nil)
+	}
+	return 0
+}
+
+func heldBytes[M fitted](s *slot[M], more func(g M) int64) (n int64) {
+	g, ok := s.hold()
+	if !ok {
+		return 0
+	}
+	defer func() { _ = s.release(g) }() // frees memory, cannot fail
+	p := g.common().params
+	for _, name := range p.Names() {
+		if !strings.HasSuffix(name, "rows") && !strings.HasSuffix(name, "columns") {
+			n += 4 * p.Get(name).Len()
+		}
+	}
+	if more != nil {
+		n += more(g)
+	}
+	return n
 }

@@ -86,13 +86,19 @@ func otherSetting(old, replaced string) damage {
 	}
 }
 
-// A damaged input size is refused before the network is run on it.
+// A damaged input size is refused before the network is run on it. (A RegAD has its
+// own network in the file, which its damage table covers; a classifier has no size
+// that it would run a network on.)
 func TestReadDoesNotRunTheNetworkOnADamagedSize(t *testing.T) {
 	noLeak(t)
 	for name, c := range map[string]struct {
 		good []byte
 		read func(r io.Reader, fe downstream.Extractor) error
 	}{
+		"PaDiM": {saved(t, fakeConfig()), func(r io.Reader, fe downstream.Extractor) error {
+			_, err := downstream.ReadPaDiM(t.Context(), r, fe)
+			return err
+		}},
 		"PatchCore": {savedPatchCore(t, patchConfig()), func(r io.Reader, fe downstream.Extractor) error {
 			_, err := downstream.ReadPatchCore(t.Context(), r, fe)
 			return err
@@ -106,15 +112,19 @@ func TestReadDoesNotRunTheNetworkOnADamagedSize(t *testing.T) {
 			return err
 		}},
 	} {
-		w, err := tensor.ReadWeights(bytes.NewReader(c.good))
-		require.NoError(t, err)
-		arrays := otherSetting(`"input":[32,32]`, `"input":[640,640]`)(t, w.Metadata, w.Arrays)
-		var b bytes.Buffer
-		_, err = tensor.WriteWeights(&b, w.Metadata, arrays)
-		require.NoError(t, err)
-		fe := &fake{scale: 1}
-		require.ErrorIs(t, c.read(&b, fe), downstream.ErrFile, name)
-		require.Zero(t, fe.calls.Load(), name)
+		for _, size := range []string{"640,640", "33,32", "32,40", "64,64"} {
+			w, err := tensor.ReadWeights(bytes.NewReader(c.good))
+			require.NoError(t, err)
+			arrays := otherSetting(`"input":[32,32]`, `"input":[`+size+`]`)(t, w.Metadata, w.Arrays)
+			var b bytes.Buffer
+			_, err = tensor.WriteWeights(&b, w.Metadata, arrays)
+			require.NoError(t, err)
+			fe := &fake{scale: 1}
+			err = c.read(&b, fe)
+			require.ErrorIs(t, err, downstream.ErrFile, "%s, %s", name, size)
+			require.ErrorContains(t, err, "the transform", "%s, %s", name, size)
+			require.Zero(t, fe.calls.Load(), "%s, %s", name, size)
+		}
 	}
 }
 

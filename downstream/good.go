@@ -9,8 +9,12 @@ import (
 )
 
 // goodImages returns the images of a data set to be fitted on, all of which must
-// be known to be good.
-func goodImages(normal dataset.Dataset) (pictures, error) {
+// be known to be good. Files are to be read as the transform, which is kept, would
+// have it.
+func goodImages(normal dataset.Dataset, t dataset.Transform) (pictures, error) {
+	if err := t.Agrees(normal); err != nil {
+		return nil, err
+	}
 	if err := dataset.RequireGood(normal); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNotNormal, err)
 	}

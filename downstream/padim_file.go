@@ -34,8 +34,8 @@ func (s padimSettings) config() (c PaDiMConfig, err error) {
 	if c.Layers, err = s.Layers.layers(); err != nil {
 		return c, err
 	}
-	// The grid is bounded by the tensors, the input by the grid.
-	if err := s.sizes.check(coarsest); err != nil {
+	// The grid is bounded by the tensors, the input by the grid besides.
+	if err := errors.Join(s.viewSettings.check(s.sizes), s.sizes.check(coarsest)); err != nil {
 		return c, err
 	}
 	if s.Images < 2 {

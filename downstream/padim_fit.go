@@ -47,7 +47,7 @@ func (p *PaDiM) fit(ctx context.Context, normal dataset.Dataset) (*gaussians, er
 	if n < 2 {
 		return nil, fmt.Errorf("%w: have %d, a covariance needs 2 or more", ErrTooFewImages, n)
 	}
-	from, err := goodImages(normal)
+	from, err := goodImages(normal, p.cfg.Transform)
 	if err != nil {
 		return nil, err
 	}

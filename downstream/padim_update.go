@@ -48,7 +48,7 @@ func (p *PaDiM) update(ctx context.Context, before *gaussians, more dataset.Data
 	if more == nil || more.Len() == 0 {
 		return nil, fmt.Errorf("%w: there is none to add", ErrTooFewImages)
 	}
-	from, err := goodImages(more)
+	from, err := goodImages(more, p.cfg.Transform)
 	if err != nil {
 		return nil, err
 	}

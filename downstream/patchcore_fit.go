@@ -52,7 +52,7 @@ func (p *PatchCore) fit(ctx context.Context, normal dataset.Dataset) (*patchBank
 	if n < 1 {
 		return nil, fmt.Errorf("%w: have none, a memory bank needs 1 or more", ErrTooFewImages)
 	}
-	from, err := goodImages(normal)
+	from, err := goodImages(normal, p.cfg.Transform)
 	if err != nil {
 		return nil, err
 	}

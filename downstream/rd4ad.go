@@ -222,7 +222,8 @@ func (p *RD4AD) channels() []int {
 // images of a step, where U values come out of the convolutions in line, which are
 // kept before and after batch norm, D out of those around blocks, and J is the
 // joined map; 3 F are the maps and the loss. For 200 images of 256x256 and a
-// ResNet-18: 123 MB and 1.03 GB. The network's own memory is not in it.
+// ResNet-18: 123 MB and 1.03 GB. The network's own memory is not in it, nor further
+// layouts of folded weights (see [tensor.Scope.PackConv]).
 func EstimateRD4AD(images int, channels []int, grid image.Point, cfg RD4ADConfig) (fitted, fitting int64) {
 	b := cfg.Blocks
 	if b.follows() {

@@ -37,7 +37,7 @@ func (p *RD4AD) fit(ctx context.Context, normal dataset.Dataset) (*distilled, er
 	if normal == nil || normal.Len() < 1 {
 		return nil, fmt.Errorf("%w: there is none", ErrTooFewImages)
 	}
-	from, err := goodImages(normal)
+	from, err := goodImages(normal, p.cfg.Transform)
 	if err != nil {
 		return nil, err
 	}
@@ -105,11 +105,11 @@ func (p *RD4AD) train(ctx context.Context, net *student, teacher *frozen) error 
 		return fmt.Errorf("%w: the embedding has one position, so that batch norm needs two images in a batch: have %d, TrainBatch is %d",
 			ErrTooFewImages, teacher.n, p.cfg.TrainBatch)
 	}
-	opt, err := tensor.NewAdam(tensor.AdamConfig{Beta1: p.cfg.Beta1, Beta2: p.cfg.Beta2, Epsilon: tensor.DefaultAdam().Epsilon}, p.dev)
+	rule, err := p.learner(net)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = opt.Close() }() // frees memory, cannot fail
+	defer func() { _ = rule.Optimizer.Close() }() // frees memory, cannot fail
 	plan := func(epoch int) [][]int {
 		batches := batchesOf(teacher.n, p.cfg.TrainBatch, p.seed, epoch)
 		if last := len(batches) - 1; alone && len(batches[last]) == 1 {
@@ -117,20 +117,33 @@ func (p *RD4AD) train(ctx context.Context, net *student, teacher *frozen) error 
 		}
 		return batches
 	}
-	step := func(ctx context.Context, _, _ int, b *mapBatch) (o outcome, err error) {
-		defer b.done()
-		err = tensor.Run(ctx, p.dev, tensor.Training, func(s *tensor.Scope) error {
-			maps := b.tensors(s)
-			o.loss, err = descend(s, p.loss(s, maps, net.forward(s, maps, true)), learner{net.params, opt, p.cfg.Rate})
-			return err
-		})
-		return o, err
+	step := func(ctx context.Context, _, _ int, b *mapBatch) (outcome, error) {
+		return p.step(ctx, net, []tensor.Learner{rule}, b)
 	}
 	c := course[[]int, *mapBatch]{epochs: p.cfg.Epochs, workers: 1, plan: plan, load: teacher.load, step: step, report: p.reportTraining}
 	if err := c.run(ctx); err != nil {
 		return err
 	}
 	return finiteParams(ctx, net.params)
+}
+
+// learner is the student with the rule that trains it.
+func (p *RD4AD) learner(net *student) (tensor.Learner, error) {
+	opt, err := tensor.NewAdam(tensor.AdamConfig{Beta1: p.cfg.Beta1, Beta2: p.cfg.Beta2, Epsilon: tensor.DefaultAdam().Epsilon}, p.dev)
+	return tensor.Learner{Params: net.params, Optimizer: opt, Rate: always(p.cfg.Rate)}, err
+}
+
+// step trains the student on one batch.
+func (p *RD4AD) step(ctx context.Context, net *student, rule []tensor.Learner, b *mapBatch) (o outcome, err error) {
+	defer b.done()
+	err = tensor.Run(ctx, p.dev, tensor.Training, func(s *tensor.Scope) (err error) {
+		o.loss, err = descend(s, 0, rule, func(s *tensor.Scope) (*tensor.Tensor, error) {
+			maps := b.tensors(s)
+			return p.loss(s, maps, net.forward(s, maps, true)), s.Err()
+		})
+		return err
+	})
+	return o, err
 }
 
 // loss is the distance between the maps of teacher and student.
@@ -145,23 +158,6 @@ func (p *RD4AD) loss(s *tensor.Scope, teacher, student []*tensor.Tensor) *tensor
 			sum = s.Minus(sum, s.Mean(s.CosineSimilarity(a, b, -1, cosineEpsilon), false))
 		}
 		return sum
-	})
-}
-
-// finiteParams fails where the last step left a weight that is no number, which
-// no further loss would show.
-func finiteParams(ctx context.Context, params *tensor.Params) error {
-	return tensor.Run(ctx, params.Device(), tensor.Evaluation, func(s *tensor.Scope) error {
-		for _, name := range params.Names() {
-			v, err := s.Float(s.Sum(params.Get(name), false))
-			if err != nil {
-				return err
-			}
-			if v-v != 0 {
-				return fmt.Errorf("%w: %s is not finite after the last step", ErrDiverged, name)
-			}
-		}
-		return nil
 	})
 }
 

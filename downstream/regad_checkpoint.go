@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -69,6 +70,13 @@ func weightsHash(weights []tensor.Array) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
+// fingerprint tells settings apart: all of them are in their JSON form, which
+// keeps every digit of a number.
+func (s regadSettings) fingerprint() (string, error) {
+	b, err := json.Marshal(s)
+	return string(b), err
+}
+
 func optimizerPrefix(i int) string { return fmt.Sprintf("optimizer.%d.", i) }
 
 // read takes the weights, the states and the epochs that are done out of the file,
@@ -92,7 +100,15 @@ func (c *regadCheckpoint) read(r *RegAD, weights *[]tensor.Array) error {
 	}
 	// Where the two differ in their sizes alone, build and the images will tell.
 	want, got := r.settings(st.Detector.Classes, st.Detector.sizes), st.Detector
-	switch a, b := fmt.Sprintf("%+v", got), fmt.Sprintf("%+v", want); {
+	a, err := got.fingerprint()
+	if err != nil {
+		return err
+	}
+	b, err := want.fingerprint()
+	if err != nil {
+		return err
+	}
+	switch {
 	case a != b:
 		return fmt.Errorf("%w: file %s is of settings %s, these are %s", ErrCheckpoint, c.path, a, b)
 	case st.Data != c.data:
@@ -120,19 +136,19 @@ func (c *regadCheckpoint) read(r *RegAD, weights *[]tensor.Array) error {
 }
 
 // restore gives the optimizers the states that were read.
-func (c *regadCheckpoint) restore(ctx context.Context, learners []learner) error {
+func (c *regadCheckpoint) restore(ctx context.Context, learners []tensor.Learner) error {
 	if c.epochs == 0 {
 		return nil
 	}
 	for i, l := range learners {
 		for _, a := range c.states[i] {
 			_, weight, _ := strings.Cut(a.Name, ".")
-			t := l.params.Get(weight)
+			t := l.Params.Get(weight)
 			if t == nil || len(a.Shape) > 0 && !slices.Equal(a.Shape, t.Shape()) {
 				return fmt.Errorf("%w: file %s: optimizer state %s %v fits no weight", ErrFile, c.path, a.Name, a.Shape)
 			}
 		}
-		if err := l.opt.Restore(ctx, c.states[i]); err != nil {
+		if err := l.Optimizer.Restore(ctx, c.states[i]); err != nil {
 			return fmt.Errorf("%w: file %s: %w", ErrFile, c.path, err)
 		}
 		c.states[i] = nil
@@ -141,7 +157,7 @@ func (c *regadCheckpoint) restore(ctx context.Context, learners []learner) error
 }
 
 // write writes the file after so many epochs.
-func (c *regadCheckpoint) write(ctx context.Context, r *RegAD, n *registration, learners []learner, epochs int) error {
+func (c *regadCheckpoint) write(ctx context.Context, r *RegAD, n *registration, learners []tensor.Learner, epochs int) error {
 	if c.path == "" {
 		return nil
 	}
@@ -152,7 +168,7 @@ func (c *regadCheckpoint) write(ctx context.Context, r *RegAD, n *registration, 
 				return nil, nil, err
 			}
 			for i, l := range learners {
-				state, err := l.opt.State(ctx)
+				state, err := l.Optimizer.State(ctx)
 				if err != nil {
 					return nil, nil, err
 				}

@@ -69,6 +69,9 @@ func (s regadSettings) config() (c RegADConfig, err error) {
 	}
 	z := s.sizes
 	z.Images = max(z.Images, 1) // there are none where it is trained and not fitted
+	if _, err := s.agree(z); err != nil {
+		return c, err
+	}
 	// The grid is bounded by the weights, the input by the grid.
 	return c, z.check(4 << (c.Layers[0] - backbone.Layer1))
 }

@@ -64,18 +64,19 @@ func TestReadRegADRefusesDamage(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			all := map[string]damage{
-				"kind":            otherKind("other"),
-				"trunk":           notANumber(0),
-				"transformer":     notANumber(4*6 + 1),
-				"warp":            otherSetting(`"rotation_scale"`, `"fisheye"`),
-				"warp's outputs":  otherSetting(`"rotation_scale"`, `"affine"`),
-				"epsilon":         otherSetting(`"epsilon":0.01`, `"epsilon":-1`),
-				"fewer than none": otherSetting(`"images":`, `"images":-`),
-				"classes":         otherSetting(`["cloth","felt"]`, `[]`),
-				"order":           otherSetting(`["cloth","felt"]`, `["felt","cloth"]`),
-				"hidden":          otherSetting(`"hidden":8`, `"hidden":9`),
-				"large input":     otherSetting(`"input":[32,32]`, `"input":[33,32]`),
-				"small input":     otherSetting(`"input":[32,32]`, `"input":[28,28]`),
+				"kind":                      otherKind("other"),
+				"trunk":                     notANumber(0),
+				"transformer":               notANumber(4*6 + 1),
+				"warp":                      otherSetting(`"rotation_scale"`, `"fisheye"`),
+				"warp's outputs":            otherSetting(`"rotation_scale"`, `"affine"`),
+				"epsilon":                   otherSetting(`"epsilon":0.01`, `"epsilon":-1`),
+				"fewer than none":           otherSetting(`"images":`, `"images":-`),
+				"classes":                   otherSetting(`["cloth","felt"]`, `[]`),
+				"order":                     otherSetting(`["cloth","felt"]`, `["felt","cloth"]`),
+				"hidden":                    otherSetting(`"hidden":8`, `"hidden":9`),
+				"large input":               otherSetting(`"input":[32,32]`, `"input":[33,32]`),
+				"small input":               otherSetting(`"input":[32,32]`, `"input":[28,28]`),
+				"not the transform's input": otherSetting(`"input":[32,32]`, `"input":[31,31]`), // of the same grid
 			}
 			if name == "low rank" { // else their number does not show in the statistics
 				all["images"] = otherSetting(`"images":1`, `"images":2`)
@@ -147,7 +148,7 @@ func TestRegADTrainingGoesOn(t *testing.T) {
 	other.Momentum = 0.8
 	err := newTiny(t, &fake{}, other).TrainResumable(t.Context(), products(), path)
 	require.ErrorIs(t, err, downstream.ErrCheckpoint)
-	require.ErrorContains(t, err, "Momentum:0.9")
+	require.ErrorContains(t, err, `"momentum":0.9`)
 	fewer := dataset.Filter(products(), func(it dataset.Item) bool { return it.Name != "0" })
 	err = newTiny(t, &fake{}, cfg).TrainResumable(t.Context(), fewer, path)
 	require.ErrorIs(t, err, downstream.ErrCheckpoint)

@@ -33,7 +33,7 @@ func (r *RegAD) fit(ctx context.Context, support dataset.Dataset) (_ *supports, 
 	if support.Len() > maxShots {
 		return nil, fmt.Errorf("%w: the support set has %d images, at most %d are taken", ErrConfig, support.Len(), maxShots)
 	}
-	from, err := goodImages(support)
+	from, err := goodImages(support, r.cfg.Transform)
 	if err != nil {
 		return nil, err
 	}

@@ -194,8 +194,8 @@ func TestRegADTrainsAsPyTorch(t *testing.T) {
 	learners, err := r.learners(n)
 	require.NoError(t, err)
 	for i := range learners {
-		learners[i].opt = &watched{Optimizer: learners[i].opt, t: t, want: f.Grads, worst: worst, own: i == 1}
-		learners[i].rate = f.LR
+		learners[i].Optimizer = &watched{Optimizer: learners[i].Optimizer, t: t, want: f.Grads, worst: worst, own: i == 1}
+		learners[i].Rate = always(f.LR)
 	}
 	for step, want := range f.Losses {
 		got, err := r.step(t.Context(), n, f.batch(t, r, step), learners)
@@ -222,7 +222,7 @@ func TestRegADTrainsAsPyTorch(t *testing.T) {
 		require.LessOrEqual(t, v, regadTolerance, kind)
 	}
 	for _, l := range learners {
-		require.NoError(t, l.opt.Close())
+		require.NoError(t, l.Optimizer.Close())
 	}
 	require.NoError(t, n.free())
 	require.Equal(t, live, tensor.Live())
@@ -237,7 +237,7 @@ type watched struct {
 	own   bool // the parameters are not the trunk's
 }
 
-func (w *watched) Step(s *tensor.Scope, p *tensor.Params, rate func(name string) float64) error {
+func (w *watched) Prepare(s *tensor.Scope, p *tensor.Params, rate func(name string) float64) (func() error, error) {
 	for _, name := range p.Names() {
 		full := name
 		if !w.own {
@@ -253,7 +253,7 @@ func (w *watched) Step(s *tensor.Scope, p *tensor.Params, rate func(name string)
 		w.worst["gradients"] = max(w.worst["gradients"], want.distance(w.t, v, g.Shape()))
 		delete(w.want, full)
 	}
-	return w.Optimizer.Step(s, p, rate)
+	return w.Optimizer.Prepare(s, p, rate)
 }
 
 // batch returns the images of a training step.
@@ -271,7 +271,7 @@ func (f *regadFixture) batch(t *testing.T, r *RegAD, step int) *registrationBatc
 	for i := range at {
 		at[i] = i
 	}
-	from, err := goodImages(f.set(t, "c", names...))
+	from, err := goodImages(f.set(t, "c", names...), dataset.Transform{})
 	require.NoError(t, err)
 	b, err := r.readBatch(t.Context(), from, at, image.Pt(f.Side, f.Side))
 	require.NoError(t, err)
@@ -295,11 +295,14 @@ func TestRegADTrainingParitySeesFaults(t *testing.T) {
 		change(r, n, b)
 		learners, err := r.learners(n)
 		require.NoError(t, err)
+		for i := range learners {
+			learners[i].Rate = always(0)
+		}
 		got, err := r.step(t.Context(), n, b, learners)
 		require.NoError(t, err, name)
 		require.Greater(t, math.Abs(got.loss-f.Losses[0]), 2*lossTolerance, name)
 		for _, l := range learners {
-			require.NoError(t, l.opt.Close())
+			require.NoError(t, l.Optimizer.Close())
 		}
 		require.NoError(t, n.free())
 	}
@@ -316,7 +319,7 @@ func TestRegADScoresAsPyTorch(t *testing.T) {
 	n.classes = []string{"others"}
 	require.NoError(t, r.trained.install(n))
 	test := f.set(t, "c", "test 0", "test 1")
-	from, err := goodImages(test)
+	from, err := goodImages(test, dataset.Transform{})
 	require.NoError(t, err)
 	b, err := r.in.pack(t.Context(), from, 0, 2, n.size)
 	require.NoError(t, err)

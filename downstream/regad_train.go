@@ -68,7 +68,7 @@ func (r *RegAD) train(ctx context.Context, others dataset.Dataset, path string) 
 	if others == nil || others.Len() == 0 {
 		return nil, fmt.Errorf("%w: the data set is empty", ErrTooFewImages)
 	}
-	from, err := goodImages(others)
+	from, err := goodImages(others, r.cfg.Transform)
 	if err != nil {
 		return nil, err
 	}
@@ -114,7 +114,7 @@ func (r *RegAD) descend(ctx context.Context, n *registration, cs []category, fro
 	}
 	defer func() {
 		for _, l := range learners {
-			_ = l.opt.Close() // frees memory, cannot fail
+			_ = l.Optimizer.Close() // frees memory, cannot fail
 		}
 		tensor.ReleasePool()
 	}()
@@ -127,34 +127,39 @@ func (r *RegAD) descend(ctx context.Context, n *registration, cs []category, fro
 	}
 	step := func(ctx context.Context, epoch, _ int, b *registrationBatch) (outcome, error) {
 		for i := range learners {
-			learners[i].rate = r.cfg.rate(epoch)
+			learners[i].Rate = always(r.cfg.rate(epoch))
 		}
 		return r.step(ctx, n, b, learners)
 	}
 	after := func(ctx context.Context, epoch int) error { return point.write(ctx, r, n, learners, epoch+1) }
 	c := course[[]int, *registrationBatch]{done: point.epochs, epochs: r.cfg.Epochs, workers: 1, plan: plan, load: load, step: step, after: after, report: r.reportTraining}
-	return c.run(ctx)
+	if err := c.run(ctx); err != nil {
+		return err
+	}
+	return finiteParams(ctx, n.trunk.Params(), n.params)
 }
 
 // learners are the weights of the trunk and the others, each with its optimizer.
-func (r *RegAD) learners(n *registration) (out []learner, err error) {
+func (r *RegAD) learners(n *registration) (out []tensor.Learner, err error) {
 	for _, p := range []*tensor.Params{n.trunk.Params(), n.params} {
 		opt, err := tensor.NewSGD(tensor.SGDConfig{Momentum: r.cfg.Momentum}, r.dev)
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, learner{params: p, opt: opt})
+		out = append(out, tensor.Learner{Params: p, Optimizer: opt})
 	}
 	return out, nil
 }
 
 // step goes one step down the gradient of a batch's loss, which it returns, and
 // gives the batch's memory back.
-func (r *RegAD) step(ctx context.Context, n *registration, b *registrationBatch, learners []learner) (o outcome, err error) {
+func (r *RegAD) step(ctx context.Context, n *registration, b *registrationBatch, learners []tensor.Learner) (o outcome, err error) {
 	defer r.in.put(b.pixels)
-	err = tensor.Run(ctx, r.dev, tensor.Training, func(s *tensor.Scope) error {
-		queries, support := b.tensors(s, r.cfg.Shots)
-		o.loss, err = descend(s, n.loss(s, queries, support), learners...)
+	err = tensor.Run(ctx, r.dev, tensor.Training, func(s *tensor.Scope) (err error) {
+		o.loss, err = descend(s, 0, learners, func(s *tensor.Scope) (*tensor.Tensor, error) {
+			queries, support := b.tensors(s, r.cfg.Shots)
+			return n.loss(s, queries, support), s.Err()
+		})
 		return err
 	})
 	return o, err

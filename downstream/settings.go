@@ -40,6 +40,7 @@ type viewSettings struct {
 	Filter    string     `json:"transform_filter"`
 	Crop      [2]int     `json:"transform_crop"`
 	RowsFirst bool       `json:"transform_rows_first"`
+	Bits16    int        `json:"transform_bits16,omitempty"`
 	Mean      [3]float32 `json:"normalize_mean"`
 	Std       [3]float32 `json:"normalize_std"`
 	Batch     int        `json:"batch"`
@@ -49,7 +50,7 @@ func viewOf(sigma float64, t dataset.Transform, n dataset.Normalize, batch int) 
 	return viewSettings{
 		Sigma:   sigma,
 		Shorter: t.Shorter, Exact: [2]int{t.Exact.X, t.Exact.Y},
-		Filter: t.Filter.String(), Crop: [2]int{t.Crop.X, t.Crop.Y}, RowsFirst: t.RowsFirst,
+		Filter: t.Filter.String(), Crop: [2]int{t.Crop.X, t.Crop.Y}, RowsFirst: t.RowsFirst, Bits16: t.Bits16,
 		Mean: n.Mean, Std: n.Std, Batch: batch,
 	}
 }
@@ -58,7 +59,7 @@ func viewOf(sigma float64, t dataset.Transform, n dataset.Normalize, batch int) 
 // refuses.
 func (v viewSettings) transform() dataset.Transform {
 	t := dataset.Transform{Shorter: v.Shorter, Exact: image.Pt(v.Exact[0], v.Exact[1]), Filter: -1,
-		Crop: image.Pt(v.Crop[0], v.Crop[1]), RowsFirst: v.RowsFirst}
+		Crop: image.Pt(v.Crop[0], v.Crop[1]), RowsFirst: v.RowsFirst, Bits16: v.Bits16}
 	for _, k := range []dataset.Kernel{dataset.Lanczos, dataset.Bicubic, dataset.Bilinear, dataset.Nearest} {
 		if k.String() == v.Filter {
 			t.Filter = k
@@ -87,21 +88,34 @@ const coarsest = 64
 // and, where that leaves it open, against the grid: no more than coarsest pixels
 // for a position.
 func (v viewSettings) check(z sizes) error {
-	in, t := image.Pt(z.Input[0], z.Input[1]), v.transform()
-	fixed := t.Crop
-	if fixed == (image.Point{}) {
-		fixed = t.Exact
-	}
-	if fixed != (image.Point{}) {
-		if in != fixed {
-			return fmt.Errorf("input %v: the transform (%s) gives %dx%d", z.Input, t, fixed.X, fixed.Y)
-		}
+	fixed, err := v.agree(z)
+	switch {
+	case err != nil:
+		return err
+	case fixed:
 		return z.check(maxSide)
 	}
-	if short := min(in.X, in.Y); t.Shorter > 0 && short != t.Shorter {
-		return fmt.Errorf("input %v: the transform (%s) gives a shorter side of %d", z.Input, t, t.Shorter)
-	}
 	return z.check(coarsest)
+}
+
+// agree refuses an input that the transform does not give: a detector with one
+// would refuse every image. fixed says that the transform gives one size alone.
+func (v viewSettings) agree(z sizes) (fixed bool, err error) {
+	in, t := image.Pt(z.Input[0], z.Input[1]), v.transform()
+	want := t.Crop
+	if want == (image.Point{}) {
+		want = t.Exact
+	}
+	if want != (image.Point{}) {
+		if in != want {
+			return true, fmt.Errorf("input %v: the transform (%s) gives %dx%d", z.Input, t, want.X, want.Y)
+		}
+		return true, nil
+	}
+	if short := min(in.X, in.Y); t.Shorter > 0 && short != t.Shorter {
+		return false, fmt.Errorf("input %v: the transform (%s) gives a shorter side of %d", z.Input, t, t.Shorter)
+	}
+	return false, nil
 }
 
 // check refuses sizes that no fit gives; perPosition is the largest number of

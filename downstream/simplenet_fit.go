@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/internal/gauss"
@@ -34,7 +35,7 @@ func (p *SimpleNet) fit(ctx context.Context, normal dataset.Dataset, judge *simp
 	if n < 1 {
 		return nil, fmt.Errorf("%w: have none, training needs 1 or more", ErrTooFewImages)
 	}
-	from, err := goodImages(normal)
+	from, err := goodImages(normal, p.cfg.Transform)
 	if err != nil {
 		return nil, err
 	}
@@ -52,6 +53,9 @@ func (p *SimpleNet) fit(ctx context.Context, normal dataset.Dataset, judge *simp
 	defer func() { err = errors.Join(err, t.close()) }()
 	// current is a model of the weights as they are.
 	current := func() (*simpleModel, error) {
+		if err := finiteParams(ctx, t.weights.adaptor, t.weights.discriminator); err != nil {
+			return nil, err
+		}
 		arrays, err := t.weights.arrays(ctx)
 		if err != nil {
 			return nil, err
@@ -89,7 +93,7 @@ type simpleTraining struct {
 	p       *SimpleNet
 	maps    *frozen
 	weights *simpleWeights
-	rules   []learner
+	rules   []tensor.Learner
 	// noise holds the one buffer for the noise of a batch while it is free: that of
 	// the next batch is drawn while the device works on one.
 	noise chan []float32
@@ -114,7 +118,8 @@ func (p *SimpleNet) newTraining(ctx context.Context, maps *frozen) (*simpleTrain
 		return nil, errors.Join(err, adamW.Close(), w.close())
 	}
 	t := &simpleTraining{p: p, maps: maps, weights: w, noise: make(chan []float32, 1),
-		rules: []learner{{w.adaptor, adamW, c.AdaptorRate}, {w.discriminator, adam, c.DiscriminatorRate}}}
+		rules: []tensor.Learner{{Params: w.adaptor, Optimizer: adamW, Rate: always(c.AdaptorRate)},
+			{Params: w.discriminator, Optimizer: adam, Rate: always(c.DiscriminatorRate)}}}
 	t.noise <- nil
 	return t, nil
 }
@@ -122,7 +127,7 @@ func (p *SimpleNet) newTraining(ctx context.Context, maps *frozen) (*simpleTrain
 func (t *simpleTraining) close() error {
 	err := t.weights.close()
 	for _, r := range t.rules {
-		err = errors.Join(err, r.opt.Close())
+		err = errors.Join(err, r.Optimizer.Close())
 	}
 	return err
 }
@@ -172,15 +177,19 @@ func (t *simpleTraining) load(ctx context.Context, at simplePlan) (b simpleBatch
 // step trains on one batch.
 func (t *simpleTraining) step(ctx context.Context, _, _ int, b simpleBatch) (o outcome, err error) {
 	defer b.maps.done()
-	err = tensor.Run(ctx, t.p.dev, tensor.Training, func(s *tensor.Scope) error {
-		parts := s.SubN(func(s *tensor.Scope) []*tensor.Tensor { return t.p.emb.parts(s, b.maps.tensors(s)) })
-		dim := t.p.emb.count
-		noise := s.FromFloats(b.noise, int64(len(b.noise)/dim), int64(dim))
-		t.noise <- b.noise // copied
-		if err := s.Err(); err != nil {
-			return err
-		}
-		o.loss, err = descend(s, t.weights.loss(s, parts, noise, t.p.cfg.Margin), t.rules...)
+	err = tensor.Run(ctx, t.p.dev, tensor.Training, func(s *tensor.Scope) (err error) {
+		copied := sync.OnceFunc(func() { t.noise <- b.noise }) // the next batch's may be drawn
+		defer copied()
+		o.loss, err = descend(s, 0, t.rules, func(s *tensor.Scope) (*tensor.Tensor, error) {
+			parts := s.SubN(func(s *tensor.Scope) []*tensor.Tensor { return t.p.emb.parts(s, b.maps.tensors(s)) })
+			dim := t.p.emb.count
+			noise := s.FromFloats(b.noise, int64(len(b.noise)/dim), int64(dim))
+			copied()
+			if err := s.Err(); err != nil {
+				return nil, err
+			}
+			return t.weights.loss(s, parts, noise, t.p.cfg.Margin), nil
+		})
 		return err
 	})
 	return o, err

@@ -126,7 +126,9 @@ func simpleParity(t *testing.T, want simpleFixture, cfg SimpleNetConfig) map[str
 			s.CopyInto(tr.weights.discriminator.Get("norm.running_mean"), s.FromFloats(before, int64(want.Hidden)))
 			s.CopyInto(tr.weights.discriminator.Get("norm.running_var"), s.FromFloats(variance, int64(want.Hidden)))
 
-			loss, err := descend(s, tr.weights.loss(s, parts(s), s.FromFloats(noise, int64(len(noise)/want.Dim), int64(want.Dim)), cfg.Margin), tr.rules...)
+			loss, err := descend(s, 0, tr.rules, func(s *tensor.Scope) (*tensor.Tensor, error) {
+				return tr.weights.loss(s, parts(s), s.FromFloats(noise, int64(len(noise)/want.Dim), int64(want.Dim)), cfg.Margin), nil
+			})
 			require.NoError(t, err)
 			note("loss", []float32{float32(step.Loss)}, []float32{float32(loss)})
 			// As the script does: Adam would magnify the rounding of gradients of 0.

@@ -96,11 +96,6 @@ func (p *SimpleNet) complete(ctx context.Context, g *simpleModel, trained []tens
 			_ = g.params.Close() // frees memory, cannot fail
 		}
 	}()
-	for _, a := range trained {
-		if err := a.CheckFinite(); err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrDiverged, err)
-		}
-	}
 	err = tensor.Run(tensor.WithThreads(ctx, 1), p.dev, tensor.Evaluation, func(s *tensor.Scope) error {
 		get := func(name string) *tensor.Tensor {
 			a, missing := arrayNamed(trained, name)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 
 	"github.com/gotab/gotab/internal/pipeline"
 	"github.com/gotab/gotab/internal/seed"
@@ -72,45 +71,42 @@ func (c course[P, B]) run(ctx context.Context) error {
 	return nil
 }
 
-// learner is a set of weights with the rule that trains them.
-type learner struct {
-	params *tensor.Params
-	opt    tensor.Optimizer
-	rate   float64
+// descend is [tensor.Descend]. A loss or a gradient that is not finite is
+// [ErrDiverged].
+func descend(s *tensor.Scope, clip float64, learners []tensor.Learner, loss func(s *tensor.Scope) (*tensor.Tensor, error)) (float64, error) {
+	u, err := tensor.Descend(s, clip, learners, loss)
+	return u.Loss, diverged(err)
 }
 
-// descend goes one step down the gradient of loss, a scalar, and returns its
-// value. A loss that is not finite is [ErrDiverged], and nothing is changed then.
-func descend(s *tensor.Scope, loss *tensor.Tensor, learners ...learner) (float64, error) {
-	v, err := finiteLoss(s, loss)
-	if err != nil {
-		return 0, err
-	}
-	s.Backward(loss)
-	if err := s.Err(); err != nil {
-		return 0, err
-	}
-	for _, l := range learners {
-		if err := l.opt.Step(s, l.params, func(string) float64 { return l.rate }); err != nil {
-			return 0, err
+// always is a learning rate that is the same for all weights.
+func always(rate float64) func(string) float64 { return func(string) float64 { return rate } }
+
+// finiteParams fails where a step has left a value that is no number, which
+// [ErrDiverged] reports. Loss and gradients, which every step looks at, show it in
+// the step that follows; after the last one, whose rate may have been too large,
+// only this does.
+func finiteParams(ctx context.Context, sets ...*tensor.Params) error {
+	for _, params := range sets {
+		err := tensor.Run(ctx, params.Device(), tensor.Evaluation, func(s *tensor.Scope) error {
+			for _, name := range params.Names() {
+				v, err := s.Float(s.Sum(params.Get(name), false))
+				if err != nil {
+					return err
+				}
+				if v-v != 0 {
+					return fmt.Errorf("%w: %s is not finite after the last step", ErrDiverged, name)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
 		}
-		if err := l.params.ZeroGrad(); err != nil {
-			return 0, err
-		}
 	}
-	return v, nil
+	return nil
 }
 
-// finiteLoss reads a loss, a scalar; one that is not finite is [ErrDiverged].
-func finiteLoss(s *tensor.Scope, loss *tensor.Tensor) (float64, error) {
-	v, err := s.Float(loss)
-	if err == nil && (math.IsNaN(v) || math.IsInf(v, 0)) {
-		err = fmt.Errorf("%w: the loss is %g", ErrDiverged, v)
-	}
-	return v, err
-}
-
-// diverged marks a gradient that is not finite as [ErrDiverged].
+// diverged marks a loss or a gradient that is not finite as [ErrDiverged].
 func diverged(err error) error {
 	if errors.Is(err, tensor.ErrNotFinite) {
 		return fmt.Errorf("%w: %w", ErrDiverged, err)

@@ -282,7 +282,9 @@ func TestDescend(t *testing.T) {
 			if p.Get("w") == nil {
 				require.NoError(t, p.Put(s, "w", s.FromFloats([]float32{3, 4}, 2)))
 			}
-			loss, err = descend(s, s.MulScalar(s.Sum(s.Square(p.Get("w")), false), factor), learner{p, opt, 0.1})
+			loss, err = descend(s, 0, []tensor.Learner{{Params: p, Optimizer: opt, Rate: always(0.1)}}, func(s *tensor.Scope) (*tensor.Tensor, error) {
+				return s.MulScalar(s.Sum(s.Square(p.Get("w")), false), factor), nil
+			})
 			if s.Err() == nil {
 				w, _ = s.Floats(p.Get("w"))
 			}

@@ -31,6 +31,10 @@ type Config struct {
 	Optimizer Optimizer
 	// LR is the learning rate at the start (after warm-up), > 0.
 	LR float64
+	// Steps is the length of the run in steps, over as many epochs as it takes; 0
+	// means that Epochs decides. Epochs is not read where it is set, and the course
+	// of the learning rate goes over the steps.
+	Steps int
 	// Schedule is the course of the learning rate.
 	Schedule Schedule
 	// Stages says how each stage of the network is trained, indexed by layer from
@@ -39,6 +43,10 @@ type Config struct {
 	// HeadRate multiplies LR for the projection and the objective's own
 	// parameters, >= 0; 1.
 	HeadRate float64
+	// StartDecay pulls the weights of the network towards those it had at the start,
+	// >= 0: after each step w = w - rate StartDecay (w - start), the rate being that
+	// of the weight's stage. The optimizer's own decay pulls towards zero.
+	StartDecay float64
 	// ClipNorm scales gradients down whose norm over all parameters is larger; 0
 	// means never. Neither article nor released code clip.
 	ClipNorm float64
@@ -46,6 +54,16 @@ type Config struct {
 	// the released code does, so that batch norm has statistics for each apart.
 	// Otherwise both are one batch. The article does not say.
 	SeparatePasses bool
+	// Crop is the side of square cuts from the transformed images in pixels, at
+	// least 32; 0 means whole images. Each place draws where; the damage is put into
+	// the cut, and its source is a cut of another image. So the network trains at
+	// the scale at which it is used, for less time.
+	Crop int
+	// Jitter changes brightness and contrast of both twins alike.
+	Jitter Jitter
+	// Metric says how the spread of good parts is measured for objectives that ask
+	// for it; the others do not read it.
+	Metric MetricConfig
 	// TwinAttempts is how many draws of a defect (with other source images, then
 	// other images) are tried for one place in a batch before the run fails with
 	// ErrNoTwin; at least 1.
@@ -90,7 +108,7 @@ func DefaultConfig() Config {
 		Transform: dataset.PaDiM224(), Normalize: dataset.ImageNet(),
 		Optimizer: Optimizer{Rule: "sgd", SGD: tensor.DefaultSGD(), AdamW: tensor.DefaultAdamW()},
 		LR:        1e-3, Schedule: Schedule{Cosine: true}, HeadRate: 1,
-		TwinAttempts: 20, Seed: 111, Workers: runtime.GOMAXPROCS(0),
+		Metric: DefaultMetric(), TwinAttempts: 20, Seed: 111, Workers: runtime.GOMAXPROCS(0),
 	}
 	for i := range c.Stages {
 		c.Stages[i] = Stage{Rate: 1}
@@ -143,6 +161,12 @@ func (c Config) Validate() error {
 		return fmt.Errorf("tab: objective %s: %w: it needs masks and no twin", c.Objective.Name(), ErrConfig)
 	case n.Project && !n.Anchors:
 		return fmt.Errorf("tab: objective %s: %w: it needs projected features and no anchors", c.Objective.Name(), ErrConfig)
+	case n.Project && n.NoPooled:
+		return fmt.Errorf("tab: objective %s: %w: it needs projected features and no pooled", c.Objective.Name(), ErrConfig)
+	case n.Cells && !n.Twin:
+		return fmt.Errorf("tab: objective %s: %w: it needs cells and no twin", c.Objective.Name(), ErrConfig)
+	case (n.NoPooled || n.Start || n.Cells || n.Metric) && len(n.Stages) == 0:
+		return fmt.Errorf("tab: objective %s: %w: it names no stages to look at", c.Objective.Name(), ErrConfig)
 	case c.Epochs < 1:
 		return bad("Epochs", c.Epochs, "1 or more")
 	case c.Batch < 2:
@@ -155,12 +179,28 @@ func (c Config) Validate() error {
 		return bad("HeadRate", c.HeadRate, "0 or more")
 	case !(c.ClipNorm >= 0) || math.IsInf(c.ClipNorm, 0):
 		return bad("ClipNorm", c.ClipNorm, "0 or more")
+	case c.Steps < 0:
+		return bad("Steps", c.Steps, "0 or more")
+	case c.Steps > 0 && (c.Schedule.Warmup > 0 || c.Schedule.Period > 0):
+		return bad("Schedule", c.Schedule, "no Warmup and no Period, which count epochs, where Steps is set; take WarmupSteps")
+	case !(c.StartDecay >= 0) || math.IsInf(c.StartDecay, 0):
+		return bad("StartDecay", c.StartDecay, "0 or more")
+	case c.Crop != 0 && c.Crop < 32:
+		return bad("Crop", c.Crop, "0 or at least 32 pixels")
 	case c.TwinAttempts < 1:
 		return bad("TwinAttempts", c.TwinAttempts, "1 or more")
 	case c.ProbeEvery < 0:
 		return bad("ProbeEvery", c.ProbeEvery, "0 or more")
 	case c.Workers < 1:
 		return bad("Workers", c.Workers, "1 or more")
+	}
+	if err := c.Jitter.Validate(); err != nil {
+		return err
+	}
+	if n.Metric {
+		if err := c.Metric.Validate(); err != nil {
+			return err
+		}
 	}
 	for l, s := range c.Stages {
 		if !(s.Rate >= 0) || math.IsInf(s.Rate, 0) || s.From < 0 {

@@ -19,6 +19,11 @@
 // article's equations, the released code's and others are here, and another is
 // one file of the caller's own.
 //
+// A pooled feature hardly sees a small defect, and plain pre-training lets the
+// early layers, which detectors read, forget what they knew. [AmplifyDense] is a
+// recipe against both: objectives at every position of layers 1 to 3 ([Amplify],
+// [Dense], [Keep]), mixed with weights ([Mix]), against a frozen copy of the start.
+//
 // # Twins
 //
 // Whether a twin is damage depends on the product: a stain is none on material

@@ -1,6 +1,7 @@
 package tab_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"image"
@@ -47,14 +48,26 @@ func Example() {
 		return
 	}
 	defer pre.Close()
+	before, err := net.Params().Arrays(ctx)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
 	for st, err := range pre.Steps(ctx, ds) {
 		if err != nil {
 			fmt.Println(err)
 			return
 		}
-		fmt.Println("step", st.Number, "of", st.Batches, "loss is a number:", st.Loss > 0)
+		fmt.Println("step", st.Number, "of", st.Batches)
 	}
+	after, err := net.Params().Arrays(ctx)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(after[0].Name, "is trained:", !bytes.Equal(before[0].Data, after[0].Data))
 	// Output:
-	// step 1 of 2 loss is a number: true
-	// step 2 of 2 loss is a number: true
+	// step 1 of 2
+	// step 2 of 2
+	// conv1.weight is trained: true
 }

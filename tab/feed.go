@@ -9,6 +9,7 @@ import (
 	"image"
 	"iter"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/internal/pipeline"
@@ -27,7 +28,8 @@ type feed struct {
 	class   map[string]int
 	epoch   int
 	order   []int
-	size    image.Point
+	full    image.Point // of a transformed image
+	size    image.Point // of the network's input: full, or the crop
 	bufs    [2]Batch
 	tr      dataset.Transform
 	applied bool // ds has done tr already
@@ -107,11 +109,9 @@ func (f *feed) run(ctx context.Context, first int) iter.Seq2[Batch, error] {
 // measure learns the size of the network's input from the first image and makes
 // the two buffers.
 func (f *feed) measure(ctx context.Context) error {
-	img, err := f.image(ctx, f.order[0])
-	if err != nil {
+	if err := f.sizes(ctx); err != nil {
 		return err
 	}
-	f.size = img.Rect.Size()
 	n := f.p.cfg.Batch
 	per := n * f.size.X * f.size.Y
 	for i := range f.bufs {
@@ -139,9 +139,9 @@ func (f *feed) image(ctx context.Context, i int) (*image.RGBA, error) {
 			return nil, fmt.Errorf("tab: %s: %w", s.Name, err)
 		}
 	}
-	if f.size != (image.Point{}) && img.Rect.Size() != f.size {
+	if f.full != (image.Point{}) && img.Rect.Size() != f.full {
 		return nil, fmt.Errorf("tab: %s: %w: it comes out as %v, the first image as %v; choose a Transform with one size for all (a crop, or an exact size)",
-			s.Name, ErrConfig, img.Rect.Size(), f.size)
+			s.Name, ErrConfig, img.Rect.Size(), f.full)
 	}
 	return img, nil
 }
@@ -152,20 +152,22 @@ func (f *feed) place(ctx context.Context, pos int) (placed, error) {
 	buf, at := &f.bufs[(pos/b)%2], pos%b
 	rng := seed.Rand(f.p.cfg.Seed, "place", uint64(f.epoch), uint64(pos))
 	index := f.order[pos]
+	lk := f.look(pos)
 	var r placed
 	for attempt := 0; ; attempt++ {
 		img, err := f.image(ctx, index)
 		if err != nil {
 			return r, err
 		}
+		img = f.cut(img, lk)
 		class := f.ds.Item(index).Class
-		ok, err := f.twin(ctx, buf, at, img, index, class, rng)
+		ok, err := f.twin(ctx, buf, at, img, index, class, rng, lk)
 		if err != nil {
 			return r, err
 		}
 		if ok {
 			buf.Class[at] = f.class[class]
-			return r, f.pack(buf.Normal, at, img)
+			return r, f.pack(buf.Normal, at, img, lk)
 		}
 		if attempt+1 >= f.p.cfg.TwinAttempts {
 			return r, fmt.Errorf("tab: class %q: %w: %d images were tried with %d draws each, the last was %s; "+
@@ -180,7 +182,7 @@ func (f *feed) place(ctx context.Context, pos int) (placed, error) {
 // twin makes and packs the damaged twin of img with another image of its class as
 // source (the image itself where the class has only one). It returns false where
 // no draw left a mark.
-func (f *feed) twin(ctx context.Context, buf *Batch, at int, img *image.RGBA, index int, class string, rng *rand.Rand) (bool, error) {
+func (f *feed) twin(ctx context.Context, buf *Batch, at int, img *image.RGBA, index int, class string, rng *rand.Rand, lk *look) (bool, error) {
 	if !f.p.needs.Twin {
 		return true, nil
 	}
@@ -202,6 +204,7 @@ func (f *feed) twin(ctx context.Context, buf *Batch, at int, img *image.RGBA, in
 			if src, err = f.image(ctx, other); err != nil {
 				return false, err
 			}
+			src = f.cut(src, lk)
 		}
 		pair, err := gen.Generate(img, src, rng)
 		if errors.Is(err, synth.ErrNotPlaced) {
@@ -213,24 +216,59 @@ func (f *feed) twin(ctx context.Context, buf *Batch, at int, img *image.RGBA, in
 		if err != nil {
 			return false, fmt.Errorf("tab: damaged twin of %s: %w", f.ds.Item(index).Name, err)
 		}
-		if pair.Image == nil || pair.Image.Rect.Size() != img.Rect.Size() {
-			return false, fmt.Errorf("tab: damaged twin of %s: %w: the generator changed the size", f.ds.Item(index).Name, ErrConfig)
+		if err := f.take(buf, at, pair); err != nil {
+			return false, fmt.Errorf("tab: damaged twin of %s: %w: the generator (a %T) returned %w", f.ds.Item(index).Name, ErrConfig, f.p.parts.Synth, err)
 		}
-		if f.p.needs.Masks {
-			if pair.Mask == nil {
-				return false, fmt.Errorf("tab: damaged twin of %s: %w: the generator gives no mask", f.ds.Item(index).Name, ErrConfig)
-			}
-			w, h := f.size.X, f.size.Y
-			for y := range h {
-				copy(buf.Masks[(at*h+y)*w:][:w], pair.Mask.Pix[y*pair.Mask.Stride:])
-			}
-		}
-		return true, f.pack(buf.Abnormal, at, pair.Image)
+		return true, f.pack(buf.Abnormal, at, pair.Image, lk)
 	}
 	return false, nil
 }
 
-func (f *feed) pack(dst []float32, at int, img *image.RGBA) error {
+// take copies a pair's mask where the objective asks for it, after it has held the
+// pair against what synth.Generator promises: generators come from anywhere.
+func (f *feed) take(buf *Batch, at int, pair synth.Pair) error {
+	w, h := f.size.X, f.size.Y
+	if pair.Image == nil {
+		return errors.New("no image")
+	}
+	if err := checkRaster("an image", pair.Image.Rect, pair.Image.Stride, len(pair.Image.Pix), 4, f.size); err != nil {
+		return err
+	}
+	if !f.p.needs.Masks {
+		return nil
+	}
+	if pair.Mask == nil {
+		return errors.New("no mask")
+	}
+	if err := checkRaster("a mask", pair.Mask.Rect, pair.Mask.Stride, len(pair.Mask.Pix), 1, f.size); err != nil {
+		return err
+	}
+	marked := false
+	for y := range h {
+		row := buf.Masks[(at*h+y)*w:][:w]
+		copy(row, pair.Mask.Pix[y*pair.Mask.Stride:])
+		marked = marked || slices.ContainsFunc(row, func(v uint8) bool { return v != 0 })
+	}
+	if !marked && !pair.Normal {
+		return errors.New("a mask that marks no pixel; where nothing was damaged it must return synth.ErrNotPlaced, or say that the pair is Normal")
+	}
+	return nil
+}
+
+// checkRaster refuses a raster of another size, or one whose rows, of so many bytes
+// a pixel, do not lie in its memory.
+func checkRaster(what string, r image.Rectangle, stride, have, each int, want image.Point) error {
+	switch {
+	case r.Size() != want:
+		return fmt.Errorf("%s of %dx%d pixels, want %dx%d", what, r.Dx(), r.Dy(), want.X, want.Y)
+	case stride < each*want.X || stride > have || (want.Y-1)*stride+each*want.X > have:
+		return fmt.Errorf("%s whose %d rows with a stride of %d do not lie in its %d bytes", what, want.Y, stride, have)
+	}
+	return nil
+}
+
+func (f *feed) pack(dst []float32, at int, img *image.RGBA, lk *look) error {
+	img = lk.apply(img)
 	n := 3 * f.size.X * f.size.Y
 	return f.p.cfg.Normalize.Pack(dst[at*n:(at+1)*n], img)
 }

@@ -112,7 +112,7 @@ func generator() synth.NSA {
 	return g
 }
 
-func pretrainer(t testing.TB, m *backbone.ResNet18, c tab.Config, opts ...tab.Option) *tab.Pretrainer {
+func pretrainer(t testing.TB, m tab.VisualEncoder, c tab.Config, opts ...tab.Option) *tab.Pretrainer {
 	t.Helper()
 	p, err := tab.New(tab.Parts{Visual: m, Anchors: bank(t, 16), Synth: generator()}, c, opts...)
 	require.NoError(t, err)
@@ -121,7 +121,7 @@ func pretrainer(t testing.TB, m *backbone.ResNet18, c tab.Config, opts ...tab.Op
 }
 
 // arrays copies all weights and statistics of a network.
-func arrays(t testing.TB, m *backbone.ResNet18) []tensor.Array {
+func arrays(t testing.TB, m tab.VisualEncoder) []tensor.Array {
 	t.Helper()
 	a, err := m.Params().Arrays(context.Background())
 	require.NoError(t, err)

@@ -36,6 +36,17 @@ type Needs struct {
 	Project bool
 	// Stages are layers whose features the objective sees besides the pooled.
 	Stages []backbone.Layer
+	// NoPooled says that Loss reads no pooled features. Layers beyond the deepest of
+	// Stages are not computed then, and not trained.
+	NoPooled bool
+	// Start asks for the features that the frozen copy of the start network makes
+	// of the same images, in Stages.
+	Start bool
+	// Cells asks for the masks on the grid of each of Stages; it needs Twin.
+	Cells bool
+	// Metric asks for the spread of each product's good parts in each of Stages,
+	// measured in the frozen copy before the first step.
+	Metric bool
 }
 
 // Dims are the sizes that an objective's own parameters depend on.
@@ -58,12 +69,20 @@ type View struct {
 	Masks *tensor.Tensor
 	// Params holds what Setup put there.
 	Params *tensor.Params
+	// NormalStart and AbnormalStart are the frozen copy's features of the same
+	// images; it is in evaluation and records no gradients. Empty unless asked for.
+	NormalStart, AbnormalStart Features
+	// Cells holds the masks on each stage's grid; nil unless asked for.
+	Cells map[backbone.Layer]Cells
+	// Metric measures in units of the products' spread; nil unless asked for.
+	Metric *Metric
 }
 
 // Features are the network's outputs for the images of one twin.
 type Features struct {
 	// Pooled is [B, C], projected if Needs.Project, not normalised in length; nil
-	// for the abnormal twin where there is none.
+	// for the abnormal twin where there is none, with Needs.NoPooled, and in the
+	// features of the frozen copy.
 	Pooled *tensor.Tensor
 	// Stages holds [B, C, h, w] for each layer in Needs.Stages.
 	Stages map[backbone.Layer]*tensor.Tensor

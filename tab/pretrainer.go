@@ -28,6 +28,44 @@ type statisticsFreezer interface {
 	FreezeStatistics(frozen func(stage backbone.Layer) bool)
 }
 
+// statisticsTeller is asked what is frozen, so that it can be so again.
+type statisticsTeller interface {
+	StatisticsFrozen(stage backbone.Layer) bool
+}
+
+// loan is how an encoder was when the first step changed it.
+type loan struct {
+	trainable map[string]bool
+	frozen    map[backbone.Layer]bool
+}
+
+func borrow(v VisualEncoder) *loan {
+	l := &loan{trainable: map[string]bool{}, frozen: map[backbone.Layer]bool{}}
+	for _, n := range v.Params().Names() {
+		l.trainable[n] = v.Params().IsTrainable(n)
+	}
+	if t, ok := v.(statisticsTeller); ok {
+		for s := backbone.Stem; s <= backbone.Layer4; s++ {
+			l.frozen[s] = t.StatisticsFrozen(s)
+		}
+	}
+	return l
+}
+
+// giveBack makes the encoder's flags what they were.
+func (l *loan) giveBack(v VisualEncoder) error {
+	if l == nil {
+		return nil
+	}
+	if f, ok := v.(statisticsFreezer); ok {
+		f.FreezeStatistics(func(s backbone.Layer) bool { return l.frozen[s] })
+	}
+	return v.Params().SetTrainable(func(n string) bool {
+		was, known := l.trainable[n]
+		return was || !known
+	})
+}
+
 // Measure is a named figure of a probe, for example "image AUROC" 0.93.
 type Measure struct {
 	Name  string  `json:"name"`
@@ -73,7 +111,14 @@ func WithCheckpoint(path string) Option { return func(p *Pretrainer) { p.checkpo
 
 // WithObjective gives Resume an objective that this package does not know. It
 // must be the one the checkpoint was written with.
-func WithObjective(o Objective) Option { return func(p *Pretrainer) { p.cfg.Objective = o } }
+func WithObjective(o Objective) Option {
+	return func(p *Pretrainer) { p.cfg.Objective, p.given = o, true }
+}
+
+// WithSameParts vouches, in [Resume], for a generator and an objective that have no
+// Fingerprint: that they are those the checkpoint was written with. Types must
+// agree, and what has a Fingerprint is compared all the same.
+func WithSameParts() Option { return func(p *Pretrainer) { p.vouched = true } }
 
 // Pretrainer trains a visual encoder. It owns the projection, the objective's
 // parameters, the optimizer's state and the anchors: Close it. It is not safe
@@ -87,19 +132,25 @@ type Pretrainer struct {
 	log        *slog.Logger
 	progress   func(Step)
 	checkpoint string
+	given      bool          // the objective came by WithObjective
+	vouched    bool          // WithSameParts
+	synth      *partIdentity // see generator
 
 	classes []string
 	data    string // hash of the data set's items, "" before the first Steps
 	anchors *tensor.Params
 	head    *tensor.Params
-	backup  *tensor.Params // buffers of the encoder as they were before the step
 	opt     [2]tensor.Optimizer
-	width   int // of the anchors
+	width   int        // of the anchors
+	start   frozenCopy // nil where nothing looks at it
+	metric  *Metric    // nil before MeasureProducts, or where nothing asks for it
+	lent    *loan      // nil before the first step
 
-	// The next step is number batch of epoch.
-	epoch, batch int
-	step         int64
-	closed       bool
+	// The next step of Steps is number batch of epoch; own counts the caller's own
+	// batches in it.
+	epoch, batch, own int
+	step              int64
+	closed            bool
 }
 
 // New checks that parts and settings fit together. Nothing of the encoder is
@@ -116,6 +167,7 @@ func New(parts Parts, cfg Config, opts ...Option) (*Pretrainer, error) {
 		return nil, err
 	}
 	p.needs = p.cfg.Objective.Needs()
+	p.needs.Masks = p.needs.Masks || p.needs.Cells
 	name := p.cfg.Objective.Name()
 	switch {
 	case parts.Visual == nil:
@@ -132,10 +184,13 @@ func New(parts Parts, cfg Config, opts ...Option) (*Pretrainer, error) {
 			}
 		}
 	}
-	for _, l := range append([]backbone.Layer{backbone.Pooled}, p.needs.Stages...) {
+	for _, l := range p.layers() {
 		if parts.Visual.Channels(l) < 1 {
 			return nil, fmt.Errorf("tab: new: %w: the visual encoder has no layer %s", ErrConfig, l)
 		}
+	}
+	if err := p.checkStart(); err != nil {
+		return nil, err
 	}
 	p.dev = parts.Visual.Params().Device()
 	var err error
@@ -207,10 +262,9 @@ func flatten(rows [][]float32) []float32 {
 	return v
 }
 
-// make builds anchors, projection, the objective's parameters and the backup of
-// the encoder's buffers.
+// make builds anchors, projection and the objective's parameters.
 func (p *Pretrainer) make(ctx context.Context, classes []string, normal, abnormal []float32) error {
-	anchors, head, backup := tensor.NewParams(p.dev), tensor.NewParams(p.dev), tensor.NewParams(p.dev)
+	anchors, head := tensor.NewParams(p.dev), tensor.NewParams(p.dev)
 	visual := p.parts.Visual
 	err := tensor.Run(ctx, p.dev, tensor.Evaluation, func(s *tensor.Scope) error {
 		pooled := visual.Channels(backbone.Pooled)
@@ -234,41 +288,30 @@ func (p *Pretrainer) make(ctx context.Context, classes []string, normal, abnorma
 		if err := p.cfg.Objective.Setup(s, head, d, seed.Rand(p.cfg.Seed, "objective")); err != nil {
 			return err
 		}
-		vp := visual.Params()
-		for _, n := range vp.Names() {
-			if vp.IsBuffer(n) && stageOfBuffer(n) {
-				if err := backup.PutBuffer(s, n, s.Clone(vp.Get(n))); err != nil {
-					return err
-				}
-			}
-		}
 		return s.Err()
 	})
-	if err != nil {
-		return errors.Join(err, anchors.Close(), head.Close(), backup.Close())
+	if err == nil {
+		err = p.copyStart(ctx)
 	}
-	p.anchors, p.head, p.backup = anchors, head, backup
+	if err != nil {
+		return errors.Join(err, anchors.Close(), head.Close())
+	}
+	p.anchors, p.head = anchors, head
 	return nil
 }
 
-// stageOfBuffer says whether a forward pass in training moves a buffer; the
-// classification layer that is carried along never moves.
-func stageOfBuffer(name string) bool { return name != "fc.weight" && name != "fc.bias" }
-
 // Close frees what the Pretrainer owns. The encoder keeps its trained weights;
-// all of them are trainable and all statistics free again.
+// which of them are trainable, and which statistics are frozen, is as it was before
+// the first step. (An encoder that can freeze statistics and has no method
+// StatisticsFrozen(backbone.Layer) bool comes back with none frozen.)
 func (p *Pretrainer) Close() error {
 	if p.closed {
 		return nil
 	}
 	p.closed = true
-	if f, ok := p.parts.Visual.(statisticsFreezer); ok {
-		f.FreezeStatistics(nil)
-	}
 	errs := []error{
-		p.parts.Visual.Params().SetTrainable(func(string) bool { return true }),
-		p.parts.Visual.Params().ZeroGrad(),
-		p.anchors.Close(), p.head.Close(), p.backup.Close(),
+		p.parts.Visual.Params().ZeroGrad(), p.lent.giveBack(p.parts.Visual),
+		p.anchors.Close(), p.head.Close(), p.closeStart(),
 	}
 	for _, o := range p.opt {
 		errs = append(errs, o.Close())

@@ -138,16 +138,40 @@ func TestCachedImagesAreUsedAsTheyAre(t *testing.T) {
 func TestEveryObjectiveTrains(t *testing.T) {
 	testutil.NoLeak(t)
 	ds := material(t, 4)
+	head := map[string][]string{"binary": {"objective.linear.weight", "objective.linear.bias"}, "classes": {"objective.linear.weight", "objective.linear.bias"},
+		"spot": {"objective.weight"}, "official": {"projection.weight", "objective.scale"}}
 	for _, o := range []tab.Objective{tab.Paper(), tab.Official(), tab.Joint(), tab.NormalOnly(),
 		tab.Classification{Binary: true}, tab.Classification{}, spot{}} {
 		for _, separate := range []bool{false, true} {
 			c := config()
 			c.Objective, c.SeparatePasses, c.Epochs, c.ClipNorm = o, separate, 1, 1
-			p := pretrainer(t, network(t), c)
+			m := newTiny(t)
+			p := pretrainer(t, m, c)
+			require.NoError(t, p.Prepare(t.Context(), names))
+			before := map[string][]byte{}
+			all := func() []tensor.Array {
+				h, err := p.Head().Arrays(t.Context())
+				require.NoError(t, err)
+				return append(arrays(t, m), h...)
+			}
+			for _, a := range all() {
+				before[a.Name] = a.Data
+			}
+			steps := 0
 			for st, err := range p.Steps(t.Context(), ds) {
 				require.NoError(t, err, o.Name())
+				require.Equal(t, [2]int{steps, 2}, [2]int{st.Batch, st.Batches})
 				require.Greater(t, st.Loss, 0.0)
 				require.Greater(t, st.GradNorm, 0.0)
+				steps++
+			}
+			require.Equal(t, 2, steps, o.Name())
+			moved := map[string]bool{}
+			for _, a := range all() {
+				moved[a.Name] = string(a.Data) != string(before[a.Name])
+			}
+			for _, n := range append([]string{"conv", "gamma", "beta", "mean", "variance"}, head[o.Name()]...) {
+				require.True(t, moved[n], "%s, separate %v: %s has not moved (%v)", o.Name(), separate, n, moved)
 			}
 		}
 	}
@@ -276,9 +300,13 @@ func TestCheckpointsThatDoNotFit(t *testing.T) {
 	q, err := tab.Resume(path, tab.Parts{Visual: network(t), Synth: generator()})
 	require.NoError(t, err)
 	defer q.Close()
-	for _, err := range q.Steps(t.Context(), material(t, 5)) {
+	yielded := 0
+	for st, err := range q.Steps(t.Context(), material(t, 5)) {
 		require.ErrorIs(t, err, tab.ErrCheckpoint)
+		require.Zero(t, st)
+		yielded++
 	}
+	require.Equal(t, 1, yielded)
 
 	m := network(t)
 	before := arrays(t, m)

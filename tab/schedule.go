@@ -20,6 +20,9 @@ type Schedule struct {
 	// Warmup is the number of epochs in which the rate climbs linearly from zero,
 	// before the rest of the course; step by step, with or without PerStep.
 	Warmup int
+	// WarmupSteps is the number of steps in which the rate climbs linearly from
+	// zero, as a factor on the rest of the course, which begins with the first step.
+	WarmupSteps int
 	// PerStep lets t go on from step to step instead of from epoch to epoch.
 	PerStep bool
 }
@@ -31,6 +34,8 @@ func (s Schedule) Validate() error {
 		return bad("Schedule.Period", s.Period, "0 or more")
 	case s.Warmup < 0:
 		return bad("Schedule.Warmup", s.Warmup, "0 or more")
+	case s.WarmupSteps < 0:
+		return bad("Schedule.WarmupSteps", s.WarmupSteps, "0 or more")
 	case !(s.Min >= 0 && s.Min <= 1):
 		return bad("Schedule.Min", s.Min, "0 to 1")
 	}

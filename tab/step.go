@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"time"
 
 	"github.com/gotab/gotab/backbone"
@@ -31,8 +30,8 @@ type Batch struct {
 // Step is what is known after one step.
 type Step struct {
 	Epoch     int     `json:"epoch"`      // from 0
-	Batch     int     `json:"batch"`      // in the epoch, from 0
-	Batches   int     `json:"batches"`    // of the epoch
+	Batch     int     `json:"batch"`      // in the epoch, from 0; of the caller's own batches, by Step
+	Batches   int     `json:"batches"`    // of the epoch; 0 by Step, which does not know
 	Number    int64   `json:"step"`       // steps so far, this one included
 	Loss      float64 `json:"loss"`       // before the update
 	Accuracy  float64 `json:"accuracy"`   // share of right answers in the batch
@@ -44,20 +43,35 @@ type Step struct {
 	Probe []Measure `json:"probe,omitempty"`
 }
 
-// Step trains on one batch. The learning rate is that of the run's present
-// epoch. On any error, cancellation included, weights, optimizer and batch norm
-// statistics are those before the step. A loss or gradient that is not finite is
-// [ErrDiverged].
+// Step trains on a batch of the caller's own. The learning rate is that of the
+// run's present epoch: the one with which the epoch begins, after the share of
+// warm-up that ends with it. A Step takes no place of the batches that Steps makes:
+// between two calls of Steps, the second goes on with the batch that was next. Own
+// batches are counted by themselves (Step.Batch, from 0 in each epoch);
+// [Pretrainer.EndEpoch] ends the epoch for both.
+//
+// On any error, cancellation included, weights, optimizer, batch norm statistics
+// and the run's place are those before the step. A loss or gradient that is not
+// finite is [ErrDiverged].
 func (p *Pretrainer) Step(ctx context.Context, b Batch) (Step, error) {
-	return p.trainStep(ctx, b, 1)
+	st, err := p.trainStep(ctx, b, 0, 1)
+	if err != nil {
+		return Step{}, err
+	}
+	st.Batch, st.Batches = p.own, 0
+	p.own++
+	return st, nil
 }
 
-func (p *Pretrainer) trainStep(ctx context.Context, b Batch, batches int) (Step, error) {
+// trainStep trains on a batch, number at of an epoch of so many.
+func (p *Pretrainer) trainStep(ctx context.Context, b Batch, at, batches int) (Step, error) {
 	switch {
 	case p.closed:
 		return Step{}, fmt.Errorf("tab: step: %w", ErrClosed)
 	case p.classes == nil:
 		return Step{}, fmt.Errorf("tab: step: %w: call Prepare first", ErrNotPrepared)
+	case p.needs.Metric && p.metric == nil:
+		return Step{}, fmt.Errorf("tab: step: %w: call MeasureProducts first", ErrNotPrepared)
 	}
 	if err := ctx.Err(); err != nil {
 		return Step{}, err
@@ -68,21 +82,16 @@ func (p *Pretrainer) trainStep(ctx context.Context, b Batch, batches int) (Step,
 	if err := p.phase(); err != nil {
 		return Step{}, err
 	}
-	st := Step{Epoch: p.epoch, Batch: p.batch, Batches: batches, Number: p.step + 1, Redrawn: b.Redrawn,
-		LR: p.cfg.LR * p.cfg.Schedule.factor(p.epoch, p.batch, batches, p.cfg.Epochs)}
+	st := Step{Epoch: p.epoch, Batch: at, Batches: batches, Number: p.step + 1, Redrawn: b.Redrawn,
+		LR: p.cfg.LR * p.factor(at, batches)}
 	start := time.Now()
-	// Half a step must not stay, so the step itself is not interrupted: it takes
-	// seconds, and the next one asks the context again.
-	whole := context.WithoutCancel(ctx)
-	err := tensor.Run(whole, p.dev, tensor.Training, func(s *tensor.Scope) error {
-		for _, n := range p.backup.Names() {
-			s.CopyInto(p.backup.Get(n), p.parts.Visual.Params().Get(n))
-		}
+	// A step is not interrupted: it takes seconds, and the next one asks the context
+	// again.
+	err := tensor.Run(context.WithoutCancel(ctx), p.dev, tensor.Training, func(s *tensor.Scope) error {
 		return p.update(s, b, &st)
 	})
-	err = errors.Join(err, p.parts.Visual.Params().ZeroGrad(), p.head.ZeroGrad())
 	if err != nil {
-		return Step{}, errors.Join(fmt.Errorf("tab: epoch %d, batch %d: %w", p.epoch, p.batch, err), p.restore(whole))
+		return Step{}, fmt.Errorf("tab: epoch %d, batch %d: %w", p.epoch, at, err)
 	}
 	p.step++
 	st.ImagesSec = float64(len(b.Class)) / time.Since(start).Seconds()
@@ -92,20 +101,12 @@ func (p *Pretrainer) trainStep(ctx context.Context, b Batch, batches int) (Step,
 	return st, nil
 }
 
-// restore puts back the buffers that the forward pass of a failed step moved.
-func (p *Pretrainer) restore(ctx context.Context) error {
-	defer p.parts.Visual.Params().Touch()
-	return tensor.Run(ctx, p.dev, tensor.Evaluation, func(s *tensor.Scope) error {
-		for _, n := range p.backup.Names() {
-			s.CopyInto(p.parts.Visual.Params().Get(n), p.backup.Get(n))
-		}
-		return s.Err()
-	})
-}
-
 // phase makes what the present epoch trains trainable and the rest not, so that
 // Backward does not compute gradients that nobody uses.
 func (p *Pretrainer) phase() error {
+	if p.lent == nil {
+		p.lent = borrow(p.parts.Visual)
+	}
 	if f, ok := p.parts.Visual.(statisticsFreezer); ok {
 		f.FreezeStatistics(func(l backbone.Layer) bool { return p.cfg.frozenStatistics(l, p.epoch) })
 	}
@@ -145,31 +146,25 @@ func (p *Pretrainer) checkBatch(b Batch) error {
 
 // update is forward, loss, backward and optimizer step.
 func (p *Pretrainer) update(s *tensor.Scope, b Batch, st *Step) error {
-	loss, accuracy := p.forward(s, b)
-	lv, err := s.Float(loss)
-	if err != nil {
-		return err
+	learners := []tensor.Learner{
+		{Params: p.parts.Visual.Params(), Optimizer: p.opt[0], Rate: func(n string) float64 { return st.LR * p.cfg.rate(n, p.epoch) }},
+		{Params: p.head, Optimizer: p.opt[1], Rate: func(string) float64 { return st.LR * p.cfg.HeadRate }},
 	}
-	av, err := s.Float(accuracy)
-	if err != nil {
-		return err
-	}
-	if math.IsNaN(lv) || math.IsInf(lv, 0) {
-		return fmt.Errorf("%w: the loss is %g", ErrDiverged, lv)
-	}
-	st.Loss, st.Accuracy = lv, av
-	s.Backward(loss)
-	st.GradNorm, err = tensor.ClipGrads(s, p.cfg.ClipNorm, p.parts.Visual.Params(), p.head)
+	u, err := tensor.Descend(s, p.cfg.ClipNorm, learners, func(s *tensor.Scope) (*tensor.Tensor, error) {
+		loss, accuracy := p.forward(s, b)
+		var err error
+		st.Accuracy, err = s.Float(accuracy)
+		return loss, err
+	})
 	if errors.Is(err, tensor.ErrNotFinite) {
 		return fmt.Errorf("%w: %w", ErrDiverged, err)
 	}
 	if err != nil {
 		return err
 	}
-	if err := p.opt[0].Step(s, p.parts.Visual.Params(), func(n string) float64 { return st.LR * p.cfg.rate(n, p.epoch) }); err != nil {
-		return err
-	}
-	return p.opt[1].Step(s, p.head, func(string) float64 { return st.LR * p.cfg.HeadRate })
+	st.Loss, st.GradNorm = u.Loss, u.GradNorm
+	p.pull(s, learners[0].Rate)
+	return s.Err()
 }
 
 // forward computes the objective's loss and accuracy of a batch.
@@ -189,26 +184,44 @@ func (p *Pretrainer) forward(s *tensor.Scope, b Batch) (loss, accuracy *tensor.T
 		v.Masks = s.Minus(s.Full(1, tensor.Float32, 1), s.Cast(s.Equal(m, s.Zeros(1)), tensor.Float32))
 	}
 	x := s.FromNHWC(b.Normal, n, b.H, b.W, 3)
+	images := x // what the frozen copy sees
 	switch {
 	case !p.needs.Twin:
 		v.Normal = p.features(s, x)
 	case p.cfg.SeparatePasses:
 		v.Normal = p.features(s, x)
-		v.Abnormal = p.features(s, s.FromNHWC(b.Abnormal, n, b.H, b.W, 3))
+		y := s.FromNHWC(b.Abnormal, n, b.H, b.W, 3)
+		v.Abnormal = p.features(s, y)
+		if p.needs.Start {
+			images = s.Cat(0, x, y)
+		}
 	default:
-		both := p.features(s, s.Cat(0, x, s.FromNHWC(b.Abnormal, n, b.H, b.W, 3)))
+		images = s.Cat(0, x, s.FromNHWC(b.Abnormal, n, b.H, b.W, 3))
+		both := p.features(s, images)
 		v.Normal, v.Abnormal = both.split(s, int64(n))
 	}
+	p.see(s, &v, b, images)
 	return p.cfg.Objective.Loss(s, v)
+}
+
+// layers are what the network is asked for.
+func (p *Pretrainer) layers() []backbone.Layer {
+	if p.needs.NoPooled {
+		return p.needs.Stages
+	}
+	return append([]backbone.Layer{backbone.Pooled}, p.needs.Stages...)
 }
 
 // features runs the network and the projection.
 func (p *Pretrainer) features(s *tensor.Scope, x *tensor.Tensor) Features {
-	at := append([]backbone.Layer{backbone.Pooled}, p.needs.Stages...)
-	out := p.parts.Visual.Forward(s, x, at...)
-	f := Features{Pooled: out[0], Stages: map[backbone.Layer]*tensor.Tensor{}}
-	for i, l := range p.needs.Stages {
-		f.Stages[l] = out[i+1]
+	at := p.layers()
+	f := Features{Stages: map[backbone.Layer]*tensor.Tensor{}}
+	for i, t := range p.parts.Visual.Forward(s, x, at...) {
+		if at[i] == backbone.Pooled {
+			f.Pooled = t
+		} else {
+			f.Stages[at[i]] = t
+		}
 	}
 	if w := p.head.Get("projection.weight"); w != nil {
 		f.Pooled = s.Linear(f.Pooled, w, p.head.Get("projection.bias"))
@@ -219,8 +232,11 @@ func (p *Pretrainer) features(s *tensor.Scope, x *tensor.Tensor) Features {
 // split cuts features of 2n images into those of the first and the last n.
 func (f Features) split(s *tensor.Scope, n int64) (a, b Features) {
 	cut := func(t *tensor.Tensor, i int64) *tensor.Tensor { return s.Narrow(t, 0, i*n, n) }
-	a = Features{Pooled: cut(f.Pooled, 0), Stages: map[backbone.Layer]*tensor.Tensor{}}
-	b = Features{Pooled: cut(f.Pooled, 1), Stages: map[backbone.Layer]*tensor.Tensor{}}
+	a = Features{Stages: map[backbone.Layer]*tensor.Tensor{}}
+	b = Features{Stages: map[backbone.Layer]*tensor.Tensor{}}
+	if f.Pooled != nil {
+		a.Pooled, b.Pooled = cut(f.Pooled, 0), cut(f.Pooled, 1)
+	}
 	for l, t := range f.Stages {
 		a.Stages[l], b.Stages[l] = cut(t, 0), cut(t, 1)
 	}

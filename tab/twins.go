@@ -189,7 +189,7 @@ func (r *twinRun) image(ctx context.Context, i int) (*image.RGBA, error) {
 // transformed is a sample's image after tr. A dataset.Cached of the same transform
 // has it there already, and a second pass would resize it again.
 func transformed(ds dataset.Dataset, tr dataset.Transform, s dataset.Sample) (*image.RGBA, error) {
-	if c, ok := ds.(interface{ Transform() dataset.Transform }); ok && c.Transform().String() == tr.String() {
+	if tr.AppliedTo(ds) {
 		return s.Image, nil
 	}
 	img, err := tr.Image(s.Image)

@@ -46,7 +46,7 @@ func surface(class string, blotched bool, i int) dataset.Sample {
 		g := uint8(min(max(x, 0), 255))
 		m.Pix[4*k], m.Pix[4*k+1], m.Pix[4*k+2], m.Pix[4*k+3] = g, g, g, 255
 	}
-	return dataset.Sample{Item: dataset.Item{Name: fmt.Sprintf("%s/%d", class, i), Class: class, Split: dataset.Train, Defect: dataset.Good}, Image: m}
+	return dataset.Sample{Item: dataset.Item{Name: fmt.Sprintf("%s/%d", class, i), Class: class, Split: dataset.Train, Defect: dataset.Good, Label: dataset.LabelGood}, Image: m}
 }
 
 func surfaces(t testing.TB, n int) dataset.Dataset {

@@ -2,11 +2,14 @@
 // blocks of this size to the system when they are freed, so every step would
 // fault gigabytes of fresh pages in again.
 #include "shim.h"
+#include "watch.h"
 
 #include <c10/core/Allocator.h>
 #include <c10/core/CPUAllocator.h>
 #include <c10/core/impl/alloc_cpu.h>
+#include <c10/util/Exception.h>
 #include <algorithm>
+#include <atomic>
 #include <iterator>
 #include <malloc.h>
 #include <map>
@@ -25,6 +28,7 @@ struct Header {
 Header *header(void *data) { return reinterpret_cast<Header *>(static_cast<char *>(data) - kHeader); }
 
 thread_local bool tl_pooled = false;
+thread_local AllocationWatch *tl_watch = nullptr;
 
 // Pool holds free blocks by size. What lives and what is kept together never
 // exceed the most that has lived at one time.
@@ -102,10 +106,22 @@ void release(void *data) {
   c10::free_cpu(header(data));
 }
 
+// What tests ask for: while watched, the allocations of Runs of mode Training are
+// counted, and from a number on they fail.
+std::atomic<bool> watched{false};
+std::atomic<int64_t> seen{0}, fail_from{0};
+
+void watch() {
+  if (!tl_pooled || !watched.load(std::memory_order_relaxed)) return;
+  int64_t n = ++seen, from = fail_from.load();
+  TORCH_CHECK(from <= 0 || n < from, "can't allocate memory: allocation ", n, " was made to fail by a test");
+}
+
 class Allocator final : public c10::Allocator {
 public:
   c10::DataPtr allocate(size_t n) const override {
     if (n == 0) return {nullptr, nullptr, &release, c10::Device(c10::DeviceType::CPU)};
+    watch();
     bool pooled = tl_pooled && n >= kLarge;
     void *data = pooled ? pool().take(n) : nullptr;
     if (data == nullptr) {
@@ -122,12 +138,26 @@ public:
       data = static_cast<char *>(block) + kHeader;
       *header(data) = Header{n, pooled};
     }
+    if (tl_watch != nullptr) tl_watch->see(data, n);
     return {data, data, &release, c10::Device(c10::DeviceType::CPU)};
   }
   c10::DeleterFnPtr raw_deleter() const override { return &release; }
 };
 
 } // namespace
+
+AllocationWatch::AllocationWatch(size_t least) : least_(least) { tl_watch = this; }
+
+void AllocationWatch::stop() {
+  if (tl_watch == this) tl_watch = nullptr;
+}
+
+void AllocationWatch::see(void *data, size_t size) {
+  if (size < least_) return;
+  data_ = data;
+  size_ = size;
+  count_++;
+}
 
 extern "C" {
 
@@ -144,6 +174,14 @@ void tab_pool_clear(void) {
   pool().clear();
   malloc_trim(0);
 }
+
+void tab_watch_allocations(int on, int64_t from) {
+  seen = 0;
+  fail_from = from;
+  watched = on != 0;
+}
+
+int64_t tab_allocations_seen(void) { return seen; }
 
 int64_t tab_pool_kept(void) { return pool().kept(); }
 

@@ -53,6 +53,9 @@ func setGrad(on bool) {
 
 func setOpThreads(n int) { C.at_set_num_threads(C.int(n)) }
 
+// opThreads is the number of threads that the calling thread's operations use.
+func opThreads() int { return int(C.at_get_num_threads()) }
+
 // setup applies settings to the process.
 func setup(c Settings) error {
 	C.tab_pool_install()
@@ -143,16 +146,28 @@ func nativeSumSquares(x libtch.Ctensor) (sum float64, finite bool, err error) {
 	return float64(s), ok != 0, err
 }
 
-func nativeSGD(p, grad, buf libtch.Ctensor, first bool, lr float64, c SGDConfig) error {
-	return shimError(C.tab_sgd(hp(p), hp(grad), hp(buf), cbool(first), C.double(lr), C.double(c.Momentum),
-		C.double(c.Dampening), C.double(c.WeightDecay), cbool(c.Nesterov)))
+// nativeSGD moves p, and buf where there is momentum. scratch may be null where
+// there is neither decay nor Nesterov's step, buf and momentum where there is none.
+func nativeSGD(p, grad, buf, scratch, momentum libtch.Ctensor, first bool, lr float64, c SGDConfig) error {
+	return shimError(C.tab_sgd(hp(p), hp(grad), hp(buf), hp(scratch), hp(momentum), cbool(first), C.double(lr),
+		C.double(c.Momentum), C.double(c.Dampening), C.double(c.WeightDecay), cbool(c.Nesterov)))
 }
 
-// nativeAdam is AdamW, or Adam where the decay is coupled.
-func nativeAdam(p, grad, m, v libtch.Ctensor, step, lr float64, c AdamWConfig, coupled bool) error {
-	return shimError(C.tab_adam(hp(p), hp(grad), hp(m), hp(v), C.double(step), C.double(lr), C.double(c.Beta1),
-		C.double(c.Beta2), C.double(c.Epsilon), C.double(c.WeightDecay), cbool(coupled)))
+// nativeAdam moves p, m and v; keep is null for Adam with coupled decay.
+func nativeAdam(p, grad, m, v, scratch, keep, beta2, root, eps libtch.Ctensor, step, lr float64, c AdamWConfig) error {
+	return shimError(C.tab_adam(hp(p), hp(grad), hp(m), hp(v), hp(scratch), hp(keep), hp(beta2), hp(root), hp(eps),
+		C.double(step), C.double(lr), C.double(c.Beta1), C.double(c.Beta2), C.double(c.WeightDecay)))
 }
+
+func nativeScalar(out *libtch.Ctensor, like libtch.Ctensor, v float64) error {
+	return shimOut(out, func(o *unsafe.Pointer) *C.char { return C.tab_scalar(o, hp(like), C.double(v)) })
+}
+
+func nativeViewAs(out *libtch.Ctensor, bytes, like libtch.Ctensor) error {
+	return shimOut(out, func(o *unsafe.Pointer) *C.char { return C.tab_view_as(o, hp(bytes), hp(like)) })
+}
+
+func nativeSameLayout(x, like libtch.Ctensor) bool { return C.tab_same_layout(hp(x), hp(like)) != 0 }
 
 func nativePackConv(out *libtch.Ctensor, w libtch.Ctensor, c Conv, input []int64) error {
 	return shimOut(out, func(o *unsafe.Pointer) *C.char {
@@ -170,6 +185,22 @@ func nativeConvFused(out *libtch.Ctensor, x, w, b libtch.Ctensor, c Conv, relu b
 func nativeConvAddReLU(other, x, w, b libtch.Ctensor, c Conv) error {
 	return shimError(C.tab_conv_add_relu(hp(other), hp(x), hp(w), hp(b), C.int64_t(c.Stride), C.int64_t(c.Padding), C.int64_t(c.Groups)))
 }
+
+// convPacks is how often a weight was packed in this process, convShapes for how
+// many problems oneDNN was asked for a layout.
+func convPacks() int64 { return int64(C.tab_conv_packs()) }
+
+func convShapes() int64 { return int64(C.tab_conv_shapes()) }
+
+// convLayouts is how many layouts a packed weight has.
+func convLayouts(w libtch.Ctensor) (int64, error) {
+	var n C.int64_t
+	err := shimError(C.tab_conv_layouts(&n, hp(w)))
+	return int64(n), err
+}
+
+// convKeep sets how many layouts a weight keeps and returns how many it was.
+func convKeep(n int64) int64 { return int64(C.tab_conv_keep(C.int64_t(n))) }
 
 func nativeBaddbmm(acc, a, b libtch.Ctensor, beta float64) error {
 	return shimError(C.tab_baddbmm_into(hp(acc), hp(a), hp(b), C.double(beta)))
@@ -197,3 +228,11 @@ func nativeAddInto(x, y libtch.Ctensor) error { return shimError(C.tab_add_into(
 func poolKept() int64 { return int64(C.tab_pool_kept()) }
 
 func poolClear() { C.tab_pool_clear() }
+
+func watchAllocations(from int64) { C.tab_watch_allocations(1, C.int64_t(from)) }
+
+func stopAllocations() int64 {
+	n := int64(C.tab_allocations_seen())
+	C.tab_watch_allocations(0, 0)
+	return n
+}

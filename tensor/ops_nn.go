@@ -67,8 +67,11 @@ func (s *Scope) ConvTranspose2d(x, w, b *Tensor, c Conv) *Tensor {
 
 // PackConv lays the weight w [O, C/Groups, k, k] out as oneDNN wants it for
 // inputs of the given shape [N, C, H, W] on the CPU. The result is only good for
-// ConvFused and ConvAddReLU; another input shape works and is slower. Dilation
-// is 1.
+// ConvFused and ConvAddReLU. Inputs of other shapes, and Runs with other numbers
+// of threads, may want another layout: it is made when one comes that does, and
+// kept beside the first. A weight has at most four layouts, each of the size of w
+// with O rounded up to a block of 64; of more the one that was longest not used is
+// dropped. Dilation is 1.
 func (s *Scope) PackConv(w *Tensor, c Conv, input [4]int64) *Tensor {
 	c = c.filled()
 	if w.Valid() && w.dev.cuda {

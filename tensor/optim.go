@@ -7,6 +7,8 @@ import (
 	"math"
 	"slices"
 	"strings"
+
+	"github.com/sugarme/gotch/libtch"
 )
 
 // Optimizer changes the trainable weights of a Params by their gradients. Its
@@ -14,8 +16,13 @@ import (
 // bit. It is not safe for concurrent use.
 type Optimizer interface {
 	// Step applies one update to every trainable weight that has a gradient and
-	// whose rate is not zero. rate gives the learning rate of a name.
+	// whose rate is not zero. rate gives the learning rate of a name. On error
+	// nothing is changed. [Descend] is a Step with all that belongs to it.
 	Step(s *Scope, p *Params, rate func(name string) float64) error
+	// Prepare is the part of Step that can fail: it checks, asks for all memory and
+	// changes nothing. move does the rest, without asking for memory; it is called
+	// once, in the same Run, before anything else changes p, or not at all.
+	Prepare(s *Scope, p *Params, rate func(name string) float64) (move func() error, err error)
 	// State copies the state to the host.
 	State(ctx context.Context) ([]Array, error)
 	// Restore replaces the state by what State returned.
@@ -91,13 +98,16 @@ func NewSGD(cfg SGDConfig, dev Device) (Optimizer, error) {
 	if cfg.Momentum == 0 {
 		slots = nil
 	}
-	return &optimizer{dev: dev, slots: slots, steps: map[string]int64{},
-		update: func(w, g *Tensor, st []*Tensor, step int64, lr float64) error {
-			buf := g // not read without momentum
-			if len(st) > 0 {
-				buf = st[0]
+	return &optimizer{dev: dev, slots: slots, steps: map[string]int64{}, scratch: cfg.WeightDecay != 0 || cfg.Nesterov,
+		plan: func(r *room, u *update) func() error {
+			momentum := r.number(u, cfg.Momentum)
+			buf := &Tensor{}
+			if len(u.slots) > 0 {
+				buf = u.slots[0]
 			}
-			return nativeSGD(w.h, g.h, buf.h, step == 1, lr, cfg)
+			return func() error {
+				return nativeSGD(u.weight.h, u.grad.h, buf.h, u.scratch.h, momentum.h, u.step == 1, u.rate, cfg)
+			}
 		}}, nil
 }
 
@@ -136,88 +146,231 @@ func NewAdam(cfg AdamConfig, dev Device) (Optimizer, error) {
 
 // newAdam serves both: they differ in where the decay goes.
 func newAdam(cfg AdamWConfig, coupled bool, dev Device) *optimizer {
-	return &optimizer{dev: dev, slots: []string{"mean.", "square."}, steps: map[string]int64{},
-		update: func(w, g *Tensor, st []*Tensor, step int64, lr float64) error {
-			return nativeAdam(w.h, g.h, st[0].h, st[1].h, float64(step), lr, cfg, coupled)
+	return &optimizer{dev: dev, slots: []string{"mean.", "square."}, steps: map[string]int64{}, scratch: true,
+		plan: func(r *room, u *update) func() error {
+			keep := &Tensor{}
+			if !coupled {
+				keep = r.number(u, 1-u.rate*cfg.WeightDecay)
+			}
+			beta2, eps := r.number(u, cfg.Beta2), r.number(u, cfg.Epsilon)
+			root := r.number(u, math.Sqrt(1-math.Pow(cfg.Beta2, float64(u.step))))
+			return func() error {
+				return nativeAdam(u.weight.h, u.grad.h, u.slots[0].h, u.slots[1].h, u.scratch.h, keep.h, beta2.h, root.h, eps.h,
+					float64(u.step), u.rate, cfg)
+			}
 		}}
 }
 
 // optimizer is what all have in common: state slots of each weight's shape
 // that start at zero, and a count of the updates that each weight has seen.
 type optimizer struct {
-	dev    Device
-	slots  []string
-	state  *Params
-	steps  map[string]int64
-	update func(w, g *Tensor, st []*Tensor, step int64, lr float64) error
+	dev     Device
+	slots   []string
+	scratch bool // the rule needs memory of the weight's size besides its state
+	state   *Params
+	steps   map[string]int64
+	// plan asks for what the rule needs and returns what then moves a weight and its
+	// slots.
+	plan func(r *room, u *update) func() error
+}
+
+// update is what is to happen to one weight.
+type update struct {
+	name         string
+	weight, grad *Tensor
+	slots        []*Tensor
+	fresh        []bool // of the slots: not in the optimizer's state yet
+	scratch      *Tensor
+	step         int64
+	rate         float64
+	move         func() error
 }
 
 func (o *optimizer) Step(s *Scope, p *Params, rate func(name string) float64) error {
+	move, err := o.Prepare(s, p, rate)
+	if err != nil {
+		return err
+	}
+	return move()
+}
+
+func (o *optimizer) Prepare(s *Scope, p *Params, rate func(name string) float64) (move func() error, err error) {
 	if rate == nil {
-		return fmt.Errorf("tensor: optimizer step: rate is nil")
+		return nil, fmt.Errorf("tensor: optimizer step: rate is nil")
 	}
-	if o.state == nil {
-		o.state = NewParams(o.dev)
+	if p == nil || p.closed || o.state != nil && o.state.closed {
+		return nil, fmt.Errorf("tensor: optimizer step: %w", ErrReleased)
 	}
-	rates := make([]float64, len(p.names)) // all are looked at before a weight changes
-	for i, n := range p.names {
-		if !p.entries[n].trainable {
+	r := &room{s: s, numbers: map[number64]*Tensor{}}
+	var updates []*update
+	for _, n := range p.names {
+		e := p.entries[n]
+		if !e.trainable {
 			continue
 		}
-		if rates[i] = rate(n); !(rates[i] >= 0) || math.IsInf(rates[i], 0) {
-			return fmt.Errorf("tensor: optimizer step: the rate of %q is %g, want a number >= 0", n, rates[i])
+		lr := rate(n)
+		if !(lr >= 0) || math.IsInf(lr, 0) {
+			return nil, fmt.Errorf("tensor: optimizer step: the rate of %q is %g, want a number >= 0", n, lr)
 		}
-	}
-	for i, n := range p.names {
-		e, lr := p.entries[n], rates[i]
 		if lr == 0 {
 			continue
 		}
-		g := s.Grad(e.t)
+		g := r.own(s.Grad(e.t))
 		if g == nil {
 			continue
 		}
-		st := make([]*Tensor, len(o.slots))
-		for i, slot := range o.slots {
-			var err error
-			if st[i], err = o.slot(s, slot+n, e.t); err != nil {
-				return err
-			}
-		}
-		o.steps[n]++
-		if err := o.update(e.t, g, st, o.steps[n], lr); err != nil {
-			return fmt.Errorf("tensor: optimizer step of %q: %w", n, err)
-		}
-		s.Free(g)
+		updates = append(updates, &update{name: n, weight: e.t, grad: g, scratch: &Tensor{}, step: o.steps[n] + 1, rate: lr})
 	}
-	p.version.Add(1)
-	return s.st.err
+	for _, u := range updates {
+		if err := o.prepare(r, u); err != nil {
+			return nil, err
+		}
+	}
+	if o.scratch {
+		if err := r.share(updates); err != nil {
+			return nil, err
+		}
+	}
+	for _, u := range updates {
+		u.move = o.plan(r, u)
+	}
+	if s.st.err != nil {
+		return nil, s.st.err
+	}
+	return func() error { return o.apply(r, p, updates) }, nil
 }
 
-// slot returns the state of that name for the weight w. It starts at zero and
-// always has w's memory layout: the kernels may round differently where the
-// layouts differ, and a restored state, which comes row-major, must not.
-func (o *optimizer) slot(s *Scope, name string, w *Tensor) (*Tensor, error) {
-	e := o.state.entries[name]
-	switch {
-	case e == nil:
-		z := s.Clone(s.Detach(w)) // a clone keeps the layout
-		s.CopyInto(z, s.Full(0, Float32))
-		return z, o.state.PutBuffer(s, name, z)
-	case !slices.Equal(e.t.Shape(), w.Shape()):
-		return nil, fmt.Errorf("tensor: optimizer state %q: %w: it is %s, the weight is %s", name, ErrWeights,
-			shapeString(e.t.Shape()), shapeString(w.Shape()))
-	case nativeIsChannelsLast(e.t.h) != nativeIsChannelsLast(w.h):
-		z := s.Clone(s.Detach(w))
-		s.CopyInto(z, e.t)
-		if s.st.err != nil {
-			return nil, s.st.err
-		}
-		s.disown(z)
-		e.t.free()
-		e.t = z
+// prepare brings together what a weight's update reads and writes, in the weight's
+// layout: the kernels may round differently where layouts differ, and a restored
+// state, which comes row-major, must not.
+func (o *optimizer) prepare(r *room, u *update) error {
+	if !nativeSameLayout(u.grad.h, u.weight.h) {
+		u.grad = r.like(u.weight, u.grad)
 	}
-	return e.t, nil
+	for _, slot := range o.slots {
+		name := slot + u.name
+		var e *entry
+		if o.state != nil {
+			e = o.state.entries[name]
+		}
+		switch {
+		case e == nil:
+			u.slots, u.fresh = append(u.slots, r.like(u.weight, nil)), append(u.fresh, true)
+		case !slices.Equal(e.t.Shape(), u.weight.Shape()), e.t.DType() != u.weight.DType():
+			return fmt.Errorf("tensor: optimizer state %q: %w: it is %s %s, the weight is %s %s", name, ErrWeights,
+				e.t.DType(), shapeString(e.t.Shape()), u.weight.DType(), shapeString(u.weight.Shape()))
+		case !nativeSameLayout(e.t.h, u.weight.h):
+			u.slots, u.fresh = append(u.slots, r.like(u.weight, e.t)), append(u.fresh, true)
+		default:
+			u.slots, u.fresh = append(u.slots, e.t), append(u.fresh, false)
+		}
+	}
+	return r.s.st.err
+}
+
+// apply moves weights and state. Nothing in it asks for memory.
+func (o *optimizer) apply(r *room, p *Params, updates []*update) error {
+	defer r.free()
+	if err := r.s.st.err; err != nil {
+		return err
+	}
+	if o.state == nil && len(o.slots) > 0 && len(updates) > 0 {
+		o.state = NewParams(o.dev)
+	}
+	for _, u := range updates {
+		for i, slot := range o.slots {
+			if u.fresh[i] {
+				r.s.disown(u.slots[i])
+				o.state.replace(slot+u.name, u.slots[i])
+			}
+		}
+		if err := u.move(); err != nil {
+			return fmt.Errorf("tensor: optimizer step of %q: %w", u.name, err)
+		}
+		o.steps[u.name] = u.step
+	}
+	if len(updates) > 0 {
+		p.version.Add(1)
+	}
+	return nil
+}
+
+// replace puts a buffer that nobody else owns in the place of that name.
+func (p *Params) replace(name string, t *Tensor) {
+	t.Shape() // remembered now, as put does
+	if e := p.entries[name]; e != nil {
+		e.t.free()
+		e.t = t
+	} else {
+		p.names = append(p.names, name)
+		p.entries[name] = &entry{t: t, buffer: true}
+	}
+	p.version.Add(1)
+}
+
+// room is memory for one step: made in the scope, freed when the step is done.
+type room struct {
+	s       *Scope
+	made    []*Tensor
+	numbers map[number64]*Tensor
+}
+
+// number64 is a number as a tensor of a type.
+type number64 struct {
+	v  float64
+	dt DType
+}
+
+func (r *room) own(t *Tensor) *Tensor {
+	if t != nil {
+		r.made = append(r.made, t)
+	}
+	return t
+}
+
+func (r *room) free() { r.s.Free(r.made...) }
+
+// like returns x's values, or zeros for nil, in memory of w's layout.
+func (r *room) like(w, x *Tensor) *Tensor {
+	z := r.own(r.s.Clone(r.s.Detach(w))) // a clone keeps the layout
+	if x == nil {
+		x = r.own(r.s.Full(0, w.DType()))
+	}
+	r.s.CopyInto(z, x)
+	return z
+}
+
+// number returns v as an operand for u's weight.
+func (r *room) number(u *update, v float64) *Tensor {
+	key := number64{v, u.weight.DType()}
+	if r.numbers[key] == nil {
+		t := r.s.shim("Scalar", func(out *libtch.Ctensor) error { return nativeScalar(out, u.weight.h, v) }, u.weight)
+		t.dev = CPU
+		r.numbers[key] = r.own(t)
+	}
+	return r.numbers[key]
+}
+
+// share gives all updates scratch memory: the same, since they move one after the
+// other.
+func (r *room) share(updates []*update) error {
+	var most int64
+	for _, u := range updates {
+		each, err := u.weight.DType().size()
+		if err != nil {
+			return fmt.Errorf("tensor: optimizer step of %q: %w", u.name, err)
+		}
+		most = max(most, u.weight.Len()*each)
+	}
+	if most == 0 {
+		return nil
+	}
+	sz := []int64{most}
+	bytes := r.own(r.s.op("Scratch", func(out *libtch.Ctensor) { libtch.AtgEmpty(out, sz, 1, int32(Uint8), r.s.st.dev.code()) }))
+	for _, u := range updates {
+		u.scratch = r.own(r.s.shim("Scratch", func(out *libtch.Ctensor) error { return nativeViewAs(out, bytes.h, u.weight.h) }, bytes, u.weight))
+	}
+	return r.s.st.err
 }
 
 const stepPrefix = "step."

@@ -8,8 +8,8 @@ import (
 
 type threadsKey struct{}
 
-// WithThreads returns a context whose Runs use n threads each instead of the
-// setting [Threads].PerRun. Two Runs of one thread score more images than one
+// WithThreads returns a context whose Runs use exactly n threads each, or all
+// cores where there are fewer, whatever [Threads] says and others do. Two Runs of one thread score more images than one
 // Run of two; a result is bit-equal only for equal n.
 func WithThreads(ctx context.Context, n int) context.Context {
 	return context.WithValue(ctx, threadsKey{}, n)
@@ -39,7 +39,7 @@ func Run(ctx context.Context, dev Device, mode Mode, fn func(s *Scope) error) er
 	}
 	threads, _ := ctx.Value(threadsKey{}).(int)
 	var err error
-	if werr := pool.do(ctx, threads, func(w *worker) { err = runOn(ctx, w, dev, mode, fn) }); werr != nil {
+	if werr := pool.do(ctx, threads, mode == Evaluation, func(w *worker) { err = runOn(ctx, w, dev, mode, fn) }); werr != nil {
 		return werr
 	}
 	return err

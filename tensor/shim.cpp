@@ -13,8 +13,6 @@
 
 namespace {
 
-using Scalars = torch::List<c10::optional<at::Scalar>>;
-
 at::Tensor &T(void *p) { return *static_cast<at::Tensor *>(p); }
 
 void put(void **out, at::Tensor t) { *out = new at::Tensor(std::move(t)); }
@@ -137,85 +135,77 @@ char *tab_sum_squares(void *self, double *sum, int *finite) {
   });
 }
 
-char *tab_sgd(void *param, void *grad, void *buf, int first, double lr, double momentum, double dampening,
-              double decay, int nesterov) {
+// The update rules ask for no memory: what they need besides their operands, which
+// have one type and one layout, comes ready made. scratch is of the weight's size.
+// Factors are tensors without dimensions, as libtorch makes them of numbers itself;
+// libtorch takes the other numbers as they are.
+char *tab_sgd(void *param, void *grad, void *buf, void *scratch, void *momentum, int first, double lr, double m,
+              double dampening, double decay, int nesterov) {
   return guarded([=] {
     at::NoGradGuard g;
     at::Tensor &p = T(param);
     at::Tensor d = T(grad);
-    if (decay != 0) d = d.add(p, decay);
-    if (momentum != 0) {
+    if (decay != 0) d = at::add_out(T(scratch), d, p, decay);
+    if (m != 0) {
       at::Tensor &b = T(buf);
       if (first)
         b.copy_(d);
       else
-        b.mul_(momentum).add_(d, 1 - dampening);
-      d = nesterov ? d.add(b, momentum) : b;
+        b.mul_(T(momentum)).add_(d, 1 - dampening);
+      d = nesterov ? at::add_out(T(scratch), d, b, m) : b;
     }
     p.add_(d, -lr);
   });
 }
 
-// coupled: the decay is part of the gradient (Adam) instead of the step (AdamW).
-char *tab_adam(void *param, void *grad, void *m, void *v, double step, double lr, double beta1, double beta2,
-               double eps, double decay, int coupled) {
+// keep is the factor of the decay that is part of the step (AdamW), NULL where the
+// decay is part of the gradient (Adam). root is sqrt(1 - beta2^step).
+char *tab_adam(void *param, void *grad, void *m, void *v, void *scratch, void *keep, void *beta2, void *root, void *eps,
+               double step, double lr, double b1, double b2, double decay) {
   return guarded([=] {
     at::NoGradGuard g;
-    at::Tensor &p = T(param), &a = T(m), &b = T(v);
+    at::Tensor &p = T(param), &a = T(m), &b = T(v), &denom = T(scratch);
     at::Tensor d = T(grad);
-    if (coupled && decay != 0)
-      d = d.add(p, decay);
-    else if (!coupled)
-      p.mul_(1 - lr * decay);
-    a.lerp_(d, 1 - beta1);
-    b.mul_(beta2).addcmul_(d, d, 1 - beta2);
-    double c1 = 1 - std::pow(beta1, step), c2 = 1 - std::pow(beta2, step);
-    at::Tensor denom = b.sqrt().div_(std::sqrt(c2)).add_(eps);
-    p.addcdiv_(a, denom, -lr / c1);
+    if (keep != nullptr)
+      p.mul_(T(keep));
+    else if (decay != 0)
+      d = at::add_out(denom, d, p, decay);
+    a.lerp_(d, 1 - b1);
+    b.mul_(T(beta2)).addcmul_(d, d, 1 - b2);
+    at::sqrt_out(denom, b).div_(T(root)).add_(T(eps));
+    p.addcdiv_(a, denom, -lr / (1 - std::pow(b1, step)));
   });
 }
 
-// The three functions below reach oneDNN's convolutions with prepacked weights
-// and fused activation, which libtorch registers for its compiler and does not
-// declare in a header. Activations stay channels-last.
-char *tab_pack_conv(void **out, void *weight, int64_t stride, int64_t padding, int64_t groups, int64_t *input) {
+// A number as an operand beside like: on the host, of its type.
+char *tab_scalar(void **out, void *like, double value) {
+  return guarded([=] { put(out, at::scalar_tensor(value, at::device(at::kCPU).dtype(T(like).scalar_type()))); });
+}
+
+// The first bytes of a buffer as a tensor of like's type, shape and, where it has no
+// gaps, layout.
+char *tab_view_as(void **out, void *bytes, void *like) {
   return guarded([=] {
-    static auto op = c10::Dispatcher::singleton()
-                         .findSchemaOrThrow("mkldnn::_reorder_convolution_weight", "")
-                         .typed<at::Tensor(const at::Tensor &, c10::IntArrayRef, c10::IntArrayRef, c10::IntArrayRef,
-                                           int64_t, c10::OptionalArrayRef<int64_t>)>();
-    std::vector<int64_t> pad{padding, padding}, str{stride, stride}, dil{1, 1}, in{input[0], input[1], input[2], input[3]};
-    put(out, op.call(T(weight), pad, str, dil, groups, c10::OptionalArrayRef<int64_t>(in)));
+    at::Tensor b = T(bytes);
+    const at::Tensor &l = T(like);
+    TORCH_CHECK(b.nbytes() >= l.nbytes(), "the buffer is too small");
+    auto options = l.options().requires_grad(false);
+    auto keep = [b](void *) {};
+    if (l.is_non_overlapping_and_dense())
+      put(out, at::from_blob(b.data_ptr(), l.sizes(), l.strides(), keep, options));
+    else
+      put(out, at::from_blob(b.data_ptr(), l.sizes(), keep, options));
   });
 }
 
-char *tab_conv_fused(void **out, void *x, void *weight, void *bias, int64_t stride, int64_t padding, int64_t groups,
-                     int relu) {
-  return guarded([=] {
-    static auto op =
-        c10::Dispatcher::singleton()
-            .findSchemaOrThrow("mkldnn::_convolution_pointwise", "")
-            .typed<at::Tensor(const at::Tensor &, const at::Tensor &, const c10::optional<at::Tensor> &,
-                              c10::IntArrayRef, c10::IntArrayRef, c10::IntArrayRef, int64_t, c10::string_view,
-                              torch::List<c10::optional<at::Scalar>>, c10::optional<c10::string_view>)>();
-    std::vector<int64_t> pad{padding, padding}, str{stride, stride}, dil{1, 1};
-    put(out, op.call(T(x), T(weight), T(bias), pad, str, dil, groups, relu ? "relu" : "none", Scalars(), ""));
-  });
-}
-
-char *tab_conv_add_relu(void *other, void *x, void *weight, void *bias, int64_t stride, int64_t padding,
-                        int64_t groups) {
-  return guarded([=] {
-    static auto op =
-        c10::Dispatcher::singleton()
-            .findSchemaOrThrow("mkldnn::_convolution_pointwise_", "binary")
-            .typed<at::Tensor &(at::Tensor &, const at::Tensor &, const at::Tensor &, const c10::optional<at::Tensor> &,
-                                c10::IntArrayRef, c10::IntArrayRef, c10::IntArrayRef, int64_t, c10::string_view,
-                                c10::optional<at::Scalar>, c10::optional<c10::string_view>,
-                                torch::List<c10::optional<at::Scalar>>, c10::optional<c10::string_view>)>();
-    std::vector<int64_t> pad{padding, padding}, str{stride, stride}, dil{1, 1};
-    op.call(T(other), T(x), T(weight), T(bias), pad, str, dil, groups, "add", at::Scalar(1.0), "relu", Scalars(), "");
-  });
+// Whether x has like's layout; a dimension of one element has none. One with gaps is
+// like any other: nothing else can have its layout.
+int tab_same_layout(void *x, void *like) {
+  const at::Tensor &a = T(x), &b = T(like);
+  if (!b.is_non_overlapping_and_dense()) return 1;
+  for (int64_t d = 0; d < b.dim(); d++)
+    if (b.size(d) != 1 && a.stride(d) != b.stride(d)) return 0;
+  return 1;
 }
 
 char *tab_relu_into(void *self) {

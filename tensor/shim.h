@@ -22,16 +22,26 @@ char *tab_scale(void *self, double alpha);
 char *tab_increment(void *self);
 char *tab_clear_grad(void *self);
 char *tab_sum_squares(void *self, double *sum, int *finite);
-char *tab_sgd(void *param, void *grad, void *buf, int first, double lr, double momentum, double dampening,
-              double decay, int nesterov);
-char *tab_adam(void *param, void *grad, void *m, void *v, double step, double lr, double beta1, double beta2,
-               double eps, double decay, int coupled);
+char *tab_sgd(void *param, void *grad, void *buf, void *scratch, void *momentum, int first, double lr, double m,
+              double dampening, double decay, int nesterov);
+char *tab_adam(void *param, void *grad, void *m, void *v, void *scratch, void *keep, void *beta2, void *root, void *eps,
+               double step, double lr, double b1, double b2, double decay);
+char *tab_scalar(void **out, void *like, double value);
+char *tab_view_as(void **out, void *bytes, void *like);
+int tab_same_layout(void *x, void *like); // of one shape
+char *tab_baddbmm_into(void *acc, void *a, void *b, double beta);
+
+// Convolutions with packed weights (packed.cpp). A packed weight serves inputs of
+// all sizes; input is the first one's.
 char *tab_pack_conv(void **out, void *weight, int64_t stride, int64_t padding, int64_t groups, int64_t *input);
 char *tab_conv_fused(void **out, void *x, void *weight, void *bias, int64_t stride, int64_t padding, int64_t groups,
                      int relu);
 char *tab_conv_add_relu(void *other, void *x, void *weight, void *bias, int64_t stride, int64_t padding,
                         int64_t groups);
-char *tab_baddbmm_into(void *acc, void *a, void *b, double beta);
+char *tab_conv_layouts(int64_t *n, void *weight); // how many a weight has
+int64_t tab_conv_keep(int64_t n); // sets how many a weight keeps and returns how many it was
+int64_t tab_conv_packs(void);  // how often a weight was packed in this process
+int64_t tab_conv_shapes(void); // for how many problems a layout was looked for
 
 // Bilinear reading of a map at the places of a grid, recorded for Backward
 // (warp.cpp).
@@ -47,6 +57,11 @@ void tab_pool_install(void);
 void tab_pool_use(int on); // for allocations of the calling thread
 void tab_pool_clear(void);
 int64_t tab_pool_kept(void);
+
+// For tests (allocator.cpp): counts the host allocations of Runs of mode Training
+// from now on, and lets those from number "from" on fail where that is above 0.
+void tab_watch_allocations(int on, int64_t from);
+int64_t tab_allocations_seen(void);
 
 #ifdef __cplusplus
 }

@@ -14,13 +14,15 @@ import (
 var pool scheduler
 
 // scheduler hands jobs to kept threads, in the order of their arrival, so that
-// the threads in use never exceed the budget. The i-th worker is only given jobs
-// of at most cores/(i+1) threads: its OpenMP pool stays as small as that for
-// ever, and all pools together stay below cores x ln(cores).
+// the threads in use never exceed the budget. An elastic job among others of its
+// kind gets a share of the budget, and starts as soon as one core is free. The i-th
+// worker is only given jobs of at most cores/(i+1) threads: its OpenMP pool stays
+// as small as that for ever, and all pools together stay below cores x ln(cores).
 type scheduler struct {
 	mu      sync.Mutex
 	cfg     Threads
 	used    int
+	elastic int // jobs of that kind that wait or run
 	workers []*worker
 	queue   []*job
 }
@@ -54,7 +56,11 @@ func (p *Panic) Unwrap() error {
 
 type job struct {
 	fn      func(w *worker)
-	threads int
+	threads int // the most, until the job is granted
+	// elastic jobs may get fewer threads; company is how many of them were there,
+	// itself among them, when it came.
+	elastic bool
+	company int
 	worker  *worker
 	granted chan struct{}
 	done    chan struct{}
@@ -99,16 +105,21 @@ func (p *scheduler) onWorker() bool {
 }
 
 // do runs fn on a libtorch thread with the given number of threads for its
-// operations (0: the setting), waiting for its turn until ctx ends.
-func (p *scheduler) do(ctx context.Context, threads int, fn func(w *worker)) error {
+// operations, waiting for its turn until ctx ends. 0 is the setting, or a share of
+// it where share is true and others run or wait.
+func (p *scheduler) do(ctx context.Context, threads int, share bool, fn func(w *worker)) error {
 	j := &job{fn: fn, granted: make(chan struct{}), done: make(chan struct{})}
 	p.mu.Lock()
 	cfg := p.settingsLocked()
 	if threads <= 0 {
-		threads = cfg.PerRun
+		threads, j.elastic = cfg.PerRun, share && !cfg.Fixed
 	}
 	j.threads = min(threads, cfg.Cores)
 	p.queue = append(p.queue, j)
+	if j.elastic {
+		p.elastic++
+		j.company = p.elastic
+	}
 	p.dispatch()
 	p.mu.Unlock()
 
@@ -136,11 +147,19 @@ func (p *scheduler) withdraw(j *job) bool {
 	for i, q := range p.queue {
 		if q == j {
 			p.queue = append(p.queue[:i], p.queue[i+1:]...)
+			p.gone(j)
 			p.dispatch()
 			return true
 		}
 	}
 	return false
+}
+
+// gone forgets a job that has ended or does not wait any longer.
+func (p *scheduler) gone(j *job) {
+	if j.elastic {
+		p.elastic--
+	}
 }
 
 // dispatch grants jobs from the head of the queue. Nobody overtakes, so a job
@@ -149,14 +168,11 @@ func (p *scheduler) dispatch() {
 	cores := p.settingsLocked().Cores
 	for len(p.queue) > 0 {
 		j := p.queue[0]
-		j.threads = min(j.threads, cores)
-		if p.used+j.threads > cores {
-			return
-		}
-		w := p.idle(j.threads, cores)
+		w, threads := p.place(j, cores)
 		if w == nil {
 			return
 		}
+		j.threads = threads
 		p.queue = p.queue[1:]
 		p.used += j.threads
 		w.busy = true
@@ -164,6 +180,24 @@ func (p *scheduler) dispatch() {
 		close(j.granted)
 		w.jobs <- j
 	}
+}
+
+// place finds a worker for a job and the number of threads that it gets, or nil
+// where it must wait. Who came last before an elastic job has perhaps ended since,
+// but is likely to come again: such callers ask one image after the other.
+func (p *scheduler) place(j *job, cores int) (*worker, int) {
+	most := min(j.threads, cores)
+	least := most
+	if j.elastic {
+		share := max(1, cores/max(j.company, p.elastic))
+		most, least = min(most, share, cores-p.used), 1
+	}
+	for n := most; n >= least && p.used+n <= cores; n-- {
+		if w := p.idle(n, cores); w != nil {
+			return w, n
+		}
+	}
+	return nil, 0
 }
 
 // idle finds or makes a worker that may run with that many threads.
@@ -198,6 +232,7 @@ func (w *worker) run(p *scheduler, j *job) {
 		dying := !j.finished && j.panicked == nil
 		p.mu.Lock()
 		p.used -= j.threads
+		p.gone(j)
 		if dying {
 			w.tid = 0
 			go w.loop(p)
@@ -221,6 +256,9 @@ func (w *worker) run(p *scheduler, j *job) {
 	}()
 	if !w.ready {
 		w.initErr = settings.apply()
+		// libtorch sets a thread's number of threads when it first asks for it, to what
+		// was last set anywhere; asking now keeps it from undoing setOpThreads later.
+		opThreads()
 		w.ready = true
 	}
 	if w.threads != j.threads {

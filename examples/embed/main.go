@@ -2,20 +2,21 @@
 // folder, fits a detector for one class, scores an image and says whether to reject
 // it. Network and detector are saved in the working directory.
 //
-//	embed WEIGHTS BANK ROOT CLASS IMAGE.png
+//	embed WEIGHTS BANK ROOT CLASS IMAGE
 package main
 
 import (
 	"context"
 	"fmt"
 	"image"
-	"image/png"
 	"os"
+
+	"github.com/gotab/gotab/dataset"
 )
 
 func main() {
 	if len(os.Args) != 6 {
-		fmt.Fprintln(os.Stderr, "usage: embed WEIGHTS BANK ROOT CLASS IMAGE.png")
+		fmt.Fprintln(os.Stderr, "usage: embed WEIGHTS BANK ROOT CLASS IMAGE")
 		os.Exit(2)
 	}
 	img, err := read(os.Args[5])
@@ -31,11 +32,13 @@ func main() {
 	}
 }
 
+// read gives the pixels that the data set of the fit gives of such a file: turned as
+// its EXIF orientation says, for instance.
 func read(path string) (image.Image, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	return png.Decode(f)
+	return dataset.Decode(f)
 }

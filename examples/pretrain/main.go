@@ -4,9 +4,10 @@
 //
 //	pretrain -data ROOT -bank FILE | -clip FILE  -out FILE
 //	         [-init FILE] [-objective paper|official|joint|normal|binary|classes]
-//	         [-recipe paper|official|ref] [-epochs N] [-batch PAIRS] [-size N]
+//	         [-recipe paper|official|ref|amplify] [-epochs N] [-batch PAIRS] [-size N]
+//	         [-steps N] [-crop N] [-amplify F] [-text F] [-keep F] [-interpolate F]
 //	         [-lr F] [-head-epochs N] [-repeat N] [-bn train|frozen] [-seed N]
-//	         [-synth nsa|cutpaste|perlin|mask] [-least F]
+//	         [-synth nsa|cutpaste|perlin|mask|mix] [-least F]
 //	         [-probe DIR] [-probe-every N] [-log FILE.jsonl] [-resume]
 //	         [-transform centre|square|WxH] [-bits N] [-max-pixels N] [-skip-broken]
 //	         [-prefix TEXT] [-threads N] [-device auto|cpu|cuda|cuda:N]
@@ -26,6 +27,13 @@
 // -probe names a class folder in MVTec AD's layout, or a folder of them: PaDiM is
 // fitted on the network and scored every -probe-every epochs, before the first
 // and after the last, so that one sees whether the training helps.
+//
+// -recipe amplify pushes what damage changes in layers 1 to 3 apart from what it
+// was, in units of the spread of good parts, and holds good parts in place (see
+// tab.AmplifyDense). -init should name good weights, ImageNet's for example.
+// -amplify, -text and -keep are the weights of its terms; 0 leaves a term out.
+// -interpolate 0.5 writes weights half-way between those of -init and the trained
+// ones.
 //
 // The exit code is 0 only if all went well.
 package main
@@ -69,8 +77,8 @@ type options struct {
 	objective, recipe, bn, probe, log, device   string
 	gelu, resume                                bool
 	epochs, batch, size, head, repeat, every    int
-	maxSteps                                    int
-	lr, least                                   float64
+	maxSteps, steps, crop                       int
+	lr, least, amplify, text, keep, interpolate float64
 	synth                                       string
 	seed                                        uint64
 	reading                                     inputs.Flags
@@ -91,14 +99,20 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	fs.StringVar(&o.clipModel, "clip-model", "b16", "architecture of -clip: b32, b16 or l14")
 	fs.BoolVar(&o.gelu, "clip-gelu", true, "exact GELU as in OpenCLIP's models; false for OpenAI's (QuickGELU)")
 	fs.StringVar(&o.clipVocab, "clip-vocab", "", "vocabulary `file` of -clip where it does not lie beside the weights")
-	fs.StringVar(&o.recipe, "recipe", "paper", "paper, official (what the released code does) or ref (joint softmax, raw temperature, rate 0.01, batch 32, exact size, one patch)")
+	fs.StringVar(&o.recipe, "recipe", "paper", "paper, official (what the released code does), ref (joint softmax, raw temperature, rate 0.01, batch 32, exact size, one patch) or amplify (dense, at layers 1 to 3)")
 	fs.StringVar(&o.objective, "objective", "", "paper, official, joint, normal, binary or classes; default: the recipe's")
-	fs.IntVar(&o.epochs, "epochs", 100, "number of `passes`")
+	fs.IntVar(&o.epochs, "epochs", 100, "number of `passes`; not read where the recipe or -steps counts steps")
+	fs.IntVar(&o.steps, "steps", 0, "length of the run in `steps` instead of passes; default: the recipe's")
+	fs.IntVar(&o.crop, "crop", 0, "side in `pixels` of cuts of the input to train on; default: the recipe's, 0: whole images")
+	fs.Float64Var(&o.amplify, "amplify", 1, "`weight` of what pushes damage, with -recipe amplify")
+	fs.Float64Var(&o.text, "text", 0.3, "`weight` of the text anchors at every position, with -recipe amplify")
+	fs.Float64Var(&o.keep, "keep", 1, "`weight` of what holds good parts in place, with -recipe amplify")
+	fs.Float64Var(&o.interpolate, "interpolate", 1, "`share` of the trained weights in what is written, 0 to 1; the rest are those of the start")
 	fs.IntVar(&o.batch, "batch", 0, "`pairs` a step; default: the recipe's")
 	fs.IntVar(&o.size, "size", 224, "`pixels` of the network's square input")
 	fs.Float64Var(&o.lr, "lr", 0, "learning `rate`; default: the recipe's")
 	fs.IntVar(&o.head, "head-epochs", 0, "`epochs` in which only head and layer 4 are trained")
-	fs.StringVar(&o.synth, "synth", "nsa", "`kind` of damaged twins: nsa (the recipe's), cutpaste, perlin or mask; examples/synth shows them")
+	fs.StringVar(&o.synth, "synth", "nsa", "`kind` of damaged twins: nsa (the recipe's), cutpaste, perlin, mask or mix (nsa and cutpaste by halves, what amplify takes); examples/synth shows them")
 	fs.Float64Var(&o.least, "least", 0, "least visible change of a twin in grey `levels`, mean over its mask; 0: as drawn")
 	fs.IntVar(&o.repeat, "repeat", 0, "how `often` an epoch goes over the data; default: the recipe's")
 	fs.StringVar(&o.bn, "bn", "train", "batch norm statistics of stem to layer 3: train or frozen")
@@ -154,10 +168,16 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		return o, usage("-bn is %q, want train or frozen", o.bn)
 	case o.size < 32 || o.size > 4096:
 		return o, usage("-size is %d, want 32 to 4096", o.size)
-	case o.head < 0 || o.maxSteps < 0:
-		return o, usage("-head-epochs and -max-steps must not be negative")
-	case !oneOf(o.recipe, "paper", "official", "ref"):
-		return o, usage("-recipe is %q, want paper, official or ref", o.recipe)
+	case o.head < 0 || o.maxSteps < 0 || o.steps < 0 || o.crop < 0:
+		return o, usage("-head-epochs, -max-steps, -steps and -crop must not be negative")
+	case !(o.interpolate >= 0 && o.interpolate <= 1):
+		return o, usage("-interpolate is %g, want 0 to 1", o.interpolate)
+	case !oneOf(o.recipe, "paper", "official", "ref", "amplify"):
+		return o, usage("-recipe is %q, want paper, official, ref or amplify", o.recipe)
+	case o.recipe != "amplify" && (o.set["amplify"] || o.set["text"] || o.set["keep"]):
+		return o, usage("-amplify, -text and -keep belong to -recipe amplify")
+	case o.recipe == "amplify" && o.set["objective"] && (o.set["amplify"] || o.set["text"] || o.set["keep"]):
+		return o, usage("-objective replaces the terms that -amplify, -text and -keep weigh")
 	case !oneOf(o.clipModel, "b32", "b16", "l14"):
 		return o, usage("-clip-model is %q, want b32, b16 or l14", o.clipModel)
 	}

@@ -105,6 +105,15 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	if steps == 0 {
 		fmt.Fprintf(stderr, "nothing was trained: the run of %s had done all its %d epochs; without -resume, and with another -out, a new one begins\n", checkpoint(o), cfg.Epochs)
 	}
+	if o.interpolate < 1 {
+		start, err := network(o, dev)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(tab.Interpolate(ctx, net.Params(), start.Params(), net.Params(), o.interpolate), start.Close()); err != nil {
+			return err
+		}
+	}
 	return save(ctx, o.out, net, pre, found.Skipped, stderr)
 }
 
@@ -135,7 +144,7 @@ func (o options) agrees(asked, has tab.Config, stderr io.Writer) error {
 			errUsage, checkpoint(o), strings.Join(wrong, "; "))
 	}
 	for _, name := range []string{"init", "bank", "clip"} {
-		if o.set[name] {
+		if o.set[name] && (name != "init" || o.interpolate == 1) {
 			fmt.Fprintf(stderr, "note: -%s is not read, %s has weights and anchors\n", name, checkpoint(o))
 		}
 	}

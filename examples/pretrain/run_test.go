@@ -113,12 +113,12 @@ func TestPretrainEndToEnd(t *testing.T) {
 }
 
 func TestRecipes(t *testing.T) {
-	for _, r := range []string{"paper", "official", "ref"} {
+	for _, r := range []string{"paper", "official", "ref", "amplify"} {
 		o, err := parse([]string{"-data", "x", "-out", "y", "-recipe", r}, &bytes.Buffer{})
 		require.NoError(t, err)
 		cfg, gen, err := settings(o)
 		require.NoError(t, err)
-		require.NoError(t, gen.(synth.NSA).Validate())
+		require.NoError(t, gen.(interface{ Validate() error }).Validate())
 		require.NoError(t, cfg.Validate())
 	}
 	o, err := parse([]string{"-data", "x", "-out", "y", "-recipe", "ref", "-batch", "8", "-lr", "0.5"}, &bytes.Buffer{})
@@ -131,7 +131,7 @@ func TestRecipes(t *testing.T) {
 }
 
 func TestGenerators(t *testing.T) {
-	for _, g := range []string{"nsa", "cutpaste", "perlin", "mask"} {
+	for _, g := range []string{"nsa", "cutpaste", "perlin", "mask", "mix"} {
 		o, err := parse([]string{"-data", "x", "-out", "y", "-synth", g, "-least", "6"}, &bytes.Buffer{})
 		require.NoError(t, err)
 		_, gen, err := settings(o)
@@ -164,9 +164,55 @@ func TestWrongArguments(t *testing.T) {
 		{[]string{"-data", root, "-out", out, "-bank", bank, "-init", filepath.Join(root, "no.pth")}, "no.pth"},
 		{[]string{"-data", root, "-out", out, "-bank", bank, "-resume"}, "o.ckpt"},
 		{[]string{"-data", root, "-out", out, "stray"}, "stray"},
+		{[]string{"-data", root, "-out", out, "-bank", bank, "-keep", "2"}, "-recipe amplify"},
+		{[]string{"-data", root, "-out", out, "-bank", bank, "-recipe", "amplify", "-keep", "-2"}, "Weight"},
+		{[]string{"-data", root, "-out", out, "-bank", bank, "-recipe", "amplify", "-keep", "2", "-objective", "joint"}, "-objective"},
+		{[]string{"-data", root, "-out", out, "-bank", bank, "-recipe", "amplify", "-crop", "16"}, "Crop"},
+		{[]string{"-data", root, "-out", out, "-bank", bank, "-interpolate", "0.5"}, "statistics"},
+		{[]string{"-data", root, "-out", out, "-bank", bank, "-interpolate", "2"}, "-interpolate"},
+		{[]string{"-data", root, "-out", out, "-bank", bank, "-steps", "-1"}, "-steps"},
 	} {
 		var stdout, stderr bytes.Buffer
 		err := run(t.Context(), append(c.args, "-epochs", "1"), &stdout, &stderr)
 		require.ErrorContains(t, err, c.want, c.args)
 	}
+}
+
+func TestAmplifyRecipe(t *testing.T) {
+	testutil.NoLeak(t)
+	root, dir := plant(t), t.TempDir()
+	start := filepath.Join(dir, "start")
+	net, err := backbone.NewResNet18(tensor.CPU, rand.New(rand.NewPCG(1, 2)))
+	require.NoError(t, err)
+	require.NoError(t, net.Save(start))
+	require.NoError(t, net.Close())
+	with := func(name string, more ...string) []string {
+		return append([]string{"-data", root, "-bank", bankFile(t), "-size", "72", "-crop", "64", "-batch", "2", "-steps", "5", "-device", "cpu", "-recipe", "amplify",
+			"-init", start, "-keep", "2", "-out", filepath.Join(dir, name)}, more...)
+	}
+	var stdout, stderr bytes.Buffer
+	require.NoError(t, run(t.Context(), with("whole"), &stdout, &stderr))
+	require.Contains(t, stderr.String(), "mix(1 amplify + 0.3 dense + 2 keep)")
+	require.NoError(t, run(t.Context(), with("half", "-max-steps", "3", "-interpolate", "0.5"), &stdout, &stderr))
+	require.NoError(t, run(t.Context(), with("half", "-resume", "-interpolate", "0.5"), &stdout, &stderr))
+	value := func(name, weight string) []float32 {
+		w, err := tensor.OpenWeights(filepath.Join(dir, name))
+		require.NoError(t, err)
+		for _, a := range w.Arrays {
+			if a.Name == weight {
+				v, err := a.Floats()
+				require.NoError(t, err)
+				return v
+			}
+		}
+		t.Fatal(weight, " is missing")
+		return nil
+	}
+	const moved, kept = "layer3.0.conv1.weight", "layer4.0.conv1.weight"
+	a, b, mid := value("start", moved), value("whole", moved), value("half", moved)
+	require.NotEqual(t, a, b)
+	for i := range mid {
+		require.Equal(t, float32(0.5*float64(a[i])+0.5*float64(b[i])), mid[i])
+	}
+	require.Equal(t, value("start", kept), value("whole", kept))
 }

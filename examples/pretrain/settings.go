@@ -33,6 +33,13 @@ func settings(o options) (tab.Config, synth.Generator, error) {
 		cfg.LR, cfg.Batch = 1e-2, 32
 		cfg.Transform = dataset.Transform{Exact: image.Pt(o.size, o.size), Filter: dataset.Lanczos}
 		nsa = synth.Reference()
+	case "amplify":
+		transform := cfg.Transform
+		cfg = tab.AmplifyDense()
+		cfg.Transform, cfg.Objective = transform, terms(o)
+		if o.synth == "nsa" && !o.set["synth"] {
+			o.synth = "mix"
+		}
 	}
 	cfg.Transform = o.reading.Tune(cfg.Transform)
 	gen, err := generator(o, nsa)
@@ -50,6 +57,15 @@ func settings(o options) (tab.Config, synth.Generator, error) {
 	if o.set["batch"] {
 		cfg.Batch = o.batch
 	}
+	if o.set["epochs"] {
+		cfg.Steps = 0
+	}
+	if o.set["steps"] {
+		cfg.Steps = o.steps
+	}
+	if o.set["crop"] {
+		cfg.Crop = o.crop
+	}
 	if o.set["lr"] {
 		cfg.LR = o.lr
 	}
@@ -62,7 +78,29 @@ func settings(o options) (tab.Config, synth.Generator, error) {
 	if o.bn == "frozen" {
 		cfg.FreezeStatistics(backbone.Layer3)
 	}
-	return cfg, gen, cfg.Validate()
+	if err := cfg.Validate(); err != nil {
+		return cfg, gen, err
+	}
+	if o.interpolate < 1 {
+		for l, st := range cfg.Stages {
+			if st.Rate > 0 && !st.FreezeStatistics {
+				return cfg, gen, fmt.Errorf("%w: -interpolate mixes weights over one set of batch norm statistics, and this run moves those of %s; take -recipe amplify", errUsage, backbone.Layer(l))
+			}
+		}
+	}
+	return cfg, gen, nil
+}
+
+// terms are the parts of the recipe amplify whose weights are not 0.
+func terms(o options) tab.Objective {
+	var m tab.Mix
+	for _, t := range []tab.Term{{Weight: o.amplify, Objective: tab.DefaultAmplify()}, {Weight: o.text, Objective: tab.DefaultDense()},
+		{Weight: o.keep, Objective: tab.DefaultKeep()}} {
+		if t.Weight != 0 {
+			m = append(m, t)
+		}
+	}
+	return m
 }
 
 // generator makes the damaged twins: the recipe's NSA unless another is asked
@@ -86,8 +124,12 @@ func generator(o options, nsa synth.NSA) (synth.Generator, error) {
 		g := synth.DefaultMask()
 		g.Label = synth.LabelNone
 		gen = g
+	case "mix":
+		cut := synth.ThreeWayCutPaste()
+		cut.Label, nsa.Label = synth.LabelNone, synth.LabelNone
+		gen = synth.MixOf(nsa, cut)
 	default:
-		return nil, fmt.Errorf("%w: -synth is %q, want nsa, cutpaste, perlin or mask", errUsage, o.synth)
+		return nil, fmt.Errorf("%w: -synth is %q, want nsa, cutpaste, perlin, mask or mix", errUsage, o.synth)
 	}
 	if o.least == 0 {
 		return gen, nil

@@ -28,7 +28,7 @@ func asDataset(classes []class) *pictures {
 	for _, c := range classes {
 		p.classes = append(p.classes, c.name)
 		for _, f := range c.files {
-			p.items = append(p.items, dataset.Item{Name: f, Class: c.name, Split: dataset.Train, Defect: dataset.Good})
+			p.items = append(p.items, dataset.Item{Name: f, Class: c.name, Split: dataset.Train, Defect: dataset.Good, Label: dataset.LabelGood})
 		}
 	}
 	return p

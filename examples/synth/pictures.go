@@ -40,9 +40,7 @@ func find(dir string) ([]class, error) {
 			}
 			return nil
 		}
-		switch strings.ToLower(filepath.Ext(name)) {
-		case ".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff":
-		default:
+		if !dataset.PictureFile(name) {
 			return nil
 		}
 		rel, err := filepath.Rel(dir, name)
@@ -64,7 +62,7 @@ func find(dir string) ([]class, error) {
 		return nil, fmt.Errorf("synth: look for pictures: %w", err)
 	}
 	if len(byName) == 0 {
-		return nil, fmt.Errorf("synth: %s holds no picture (PNG, JPEG, BMP or TIFF)", dir)
+		return nil, fmt.Errorf("synth: %s holds no picture (PNG, JPEG, BMP, TIFF, WebP, GIF, PNM)", dir)
 	}
 	var classes []class
 	for name, files := range byName {

@@ -17,8 +17,8 @@ type Folded struct {
 }
 
 // Fold makes the folded form of the present weights and keeps its tensors in to,
-// under the convolution's name. input is the shape [N, In, H, W] that oneDNN
-// lays the weight out for; other sizes work, a little slower.
+// under the convolution's name. input is the first shape [N, In, H, W] that
+// oneDNN lays the weight out for; see [tensor.Scope.PackConv] for others.
 func (u *ConvNorm) Fold(s *tensor.Scope, to *tensor.Params, input [4]int64) (*Folded, error) {
 	f := &Folded{conv: u.Conv, transposed: u.Transposed}
 	f.packed = !to.Device().IsCUDA() && tensor.HasOneDNN() && !u.Transposed

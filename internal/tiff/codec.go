@@ -36,17 +36,36 @@ const (
 	predictFloat      = 3
 )
 
-// refused names a compression that is not read and says what to do.
+// refused names a compression that is not read and says what to do: libtiff's
+// tools read some of them.
 func refused(code int) error {
-	names := map[int]string{
-		compressOldJPEG: "old-style JPEG", 34892: "DNG's lossy JPEG", 34712: "JPEG 2000", 33003: "JPEG 2000", 33005: "JPEG 2000",
-		34887: "LERC", 34925: "LZMA", 50001: "WebP", 50002: "JPEG XL", 34676: "SGI LogLuv", 34677: "SGI LogLuv", 32809: "ThunderScan", 32908: "PixarFilm", 32909: "PixarLog", 34661: "JBIG",
+	const ours, theirs = "tiffcp -c zip OLD.tif NEW.tif", "the program that wrote it, as LZW or deflate"
+	name, with := "unknown", theirs
+	switch code {
+	case compressOldJPEG:
+		name, with = "old-style JPEG", ours
+	case 32809:
+		name, with = "ThunderScan", ours
+	case 32909:
+		name, with = "PixarLog", ours
+	case 34661:
+		name = "JBIG"
+	case 34676, 34677:
+		name = "SGI LogLuv"
+	case 34712, 33003, 33004, 33005:
+		name = "JPEG 2000"
+	case 34887:
+		name, with = "LERC", ours
+	case 34892:
+		name = "DNG's lossy JPEG"
+	case 34925:
+		name, with = "LZMA", ours
+	case 50001:
+		name, with = "WebP", ours
+	case 50002:
+		name = "JPEG XL"
 	}
-	name, ok := names[code]
-	if !ok {
-		name = "unknown"
-	}
-	return fmt.Errorf("compression %d (%s) is not read; convert it with: tiffcp -c zip OLD.tif NEW.tif", code, name)
+	return fmt.Errorf("compression %d (%s) is not read; convert it with: %s", code, name, with)
 }
 
 // rows delivers the decompressed rows of a strip or tile.
@@ -101,7 +120,7 @@ func (h *Header) rowsOf(data []byte, w int, maxBytes int64) (rows, error) {
 		if h.Bits != 1 || h.samples != 1 {
 			return nil, fmt.Errorf("fax compression of %d samples of %d bits", h.samples, h.Bits)
 		}
-		return newFax(data, w, h.compression, h.t4), nil
+		return newFax(data, w, h.compression, h.t4, &h.fax), nil
 	}
 	return nil, refused(h.compression)
 }

@@ -104,11 +104,23 @@ func (d *decoder) jpegChunk(data []byte, plane, x, y, count int) error {
 		return fmt.Errorf("a JPEG of %dx%d pixels in a strip or tile of %dx%d", cfg.Width, cfg.Height, h.chunkW, count)
 	}
 	if 16*int64(cfg.Width)*int64(cfg.Height) > 4*d.o.MaxBytes {
-		return fmt.Errorf("%w: a JPEG strip or tile of %dx%d pixels", ErrTooLarge, cfg.Width, cfg.Height)
+		return fmt.Errorf("a JPEG strip or tile of %dx%d pixels is %w", cfg.Width, cfg.Height, ErrTooLarge)
 	}
 	img, err := jpeg.Decode(bytes.NewReader(stream))
 	if err != nil {
 		return err
+	}
+	var fits bool
+	switch img.(type) {
+	case *image.Gray:
+		fits = h.planar || h.samples == 1
+	case *image.CMYK:
+		fits = !h.planar && h.samples == 4 && d.colours == 4
+	default:
+		fits = !h.planar && h.samples == 3 && d.colours == 3
+	}
+	if !fits {
+		return fmt.Errorf("a JPEG of %T for %d samples a pixel", img, h.samples)
 	}
 	d.putImage(img, plane, x, y, w, count)
 	return nil
@@ -132,7 +144,7 @@ func (d *decoder) putImage(img image.Image, plane, x, y, w, count int) {
 				default:
 					q[0] = v
 				}
-				if h.photometric == whiteIsZero {
+				if h.photometric == whiteIsZero && plane == 0 {
 					q[0] = 255 - v
 				}
 			case *image.CMYK:

@@ -11,7 +11,7 @@ import (
 
 // ErrTooLarge says that a row, strip or tile takes more memory than Options
 // allow.
-var ErrTooLarge = errors.New("too large")
+var ErrTooLarge = errors.New("beyond the limit")
 
 // Options say how pixels are taken over.
 type Options struct {
@@ -68,7 +68,6 @@ type decoder struct {
 	white    float64
 	largest  float64 // value met where White is not set
 	row, tmp []byte
-	values   []uint16
 }
 
 // prepare checks the settings of the file and makes the picture.
@@ -157,7 +156,7 @@ func (d *decoder) layout() error {
 		return errors.New("the lengths of strips or tiles are missing")
 	}
 	if size := d.rowBytes(); size > d.o.MaxBytes {
-		return fmt.Errorf("%w: a row takes %d bytes, the limit is %d", ErrTooLarge, size, d.o.MaxBytes)
+		return fmt.Errorf("a row takes %d bytes, %w of %d", size, ErrTooLarge, d.o.MaxBytes)
 	}
 	return nil
 }
@@ -253,6 +252,14 @@ func (d *decoder) put(plane, x, y, n int) {
 		d.putBytes(d.pix[at:], n)
 		return
 	}
+	if d.deep && h.Bits == 16 && !h.Float && !h.Signed && h.photometric != whiteIsZero && !h.planar && d.colours != 1 {
+		d.putShorts(d.pix[2*at:], n)
+		return
+	}
+	if d.deep && h.Bits == 16 && !h.Float && !h.Signed && h.photometric == blackIsZero && d.channels == 1 && d.perRow() == 1 {
+		d.putGrey16(d.pix[2*at:], n)
+		return
+	}
 	per, used := d.perRow(), d.colours
 	if d.alpha {
 		used++
@@ -302,13 +309,37 @@ func (d *decoder) putBytes(dst []byte, n int) {
 		for i := range n {
 			dst[4*i], dst[4*i+3] = d.row[i*per], d.row[i*per+1]
 		}
-	default:
-		used := d.colours
-		if d.alpha {
-			used++
-		}
+	case d.colours == 3 && !d.alpha:
 		for i := range n {
-			copy(dst[4*i:4*i+used], d.row[i*per:])
+			p, q := d.row[i*per:i*per+3:i*per+3], dst[4*i:4*i+3:4*i+3]
+			q[0], q[1], q[2] = p[0], p[1], p[2]
+		}
+	default: // four channels: RGB with alpha, or CMYK
+		for i := range n {
+			p, q := d.row[i*per:i*per+4:i*per+4], dst[4*i:4*i+4:4*i+4]
+			q[0], q[1], q[2], q[3] = p[0], p[1], p[2], p[3]
+		}
+	}
+}
+
+// putGrey16 is put for grey of 16 bits.
+func (d *decoder) putGrey16(dst []byte, n int) {
+	for i := range n {
+		v := d.h.order.Uint16(d.row[2*i:])
+		dst[2*i], dst[2*i+1] = byte(v>>8), byte(v)
+	}
+}
+
+// putShorts is put for colours of 16 bits side by side.
+func (d *decoder) putShorts(dst []byte, n int) {
+	used, per := d.colours, d.perRow()
+	if d.alpha {
+		used++
+	}
+	for i := range n {
+		for c := range used {
+			v := d.h.order.Uint16(d.row[2*(i*per+c):])
+			dst[8*i+2*c], dst[8*i+2*c+1] = byte(v>>8), byte(v)
 		}
 	}
 }

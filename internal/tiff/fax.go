@@ -81,9 +81,11 @@ type fax struct {
 	ref          []int // the same of the row before
 }
 
-func newFax(data []byte, width, kind int, t4 uint64) *fax {
-	return &fax{data: data, width: width, kind: kind, twoD: t4&1 == 1,
-		white: newFaxTable(faxWhiteShort, faxWhiteLong), black: newFaxTable(faxBlackShort, faxBlackLong)}
+func newFax(data []byte, width, kind int, t4 uint64, tables *[2]faxTable) *fax {
+	if tables[0] == nil {
+		*tables = [2]faxTable{newFaxTable(faxWhiteShort, faxWhiteLong), newFaxTable(faxBlackShort, faxBlackLong)}
+	}
+	return &fax{data: data, width: width, kind: kind, twoD: t4&1 == 1, white: tables[0], black: tables[1]}
 }
 
 // peek returns the next n bits, at most 24, with zeros beyond the end.

@@ -66,11 +66,10 @@ const (
 	tagExtraSamples  = 338
 	tagSampleFormat  = 339
 	tagJPEGTables    = 347
-	tagCoefficients  = 529
 	tagSubsampling   = 530
 	maxSamples       = 64
-	maxPages         = 1 << 16
 	maxSide          = 1 << 30
+	maxNumbers       = 1 << 22 // of a field: strips of a picture
 	subfileThumbnail = 1
 	subfileMask      = 4
 )
@@ -98,6 +97,7 @@ type Header struct {
 	palette                             []uint64
 	jpegTables                          []byte
 	t4                                  uint64
+	fax                                 [2]faxTable // made once for all strips
 	subX, subY                          int
 	order                               binary.ByteOrder
 }
@@ -172,29 +172,31 @@ func typeSize(kind int) uint64 {
 	return 0
 }
 
-// directory reads the entries at an offset and where the next directory is. The
+// directory reads the entries at an offset, where the next directory is, and how
+// many bytes it takes. The
 // order of tags does not matter; of tags that come twice the first counts.
 // Values that lie outside the file are left out: of most tags nobody asks.
-func (f file) directory(at uint64) (map[int]field, uint64, error) {
+func (f file) directory(at uint64) (dir map[int]field, next, size uint64, err error) {
 	head, entry, inline := uint64(2), uint64(12), uint64(4)
 	if f.big {
 		head, entry, inline = 8, 20, 8
 	}
 	b, err := f.part(at, head)
 	if err != nil {
-		return nil, 0, err
+		return nil, 0, 0, err
 	}
 	n := uint64(f.order.Uint16(b))
 	if f.big {
 		n = f.order.Uint64(b)
 	}
 	if n > uint64(len(f.data))/entry {
-		return nil, 0, io.ErrUnexpectedEOF
+		return nil, 0, 0, io.ErrUnexpectedEOF
 	}
 	if b, err = f.part(at+head, n*entry); err != nil {
-		return nil, 0, err
+		return nil, 0, 0, err
 	}
-	out := make(map[int]field, n)
+	size = head + n*entry + inline
+	out := make(map[int]field, min(n, 64))
 	for ; len(b) > 0; b = b[entry:] {
 		tag := int(f.order.Uint16(b))
 		if _, twice := out[tag]; twice {
@@ -219,9 +221,9 @@ func (f file) directory(at uint64) (map[int]field, uint64, error) {
 	}
 	// The last directory of a file that was cut there has no next one.
 	if b, err = f.part(at+head+n*entry, inline); err != nil {
-		return out, 0, nil
+		return out, 0, size, nil
 	}
-	return out, f.offset(b), nil
+	return out, f.offset(b), size, nil
 }
 
 func (f file) offset(b []byte) uint64 {
@@ -231,11 +233,11 @@ func (f file) offset(b []byte) uint64 {
 	return uint64(f.order.Uint32(b))
 }
 
-// numbers returns the unsigned integers of a field.
+// numbers returns the unsigned integers of a field, the first maxNumbers of them.
 func (f file) numbers(v field) []uint64 {
 	size := typeSize(v.kind)
-	out := make([]uint64, 0, v.count)
-	for b := v.raw; uint64(len(b)) >= size && size > 0; b = b[size:] {
+	out := make([]uint64, 0, min(v.count, maxNumbers))
+	for b := v.raw; uint64(len(b)) >= size && size > 0 && len(out) < maxNumbers; b = b[size:] {
 		switch v.kind {
 		case 1, 6, 7:
 			out = append(out, uint64(b[0]))
@@ -258,7 +260,7 @@ func DecodeHeader(data []byte) (*Header, error) {
 	if err != nil {
 		return nil, err
 	}
-	dir, next, err := f.directory(at)
+	dir, next, _, err := f.directory(at)
 	if err != nil {
 		return nil, err
 	}
@@ -269,22 +271,20 @@ func DecodeHeader(data []byte) (*Header, error) {
 	return h, nil
 }
 
-// pages counts the directories from an offset on.
+// pages counts the directories from an offset on. Directories do not overlap, so
+// that all together are no longer than the file: chains that go in circles end.
 func (f file) pages(at uint64) int {
 	n := 0
-	for range maxPages {
-		if at == 0 {
+	for left := int64(len(f.data)); at != 0 && left > 0; {
+		dir, next, size, err := f.directory(at)
+		if err != nil {
 			break
 		}
-		dir, next, err := f.directory(at)
-		if err != nil || next == at {
-			break
-		}
-		kind := f.one(dir, tagSubfile, 0)
-		if kind&(subfileThumbnail|subfileMask) == 0 {
+		if f.one(dir, tagSubfile, 0)&(subfileThumbnail|subfileMask) == 0 {
 			n++
 		}
 		at = next
+		left -= int64(size)
 	}
 	return n
 }

@@ -1,0 +1,184 @@
+package downstream_test
+
+import (
+	"fmt"
+	"image"
+	"math"
+	"os"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gotab/gotab/backbone"
+	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/downstream"
+	"github.com/gotab/gotab/tensor"
+)
+
+// broad is fake with as many channels as make a model's memory stand out.
+type broad struct{ fake }
+
+var broadChannels = map[backbone.Layer]int{backbone.Layer1: 32, backbone.Layer2: 64, backbone.Layer3: 128}
+
+func (*broad) Channels(l backbone.Layer) int { return broadChannels[l] }
+
+func (*broad) Forward(s *tensor.Scope, x *tensor.Tensor, at ...backbone.Layer) []*tensor.Tensor {
+	out := make([]*tensor.Tensor, len(at))
+	for i, l := range at {
+		c, k := broadChannels[l], int64(4)<<(l-backbone.Layer1)
+		w := make([]float32, 3*c)
+		for j := range w {
+			w[j] = float32(math.Sin(float64(1+j) * float64(2+l)))
+		}
+		out[i] = s.Sub(func(s *tensor.Scope) *tensor.Tensor {
+			y := s.Conv2d(s.AvgPool2d(x, k, k, 0), s.FromFloats(w, int64(c), 3, 1, 1), nil, tensor.Conv{})
+			return s.Add(y, s.MulScalar(s.Square(y), 0.3))
+		})
+	}
+	return out
+}
+
+// status reads a line of /proc/self/status in bytes.
+func status(t *testing.T, name string) int64 {
+	t.Helper()
+	b, err := os.ReadFile("/proc/self/status")
+	require.NoError(t, err)
+	for _, line := range strings.Split(string(b), "\n") {
+		if f := strings.Fields(line); len(f) == 3 && f[0] == name+":" {
+			kb, err := strconv.ParseInt(f[1], 10, 64)
+			require.NoError(t, err)
+			return kb << 10
+		}
+	}
+	require.FailNow(t, "no such line", name)
+	return 0
+}
+
+// settle gives back what nobody uses.
+func settle() {
+	tensor.ReleasePool()
+	debug.FreeOSMemory()
+}
+
+// measured returns by how much f raises the memory of the process at most, and for
+// good.
+func measured(t *testing.T, f func()) (peak, stays int64) {
+	t.Helper()
+	settle()
+	before := status(t, "VmRSS")
+	if err := os.WriteFile("/proc/self/clear_refs", []byte("5"), 0); err != nil {
+		t.Skipf("the peak of the process's memory cannot be set back: %v", err)
+	}
+	f()
+	peak = status(t, "VmHWM") - before
+	settle()
+	return peak, status(t, "VmRSS") - before
+}
+
+// TestEstimatesHoldWhatIsMeasured holds what each estimate says against what a
+// fitted model has, and against the memory that the process takes for a fit, native
+// and Go's together.
+func TestEstimatesHoldWhatIsMeasured(t *testing.T) {
+	// Of a model all bytes are counted; what is left are counters and means. A fit's
+	// estimate may be twice what is measured, since not all batches are there at the
+	// same time, or two thirds of it: the collector leaves garbage, the C library holes.
+	// slack is for what does not grow with the model: libtorch's threads, the passing
+	// maps of the network, single images.
+	const exact, tooLarge, tooSmall, slack = 0.02, 2.0, 1.5, 32 << 20
+	if raceDetector {
+		t.Skip("the race detector's own memory would be measured too")
+	}
+	defer debug.SetGCPercent(debug.SetGCPercent(25))
+	threads := tensor.GetThreads()
+	require.NoError(t, tensor.SetThreads(tensor.Threads{Cores: 2, PerRun: 1}))
+	defer func() { require.NoError(t, tensor.SetThreads(threads)) }()
+	const cores = 2
+	view := func(side int) dataset.Transform { return dataset.Square(side) }
+	layers := []backbone.Layer{backbone.Layer1, backbone.Layer2, backbone.Layer3}
+	for name, c := range map[string]struct {
+		side, images int
+		make         func(t *testing.T, side, images int) (s subject, fitted, fitting int64)
+	}{
+		"PaDiM": {160, 16, func(t *testing.T, side, _ int) (subject, int64, int64) {
+			cfg := fakeConfig()
+			cfg.Channels, cfg.Reduced, cfg.Transform, cfg.Batch = nil, 96, view(side), 8
+			p, err := downstream.NewPaDiM(&broad{}, cfg, seeded(1))
+			fitted, fitting := downstream.EstimatePaDiM(side*side/16, 96, cfg.Batch, cores)
+			return detectorSubject(t, p, err), fitted, fitting
+		}},
+		"PatchCore": {160, 24, func(t *testing.T, side, images int) (subject, int64, int64) {
+			cfg := patchConfig()
+			cfg.Layers, cfg.Share, cfg.Projection, cfg.Transform, cfg.Batch = layers, 1, 0, view(side), 2
+			p, err := downstream.NewPatchCore(&broad{}, cfg, patchRand())
+			fitted, fitting := downstream.EstimatePatchCore(images, side*side/16, 224, cfg, cores)
+			return detectorSubject(t, p, err), fitted, fitting
+		}},
+		"RD4AD": {128, 32, func(t *testing.T, side, images int) (subject, int64, int64) {
+			cfg := rd4adConfig()
+			cfg.Epochs, cfg.TrainBatch, cfg.Transform = 1, 8, view(side)
+			p, err := downstream.NewRD4AD(&broad{}, cfg, seeded(1))
+			fitted, fitting := downstream.EstimateRD4AD(images, []int{32, 64, 128}, image.Pt(side/4, side/4), cfg)
+			return detectorSubject(t, p, err), fitted, fitting
+		}},
+		"SimpleNet": {128, 24, func(t *testing.T, side, images int) (subject, int64, int64) {
+			cfg := simpleConfig()
+			cfg.Layers, cfg.LayerDim, cfg.Dim, cfg.Hidden, cfg.Epochs, cfg.TrainBatch, cfg.Transform = layers, 0, 0, 512, 1, 4, view(side)
+			p, err := downstream.NewSimpleNet(&broad{}, cfg, simpleRand())
+			features := side * side / 16 * (32 + 64/4 + 128/16)
+			fitted, fitting := downstream.EstimateSimpleNet(images, side*side/16, features, 224, cfg)
+			return detectorSubject(t, p, err), fitted, fitting
+		}},
+		"RegAD": {128, 4, func(t *testing.T, side, images int) (subject, int64, int64) {
+			cfg := regadConfig()
+			cfg.Transform, cfg.Batch, cfg.Epochs = view(side), 8, 0
+			r := newTiny(t, &fake{}, cfg)
+			require.NoError(t, r.Train(t.Context(), products()))
+			p := side * side / 16
+			fitted, fitting := downstream.EstimateRegAD(images, []int{p, p / 4, p / 16}, []int{12, 16, 20}, cfg.Batch, cores)
+			return detectorSubject(t, r, nil), fitted, fitting
+		}},
+		"classifier": {64, 16, func(t *testing.T, side, images int) (subject, int64, int64) {
+			net := smallNet(t)
+			cfg := frozenConfig(downstream.MultiClass)
+			cfg.Frozen, cfg.Epochs, cfg.Batch, cfg.Transform = false, 1, 8, view(side)
+			c, err := downstream.NewClassifier(net, cfg, seeded(1))
+			fitted, fitting := downstream.EstimateClassifier(images, 2, image.Pt(side, side), net, cfg, cores)
+			return classifierSubject(t, c, err), fitted, fitting
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			noLeak(t)
+			all := textures(c.images, 400, c.side)
+			s, fitted, fitting := c.make(t, c.side, c.images)
+			fit := func() { require.NoError(t, s.fit(t.Context(), memory(t, all))) }
+			ask := func() {
+				_, err := s.answer(t.Context(), all[0]) // some of a model is made when it is asked
+				require.NoError(t, err)
+			}
+			// Once before: threads, kernels and the C library's arenas are there then.
+			fit()
+			ask()
+			require.NoError(t, s.Reset(t.Context()))
+			if r, ok := s.learner.(*downstream.RegAD); ok {
+				require.NoError(t, r.Train(t.Context(), products()))
+			}
+			peak, stays := measured(t, func() { fit(); ask() })
+			held := downstream.HeldBytes(s.learner)
+			t.Logf("fitted: %s estimated, %s counted, %s measured; fitting: %s estimated, %s measured", mb(fitted), mb(held), mb(stays), mb(fitting), mb(peak))
+			require.LessOrEqual(t, float64(peak), tooSmall*float64(fitting)+slack, "the estimate of a fit is too small")
+			require.LessOrEqual(t, float64(fitting), tooLarge*float64(peak), "the estimate of a fit is too large")
+			if held > 0 {
+				require.InEpsilon(t, fitted, held, exact)
+				return
+			}
+			// Of a trained classifier the network does not say what it has folded.
+			require.LessOrEqual(t, float64(stays), tooSmall*float64(fitted)+slack, "the estimate of a fitted classifier is too small")
+			require.LessOrEqual(t, float64(fitted), tooLarge*float64(stays), "the estimate of a fitted classifier is too large")
+		})
+	}
+}
+
+func mb(n int64) string { return fmt.Sprintf("%.1f MB", float64(n)/1e6) }

@@ -1,0 +1,408 @@
+package tab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"slices"
+	"strings"
+
+	"github.com/gotab/gotab/backbone"
+	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/internal/pipeline"
+	"github.com/gotab/gotab/internal/seed"
+	"github.com/gotab/gotab/tensor"
+)
+
+// MetricConfig says how the spread of a product's good parts is measured, for
+// objectives that ask for it ([Needs].Metric).
+type MetricConfig struct {
+	// Images is how many good images of a product are looked at, at most, 2 to
+	// 10000. Their features are held in memory while a product is measured: 1.4 MB
+	// an image of 224x224 for layers 1 to 3 of a ResNet-18.
+	Images int
+	// Ridge is added to the covariance's diagonal, in units of the mean variance of
+	// a channel, > 0.
+	Ridge float64
+	// Form is what of the covariance is used.
+	Form MetricForm
+}
+
+// MetricForm is what a [Metric] uses of the covariance.
+type MetricForm string
+
+const (
+	// MetricFull uses all of it.
+	MetricFull MetricForm = "full"
+	// MetricDiagonal uses the variances.
+	MetricDiagonal MetricForm = "diagonal"
+	// MetricAuto is diagonal at layers 3 and 4 and for products of fewer than 40
+	// images, else full.
+	MetricAuto MetricForm = "auto"
+)
+
+// fewImages is the number below which MetricAuto trusts variances only.
+const fewImages = 40
+
+// DefaultMetric returns the settings of the trials: 200 images, ridge 0.1, full.
+func DefaultMetric() MetricConfig { return MetricConfig{Images: 200, Ridge: 0.1, Form: MetricFull} }
+
+// Validate checks the ranges.
+func (c MetricConfig) Validate() error {
+	switch {
+	case c.Images < 2 || c.Images > 10000:
+		return bad("Metric.Images", c.Images, "2 to 10000")
+	case !(c.Ridge > 0 && c.Ridge <= 1000):
+		return bad("Metric.Ridge", c.Ridge, "> 0 and at most 1000")
+	case c.Form != MetricFull && c.Form != MetricDiagonal && c.Form != MetricAuto:
+		return bad("Metric.Form", fmt.Sprintf("%q", c.Form), "full, diagonal or auto")
+	}
+	return nil
+}
+
+func (c MetricConfig) diagonal(l backbone.Layer, images int) bool {
+	return c.Form == MetricDiagonal || c.Form == MetricAuto && (l >= backbone.Layer3 || images < fewImages)
+}
+
+// Metric measures displacements of features in units of the spread of a product's
+// good parts. For product k and stage l it holds the covariance S of the frozen
+// copy's features within their positions (deviations from each position's mean
+// over the images, all positions together) with e = ridge tr(S)/C on its diagonal,
+// and
+//
+//	q(v) = v' (S + e I)^-1 v / C
+//
+// which is near 1 for the deviation of a good part; and the quantiles of that over
+// good parts.
+type Metric struct {
+	p *tensor.Params
+}
+
+// Names of what a Metric keeps of a stage: the matrices W with q(v) = |v W|^2 [N, C, C], or
+// their diagonals [N, C], and the quantiles [N].
+func metricName(l backbone.Layer, what string) string { return l.String() + "." + what }
+
+// Square returns q of each position of v [B, C, h, w] as [B, h, w]; class int64
+// [B] names each image's product.
+func (m *Metric) Square(s *tensor.Scope, l backbone.Layer, v, class *tensor.Tensor) *tensor.Tensor {
+	w := m.p.Get(metricName(l, "whiten"))
+	if w == nil {
+		s.Fail(fmt.Errorf("tab: metric: %w: %s was not measured; name it in Needs.Stages", ErrConfig, l))
+		return &tensor.Tensor{}
+	}
+	return s.Sub(func(s *tensor.Scope) *tensor.Tensor { return square(s, s.IndexSelect(w, 0, class), v) })
+}
+
+// square is q with one matrix [B, C, C] or one row of factors [B, C] an image.
+func square(s *tensor.Scope, w, v *tensor.Tensor) *tensor.Tensor {
+	if s.Err() != nil {
+		return nil
+	}
+	b, c, h, wd := v.Size(0), v.Size(1), v.Size(2), v.Size(3)
+	x := s.Reshape(s.Permute(v, 0, 2, 3, 1), b, h*wd, c)
+	if w.Dim() == 3 {
+		x = s.Bmm(x, w)
+	} else {
+		x = s.Mul(x, s.Unsqueeze(w, 1))
+	}
+	return s.Reshape(s.Mean(s.Square(x), false, 2), b, h, wd)
+}
+
+// Quantiles returns the 95 % and the 99 % quantile of q over good parts of each
+// image's product, [B] each.
+func (m *Metric) Quantiles(s *tensor.Scope, l backbone.Layer, class *tensor.Tensor) (q95, q99 *tensor.Tensor) {
+	get := func(what string) *tensor.Tensor {
+		t := m.p.Get(metricName(l, what))
+		if t == nil {
+			s.Fail(fmt.Errorf("tab: metric: %w: %s was not measured; name it in Needs.Stages", ErrConfig, l))
+			return &tensor.Tensor{}
+		}
+		return s.IndexSelect(t, 0, class)
+	}
+	return get("q95"), get("q99")
+}
+
+// partSpread is what one product's good parts say about one stage.
+type partSpread struct {
+	whiten   []float32 // C*C, or C where diagonal
+	q95, q99 float32
+}
+
+// measure computes a spread from the features x [n, C, h, w] of n good images.
+func measure(s *tensor.Scope, x *tensor.Tensor, ridge float64, diagonal bool) (partSpread, error) {
+	var sp partSpread
+	if s.Err() != nil {
+		return sp, s.Err()
+	}
+	n, c := x.Size(0), x.Size(1)
+	v := s.Reshape(s.Permute(s.Minus(x, s.Mean(x, true, 0)), 0, 2, 3, 1), -1, c)
+	rows := v.Size(0)
+	// The sum of outer products is taken in blocks, whose sums are added in double
+	// precision.
+	const block = 1 << 15
+	cov := s.Cast(s.Zeros(c, c), tensor.Float64)
+	for at := int64(0); at < rows; at += block {
+		s.AddInto(cov, s.Sub(func(s *tensor.Scope) *tensor.Tensor {
+			part := s.Narrow(v, 0, at, min(block, rows-at))
+			return s.Cast(s.MatMul(s.Transpose(part, 0, 1), part), tensor.Float64)
+		}), 1)
+	}
+	// Each position's mean takes one of its n images.
+	cov = s.MulScalar(cov, float64(n)/float64(n-1)/float64(rows))
+	eye := s.Cast(s.Eye(c), tensor.Float64)
+	variances := s.Sum(s.Mul(cov, eye), false, 1)
+	trace, err := s.Float(s.Sum(variances, false))
+	if err != nil {
+		return sp, err
+	}
+	if !(trace > 0) {
+		return sp, fmt.Errorf("%w: the good images are all the same to the network", ErrConfig)
+	}
+	e := ridge * trace / float64(c)
+	var w *tensor.Tensor
+	if diagonal {
+		w = s.Rsqrt(s.AddScalar(variances, e))
+	} else {
+		// With S + e I = A A', v' (S + e I)^-1 v is |A^-1 v|^2.
+		a := s.Cholesky(s.Add(cov, s.MulScalar(eye, e)))
+		w = s.Contiguous(s.Transpose(s.SolveLower(a, eye), 0, 1))
+	}
+	w = s.Cast(w, tensor.Float32)
+	if sp.whiten, err = s.Floats(w); err != nil {
+		return sp, err
+	}
+	q := make([]float32, 0, rows)
+	for at := int64(0); at < rows; at += block {
+		part, err := s.Floats(s.Sub(func(s *tensor.Scope) *tensor.Tensor {
+			part := s.Narrow(v, 0, at, min(block, rows-at))
+			if diagonal {
+				part = s.Mul(part, w)
+			} else {
+				part = s.MatMul(part, w)
+			}
+			return s.Mean(s.Square(part), false, 1)
+		}))
+		if err != nil {
+			return sp, err
+		}
+		q = append(q, part...)
+	}
+	slices.Sort(q)
+	sp.q95, sp.q99 = levelOf(q, 0.95), levelOf(q, 0.99)
+	return sp, nil
+}
+
+// levelOf is a quantile: it interpolates linearly between the neighbours in sorted values, as
+// NumPy and PyTorch do.
+func levelOf(sorted []float32, p float64) float32 {
+	at := p * float64(len(sorted)-1)
+	i := int(at)
+	j := min(i+1, len(sorted)-1)
+	return float32(float64(sorted[i]) + (at-float64(i))*(float64(sorted[j])-float64(sorted[i])))
+}
+
+// MeasureProducts measures the spread of each product's good images in ds, which
+// Steps and Fit do before the first step where the objective asks for it. It is
+// for callers who drive Step themselves. Prepare comes first. It returns at once
+// where nothing is asked for or all is measured.
+func (p *Pretrainer) MeasureProducts(ctx context.Context, ds dataset.Dataset) error {
+	switch {
+	case p.closed:
+		return fmt.Errorf("tab: measure products: %w", ErrClosed)
+	case p.classes == nil:
+		return fmt.Errorf("tab: measure products: %w: call Prepare first", ErrNotPrepared)
+	case !p.needs.Metric || p.metric != nil:
+		return nil
+	}
+	f, err := p.newFeed(ds, 0)
+	if err != nil {
+		return err
+	}
+	if err := f.sizes(ctx); err != nil {
+		return err
+	}
+	stages := map[backbone.Layer][]partSpread{}
+	for k, class := range p.classes {
+		own := append([]int(nil), f.byClass[class]...)
+		if len(own) < 2 {
+			return fmt.Errorf("tab: measure products: %w: class %q has %d good images, its spread needs 2 or more", ErrConfig, class, len(own))
+		}
+		if most := p.cfg.Metric.Images; len(own) > most {
+			rng := seed.Rand(p.cfg.Seed, "metric", uint64(k))
+			rng.Shuffle(len(own), func(i, j int) { own[i], own[j] = own[j], own[i] })
+			own = own[:most]
+			slices.Sort(own)
+		}
+		if err := p.measureClass(ctx, f, own, stages); err != nil {
+			return fmt.Errorf("tab: measure products: class %q: %w", class, err)
+		}
+	}
+	return p.keepMetric(ctx, len(p.classes), stages)
+}
+
+// measureBatch is how many images the frozen copy sees at a time.
+const measureBatch = 16
+
+// measureClass appends the spread of one product to each stage's.
+func (p *Pretrainer) measureClass(ctx context.Context, f *feed, own []int, stages map[backbone.Layer][]partSpread) (err error) {
+	kept := tensor.NewParams(p.dev)
+	defer func() { err = errors.Join(err, kept.Close()) }()
+	size := f.full
+	flush := func(at int, px []float32) error {
+		return tensor.Run(ctx, p.dev, tensor.Evaluation, func(s *tensor.Scope) error {
+			n := len(px) / (3 * size.X * size.Y)
+			out := p.start.Forward(s, s.FromNHWC(px, n, size.Y, size.X, 3), p.needs.Stages...)
+			for i, l := range p.needs.Stages {
+				if at == 0 {
+					sh := out[i].Shape()
+					if err := errors.Join(s.Err(), kept.PutBuffer(s, l.String(), s.ChannelsLast(s.Zeros(append([]int64{int64(len(own))}, sh[1:]...)...)))); err != nil {
+						return err
+					}
+				}
+				s.CopyInto(s.Narrow(kept.Get(l.String()), 0, int64(at), int64(n)), out[i])
+			}
+			return s.Err()
+		})
+	}
+	var px []float32
+	done := 0
+	for img, err := range pipeline.Ordered(ctx, len(own), p.cfg.Workers, measureBatch, func(ctx context.Context, i int) (*image.RGBA, error) {
+		return f.image(ctx, own[i])
+	}) {
+		if err != nil {
+			return err
+		}
+		n := 3 * size.X * size.Y
+		px = append(px, make([]float32, n)...)
+		if err := p.cfg.Normalize.Pack(px[len(px)-n:], img); err != nil {
+			return err
+		}
+		if got := len(px) / n; got == measureBatch || done+got == len(own) {
+			if err := flush(done, px); err != nil {
+				return err
+			}
+			done, px = done+got, px[:0]
+		}
+	}
+	for _, l := range p.needs.Stages {
+		var sp partSpread
+		err := tensor.Run(ctx, p.dev, tensor.Evaluation, func(s *tensor.Scope) (err error) {
+			sp, err = measure(s, kept.Get(l.String()), p.cfg.Metric.Ridge, p.cfg.Metric.diagonal(l, len(own)))
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("%s: %w", l, err)
+		}
+		stages[l] = append(stages[l], sp)
+	}
+	return nil
+}
+
+// keepMetric puts what was measured on the device.
+func (p *Pretrainer) keepMetric(ctx context.Context, classes int, stages map[backbone.Layer][]partSpread) error {
+	return tensor.Run(ctx, p.dev, tensor.Evaluation, func(s *tensor.Scope) (err error) {
+		p.metric, err = newMetric(s, p.needs.Stages, p.parts.Visual.Channels, classes, stages)
+		return err
+	})
+}
+
+// newMetric makes a Metric of the spreads of each stage, one a product. Where some
+// products of a stage have a full matrix and others a diagonal, all get a matrix.
+func newMetric(s *tensor.Scope, layers []backbone.Layer, channels func(backbone.Layer) int, classes int, stages map[backbone.Layer][]partSpread) (*Metric, error) {
+	keep := tensor.NewParams(s.Device())
+	n := int64(classes)
+	for _, l := range layers {
+		c := channels(l)
+		full := false
+		for _, sp := range stages[l] {
+			full = full || len(sp.whiten) == c*c && c > 1
+		}
+		var w, q95, q99 []float32
+		for _, sp := range stages[l] {
+			q95, q99 = append(q95, sp.q95), append(q99, sp.q99)
+			if !full || len(sp.whiten) == c*c {
+				w = append(w, sp.whiten...)
+				continue
+			}
+			m := make([]float32, c*c)
+			for i, v := range sp.whiten {
+				m[i*c+i] = v
+			}
+			w = append(w, m...)
+		}
+		shape := []int64{n, int64(c)}
+		if full {
+			shape = append(shape, int64(c))
+		}
+		if err := errors.Join(
+			keep.PutBuffer(s, metricName(l, "whiten"), s.FromFloats(w, shape...)),
+			keep.PutBuffer(s, metricName(l, "q95"), s.FromFloats(q95, n)),
+			keep.PutBuffer(s, metricName(l, "q99"), s.FromFloats(q99, n))); err != nil {
+			return nil, errors.Join(err, keep.Close())
+		}
+	}
+	return &Metric{keep}, nil
+}
+
+// loadMetric restores what a checkpoint holds; nothing is there before the first
+// step.
+func (p *Pretrainer) loadMetric(ctx context.Context, n int, arrays []tensor.Array) error {
+	if len(arrays) == 0 {
+		return nil
+	}
+	if !p.needs.Metric {
+		return fmt.Errorf("%w: it holds spreads that the objective does not ask for", ErrCheckpoint)
+	}
+	byName := map[string]tensor.Array{}
+	for _, a := range arrays {
+		byName[a.Name] = a
+	}
+	stages := map[backbone.Layer][]partSpread{}
+	var missing []string
+	for _, l := range p.needs.Stages {
+		c := p.parts.Visual.Channels(l)
+		var v [3][]float32
+		for i, what := range []string{"whiten", "q95", "q99"} {
+			name := metricName(l, what)
+			a, ok := byName[name]
+			if !ok {
+				missing = append(missing, name)
+				continue
+			}
+			delete(byName, name)
+			var err error
+			if v[i], err = a.Floats(); err != nil {
+				return fmt.Errorf("%w: %s: %w", ErrCheckpoint, name, err)
+			}
+			if err := a.CheckFinite(); err != nil {
+				return fmt.Errorf("%w: %s: %w", ErrCheckpoint, name, err)
+			}
+		}
+		if missing != nil {
+			continue
+		}
+		if w := len(v[0]); len(v[1]) != n || len(v[2]) != n || w != n*c && w != n*c*c {
+			return fmt.Errorf("%w: the spreads of %s do not fit %d classes and %d channels", ErrCheckpoint, l, n, c)
+		}
+		per := len(v[0]) / n
+		for k := range n {
+			stages[l] = append(stages[l], partSpread{whiten: v[0][k*per : (k+1)*per], q95: v[1][k], q99: v[2][k]})
+		}
+	}
+	if missing != nil {
+		return fmt.Errorf("%w: it has no spreads %s", ErrCheckpoint, strings.Join(missing, ", "))
+	}
+	for name := range byName {
+		return fmt.Errorf("%w: it holds the spread %q", ErrCheckpoint, name)
+	}
+	return p.keepMetric(ctx, n, stages)
+}
+
+// close frees what was measured.
+func (m *Metric) close() error {
+	if m == nil {
+		return nil
+	}
+	return m.p.Close()
+}
