@@ -36,10 +36,12 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 
 	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/internal/cpus"
 )
 
 func main() {
@@ -66,7 +68,7 @@ var (
 type options struct {
 	data, layout, classes, split, setup, manifest string
 	out, sheet, parts, from, defects, group       string
-	maskAbove, bits, pixels, shots                int
+	maskAbove, bits, pixels, shots, threads       int
 	seed                                          uint64
 	trainDefects, together                        bool
 }
@@ -92,6 +94,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	if o.threads == 0 {
+		o.threads = cpus.Allowed()
+	}
+	runtime.GOMAXPROCS(o.threads)
 	s, err := open(ctx, o)
 	if err != nil {
 		return err
@@ -113,6 +119,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	f.IntVar(&o.maskAbove, "mask-above", dec.MaskAbove, "`brightness` above which a pixel of a mask is a defect, 0 to 254; -1 takes what is not the background")
 	f.IntVar(&o.bits, "bits", dec.Bits16, "how many `bits` of 16-bit pictures count, 8 to 16")
 	f.IntVar(&o.pixels, "max-pixels", dec.MaxPixels, "largest `number` of pixels of a picture")
+	f.IntVar(&o.threads, "threads", 0, "largest `number` of threads; 0 takes as many as the processors that the process may use")
 	f.BoolVar(&o.trainDefects, "train-defects", false, "keep defective pictures of the training split (KolektorSDD2)")
 	f.StringVar(&o.sheet, "sheet", "", "describe: `file` for a contact sheet, PNG")
 	f.StringVar(&o.out, "out", "", "split, convert: `path` to write; convert makes a manifest of a name that ends in .jsonl")
@@ -138,6 +145,8 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		return o, fmt.Errorf("%w: -data is missing, a folder or a zip file", errUsage)
 	case needsOut && o.out == "":
 		return o, fmt.Errorf("%w: -out is missing, where to write", errUsage)
+	case o.threads < 0 || o.threads > 4096:
+		return o, fmt.Errorf("%w: -threads is %d, want 1 to 4096, or 0", errUsage, o.threads)
 	case shots && o.shots < 1:
 		return o, fmt.Errorf("%w: -shots is %d, want 1 or more, or leave it out for a split", errUsage, o.shots)
 	case o.maskAbove < dataset.MaskByBackground || o.maskAbove > 254:

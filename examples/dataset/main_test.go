@@ -270,7 +270,7 @@ func TestArguments(t *testing.T) {
 	root := sound(t)
 	for _, args := range [][]string{
 		{}, {"paint"}, {"check"}, {"check", "-data", root, "more"}, {"split", "-data", root}, {"check", "-nothing"}, {"check", "-data", root, "-mask-above", "300"},
-		{"split", "-data", root, "-out", "x", "-shots", "-1"}, {"split", "-data", root, "-out", "x", "-shots", "0"}, {"split", "-data", root, "-out", "x", "-parts", "a=b"}, {"split", "-data", root, "-out", "x", "-group", "("}, {"split", "-data", root, "-out", "x", "-group", "good"},
+		{"split", "-data", root, "-out", "x", "-shots", "-1"}, {"split", "-data", root, "-out", "x", "-shots", "0"}, {"check", "-data", root, "-threads", "-1"}, {"split", "-data", root, "-out", "x", "-parts", "a=b"}, {"split", "-data", root, "-out", "x", "-group", "("}, {"split", "-data", root, "-out", "x", "-group", "good"},
 	} {
 		_, _, err := do(t, args...)
 		require.ErrorIs(t, err, errUsage, args)

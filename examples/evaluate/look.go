@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/examples/internal/inputs"
@@ -40,6 +41,27 @@ func (s *session) whole(root string, ds dataset.Dataset) dataset.Dataset {
 		return ds
 	}
 	return dataset.Filter(ds, func(it dataset.Item) bool { return !s.broken[root+"\x00"+it.Name] })
+}
+
+// lookAtOthers checks the training images of classes that are not evaluated, from
+// which some methods learn too.
+func (s *session) lookAtOthers(ctx context.Context, classes []place) (faults []error) {
+	for _, root := range s.o.data {
+		files, err := s.open(root, "", dataset.Train)
+		if err != nil {
+			continue // prepare says so
+		}
+		others := dataset.Filter(files, func(it dataset.Item) bool { return !slices.Contains(classes, place{root, it.Class}) })
+		seen, err := s.o.reading.Look(ctx, others, s.stderr)
+		if err != nil {
+			faults = append(faults, fmt.Errorf("other classes of %s: %w", baseOf(root), err))
+			continue
+		}
+		for _, name := range seen.Skipped {
+			s.broken[root+"\x00"+name] = true
+		}
+	}
+	return faults
 }
 
 // look checks the files of all classes and lists every fault before anything is
@@ -86,6 +108,12 @@ func (s *session) look(ctx context.Context, classes []place, jobs []job) error {
 				fmt.Fprintf(s.stderr, "note: %s: %s\n", filepath.Join(baseOf(c.root), c.class), note)
 			}
 		}
+	}
+	if s.o.classes != nil && slices.ContainsFunc(jobs, func(j job) bool { return j.plan.others }) {
+		faults = append(faults, s.lookAtOthers(ctx, classes)...)
+	}
+	if err := ctx.Err(); err != nil {
+		return err
 	}
 	if len(faults) > 0 {
 		return fmt.Errorf("nothing was fitted: %w", errors.Join(faults...))

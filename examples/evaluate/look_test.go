@@ -100,3 +100,17 @@ func TestFlagsThatMakeNoSense(t *testing.T) {
 	_, _, err := evaluateArgs(t, "-data", root, "-weights", "random", "-device", "cpu", "-max-pixels", "100")
 	require.ErrorContains(t, err, "-max-pixels allows larger pictures")
 }
+
+// A method that learns from other classes has their images looked at too.
+func TestOtherClassesAreLookedAt(t *testing.T) {
+	root := t.TempDir()
+	class(t, root, "alpha", true)
+	class(t, root, "beta", true)
+	require.NoError(t, os.WriteFile(filepath.Join(root, "beta/train/good/2.png"), nil, 0o644))
+	args := []string{"-data", root, "-weights", "random", "-device", "cpu", "-class", "alpha"}
+	_, _, err := evaluateArgs(t, append(args, "-method", "regad")...)
+	require.ErrorContains(t, err, "nothing was fitted: other classes of ")
+	require.ErrorContains(t, err, "beta/train/good/2.png")
+	_, _, err = evaluateArgs(t, args...) // PaDiM does not look at them
+	require.NoError(t, err)
+}
