@@ -85,9 +85,20 @@ test-pure: ## run the tests of the packages without native code, with cgo off
 race: ## run the tests of the packages without native code under the race detector
 	@$(pure); echo "+ go test -race" $$pkgs; $(summary); CGO_ENABLED=1 $(GO) test -race -p $(P) -json $$pkgs | "$$testsum"
 
+# Under the race detector the tests of networks take ten times as long, and most of them use one goroutine. So of the
+# packages where that is many minutes only the tests run whose names say that goroutines meet.
+MEETINGS := Concurrent|Turns|Close|Cancel|Break|Worker|Thread|Shared|Feed
+
+.PHONY: race-native
+race-native: ## run the tests of native packages in which goroutines meet under the race detector; compiles libtorch's C layer once more
+	@$(native); $(summary); echo "+ go test -race ./tensor ./clipenc ./internal/layers ./downstream/heatmap (the first time libtorch's C layer is compiled again for it: three minutes)"; \
+	$(GO) test -race -p $(P) -json ./tensor ./clipenc ./internal/layers ./downstream/heatmap | "$$testsum"; \
+	echo "+ go test -race -run '$(MEETINGS)' ./backbone ./tab ./downstream"; \
+	$(GO) test -race -p $(P) -run '$(MEETINGS)' -json ./backbone ./tab ./downstream | "$$testsum"
+
 .PHONY: race-all
-race-all: ## the same for all packages; compiles libtorch's C layer once more
-	@$(native); echo "+ go test -race ./... (the first time libtorch's C layer is compiled again for it: three minutes)"; $(summary); $(GO) test -race -p $(P) -json ./... | "$$testsum"
+race-all: ## run all tests under the race detector: about an hour
+	@$(native); echo "+ go test -race -timeout 60m ./..."; $(summary); $(GO) test -race -p $(P) -timeout 60m -json ./... | "$$testsum"
 
 .PHONY: mutate
 mutate: ## change N=50 places at random (SEED=1), one at a time, and count how many the tests notice

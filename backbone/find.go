@@ -81,6 +81,9 @@ func candidates(infos []tensor.WeightInfo) []network {
 			if r.first == "0.weight" && !slices.Equal(info.Shape[1:], []int64{3, 7, 7}) {
 				continue
 			}
+			if slices.ContainsFunc(out, func(n network) bool { return n.prefix == prefix }) {
+				continue // of the naming before, or an array that comes twice
+			}
 			if n := under(infos, prefix, r); len(n.infos) > 1 {
 				out = append(out, n)
 			}
