@@ -48,6 +48,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	if err := set.reading.UseThreads(); err != nil {
+		return err
+	}
 	dev, err := tensor.ParseDevice(set.device)
 	if err != nil {
 		return err

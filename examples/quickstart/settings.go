@@ -6,6 +6,7 @@ import (
 	"io"
 
 	"github.com/gotab/gotab/clipenc"
+	"github.com/gotab/gotab/examples/internal/inputs"
 	"github.com/gotab/gotab/examples/quickstart/internal/drawing"
 )
 
@@ -20,6 +21,7 @@ type settings struct {
 	size      int // side of a picture in pixels
 	epochs    int
 	good      int // good pictures of each product to learn from
+	reading   inputs.Flags
 	tests     int // damaged test pictures of each kind of defect; as many good ones in all
 }
 
@@ -40,6 +42,7 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	fs.IntVar(&s.epochs, "epochs", 6, "passes over the good pictures in pre-training")
 	fs.IntVar(&s.good, "good", 64, "good pictures of each product to learn from")
 	fs.IntVar(&s.tests, "tests", 4, "test pictures of each kind of defect")
+	s.reading.AddThreads(fs)
 	if err := fs.Parse(args); err != nil {
 		return s, err
 	}

@@ -38,6 +38,7 @@ import (
 	"syscall"
 	"text/tabwriter"
 
+	"github.com/gotab/gotab/examples/internal/inputs"
 	"github.com/gotab/gotab/internal/atomicfile"
 	"github.com/gotab/gotab/synth"
 )
@@ -70,6 +71,7 @@ type options struct {
 	weights, json             string // network and file of the table of twins
 	bins                      bool
 	good                      int
+	reading                   inputs.Flags
 }
 
 // generator is one column of the sheet.
@@ -131,6 +133,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	fs.StringVar(&o.json, "table", "", "`file` for that table as JSON")
 	fs.BoolVar(&o.bins, "bins", false, "tell sizes and strengths apart in that table")
 	fs.IntVar(&o.good, "good", 200, "good pictures of each class, at most, behind that table")
+	o.reading.AddThreads(fs)
 	if err := fs.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return o, err
@@ -174,6 +177,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	o, err := parse(args, stderr)
 	if err != nil {
 		return err
+	}
+	if err := o.reading.UseThreads(); err != nil {
+		return fmt.Errorf("%w: %w", errUsage, err)
 	}
 	classes, err := find(o.data)
 	if err != nil {

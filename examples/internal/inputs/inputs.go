@@ -39,6 +39,11 @@ func (f *Flags) AddReading(fs *flag.FlagSet) {
 	fs.IntVar(&f.Bits, "bits", d.Bits16, "how many `bits` of 16-bit pictures count, 8 to 16")
 	fs.IntVar(&f.MaxPixels, "max-pixels", d.MaxPixels, "largest `number` of pixels of a picture")
 	fs.BoolVar(&f.SkipBroken, "skip-broken", false, "go on without pictures that cannot be read")
+	f.AddThreads(fs)
+}
+
+// AddThreads adds -threads.
+func (f *Flags) AddThreads(fs *flag.FlagSet) {
 	fs.IntVar(&f.Threads, "threads", 0, "largest `number` of threads; 0 takes as many as the processors that the process may use")
 }
 
@@ -116,6 +121,9 @@ func (f Flags) Tune(t dataset.Transform) dataset.Transform {
 
 // UseThreads bounds the threads of the process.
 func (f Flags) UseThreads() error {
+	if f.Threads < 0 || f.Threads > 4096 {
+		return fmt.Errorf("-threads is %d, want 1 to 4096, or 0", f.Threads)
+	}
 	if f.Threads == 0 {
 		runtime.GOMAXPROCS(cpus.Allowed()) // decoding obeys a container's quota too
 		return nil
