@@ -7,6 +7,7 @@ import (
 	"image"
 	"math"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 
 	"github.com/gotab/gotab/backbone"
@@ -186,10 +187,10 @@ func (r *twinRun) image(ctx context.Context, i int) (*image.RGBA, error) {
 	return img, nil
 }
 
-// transformed is a sample's image after tr. A dataset.Cached of the same transform
-// has it there already, and a second pass would resize it again.
+// transformed is a sample's image after tr. A dataset.Cached of the same transform,
+// or a part of one, has done it already, and a second pass would resize it again.
 func transformed(ds dataset.Dataset, tr dataset.Transform, s dataset.Sample) (*image.RGBA, error) {
-	if c, ok := ds.(interface{ Transform() dataset.Transform }); ok && c.Transform().String() == tr.String() {
+	if tr.AppliedTo(ds) {
 		return s.Image, nil
 	}
 	img, err := tr.Image(s.Image)
@@ -205,9 +206,7 @@ func (r *twinRun) rand(purpose string, ids ...uint64) *rand.Rand {
 
 // product measures spread and twins.
 func (r *twinRun) product(ctx context.Context) (ProductTwins, error) {
-	// The halves of the spread are halves of this order.
-	r.rand("order").Shuffle(len(r.order), func(i, j int) { r.order[i], r.order[j] = r.order[j], r.order[i] })
-	r.order = r.order[:min(len(r.order), r.cfg.Images)]
+	r.order = drawSpread(r.cfg.Seed, r.class, r.order, r.cfg.Images)
 	p := ProductTwins{Class: r.class, Images: len(r.order)}
 	if _, err := r.image(ctx, 0); err != nil {
 		return p, err
@@ -219,7 +218,7 @@ func (r *twinRun) product(ctx context.Context) (ProductTwins, error) {
 			return err
 		}
 		return r.cfg.Normalize.Pack(dst, img)
-	}, spreadConfig{Layers: r.cfg.Layers, Ridge: r.cfg.Ridge, Batch: r.cfg.Batch})
+	}, spreadConfig{Layers: r.cfg.Layers, Ridge: r.cfg.Ridge, Batch: r.cfg.Batch, Workers: runtime.GOMAXPROCS(0)})
 	if err != nil {
 		return p, err
 	}
