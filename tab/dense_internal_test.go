@@ -175,6 +175,9 @@ func (d *denseTrial) run(t *testing.T, o Objective, opt tensor.Optimizer) (c den
 		}
 		v.Cells = cells(s, Batch{H: denseSide, W: denseSide, Class: []int{1, 0, 1}, Masks: denseMasks()}, v.Normal.Stages)
 		require.NoError(t, s.Err())
+		if o.Needs().WithinSpread {
+			setApart(s, &v, o.Needs().Stages)
+		}
 		require.NoError(t, o.Setup(s, d.head, dims, rand.New(rand.NewPCG(1, 1))))
 		for l, ch := range denseChannels {
 			if w := d.head.Get(denseName(layerOf(l)) + ".weight"); w != nil {
@@ -275,7 +278,10 @@ func TestDenseObjectivesEqualPyTorch(t *testing.T) {
 	testutil.NoLeak(t)
 	focal := DefaultDense()
 	focal.Count = DenseFocal
-	objectives := map[string]Objective{"keep": DefaultKeep(), "amplify": DefaultAmplify(), "balanced": DefaultDense(), "focal": focal}
+	amplify := DefaultAmplify()
+	amplify.WithinSpread = true
+	within := Mix{{1, amplify}, {0.3, DefaultDense()}, {2, DefaultKeep()}}
+	objectives := map[string]Objective{"within": within, "keep": DefaultKeep(), "amplify": DefaultAmplify(), "balanced": DefaultDense(), "focal": focal}
 	for _, want := range append(loadDense(t, "amplify.json").Cases, loadDense(t, "dense.json").Cases...) {
 		c := new(denseTrial).run(t, objectives[want.Name], nil)
 		require.InEpsilon(t, want.Loss, c.Loss, denseTol, want.Name)

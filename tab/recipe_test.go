@@ -1,13 +1,16 @@
 package tab_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"image"
+	"log/slog"
 	"math"
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -132,6 +135,49 @@ func TestRecipeAmplifiesAndKeeps(t *testing.T) {
 		}
 	}
 	require.Less(t, last, first)
+}
+
+// Some steps tell the parts of their loss and how far damage has been pushed, which
+// changes nothing.
+func TestIndicators(t *testing.T) {
+	testutil.NoLeak(t)
+	ds := panels(t, 4)
+	var losses [2][]float64
+	for k, every := range []int{0, 3} {
+		c := recipe()
+		c.Steps, c.Jitter.Share, c.IndicatorsEvery = 6, 0, every
+		var log bytes.Buffer
+		p, err := tab.New(tab.Parts{Visual: network(t), Anchors: bank(t, 16), Synth: dent{}}, c, tab.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
+		require.NoError(t, err)
+		told := 0
+		for st, err := range p.Steps(t.Context(), ds) {
+			require.NoError(t, err)
+			losses[k] = append(losses[k], st.Loss)
+			if every == 0 || st.Number != 1 && st.Number%3 != 0 {
+				require.Empty(t, st.Indicators)
+				continue
+			}
+			told++
+			value := map[string]float64{}
+			var names []string
+			for _, m := range st.Indicators {
+				value[m.Name] = m.Value
+				names = append(names, m.Name)
+			}
+			require.Equal(t, []string{"ln q/q0 layer1", "ln q/q0 layer2", "ln q/q0 layer3", "amplify", "dense", "keep"}, names)
+			require.InEpsilon(t, st.Loss, value["amplify"]+0.3*value["dense"]+value["keep"], 1e-5)
+			for _, n := range names[:3] {
+				if st.Number == 1 {
+					require.InDelta(t, 0, value[n], 1e-5, n)
+				} else {
+					require.NotZero(t, value[n], n)
+				}
+			}
+		}
+		require.Equal(t, told, strings.Count(log.String(), "msg=indicators"), log.String())
+		require.NoError(t, p.Close())
+	}
+	require.Equal(t, losses[0], losses[1])
 }
 
 // At the start nothing has moved, so there is nothing to keep.
@@ -345,6 +391,7 @@ func TestRecipesThatMakeNoSense(t *testing.T) {
 		"metric count": func(c *tab.Config) { c.Metric.Images = 3 },
 		"ridge":        func(c *tab.Config) { c.Metric.Ridge = 0 },
 		"form":         func(c *tab.Config) { c.Metric.Form = "round" },
+		"indicators":   func(c *tab.Config) { c.IndicatorsEvery = -1 },
 		"warm-up":      func(c *tab.Config) { c.Schedule.Warmup = 1 },
 		"warm-up < 0":  func(c *tab.Config) { c.Schedule.WarmupSteps = -1 },
 		"period":       func(c *tab.Config) { c.Schedule.Period = 3 },
@@ -357,7 +404,7 @@ func TestRecipesThatMakeNoSense(t *testing.T) {
 	require.ErrorIs(t, err, tab.ErrConfig)
 	require.ErrorContains(t, err, "frozen copy")
 	// An objective that asks for what cannot be.
-	for _, n := range []tab.Needs{{NoPooled: true}, {Cells: true, Stages: layers}, {Metric: true}, {Start: true}, {Anchors: true, Project: true, NoPooled: true, Stages: layers}} {
+	for _, n := range []tab.Needs{{NoPooled: true}, {Cells: true, Stages: layers}, {Metric: true}, {Start: true}, {Twin: true, Stages: layers, Start: true, Cells: true, WithinSpread: true}, {Anchors: true, Project: true, NoPooled: true, Stages: layers}} {
 		c := ok
 		c.Objective = asking{spot{}, n}
 		require.ErrorIs(t, c.Validate(), tab.ErrConfig)
