@@ -44,16 +44,26 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	if err != nil {
 		return err
 	}
+	ds, err := dataset.NewCached(images, cfg.Transform, cacheBytes)
+	if err != nil {
+		return err
+	}
+	table := ""
+	if o.synth == "mixture" {
+		if gen, table, err = twins(ctx, o, ds, cfg, net, stdout, stderr); err != nil {
+			return err
+		}
+	}
 	parts := tab.Parts{Visual: net, Synth: gen, Probe: pr}
 	pre, from, err := pretrainer(ctx, o, cfg, parts, images.Classes(), dev)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, pre.Close()) }()
-	cfg = pre.Config() // a resumed run has the checkpoint's
-	ds, err := dataset.NewCached(images, cfg.Transform, cacheBytes)
-	if err != nil {
-		return err
+	if cfg = pre.Config(); !cfg.Transform.AppliedTo(ds) { // a resumed run has the checkpoint's
+		if ds, err = dataset.NewCached(images, cfg.Transform, cacheBytes); err != nil {
+			return err
+		}
 	}
 	fmt.Fprintf(stderr, "%d good images of %d classes on %s; objective %s; anchors: %s\n", ds.Len(), len(ds.Classes()), dev, cfg.Objective.Name(), from)
 	log, err := openLog(o)
@@ -86,7 +96,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 			return err
 		}
 	}
-	return save(ctx, o.out, net, pre, stderr)
+	return save(ctx, o.out, net, pre, table, stderr)
 }
 
 func network(o options, dev tensor.Device) (*backbone.ResNet18, error) {
@@ -131,6 +141,13 @@ func train(ctx context.Context, o options, pre *tab.Pretrainer, ds dataset.Datas
 		taken++
 		loss, accuracy, redrawn = loss+st.Loss, accuracy+st.Accuracy, redrawn+st.Redrawn
 		seconds += 1 / st.ImagesSec
+		if len(st.Indicators) > 0 {
+			fmt.Fprintf(stderr, "step %d:", st.Number)
+			for _, m := range st.Indicators {
+				fmt.Fprintf(stderr, " %s %.4f", m.Name, m.Value)
+			}
+			fmt.Fprintln(stderr)
+		}
 		if time.Since(last) > 5*time.Second {
 			fmt.Fprintf(stderr, "epoch %d, step %d of %d: loss %.4f, accuracy %.3f, %.1f images/s\n", st.Epoch, st.Batch+1, st.Batches, st.Loss, st.Accuracy, st.ImagesSec)
 			last = time.Now()
@@ -152,8 +169,9 @@ func train(ctx context.Context, o options, pre *tab.Pretrainer, ds dataset.Datas
 	return true, nil
 }
 
-// save writes the network and the projection, if there is one, to one file.
-func save(ctx context.Context, path string, net *backbone.ResNet18, pre *tab.Pretrainer, stderr io.Writer) error {
+// save writes the network and the projection, if there is one, to one file, and in
+// its metadata the hash of the table of twins, if there is one.
+func save(ctx context.Context, path string, net *backbone.ResNet18, pre *tab.Pretrainer, table string, stderr io.Writer) error {
 	arrays, err := net.Params().Arrays(ctx)
 	if err != nil {
 		return err
@@ -172,6 +190,9 @@ func save(ctx context.Context, path string, net *backbone.ResNet18, pre *tab.Pre
 		return err
 	}
 	meta := map[string]string{"format": "pt", "architecture": "resnet18", "classes": string(classes), "objective": pre.Config().Objective.Name()}
+	if table != "" {
+		meta["twins"] = table
+	}
 	if err := tensor.SaveWeights(path, meta, arrays); err != nil {
 		return err
 	}
