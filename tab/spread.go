@@ -76,13 +76,12 @@ func drawSpread(runSeed uint64, class string, images []int, most int) []int {
 
 // measureSpread runs n good images of one product through the network twice, in
 // evaluation, and returns one spread for each of cfg.Layers. pack writes image i,
-// normalised, as h*w*3 values in the order row, column, channel, and is called from
-// cfg.Workers goroutines. The first half
-// of the images (n/2) and the rest are the halves that judge each other, so the
-// order should be drawn, or kept by what belongs together. Memory is one batch
-// of features, the statistics of two halves, and four bytes for each position of
-// each image. It returns ErrConfig where there are fewer than four images, or
-// where all are the same.
+// normalised, as h*w*3 values in the order row, column, channel; cfg.Workers
+// goroutines call it. The first half of the images (n/2) and the rest are the
+// halves that judge each other, so the order should be drawn (drawSpread). Memory
+// is one batch of features, the statistics of two halves, and four bytes for each
+// position of each image. It returns ErrConfig where there are fewer than four
+// images, or where all are the same.
 func measureSpread(ctx context.Context, visual VisualEncoder, n, h, w int, pack func(ctx context.Context, i int, dst []float32) error, cfg spreadConfig) ([]*spread, error) {
 	switch {
 	case n < minSpreadImages:

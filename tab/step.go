@@ -165,10 +165,11 @@ func (p *Pretrainer) update(s *tensor.Scope, b Batch, st *Step) error {
 			note = told.add
 		}
 		loss, accuracy := p.forward(s, b, note)
-		var err, noteErr error
-		st.Accuracy, err = s.Float(accuracy)
-		st.Indicators, noteErr = told.measures(s)
-		return loss, errors.Join(err, noteErr)
+		var err error
+		if st.Accuracy, err = s.Float(accuracy); err == nil {
+			st.Indicators, err = told.measures(s)
+		}
+		return loss, err
 	})
 	if errors.Is(err, tensor.ErrNotFinite) {
 		return fmt.Errorf("%w: %w", ErrDiverged, err)

@@ -164,7 +164,7 @@ func measurement(o options, cfg tab.Config) tab.TwinConfig {
 func show(t *tab.TwinTable, w io.Writer) error {
 	fmt.Fprintf(w, "What twins are in the network before training: \"normal\" within 95 %% of good parts at every layer, \"far\" beyond\n"+
 		"%g times their 99 %% at every layer, \"drawn\" between. Under the layers how far the median twin stands out, in units of\n"+
-		"the 95 %%. \"weight\" is the share of each kind among the damaged twins of this run.\n\n", t.Far)
+		"the 95 %%. \"weight\" is the share with which each kind of damage is drawn.\n\n", t.Far)
 	if err := t.Text(w, false); err != nil {
 		return err
 	}
