@@ -30,10 +30,14 @@ type Amplify struct {
 	Cap float64 `json:"cap"`
 	// Softness is the width of the hinge in logarithms, > 0.
 	Softness float64 `json:"softness"`
+	// WithinSpread sets damaged cells apart that the frozen copy displaces within the
+	// product's spread at every stage ([Needs].WithinSpread). In a [Mix] that holds
+	// for the other terms too: Dense leaves such cells out, Keep ties them.
+	WithinSpread bool `json:"within_spread"`
 }
 
 // DefaultAmplify returns the trials' settings: layers 1 to 3, gain 4, cap 4,
-// softness 0.5.
+// softness 0.5, every damaged cell pushed.
 func DefaultAmplify() Amplify {
 	return Amplify{Layers: detectorLayers(), Gain: 4, Cap: 4, Softness: 0.5}
 }
@@ -43,7 +47,7 @@ func (Amplify) Name() string { return "amplify" }
 
 // Needs implements [Objective].
 func (a Amplify) Needs() Needs {
-	return Needs{Twin: true, Masks: true, Stages: a.Layers, NoPooled: true, Start: true, Cells: true, Metric: true}
+	return Needs{Twin: true, Masks: true, Stages: a.Layers, NoPooled: true, Start: true, Cells: true, Metric: true, WithinSpread: a.WithinSpread}
 }
 
 // Validate checks the settings.
@@ -91,9 +95,11 @@ func (a Amplify) Loss(s *tensor.Scope, v View) (loss, accuracy *tensor.Tensor) {
 		// Each cell's weight: the mean over cells, then over twins.
 		weight := s.Mul(c.Anomalous, s.FromFloats(inverse, int64(len(inverse)), 1, 1))
 		q := v.Metric.Square(s, l, s.Minus(v.Abnormal.Stages[l], s.Detach(v.Normal.Stages[l])), v.Class)
-		var target *tensor.Tensor
+		target, q0 := (*tensor.Tensor)(nil), c.Displacement
 		s.NoGrad(func() {
-			q0 := v.Metric.Square(s, l, s.Minus(v.AbnormalStart.Stages[l], v.NormalStart.Stages[l]), v.Class)
+			if q0 == nil {
+				q0 = v.Metric.Square(s, l, s.Minus(v.AbnormalStart.Stages[l], v.NormalStart.Stages[l]), v.Class)
+			}
 			q95, q99 := v.Metric.Quantiles(s, l, v.Class)
 			least := s.Maximum(s.MulScalar(q0, a.Gain), s.Reshape(q95, -1, 1, 1))
 			target = minimum(s, least, s.MulScalar(s.Reshape(q99, -1, 1, 1), a.Cap))
@@ -101,6 +107,7 @@ func (a Amplify) Loss(s *tensor.Scope, v View) (loss, accuracy *tensor.Tensor) {
 		gap := s.Minus(s.Log(target), s.Log(s.AddScalar(q, faint)))
 		hinge := s.MulScalar(softplus(s, s.MulScalar(gap, 1/a.Softness)), a.Softness)
 		losses = append(losses, s.Sum(s.Mul(hinge, weight), false))
+		noteGain(s, v, l, q, q0, weight)
 		right = append(right, s.Sum(s.Mul(reaches(s, s.Detach(q), target), weight), false))
 	}
 	return sum(s, losses), s.MulScalar(sum(s, right), 1/float64(max(1, len(right))))

@@ -23,10 +23,17 @@ type Cells struct {
 	// Inner [1, h, w] are the cells away from the border; on the good images all of
 	// them are clean.
 	Inner *tensor.Tensor
-	// AnomalousCount and CleanCount count the cells of each twin; InnerCount those
-	// of an image.
-	AnomalousCount, CleanCount []int
-	InnerCount                 int
+	// Within [B, h, w] are damaged cells that lie within the spread of good parts at
+	// every stage; they are not among Anomalous then, nor among Clean. nil unless
+	// asked for by Needs.WithinSpread.
+	Within *tensor.Tensor
+	// Displacement [B, h, w] is q between the twins in the frozen copy; nil like
+	// Within.
+	Displacement *tensor.Tensor
+	// AnomalousCount, CleanCount and WithinCount count the cells of each twin;
+	// InnerCount those of an image.
+	AnomalousCount, CleanCount, WithinCount []int
+	InnerCount                              int
 }
 
 const (

@@ -64,6 +64,10 @@ type Config struct {
 	// Metric says how the spread of good parts is measured for objectives that ask
 	// for it; the others do not read it.
 	Metric MetricConfig
+	// IndicatorsEvery is the number of steps between two that tell more of themselves
+	// ([Step].Indicators), the first step included; 0 means that none does. It changes
+	// no result.
+	IndicatorsEvery int
 	// TwinAttempts is how many draws of a defect (with other source images, then
 	// other images) are tried for one place in a batch before the run fails with
 	// ErrNoTwin; at least 1.
@@ -108,7 +112,7 @@ func DefaultConfig() Config {
 		Transform: dataset.PaDiM224(), Normalize: dataset.ImageNet(),
 		Optimizer: Optimizer{Rule: "sgd", SGD: tensor.DefaultSGD(), AdamW: tensor.DefaultAdamW()},
 		LR:        1e-3, Schedule: Schedule{Cosine: true}, HeadRate: 1,
-		Metric: DefaultMetric(), TwinAttempts: 20, Seed: 111, Workers: runtime.GOMAXPROCS(0),
+		Metric: DefaultMetric(), IndicatorsEvery: 50, TwinAttempts: 20, Seed: 111, Workers: runtime.GOMAXPROCS(0),
 	}
 	for i := range c.Stages {
 		c.Stages[i] = Stage{Rate: 1}
@@ -167,6 +171,8 @@ func (c Config) Validate() error {
 		return fmt.Errorf("tab: objective %s: %w: it needs cells and no twin", c.Objective.Name(), ErrConfig)
 	case (n.NoPooled || n.Start || n.Cells || n.Metric) && len(n.Stages) == 0:
 		return fmt.Errorf("tab: objective %s: %w: it names no stages to look at", c.Objective.Name(), ErrConfig)
+	case n.WithinSpread && !(n.Start && n.Cells && n.Metric):
+		return fmt.Errorf("tab: objective %s: %w: it needs cells within the spread set apart, and not start, cells and metric", c.Objective.Name(), ErrConfig)
 	case c.Epochs < 1:
 		return bad("Epochs", c.Epochs, "1 or more")
 	case c.Batch < 2:
@@ -191,6 +197,8 @@ func (c Config) Validate() error {
 		return bad("TwinAttempts", c.TwinAttempts, "1 or more")
 	case c.ProbeEvery < 0:
 		return bad("ProbeEvery", c.ProbeEvery, "0 or more")
+	case c.IndicatorsEvery < 0:
+		return bad("IndicatorsEvery", c.IndicatorsEvery, "0 or more")
 	case c.Workers < 1:
 		return bad("Workers", c.Workers, "1 or more")
 	}

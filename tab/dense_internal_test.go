@@ -1,6 +1,7 @@
 package tab
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -74,29 +75,71 @@ func featureWave(s *tensor.Scope, l, k, n int) *tensor.Tensor {
 	return s.FromFloats(wave(10*l+k, n*denseChannels[l]*g*g), int64(n), int64(denseChannels[l]), int64(g), int64(g))
 }
 
-// denseMetric measures the fixture's two products.
-func denseMetric(t *testing.T, s *tensor.Scope, diagonal bool) *Metric {
+// wavy is a network whose features of image i are those of a fixture's image i; the
+// image's one pixel holds its number.
+type wavy struct {
+	params *tensor.Params
+	of     map[backbone.Layer][]float32 // [6, C, g, g]
+}
+
+func (w wavy) Params() *tensor.Params        { return w.params }
+func (w wavy) Channels(l backbone.Layer) int { return denseChannels[l-backbone.Layer1] }
+func (w wavy) Forward(s *tensor.Scope, x *tensor.Tensor, at ...backbone.Layer) []*tensor.Tensor {
+	number, err := s.Floats(x)
+	if err != nil {
+		s.Fail(err)
+		return make([]*tensor.Tensor, len(at))
+	}
+	out := make([]*tensor.Tensor, len(at))
+	for k, l := range at {
+		c, g := denseChannels[l-backbone.Layer1], denseGrid[l-backbone.Layer1]
+		var v []float32
+		for i := 0; i < len(number); i += 3 {
+			v = append(v, w.of[l][int(number[i])*c*g*g:][:c*g*g]...)
+		}
+		out[k] = s.FromFloats(v, x.Size(0), int64(c), int64(g), int64(g))
+	}
+	return out
+}
+
+// denseStages measures the fixture's two products.
+func denseStages(t *testing.T, diagonal bool) map[backbone.Layer][]partSpread {
 	t.Helper()
 	stages := map[backbone.Layer][]partSpread{}
-	needs := Needs{}
+	var layers []backbone.Layer
 	for l := range denseGrid {
-		needs.Stages = append(needs.Stages, layerOf(l))
-		c := denseChannels[l]
-		for k := range denseN {
-			f := featureWave(s, l, 5+k, 6)
-			if k == 1 {
-				ramp := make([]float32, c)
-				for i := range ramp {
-					ramp[i] = 1 - 0.8*float32(i)/float32(c-1)
-				}
-				f = s.Mul(f, s.FromFloats(ramp, 1, int64(c), 1, 1))
-			}
-			sp, err := measure(s, f, 0.1, diagonal)
-			require.NoError(t, err)
-			stages[layerOf(l)] = append(stages[layerOf(l)], sp)
-		}
+		layers = append(layers, layerOf(l))
 	}
-	m, err := newMetric(s, needs.Stages, func(l backbone.Layer) int { return denseChannels[l-backbone.Layer1] }, denseN, stages)
+	for k := range denseN {
+		net := wavy{tensor.NewParams(tensor.CPU), map[backbone.Layer][]float32{}}
+		for l, g := range denseGrid {
+			c := denseChannels[l]
+			v := wave(10*l+5+k, 6*c*g*g)
+			for i := range v {
+				if k == 1 {
+					v[i] *= 1 - 0.8*float32(i/(g*g)%c)/float32(c-1)
+				}
+			}
+			net.of[layerOf(l)] = v
+		}
+		measured, err := measureSpread(t.Context(), net, 6, 1, 1, func(_ context.Context, i int, dst []float32) error {
+			dst[0], dst[1], dst[2] = float32(i), float32(i), float32(i)
+			return nil
+		}, spreadConfig{Layers: layers, Ridge: 0.1, Batch: 4, Workers: 2, Diagonal: func(backbone.Layer) bool { return diagonal }})
+		require.NoError(t, err)
+		for _, sp := range measured {
+			stages[sp.Layer] = append(stages[sp.Layer], sp.part(diagonal))
+		}
+		require.NoError(t, net.params.Close())
+	}
+	return stages
+}
+
+// denseMetric puts what was measured on the device.
+func denseMetric(t *testing.T, s *tensor.Scope, stages map[backbone.Layer][]partSpread) *Metric {
+	t.Helper()
+	layers := []backbone.Layer{backbone.Layer1, backbone.Layer2, backbone.Layer3}
+	m, err := newMetric(s, layers, func(l backbone.Layer) int { return denseChannels[l-backbone.Layer1] }, denseN, stages)
 	require.NoError(t, err)
 	return m
 }
@@ -108,8 +151,9 @@ func (d *denseTrial) run(t *testing.T, o Objective, opt tensor.Optimizer) (c den
 	t.Helper()
 	d.leaves, d.head = tensor.NewParams(tensor.CPU), tensor.NewParams(tensor.CPU)
 	defer func() { require.NoError(t, d.leaves.Close()); require.NoError(t, d.head.Close()) }()
+	stages := denseStages(t, false)
 	err := tensor.Run(t.Context(), tensor.CPU, tensor.Training, func(s *tensor.Scope) error {
-		s.NoGrad(func() { d.metric = denseMetric(t, s, false) })
+		s.NoGrad(func() { d.metric = denseMetric(t, s, stages) })
 		defer func() { require.NoError(t, d.metric.close()) }()
 		v := View{Class: s.FromInts(denseClass, denseB), Metric: d.metric, Params: d.head,
 			NormalText:   s.Normalize(s.FromFloats(wave(80, denseN*denseT), denseN, denseT), 1, 1e-12),
@@ -131,6 +175,9 @@ func (d *denseTrial) run(t *testing.T, o Objective, opt tensor.Optimizer) (c den
 		}
 		v.Cells = cells(s, Batch{H: denseSide, W: denseSide, Class: []int{1, 0, 1}, Masks: denseMasks()}, v.Normal.Stages)
 		require.NoError(t, s.Err())
+		if o.Needs().WithinSpread {
+			setApart(s, &v, o.Needs().Stages)
+		}
 		require.NoError(t, o.Setup(s, d.head, dims, rand.New(rand.NewPCG(1, 1))))
 		for l, ch := range denseChannels {
 			if w := d.head.Get(denseName(layerOf(l)) + ".weight"); w != nil {
@@ -231,7 +278,10 @@ func TestDenseObjectivesEqualPyTorch(t *testing.T) {
 	testutil.NoLeak(t)
 	focal := DefaultDense()
 	focal.Count = DenseFocal
-	objectives := map[string]Objective{"keep": DefaultKeep(), "amplify": DefaultAmplify(), "balanced": DefaultDense(), "focal": focal}
+	amplify := DefaultAmplify()
+	amplify.WithinSpread = true
+	within := Mix{{1, amplify}, {0.3, DefaultDense()}, {2, DefaultKeep()}}
+	objectives := map[string]Objective{"within": within, "keep": DefaultKeep(), "amplify": DefaultAmplify(), "balanced": DefaultDense(), "focal": focal}
 	for _, want := range append(loadDense(t, "amplify.json").Cases, loadDense(t, "dense.json").Cases...) {
 		c := new(denseTrial).run(t, objectives[want.Name], nil)
 		require.InEpsilon(t, want.Loss, c.Loss, denseTol, want.Name)
@@ -274,9 +324,10 @@ func TestMixStepEqualsPyTorch(t *testing.T) {
 func TestMetricEqualsPyTorch(t *testing.T) {
 	testutil.NoLeak(t)
 	f := loadDense(t, "amplify.json")
+	forms := []map[backbone.Layer][]partSpread{denseStages(t, false), denseStages(t, true)}
 	err := tensor.Run(t.Context(), tensor.CPU, tensor.Evaluation, func(s *tensor.Scope) error {
 		for form, products := range f.Metric {
-			m := denseMetric(t, s, form == 1)
+			m := denseMetric(t, s, forms[form])
 			defer func() { require.NoError(t, m.close()) }()
 			for k, layers := range products {
 				for l, want := range layers {

@@ -34,6 +34,9 @@
 //	...
 //	twins, err := table.Fits(synth.DefaultMixture()) // for Parts.Synth
 //
+// [MeasureTwinsByClass] takes a mixture of each product's own. In a step,
+// Amplify.WithinSpread judges every damaged cell once more.
+//
 // # Repeatability
 //
 // Every random choice is drawn from a generator that depends on Config.Seed, what

@@ -76,9 +76,25 @@ type TwinsByClass map[string]synth.Generator
 
 // Fits returns the twins that fit each product of the table.
 func (t *TwinTable) Fits(m synth.Mixture) (TwinsByClass, error) {
+	mixtures := map[string]synth.Mixture{}
+	for _, p := range t.Products {
+		mixtures[p.Class] = m
+	}
+	return t.FitsByClass(mixtures)
+}
+
+// FitsByClass is Fits with a mixture of each product's own, as
+// [MeasureTwinsByClass] had them. ErrUnknownClass says that one of the table has
+// none.
+func (t *TwinTable) FitsByClass(mixtures map[string]synth.Mixture) (TwinsByClass, error) {
 	out := TwinsByClass{}
 	var errs []error
 	for _, p := range t.Products {
+		m, ok := mixtures[p.Class]
+		if !ok {
+			errs = append(errs, fmt.Errorf("tab: twins of %q: %w: there is no mixture for it", p.Class, ErrUnknownClass))
+			continue
+		}
 		f, err := t.Fit(p.Class, m)
 		if err != nil {
 			errs = append(errs, err)

@@ -1,6 +1,7 @@
 package tab
 
 import (
+	"bytes"
 	"image"
 	"math/rand/v2"
 	"testing"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/internal/testutil"
 	"github.com/gotab/gotab/synth"
 	"github.com/gotab/gotab/tensor"
 )
@@ -209,4 +211,72 @@ func TestForeignTextures(t *testing.T) {
 	require.ErrorIs(t, err, ErrConfig)
 	_, err = ForeignTextures(t.Context(), ds, "even", dataset.Square(48), 0, 1)
 	require.ErrorIs(t, err, ErrConfig)
+}
+
+// TestFittedFingerprint: an equal table, written and read again, is told to be
+// equal, and any other is not.
+func TestFittedFingerprint(t *testing.T) {
+	fits := func(tb *TwinTable, m synth.Mixture) TwinsByClass {
+		by, err := tb.Fits(m)
+		require.NoError(t, err)
+		return by
+	}
+	one := table()
+	one.Products = one.Products[:1]
+	var file bytes.Buffer
+	_, err := one.WriteTo(&file)
+	require.NoError(t, err)
+	two, err := ReadTwinTable(bytes.NewReader(file.Bytes()))
+	require.NoError(t, err)
+	want := fits(one, twinMixture())
+	require.NotEmpty(t, want.Fingerprint())
+	require.Less(t, len(want.Fingerprint()), 400, "for a message")
+	require.Equal(t, want.Fingerprint(), fits(two, twinMixture()).Fingerprint())
+	f := want["a"].(Fitted)
+	require.Equal(t, f.Fingerprint(), fits(two, twinMixture())["a"].(Fitted).Fingerprint())
+	seen := map[string]bool{want.Fingerprint(): true}
+	for _, change := range []func(tb *TwinTable, m *synth.Mixture){
+		func(tb *TwinTable, _ *synth.Mixture) { tb.Products[0].Kinds[0].Weight *= 1.5 },
+		func(tb *TwinTable, _ *synth.Mixture) { tb.Products[0].Kinds[0].Bins[0].Within++ },
+		func(tb *TwinTable, _ *synth.Mixture) { tb.Products[0].Class = "b" },
+		func(_ *TwinTable, m *synth.Mixture) { m.Share = 0.5 },
+	} {
+		tb, err := ReadTwinTable(bytes.NewReader(file.Bytes()))
+		require.NoError(t, err)
+		m := twinMixture()
+		change(tb, &m)
+		got := fits(tb, m).Fingerprint()
+		require.False(t, seen[got], got)
+		seen[got] = true
+	}
+}
+
+// TestTwinsByClassOfTheirOwn: each product has its mixture, and one without is
+// refused.
+func TestTwinsByClassOfTheirOwn(t *testing.T) {
+	testutil.NoLeak(t)
+	net, err := backbone.NewResNet18(tensor.CPU, rand.New(rand.NewPCG(1, 2)))
+	require.NoError(t, err)
+	defer net.Close()
+	ds := surfaces(t, 4)
+	cfg := twinConfig()
+	cfg.Draws, cfg.Far = 3, 1e6
+	stains, err := twinMixture().Without(synth.KindNoise)
+	require.NoError(t, err)
+	mixtures := map[string]synth.Mixture{"even": stains, "blotched": twinMixture()}
+	own, err := MeasureTwinsByClass(t.Context(), net, ds, mixtures, cfg)
+	require.NoError(t, err)
+	all, err := MeasureTwins(t.Context(), net, ds, twinMixture(), cfg)
+	require.NoError(t, err)
+	a, _ := own.Product("blotched")
+	b, _ := all.Product("blotched")
+	require.Equal(t, b, a)
+	even, _ := own.Product("even")
+	require.Len(t, even.Kinds, 2)
+	delete(mixtures, "even")
+	_, err = MeasureTwinsByClass(t.Context(), net, ds, mixtures, cfg)
+	require.ErrorIs(t, err, ErrUnknownClass)
+	_, err = own.FitsByClass(mixtures)
+	require.ErrorIs(t, err, ErrUnknownClass)
+	require.ErrorContains(t, err, `"even"`)
 }

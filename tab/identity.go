@@ -1,6 +1,7 @@
 package tab
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -74,15 +75,23 @@ func ownSettings(o Objective) json.RawMessage {
 	return b
 }
 
-// Fingerprint implements [synth.Fingerprinter]. It is "" where a generator of the
-// mixture cannot be told.
+// Fingerprint implements [synth.Fingerprinter] by hashes of the mixture and of what
+// the table says of the product, which may have been written and read since. It is
+// "" where a generator of the mixture cannot be told.
 func (f Fitted) Fingerprint() string {
 	of := f.Mixture.Fingerprint()
 	if of == "" {
 		return ""
 	}
-	return fmt.Sprintf("%d draws of %q by %#v", f.Attempts, of, f.Twins)
+	table, err := json.Marshal(f.Twins)
+	if err != nil { // a number that is none, which no measured table holds
+		return ""
+	}
+	return fmt.Sprintf("%d draws of mixture %s by table %s", f.Attempts, hash([]byte(of)), hash(table))
 }
+
+// hash is short enough for a message.
+func hash(b []byte) string { return fmt.Sprintf("%x", sha256.Sum256(b)) }
 
 // Fingerprint implements [synth.Fingerprinter]. It is "" where a generator cannot be
 // told.
@@ -92,6 +101,9 @@ func (t TwinsByClass) Fingerprint() string {
 		id := identify(t[class])
 		if id.Fingerprint == "" {
 			return ""
+		}
+		if len(id.Fingerprint) > 200 { // the whole of a mixture
+			id.Fingerprint = hash([]byte(id.Fingerprint))
 		}
 		out += fmt.Sprintf("%q: %s %q; ", class, id.Type, id.Fingerprint)
 	}

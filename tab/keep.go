@@ -12,7 +12,8 @@ import (
 
 // Keep ties what the network makes of good parts to what it made of them at the
 // start, in units of the products' spread (q, see [Metric]): over the inner cells
-// of the good images and the clean ones of the twins, the mean of q plus Tail
+// of the good images and the clean ones of the twins (and those set apart, see
+// [Cells].Within), the mean of q plus Tail
 // times the mean of its largest hundredth, because a detector's score is a
 // maximum. The stages' terms are added. The share of right answers is that of
 // cells that moved less than a quantile of 95 % of the spread.
@@ -91,9 +92,16 @@ func (k Keep) Loss(s *tensor.Scope, v View) (loss, accuracy *tensor.Tensor) {
 		h, w := c.Inner.Size(1), c.Inner.Size(2)
 		moved := s.Cat(0, s.Minus(v.Normal.Stages[l], v.NormalStart.Stages[l]), s.Minus(v.Abnormal.Stages[l], v.AbnormalStart.Stages[l]))
 		q := v.Metric.Square(s, l, moved, s.Cat(0, v.Class, v.Class))
-		use := s.Cat(0, s.Expand(c.Inner, b, h, w), c.Clean)
+		still := c.Clean
+		if c.Within != nil {
+			still = s.Add(still, c.Within)
+		}
+		use := s.Cat(0, s.Expand(c.Inner, b, h, w), still)
 		n := int(b) * c.InnerCount
 		for _, m := range c.CleanCount {
+			n += m
+		}
+		for _, m := range c.WithinCount {
 			n += m
 		}
 		term := s.MulScalar(s.Sum(s.Mul(q, use), false), 1/float64(n))

@@ -4,23 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"image"
-	"slices"
 	"strings"
 
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/dataset"
-	"github.com/gotab/gotab/internal/pipeline"
-	"github.com/gotab/gotab/internal/seed"
 	"github.com/gotab/gotab/tensor"
 )
 
 // MetricConfig says how the spread of a product's good parts is measured, for
 // objectives that ask for it ([Needs].Metric).
 type MetricConfig struct {
-	// Images is how many good images of a product are looked at, at most, 2 to
-	// 10000. Their features are held in memory while a product is measured: 1.4 MB
-	// an image of 224x224 for layers 1 to 3 of a ResNet-18.
+	// Images is how many good images of a product are looked at, at most, 4 to
+	// 10000. They go through the frozen copy twice.
 	Images int
 	// Ridge is added to the covariance's diagonal, in units of the mean variance of
 	// a channel, > 0.
@@ -51,8 +46,8 @@ func DefaultMetric() MetricConfig { return MetricConfig{Images: 200, Ridge: 0.1,
 // Validate checks the ranges.
 func (c MetricConfig) Validate() error {
 	switch {
-	case c.Images < 2 || c.Images > 10000:
-		return bad("Metric.Images", c.Images, "2 to 10000")
+	case c.Images < minSpreadImages || c.Images > 10000:
+		return bad("Metric.Images", c.Images, fmt.Sprintf("%d to 10000", minSpreadImages))
 	case !(c.Ridge > 0 && c.Ridge <= 1000):
 		return bad("Metric.Ridge", c.Ridge, "> 0 and at most 1000")
 	case c.Form != MetricFull && c.Form != MetricDiagonal && c.Form != MetricAuto:
@@ -74,7 +69,8 @@ func (c MetricConfig) diagonal(l backbone.Layer, images int) bool {
 //	q(v) = v' (S + e I)^-1 v / C
 //
 // which is near 1 for the deviation of a good part; and the quantiles of that over
-// good parts.
+// good parts, each judged by the images of the half that it is not in, as
+// [MeasureTwins] has them.
 type Metric struct {
 	p *tensor.Params
 }
@@ -123,83 +119,21 @@ func (m *Metric) Quantiles(s *tensor.Scope, l backbone.Layer, class *tensor.Tens
 	return get("q95"), get("q99")
 }
 
-// partSpread is what one product's good parts say about one stage.
+// partSpread is what a Metric keeps of a spread.
 type partSpread struct {
 	whiten   []float32 // C*C, or C where diagonal
 	q95, q99 float32
 }
 
-// measure computes a spread from the features x [n, C, h, w] of n good images.
-func measure(s *tensor.Scope, x *tensor.Tensor, ridge float64, diagonal bool) (partSpread, error) {
-	var sp partSpread
-	if s.Err() != nil {
-		return sp, s.Err()
-	}
-	n, c := x.Size(0), x.Size(1)
-	v := s.Reshape(s.Permute(s.Minus(x, s.Mean(x, true, 0)), 0, 2, 3, 1), -1, c)
-	rows := v.Size(0)
-	// The sum of outer products is taken in blocks, whose sums are added in double
-	// precision.
-	const block = 1 << 15
-	cov := s.Cast(s.Zeros(c, c), tensor.Float64)
-	for at := int64(0); at < rows; at += block {
-		s.AddInto(cov, s.Sub(func(s *tensor.Scope) *tensor.Tensor {
-			part := s.Narrow(v, 0, at, min(block, rows-at))
-			return s.Cast(s.MatMul(s.Transpose(part, 0, 1), part), tensor.Float64)
-		}), 1)
-	}
-	// Each position's mean takes one of its n images.
-	cov = s.MulScalar(cov, float64(n)/float64(n-1)/float64(rows))
-	eye := s.Cast(s.Eye(c), tensor.Float64)
-	variances := s.Sum(s.Mul(cov, eye), false, 1)
-	trace, err := s.Float(s.Sum(variances, false))
-	if err != nil {
-		return sp, err
-	}
-	if !(trace > 0) {
-		return sp, fmt.Errorf("%w: the good images are all the same to the network", ErrConfig)
-	}
-	e := ridge * trace / float64(c)
-	var w *tensor.Tensor
-	if diagonal {
-		w = s.Rsqrt(s.AddScalar(variances, e))
-	} else {
-		// With S + e I = A A', v' (S + e I)^-1 v is |A^-1 v|^2.
-		a := s.Cholesky(s.Add(cov, s.MulScalar(eye, e)))
-		w = s.Contiguous(s.Transpose(s.SolveLower(a, eye), 0, 1))
-	}
-	w = s.Cast(w, tensor.Float32)
-	if sp.whiten, err = s.Floats(w); err != nil {
-		return sp, err
-	}
-	q := make([]float32, 0, rows)
-	for at := int64(0); at < rows; at += block {
-		part, err := s.Floats(s.Sub(func(s *tensor.Scope) *tensor.Tensor {
-			part := s.Narrow(v, 0, at, min(block, rows-at))
-			if diagonal {
-				part = s.Mul(part, w)
-			} else {
-				part = s.MatMul(part, w)
-			}
-			return s.Mean(s.Square(part), false, 1)
-		}))
-		if err != nil {
-			return sp, err
+// part is a spread in single precision.
+func (sp *spread) part(diagonal bool) partSpread {
+	out := partSpread{q95: float32(sp.Normal[level95]), q99: float32(sp.Normal[level99])}
+	for i, w := range sp.Whiten {
+		if !diagonal || i%(sp.C+1) == 0 {
+			out.whiten = append(out.whiten, float32(w))
 		}
-		q = append(q, part...)
 	}
-	slices.Sort(q)
-	sp.q95, sp.q99 = levelOf(q, 0.95), levelOf(q, 0.99)
-	return sp, nil
-}
-
-// levelOf is a quantile: it interpolates linearly between the neighbours in sorted values, as
-// NumPy and PyTorch do.
-func levelOf(sorted []float32, p float64) float32 {
-	at := p * float64(len(sorted)-1)
-	i := int(at)
-	j := min(i+1, len(sorted)-1)
-	return float32(float64(sorted[i]) + (at-float64(i))*(float64(sorted[j])-float64(sorted[i])))
+	return out
 }
 
 // MeasureProducts measures the spread of each product's good images in ds, which
@@ -223,17 +157,12 @@ func (p *Pretrainer) MeasureProducts(ctx context.Context, ds dataset.Dataset) er
 		return err
 	}
 	stages := map[backbone.Layer][]partSpread{}
-	for k, class := range p.classes {
+	for _, class := range p.classes {
 		own := append([]int(nil), f.byClass[class]...)
-		if len(own) < 2 {
-			return fmt.Errorf("tab: measure products: %w: class %q has %d good images, its spread needs 2 or more", ErrConfig, class, len(own))
+		if len(own) < minSpreadImages {
+			return fmt.Errorf("tab: measure products: %w: class %q has %d good images, its spread needs %d or more", ErrConfig, class, len(own), minSpreadImages)
 		}
-		if most := p.cfg.Metric.Images; len(own) > most {
-			rng := seed.Rand(p.cfg.Seed, "metric", uint64(k))
-			rng.Shuffle(len(own), func(i, j int) { own[i], own[j] = own[j], own[i] })
-			own = own[:most]
-			slices.Sort(own)
-		}
+		own = drawSpread(p.cfg.Seed, class, own, p.cfg.Metric.Images)
 		if err := p.measureClass(ctx, f, own, stages); err != nil {
 			return fmt.Errorf("tab: measure products: class %q: %w", class, err)
 		}
@@ -245,56 +174,20 @@ func (p *Pretrainer) MeasureProducts(ctx context.Context, ds dataset.Dataset) er
 const measureBatch = 16
 
 // measureClass appends the spread of one product to each stage's.
-func (p *Pretrainer) measureClass(ctx context.Context, f *feed, own []int, stages map[backbone.Layer][]partSpread) (err error) {
-	kept := tensor.NewParams(p.dev)
-	defer func() { err = errors.Join(err, kept.Close()) }()
-	size := f.full
-	flush := func(at int, px []float32) error {
-		return tensor.Run(ctx, p.dev, tensor.Evaluation, func(s *tensor.Scope) error {
-			n := len(px) / (3 * size.X * size.Y)
-			out := p.start.Forward(s, s.FromNHWC(px, n, size.Y, size.X, 3), p.needs.Stages...)
-			for i, l := range p.needs.Stages {
-				if at == 0 {
-					sh := out[i].Shape()
-					if err := errors.Join(s.Err(), kept.PutBuffer(s, l.String(), s.ChannelsLast(s.Zeros(append([]int64{int64(len(own))}, sh[1:]...)...)))); err != nil {
-						return err
-					}
-				}
-				s.CopyInto(s.Narrow(kept.Get(l.String()), 0, int64(at), int64(n)), out[i])
-			}
-			return s.Err()
-		})
-	}
-	var px []float32
-	done := 0
-	for img, err := range pipeline.Ordered(ctx, len(own), p.cfg.Workers, measureBatch, func(ctx context.Context, i int) (*image.RGBA, error) {
-		return f.image(ctx, own[i])
-	}) {
+func (p *Pretrainer) measureClass(ctx context.Context, f *feed, own []int, stages map[backbone.Layer][]partSpread) error {
+	diagonal := func(l backbone.Layer) bool { return p.cfg.Metric.diagonal(l, len(own)) }
+	measured, err := measureSpread(ctx, p.start, len(own), f.full.Y, f.full.X, func(ctx context.Context, i int, dst []float32) error {
+		img, err := f.image(ctx, own[i])
 		if err != nil {
 			return err
 		}
-		n := 3 * size.X * size.Y
-		px = append(px, make([]float32, n)...)
-		if err := p.cfg.Normalize.Pack(px[len(px)-n:], img); err != nil {
-			return err
-		}
-		if got := len(px) / n; got == measureBatch || done+got == len(own) {
-			if err := flush(done, px); err != nil {
-				return err
-			}
-			done, px = done+got, px[:0]
-		}
+		return p.cfg.Normalize.Pack(dst, img)
+	}, spreadConfig{Layers: p.needs.Stages, Ridge: p.cfg.Metric.Ridge, Batch: measureBatch, Workers: p.cfg.Workers, Diagonal: diagonal})
+	if err != nil {
+		return err
 	}
-	for _, l := range p.needs.Stages {
-		var sp partSpread
-		err := tensor.Run(ctx, p.dev, tensor.Evaluation, func(s *tensor.Scope) (err error) {
-			sp, err = measure(s, kept.Get(l.String()), p.cfg.Metric.Ridge, p.cfg.Metric.diagonal(l, len(own)))
-			return err
-		})
-		if err != nil {
-			return fmt.Errorf("%s: %w", l, err)
-		}
-		stages[l] = append(stages[l], sp)
+	for _, sp := range measured {
+		stages[sp.Layer] = append(stages[sp.Layer], sp.part(diagonal(sp.Layer)))
 	}
 	return nil
 }

@@ -11,7 +11,8 @@ import (
 )
 
 // Mix is a weighted sum of objectives, each of which sees what it asks for. Its
-// share of right answers is the parts' mean with the same weights. No two parts
+// share of right answers is the parts' mean with the same weights. It notes each
+// part's loss, without the weight ([Step].Indicators). No two parts
 // may have the same name.
 type Mix []Term
 
@@ -48,6 +49,7 @@ func (m Mix) Needs() Needs {
 		n.Twin, n.Masks, n.Anchors = n.Twin || p.Twin, n.Masks || p.Masks, n.Anchors || p.Anchors
 		n.Project, n.NoPooled = n.Project || p.Project, n.NoPooled && p.NoPooled
 		n.Start, n.Cells, n.Metric = n.Start || p.Start, n.Cells || p.Cells, n.Metric || p.Metric
+		n.WithinSpread = n.WithinSpread || p.WithinSpread
 		for _, l := range p.Stages {
 			if !slices.Contains(n.Stages, l) {
 				n.Stages = append(n.Stages, l)
@@ -107,6 +109,9 @@ func (m Mix) Loss(s *tensor.Scope, v View) (loss, accuracy *tensor.Tensor) {
 	var losses, right []*tensor.Tensor
 	for _, t := range m {
 		l, a := t.Objective.Loss(s, v)
+		if v.Note != nil {
+			v.Note(t.Objective.Name(), s.Detach(l))
+		}
 		losses, right = append(losses, s.MulScalar(l, t.Weight)), append(right, s.MulScalar(a, t.Weight/total))
 	}
 	return sum(s, losses), sum(s, right)

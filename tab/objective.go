@@ -47,6 +47,9 @@ type Needs struct {
 	// Metric asks for the spread of each product's good parts in each of Stages,
 	// measured in the frozen copy before the first step.
 	Metric bool
+	// WithinSpread asks for damaged cells within the spread to be set apart
+	// ([Cells].Within); it needs Start, Cells and Metric.
+	WithinSpread bool
 }
 
 // Dims are the sizes that an objective's own parameters depend on.
@@ -76,6 +79,9 @@ type View struct {
 	Cells map[backbone.Layer]Cells
 	// Metric measures in units of the products' spread; nil unless asked for.
 	Metric *Metric
+	// Note takes a scalar by name, to be told with the step (Step.Indicators). It is
+	// nil in a step that tells nothing, see Config.IndicatorsEvery.
+	Note func(name string, value *tensor.Tensor)
 }
 
 // Features are the network's outputs for the images of one twin.

@@ -12,13 +12,16 @@ import (
 // 16 pairs of crops of 128 pixels at the scale of use. Layer 4 is neither computed
 // nor trained, the stem and all batch norm statistics stay, and earlier stages
 // move less. It starts from good weights, ImageNet's for example: a random start
-// has nothing to keep.
+// has nothing to keep. Damaged cells that lie within a product's spread are tied
+// instead of pushed (Amplify.WithinSpread).
 //
 // A product's images are drawn as often as they are; where they are few, Repeat
 // must let an epoch fill a batch.
 func AmplifyDense() Config {
 	c := DefaultConfig()
-	c.Objective = Mix{{1, DefaultAmplify()}, {0.3, DefaultDense()}, {1, DefaultKeep()}}
+	amplify := DefaultAmplify()
+	amplify.WithinSpread = true
+	c.Objective = Mix{{1, amplify}, {0.3, DefaultDense()}, {1, DefaultKeep()}}
 	c.Batch, c.Steps, c.Crop = 16, 300, 128
 	c.LR = 3e-4
 	c.HeadRate = 1e-3 / c.LR

@@ -1,13 +1,16 @@
 package tab_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"image"
+	"log/slog"
 	"math"
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -43,7 +46,7 @@ func panels(t testing.TB, each int) dataset.Dataset {
 func recipe() tab.Config {
 	c := tab.AmplifyDense()
 	c.Transform = dataset.Square(room + 8)
-	c.Crop, c.Batch, c.Repeat, c.Steps, c.Workers = room, 2, 1, 4, 2
+	c.Crop, c.Batch, c.Repeat, c.Steps, c.Workers = room, 4, 1, 4, 2
 	c.Schedule.WarmupSteps = 2
 	c.Jitter.Share = 0.5
 	return c
@@ -88,7 +91,7 @@ func denseObjectives() map[string]tab.Objective {
 
 func TestDenseObjectivesResumeBitForBit(t *testing.T) {
 	testutil.NoLeak(t)
-	ds := panels(t, 2) // two batches an epoch, so that step 3 is in the middle of the second
+	ds := panels(t, 4) // two batches an epoch, so that step 3 is in the middle of the second
 	for name, o := range denseObjectives() {
 		t.Run(name, func(t *testing.T) {
 			c := recipe()
@@ -134,13 +137,56 @@ func TestRecipeAmplifiesAndKeeps(t *testing.T) {
 	require.Less(t, last, first)
 }
 
+// Some steps tell the parts of their loss and how far damage has been pushed, which
+// changes nothing.
+func TestIndicators(t *testing.T) {
+	testutil.NoLeak(t)
+	ds := panels(t, 4)
+	var losses [2][]float64
+	for k, every := range []int{0, 3} {
+		c := recipe()
+		c.Steps, c.Jitter.Share, c.IndicatorsEvery = 6, 0, every
+		var log bytes.Buffer
+		p, err := tab.New(tab.Parts{Visual: network(t), Anchors: bank(t, 16), Synth: dent{}}, c, tab.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
+		require.NoError(t, err)
+		told := 0
+		for st, err := range p.Steps(t.Context(), ds) {
+			require.NoError(t, err)
+			losses[k] = append(losses[k], st.Loss)
+			if every == 0 || st.Number != 1 && st.Number%3 != 0 {
+				require.Empty(t, st.Indicators)
+				continue
+			}
+			told++
+			value := map[string]float64{}
+			var names []string
+			for _, m := range st.Indicators {
+				value[m.Name] = m.Value
+				names = append(names, m.Name)
+			}
+			require.Equal(t, []string{"ln q/q0 layer1", "ln q/q0 layer2", "ln q/q0 layer3", "amplify", "dense", "keep"}, names)
+			require.InEpsilon(t, st.Loss, value["amplify"]+0.3*value["dense"]+value["keep"], 1e-5)
+			for _, n := range names[:3] {
+				if st.Number == 1 {
+					require.InDelta(t, 0, value[n], 1e-5, n)
+				} else {
+					require.NotZero(t, value[n], n)
+				}
+			}
+		}
+		require.Equal(t, told, strings.Count(log.String(), "msg=indicators"), log.String())
+		require.NoError(t, p.Close())
+	}
+	require.Equal(t, losses[0], losses[1])
+}
+
 // At the start nothing has moved, so there is nothing to keep.
 func TestKeepIsZeroAtTheStart(t *testing.T) {
 	testutil.NoLeak(t)
 	for _, separate := range []bool{false, true} {
 		c := recipe()
 		c.Objective, c.SeparatePasses = tab.DefaultKeep(), separate
-		losses := run(t, trainer(t, network(t), c), panels(t, 2), 1)
+		losses := run(t, trainer(t, network(t), c), panels(t, 4), 1)
 		require.Zero(t, losses[0])
 	}
 }
@@ -168,7 +214,7 @@ func TestLayer4IsNotComputedWhereNothingReadsIt(t *testing.T) {
 		for l := range c.Stages {
 			c.Stages[l] = tab.Stage{Rate: 1} // statistics would move if anything went through
 		}
-		run(t, trainer(t, w, c), panels(t, 2), 0)
+		run(t, trainer(t, w, c), panels(t, 4), 0)
 		pooled := name == "pooled"
 		require.Equal(t, pooled, w.asked[backbone.Pooled], name)
 		require.False(t, w.asked[backbone.Layer4], name)
@@ -187,7 +233,7 @@ func TestLayer4IsNotComputedWhereNothingReadsIt(t *testing.T) {
 	t.Cleanup(func() { require.NoError(t, short.Close()) })
 	c := recipe()
 	c.Steps, c.StartDecay = 1, 0.1
-	run(t, trainer(t, short, c), panels(t, 2), 0)
+	run(t, trainer(t, short, c), panels(t, 4), 0)
 	c.Objective = tab.Joint()
 	_, err = tab.New(tab.Parts{Visual: short, Anchors: bank(t, 16), Synth: dent{}}, c)
 	require.ErrorIs(t, err, tab.ErrConfig)
@@ -196,7 +242,7 @@ func TestLayer4IsNotComputedWhereNothingReadsIt(t *testing.T) {
 // The decay is an update of its own: w - rate decay (w - start).
 func TestDecayTowardsTheStart(t *testing.T) {
 	testutil.NoLeak(t)
-	ds := panels(t, 2)
+	ds := panels(t, 4)
 	weights := func(decay float64) map[string][]float32 {
 		m := network(t)
 		c := recipe()
@@ -236,7 +282,7 @@ func TestDecayTowardsTheStart(t *testing.T) {
 
 func TestStepsAreCounted(t *testing.T) {
 	testutil.NoLeak(t)
-	ds := panels(t, 3) // three batches an epoch
+	ds := panels(t, 6) // three batches an epoch
 	c := recipe()
 	c.Steps, c.Schedule = 7, tab.Schedule{Cosine: true, WarmupSteps: 3, Min: 0.1}
 	c.ProbeEvery = 2
@@ -264,7 +310,7 @@ func TestStepsAreCounted(t *testing.T) {
 func TestStepsOfTheirOwnNeedTheMetric(t *testing.T) {
 	testutil.NoLeak(t)
 	p := trainer(t, network(t), recipe())
-	require.ErrorIs(t, p.MeasureProducts(t.Context(), panels(t, 2)), tab.ErrNotPrepared)
+	require.ErrorIs(t, p.MeasureProducts(t.Context(), panels(t, 4)), tab.ErrNotPrepared)
 	require.NoError(t, p.Prepare(t.Context(), names))
 	n := 2 * room * room
 	b := tab.Batch{H: room, W: room, Class: []int{0, 1}, Normal: make([]float32, 3*n), Abnormal: make([]float32, 3*n), Masks: make([]uint8, n)}
@@ -275,7 +321,7 @@ func TestStepsOfTheirOwnNeedTheMetric(t *testing.T) {
 	_, err := p.Step(t.Context(), b)
 	require.ErrorIs(t, err, tab.ErrNotPrepared)
 	require.ErrorContains(t, err, "MeasureProducts")
-	require.NoError(t, p.MeasureProducts(t.Context(), panels(t, 2)))
+	require.NoError(t, p.MeasureProducts(t.Context(), panels(t, 4)))
 	// Twins that nobody damaged count as normal: nothing is pushed, and text still has something to say.
 	st, err := p.Step(t.Context(), b)
 	require.NoError(t, err)
@@ -290,13 +336,13 @@ func TestStepsOfTheirOwnNeedTheMetric(t *testing.T) {
 	c.Repeat = 4
 	_, err = trainer(t, network(t), c).Fit(t.Context(), single)
 	require.ErrorIs(t, err, tab.ErrConfig)
-	require.ErrorContains(t, err, "2 or more")
+	require.ErrorContains(t, err, "4 or more")
 	c.Crop = 512
-	_, err = trainer(t, network(t), c).Fit(t.Context(), panels(t, 2))
+	_, err = trainer(t, network(t), c).Fit(t.Context(), panels(t, 4))
 	require.ErrorIs(t, err, tab.ErrConfig)
 	require.ErrorContains(t, err, "Crop")
 	c.Crop = 32 // nothing is left beside the border
-	_, err = trainer(t, network(t), c).Fit(t.Context(), panels(t, 2))
+	_, err = trainer(t, network(t), c).Fit(t.Context(), panels(t, 4))
 	require.ErrorIs(t, err, tab.ErrConfig)
 	require.ErrorContains(t, err, "border")
 }
@@ -342,9 +388,10 @@ func TestRecipesThatMakeNoSense(t *testing.T) {
 		"share":        func(c *tab.Config) { c.Jitter.Share = 1.1 },
 		"brightness":   func(c *tab.Config) { c.Jitter.Brightness = -1 },
 		"contrast":     func(c *tab.Config) { c.Jitter.Contrast = 2 },
-		"metric count": func(c *tab.Config) { c.Metric.Images = 1 },
+		"metric count": func(c *tab.Config) { c.Metric.Images = 3 },
 		"ridge":        func(c *tab.Config) { c.Metric.Ridge = 0 },
 		"form":         func(c *tab.Config) { c.Metric.Form = "round" },
+		"indicators":   func(c *tab.Config) { c.IndicatorsEvery = -1 },
 		"warm-up":      func(c *tab.Config) { c.Schedule.Warmup = 1 },
 		"warm-up < 0":  func(c *tab.Config) { c.Schedule.WarmupSteps = -1 },
 		"period":       func(c *tab.Config) { c.Schedule.Period = 3 },
@@ -357,7 +404,7 @@ func TestRecipesThatMakeNoSense(t *testing.T) {
 	require.ErrorIs(t, err, tab.ErrConfig)
 	require.ErrorContains(t, err, "frozen copy")
 	// An objective that asks for what cannot be.
-	for _, n := range []tab.Needs{{NoPooled: true}, {Cells: true, Stages: layers}, {Metric: true}, {Start: true}, {Anchors: true, Project: true, NoPooled: true, Stages: layers}} {
+	for _, n := range []tab.Needs{{NoPooled: true}, {Cells: true, Stages: layers}, {Metric: true}, {Start: true}, {Twin: true, Stages: layers, Start: true, Cells: true, WithinSpread: true}, {Anchors: true, Project: true, NoPooled: true, Stages: layers}} {
 		c := ok
 		c.Objective = asking{spot{}, n}
 		require.ErrorIs(t, c.Validate(), tab.ErrConfig)
@@ -403,7 +450,7 @@ func TestInterpolate(t *testing.T) {
 	start, end := network(t), network(t)
 	c := recipe()
 	c.Steps = 2
-	run(t, trainer(t, end, c), panels(t, 2), 0)
+	run(t, trainer(t, end, c), panels(t, 4), 0)
 	from, to := arrays(t, start), arrays(t, end)
 	dst := network(t)
 	at := func(a float64) []tensor.Array {
@@ -465,7 +512,7 @@ func TestCheckpointsOfOtherRecipes(t *testing.T) {
 	path := filepath.Join(dir, "run.ckpt")
 	c := recipe()
 	p := trainer(t, network(t), c)
-	run(t, p, panels(t, 2), 1)
+	run(t, p, panels(t, 4), 1)
 	require.NoError(t, p.SaveCheckpoint(path))
 	w, err := tensor.OpenWeights(path)
 	require.NoError(t, err)

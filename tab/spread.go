@@ -8,6 +8,8 @@ import (
 	"slices"
 
 	"github.com/gotab/gotab/backbone"
+	"github.com/gotab/gotab/internal/pipeline"
+	"github.com/gotab/gotab/internal/seed"
 	"github.com/gotab/gotab/tensor"
 )
 
@@ -57,16 +59,29 @@ type spreadConfig struct {
 	Layers []backbone.Layer // stages, each with 1 channel or more
 	Ridge  float64          // > 0; 0.1 is what the recipes use
 	Batch  int              // images in one pass through the network, at least 1
+	// Workers is how many images are packed at a time, 0 as 1.
+	Workers int
+	// Diagonal says at which stages only the variances weigh; nil: at none.
+	Diagonal func(backbone.Layer) bool
+}
+
+// drawSpread is a drawn order of a product's good images, cut at most images: the
+// halves that judge each other are halves of it. Twins and objectives are held
+// against the same spread, so both draw here.
+func drawSpread(runSeed uint64, class string, images []int, most int) []int {
+	own := slices.Clone(images)
+	seed.Rand(runSeed, "spread: "+class).Shuffle(len(own), func(i, j int) { own[i], own[j] = own[j], own[i] })
+	return own[:min(len(own), most)]
 }
 
 // measureSpread runs n good images of one product through the network twice, in
 // evaluation, and returns one spread for each of cfg.Layers. pack writes image i,
-// normalised, as h*w*3 values in the order row, column, channel. The first half
-// of the images (n/2) and the rest are the halves that judge each other, so the
-// order should be drawn, or kept by what belongs together. Memory is one batch
-// of features, the statistics of two halves, and four bytes for each position of
-// each image. It returns ErrConfig where there are fewer than four images, or
-// where all are the same.
+// normalised, as h*w*3 values in the order row, column, channel; cfg.Workers
+// goroutines call it. The first half of the images (n/2) and the rest are the
+// halves that judge each other, so the order should be drawn (drawSpread). Memory
+// is one batch of features, the statistics of two halves, and four bytes for each
+// position of each image. It returns ErrConfig where there are fewer than four
+// images, or where all are the same.
 func measureSpread(ctx context.Context, visual VisualEncoder, n, h, w int, pack func(ctx context.Context, i int, dst []float32) error, cfg spreadConfig) ([]*spread, error) {
 	switch {
 	case n < minSpreadImages:
@@ -179,8 +194,10 @@ func (m *spreadRun) each(ctx context.Context, first, last int, fn func(s *tensor
 		if len(m.pixels) < n*per {
 			m.pixels = make([]float32, m.cfg.Batch*per)
 		}
-		for j := range n {
-			if err := m.pack(ctx, i+j, m.pixels[j*per:(j+1)*per]); err != nil {
+		for _, err := range pipeline.Ordered(ctx, n, max(1, m.cfg.Workers), n, func(ctx context.Context, j int) (struct{}, error) {
+			return struct{}{}, m.pack(ctx, i+j, m.pixels[j*per:(j+1)*per])
+		}) {
+			if err != nil {
 				return err
 			}
 		}
@@ -274,6 +291,13 @@ func (m *spreadRun) solve(ctx context.Context, l int, mom *moments) (*spread, er
 			return fmt.Errorf("%w: %d good images are all the same at %s, so nothing can be said about how good parts differ", ErrConfig, mom.n, sp.Layer)
 		}
 		ridged := slices.Clone(sp.Covariance)
+		if m.cfg.Diagonal != nil && m.cfg.Diagonal(sp.Layer) {
+			for i := range ridged {
+				if i%(c+1) != 0 {
+					ridged[i] = 0
+				}
+			}
+		}
 		for i := 0; i < len(ridged); i += c + 1 {
 			ridged[i] += m.cfg.Ridge * trace / float64(c)
 		}

@@ -153,4 +153,7 @@ func (p *Pretrainer) see(s *tensor.Scope, v *View, b Batch, x *tensor.Tensor) {
 			v.NormalStart = f
 		}
 	})
+	if p.needs.WithinSpread {
+		setApart(s, v, p.needs.Stages)
+	}
 }

@@ -39,6 +39,11 @@ type Step struct {
 	GradNorm  float64 `json:"grad_norm"`  // before clipping
 	ImagesSec float64 `json:"images_sec"` // both twins counted, waiting for data included
 	Redrawn   int     `json:"redrawn,omitempty"`
+	// Indicators say where the run goes, in the steps of Config.IndicatorsEvery: the
+	// loss of each part of a [Mix] without its weight, by the part's name; and of
+	// [Amplify], for each stage with damaged cells, "ln q/q0 layer1" and so on, the
+	// mean of ln(q/q0) over them, 0 where they are displaced as at the start.
+	Indicators []Measure `json:"indicators,omitempty"`
 	// Probe holds the measures taken after this step, the last of its epoch.
 	Probe []Measure `json:"probe,omitempty"`
 }
@@ -94,6 +99,9 @@ func (p *Pretrainer) trainStep(ctx context.Context, b Batch, at, batches int) (S
 		return Step{}, fmt.Errorf("tab: epoch %d, batch %d: %w", p.epoch, at, err)
 	}
 	p.step++
+	if st.Indicators != nil {
+		p.log.Info("indicators", "step", st.Number, "loss", st.Loss, "measures", st.Indicators)
+	}
 	st.ImagesSec = float64(len(b.Class)) / time.Since(start).Seconds()
 	if len(b.Abnormal) > 0 {
 		st.ImagesSec *= 2
@@ -151,9 +159,16 @@ func (p *Pretrainer) update(s *tensor.Scope, b Batch, st *Step) error {
 		{Params: p.head, Optimizer: p.opt[1], Rate: func(string) float64 { return st.LR * p.cfg.HeadRate }},
 	}
 	u, err := tensor.Descend(s, p.cfg.ClipNorm, learners, func(s *tensor.Scope) (*tensor.Tensor, error) {
-		loss, accuracy := p.forward(s, b)
+		var told notes
+		var note func(string, *tensor.Tensor)
+		if p.cfg.tells(st.Number) {
+			note = told.add
+		}
+		loss, accuracy := p.forward(s, b, note)
 		var err error
-		st.Accuracy, err = s.Float(accuracy)
+		if st.Accuracy, err = s.Float(accuracy); err == nil {
+			st.Indicators, err = told.measures(s)
+		}
 		return loss, err
 	})
 	if errors.Is(err, tensor.ErrNotFinite) {
@@ -167,10 +182,10 @@ func (p *Pretrainer) update(s *tensor.Scope, b Batch, st *Step) error {
 	return s.Err()
 }
 
-// forward computes the objective's loss and accuracy of a batch.
-func (p *Pretrainer) forward(s *tensor.Scope, b Batch) (loss, accuracy *tensor.Tensor) {
+// forward computes the objective's loss and accuracy of a batch; note may be nil.
+func (p *Pretrainer) forward(s *tensor.Scope, b Batch, note func(string, *tensor.Tensor)) (loss, accuracy *tensor.Tensor) {
 	n := len(b.Class)
-	v := View{Params: p.head}
+	v := View{Params: p.head, Note: note}
 	class := make([]int64, n)
 	for i, k := range b.Class {
 		class[i] = int64(k)

@@ -7,6 +7,7 @@ import (
 	"image"
 	"math"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 
 	"github.com/gotab/gotab/backbone"
@@ -107,14 +108,25 @@ func (c TwinConfig) Validate() error {
 // four bytes for each position of each image. Errors: ErrConfig for a setting or
 // an image that does not fit, ErrNoTwin where no kind could be placed on a product.
 func MeasureTwins(ctx context.Context, visual VisualEncoder, good dataset.Dataset, m synth.Mixture, cfg TwinConfig) (*TwinTable, error) {
+	return measureTwins(ctx, visual, good, func(string) (synth.Mixture, bool) { return m, true }, cfg)
+}
+
+// MeasureTwinsByClass is MeasureTwins with a mixture of each product's own, for
+// example with the material of the other products as foreign textures
+// ([ForeignTextures]). It returns ErrUnknownClass for a product without one.
+func MeasureTwinsByClass(ctx context.Context, visual VisualEncoder, good dataset.Dataset, mixtures map[string]synth.Mixture, cfg TwinConfig) (*TwinTable, error) {
+	return measureTwins(ctx, visual, good, func(class string) (m synth.Mixture, ok bool) {
+		m, ok = mixtures[class]
+		return m, ok
+	}, cfg)
+}
+
+func measureTwins(ctx context.Context, visual VisualEncoder, good dataset.Dataset, of func(class string) (synth.Mixture, bool), cfg TwinConfig) (*TwinTable, error) {
 	if visual == nil || good == nil {
 		return nil, fmt.Errorf("tab: measure twins: %w: the network or the data set is nil", ErrConfig)
 	}
 	if err := cfg.Validate(); err != nil {
 		return nil, err
-	}
-	if err := m.Validate(); err != nil {
-		return nil, fmt.Errorf("tab: measure twins: %w", err)
 	}
 	for _, l := range cfg.Layers {
 		if visual.Channels(l) < 1 {
@@ -141,8 +153,19 @@ func MeasureTwins(ctx context.Context, visual VisualEncoder, good dataset.Datase
 	if len(classes) == 0 {
 		return nil, fmt.Errorf("tab: measure twins: %w: the data set is empty", ErrConfig)
 	}
+	mixtures := map[string]synth.Mixture{}
+	for _, class := range classes { // all, before the first is measured
+		m, ok := of(class)
+		if !ok {
+			return nil, fmt.Errorf("tab: measure twins of %q: %w: there is no mixture for it", class, ErrUnknownClass)
+		}
+		if err := m.Validate(); err != nil {
+			return nil, fmt.Errorf("tab: measure twins of %q: %w", class, err)
+		}
+		mixtures[class] = m
+	}
 	for _, class := range classes {
-		r := &twinRun{visual: visual, ds: good, m: m, cfg: cfg, class: class, order: byClass[class], tr: cfg.Transform.Shared()}
+		r := &twinRun{visual: visual, ds: good, m: mixtures[class], cfg: cfg, class: class, order: byClass[class], tr: cfg.Transform.Shared()}
 		p, err := r.product(ctx)
 		if err != nil {
 			return nil, fmt.Errorf("tab: measure twins of %q: %w", class, err)
@@ -186,8 +209,8 @@ func (r *twinRun) image(ctx context.Context, i int) (*image.RGBA, error) {
 	return img, nil
 }
 
-// transformed is a sample's image after tr. A dataset.Cached of the same transform
-// has it there already, and a second pass would resize it again.
+// transformed is a sample's image after tr. A dataset.Cached of the same transform,
+// or a part of one, has done it already, and a second pass would resize it again.
 func transformed(ds dataset.Dataset, tr dataset.Transform, s dataset.Sample) (*image.RGBA, error) {
 	if tr.AppliedTo(ds) {
 		return s.Image, nil
@@ -205,9 +228,7 @@ func (r *twinRun) rand(purpose string, ids ...uint64) *rand.Rand {
 
 // product measures spread and twins.
 func (r *twinRun) product(ctx context.Context) (ProductTwins, error) {
-	// The halves of the spread are halves of this order.
-	r.rand("order").Shuffle(len(r.order), func(i, j int) { r.order[i], r.order[j] = r.order[j], r.order[i] })
-	r.order = r.order[:min(len(r.order), r.cfg.Images)]
+	r.order = drawSpread(r.cfg.Seed, r.class, r.order, r.cfg.Images)
 	p := ProductTwins{Class: r.class, Images: len(r.order)}
 	if _, err := r.image(ctx, 0); err != nil {
 		return p, err
@@ -219,7 +240,7 @@ func (r *twinRun) product(ctx context.Context) (ProductTwins, error) {
 			return err
 		}
 		return r.cfg.Normalize.Pack(dst, img)
-	}, spreadConfig{Layers: r.cfg.Layers, Ridge: r.cfg.Ridge, Batch: r.cfg.Batch})
+	}, spreadConfig{Layers: r.cfg.Layers, Ridge: r.cfg.Ridge, Batch: r.cfg.Batch, Workers: runtime.GOMAXPROCS(0)})
 	if err != nil {
 		return p, err
 	}

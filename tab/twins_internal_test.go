@@ -409,3 +409,41 @@ func FuzzReadTwinTable(f *testing.F) {
 		require.NoError(t, err)
 	})
 }
+
+// TestTwinsAndObjectivesShareTheSpread: what a table says of good parts is what the
+// objectives measure with.
+func TestTwinsAndObjectivesShareTheSpread(t *testing.T) {
+	testutil.NoLeak(t)
+	net, err := backbone.NewResNet18(tensor.CPU, rand.New(rand.NewPCG(1, 2)))
+	require.NoError(t, err)
+	defer net.Close()
+	ds := surfaces(t, 7)
+	tc := twinConfig()
+	tc.Images, tc.Draws = 6, 1
+	table, err := MeasureTwins(t.Context(), net, ds, twinMixture(), tc)
+	require.NoError(t, err)
+	cfg := DefaultConfig()
+	cfg.Objective = Keep{Layers: tc.Layers}
+	cfg.Transform, cfg.Seed, cfg.Batch = tc.Transform, tc.Seed, 2
+	cfg.Metric.Images = tc.Images
+	p, err := New(Parts{Visual: net, Synth: twinMixture()}, cfg)
+	require.NoError(t, err)
+	defer p.Close()
+	require.NoError(t, p.Prepare(t.Context(), ds.Classes()))
+	require.NoError(t, p.MeasureProducts(t.Context(), ds))
+	require.NoError(t, tensor.Run(t.Context(), tensor.CPU, tensor.Evaluation, func(s *tensor.Scope) error {
+		for k, class := range p.Classes() {
+			product, ok := table.Product(class)
+			require.True(t, ok)
+			for i, l := range tc.Layers {
+				q95, q99 := p.metric.Quantiles(s, l, s.FromInts([]int64{int64(k)}, 1))
+				for level, q := range map[int]*tensor.Tensor{level95: q95, level99: q99} {
+					v, err := s.Float(q)
+					require.NoError(t, err)
+					require.Equal(t, float32(product.Spread[i][level]), float32(v))
+				}
+			}
+		}
+		return nil
+	}))
+}

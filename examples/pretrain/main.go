@@ -7,7 +7,8 @@
 //	         [-recipe paper|official|ref|amplify] [-epochs N] [-batch PAIRS] [-size N]
 //	         [-steps N] [-crop N] [-amplify F] [-text F] [-keep F] [-interpolate F]
 //	         [-lr F] [-head-epochs N] [-repeat N] [-bn train|frozen] [-seed N]
-//	         [-synth nsa|cutpaste|perlin|mask|mix] [-least F]
+//	         [-warmup N] [-synth nsa|cutpaste|perlin|mask|mix|mixture] [-least F]
+//	         [-twins auto|plain] [-without KIND] [-draws N]
 //	         [-probe DIR] [-probe-every N] [-log FILE.jsonl] [-resume]
 //	         [-transform centre|square|WxH] [-bits N] [-max-pixels N] [-skip-broken]
 //	         [-prefix TEXT] [-threads N] [-device auto|cpu|cuda|cuda:N]
@@ -35,6 +36,17 @@
 // -interpolate 0.5 writes weights half-way between those of -init and the trained
 // ones.
 //
+// -synth mixture, which amplify takes, draws twins of many kinds, some of which
+// changed nothing that matters; each class finds foreign texture in the others.
+// With -twins auto the kinds are measured first, on the good images of each class in
+// the network as it is: those that are within the spread of good parts count as
+// normal, those that are plain already are drawn again, and the rest are weighed.
+// The table is printed and written to FILE.twins.json; the weights hold its hash.
+// -without keeps a kind out, for a validation by what training never saw.
+//
+// In its first step and every 50 the log holds "indicators": the terms of the loss
+// one by one, and ln q/q0, how far damage has been pushed at each layer.
+//
 // The exit code is 0 only if all went well.
 package main
 
@@ -50,6 +62,8 @@ import (
 	"syscall"
 
 	"github.com/gotab/gotab/examples/internal/inputs"
+	"github.com/gotab/gotab/synth"
+	"github.com/gotab/gotab/tab"
 )
 
 func main() {
@@ -77,9 +91,10 @@ type options struct {
 	objective, recipe, bn, probe, log, device   string
 	gelu, resume                                bool
 	epochs, batch, size, head, repeat, every    int
-	maxSteps, steps, crop                       int
+	maxSteps, steps, crop, warmup, draws        int
 	lr, least, amplify, text, keep, interpolate float64
-	synth                                       string
+	synth, twins                                string
+	without                                     []string
 	seed                                        uint64
 	reading                                     inputs.Flags
 	set                                         map[string]bool
@@ -112,8 +127,15 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	fs.IntVar(&o.size, "size", 224, "`pixels` of the network's square input")
 	fs.Float64Var(&o.lr, "lr", 0, "learning `rate`; default: the recipe's")
 	fs.IntVar(&o.head, "head-epochs", 0, "`epochs` in which only head and layer 4 are trained")
-	fs.StringVar(&o.synth, "synth", "nsa", "`kind` of damaged twins: nsa (the recipe's), cutpaste, perlin, mask or mix (nsa and cutpaste by halves, what amplify takes); examples/synth shows them")
+	fs.StringVar(&o.synth, "synth", "nsa", "`kind` of damaged twins: nsa (the recipe's), cutpaste, perlin, mask, mix (nsa and cutpaste by halves) or mixture (of many kinds, what amplify takes); examples/synth shows them")
 	fs.Float64Var(&o.least, "least", 0, "least visible change of a twin in grey `levels`, mean over its mask; 0: as drawn")
+	fs.StringVar(&o.twins, "twins", "", "of -synth mixture: auto (measured on the good images, weighed by what they are to each class) or plain; default: auto with -recipe amplify")
+	fs.Func("without", "`kind` of -synth mixture that is kept out: "+kindNames(synth.DefaultMixture())+"; may be given several times", func(s string) error {
+		o.without = append(o.without, s)
+		return nil
+	})
+	fs.IntVar(&o.draws, "draws", tab.DefaultTwins().Draws, "`twins` of each kind and class that -twins auto measures")
+	fs.IntVar(&o.warmup, "warmup", 0, "`steps` in which the learning rate rises to its full; default: the recipe's")
 	fs.IntVar(&o.repeat, "repeat", 0, "how `often` an epoch goes over the data; default: the recipe's")
 	fs.StringVar(&o.bn, "bn", "train", "batch norm statistics of stem to layer 3: train or frozen")
 	fs.Uint64Var(&o.seed, "seed", 111, "seed of everything random")
@@ -145,6 +167,15 @@ func parse(args []string, stderr io.Writer) (options, error) {
 			return o, usage("-out: %v", err)
 		}
 	}
+	if o.recipe == "amplify" && !o.set["synth"] {
+		o.synth = "mixture"
+	}
+	if o.twins == "" {
+		o.twins = "plain"
+		if o.recipe == "amplify" && o.synth == "mixture" {
+			o.twins = "auto"
+		}
+	}
 	switch {
 	case fs.NArg() > 0:
 		return o, usage("%q is not a flag", fs.Arg(0))
@@ -168,8 +199,14 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		return o, usage("-bn is %q, want train or frozen", o.bn)
 	case o.size < 32 || o.size > 4096:
 		return o, usage("-size is %d, want 32 to 4096", o.size)
-	case o.head < 0 || o.maxSteps < 0 || o.steps < 0 || o.crop < 0:
-		return o, usage("-head-epochs, -max-steps, -steps and -crop must not be negative")
+	case o.head < 0 || o.maxSteps < 0 || o.steps < 0 || o.crop < 0 || o.warmup < 0:
+		return o, usage("-head-epochs, -max-steps, -steps, -crop and -warmup must not be negative")
+	case !oneOf(o.twins, "auto", "plain"):
+		return o, usage("-twins is %q, want auto or plain", o.twins)
+	case o.synth != "mixture" && (o.set["twins"] || o.set["without"] || o.set["draws"]):
+		return o, usage("-twins, -without and -draws belong to -synth mixture")
+	case o.synth == "mixture" && o.least != 0:
+		return o, usage("-least belongs to the other generators; of a mixture, -twins auto measures what can be told from good parts")
 	case !(o.interpolate >= 0 && o.interpolate <= 1):
 		return o, usage("-interpolate is %g, want 0 to 1", o.interpolate)
 	case !oneOf(o.recipe, "paper", "official", "ref", "amplify"):

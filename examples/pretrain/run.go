@@ -59,6 +59,16 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 			return err
 		}
 	}
+	ds, err := dataset.NewCached(images, cfg.Transform, cacheBytes)
+	if err != nil {
+		return err
+	}
+	table := ""
+	if o.synth == "mixture" {
+		if gen, table, err = twins(ctx, o, ds, cfg, net, stdout, stderr); err != nil {
+			return err
+		}
+	}
 	parts := tab.Parts{Visual: net, Synth: gen, Probe: pr}
 	pre, from, err := pretrainer(ctx, o, cfg, parts, images.Classes(), dev)
 	if err != nil {
@@ -76,9 +86,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	} else if note != "" {
 		fmt.Fprintf(stderr, "note: %s\n", note)
 	}
-	ds, err := dataset.NewCached(images, cfg.Transform, cacheBytes)
-	if err != nil {
-		return err
+	if !cfg.Transform.AppliedTo(ds) {
+		if ds, err = dataset.NewCached(images, cfg.Transform, cacheBytes); err != nil {
+			return err
+		}
 	}
 	fmt.Fprintf(stderr, "%d good images of %d classes on %s; objective %s; anchors: %s\n", ds.Len(), len(ds.Classes()), dev, cfg.Objective.Name(), from)
 	log, err := openLog(o)
@@ -114,7 +125,16 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 			return err
 		}
 	}
-	return save(ctx, o.out, net, pre, found.Skipped, stderr)
+	return save(ctx, o.out, net, pre, found.Skipped, table, stderr)
+}
+
+// weightsOf is what tells the settings of an objective.
+func weightsOf(o tab.Objective) string {
+	b, err := json.Marshal(o)
+	if err != nil {
+		return err.Error()
+	}
+	return string(b)
 }
 
 // agrees refuses flags that say something else than the checkpoint that a run is
@@ -128,6 +148,8 @@ func (o options) agrees(asked, has tab.Config, stderr io.Writer) error {
 		{"epochs", asked.Epochs, has.Epochs}, {"batch", asked.Batch, has.Batch}, {"lr", asked.LR, has.LR}, {"repeat", asked.Repeat, has.Repeat},
 		{"seed", asked.Seed, has.Seed}, {"objective recipe", asked.Objective.Name(), has.Objective.Name()}, {"probe-every", asked.ProbeEvery, has.ProbeEvery},
 		{"size transform bits recipe", asked.Transform.String(), has.Transform.String()}, {"bn head-epochs", asked.Stages, has.Stages},
+		{"steps", asked.Steps, has.Steps}, {"crop", asked.Crop, has.Crop}, {"warmup", asked.Schedule.WarmupSteps, has.Schedule.WarmupSteps},
+		{"amplify text keep", weightsOf(asked.Objective), weightsOf(has.Objective)},
 	} {
 		var given []string
 		for _, name := range strings.Fields(f.flags) {
@@ -203,6 +225,13 @@ func train(ctx context.Context, o options, pre *tab.Pretrainer, ds dataset.Datas
 		taken++
 		loss, accuracy, redrawn = loss+st.Loss, accuracy+st.Accuracy, redrawn+st.Redrawn
 		seconds += 1 / st.ImagesSec
+		if len(st.Indicators) > 0 {
+			fmt.Fprintf(stderr, "step %d:", st.Number)
+			for _, m := range st.Indicators {
+				fmt.Fprintf(stderr, " %s %.4f", m.Name, m.Value)
+			}
+			fmt.Fprintln(stderr)
+		}
 		if time.Since(last) > 5*time.Second {
 			fmt.Fprintf(stderr, "epoch %d, step %d of %d: loss %.4f, accuracy %.3f, %.1f images/s\n", st.Epoch, st.Batch+1, st.Batches, st.Loss, st.Accuracy, st.ImagesSec)
 			last = time.Now()
@@ -224,8 +253,9 @@ func train(ctx context.Context, o options, pre *tab.Pretrainer, ds dataset.Datas
 	return taken, true, nil
 }
 
-// save writes the network and the projection, if there is one, to one file.
-func save(ctx context.Context, path string, net *backbone.ResNet18, pre *tab.Pretrainer, skipped []string, stderr io.Writer) error {
+// save writes the network and the projection, if there is one, to one file, and in
+// its metadata the number of images left out and the hash of the table of twins, if there are any.
+func save(ctx context.Context, path string, net *backbone.ResNet18, pre *tab.Pretrainer, skipped []string, table string, stderr io.Writer) error {
 	arrays, err := net.Params().Arrays(ctx)
 	if err != nil {
 		return err
@@ -247,6 +277,9 @@ func save(ctx context.Context, path string, net *backbone.ResNet18, pre *tab.Pre
 	if len(skipped) > 0 {
 		meta["skipped_images"] = strconv.Itoa(len(skipped))
 		fmt.Fprintf(stderr, "%d images were left out because they cannot be read\n", len(skipped))
+	}
+	if table != "" {
+		meta["twins"] = table
 	}
 	if err := tensor.SaveWeights(path, meta, arrays); err != nil {
 		return err

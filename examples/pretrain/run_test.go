@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"image"
@@ -128,6 +129,13 @@ func TestRecipes(t *testing.T) {
 	require.Equal(t, 8, cfg.Batch)
 	require.Equal(t, 0.5, cfg.LR)
 	require.Equal(t, "joint", cfg.Objective.Name())
+	o, err = parse([]string{"-data", "x", "-out", "y", "-recipe", "amplify", "-warmup", "7"}, &bytes.Buffer{})
+	require.NoError(t, err)
+	cfg, _, err = settings(o)
+	require.NoError(t, err)
+	require.Equal(t, tab.AmplifyDense().Objective, cfg.Objective)
+	require.Equal(t, 7, cfg.Schedule.WarmupSteps)
+	require.Equal(t, []string{"mixture", "auto"}, []string{o.synth, o.twins})
 }
 
 func TestGenerators(t *testing.T) {
@@ -138,6 +146,80 @@ func TestGenerators(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, gen.(synth.Visible).Validate())
 	}
+}
+
+// TestTwinsOfTheMixture: the table lies beside the weights, which hold its hash; a
+// run goes on with it, and with no other.
+func TestTwinsOfTheMixture(t *testing.T) {
+	testutil.NoLeak(t)
+	root, dir := plant(t), t.TempDir()
+	start := filepath.Join(dir, "start")
+	net, err := backbone.NewResNet18(tensor.CPU, rand.New(rand.NewPCG(1, 2)))
+	require.NoError(t, err)
+	require.NoError(t, net.Save(start))
+	require.NoError(t, net.Close())
+	var stdout, stderr bytes.Buffer
+	train := func(name string, more ...string) error {
+		stdout.Reset()
+		return run(t.Context(), append([]string{"-data", root, "-bank", bankFile(t), "-size", "72", "-crop", "64", "-batch", "2", "-steps", "4", "-warmup", "2",
+			"-device", "cpu", "-recipe", "amplify", "-draws", "6", "-without", "scar", "-init", start, "-out", filepath.Join(dir, name)}, more...), &stdout, &stderr)
+	}
+	read := func(name string) []byte {
+		b, err := os.ReadFile(filepath.Join(dir, name))
+		require.NoError(t, err)
+		return b
+	}
+	log := filepath.Join(dir, "log.jsonl")
+	require.NoError(t, train("whole", "-log", log))
+	require.NotContains(t, stdout.String(), "scar")
+	raw := read("whole.twins.json")
+	table, err := tab.ReadTwinTable(bytes.NewReader(raw))
+	require.NoError(t, err)
+	require.Len(t, table.Products, 2)
+	var shown bytes.Buffer
+	require.NoError(t, table.Text(&shown, false))
+	require.Contains(t, stdout.String(), shown.String())
+	w, err := tensor.OpenWeights(filepath.Join(dir, "whole"))
+	require.NoError(t, err)
+	require.Equal(t, fmt.Sprintf("sha256:%x", sha256.Sum256(raw)), w.Metadata["twins"])
+	var first tab.Step
+	require.NoError(t, json.Unmarshal(bytes.SplitN(read("log.jsonl"), []byte("\n"), 2)[0], &first))
+	var told []string
+	for _, m := range first.Indicators {
+		told = append(told, m.Name)
+	}
+	require.Subset(t, told, []string{"amplify", "dense", "keep"})
+
+	// Stopped and resumed gives the same bytes, and nothing is measured again.
+	require.NoError(t, train("parts", "-max-steps", "2"))
+	require.NoFileExists(t, filepath.Join(dir, "parts"))
+	require.Equal(t, raw, read("parts.twins.json"))
+	require.NoError(t, train("parts", "-resume"))
+	require.NotContains(t, stdout.String(), "spread of")
+	require.True(t, bytes.Equal(read("whole"), read("parts")))
+
+	// Another table, another way or none at all are refused.
+	require.NoError(t, train("other", "-max-steps", "2"))
+	require.ErrorIs(t, train("other", "-resume", "-twins", "plain"), tab.ErrCheckpoint)
+	require.ErrorIs(t, train("other", "-resume", "-without", "warp"), tab.ErrCheckpoint)
+	table.Products[0].Spread[0][3]++
+	var changed bytes.Buffer
+	_, err = table.WriteTo(&changed)
+	require.NoError(t, err)
+	path := filepath.Join(dir, "other.twins.json")
+	require.NoError(t, os.WriteFile(path, changed.Bytes(), 0o600))
+	require.ErrorIs(t, train("other", "-resume"), tab.ErrCheckpoint)
+	require.NoError(t, os.WriteFile(path, raw[:len(raw)/2], 0o600))
+	require.ErrorContains(t, train("other", "-resume"), "other.twins.json")
+	require.NoError(t, os.Remove(path))
+	require.ErrorContains(t, train("other", "-resume"), "other.twins.json")
+
+	// Plain twins need no table.
+	require.NoError(t, train("plain", "-twins", "plain"))
+	require.NoFileExists(t, filepath.Join(dir, "plain.twins.json"))
+	w, err = tensor.OpenWeights(filepath.Join(dir, "plain"))
+	require.NoError(t, err)
+	require.NotContains(t, w.Metadata, "twins")
 }
 
 func TestWrongArguments(t *testing.T) {
@@ -166,11 +248,18 @@ func TestWrongArguments(t *testing.T) {
 		{[]string{"-data", root, "-out", out, "stray"}, "stray"},
 		{[]string{"-data", root, "-out", out, "-bank", bank, "-keep", "2"}, "-recipe amplify"},
 		{[]string{"-data", root, "-out", out, "-bank", bank, "-recipe", "amplify", "-keep", "-2"}, "Weight"},
+		{[]string{"-data", root, "-out", out, "-bank", bank, "-recipe", "amplify", "-synth", "nsa", "-without", "scar"}, "-synth mixture"},
 		{[]string{"-data", root, "-out", out, "-bank", bank, "-recipe", "amplify", "-keep", "2", "-objective", "joint"}, "-objective"},
 		{[]string{"-data", root, "-out", out, "-bank", bank, "-recipe", "amplify", "-crop", "16"}, "Crop"},
 		{[]string{"-data", root, "-out", out, "-bank", bank, "-interpolate", "0.5"}, "statistics"},
 		{[]string{"-data", root, "-out", out, "-bank", bank, "-interpolate", "2"}, "-interpolate"},
 		{[]string{"-data", root, "-out", out, "-bank", bank, "-steps", "-1"}, "-steps"},
+		{[]string{"-data", root, "-out", out, "-bank", bank, "-warmup", "-1"}, "-warmup"},
+		{[]string{"-data", root, "-out", out, "-bank", bank, "-twins", "auto"}, "-synth mixture"},
+		{[]string{"-data", root, "-out", out, "-bank", bank, "-synth", "mixture", "-twins", "best"}, "-twins"},
+		{[]string{"-data", root, "-out", out, "-bank", bank, "-synth", "mixture", "-without", "rust"}, "want one of nsa, patch, scar"},
+		{[]string{"-data", root, "-out", out, "-bank", bank, "-synth", "mixture", "-least", "6"}, "-least"},
+		{[]string{"-data", root, "-out", out, "-bank", bank, "-synth", "mixture", "-twins", "auto", "-draws", "0"}, "Draws"},
 	} {
 		var stdout, stderr bytes.Buffer
 		err := run(t.Context(), append(c.args, "-epochs", "1"), &stdout, &stderr)
@@ -187,12 +276,16 @@ func TestAmplifyRecipe(t *testing.T) {
 	require.NoError(t, net.Save(start))
 	require.NoError(t, net.Close())
 	with := func(name string, more ...string) []string {
-		return append([]string{"-data", root, "-bank", bankFile(t), "-size", "72", "-crop", "64", "-batch", "2", "-steps", "5", "-device", "cpu", "-recipe", "amplify",
+		return append([]string{"-data", root, "-bank", bankFile(t), "-size", "72", "-crop", "64", "-batch", "2", "-steps", "5", "-device", "cpu", "-recipe", "amplify", "-draws", "8",
 			"-init", start, "-keep", "2", "-out", filepath.Join(dir, name)}, more...)
 	}
 	var stdout, stderr bytes.Buffer
 	require.NoError(t, run(t.Context(), with("whole"), &stdout, &stderr))
 	require.Contains(t, stderr.String(), "mix(1 amplify + 0.3 dense + 2 keep)")
+	require.Regexp(t, `step 1: .*amplify \d.* keep 0\.0000`, stderr.String())
+	for _, want := range []string{"cloth: spread of 4 good images", "steel: spread of 4 good images"} {
+		require.Equal(t, 1, strings.Count(stdout.String(), want), stdout.String())
+	}
 	require.NoError(t, run(t.Context(), with("half", "-max-steps", "3", "-interpolate", "0.5"), &stdout, &stderr))
 	require.NoError(t, run(t.Context(), with("half", "-resume", "-interpolate", "0.5"), &stdout, &stderr))
 	value := func(name, weight string) []float32 {

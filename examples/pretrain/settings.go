@@ -37,9 +37,6 @@ func settings(o options) (tab.Config, synth.Generator, error) {
 		transform := cfg.Transform
 		cfg = tab.AmplifyDense()
 		cfg.Transform, cfg.Objective = transform, terms(o)
-		if o.synth == "nsa" && !o.set["synth"] {
-			o.synth = "mix"
-		}
 	}
 	cfg.Transform = o.reading.Tune(cfg.Transform)
 	gen, err := generator(o, nsa)
@@ -65,6 +62,9 @@ func settings(o options) (tab.Config, synth.Generator, error) {
 	}
 	if o.set["crop"] {
 		cfg.Crop = o.crop
+	}
+	if o.set["warmup"] {
+		cfg.Schedule.WarmupSteps = o.warmup
 	}
 	if o.set["lr"] {
 		cfg.LR = o.lr
@@ -93,18 +93,17 @@ func settings(o options) (tab.Config, synth.Generator, error) {
 
 // terms are the parts of the recipe amplify whose weights are not 0.
 func terms(o options) tab.Objective {
+	weights := map[string]float64{"amplify": o.amplify, "dense": o.text, "keep": o.keep}
 	var m tab.Mix
-	for _, t := range []tab.Term{{Weight: o.amplify, Objective: tab.DefaultAmplify()}, {Weight: o.text, Objective: tab.DefaultDense()},
-		{Weight: o.keep, Objective: tab.DefaultKeep()}} {
-		if t.Weight != 0 {
+	for _, t := range tab.AmplifyDense().Objective.(tab.Mix) {
+		if t.Weight = weights[t.Objective.Name()]; t.Weight != 0 {
 			m = append(m, t)
 		}
 	}
 	return m
 }
 
-// generator makes the damaged twins: the recipe's NSA unless another is asked
-// for, drawn again until the change shows if -least is given. Labels are left
+// generator makes the damaged twins: the recipe's unless another is asked for, drawn again until the change shows if -least is given. Labels are left
 // out, no objective here reads them.
 func generator(o options, nsa synth.NSA) (synth.Generator, error) {
 	var gen synth.Generator
@@ -128,8 +127,14 @@ func generator(o options, nsa synth.NSA) (synth.Generator, error) {
 		cut := synth.ThreeWayCutPaste()
 		cut.Label, nsa.Label = synth.LabelNone, synth.LabelNone
 		gen = synth.MixOf(nsa, cut)
+	case "mixture":
+		m, err := mixture(o, nil)
+		if err != nil {
+			return nil, err
+		}
+		gen = m // of each class's own once the data are there, see twins
 	default:
-		return nil, fmt.Errorf("%w: -synth is %q, want nsa, cutpaste, perlin, mask or mix", errUsage, o.synth)
+		return nil, fmt.Errorf("%w: -synth is %q, want nsa, cutpaste, perlin, mask, mix or mixture", errUsage, o.synth)
 	}
 	if o.least == 0 {
 		return gen, nil

@@ -1,0 +1,173 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/internal/atomicfile"
+	"github.com/gotab/gotab/synth"
+	"github.com/gotab/gotab/tab"
+)
+
+// foreign is how many pictures of the other classes a class takes foreign texture
+// from.
+const foreign = 32
+
+// mixture is the mixture of kinds, less those that are kept out; nil textures are
+// drawn ones.
+func mixture(o options, textures synth.Textures) (synth.Mixture, error) {
+	m := synth.NewMixture(synth.SmallDefects(), textures)
+	var out []synth.Kind
+	for _, name := range o.without {
+		k, ok := kindNamed(m, name)
+		if !ok {
+			return m, fmt.Errorf("%w: -without is %q, want one of %s", errUsage, name, kindNames(m))
+		}
+		out = append(out, k)
+	}
+	if len(out) == 0 {
+		return m, nil
+	}
+	m, err := m.Without(out...)
+	if err != nil {
+		return m, fmt.Errorf("%w: -without: %w", errUsage, err)
+	}
+	return m, nil
+}
+
+// short is a kind's name without the method that it belongs to.
+func short(k synth.Kind) string { return strings.TrimPrefix(string(k), "cutpaste ") }
+
+func kindNamed(m synth.Mixture, name string) (synth.Kind, bool) {
+	for _, k := range m.List() {
+		if name == string(k) || name == short(k) {
+			return k, true
+		}
+	}
+	return "", false
+}
+
+func kindNames(m synth.Mixture) string {
+	var names []string
+	for _, k := range m.List() {
+		names = append(names, short(k))
+	}
+	return strings.Join(names, ", ")
+}
+
+// mixtures gives each class the mixture, in which what is foreign is material of
+// the other classes, where there are any.
+func mixtures(ctx context.Context, o options, ds dataset.Dataset, cfg tab.Config) (map[string]synth.Mixture, error) {
+	out := map[string]synth.Mixture{}
+	classes := ds.Classes()
+	for _, class := range classes {
+		var textures synth.Textures
+		if len(classes) > 1 {
+			others, err := tab.ForeignTextures(ctx, ds, class, cfg.Transform, foreign, cfg.Seed)
+			if err != nil {
+				return nil, err
+			}
+			textures = others
+		}
+		m, err := mixture(o, textures)
+		if err != nil {
+			return nil, err
+		}
+		out[class] = m
+	}
+	return out, nil
+}
+
+// tableFile is where the table of twins lies, beside the weights.
+func tableFile(o options) string { return o.out + ".twins.json" }
+
+// twins makes the generator of each class from its mixture. With -twins auto it fits
+// what a table says of the class: measured in the network as it is before the
+// first step, or, where a run is resumed, as it was then. The second result is the
+// table's hash, "" without one.
+func twins(ctx context.Context, o options, ds dataset.Dataset, cfg tab.Config, net tab.VisualEncoder, stdout, stderr io.Writer) (synth.Generator, string, error) {
+	own, err := mixtures(ctx, o, ds, cfg)
+	if err != nil {
+		return nil, "", err
+	}
+	if o.twins == "plain" {
+		by := tab.TwinsByClass{}
+		for class, m := range own {
+			by[class] = m
+		}
+		return by, "", nil
+	}
+	var raw []byte
+	var table *tab.TwinTable
+	if o.resume {
+		if raw, err = os.ReadFile(tableFile(o)); err != nil {
+			return nil, "", fmt.Errorf("the table of twins that the run was begun with: %w", err)
+		}
+		if table, err = tab.ReadTwinTable(bytes.NewReader(raw)); err != nil {
+			return nil, "", fmt.Errorf("%s: %w", tableFile(o), err)
+		}
+	} else {
+		fmt.Fprintf(stderr, "measuring %d twins of each kind on %d classes\n", o.draws, len(ds.Classes()))
+		if table, err = tab.MeasureTwinsByClass(ctx, net, ds, own, measurement(o, cfg)); err != nil {
+			return nil, "", err
+		}
+		var b bytes.Buffer
+		if _, err = table.WriteTo(&b); err != nil {
+			return nil, "", err
+		}
+		raw = b.Bytes()
+		if err := show(table, stdout); err != nil {
+			return nil, "", err
+		}
+	}
+	fits, err := table.FitsByClass(own)
+	if errors.Is(err, tab.ErrNoTwin) {
+		return nil, "", fmt.Errorf("%w; -twins plain takes the mixture as it is", err)
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	if !o.resume {
+		if err := atomicfile.Write(tableFile(o), func(w io.Writer) error {
+			_, err := w.Write(raw)
+			return err
+		}); err != nil {
+			return nil, "", err
+		}
+		fmt.Fprintf(stderr, "table of twins written to %s\n", tableFile(o))
+	}
+	return fits, fmt.Sprintf("sha256:%x", sha256.Sum256(raw)), nil
+}
+
+// measurement are the settings of the table: the training's own, so that twins and
+// objective are held against one spread.
+func measurement(o options, cfg tab.Config) tab.TwinConfig {
+	c := tab.DefaultTwins()
+	c.Transform, c.Normalize, c.Seed, c.Draws = cfg.Transform, cfg.Normalize, cfg.Seed, o.draws
+	n := cfg.Objective.Needs()
+	if len(n.Stages) > 0 {
+		c.Layers = n.Stages
+	}
+	if n.Metric {
+		c.Ridge, c.Images = cfg.Metric.Ridge, cfg.Metric.Images
+	}
+	return c
+}
+
+func show(t *tab.TwinTable, w io.Writer) error {
+	fmt.Fprintf(w, "What twins are in the network before training: \"normal\" within 95 %% of good parts at every layer, \"far\" beyond\n"+
+		"%g times their 99 %% at every layer, \"drawn\" between. Under the layers how far the median twin stands out, in units of\n"+
+		"the 95 %%. \"weight\" is the share with which each kind of damage is drawn.\n\n", t.Far)
+	if err := t.Text(w, false); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintln(w)
+	return err
+}
