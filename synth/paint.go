@@ -22,7 +22,6 @@ type painter struct {
 type paintWork struct {
 	stamp   stamp
 	texture image.RGBA
-	values  []uint8
 	field   [2]lattice
 }
 
