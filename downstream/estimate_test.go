@@ -86,8 +86,8 @@ func TestEstimatesHoldWhatIsMeasured(t *testing.T) {
 	// estimate may be twice what is measured, since not all batches are there at the
 	// same time, or two thirds of it: the collector leaves garbage, the C library holes.
 	// slack is for what does not grow with the model: libtorch's threads, the passing
-	// maps of the network, single images.
-	const exact, tooLarge, tooSmall, slack = 0.02, 2.0, 1.5, 32 << 20
+	// maps of the network, single images. Measured are 15 to 50 MB.
+	const exact, tooLarge, tooSmall, slack = 0.02, 2.0, 1.5, 64 << 20
 	if raceDetector {
 		t.Skip("the race detector's own memory would be measured too")
 	}
