@@ -12,6 +12,7 @@ import (
 	"math/rand/v2"
 	"reflect"
 	"strings"
+	"sync"
 	"testing/fstest"
 )
 
@@ -89,10 +90,15 @@ func (m *maker) value(t reflect.Type, fair bool, depth int) reflect.Value {
 		}
 	case reflect.Func:
 		if fair || m.rng.IntN(3) > 0 {
+			// It is called from any goroutine, so it draws from a generator of its own.
+			own := &maker{rng: rand.New(rand.NewPCG(m.rng.Uint64(), m.rng.Uint64())), pool: m.pool}
+			var mu sync.Mutex
 			v.Set(reflect.MakeFunc(t, func([]reflect.Value) []reflect.Value {
+				mu.Lock()
+				defer mu.Unlock()
 				out := make([]reflect.Value, t.NumOut())
 				for i := range out {
-					out[i] = m.value(t.Out(i), fair, depth+1)
+					out[i] = own.value(t.Out(i), fair, depth+1)
 				}
 				return out
 			}))
