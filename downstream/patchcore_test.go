@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -238,23 +239,34 @@ func TestPatchCoreRefuses(t *testing.T) {
 	fe := &fake{scale: 1}
 	good := textures(3, 43, fakeSide)
 	for name, f := range map[string]func(c *downstream.PatchCoreConfig){
-		"Layers":        func(c *downstream.PatchCoreConfig) { c.Layers = nil },
-		"Neighbourhood": func(c *downstream.PatchCoreConfig) { c.Neighbourhood = 2 },
-		"Dim":           func(c *downstream.PatchCoreConfig) { c.Dim = 7 },
-		"Share":         func(c *downstream.PatchCoreConfig) { c.Share = 0 },
-		"Projection":    func(c *downstream.PatchCoreConfig) { c.Projection = -1 },
-		"Starts":        func(c *downstream.PatchCoreConfig) { c.Starts = 0 },
-		"Neighbours":    func(c *downstream.PatchCoreConfig) { c.Neighbours = 1 },
-		"Sigma":         func(c *downstream.PatchCoreConfig) { c.Sigma = math.NaN() },
-		"Batch":         func(c *downstream.PatchCoreConfig) { c.Batch = 257 },
-		"Transform":     func(c *downstream.PatchCoreConfig) { c.Transform = dataset.Transform{Shorter: -1} },
-		"Normalize":     func(c *downstream.PatchCoreConfig) { c.Normalize.Std[1] = 0 },
+		"Layers":               func(c *downstream.PatchCoreConfig) { c.Layers = nil },
+		"Neighbourhood":        func(c *downstream.PatchCoreConfig) { c.Neighbourhood = 2 },
+		"Neighbourhood, below": func(c *downstream.PatchCoreConfig) { c.Neighbourhood = -1 },
+		"Neighbourhood, above": func(c *downstream.PatchCoreConfig) { c.Neighbourhood = 11 },
+		"Dim":                  func(c *downstream.PatchCoreConfig) { c.Dim = 7 },
+		"Dim, below":           func(c *downstream.PatchCoreConfig) { c.Dim = -len(c.Layers) },
+		"Dim, above":           func(c *downstream.PatchCoreConfig) { c.Dim = 1 << 20 * len(c.Layers) },
+		"Share, above":         func(c *downstream.PatchCoreConfig) { c.Share = 1.5 },
+		"Share, NaN":           func(c *downstream.PatchCoreConfig) { c.Share = math.NaN() },
+		"Projection, above":    func(c *downstream.PatchCoreConfig) { c.Projection = 1 << 20 },
+		"Starts, above":        func(c *downstream.PatchCoreConfig) { c.Starts = 1 << 40 },
+		"Sigma, above":         func(c *downstream.PatchCoreConfig) { c.Sigma = 65 },
+		"Batch, below":         func(c *downstream.PatchCoreConfig) { c.Batch = 0 },
+		"Share":                func(c *downstream.PatchCoreConfig) { c.Share = 0 },
+		"Projection":           func(c *downstream.PatchCoreConfig) { c.Projection = -1 },
+		"Starts":               func(c *downstream.PatchCoreConfig) { c.Starts = 0 },
+		"Neighbours":           func(c *downstream.PatchCoreConfig) { c.Neighbours = 1 },
+		"Sigma":                func(c *downstream.PatchCoreConfig) { c.Sigma = math.NaN() },
+		"Batch":                func(c *downstream.PatchCoreConfig) { c.Batch = 257 },
+		"Transform":            func(c *downstream.PatchCoreConfig) { c.Transform = dataset.Transform{Shorter: -1} },
+		"Normalize":            func(c *downstream.PatchCoreConfig) { c.Normalize.Std[1] = 0 },
 	} {
 		cfg := patchConfig()
 		f(&cfg)
 		_, err := downstream.NewPatchCore(fe, cfg, patchRand())
 		require.ErrorIs(t, err, downstream.ErrConfig, name)
-		require.ErrorContains(t, err, name)
+		setting, _, _ := strings.Cut(name, ",")
+		require.ErrorContains(t, err, setting, name)
 	}
 	cfg := patchConfig()
 	_, err := downstream.NewPatchCore(fe, cfg, nil)
