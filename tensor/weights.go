@@ -84,17 +84,21 @@ func NewWeightFile(r io.ReaderAt, size int64) (*WeightFile, error) {
 		if err != nil {
 			return nil, err
 		}
-		w := &WeightFile{read: f.Tensor, metadata: map[string]string{}}
-		for _, i := range f.Infos() {
-			w.infos = append(w.infos, WeightInfo{i.Name, string(i.DType), i.Shape, i.Size})
-		}
-		return w, nil
+		return ofTorch(f), nil
 	}
 	f, err := safetensors.Open(r, size)
 	if err != nil {
 		return nil, err
 	}
 	return ofSafetensors(f), nil
+}
+
+func ofTorch(f *torchfile.File) *WeightFile {
+	w := &WeightFile{read: f.Tensor, metadata: map[string]string{}}
+	for _, i := range f.Infos() {
+		w.infos = append(w.infos, WeightInfo{i.Name, string(i.DType), i.Shape, i.Size})
+	}
+	return w
 }
 
 func ofSafetensors(f *safetensors.File) *WeightFile {
@@ -202,15 +206,11 @@ func ReadTorchWeights(r io.ReaderAt, size int64) (*Weights, error) {
 	if err != nil {
 		return nil, fmt.Errorf("tensor: read torch weights: %w", err)
 	}
-	w := &WeightFile{read: f.Tensor, metadata: map[string]string{}}
-	for _, i := range f.Infos() {
-		w.infos = append(w.infos, WeightInfo{Name: i.Name})
-	}
-	out, err := w.all()
+	w, err := ofTorch(f).all()
 	if err != nil {
 		return nil, fmt.Errorf("tensor: read torch weights: %w", err)
 	}
-	return out, nil
+	return w, nil
 }
 
 // OpenWeights reads all arrays of a weight file; see [OpenWeightFile] and
