@@ -16,7 +16,7 @@ import (
 // kindSeeds are the files of testdata/parity/files.py that begin like a format.
 func kindSeeds(f *testing.F, c codec) (out [][]byte) {
 	f.Helper()
-	for _, part := range []string{"tiff", "others"} {
+	for _, part := range []string{"tiff", "others", "colours"} {
 		file, err := os.Open("testdata/parity/files_" + part + ".gz")
 		if err != nil {
 			f.Fatal(err)
