@@ -5,12 +5,13 @@ usage: python3 colours.py  (writes beside itself)
 needs: pillow numpy tifffile imagecodecs; the versions used are in the file, whose form is that of files.py.
 
 Colours change from pixel to pixel, so that every rule of upsampling shows: libjpeg-turbo's for JPEG, also in the strips and tiles of TIFF,
-libwebp's for WebP. "tol" is 3 for JPEG, because the decoders round the cosine transform differently: 1 of 255 in a component at most, which may be 2.8 in
+libwebp's for WebP. L*a*b* is littleCMS's without its table: Pillow's convert("RGB") interpolates between the 33 values a side of one and is up to 44
+of 255 away from littleCMS's own result. "tol" is 3 for JPEG, because the decoders round the cosine transform differently: 1 of 255 in a component at most, which may be 2.8 in
 colours, and 0 for WebP, whose transform is exact.
 """
 import gzip, io, json, os, struct
 import numpy as np, PIL, tifffile, imagecodecs
-from PIL import Image, ImageFile, ImageOps
+from PIL import Image, ImageCms, ImageFile, ImageOps
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ImageFile.MAXBLOCK = 1 << 20  # for noise in progressive files
@@ -32,12 +33,12 @@ def stripes(w, h):
     return a
 
 
-def add(name, data, want=None, tol=3):
+def add(name, data, want=None, tol=3, why=""):
     if want is None:
         want = np.array(ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB"))
     assert name not in blobs
     blobs[name], blobs[name + ".rgb"] = bytes(data), np.ascontiguousarray(want, np.uint8).tobytes()
-    files.append(dict(file=name, width=want.shape[1], height=want.shape[0], tol=tol, why=""))
+    files.append(dict(file=name, width=want.shape[1], height=want.shape[0], tol=tol, why=why))
 
 
 def saved(a, fmt, **kw):
@@ -108,6 +109,10 @@ for w, h in ((19, 11), (10, 8), (5, 3), (4, 4), (2, 9), (1, 1), (9, 1), (1, 6)):
 add("stripes.webp", saved(stripes(21, 13), "WEBP", quality=90), tol=0)
 add("black_and_white.webp", saved(np.repeat(np.repeat(np.array([[0, 255]], np.uint8), 17, 0), 9, 1)[..., None].repeat(3, 2), "WEBP", quality=90), tol=0)
 add("stripes_alpha.webp", saved(np.dstack([stripes(21, 13), noise(21, 13)[..., 0] | 1]), "WEBP", quality=90), tol=0)
+b = io.BytesIO()
+tifffile.imwrite(b, noise(25, 19), metadata=None, software=False, photometric="cielab")
+exact = ImageCms.buildTransform(ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), "LAB", "RGB", flags=ImageCms.Flags.NOOPTIMIZE)
+add("lab_noise.tif", b.getvalue(), np.array(exact.apply(Image.open(io.BytesIO(b.getvalue())))), tol=1, why="littleCMS without a table")
 
 versions = {"pillow": PIL.__version__, "numpy": np.__version__, "tifffile": tifffile.__version__, "imagecodecs": imagecodecs.__version__}
 where, body = {}, b""
