@@ -11,6 +11,8 @@ import (
 	"os"
 	"testing"
 	"unicode/utf8"
+
+	"github.com/gotab/gotab/internal/tiff"
 )
 
 // kindSeeds are the files of testdata/parity/files.py that begin like a format.
@@ -103,6 +105,9 @@ func fuzzCodec(f *testing.F, name string) {
 		}
 		// What Check learns of the first bytes must not depend on a net either.
 		_ = fmt.Sprint(look(c, data))
+		if c.name == "TIFF" {
+			_ = fmt.Sprint(tiff.ReadHeader(data[:min(len(data), 16)], bytes.NewReader(data), int64(len(data))))
+		}
 	})
 }
 
