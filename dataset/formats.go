@@ -116,7 +116,7 @@ func decodePNG(_ Decoder, data []byte, _ purpose) (decoded, error) {
 			return decoded{}, err
 		}
 	}
-	return decoded{Image: img, raw16: true}, nil
+	return decoded{Image: img, raw16: true, opaque: true}, nil
 }
 
 func bmpSize(data []byte) (image.Point, error) {
@@ -340,5 +340,5 @@ func decodeJPEG(_ Decoder, data []byte, _ purpose) (decoded, error) {
 			return decoded{}, err
 		}
 	}
-	return decoded{Image: img, lossy: true}, nil
+	return decoded{Image: img, lossy: true, opaque: true}, nil
 }
