@@ -55,6 +55,19 @@ func TestReadHeaderEqualsDecodeHeader(t *testing.T) {
 	}
 }
 
+// A tag of a size may have more values than one, of which the first counts.
+func TestReadHeaderTakesTheFirstOfManyValues(t *testing.T) {
+	data := entries(binary.LittleEndian, 5000, [3]uint32{tagWidth, 4, 70}, [3]uint32{tagHeight, 4, 8})
+	binary.LittleEndian.PutUint32(data[len(data)-12:], 1000) // values of the height, from byte 8 on
+	data[8] = 50
+	want, err := DecodeHeader(data)
+	require.NoError(t, err)
+	got, err := ReadHeader(data[:16], bytes.NewReader(data), int64(len(data)))
+	require.NoError(t, err)
+	require.Equal(t, []int{70, 50}, []int{got.Width, got.Height})
+	require.Equal(t, want, got)
+}
+
 // A file that is shorter than it was said ends early.
 func TestReadHeaderOfAFileThatShrinks(t *testing.T) {
 	data := entries(binary.LittleEndian, 5000, [3]uint32{tagWidth, 4, 70}, [3]uint32{tagHeight, 3, 50})

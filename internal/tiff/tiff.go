@@ -172,6 +172,17 @@ func (f file) part(at, n uint64) ([]byte, error) {
 	return f.from.part(at, n, f.size)
 }
 
+// values is part; of a file that is read by pieces, only the first of many values.
+func (f file) values(at, n uint64) ([]byte, error) {
+	if f.from == nil || n <= longField {
+		return f.part(at, n)
+	}
+	if at > f.size || n > f.size-at {
+		return nil, io.ErrUnexpectedEOF
+	}
+	return f.part(at, longField)
+}
+
 // window reads a file by pieces, because values mostly stand beside each other.
 type window struct {
 	src io.ReaderAt
@@ -252,10 +263,7 @@ func (f file) directory(at uint64) (dir map[int]field, next, size uint64, err er
 			continue
 		}
 		if v.count*size > inline {
-			if f.from != nil && v.count*size > longField {
-				continue
-			}
-			if v.raw, err = f.part(f.offset(v.raw), v.count*size); err != nil {
+			if v.raw, err = f.values(f.offset(v.raw), v.count*size); err != nil {
 				continue
 			}
 		} else {
