@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"image"
 	"io"
+	"io/fs"
 	"math"
 	"math/bits"
 	"path"
@@ -388,6 +389,9 @@ type head struct {
 
 // look reads a head.
 func look(c codec, data []byte) (head, error) {
+	if c.name == "TIFF" {
+		return tiffHead(tiff.DecodeHeader(data))
+	}
 	size, err := c.size(data)
 	if err != nil {
 		return head{}, err
@@ -397,16 +401,17 @@ func look(c codec, data []byte) (head, error) {
 	case "PNG":
 		h.deep = data[24] == 16
 		h.pages = pngFrames(data)
-	case "TIFF":
-		t, err := tiff.DecodeHeader(data)
-		if err != nil {
-			return head{}, err
-		}
-		h.deep, h.pages = t.Bits == 16 && !t.Float, t.Pages
 	case "GIF":
 		h.pages = readGIF(data).frames
 	}
 	return h, nil
+}
+
+func tiffHead(t *tiff.Header, err error) (head, error) {
+	if err != nil {
+		return head{}, err
+	}
+	return head{size: image.Pt(t.Width, t.Height), turn: t.Orientation, deep: t.Bits == 16 && !t.Float, pages: t.Pages}, nil
 }
 
 // pngFrames is the number of frames that an animation announces before its
@@ -439,45 +444,71 @@ func (f *Files) head(name string, all bool) (h head, err error) {
 		return head{}, err
 	}
 	defer func() { _ = file.Close() }() // nothing was written
+	info, err := file.Stat()
+	if err != nil {
+		return head{}, err
+	}
+	if size := info.Size(); size > f.dec.maxFile() {
+		return head{}, fmt.Errorf("%w: the file has %d bytes, the limit is %d", ErrTooLarge, size, f.dec.maxFile())
+	}
+	h, c, err := f.readHead(file, info.Size(), all)
+	if err != nil {
+		return head{}, err
+	}
+	if f.dec.KeepOrientation {
+		h.turn = 1
+	}
+	return h, f.dec.admit(c, h.size)
+}
+
+// readHead reads a head from an open file of size bytes.
+func (f *Files) readHead(file fs.File, size int64, all bool) (h head, c codec, err error) {
 	var data []byte
-	for i, size := range append(headBytes(), 0) {
-		whole := size == 0 || i > 0 && all
-		var more []byte
-		if whole {
-			more, err = readAll(file, 0, f.dec.maxFile()-int64(len(data)))
-		} else {
-			more = make([]byte, size-len(data))
-			var n int
-			n, err = io.ReadFull(file, more)
-			more = more[:n]
-			if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
-				whole, err = true, nil
+	for i, n := range append(headBytes(), 0) {
+		whole := n == 0 || i > 0 && all
+		if data, whole, err = f.more(file, data, n, whole); err != nil {
+			return head{}, codec{}, err
+		}
+		if c, err = codecOf(data); err != nil {
+			return head{}, codec{}, err
+		}
+		if !whole && c.name == "TIFF" {
+			// What a TIFF says mostly stands at its end.
+			if src, ok := file.(io.ReaderAt); ok {
+				if h, err = tiffHead(tiff.ReadHeader(data, src, size)); err != nil {
+					err = decodeError(c, data, err)
+				}
+				return h, c, err
 			}
-		}
-		if err != nil {
-			return head{}, err
-		}
-		data = append(data, more...)
-		c, err := codecOf(data)
-		if err != nil {
-			return head{}, err
-		}
-		// What a TIFF says mostly stands at its end.
-		if !whole && (all || c.name == "TIFF") {
 			all = true
+		}
+		if !whole && all {
 			continue
 		}
 		if h, err = look(c, data); err == nil {
-			if f.dec.KeepOrientation {
-				h.turn = 1
-			}
-			return h, f.dec.admit(c, h.size)
+			return h, c, nil
 		}
 		if whole {
-			return head{}, decodeError(c, data, err)
+			return head{}, codec{}, decodeError(c, data, err)
 		}
 	}
-	return head{}, fmt.Errorf("%w: its head is not to be found", ErrDecode)
+	return head{}, codec{}, fmt.Errorf("%w: its head is not to be found", ErrDecode)
+}
+
+// more reads on until there are n bytes of a file, or all where whole is set; the
+// answer says whether there are no more.
+func (f *Files) more(file io.Reader, data []byte, n int, whole bool) ([]byte, bool, error) {
+	if whole {
+		rest, err := readAll(file, 0, f.dec.maxFile()-int64(len(data)))
+		return append(data, rest...), true, err
+	}
+	from := len(data)
+	data = slices.Grow(data, n-from)[:n]
+	got, err := io.ReadFull(file, data[from:])
+	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
+		return data[:from+got], true, nil
+	}
+	return data[:from+got], false, err
 }
 
 // usedBits is how many bits the largest value of a picture of 16 bits needs,

@@ -4,9 +4,9 @@ import (
 	"bytes"
 	"image"
 	"image/color"
-	"image/draw"
 
 	"github.com/gotab/gotab/internal/pixels"
+	"github.com/gotab/gotab/internal/ycc"
 )
 
 // ToRGBA converts any picture to 8-bit red, green and blue with alpha 255 and
@@ -18,7 +18,8 @@ import (
 //   - alpha is ignored, as Pillow's convert("RGB") does, where colours are stored
 //     apart from it; colours that are premultiplied with it are taken as they
 //     are, which is over black. See Decoder.Over for another ground.
-//   - JPEG's YCbCr is converted with image/color's formula, CMYK with Pillow's.
+//   - YCbCr, which image/jpeg gives, is converted as libjpeg does, colours that
+//     pixels share are interpolated; CMYK is converted with Pillow's formula.
 //
 // A picture that is nil, has more than 2^28 pixels, or has fewer than its bounds
 // promise gives one without pixels.
@@ -88,10 +89,9 @@ func toRGBA(img image.Image, over color.Color) *image.RGBA {
 			cmykRow(dst.Pix[y*dst.Stride:][:4*w], src.Pix[y*src.Stride:][:4*w])
 		}
 	case *image.YCbCr:
-		// The standard library has a loop of its own for it.
-		draw.Draw(dst, dst.Rect, src, b.Min, draw.Src)
+		ycc.RGBA(dst.Pix, dst.Stride, src)
 	case *image.NYCbCrA:
-		draw.Draw(dst, dst.Rect, &src.YCbCr, b.Min, draw.Src)
+		ycc.RGBA(dst.Pix, dst.Stride, &src.YCbCr)
 	default:
 		for y := range h {
 			row := dst.Pix[y*dst.Stride:][:4*w]

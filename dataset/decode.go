@@ -146,6 +146,7 @@ type decoded struct {
 	turn   int  // EXIF orientation to be followed, 1 to 8
 	raw16  bool // 16 bits of which a camera may fill fewer
 	lossy  bool // whether values near to each other may be the same
+	opaque bool // whether an image.RGBA has alpha 255 throughout
 	format string
 }
 
@@ -153,6 +154,9 @@ type decoded struct {
 func (d Decoder) colours(p decoded) *image.RGBA {
 	if p.raw16 && d.Bits16 != 0 && d.Bits16 != 16 {
 		narrow16(p.Image, d.Bits16)
+	}
+	if rgba, ok := p.Image.(*image.RGBA); ok && p.opaque && rgba.Rect.Min == (image.Point{}) {
+		return orientRGBA(rgba, p.turn)
 	}
 	return orientRGBA(asRGBA(p.Image, d.Over), p.turn)
 }

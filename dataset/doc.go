@@ -26,9 +26,9 @@
 // the readers do. Masks may be encoded in any way: a defect is what is not the
 // background. [Check] looks at all files before long work.
 //
-// Bit-equality with Pillow starts after decoding: PNG, BMP and TIFF give the
-// same bytes, but Go's JPEG and WebP decoders round and upsample chroma
-// differently from libjpeg and libwebp.
+// Pixels are Pillow's, byte for byte but for JPEG, which comes within 3 of 255:
+// image/jpeg rounds the cosine transform otherwise than libjpeg. docs/files.md has
+// the exceptions.
 //
 // The package is pure Go.
 package dataset

@@ -20,6 +20,7 @@ import (
 	"github.com/gotab/gotab/internal/bmp"
 	"github.com/gotab/gotab/internal/pnm"
 	"github.com/gotab/gotab/internal/tiff"
+	"github.com/gotab/gotab/internal/ycc"
 )
 
 // codec is a file format.
@@ -115,7 +116,7 @@ func decodePNG(_ Decoder, data []byte, _ purpose) (decoded, error) {
 			return decoded{}, err
 		}
 	}
-	return decoded{Image: img, raw16: true}, nil
+	return decoded{Image: img, raw16: true, opaque: true}, nil
 }
 
 func bmpSize(data []byte) (image.Point, error) {
@@ -204,7 +205,31 @@ func decodeWebP(_ Decoder, data []byte, _ purpose) (decoded, error) {
 	}
 	_, lossy := webpChunk(data, "VP8 ")
 	img, err := webp.Decode(bytes.NewReader(data))
-	return decoded{Image: img, lossy: lossy}, err
+	if err != nil {
+		return decoded{}, err
+	}
+	return decoded{Image: webpColours(img), lossy: lossy}, nil
+}
+
+// webpColours converts what the decoder of lossy files gives: its planes, which
+// image/color would take for JPEG's and make too pale.
+func webpColours(img image.Image) image.Image {
+	switch src := img.(type) {
+	case *image.YCbCr:
+		dst := image.NewRGBA(src.Rect)
+		ycc.VP8(dst.Pix, dst.Stride, src)
+		return dst
+	case *image.NYCbCrA:
+		dst := image.NewNRGBA(src.Rect)
+		ycc.VP8(dst.Pix, dst.Stride, &src.YCbCr)
+		for y := range src.Rect.Dy() {
+			for x, a := range src.A[y*src.AStride:][:src.Rect.Dx()] {
+				dst.Pix[y*dst.Stride+4*x+3] = a
+			}
+		}
+		return dst
+	}
+	return img
 }
 
 // webpStreamSize reads the size out of the head of a stream.
@@ -309,11 +334,11 @@ func jpegSize(data []byte) (image.Point, error) {
 }
 
 func decodeJPEG(_ Decoder, data []byte, _ purpose) (decoded, error) {
-	img, err := jpeg.Decode(bytes.NewReader(data))
+	img, err := ycc.Decode(data)
 	if err != nil {
 		if img, err = mendJPEG(data, err); err != nil {
 			return decoded{}, err
 		}
 	}
-	return decoded{Image: img, lossy: true}, nil
+	return decoded{Image: img, lossy: true, opaque: true}, nil
 }

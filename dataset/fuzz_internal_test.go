@@ -11,12 +11,14 @@ import (
 	"os"
 	"testing"
 	"unicode/utf8"
+
+	"github.com/gotab/gotab/internal/tiff"
 )
 
 // kindSeeds are the files of testdata/parity/files.py that begin like a format.
 func kindSeeds(f *testing.F, c codec) (out [][]byte) {
 	f.Helper()
-	for _, part := range []string{"tiff", "others"} {
+	for _, part := range []string{"tiff", "others", "colours"} {
 		file, err := os.Open("testdata/parity/files_" + part + ".gz")
 		if err != nil {
 			f.Fatal(err)
@@ -103,6 +105,9 @@ func fuzzCodec(f *testing.F, name string) {
 		}
 		// What Check learns of the first bytes must not depend on a net either.
 		_ = fmt.Sprint(look(c, data))
+		if c.name == "TIFF" {
+			_ = fmt.Sprint(tiff.ReadHeader(data[:min(len(data), 16)], bytes.NewReader(data), int64(len(data))))
+		}
 	})
 }
 

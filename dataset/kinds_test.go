@@ -28,7 +28,7 @@ type kindFile struct {
 
 func kindFiles(t testing.TB) (out []kindFile) {
 	t.Helper()
-	for _, part := range []string{"tiff", "others"} {
+	for _, part := range []string{"tiff", "others", "colours"} {
 		f, err := os.Open("testdata/parity/files_" + part + ".gz")
 		require.NoError(t, err)
 		z, err := gzip.NewReader(f)

@@ -10,9 +10,10 @@ import (
 	"hash/adler32"
 	"hash/crc32"
 	"image"
-	"image/jpeg"
 	"image/png"
 	"io"
+
+	"github.com/gotab/gotab/internal/ycc"
 )
 
 // mendPNG decodes a file that image/png refuses for what says nothing about its
@@ -204,26 +205,16 @@ func appendChunk(b []byte, kind string, data []byte) []byte {
 	return binary.BigEndian.AppendUint32(b, crc32.ChecksumIEEE(b[from:]))
 }
 
-// mendJPEG decodes a file that image/jpeg refuses though its pixels are there:
-// four colours without the marker that says how they are stored, and no end
-// marker. cause is the decoder's error.
+// mendJPEG decodes a file that has no end marker, though its pixels are there.
+// cause is the decoder's error.
 func mendJPEG(data []byte, cause error) (image.Image, error) {
 	if err := jpegRefusal(data, nil); err != nil {
 		return nil, err
 	}
-	sof, adobe := jpegFrame(data)
-	fixed := data
-	if len(sof) >= 6 && sof[5] == 4 && !adobe {
-		// Inverted inks, which libjpeg's users take for granted, Pillow included.
-		fixed = append([]byte("\xff\xd8\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x00"), data[2:]...)
-	}
-	if jpegCut(data) {
-		fixed = append(bytes.Clone(fixed), 0xff, 0xd9)
-	}
-	if len(fixed) == len(data) {
+	if !jpegCut(data) {
 		return nil, cause
 	}
-	img, err := jpeg.Decode(bytes.NewReader(fixed))
+	img, err := ycc.Decode(append(bytes.Clone(data), 0xff, 0xd9))
 	if err != nil {
 		return nil, cause
 	}
@@ -244,14 +235,9 @@ func jpegCut(b []byte) bool {
 	return at >= len(b) || !bytes.Contains(b[at:], []byte("\xff\xd9"))
 }
 
-// jpegFrame returns the content of the first frame header, and whether there is
-// a marker of Adobe's before it.
-func jpegFrame(b []byte) (sof []byte, adobe bool) {
-	_, sof, adobe = jpegMarkers(b)
-	return sof, adobe
-}
-
-func jpegMarkers(b []byte) (marker byte, sof []byte, adobe bool) {
+// jpegMarkers returns the first frame header's marker and content, 0 where there is
+// none.
+func jpegMarkers(b []byte) (marker byte, sof []byte) {
 	for at := 2; at+4 <= len(b) && b[at] == 0xff; {
 		m, n := b[at+1], int(binary.BigEndian.Uint16(b[at+2:]))
 		switch {
@@ -259,20 +245,18 @@ func jpegMarkers(b []byte) (marker byte, sof []byte, adobe bool) {
 			at++
 			continue
 		case m == 0xda || n < 2 || at+2+n > len(b):
-			return 0, nil, adobe
-		case m == 0xee && bytes.HasPrefix(b[at+4:at+2+n], []byte("Adobe")):
-			adobe = true
+			return 0, nil
 		case m >= 0xc0 && m <= 0xcf && m != 0xc4 && m != 0xc8 && m != 0xcc:
-			return m, b[at+4 : at+2+n], adobe
+			return m, b[at+4 : at+2+n]
 		}
 		at += 2 + n
 	}
-	return 0, nil, adobe
+	return 0, nil
 }
 
 // jpegRefusal names kinds of JPEG that are not read, or returns cause.
 func jpegRefusal(data []byte, cause error) error {
-	marker, sof, _ := jpegMarkers(data)
+	marker, sof := jpegMarkers(data)
 	switch {
 	case marker == 0:
 		return cause

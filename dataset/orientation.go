@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/binary"
 	"image"
+
+	"github.com/gotab/gotab/internal/tiff"
 )
 
 // orientation returns the EXIF orientation of a file, 1 to 8, and 1 where it
@@ -15,7 +17,10 @@ func orientation(codec string, data []byte) int {
 	case "PNG":
 		return pngOrientation(data)
 	case "TIFF":
-		return tiffOrientation(data)
+		// As Check reads it, which does not have the whole file.
+		if h, err := tiff.DecodeHeader(data); err == nil {
+			return h.Orientation
+		}
 	case "WebP":
 		if exif, ok := webpChunk(data, "EXIF"); ok {
 			return tiffOrientation(bytes.TrimPrefix(exif, []byte("Exif\x00\x00")))

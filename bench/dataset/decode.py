@@ -1,18 +1,21 @@
-"""Decoding, resizing and packing of grey PNG: this library against Pillow, the same files, in turns.
+"""Decoding, resizing and packing of pictures: this library against Pillow and against another checkout of itself, the same files, in turns.
 
-    python bench/dataset/decode.py [--images 24] [--size 1024] [--rounds 5]
+    python bench/dataset/decode.py [--images 24] [--size 1024] [--rounds 5] [--kinds grey.png,rgb.png,grey.jpg,rgb.jpg] [--against FOLDER]
 
-Needs Go, Pillow and NumPy. Both sides read every file, resize the shorter side to 256 with Lanczos, cut out the centre of 224x224
+Needs Go, Pillow and NumPy. All sides read every file, resize the shorter side to 256 with Lanczos, cut out the centre of 224x224
 and write float32 of three channels, (v/255 - mean)/std, rows by columns by channels. Pillow works in
-two processes, once as torchvision's loaders do (RGB, then resized) and once resizing the single grey channel, the library in
-two goroutines (GOMAXPROCS=2). The sides take turns, so that other work on the machine meets both; the figure is the median over the
-rounds of the ratio of one round. Starting processes and compiling is not counted: Pillow's pool is warm, and the Go program times itself.
+two processes, as torchvision's loaders do (RGB, then resized) and, of grey files, also resizing the single grey channel; the library in
+two goroutines (GOMAXPROCS=2). --against names a checkout of this library whose BenchmarkFolder takes turns too. Shown are wall time, which
+other work on the machine disturbs, and processor time; figures are medians over the rounds, ratios the medians of the ratios of one
+round. Compiling is not counted. Pillow's pool is warm; the Go program times its own wall, and its processor time holds its start.
 """
 import argparse
+import functools
 import multiprocessing
 import os
 import pathlib
 import re
+import resource
 import statistics
 import subprocess
 import tempfile
@@ -34,19 +37,44 @@ def picture(size, seed):
     return np.clip(g, 0, 255).astype(np.uint8)
 
 
-def grey_first(path):
-    """For grey files alone: one channel is resized instead of three."""
-    return one(path, "L")
+def picture_of(kind, size, seed):
+    """Grey, or three surfaces that differ little, as colours of one material do."""
+    g = picture(size, seed)
+    if kind == "grey":
+        return Image.fromarray(g)
+    rest = [np.clip(g.astype(np.int16) * 3 // 4 + picture(size, seed + 1000 * c) // 4, 0, 255).astype(np.uint8) for c in (1, 2)]
+    return Image.fromarray(np.dstack([g, *rest]))
 
 
-def one(path, mode="RGB"):
+def one(job):
+    """Reads one file; returns the processor time that it took."""
+    path, mode = job
+    start = time.process_time()
     img = Image.open(path).convert(mode)
     w, h = img.size
     n = (256, int(256 * h / w)) if w <= h else (int(256 * w / h), 256)
     img = img.resize(n, Image.LANCZOS)
     x, y = round((n[0] - 224) / 2), round((n[1] - 224) / 2)
     a = np.asarray(img.crop((x, y, x + 224, y + 224)).convert("RGB"), np.float32) / np.float32(255)
-    return float(((a - MEAN) / STD)[0, 0, 0])
+    assert np.isfinite(((a - MEAN) / STD)[0, 0, 0])
+    return time.process_time() - start
+
+
+def pillow(pool, files, mode):
+    """Wall and processor seconds for all files."""
+    start = time.perf_counter()
+    busy = sum(pool.map(one, [(f, mode) for f in files], chunksize=1))
+    return time.perf_counter() - start, busy
+
+
+def library(binary, checkout, folder, images):
+    env = dict(os.environ, GOTAB_PICTURES=str(folder), GOMAXPROCS="2")
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    out = subprocess.run([binary, "-test.run", "^$", "-test.bench", "^BenchmarkFolder$", "-test.benchtime", "1x"],
+                         cwd=checkout / "dataset", env=env, check=True, capture_output=True, text=True).stdout
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    wall = images / float(re.search(r"([\d.]+) images/s", out).group(1))
+    return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def main():
@@ -54,38 +82,44 @@ def main():
     p.add_argument("--images", type=int, default=24)
     p.add_argument("--size", type=int, default=1024)
     p.add_argument("--rounds", type=int, default=5)
+    p.add_argument("--kinds", default="grey.png,rgb.png,grey.jpg,rgb.jpg")
+    p.add_argument("--against", type=pathlib.Path)
     o = p.parse_args()
-    with tempfile.TemporaryDirectory() as tmp:
-        folder = pathlib.Path(tmp, "pictures", "grey")
-        folder.mkdir(parents=True)
-        for i in range(o.images):
-            Image.fromarray(picture(o.size, i)).save(folder / f"{i:03}.png")
-        files = sorted(map(str, folder.glob("*.png")))
-        binary = str(pathlib.Path(tmp, "dataset.test"))
-        subprocess.run(["go", "test", "-c", "-o", binary, "./dataset"], cwd=ROOT, check=True)
-        env = dict(os.environ, GOTAB_PICTURES=str(folder.parent), GOMAXPROCS="2")
-        go = [binary, "-test.run", "^$", "-test.bench", "^BenchmarkFolder$", "-test.benchtime", "1x"]
-        rates, ratios = ([], [], []), ([], [])
-        with multiprocessing.Pool(2) as pool:
-            pool.map(one, files)
+    with tempfile.TemporaryDirectory() as tmp, multiprocessing.Pool(2) as pool:
+        checkouts = {"this library": ROOT}
+        if o.against:
+            checkouts["the other checkout"] = o.against.resolve()
+        binaries = {}
+        for i, (name, checkout) in enumerate(checkouts.items()):
+            binaries[name] = str(pathlib.Path(tmp, f"dataset{i}.test"))
+            subprocess.run(["go", "test", "-c", "-o", binaries[name], "./dataset"], cwd=checkout, check=True)
+        for kind in o.kinds.split(","):
+            colours, ending = kind.split(".")
+            folder = pathlib.Path(tmp, kind, "pictures")
+            folder.mkdir(parents=True)
+            for i in range(o.images):
+                picture_of(colours, o.size, i).save(folder / f"{i:03}.{ending}", **(dict(quality=90) if ending == "jpg" else {}))
+            files = sorted(map(str, folder.iterdir()))
+            sides = {name: functools.partial(library, binary, checkouts[name], folder.parent, o.images) for name, binary in binaries.items()}
+            sides["Pillow, RGB"] = functools.partial(pillow, pool, files, "RGB")
+            if colours == "grey":
+                sides["Pillow, one channel"] = functools.partial(pillow, pool, files, "L")
+            times = {name: [] for name in sides}
+            for side in sides.values():
+                side()  # warm
             for _ in range(o.rounds):
-                theirs = []
-                for work in (one, grey_first):
-                    start = time.perf_counter()
-                    pool.map(work, files, chunksize=1)
-                    theirs.append(time.perf_counter() - start)
-                out = subprocess.run(go, cwd=ROOT / "dataset", env=env, check=True, capture_output=True, text=True).stdout
-                ours = o.images / float(re.search(r"([\d.]+) images/s", out).group(1))
-                rates[0].append(o.images / ours)
-                for i, t in enumerate(theirs):
-                    ratios[i].append(ours / t)
-                    rates[i + 1].append(o.images / t)
-        size = sum(os.path.getsize(f) for f in files) / len(files)
-        print(f"{o.images} grey PNG of {o.size}x{o.size}, {size / 1e3:.0f} kB each, {o.rounds} rounds")
-        print(f"this library, 2 goroutines: {statistics.median(rates[0]):.1f} images/s")
-        for i, what in enumerate(("RGB", "one channel")):
-            print(f"Pillow, 2 processes, {what}: {statistics.median(rates[i + 1]):.1f} images/s; time of this library / Pillow "
-                  f"{statistics.median(ratios[i]):.2f} (smallest {min(ratios[i]):.2f}, largest {max(ratios[i]):.2f})")
+                for name, side in sides.items():
+                    times[name].append(side())
+            kb = sum(os.path.getsize(f) for f in files) / len(files) / 1e3
+            print(f"{o.images} {kind} of {o.size}x{o.size}, {kb:.0f} kB each, {o.rounds} rounds")
+            ours = times["this library"]
+            for name, t in times.items():
+                line = f"  {name}: {o.images / statistics.median(w for w, _ in t):.1f} images/s, {1e3 * statistics.median(c for _, c in t) / o.images:.1f} ms of processor time an image"
+                if t is not ours:
+                    for k, what in enumerate(("wall", "processor")):
+                        r = [a[k] / b[k] for a, b in zip(ours, t)]
+                        line += f"; this library / it, {what}: {statistics.median(r):.2f} ({min(r):.2f} to {max(r):.2f})"
+                print(line, flush=True)
 
 
 if __name__ == "__main__":

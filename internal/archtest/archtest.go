@@ -80,7 +80,7 @@ func ruleFor(dir string) (rule, bool) {
 	case dir == "internal/wafers": // its tests read back what it writes
 		return rule{internal: true, anyTest: true}, true
 	case dir == "internal/tiff":
-		return rule{foreign: append(numeric(), zstd)}, true
+		return rule{internal: true, foreign: append(numeric(), zstd)}, true
 	case under(dir, "tensor/libtorch"):
 		return rule{public: []string{"tensor/libtorch"}}, true
 	case top == "internal":

@@ -6,10 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"image"
-	"image/color"
 	"image/jpeg"
 	"io"
 	"math"
+
+	"github.com/gotab/gotab/internal/ycc"
 )
 
 // labToRGB converts n pixels of four bytes from CIE L*a*b* of white D50, as the
@@ -106,7 +107,7 @@ func (d *decoder) jpegChunk(data []byte, plane, x, y, count int) error {
 	if 16*int64(cfg.Width)*int64(cfg.Height) > 4*d.o.MaxBytes {
 		return fmt.Errorf("a JPEG strip or tile of %dx%d pixels is %w", cfg.Width, cfg.Height, ErrTooLarge)
 	}
-	img, err := jpeg.Decode(bytes.NewReader(stream))
+	img, err := ycc.Decode(stream)
 	if err != nil {
 		return err
 	}
@@ -116,7 +117,7 @@ func (d *decoder) jpegChunk(data []byte, plane, x, y, count int) error {
 		fits = h.planar || h.samples == 1
 	case *image.CMYK:
 		fits = !h.planar && h.samples == 4 && d.colours == 4
-	default:
+	case *image.RGBA:
 		fits = !h.planar && h.samples == 3 && d.colours == 3
 	}
 	if !fits {
@@ -153,11 +154,8 @@ func (d *decoder) putImage(img image.Image, plane, x, y, w, count int) {
 				for c := range 4 {
 					q[c] = 255 - m.Pix[r*m.Stride+4*i+c]
 				}
-			default:
-				c, ok := color.RGBAModel.Convert(img.At(i, r)).(color.RGBA)
-				if ok {
-					q[0], q[1], q[2] = c.R, c.G, c.B
-				}
+			case *image.RGBA:
+				copy(q[:3], m.Pix[r*m.Stride+4*i:])
 			}
 		}
 	}

@@ -57,6 +57,7 @@ const (
 	tagPlanar        = 284
 	tagT4Options     = 292
 	tagPredictor     = 317
+	tagOrientation   = 274
 	tagColourMap     = 320
 	tagTileWidth     = 322
 	tagTileHeight    = 323
@@ -70,6 +71,8 @@ const (
 	maxSamples       = 64
 	maxSide          = 1 << 30
 	maxNumbers       = 1 << 22 // of a field: strips of a picture
+	longField        = 4 * maxSamples
+	maxDirectory     = 1 << 20 // bytes of a directory of which only the head is wanted
 	subfileThumbnail = 1
 	subfileMask      = 4
 )
@@ -87,6 +90,8 @@ type Header struct {
 	Pages int
 	// Lossy says that the pixels are compressed as JPEG.
 	Lossy bool
+	// Orientation is EXIF's, 1 to 8; 1 where there is none.
+	Orientation int
 
 	photometric, compression, predictor int
 	samples, format                     int
@@ -123,16 +128,20 @@ type field struct {
 
 // file reads directories.
 type file struct {
-	data  []byte
+	data  []byte // all of the file, or, where from is not nil, the beginning
+	size  uint64
+	from  *window
 	order binary.ByteOrder
 	big   bool
 }
 
-func open(data []byte) (f file, first uint64, err error) {
+// open reads the first bytes of f.data.
+func (f file) open() (_ file, first uint64, err error) {
+	data := f.data
 	if !Is(data) {
 		return f, 0, errors.New("not a TIFF file")
 	}
-	f = file{data: data, order: binary.LittleEndian}
+	f.order = binary.LittleEndian
 	if data[0] == 'M' {
 		f.order = binary.BigEndian
 	}
@@ -151,10 +160,50 @@ func open(data []byte) (f file, first uint64, err error) {
 
 // part returns n bytes at an offset.
 func (f file) part(at, n uint64) ([]byte, error) {
-	if at > uint64(len(f.data)) || n > uint64(len(f.data))-at {
+	if at > f.size || n > f.size-at {
 		return nil, io.ErrUnexpectedEOF
 	}
-	return f.data[at : at+n], nil
+	if at+n <= uint64(len(f.data)) {
+		return f.data[at : at+n], nil
+	}
+	if f.from == nil {
+		return nil, io.ErrUnexpectedEOF // size is that of data
+	}
+	return f.from.part(at, n, f.size)
+}
+
+// values is part; of a file that is read by pieces, only the first of many values.
+func (f file) values(at, n uint64) ([]byte, error) {
+	if f.from == nil || n <= longField {
+		return f.part(at, n)
+	}
+	if at > f.size || n > f.size-at {
+		return nil, io.ErrUnexpectedEOF
+	}
+	return f.part(at, longField)
+}
+
+// window reads a file by pieces, because values mostly stand beside each other.
+type window struct {
+	src io.ReaderAt
+	at  uint64
+	b   []byte
+}
+
+// part returns n bytes at an offset; there are n up to size.
+func (w *window) part(at, n, size uint64) ([]byte, error) {
+	if at < w.at || at+n > w.at+uint64(len(w.b)) {
+		b := make([]byte, min(max(n, 1024), size-at))
+		got, err := w.src.ReadAt(b, int64(at))
+		if uint64(got) < n {
+			if err == nil || errors.Is(err, io.EOF) {
+				err = io.ErrUnexpectedEOF
+			}
+			return nil, err
+		}
+		w.at, w.b = at, b[:got]
+	}
+	return w.b[at-w.at:][:n:n], nil
 }
 
 // typeSize is the length of a value in bytes, 0 for kinds that there are not.
@@ -189,8 +238,11 @@ func (f file) directory(at uint64) (dir map[int]field, next, size uint64, err er
 	if f.big {
 		n = f.order.Uint64(b)
 	}
-	if n > uint64(len(f.data))/entry {
+	if n > f.size/entry {
 		return nil, 0, 0, io.ErrUnexpectedEOF
+	}
+	if f.from != nil && n*entry > maxDirectory {
+		return nil, 0, 0, fmt.Errorf("a directory of %d entries", n)
 	}
 	if b, err = f.part(at+head, n*entry); err != nil {
 		return nil, 0, 0, err
@@ -207,11 +259,11 @@ func (f file) directory(at uint64) (dir map[int]field, next, size uint64, err er
 			v.count, v.raw = f.order.Uint64(b[4:]), b[12:20]
 		}
 		size := typeSize(v.kind)
-		if size == 0 || v.count > uint64(len(f.data))/size {
+		if size == 0 || v.count > f.size/size {
 			continue
 		}
 		if v.count*size > inline {
-			if v.raw, err = f.part(f.offset(v.raw), v.count*size); err != nil {
+			if v.raw, err = f.values(f.offset(v.raw), v.count*size); err != nil {
 				continue
 			}
 		} else {
@@ -256,7 +308,19 @@ func (f file) numbers(v field) []uint64 {
 
 // DecodeHeader reads the first directory, and counts the others.
 func DecodeHeader(data []byte) (*Header, error) {
-	f, at, err := open(data)
+	return file{data: data, size: uint64(len(data))}.header()
+}
+
+// ReadHeader is DecodeHeader for a file of size bytes of which begin is the
+// beginning, at least 16 bytes if there are. It reads the directories, which mostly
+// stand at the end, and no pixels: enough for the fields of Header that are
+// exported, and not for Decode.
+func ReadHeader(begin []byte, from io.ReaderAt, size int64) (*Header, error) {
+	return file{data: begin, from: &window{src: from}, size: uint64(max(size, 0))}.header()
+}
+
+func (f file) header() (*Header, error) {
+	f, at, err := f.open()
 	if err != nil {
 		return nil, err
 	}
@@ -275,7 +339,7 @@ func DecodeHeader(data []byte) (*Header, error) {
 // that all together are no longer than the file: chains that go in circles end.
 func (f file) pages(at uint64) int {
 	n := 0
-	for left := int64(len(f.data)); at != 0 && left > 0; {
+	for left := int64(f.size); at != 0 && left > 0; {
 		dir, next, size, err := f.directory(at)
 		if err != nil {
 			break
@@ -328,7 +392,10 @@ func (h *Header) fill(f file, dir map[int]field) error {
 	if w < 1 || ht < 1 || w > maxSide || ht > maxSide {
 		return fmt.Errorf("the header says %dx%d pixels", w, ht)
 	}
-	h.Width, h.Height = int(w), int(ht)
+	h.Width, h.Height, h.Orientation = int(w), int(ht), 1
+	if o := f.one(dir, tagOrientation, 1); o >= 1 && o <= 8 {
+		h.Orientation = int(o)
+	}
 	bits, err := f.same(dir, tagBits, "bits", 1)
 	if err != nil {
 		return err

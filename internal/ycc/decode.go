@@ -1,0 +1,160 @@
+package ycc
+
+import (
+	"bytes"
+	"encoding/binary"
+	"image"
+	"image/jpeg"
+)
+
+// Decode reads a JPEG file with image/jpeg, which gives the planes, and makes
+// libjpeg's colours of them. The result is
+//
+//   - *image.Gray for one component;
+//   - *image.RGBA with full alpha for three, YCbCr or RGB;
+//   - *image.CMYK for four, taken for inverted inks as photographs have them, with
+//     Adobe's marker or without.
+//
+// Errors are those of image/jpeg. The caller has compared the size with a limit.
+func Decode(data []byte) (image.Image, error) {
+	f := headOf(data)
+	switch {
+	case f.components == 4:
+		return decodeInks(data, f)
+	case f.components == 3 && f.named():
+		// image/jpeg gives planes only of what is marked as YCbCr.
+		data = inserted(data, "\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00")
+	}
+	img, err := jpeg.Decode(bytes.NewReader(data))
+	if err != nil {
+		return nil, err
+	}
+	src, ok := img.(*image.YCbCr)
+	if !ok {
+		return img, nil
+	}
+	dst := image.NewRGBA(src.Rect)
+	if f.rgb() {
+		separate(dst, src)
+	} else {
+		RGBA(dst.Pix, dst.Stride, src)
+	}
+	return dst, nil
+}
+
+// separate takes the planes for red, green and blue.
+func separate(dst *image.RGBA, src *image.YCbCr) {
+	w := src.Rect.Dx()
+	c := newChroma(src)
+	for y := range src.Rect.Dy() {
+		row, luma := dst.Pix[y*dst.Stride:][:4*w], src.Y[y*src.YStride:][:w]
+		for x, v := range c.row(y)[:w] {
+			q := row[4*x : 4*x+4 : 4*x+4]
+			q[0], q[1], q[2], q[3] = luma[x], byte(v), byte(v>>16), 255
+		}
+	}
+}
+
+// decodeInks reads four components.
+func decodeInks(data []byte, f head) (image.Image, error) {
+	// With Adobe's marker for colours that are no YCbCrK, image/jpeg gives the four
+	// planes, inverted, and repeats samples that pixels share.
+	raw := inserted(data, "\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x00")
+	for _, at := range f.transforms {
+		raw[at+len(raw)-len(data)] = 0
+	}
+	img, err := jpeg.Decode(bytes.NewReader(raw))
+	if err != nil {
+		return nil, err
+	}
+	inks, ok := img.(*image.CMYK)
+	if !ok || !f.shared && !f.adobe() {
+		return img, nil
+	}
+	w, h := inks.Rect.Dx(), inks.Rect.Dy()
+	src := &image.YCbCr{YStride: w, CStride: w, Rect: inks.Rect, SubsampleRatio: image.YCbCrSubsampleRatio444}
+	step := 1
+	if f.shared {
+		step = 2
+		src.CStride, src.SubsampleRatio = (w+1)/2, image.YCbCrSubsampleRatio420
+	}
+	for y := range h {
+		for i, row := 0, inks.Pix[y*inks.Stride:][:4*w]; i < len(row); i += 4 {
+			src.Y = append(src.Y, 255-row[i])
+			if y%step == 0 && i/4%step == 0 {
+				src.Cb, src.Cr = append(src.Cb, 255-row[i+1]), append(src.Cr, 255-row[i+2])
+			}
+		}
+	}
+	c, colours := newChroma(src), make([]byte, 4*w)
+	for y := range h {
+		row, chroma := inks.Pix[y*inks.Stride:][:4*w], c.row(y)[:w]
+		if f.adobe() {
+			convert(colours, src.Y[y*w:][:w], chroma)
+			for x := range w {
+				copy(row[4*x:4*x+3], colours[4*x:])
+			}
+			continue
+		}
+		for x, v := range chroma {
+			row[4*x+1], row[4*x+2] = 255-byte(v), 255-byte(v>>16)
+		}
+	}
+	return inks, nil
+}
+
+// inserted puts a segment behind the first marker.
+func inserted(data []byte, segment string) []byte {
+	out := make([]byte, 0, len(data)+len(segment))
+	return append(append(append(out, data[:2]...), segment...), data[2:]...)
+}
+
+// head is what the segments before the first scan say of colours.
+type head struct {
+	components int
+	ids        string
+	shared     bool  // whether pixels share samples of the second component
+	jfif       bool  // has JFIF's marker
+	transforms []int // where Adobe's markers say how colours are stored; the last one counts
+	transform  byte  // what it says
+}
+
+// adobe says whether Adobe's marker calls the colours YCbCr or YCbCrK.
+func (h head) adobe() bool { return len(h.transforms) > 0 && h.transform != 0 }
+
+// named says whether image/jpeg takes the components for red, green and blue.
+func (h head) named() bool {
+	return !h.jfif && (h.ids == "RGB" || len(h.transforms) > 0 && h.transform == 0)
+}
+
+// rgb says whether libjpeg does: Adobe's marker counts before the names.
+func (h head) rgb() bool { return h.named() && !h.adobe() }
+
+// headOf walks the segments. What is damaged, the decoder reports.
+func headOf(b []byte) (h head) {
+	for at := 2; at+4 <= len(b) && b[at] == 0xff; {
+		marker, n := b[at+1], int(binary.BigEndian.Uint16(b[at+2:]))
+		if marker == 0xff { // a fill byte
+			at++
+			continue
+		}
+		if marker == 0xda || n < 2 || at+2+n > len(b) {
+			return h
+		}
+		body := b[at+4 : at+2+n]
+		switch {
+		case marker == 0xe0 && bytes.HasPrefix(body, []byte("JFIF\x00")):
+			h.jfif = true
+		case marker == 0xee && len(body) >= 12 && bytes.HasPrefix(body, []byte("Adobe")):
+			h.transforms, h.transform = append(h.transforms, at+4+11), body[11]
+		case marker >= 0xc0 && marker <= 0xc2 && len(body) >= 6 && len(body) >= 6+3*int(body[5]):
+			h.components = int(body[5])
+			for i := range h.components {
+				h.ids += string(rune(body[6+3*i]))
+			}
+			h.shared = h.components > 1 && body[7] != body[10]
+		}
+		at += 2 + n
+	}
+	return h
+}
