@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"github.com/gotab/gotab/internal/atomicfile"
 	"github.com/gotab/gotab/internal/safetensors"
@@ -21,7 +22,15 @@ type Bank struct {
 	// Model says which encoder made the rows; Prompts is the hash of the
 	// sentences (prompt.IDPA.Hash). Either may be empty.
 	Model, Prompts string
+	// Provenance is further metadata of the file, for whoever asks where it comes
+	// from: a hash of the encoder's weights, a licence. Nothing here reads it. May be
+	// nil; the keys classes, model, prompts and format are taken.
+	Provenance map[string]string
 }
+
+// ownKeys are the keys of a bank's metadata that have a meaning; format is what
+// other programs write into every file.
+func ownKeys() []string { return []string{"classes", "model", "prompts", "format"} }
 
 // Limits of a bank file: a hundred thousand classes of CLIP's widest features
 // are 600 MB; a header that asks for more is a lie.
@@ -56,7 +65,8 @@ func OpenBank(path string) (*Bank, error) {
 
 // ReadBank reads a text bank: safetensors with float32 "normal" and "abnormal"
 // of shape [N, C], unit rows in the order of the metadata key "classes", a JSON
-// list of N distinct names; "model" and "prompts" are optional metadata.
+// list of N distinct names; "model" and "prompts" are optional metadata, and what
+// else there is becomes Provenance.
 func ReadBank(r io.Reader) (*Bank, error) {
 	f, err := safetensors.Read(r)
 	if err != nil {
@@ -64,6 +74,15 @@ func ReadBank(r io.Reader) (*Bank, error) {
 	}
 	meta := f.Metadata()
 	b := &Bank{Model: meta["model"], Prompts: meta["prompts"]}
+	for key, text := range meta {
+		if slices.Contains(ownKeys(), key) {
+			continue
+		}
+		if b.Provenance == nil {
+			b.Provenance = map[string]string{}
+		}
+		b.Provenance[key] = text
+	}
 	if err := json.Unmarshal([]byte(meta["classes"]), &b.Classes); err != nil {
 		return nil, fmt.Errorf("tab: read bank: %w: metadata key classes is not a JSON list of names: %w", ErrBank, err)
 	}
@@ -103,6 +122,11 @@ func (b *Bank) check() error {
 			return fmt.Errorf("%w: class %q comes twice", ErrBank, c)
 		}
 		seen[c] = true
+	}
+	for _, key := range ownKeys() {
+		if _, ok := b.Provenance[key]; ok {
+			return fmt.Errorf("%w: Provenance has the key %q, which the bank's own fields have", ErrBank, key)
+		}
 	}
 	if _, err := checkAnchors(b.Classes, b.Normal, b.Abnormal); err != nil {
 		return fmt.Errorf("%w: %w", ErrBank, err)
@@ -149,7 +173,11 @@ func (b *Bank) WriteTo(w io.Writer) (int64, error) {
 		}
 		return safetensors.Float32Bytes(v)
 	}
-	return safetensors.Write(w, map[string]string{"classes": string(classes), "model": b.Model, "prompts": b.Prompts},
+	meta := map[string]string{"classes": string(classes), "model": b.Model, "prompts": b.Prompts}
+	for key, text := range b.Provenance {
+		meta[key] = text
+	}
+	return safetensors.Write(w, meta,
 		[]safetensors.Tensor{
 			{Name: "normal", DType: safetensors.F32, Shape: shape, Data: flat(b.Normal)},
 			{Name: "abnormal", DType: safetensors.F32, Shape: shape, Data: flat(b.Abnormal)},

@@ -17,8 +17,10 @@
 // those images are read), or one folder a class with good images in it. Where good and
 // bad images are apart (good/ and bad/, OK/ and NG/), only the good ones are read. -data may
 // be given several times. All files are looked at first: -skip-broken goes on without
-// those that cannot be read, and the weights say how many these were. -bank is a text bank as package tab reads it; -clip are
-// the weights of a CLIP model, whose text tower then encodes the prompts.
+// those that cannot be read, and the weights say how many these were. -bank is a text bank as package tab reads it, which
+// examples/bank makes of your own classes; -clip are the weights of a CLIP model, whose
+// text tower then encodes the prompts. The objectives binary and classes, and the recipe
+// amplify with -text 0, need neither.
 //
 // The output holds torchvision's names and, where the widths of image and text
 // features differ, the projection under projection.*; beside it lies a checkpoint
@@ -61,6 +63,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/gotab/gotab/examples/internal/anchors"
 	"github.com/gotab/gotab/examples/internal/inputs"
 	"github.com/gotab/gotab/synth"
 	"github.com/gotab/gotab/tab"
@@ -87,9 +90,10 @@ var errUsage = errors.New("wrong arguments")
 // remembered in set.
 type options struct {
 	data                                        []string
-	init, clip, clipModel, clipVocab, bank, out string
+	init, bank, out                             string
+	clip                                        anchors.Flags
 	objective, recipe, bn, probe, log, device   string
-	gelu, resume                                bool
+	resume                                      bool
 	epochs, batch, size, head, repeat, every    int
 	maxSteps, steps, crop, warmup, draws        int
 	lr, least, amplify, text, keep, interpolate float64
@@ -110,10 +114,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	})
 	fs.StringVar(&o.init, "init", "", "`file` with the weights to start from (safetensors or .pth); random without")
 	fs.StringVar(&o.bank, "bank", "", "text bank `file` (safetensors)")
-	fs.StringVar(&o.clip, "clip", "", "`file` or folder with a CLIP model's weights (safetensors)")
-	fs.StringVar(&o.clipModel, "clip-model", "b16", "architecture of -clip: b32, b16 or l14")
-	fs.BoolVar(&o.gelu, "clip-gelu", true, "exact GELU as in OpenCLIP's models; false for OpenAI's (QuickGELU)")
-	fs.StringVar(&o.clipVocab, "clip-vocab", "", "vocabulary `file` of -clip where it does not lie beside the weights")
+	o.clip.Add(fs)
 	fs.StringVar(&o.recipe, "recipe", "paper", "paper, official (what the released code does), ref (joint softmax, raw temperature, rate 0.01, batch 32, exact size, one patch) or amplify (dense, at layers 1 to 3)")
 	fs.StringVar(&o.objective, "objective", "", "paper, official, joint, normal, binary or classes; default: the recipe's")
 	fs.IntVar(&o.epochs, "epochs", 100, "number of `passes`; not read where the recipe or -steps counts steps")
@@ -162,6 +163,9 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	if err := o.reading.Validate(); err != nil {
 		return o, usage("%v", err)
 	}
+	if err := o.clip.Validate(); err != nil {
+		return o, usage("%v", err)
+	}
 	if o.out != "" {
 		if err := inputs.CheckWeightsName(o.out); err != nil {
 			return o, usage("-out: %v", err)
@@ -193,7 +197,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		return o, usage("-data is missing, the folder with one folder of good images a class")
 	case o.out == "":
 		return o, usage("-out is missing, the file for the trained weights")
-	case o.bank != "" && o.clip != "":
+	case o.bank != "" && o.clip.Weights != "":
 		return o, usage("-bank and -clip are both given; the anchors come from one of them")
 	case o.bn != "train" && o.bn != "frozen":
 		return o, usage("-bn is %q, want train or frozen", o.bn)
@@ -215,8 +219,6 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		return o, usage("-amplify, -text and -keep belong to -recipe amplify")
 	case o.recipe == "amplify" && o.set["objective"] && (o.set["amplify"] || o.set["text"] || o.set["keep"]):
 		return o, usage("-objective replaces the terms that -amplify, -text and -keep weigh")
-	case !oneOf(o.clipModel, "b32", "b16", "l14"):
-		return o, usage("-clip-model is %q, want b32, b16 or l14", o.clipModel)
 	}
 	return o, nil
 }

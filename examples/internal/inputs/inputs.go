@@ -119,17 +119,25 @@ func (f Flags) Tune(t dataset.Transform) dataset.Transform {
 	return t.Shared()
 }
 
-// UseThreads bounds the threads of the process.
+// UseThreads bounds the threads of the process, and tries whether the system lets it
+// have them.
 func (f Flags) UseThreads() error {
 	if f.Threads < 0 || f.Threads > 4096 {
 		return fmt.Errorf("-threads is %d, want 1 to 4096, or 0", f.Threads)
 	}
 	if f.Threads == 0 {
 		runtime.GOMAXPROCS(cpus.Allowed()) // decoding obeys a container's quota too
-		return nil
+	} else {
+		runtime.GOMAXPROCS(f.Threads)
+		if err := tensor.SetThreads(tensor.Threads{Cores: f.Threads, PerRun: f.Threads}); err != nil {
+			return err
+		}
 	}
-	runtime.GOMAXPROCS(f.Threads)
-	return tensor.SetThreads(tensor.Threads{Cores: f.Threads, PerRun: f.Threads})
+	err := tensor.GetThreads().Try()
+	if errors.Is(err, tensor.ErrThreads) && tensor.GetThreads().Cores > 1 {
+		return fmt.Errorf("%w; -threads 1 takes the fewest", err)
+	}
+	return err
 }
 
 // Seen is what Look found.
