@@ -21,7 +21,12 @@ type Issue struct {
 }
 
 // String returns both parts.
-func (i Issue) String() string { return i.Name + ": " + i.Reason }
+func (i Issue) String() string {
+	if i.Name == "." { // the whole data set
+		return i.Reason
+	}
+	return i.Name + ": " + i.Reason
+}
 
 // Files is a [Dataset] of picture files. Each call of Sample reads its files
 // anew; see [NewCached] for keeping them.

@@ -10,7 +10,7 @@
 //	         [-warmup N] [-synth nsa|cutpaste|perlin|mask|mix|mixture] [-least F]
 //	         [-twins auto|plain] [-without KIND] [-draws N]
 //	         [-probe DIR] [-probe-every N] [-log FILE.jsonl] [-resume]
-//	         [-transform centre|square|WxH] [-bits N] [-max-pixels N] [-skip-broken]
+//	         [-transform centre|square|WxH|tiles] [-bits N] [-max-pixels N] [-skip-broken]
 //	         [-prefix TEXT] [-threads N] [-device auto|cpu|cuda|cuda:N]
 //
 // ROOT holds one folder a class with train/good below it (MVTec AD's layout; only
@@ -27,9 +27,13 @@
 // (FILE.ckpt), from which -resume goes on with the settings that it holds: flags that
 // say others are refused. -log gets one JSON object a step.
 //
+// With -transform tiles, or tiles:SIDE, it is trained on squares of the pictures that
+// overlap by a quarter, of their shorter side or of SIDE pixels, instead of the pictures.
+//
 // -probe names a class folder in MVTec AD's layout, or a folder of them: PaDiM is
 // fitted on the network and scored every -probe-every epochs, before the first
-// and after the last, so that one sees whether the training helps.
+// and after the last, so that one sees whether the training helps. Its files are looked
+// at before the training too. It sees pictures as PaDiM does by default.
 //
 // -recipe amplify pushes what damage changes in layers 1 to 3 apart from what it
 // was, in units of the spread of good parts, and holds good parts in place (see

@@ -192,3 +192,16 @@ func TestProbeIsLookedAtFirst(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "2", w.Metadata["probe_skipped_images"])
 }
+
+// Tiles are trained on in the place of pictures, and a run goes on with the same ones.
+func TestTrainsOnTiles(t *testing.T) {
+	testutil.NoLeak(t)
+	out := filepath.Join(t.TempDir(), "w.safetensors")
+	args := []string{"-data", plant(t), "-objective", "binary", "-out", out, "-size", "64", "-repeat", "1", "-device", "cpu", "-batch", "4", "-epochs", "1"}
+	var stdout, stderr bytes.Buffer
+	require.NoError(t, run(t.Context(), append(args, "-transform", "tiles:48", "-max-steps", "1"), &stdout, &stderr))
+	require.Contains(t, stderr.String(), "8 pictures are seen as 32 tiles (tiles of 48 pixels, overlap 25 %)")
+	require.Contains(t, stderr.String(), "32 good images of 2 classes")
+	require.ErrorIs(t, run(t.Context(), append(args, "-transform", "square", "-resume", "-max-steps", "1"), &stdout, &stderr), tab.ErrCheckpoint)
+	require.NoError(t, run(t.Context(), append(args, "-transform", "tiles:48", "-resume", "-max-steps", "1"), &stdout, &stderr))
+}

@@ -48,6 +48,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 		return err
 	}
 	images := found.Data
+	if t, ok := o.reading.Tiles(); ok {
+		if images, err = dataset.NewTiled(ctx, images, t); err != nil {
+			return err
+		}
+		fmt.Fprintf(stderr, "%d pictures are seen as %d tiles (%s)\n", found.Data.Len(), images.Len(), t)
+	}
 	var pr tab.Probe
 	left := leftOut{data: found.Skipped}
 	if o.probe != "" {
