@@ -221,12 +221,14 @@ func TestTiledReadsAPictureOnce(t *testing.T) {
 	require.Equal(t, int64(4), c.reads.Load())
 	var wg sync.WaitGroup
 	for i := range ds.Len() {
-		wg.Go(func() {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
 			s, err := ds.Sample(context.Background(), i)
 			if err != nil || s.Image.Rect.Dx() != 30 {
 				t.Error(s.Name, err)
 			}
-		})
+		}()
 	}
 	wg.Wait()
 	require.Equal(t, int64(4), c.reads.Load())

@@ -173,7 +173,7 @@ func stranger(head []byte) string {
 	case bytes.HasPrefix(head, []byte("\x89HDF")):
 		return "it is an HDF5 file of Keras; save the network's state dict with PyTorch, or as safetensors"
 	case !bytes.ContainsFunc(head, func(r rune) bool { return r < ' ' && r != '\n' && r != '\r' && r != '\t' || r > '~' }):
-		return fmt.Sprintf("it is a text that begins with %.40q", head)
+		return fmt.Sprintf("it is a text that begins with %.40q; name the file of weights, or fetch it again", head)
 	case len(head) > 262 && bytes.HasPrefix(head[257:], []byte("ustar")):
 		return "it is a tar archive; unpack it with tar -x first"
 	case len(head) > 8 && head[0] == 0x08 && bytes.Contains(head, []byte("pytorch")) && !bytes.HasPrefix(head, []byte("PK")):

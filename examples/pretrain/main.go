@@ -189,8 +189,10 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		return o, usage("%q is not a flag", fs.Arg(0))
 	case o.epochs < 1:
 		return o, usage("-epochs is %d, want 1 or more", o.epochs)
-	case o.set["batch"] && o.batch < 1, o.set["repeat"] && o.repeat < 1:
-		return o, usage("-batch is %d and -repeat is %d, want 1 or more, or leave them to the recipe", o.batch, o.repeat)
+	case o.set["batch"] && o.batch < 1:
+		return o, usage("-batch is %d, want 1 or more, or leave it to the recipe", o.batch)
+	case o.set["repeat"] && o.repeat < 1:
+		return o, usage("-repeat is %d, want 1 or more, or leave it to the recipe", o.repeat)
 	case o.init != "" && o.out != "" && inputs.SameFile(o.init, o.out):
 		return o, usage("-init and -out are the same file, %s, whose weights would be lost; give -out another name", o.out)
 	case o.reading.Prefix != "" && o.init == "":

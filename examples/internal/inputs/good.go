@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 
 	"github.com/gotab/gotab/dataset"
 )
@@ -16,7 +17,10 @@ func (f Flags) Good(root string, notes io.Writer) (dataset.Dataset, error) {
 	if errors.Is(err, dataset.ErrLayout) {
 		folders, ferr := dataset.OpenFolders(root)
 		if ferr != nil {
-			return nil, errors.Join(err, ferr)
+			if errors.Is(err, fs.ErrNotExist) {
+				return nil, err
+			}
+			return nil, fmt.Errorf("%w; nor is it one folder of pictures a class: %w", err, ferr)
 		}
 		ds, err = folders, nil
 	}
