@@ -3,6 +3,7 @@ package tab
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -56,6 +57,14 @@ func OpenBank(path string) (*Bank, error) {
 		return nil, fmt.Errorf("tab: open bank: %w", err)
 	}
 	defer f.Close()
+	head := make([]byte, 512)
+	n, err := f.ReadAt(head, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("tab: open bank: %w", err)
+	}
+	if what := safetensors.Stranger(head[:n]); what != "" {
+		return nil, fmt.Errorf("tab: open bank %s: %w: %s", path, ErrBank, what)
+	}
 	b, err := ReadBank(f)
 	if err != nil {
 		return nil, fmt.Errorf("%w (file %s)", err, path)

@@ -40,6 +40,13 @@ func TestBankRoundTrip(t *testing.T) {
 	got, err = tab.OpenBank(path)
 	require.NoError(t, err)
 	require.Equal(t, b, got)
+	for text, says := range map[string]string{"": "the file is empty", "<html>": "it is a web page"} {
+		stranger := filepath.Join(t.TempDir(), "bank.safetensors")
+		require.NoError(t, os.WriteFile(stranger, []byte(text), 0o644))
+		_, err = tab.OpenBank(stranger)
+		require.ErrorIs(t, err, tab.ErrBank)
+		require.ErrorContains(t, err, says)
+	}
 	_, err = tab.OpenBank(filepath.Join(t.TempDir(), "none"))
 	require.ErrorIs(t, err, os.ErrNotExist)
 }
