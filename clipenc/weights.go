@@ -92,8 +92,12 @@ func (s *store) add(path string) error {
 	}
 	st, err := safetensors.Open(f, info.Size())
 	if err != nil {
-		var magic [2]byte
-		if n, _ := f.ReadAt(magic[:], 0); n == 2 && bytes.Equal(magic[:], []byte("PK")) {
+		head := make([]byte, 512)
+		n, _ := f.ReadAt(head, 0) // fewer bytes are what there is
+		if what := safetensors.Stranger(head[:n]); what != "" {
+			return fmt.Errorf("%s: %s: %w", filepath.Base(path), what, ErrWeights)
+		}
+		if bytes.HasPrefix(head[:n], []byte("PK")) {
 			return fmt.Errorf("%s is a torch archive; save its state dict as safetensors first: %w", filepath.Base(path), ErrWeights)
 		}
 		return fmt.Errorf("%s: %w: %w", filepath.Base(path), err, ErrWeights)

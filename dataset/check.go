@@ -288,6 +288,9 @@ func source(ds Dataset, i int) (*Files, int) {
 			ds = d.Dataset
 		case *Cached:
 			ds = d.ds
+		case *Tiled:
+			i, _ = d.find(i)
+			ds = d.ds
 		default:
 			return nil, 0
 		}

@@ -242,7 +242,7 @@ func decodeError(c codec, data []byte, err error) error {
 	case errors.Is(err, ErrTooLarge):
 		return fmt.Errorf("%s: %w", c.name, err)
 	case errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) || c.cut != nil && c.cut(data):
-		return fmt.Errorf("%w: %s: the file ends too early", ErrDecode, c.name)
+		return fmt.Errorf("%w: %s: the file ends too early; copy or export it again", ErrDecode, c.name)
 	}
 	return fmt.Errorf("%w: %s: %w", ErrDecode, c.name, err)
 }

@@ -2,6 +2,7 @@ package dataset
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"image"
 	"io/fs"
@@ -21,7 +22,12 @@ type Issue struct {
 }
 
 // String returns both parts.
-func (i Issue) String() string { return i.Name + ": " + i.Reason }
+func (i Issue) String() string {
+	if i.Name == "." { // the whole data set
+		return i.Reason
+	}
+	return i.Name + ": " + i.Reason
+}
 
 // Files is a [Dataset] of picture files. Each call of Sample reads its files
 // anew; see [NewCached] for keeping them.
@@ -152,6 +158,13 @@ type folder struct {
 func (f *Files) list(dir string) (folder, error) {
 	entries, err := fs.ReadDir(f.fsys, dir)
 	if err != nil {
+		var at *fs.PathError
+		if dir == "." && errors.As(err, &at) { // whose path is named already
+			err = at.Err
+			if !errors.Is(err, fs.ErrNotExist) {
+				err = fmt.Errorf("%w; name the folder that holds the pictures or classes", err)
+			}
+		}
 		return folder{}, fmt.Errorf("dataset: open %s: %w: %w", f.where(dir), ErrLayout, err)
 	}
 	var out folder

@@ -27,7 +27,7 @@ func TestHostileArguments(t *testing.T) {
 			dataset.NewImages, dataset.NewMemory, dataset.NewMixedWM38, dataset.OpenMixedWM38,
 			dataset.CLIPNorm, dataset.ImageNet, dataset.RandomTurn, dataset.DefaultSplit, dataset.PaDiM224,
 			dataset.Square, dataset.PictureFile, dataset.Check, dataset.Decode, dataset.DefaultCheck, dataset.LabelOf, dataset.ParseLabel,
-			dataset.RequireGood, dataset.RequireLabels, dataset.TransformOf,
+			dataset.RequireGood, dataset.RequireLabels, dataset.TransformOf, dataset.DefaultTiles, dataset.NewTiled,
 		},
 		Types: []any{
 			new(dataset.Batch), new(dataset.Cached), new(dataset.Config), new(dataset.Decoder),
@@ -37,11 +37,12 @@ func TestHostileArguments(t *testing.T) {
 			new(dataset.MixedWM38), new(dataset.Normalize), new(dataset.Part), new(dataset.Rect),
 			new(dataset.CheckConfig), new(dataset.Label), new(dataset.Report),
 			new(dataset.RegionConfig), new(dataset.Sample), new(dataset.SplitConfig), new(dataset.Transform),
+			new(dataset.Tiled), new(dataset.Tiles),
 		},
 		Values: []any{
 			dataset.DefaultConfig(), dataset.DefaultDecoder(), dataset.DefaultFolders(),
 			dataset.DefaultGoodBad(), dataset.DefaultLoader(), dataset.DefaultMVTecAD(),
-			dataset.DefaultSplit(), dataset.ImageNet(), dataset.PaDiM224(), dataset.Square(16), images,
+			dataset.DefaultSplit(), dataset.ImageNet(), dataset.PaDiM224(), dataset.Square(16), dataset.DefaultTiles(), images,
 		},
 	}
 	missing, err := r.Missing(".")

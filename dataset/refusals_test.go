@@ -6,6 +6,9 @@ import (
 	"image"
 	"image/color"
 	"image/jpeg"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
@@ -159,4 +162,24 @@ func TestTransparentPixelsOverAColour(t *testing.T) {
 		}
 	}
 	require.Equal(t, color.RGBA{200, 100, 50, 255}, dataset.ToRGBA(img).RGBAAt(1, 0))
+}
+
+// A folder that is not there, or is a file, is named once.
+func TestRootsThatAreNone(t *testing.T) {
+	dir := t.TempDir()
+	none, file := filepath.Join(dir, "none"), filepath.Join(dir, "file.png")
+	require.NoError(t, os.WriteFile(file, nil, 0o644))
+	for _, open := range []func(root string) error{
+		func(root string) error { _, err := dataset.OpenMVTecAD(root, "", ""); return err },
+		func(root string) error { _, err := dataset.OpenFolders(root); return err },
+	} {
+		err := open(none)
+		require.ErrorIs(t, err, fs.ErrNotExist)
+		require.ErrorIs(t, err, dataset.ErrLayout)
+		require.Equal(t, 1, strings.Count(err.Error(), none), err)
+		err = open(file)
+		require.ErrorIs(t, err, dataset.ErrLayout)
+		require.ErrorContains(t, err, "name the folder that holds the pictures or classes")
+		require.Equal(t, 1, strings.Count(err.Error(), file), err)
+	}
 }

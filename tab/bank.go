@@ -3,9 +3,11 @@ package tab
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"github.com/gotab/gotab/internal/atomicfile"
 	"github.com/gotab/gotab/internal/safetensors"
@@ -21,7 +23,15 @@ type Bank struct {
 	// Model says which encoder made the rows; Prompts is the hash of the
 	// sentences (prompt.IDPA.Hash). Either may be empty.
 	Model, Prompts string
+	// Provenance is further metadata of the file, for whoever asks where it comes
+	// from: a hash of the encoder's weights, a licence. Nothing here reads it. May be
+	// nil; the keys classes, model, prompts and format are taken.
+	Provenance map[string]string
 }
+
+// ownKeys are the keys of a bank's metadata that have a meaning; format is what
+// other programs write into every file.
+func ownKeys() []string { return []string{"classes", "model", "prompts", "format"} }
 
 // Limits of a bank file: a hundred thousand classes of CLIP's widest features
 // are 600 MB; a header that asks for more is a lie.
@@ -47,6 +57,14 @@ func OpenBank(path string) (*Bank, error) {
 		return nil, fmt.Errorf("tab: open bank: %w", err)
 	}
 	defer f.Close()
+	head := make([]byte, 512)
+	n, err := f.ReadAt(head, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("tab: open bank: %w", err)
+	}
+	if what := safetensors.Stranger(head[:n]); what != "" {
+		return nil, fmt.Errorf("tab: open bank %s: %w: %s", path, ErrBank, what)
+	}
 	b, err := ReadBank(f)
 	if err != nil {
 		return nil, fmt.Errorf("%w (file %s)", err, path)
@@ -56,7 +74,8 @@ func OpenBank(path string) (*Bank, error) {
 
 // ReadBank reads a text bank: safetensors with float32 "normal" and "abnormal"
 // of shape [N, C], unit rows in the order of the metadata key "classes", a JSON
-// list of N distinct names; "model" and "prompts" are optional metadata.
+// list of N distinct names; "model" and "prompts" are optional metadata, and what
+// else there is becomes Provenance.
 func ReadBank(r io.Reader) (*Bank, error) {
 	f, err := safetensors.Read(r)
 	if err != nil {
@@ -64,6 +83,15 @@ func ReadBank(r io.Reader) (*Bank, error) {
 	}
 	meta := f.Metadata()
 	b := &Bank{Model: meta["model"], Prompts: meta["prompts"]}
+	for key, text := range meta {
+		if slices.Contains(ownKeys(), key) {
+			continue
+		}
+		if b.Provenance == nil {
+			b.Provenance = map[string]string{}
+		}
+		b.Provenance[key] = text
+	}
 	if err := json.Unmarshal([]byte(meta["classes"]), &b.Classes); err != nil {
 		return nil, fmt.Errorf("tab: read bank: %w: metadata key classes is not a JSON list of names: %w", ErrBank, err)
 	}
@@ -103,6 +131,11 @@ func (b *Bank) check() error {
 			return fmt.Errorf("%w: class %q comes twice", ErrBank, c)
 		}
 		seen[c] = true
+	}
+	for _, key := range ownKeys() {
+		if _, ok := b.Provenance[key]; ok {
+			return fmt.Errorf("%w: Provenance has the key %q, which the bank's own fields have", ErrBank, key)
+		}
 	}
 	if _, err := checkAnchors(b.Classes, b.Normal, b.Abnormal); err != nil {
 		return fmt.Errorf("%w: %w", ErrBank, err)
@@ -149,7 +182,11 @@ func (b *Bank) WriteTo(w io.Writer) (int64, error) {
 		}
 		return safetensors.Float32Bytes(v)
 	}
-	return safetensors.Write(w, map[string]string{"classes": string(classes), "model": b.Model, "prompts": b.Prompts},
+	meta := map[string]string{"classes": string(classes), "model": b.Model, "prompts": b.Prompts}
+	for key, text := range b.Provenance {
+		meta[key] = text
+	}
+	return safetensors.Write(w, meta,
 		[]safetensors.Tensor{
 			{Name: "normal", DType: safetensors.F32, Shape: shape, Data: flat(b.Normal)},
 			{Name: "abnormal", DType: safetensors.F32, Shape: shape, Data: flat(b.Abnormal)},

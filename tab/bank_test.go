@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"testing"
@@ -18,6 +19,7 @@ import (
 func TestBankRoundTrip(t *testing.T) {
 	b := bank(t, 8)
 	b.Model, b.Prompts = "some model", "some hash"
+	b.Provenance = map[string]string{"license": "MIT", "model_sha256": "00"}
 	var buf bytes.Buffer
 	_, err := b.WriteTo(&buf)
 	require.NoError(t, err)
@@ -38,8 +40,26 @@ func TestBankRoundTrip(t *testing.T) {
 	got, err = tab.OpenBank(path)
 	require.NoError(t, err)
 	require.Equal(t, b, got)
+	for text, says := range map[string]string{"": "the file is empty", "<html>": "it is a web page"} {
+		stranger := filepath.Join(t.TempDir(), "bank.safetensors")
+		require.NoError(t, os.WriteFile(stranger, []byte(text), 0o644))
+		_, err = tab.OpenBank(stranger)
+		require.ErrorIs(t, err, tab.ErrBank)
+		require.ErrorContains(t, err, says)
+	}
 	_, err = tab.OpenBank(filepath.Join(t.TempDir(), "none"))
 	require.ErrorIs(t, err, os.ErrNotExist)
+}
+
+// What a bank's own fields have is not written twice.
+func TestProvenanceKeepsOffTheBanksKeys(t *testing.T) {
+	for _, key := range []string{"classes", "model", "prompts", "format"} {
+		b := bank(t, 8)
+		b.Provenance = map[string]string{key: "x"}
+		_, err := b.WriteTo(io.Discard)
+		require.ErrorIs(t, err, tab.ErrBank)
+		require.ErrorContains(t, err, key)
+	}
 }
 
 func file(t testing.TB, classes string, tensors ...safetensors.Tensor) []byte {

@@ -21,6 +21,9 @@ var (
 	// ErrNested reports a Run that was started on a libtorch thread, that is from
 	// inside the function of another Run, where it would wait for itself.
 	ErrNested = errors.New("Run inside a Run")
+	// ErrThreads reports that the system does not let this process make the threads
+	// that it needs.
+	ErrThreads = errors.New("too few threads are allowed")
 	// ErrDType reports an element type that the operation cannot take, such as one
 	// that is none of the constants of [DType].
 	ErrDType = errors.New("element type does not fit")

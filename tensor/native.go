@@ -56,9 +56,13 @@ func setOpThreads(n int) { C.at_set_num_threads(C.int(n)) }
 // opThreads is the number of threads that the calling thread's operations use.
 func opThreads() int { return int(C.at_get_num_threads()) }
 
+// tryThreads makes n threads, ends them and returns how many there could be.
+func tryThreads(n int) int { return int(C.tab_try_threads(C.int(n))) }
+
 // setup applies settings to the process.
 func setup(c Settings) error {
 	C.tab_pool_install()
+	C.tab_no_idle_pool()
 	return shimError(C.tab_setup(C.int64_t(c.Primitives), cbool(c.TF32), cbool(c.CuDNNBenchmark), cbool(!c.CuDNNNondeterministic)))
 }
 

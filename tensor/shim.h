@@ -9,6 +9,8 @@ extern "C" {
 
 char *tab_setup(int64_t primitives, int tf32, int benchmark, int deterministic);
 int tab_switches(void);
+int tab_try_threads(int n); // how many of n more threads can be made (spawn.cpp)
+void tab_no_idle_pool(void);
 char *tab_set_device(int index);
 int tab_has_onednn(void);
 char *tab_channels_last(void **out, void *self);

@@ -33,7 +33,8 @@ type worker struct {
 	tid     int
 	threads int
 	ready   bool
-	initErr error
+	settled error // of the process's settings
+	initErr error // of the last job's preparation
 }
 
 // Panic is the value with which [Run] panics when its function has panicked on a
@@ -254,17 +255,30 @@ func (w *worker) run(p *scheduler, j *job) {
 			j.panicked = &Panic{Value: v, Stack: debug.Stack()}
 		}
 	}()
+	w.initErr = w.prepare(j.threads)
+	j.fn(w)
+	j.finished = true
+}
+
+// prepare makes the calling thread ready for operations of n threads. Without room
+// for them it changes nothing, and the next job tries again.
+func (w *worker) prepare(n int) error {
+	if w.ready && w.threads == n {
+		return w.settled
+	}
+	if err := roomFor(helpers(n)); err != nil {
+		return err
+	}
 	if !w.ready {
-		w.initErr = settings.apply()
+		w.settled = settings.apply()
 		// libtorch sets a thread's number of threads when it first asks for it, to what
 		// was last set anywhere; asking now keeps it from undoing setOpThreads later.
 		opThreads()
 		w.ready = true
 	}
-	if w.threads != j.threads {
-		setOpThreads(j.threads)
-		w.threads = j.threads
+	if w.threads != n {
+		setOpThreads(n)
+		w.threads = n
 	}
-	j.fn(w)
-	j.finished = true
+	return w.settled
 }

@@ -209,8 +209,12 @@ func (o options) checked() (options, error) {
 		return wrong("-encoding %s is not known, want grey or dies", o.encoding)
 	case o.turn != "on" && o.turn != "off":
 		return wrong("-turn %s is not known, want on or off", o.turn)
-	case o.epochs < 1 || o.headEpochs < 1 || o.batch < 1:
-		return wrong("-epochs is %d, -head-epochs is %d and -batch is %d, want 1 or more", o.epochs, o.headEpochs, o.batch)
+	case o.epochs < 1:
+		return wrong("-epochs is %d, want 1 or more", o.epochs)
+	case o.headEpochs < 1:
+		return wrong("-head-epochs is %d, want 1 or more", o.headEpochs)
+	case o.batch < 1:
+		return wrong("-batch is %d, want 1 or more", o.batch)
 	case o.force && o.out == "":
 		return wrong("-force is for -out, the folder to write over")
 	case o.reading.Prefix != "" && o.weightsFlag == "random":

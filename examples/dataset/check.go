@@ -9,6 +9,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/gotab/gotab/dataset"
 )
 
 // check lists every fault of a data set.
@@ -31,6 +33,9 @@ func check(ctx context.Context, s *set, _ options, stdout, stderr io.Writer) err
 	faults = append(faults, depthFaults(all)...)
 	faults = append(faults, leaks(all)...)
 	faults = append(faults, torn(all)...)
+	if err := notes(ctx, s, faults, stderr); err != nil {
+		return err
+	}
 	for _, f := range faults {
 		if _, err := fmt.Fprintln(stdout, f); err != nil {
 			return err
@@ -41,6 +46,28 @@ func check(ctx context.Context, s *set, _ options, stdout, stderr io.Writer) err
 	}
 	_, err = fmt.Fprintf(stdout, "no fault found in %d pictures\n", len(all))
 	return err
+}
+
+// notes writes what the other programs say of the files before long work and is no
+// fault: masks of several encodings, 16-bit pictures that fill fewer bits. What is
+// named by a fault is left out.
+func notes(ctx context.Context, s *set, faults []string, stderr io.Writer) error {
+	r, err := dataset.Check(ctx, s.ds, dataset.DefaultCheck())
+	if err != nil {
+		return err
+	}
+	if r.Deep > 0 && r.Bits != s.bits {
+		r.Notes = append(r.Notes, dataset.Issue{Name: ".", Reason: fmt.Sprintf("-bits sets Bits16, and it is %d now", s.bits)})
+	}
+	for _, n := range r.Notes {
+		if slices.ContainsFunc(faults, func(f string) bool { return n.Name != "" && strings.Contains(f, n.Name+" ") }) {
+			continue
+		}
+		if _, err := fmt.Fprintf(stderr, "note: %s\n", n); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func sampleFaults(f facts) []string {

@@ -161,6 +161,7 @@ type set struct {
 	issues []dataset.Issue
 	fsys   fs.FS // where the names of its items lie; nil where they are no files
 	closer []io.Closer
+	bits   int // of 16-bit pictures that count
 }
 
 func (s *set) close() error {
@@ -177,7 +178,7 @@ func open(ctx context.Context, o options) (*set, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &set{fsys: fsys, closer: []io.Closer{c}}
+	s := &set{fsys: fsys, closer: []io.Closer{c}, bits: o.bits}
 	if err := s.read(ctx, o); err != nil {
 		return nil, errors.Join(err, s.close())
 	}

@@ -291,3 +291,36 @@ func TestArguments(t *testing.T) {
 	cancel()
 	require.ErrorIs(t, run(ctx, []string{"check", "-data", root}, &bytes.Buffer{}, &bytes.Buffer{}), context.Canceled)
 }
+
+// check says what is no fault and may not be meant, as the programs do that go on to
+// long work.
+func TestCheckNotes(t *testing.T) {
+	root := sound(t)
+	_, stderr, err := do(t, "check", "-data", root)
+	require.NoError(t, err)
+	require.Empty(t, stderr)
+	ones := image.NewGray(image.Rect(0, 0, 20, 12))
+	ones.Pix[100] = 1
+	put(t, root, "bolt/ground_truth/cut/001_mask.png", ones)
+	deep := image.NewGray16(image.Rect(0, 0, 20, 12))
+	for i := range 20 * 12 {
+		deep.SetGray16(i%20, i/20, color.Gray16{Y: uint16(i * 17)})
+	}
+	put(t, root, "wide/train/good/000.png", deep)
+	stdout, stderr, err := do(t, "check", "-data", root)
+	require.NoError(t, err)
+	require.Contains(t, stdout, "no fault found in 9 pictures")
+	require.Contains(t, stderr, "note: bolt/ground_truth/cut: its masks are of several kinds")
+	require.Contains(t, stderr, "note: the values of its 1 pictures of 16 bits need 12 bits, 16 are set")
+	require.Contains(t, stderr, "note: -bits sets Bits16, and it is 16 now")
+	_, stderr, err = do(t, "check", "-data", root, "-bits", "12")
+	require.NoError(t, err)
+	require.NotContains(t, stderr, "16 bits")
+
+	// What is a fault is said once.
+	put(t, root, "bolt/ground_truth/cut/001_mask.png", image.NewGray(image.Rect(0, 0, 20, 12)))
+	stdout, stderr, err = do(t, "check", "-data", root)
+	require.ErrorIs(t, err, errFaults)
+	require.Contains(t, stdout, "empty mask: bolt/ground_truth/cut/001_mask.png")
+	require.NotContains(t, stderr, "001_mask.png")
+}

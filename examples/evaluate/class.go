@@ -52,7 +52,7 @@ func (j *judged) maps(ctx context.Context) iter.Seq2[downstream.Scored, error] {
 
 // mask brings a sample's mask to the size of its map, by the rule of the method.
 func (j *judged) mask(sc downstream.Scored) (*image.Gray, error) {
-	m, err := j.plan.mask.of(j.plan.transform, sc.Mask)
+	m, err := j.plan.mask.of(j.plan.shown(sc.Map), sc.Mask)
 	if err != nil {
 		return nil, fmt.Errorf("mask of %s: %w", sc.Name, err)
 	}
@@ -109,7 +109,7 @@ func (s *session) known(o opened, net network) (record, error) {
 	r := record{
 		Version: recordVersion, Data: baseOf(o.root), Class: o.class, Method: o.of.name, Seed: o.seed.String(),
 		ScoreImages: o.test.Len(), Chance: o.plan.chance, Arch: net.arch.String(), Weights: net.weights, WeightsSHA256: net.sha256,
-		Epochs: o.plan.epochs, Shots: o.plan.shots, Transform: o.plan.transform.String(), Mask: o.plan.mask.name, Epoch: o.plan.epoch, Score: o.plan.score,
+		Epochs: o.plan.epochs, Shots: o.plan.shots, Transform: o.plan.seen(), Mask: o.plan.mask.name, Epoch: o.plan.epoch, Score: o.plan.score,
 		Settings: settings, Made: s.made,
 	}
 	for _, l := range o.plan.layers {
@@ -265,7 +265,7 @@ func (s *session) draw(ctx context.Context, j *judged, what string) error {
 		return err
 	}
 	fmt.Fprintf(s.stderr, "%s: draw %d maps, colours from %.4g to %.4g\n", what, j.test.Len(), v.Scale.Low, v.Scale.High)
-	return drawAll(ctx, dir, j.record.Class, j.detector, j.test, j.plan.transform, v)
+	return drawAll(ctx, dir, j.record.Class, j.detector, j.test, j.plan, v)
 }
 
 // checkTest says whether every defect has a mask, and refuses a test set that

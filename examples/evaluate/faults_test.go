@@ -55,7 +55,7 @@ func fileWriters(t *testing.T) []faulttest.Writer {
 		}},
 		{Name: "maps", Write: func(dir string, version int) error {
 			det := &darkness{darkMethod: dark, seed: seed{n: uint64(version)}, view: dark.transform}
-			return drawAll(context.Background(), dir, "plate", det, test, dark.transform, heatmap.View{Scale: heatmap.Scale{Low: 100, High: 200}, Threshold: 150})
+			return drawAll(context.Background(), dir, "plate", det, test, plan{transform: dark.transform}, heatmap.View{Scale: heatmap.Scale{Low: 100, High: 200}, Threshold: 150})
 		}},
 	}
 }

@@ -113,8 +113,10 @@ func parse(args []string, known []method, stderr io.Writer) (options, error) {
 	switch {
 	case fs.NArg() > 0:
 		return wrong("%q is not a flag", fs.Arg(0))
-	case given["epochs"] && o.epochs < 1 || given["shots"] && o.shots < 1:
-		return wrong("-epochs is %d and -shots is %d, want numbers above 0, or leave them out for the method's own", o.epochs, o.shots)
+	case given["epochs"] && o.epochs < 1:
+		return wrong("-epochs is %d, want 1 or more, or leave it out for the method's own", o.epochs)
+	case given["shots"] && o.shots < 1:
+		return wrong("-shots is %d, want 1 or more, or leave it out for the method's own", o.shots)
 	case o.reading.Prefix != "" && strings.HasPrefix(o.weights, "random"):
 		return wrong("-prefix is for a file of weights, and -weights is %s", o.weights)
 	case len(roots) == 0:

@@ -35,7 +35,7 @@ func viewOf(good *heatmap.Good) (heatmap.View, error) {
 
 // drawAll scores the test set once more and writes one picture a test image to
 // dir/class/kind/name.png. v says how, its Map is passed over.
-func drawAll(ctx context.Context, dir, class string, det detector, test dataset.Dataset, transform dataset.Transform, v heatmap.View) error {
+func drawAll(ctx context.Context, dir, class string, det detector, test dataset.Dataset, p plan, v heatmap.View) error {
 	legend, err := heatmap.Legend(v)
 	if err != nil {
 		return err
@@ -50,7 +50,7 @@ func drawAll(ctx context.Context, dir, class string, det detector, test dataset.
 			return err
 		}
 		i++
-		pic, err := compose(sample, sc, transform, v, legend)
+		pic, err := compose(sample, sc, p.shown(sc.Map), v, legend)
 		if err != nil {
 			return fmt.Errorf("draw %s: %w", sc.Name, err)
 		}

@@ -4,7 +4,7 @@
 //
 //	evaluate -data ROOT [-data ROOT] -weights FILE [-class NAME,...] [-method NAME,...] [-epochs N]
 //	         [-seed N | -seeds N] [-layers NAME,...] [-cut RULE] [-json FILE [-resume]] [-details]
-//	         [-transform centre|square|WxH] [-bits N] [-mask-above N] [-max-pixels N] [-skip-broken]
+//	         [-transform centre|square|WxH|tiles] [-bits N] [-mask-above N] [-max-pixels N] [-skip-broken]
 //	         [-prefix TEXT] [-threads N] [-report DIR [-compare FILE [-same-scale]]] [-maps DIR] ...
 //	evaluate table -json FILE [-json FILE] [-out FILE.md]
 //
@@ -18,7 +18,10 @@
 // All files are looked at before the first detector is fitted, and every fault is
 // listed at once; -skip-broken goes on without pictures that cannot be read, which the
 // results name. What the centre of a picture leaves out is said; -transform square or WxH
-// shows all of it to the network.
+// shows all of it to the network. So does -transform tiles, or tiles:SIDE: pictures are cut
+// into squares that overlap by a quarter, of their shorter side or of SIDE pixels, the
+// detector learns tiles, a picture has the score of its worst one, and their maps are
+// stitched to one.
 //
 // # Methods
 //

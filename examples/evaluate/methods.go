@@ -49,17 +49,18 @@ func (c choice) tuned(t dataset.Transform) dataset.Transform {
 
 // plan is a method whose settings are made up for one kind of network.
 type plan struct {
-	settings  any               // of the detector, for the record: equal ones give equal figures
-	layers    []backbone.Layer  // that it looks at
-	transform dataset.Transform // brings images to its maps
-	mask      maskRule          // brings masks to its maps
-	score     string            // how a map becomes an image's score, see metrics.Protocol
-	epoch     string            // which state of the training is taken, see metrics.Protocol
-	epochs    int               // of the training; 0 where there is none
-	shots     int               // images of the support set; 0 where there is none
-	others    bool              // it learns from the other classes' images too
-	chance    string            // what a seed decides; empty where nothing is drawn
-	seed      seed              // the one that is taken where none is asked for
+	settings  any                     // of the detector, for the record: equal ones give equal figures
+	layers    []backbone.Layer        // that it looks at
+	transform dataset.Transform       // brings images, or tiles of them, to its maps
+	tiles     *downstream.TiledConfig // nil where images are seen whole
+	mask      maskRule                // brings masks to its maps
+	score     string                  // how a map becomes an image's score, see metrics.Protocol
+	epoch     string                  // which state of the training is taken, see metrics.Protocol
+	epochs    int                     // of the training; 0 where there is none
+	shots     int                     // images of the support set; 0 where there is none
+	others    bool                    // it learns from the other classes' images too
+	chance    string                  // what a seed decides; empty where nothing is drawn
+	seed      seed                    // the one that is taken where none is asked for
 
 	// make returns a detector that is not fitted.
 	make maker

@@ -290,15 +290,16 @@ func (x *exhibit) pictures(ctx context.Context, i int) (report.Item, error) {
 			return it, fmt.Errorf("%s has no map of %s", k.name, sample.Name)
 		}
 		it.Maps = append(it.Maps, m)
-		same = same && k.plan.transform.Fingerprint() == first.plan.transform.Fingerprint()
+		same = same && k.plan.shown(m).Fingerprint() == first.plan.shown(first.maps[i]).Fingerprint()
 	}
 	if it.Whole = !same; it.Whole {
 		return it, nil
 	}
-	if it.Image, err = first.plan.transform.Image(sample.Image); err != nil {
+	view := first.plan.shown(first.maps[i])
+	if it.Image, err = view.Image(sample.Image); err != nil {
 		return it, err
 	}
-	if it.Mask, err = first.plan.mask.of(first.plan.transform, sample.Mask); err != nil {
+	if it.Mask, err = first.plan.mask.of(view, sample.Mask); err != nil {
 		return it, fmt.Errorf("mask of %s: %w", sample.Name, err)
 	}
 	return it, nil

@@ -88,7 +88,11 @@ func (s *session) jobs(classes []place) (out []job, err error) {
 			}
 			w := way{job{of: m, second: second}, s.o.seeds}
 			net := s.network(w.job)
-			if w.plan, err = m.plan(s.choice(m, net)); err != nil {
+			w.plan, err = m.plan(s.choice(m, net))
+			if t, ok := s.o.reading.Tiles(); ok && err == nil {
+				w.plan, err = w.plan.tiled(m, t)
+			}
+			if err != nil {
 				return nil, err
 			}
 			if w.seeds == nil {

@@ -10,24 +10,30 @@
 //	         [-warmup N] [-synth nsa|cutpaste|perlin|mask|mix|mixture] [-least F]
 //	         [-twins auto|plain] [-without KIND] [-draws N]
 //	         [-probe DIR] [-probe-every N] [-log FILE.jsonl] [-resume]
-//	         [-transform centre|square|WxH] [-bits N] [-max-pixels N] [-skip-broken]
+//	         [-transform centre|square|WxH|tiles] [-bits N] [-max-pixels N] [-skip-broken]
 //	         [-prefix TEXT] [-threads N] [-device auto|cpu|cuda|cuda:N]
 //
 // ROOT holds one folder a class with train/good below it (MVTec AD's layout; only
 // those images are read), or one folder a class with good images in it. Where good and
 // bad images are apart (good/ and bad/, OK/ and NG/), only the good ones are read. -data may
 // be given several times. All files are looked at first: -skip-broken goes on without
-// those that cannot be read, and the weights say how many these were. -bank is a text bank as package tab reads it; -clip are
-// the weights of a CLIP model, whose text tower then encodes the prompts.
+// those that cannot be read, and the weights say how many these were. -bank is a text bank as package tab reads it, which
+// examples/bank makes of your own classes; -clip are the weights of a CLIP model, whose
+// text tower then encodes the prompts. The objectives binary and classes, and the recipe
+// amplify with -text 0, need neither.
 //
 // The output holds torchvision's names and, where the widths of image and text
 // features differ, the projection under projection.*; beside it lies a checkpoint
 // (FILE.ckpt), from which -resume goes on with the settings that it holds: flags that
 // say others are refused. -log gets one JSON object a step.
 //
+// With -transform tiles, or tiles:SIDE, it is trained on squares of the pictures that
+// overlap by a quarter, of their shorter side or of SIDE pixels, instead of the pictures.
+//
 // -probe names a class folder in MVTec AD's layout, or a folder of them: PaDiM is
 // fitted on the network and scored every -probe-every epochs, before the first
-// and after the last, so that one sees whether the training helps.
+// and after the last, so that one sees whether the training helps. Its files are looked
+// at before the training too. It sees pictures as PaDiM does by default.
 //
 // -recipe amplify pushes what damage changes in layers 1 to 3 apart from what it
 // was, in units of the spread of good parts, and holds good parts in place (see
@@ -61,6 +67,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/gotab/gotab/examples/internal/anchors"
 	"github.com/gotab/gotab/examples/internal/inputs"
 	"github.com/gotab/gotab/synth"
 	"github.com/gotab/gotab/tab"
@@ -87,9 +94,10 @@ var errUsage = errors.New("wrong arguments")
 // remembered in set.
 type options struct {
 	data                                        []string
-	init, clip, clipModel, clipVocab, bank, out string
+	init, bank, out                             string
+	clip                                        anchors.Flags
 	objective, recipe, bn, probe, log, device   string
-	gelu, resume                                bool
+	resume                                      bool
 	epochs, batch, size, head, repeat, every    int
 	maxSteps, steps, crop, warmup, draws        int
 	lr, least, amplify, text, keep, interpolate float64
@@ -110,10 +118,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	})
 	fs.StringVar(&o.init, "init", "", "`file` with the weights to start from (safetensors or .pth); random without")
 	fs.StringVar(&o.bank, "bank", "", "text bank `file` (safetensors)")
-	fs.StringVar(&o.clip, "clip", "", "`file` or folder with a CLIP model's weights (safetensors)")
-	fs.StringVar(&o.clipModel, "clip-model", "b16", "architecture of -clip: b32, b16 or l14")
-	fs.BoolVar(&o.gelu, "clip-gelu", true, "exact GELU as in OpenCLIP's models; false for OpenAI's (QuickGELU)")
-	fs.StringVar(&o.clipVocab, "clip-vocab", "", "vocabulary `file` of -clip where it does not lie beside the weights")
+	o.clip.Add(fs)
 	fs.StringVar(&o.recipe, "recipe", "paper", "paper, official (what the released code does), ref (joint softmax, raw temperature, rate 0.01, batch 32, exact size, one patch) or amplify (dense, at layers 1 to 3)")
 	fs.StringVar(&o.objective, "objective", "", "paper, official, joint, normal, binary or classes; default: the recipe's")
 	fs.IntVar(&o.epochs, "epochs", 100, "number of `passes`; not read where the recipe or -steps counts steps")
@@ -162,6 +167,9 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	if err := o.reading.Validate(); err != nil {
 		return o, usage("%v", err)
 	}
+	if err := o.clip.Validate(); err != nil {
+		return o, usage("%v", err)
+	}
 	if o.out != "" {
 		if err := inputs.CheckWeightsName(o.out); err != nil {
 			return o, usage("-out: %v", err)
@@ -181,8 +189,10 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		return o, usage("%q is not a flag", fs.Arg(0))
 	case o.epochs < 1:
 		return o, usage("-epochs is %d, want 1 or more", o.epochs)
-	case o.set["batch"] && o.batch < 1, o.set["repeat"] && o.repeat < 1:
-		return o, usage("-batch is %d and -repeat is %d, want 1 or more, or leave them to the recipe", o.batch, o.repeat)
+	case o.set["batch"] && o.batch < 1:
+		return o, usage("-batch is %d, want 1 or more, or leave it to the recipe", o.batch)
+	case o.set["repeat"] && o.repeat < 1:
+		return o, usage("-repeat is %d, want 1 or more, or leave it to the recipe", o.repeat)
 	case o.init != "" && o.out != "" && inputs.SameFile(o.init, o.out):
 		return o, usage("-init and -out are the same file, %s, whose weights would be lost; give -out another name", o.out)
 	case o.reading.Prefix != "" && o.init == "":
@@ -193,7 +203,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		return o, usage("-data is missing, the folder with one folder of good images a class")
 	case o.out == "":
 		return o, usage("-out is missing, the file for the trained weights")
-	case o.bank != "" && o.clip != "":
+	case o.bank != "" && o.clip.Weights != "":
 		return o, usage("-bank and -clip are both given; the anchors come from one of them")
 	case o.bn != "train" && o.bn != "frozen":
 		return o, usage("-bn is %q, want train or frozen", o.bn)
@@ -215,8 +225,6 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		return o, usage("-amplify, -text and -keep belong to -recipe amplify")
 	case o.recipe == "amplify" && o.set["objective"] && (o.set["amplify"] || o.set["text"] || o.set["keep"]):
 		return o, usage("-objective replaces the terms that -amplify, -text and -keep weigh")
-	case !oneOf(o.clipModel, "b32", "b16", "l14"):
-		return o, usage("-clip-model is %q, want b32, b16 or l14", o.clipModel)
 	}
 	return o, nil
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gotab/gotab/internal/testutil"
+	"github.com/gotab/gotab/tab"
 	"github.com/gotab/gotab/tensor"
 )
 
@@ -110,4 +111,97 @@ func TestBrokenImagesAreListedFirst(t *testing.T) {
 	w, err := tensor.OpenWeights(out)
 	require.NoError(t, err)
 	require.Equal(t, "2", w.Metadata["skipped_images"])
+}
+
+// A class that the bank does not have is found before anything else is done, and the
+// error says what helps.
+func TestUnknownClassSaysWhatToDo(t *testing.T) {
+	testutil.NoLeak(t)
+	root, out := plant(t), filepath.Join(t.TempDir(), "w.safetensors")
+	require.NoError(t, os.Rename(filepath.Join(root, "steel"), filepath.Join(root, "brass")))
+	args := []string{"-data", root, "-out", out, "-size", "64", "-repeat", "1", "-device", "cpu", "-batch", "2", "-epochs", "1"}
+	var stdout, stderr bytes.Buffer
+	err := run(t.Context(), append(args, "-bank", bankFile(t), "-init", filepath.Join(root, "is not looked at")), &stdout, &stderr)
+	require.ErrorIs(t, err, tab.ErrUnknownClass)
+	for _, says := range []string{`no anchors for ["brass"]`, `it has ["cloth" "steel"]`, "examples/bank makes a bank", "-objective binary or classes", "-text 0"} {
+		require.ErrorContains(t, err, says)
+	}
+	require.NotContains(t, err.Error(), "\n")
+	err = run(t.Context(), args, &stdout, &stderr)
+	require.ErrorIs(t, err, errUsage)
+	require.ErrorContains(t, err, "neither -bank nor -clip is given: examples/bank makes a bank")
+
+	// What the sentence names does need no bank, and one that is not asked need not fit.
+	require.Equal(t, []string{"binary", "classes"}, unanchored())
+	require.NoError(t, run(t.Context(), append(args, "-objective", "classes", "-bank", bankFile(t)), &stdout, &stderr))
+	o, err := parse(append(args, "-recipe", "amplify", "-text", "0"), &stderr)
+	require.NoError(t, err)
+	cfg, _, err := settings(o)
+	require.NoError(t, err)
+	require.False(t, cfg.Objective.Needs().Anchors)
+}
+
+// The folder of -probe is looked at before the training, whose end it would spoil.
+func TestProbeIsLookedAtFirst(t *testing.T) {
+	testutil.NoLeak(t)
+	root, out := plant(t), filepath.Join(t.TempDir(), "w.safetensors")
+	fresh := func() string { return copied(t, root) }
+	var stdout, stderr bytes.Buffer
+	train := func(probe string, more ...string) error {
+		stdout.Reset()
+		stderr.Reset()
+		return run(t.Context(), append([]string{"-data", root, "-probe", probe, "-objective", "binary", "-out", out, "-size", "64", "-repeat", "1", "-device", "cpu",
+			"-batch", "2", "-epochs", "1"}, more...), &stdout, &stderr)
+	}
+	refused := func(probe string, says ...string) {
+		t.Helper()
+		err := train(probe)
+		for _, s := range append(says, "-probe "+probe) {
+			require.ErrorContains(t, err, s)
+		}
+		require.NotContains(t, stdout.String(), "loss", "it has trained")
+	}
+	broken := fresh()
+	for _, name := range []string{"cloth/test/hole/000.png", "steel/train/good/002.png"} {
+		require.NoError(t, os.WriteFile(filepath.Join(broken, name), []byte("\x89PNG"), 0o644))
+	}
+	refused(broken, "cloth/test/hole/000.png", "steel/train/good/002.png", "-skip-broken")
+
+	one := fresh()
+	require.NoError(t, os.RemoveAll(filepath.Join(one, "cloth/test/hole")))
+	require.NoError(t, os.RemoveAll(filepath.Join(one, "steel/test/good")))
+	refused(one, "cloth: ", "1 good and 0 defective", "steel: ", "0 good and 1 defective")
+
+	mask := fresh()
+	path := filepath.Join(mask, "cloth/ground_truth/hole/000_mask.png")
+	require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
+	require.NoError(t, os.Rename(filepath.Join(copied(t, filepath.Join(root, "cloth/test/good")), "000.png"), path))
+	require.NoError(t, train(mask))
+	require.Contains(t, stderr.String(), "note: ", "a mask that covers the picture is said")
+	refused(filepath.Join(root, "none"), "none")
+
+	// What is left out is said of the probe too.
+	more := fresh()
+	for _, split := range []string{"test/hole", "train/good"} {
+		require.NoError(t, os.WriteFile(filepath.Join(more, "cloth", split, "099.png"), []byte("\x89PNG"), 0o644))
+	}
+	require.NoError(t, train(more, "-skip-broken"))
+	require.Contains(t, stderr.String(), "left out: ")
+	require.Contains(t, stderr.String(), "probe: 2 images were left out")
+	w, err := tensor.OpenWeights(out)
+	require.NoError(t, err)
+	require.Equal(t, "2", w.Metadata["probe_skipped_images"])
+}
+
+// Tiles are trained on in the place of pictures, and a run goes on with the same ones.
+func TestTrainsOnTiles(t *testing.T) {
+	testutil.NoLeak(t)
+	out := filepath.Join(t.TempDir(), "w.safetensors")
+	args := []string{"-data", plant(t), "-objective", "binary", "-out", out, "-size", "64", "-repeat", "1", "-device", "cpu", "-batch", "4", "-epochs", "1"}
+	var stdout, stderr bytes.Buffer
+	require.NoError(t, run(t.Context(), append(args, "-transform", "tiles:48", "-max-steps", "1"), &stdout, &stderr))
+	require.Contains(t, stderr.String(), "8 pictures are seen as 32 tiles (tiles of 48 pixels, overlap 25 %)")
+	require.Contains(t, stderr.String(), "32 good images of 2 classes")
+	require.ErrorIs(t, run(t.Context(), append(args, "-transform", "square", "-resume", "-max-steps", "1"), &stdout, &stderr), tab.ErrCheckpoint)
+	require.NoError(t, run(t.Context(), append(args, "-transform", "tiles:48", "-resume", "-max-steps", "1"), &stdout, &stderr))
 }

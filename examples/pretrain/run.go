@@ -48,17 +48,31 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 		return err
 	}
 	images := found.Data
+	if t, ok := o.reading.Tiles(); ok {
+		if images, err = dataset.NewTiled(ctx, images, t); err != nil {
+			return err
+		}
+		fmt.Fprintf(stderr, "%d pictures are seen as %d tiles (%s)\n", found.Data.Len(), images.Len(), t)
+	}
+	var pr tab.Probe
+	left := leftOut{data: found.Skipped}
+	if o.probe != "" {
+		if pr, left.probe, err = probe(ctx, o, stderr); err != nil {
+			return err
+		}
+	}
+	from := "of the checkpoint"
+	var parts tab.Parts
+	if !o.resume {
+		if parts.Anchors, from, err = o.banks(ctx, cfg, images.Classes(), dev, stderr); err != nil {
+			return err
+		}
+	}
 	net, err := network(o, dev)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, net.Close()) }()
-	var pr tab.Probe
-	if o.probe != "" {
-		if pr, err = probe(o.probe, stderr); err != nil {
-			return err
-		}
-	}
 	ds, err := dataset.NewCached(images, cfg.Transform, cacheBytes)
 	if err != nil {
 		return err
@@ -69,8 +83,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 			return err
 		}
 	}
-	parts := tab.Parts{Visual: net, Synth: gen, Probe: pr}
-	pre, from, err := pretrainer(ctx, o, cfg, parts, images.Classes(), dev)
+	parts.Visual, parts.Synth, parts.Probe = net, gen, pr
+	pre, err := pretrainer(o, cfg, parts)
 	if err != nil {
 		return err
 	}
@@ -125,7 +139,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 			return err
 		}
 	}
-	return save(ctx, o.out, net, pre, found.Skipped, table, stderr)
+	return save(ctx, o.out, net, pre, left, table, stderr)
 }
 
 // weightsOf is what tells the settings of an objective.
@@ -193,19 +207,12 @@ func network(o options, dev tensor.Device) (*backbone.ResNet18, error) {
 func checkpoint(o options) string { return o.out + ".ckpt" }
 
 // pretrainer composes the parts, or takes up the run where its checkpoint left it.
-func pretrainer(ctx context.Context, o options, cfg tab.Config, parts tab.Parts, classes []string, dev tensor.Device) (*tab.Pretrainer, string, error) {
+func pretrainer(o options, cfg tab.Config, parts tab.Parts) (*tab.Pretrainer, error) {
 	save := tab.WithCheckpoint(checkpoint(o))
 	if o.resume {
-		p, err := tab.Resume(checkpoint(o), parts, save)
-		return p, "of the checkpoint", err
+		return tab.Resume(checkpoint(o), parts, save)
 	}
-	a, from, err := anchors(ctx, o, cfg, classes, dev)
-	if err != nil {
-		return nil, "", err
-	}
-	parts.Anchors = a
-	p, err := tab.New(parts, cfg, save)
-	return p, from, err
+	return tab.New(parts, cfg, save)
 }
 
 // train runs the steps, prints a line an epoch and says how many steps there were
@@ -253,9 +260,13 @@ func train(ctx context.Context, o options, pre *tab.Pretrainer, ds dataset.Datas
 	return taken, true, nil
 }
 
+// leftOut are the names of images that -skip-broken leaves out, of what is trained on
+// and of -probe.
+type leftOut struct{ data, probe []string }
+
 // save writes the network and the projection, if there is one, to one file, and in
-// its metadata the number of images left out and the hash of the table of twins, if there are any.
-func save(ctx context.Context, path string, net *backbone.ResNet18, pre *tab.Pretrainer, skipped []string, table string, stderr io.Writer) error {
+// its metadata the numbers of images left out and the hash of the table of twins, if there are any.
+func save(ctx context.Context, path string, net *backbone.ResNet18, pre *tab.Pretrainer, left leftOut, table string, stderr io.Writer) error {
 	arrays, err := net.Params().Arrays(ctx)
 	if err != nil {
 		return err
@@ -274,9 +285,13 @@ func save(ctx context.Context, path string, net *backbone.ResNet18, pre *tab.Pre
 		return err
 	}
 	meta := map[string]string{"format": "pt", "architecture": "resnet18", "classes": string(classes), "objective": pre.Config().Objective.Name()}
-	if len(skipped) > 0 {
-		meta["skipped_images"] = strconv.Itoa(len(skipped))
-		fmt.Fprintf(stderr, "%d images were left out because they cannot be read\n", len(skipped))
+	if n := len(left.data); n > 0 {
+		meta["skipped_images"] = strconv.Itoa(n)
+		fmt.Fprintf(stderr, "%d images were left out because they cannot be read\n", n)
+	}
+	if n := len(left.probe); n > 0 {
+		meta["probe_skipped_images"] = strconv.Itoa(n)
+		fmt.Fprintf(stderr, "probe: %d images were left out because they cannot be read\n", n)
 	}
 	if table != "" {
 		meta["twins"] = table

@@ -232,7 +232,7 @@ func TestWrongArguments(t *testing.T) {
 	}{
 		{[]string{"-out", out}, "-data is missing"},
 		{[]string{"-data", root}, "-out is missing"},
-		{[]string{"-data", root, "-out", out}, "give -bank or -clip"},
+		{[]string{"-data", root, "-out", out}, "neither -bank nor -clip is given"},
 		{[]string{"-data", root, "-out", out, "-bank", bank, "-clip", "y"}, "both given"},
 		{[]string{"-data", root, "-out", out, "-bank", bank, "-objective", "best"}, "-objective"},
 		{[]string{"-data", root, "-out", out, "-bank", bank, "-bn", "off"}, "-bn"},

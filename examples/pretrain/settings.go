@@ -5,10 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"image"
+	"io"
 	"math"
+	"strings"
 
 	"github.com/gotab/gotab/backbone"
-	"github.com/gotab/gotab/clipenc"
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/prompt"
 	"github.com/gotab/gotab/synth"
@@ -146,6 +147,9 @@ func generator(o options, nsa synth.NSA) (synth.Generator, error) {
 	return v, nil
 }
 
+// objectives are the values of -objective.
+var objectives = []string{"paper", "official", "joint", "normal", "binary", "classes"}
+
 func objective(name string) (tab.Objective, error) {
 	switch name {
 	case "paper":
@@ -164,38 +168,49 @@ func objective(name string) (tab.Objective, error) {
 	return nil, fmt.Errorf("%w: -objective is %q, want paper, official, joint, normal, binary or classes", errUsage, name)
 }
 
-// anchors reads the bank, or encodes the prompts of the classes with CLIP. The
-// encoder is closed again before the training begins.
-func anchors(ctx context.Context, o options, cfg tab.Config, classes []string, dev tensor.Device) (a tab.Anchors, from string, err error) {
+// banks makes the anchors of the classes, from the bank or from CLIP, whose encoder is
+// closed again before the training begins. An objective without anchors has none.
+func (o options) banks(ctx context.Context, cfg tab.Config, classes []string, dev tensor.Device, stderr io.Writer) (a tab.Anchors, from string, err error) {
 	switch {
 	case o.bank != "":
 		b, err := tab.OpenBank(o.bank)
 		if err != nil {
 			return nil, "", err
 		}
-		return b, fmt.Sprintf("text bank %s (%s), %d wide", o.bank, b.Model, len(b.Normal[0])), nil
-	case o.clip != "":
-		c := map[string]func() clipenc.Config{"b32": clipenc.ViTB32, "b16": clipenc.ViTB16, "l14": clipenc.ViTL14}[o.clipModel]()
-		c.Vocabulary = o.clipVocab
-		if o.gelu {
-			c.Activation = clipenc.GELU
-		}
-		enc, err := clipenc.Open(o.clip, c, dev)
-		if err != nil {
+		if _, _, err := b.Anchors(ctx, classes); cfg.Objective.Needs().Anchors && err != nil {
+			if errors.Is(err, tab.ErrUnknownClass) {
+				err = fmt.Errorf("-bank %s: %w; %s", o.bank, err, remedy)
+			}
 			return nil, "", err
 		}
-		defer func() { err = errors.Join(err, enc.Close()) }()
+		return b, fmt.Sprintf("text bank %s (%s), %d wide", o.bank, b.Model, len(b.Normal[0])), nil
+	case o.clip.Weights != "":
 		p := prompt.DefaultIDPA()
 		if o.recipe == "official" {
 			p = prompt.OfficialIDPA()
 		}
-		b, err := tab.MakeBank(ctx, tab.FromText(enc, p), classes, o.clip, p.Hash())
+		b, err := o.clip.Bank(ctx, classes, p, dev, stderr)
 		if err != nil {
 			return nil, "", err
 		}
-		return b, fmt.Sprintf("CLIP text encoder %s, %d wide", o.clip, len(b.Normal[0])), nil
+		return b, fmt.Sprintf("CLIP text encoder %s, %d wide", o.clip.Weights, len(b.Normal[0])), nil
 	case cfg.Objective.Needs().Anchors:
-		return nil, "", fmt.Errorf("%w: objective %s needs anchors: give -bank or -clip", errUsage, cfg.Objective.Name())
+		return nil, "", fmt.Errorf("%w: objective %s needs anchors, and neither -bank nor -clip is given: %s", errUsage, cfg.Objective.Name(), remedy)
 	}
 	return nil, "none", nil
+}
+
+// remedy is what helps whose classes have no anchors.
+var remedy = "examples/bank makes a bank of your own classes from the weights of a CLIP model, which -clip takes too; " +
+	"no bank is needed with -objective " + strings.Join(unanchored(), " or ") + ", and with -recipe amplify -text 0"
+
+// unanchored are the values of -objective that need no anchors.
+func unanchored() []string {
+	var names []string
+	for _, n := range objectives {
+		if o, err := objective(n); err == nil && !o.Needs().Anchors {
+			names = append(names, n)
+		}
+	}
+	return names
 }

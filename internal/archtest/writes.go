@@ -20,6 +20,7 @@ var writesOutside = map[string]string{
 	"examples/evaluate/internal/report/write.go": "a hidden temporary file that no program reads, for what does not fit into memory",
 	"examples/dataset/convert.go":                "renames a folder that is finished",
 	"internal/mutate/main.go":                    "changed copies of files in a temporary folder, for one run of the tests",
+	"internal/testutil/limited_linux.go":         "a copy of the test's own program in a temporary folder, for a child of another user",
 	"examples/evaluate/store.go":                 "a lock, which is empty and removed in the end; results go through the layer",
 	"examples/internal/inputs/inputs.go":         "an empty hidden file that tries a folder and is removed at once",
 	"examples/pretrain/log.go":                   "a log grows by whole lines; an incomplete last one is cut off when it is gone on with",

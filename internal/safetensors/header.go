@@ -65,13 +65,13 @@ func readHeader(r io.Reader, limit int64) (h *header, headerSize int64, err erro
 		return nil, 0, format("header claims %d bytes, at most %d are allowed", n, maxHeader)
 	}
 	if limit >= 0 && int64(n) > limit-lengthSize {
-		return nil, 0, format("header claims %d bytes, the file has %d after the length", n, limit-lengthSize)
+		return nil, 0, format("header claims %d bytes, the file has %d after the length: it ends too early, copy or fetch it again", n, limit-lengthSize)
 	}
 	// The buffer grows with what arrives, not with what was claimed.
 	var buf bytes.Buffer
 	got, err := io.CopyN(&buf, r, int64(n))
 	if errors.Is(err, io.EOF) {
-		return nil, 0, format("header claims %d bytes, only %d follow", n, got)
+		return nil, 0, format("header claims %d bytes, only %d follow: it ends too early, copy or fetch it again", n, got)
 	}
 	if err != nil {
 		return nil, 0, fmt.Errorf("header: %w", err)

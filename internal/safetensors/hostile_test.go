@@ -14,7 +14,7 @@ import (
 func TestHostileArguments(t *testing.T) {
 	r := hostile.Registry{
 		Funcs: []any{
-			safetensors.Float32Bytes, safetensors.Write, safetensors.Open, safetensors.Read,
+			safetensors.Float32Bytes, safetensors.Stranger, safetensors.Write, safetensors.Open, safetensors.Read,
 		},
 		Types: []any{
 			new(safetensors.DType), new(safetensors.File), new(safetensors.Info), new(safetensors.Tensor),

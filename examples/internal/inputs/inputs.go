@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/gotab/gotab/dataset"
@@ -54,7 +55,7 @@ func (f *Flags) AddPrefix(fs *flag.FlagSet) {
 
 // AddTransform adds -transform.
 func (f *Flags) AddTransform(fs *flag.FlagSet) {
-	fs.StringVar(&f.Transform, "transform", "", "what the network sees: centre (cut out of the resized picture), square (the whole picture, stretched) or `WxH` (the whole picture, of so many pixels); default: the method's own")
+	fs.StringVar(&f.Transform, "transform", "", "what the network sees: `centre` (cut out of the resized picture), square (the whole picture, stretched), WxH (the whole picture, of so many pixels), tiles (squares of the shorter side that overlap) or tiles:SIDE (of so many pixels); default: the method's own")
 }
 
 // Validate says what makes no sense.
@@ -79,16 +80,38 @@ func (f Flags) Validate() error {
 
 // size is that of -transform WxH; false for its words.
 func (f Flags) size() (image.Point, bool, error) {
-	switch f.Transform {
-	case "", "centre", "square":
+	switch _, tiles, err := f.tiles(); {
+	case f.Transform == "", f.Transform == "centre", f.Transform == "square":
 		return image.Point{}, false, nil
+	case tiles:
+		return image.Point{}, false, err
 	}
 	var p image.Point
 	if n, err := fmt.Sscanf(f.Transform, "%dx%d", &p.X, &p.Y); n != 2 || err != nil || fmt.Sprintf("%dx%d", p.X, p.Y) != f.Transform ||
 		p.X < 32 || p.Y < 32 || p.X > 8192 || p.Y > 8192 {
-		return p, false, fmt.Errorf("-transform is %q, want centre, square or a size such as 448x128, with sides of 32 to 8192", f.Transform)
+		return p, false, fmt.Errorf("-transform is %q, want centre, square, tiles, tiles:SIDE or a size such as 448x128, with sides of 32 to 8192", f.Transform)
 	}
 	return p, true, nil
+}
+
+// Tiles are those of -transform tiles; false where it says something else.
+func (f Flags) Tiles() (dataset.Tiles, bool) {
+	t, ok, _ := f.tiles() // Validate has seen it
+	return t, ok
+}
+
+func (f Flags) tiles() (dataset.Tiles, bool, error) {
+	t := dataset.DefaultTiles()
+	side, ok := strings.CutPrefix(f.Transform, "tiles:")
+	if !ok {
+		return t, f.Transform == "tiles", nil
+	}
+	n, err := strconv.Atoi(side)
+	if err != nil || n < 32 || n > 8192 {
+		return t, true, fmt.Errorf("-transform is %q, want tiles:SIDE with a side of 32 to 8192 pixels, for example tiles:256", f.Transform)
+	}
+	t.Side = n
+	return t, true, nil
 }
 
 // Decoder reads files as the flags say.
@@ -98,17 +121,18 @@ func (f Flags) Decoder() dataset.Decoder {
 	return d
 }
 
-// Tune is a method's transform as the flags have it.
+// Tune is a method's transform as the flags have it: of tiles, where these are asked for.
 func (f Flags) Tune(t dataset.Transform) dataset.Transform {
 	whole := t.Exact
 	if t.Crop != (image.Point{}) {
 		whole = t.Crop
 	}
 	size, set, _ := f.size() // Validate has seen it
+	_, tiles := f.Tiles()
 	switch {
 	case set:
 		t = dataset.Transform{Exact: size, Filter: t.Filter, RowsFirst: t.RowsFirst}
-	case f.Transform == "square" && whole != (image.Point{}):
+	case (f.Transform == "square" || tiles) && whole != (image.Point{}):
 		t = dataset.Transform{Exact: whole, Filter: t.Filter, RowsFirst: t.RowsFirst}
 	case f.Transform == "centre" && t.Crop == (image.Point{}) && whole != (image.Point{}):
 		t = dataset.Transform{Shorter: min(whole.X, whole.Y) * 8 / 7, Crop: whole, Filter: t.Filter, RowsFirst: t.RowsFirst}
@@ -119,17 +143,25 @@ func (f Flags) Tune(t dataset.Transform) dataset.Transform {
 	return t.Shared()
 }
 
-// UseThreads bounds the threads of the process.
+// UseThreads bounds the threads of the process, and tries whether the system lets it
+// have them.
 func (f Flags) UseThreads() error {
 	if f.Threads < 0 || f.Threads > 4096 {
 		return fmt.Errorf("-threads is %d, want 1 to 4096, or 0", f.Threads)
 	}
 	if f.Threads == 0 {
 		runtime.GOMAXPROCS(cpus.Allowed()) // decoding obeys a container's quota too
-		return nil
+	} else {
+		runtime.GOMAXPROCS(f.Threads)
+		if err := tensor.SetThreads(tensor.Threads{Cores: f.Threads, PerRun: f.Threads}); err != nil {
+			return err
+		}
 	}
-	runtime.GOMAXPROCS(f.Threads)
-	return tensor.SetThreads(tensor.Threads{Cores: f.Threads, PerRun: f.Threads})
+	err := tensor.GetThreads().Try()
+	if errors.Is(err, tensor.ErrThreads) && tensor.GetThreads().Cores > 1 {
+		return fmt.Errorf("%w; -threads 1 takes the fewest", err)
+	}
+	return err
 }
 
 // Seen is what Look found.
@@ -151,6 +183,18 @@ func (f Flags) Look(ctx context.Context, ds dataset.Dataset, notes io.Writer) (S
 	for _, n := range r.Notes {
 		if _, err := fmt.Fprintf(notes, "note: %s\n", n); err != nil {
 			return s, err
+		}
+	}
+	if r.Deep > 0 && r.Bits != f.Bits {
+		if _, err := fmt.Fprintf(notes, "note: -bits sets Bits16, and it is %d now\n", f.Bits); err != nil {
+			return s, err
+		}
+	}
+	if t, ok := f.Tiles(); ok {
+		for _, p := range sorted(r.Sizes) {
+			if _, err := t.Count(p.X, p.Y); err != nil {
+				return s, fmt.Errorf("-transform %s: %w", f.Transform, err)
+			}
 		}
 	}
 	if len(r.Broken) == 0 {
@@ -184,10 +228,15 @@ func (f Flags) Look(ctx context.Context, ds dataset.Dataset, notes io.Writer) (S
 	return s, err
 }
 
+// sorted are the sizes in a fixed order.
+func sorted(sizes map[image.Point]int) []image.Point {
+	return slices.SortedFunc(maps.Keys(sizes), func(a, b image.Point) int { return cmp.Or(cmp.Compare(a.X, b.X), cmp.Compare(a.Y, b.Y)) })
+}
+
 // Unseen is the largest share of a picture that a transform cuts off, and the size of
 // the pictures that lose it.
 func Unseen(t dataset.Transform, sizes map[image.Point]int) (share float64, size image.Point, err error) {
-	for _, p := range slices.SortedFunc(maps.Keys(sizes), func(a, b image.Point) int { return cmp.Or(cmp.Compare(a.X, b.X), cmp.Compare(a.Y, b.Y)) }) {
+	for _, p := range sorted(sizes) {
 		r, err := t.Rect(p.X, p.Y)
 		if err != nil {
 			return 0, p, err
@@ -205,7 +254,7 @@ func UnseenNote(t dataset.Transform, sizes map[image.Point]int) (string, error) 
 	if err != nil || share == 0 {
 		return "", err
 	}
-	return fmt.Sprintf("%.0f %% of a picture of %dx%d pixels is not seen (%s): a defect there cannot be found or learnt; -transform square or WxH shows all of it",
+	return fmt.Sprintf("%.0f %% of a picture of %dx%d pixels is not seen (%s): a defect there cannot be found or learnt; -transform square, WxH or tiles shows all of it",
 		100*share, size.X, size.Y, t), nil
 }
 

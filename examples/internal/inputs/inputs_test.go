@@ -38,15 +38,36 @@ func TestTune(t *testing.T) {
 		{[]string{"-transform", "square"}, dataset.Square(64), dataset.Square(64)},
 		{[]string{"-transform", "centre"}, dataset.Square(224), padim},
 		{[]string{"-transform", "448x128"}, padim, dataset.Transform{Exact: image.Pt(448, 128)}},
+		{[]string{"-transform", "tiles"}, padim, dataset.Square(224)},
+		{[]string{"-transform", "tiles:96"}, dataset.Square(64), dataset.Square(64)},
 		{[]string{"-bits", "12"}, padim, dataset.Transform{Shorter: 256, Crop: image.Pt(224, 224), Bits16: 12}},
 	} {
 		f := parsed(t, c.args...)
 		require.NoError(t, f.Validate())
 		require.Equal(t, c.want.Fingerprint(), f.Tune(c.from).Fingerprint(), c.args)
 	}
-	for _, args := range [][]string{{"-transform", "448"}, {"-transform", "448x128x3"}, {"-transform", "0448x128"}, {"-transform", "448x9000"}, {"-bits", "17"}, {"-threads", "5000"}} {
+	for _, args := range [][]string{{"-transform", "448"}, {"-transform", "448x128x3"}, {"-transform", "0448x128"}, {"-transform", "448x9000"}, {"-transform", "tiles:"}, {"-transform", "tiles:16"}, {"-transform", "tiles:9000"}, {"-transform", "tiles:x"}, {"-transform", "tile"}, {"-bits", "17"}, {"-threads", "5000"}} {
 		require.ErrorContains(t, parsed(t, args...).Validate(), args[0]+" is")
 	}
+}
+
+func TestTiles(t *testing.T) {
+	_, ok := parsed(t, "-transform", "square").Tiles()
+	require.False(t, ok)
+	tiles, ok := parsed(t, "-transform", "tiles").Tiles()
+	require.True(t, ok)
+	require.Equal(t, dataset.DefaultTiles(), tiles)
+	tiles, _ = parsed(t, "-transform", "tiles:96").Tiles()
+	require.Equal(t, 96, tiles.Side)
+
+	// Too many are found while the files are looked at.
+	ds, err := dataset.NewImages("c", image.NewGray(image.Rect(0, 0, 9000, 6)))
+	require.NoError(t, err)
+	_, err = parsed(t).Look(t.Context(), ds, io.Discard)
+	require.NoError(t, err)
+	_, err = parsed(t, "-transform", "tiles").Look(t.Context(), ds, io.Discard)
+	require.ErrorIs(t, err, dataset.ErrSize)
+	require.ErrorContains(t, err, "-transform tiles")
 }
 
 // A part that is four times as wide as high loses its ends: of 1024x256, the centre of
