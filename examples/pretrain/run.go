@@ -63,6 +63,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	if err != nil {
 		return err
 	}
+	if o.recipe == "none" {
+		return only(ctx, o, ds, cfg, net, found.Skipped, stdout, stderr)
+	}
 	table := ""
 	if o.synth == "mixture" {
 		if gen, table, err = twins(ctx, o, ds, cfg, net, stdout, stderr); err != nil {
@@ -125,7 +128,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 			return err
 		}
 	}
-	return save(ctx, o.out, net, pre, found.Skipped, table, stderr)
+	factors, err := scale(ctx, o, ds, cfg, net, stdout, stderr)
+	if err != nil {
+		return err
+	}
+	return save(ctx, o.out, net, pre, found.Skipped, map[string]string{"twins": table, "scale": factors}, stderr)
 }
 
 // weightsOf is what tells the settings of an objective.
@@ -253,9 +260,9 @@ func train(ctx context.Context, o options, pre *tab.Pretrainer, ds dataset.Datas
 	return taken, true, nil
 }
 
-// save writes the network and the projection, if there is one, to one file, and in
-// its metadata the number of images left out and the hash of the table of twins, if there are any.
-func save(ctx context.Context, path string, net *backbone.ResNet18, pre *tab.Pretrainer, skipped []string, table string, stderr io.Writer) error {
+// save writes the network and the projection, if there is one, to one file, with more
+// in its metadata than write has: what is not empty.
+func save(ctx context.Context, path string, net *backbone.ResNet18, pre *tab.Pretrainer, skipped []string, more map[string]string, stderr io.Writer) error {
 	arrays, err := net.Params().Arrays(ctx)
 	if err != nil {
 		return err
@@ -273,13 +280,22 @@ func save(ctx context.Context, path string, net *backbone.ResNet18, pre *tab.Pre
 	if err != nil {
 		return err
 	}
-	meta := map[string]string{"format": "pt", "architecture": "resnet18", "classes": string(classes), "objective": pre.Config().Objective.Name()}
+	meta := map[string]string{"classes": string(classes), "objective": pre.Config().Objective.Name()}
+	for k, v := range more {
+		if v != "" {
+			meta[k] = v
+		}
+	}
+	return write(path, meta, arrays, skipped, stderr)
+}
+
+// write writes weights with their metadata, to which it adds what kind they are and
+// how many images were left out, if any.
+func write(path string, meta map[string]string, arrays []tensor.Array, skipped []string, stderr io.Writer) error {
+	meta["format"], meta["architecture"] = "pt", "resnet18"
 	if len(skipped) > 0 {
 		meta["skipped_images"] = strconv.Itoa(len(skipped))
 		fmt.Fprintf(stderr, "%d images were left out because they cannot be read\n", len(skipped))
-	}
-	if table != "" {
-		meta["twins"] = table
 	}
 	if err := tensor.SaveWeights(path, meta, arrays); err != nil {
 		return err
