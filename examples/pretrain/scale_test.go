@@ -92,7 +92,7 @@ func TestScale(t *testing.T) {
 	require.NotEqual(t, s.Stages[0].Scale[0], s.Stages[0].Scale[1])
 	require.NoFileExists(t, at("untrained.ckpt"))
 
-	trained := []string{"-bank", bankFile(t), "-crop", "32", "-batch", "2", "-steps", "2", "-recipe", "amplify", "-twins", "plain"}
+	trained := []string{"-bank", bankFile(t), "-size", "72", "-crop", "64", "-batch", "2", "-steps", "2", "-recipe", "amplify", "-twins", "plain"}
 	require.NoError(t, with("plain", trained...))
 	require.NoError(t, with("scaled", append(trained, "-scale", "1,0.5")...))
 	check("plain", "scaled")

@@ -30,7 +30,7 @@ func network(t *testing.T, seed uint64) *backbone.ResNet {
 
 const side = 64
 
-func pixels(name string, n int) []float32 { return testutil.Draw(name, n*3*side*side) }
+func pixels(name string, n int) []float32 { return testutil.Draw(name, int64(n*3*side*side)) }
 
 func features(t *testing.T, m *backbone.ResNet, mode tensor.Mode, px []float32, at ...backbone.Layer) [][]float32 {
 	t.Helper()
@@ -102,7 +102,7 @@ func TestNoise(t *testing.T) {
 		require.NoError(t, trained.Params().SetArrays(t.Context(), []tensor.Array{a}, func(string) bool { return true }))
 	}
 	to := arrays(t, trained.Params())
-	require.NoError(t, Noise(t.Context(), dst.Params(), start.Params(), trained.Params(), rand.New(rand.NewPCG(1, 1))))
+	require.NoError(t, Noise(t.Context(), dst.Params(), start.Params(), trained.Params(), rand.New(rand.NewPCG(8, 9))))
 	got := arrays(t, dst.Params())
 	moved := 0
 	for name, a := range from {
@@ -117,12 +117,12 @@ func TestNoise(t *testing.T) {
 		}
 		moved++
 		require.InEpsilon(t, way, length, 1e-4, name)
-		require.Less(t, math.Abs(along), 0.7*way, name)
+		require.Less(t, math.Abs(along), 0.5*way, name)
 	}
 	require.Greater(t, moved, 15)
 
 	again := network(t, 3)
-	require.NoError(t, Noise(t.Context(), again.Params(), start.Params(), trained.Params(), rand.New(rand.NewPCG(1, 1))))
+	require.NoError(t, Noise(t.Context(), again.Params(), start.Params(), trained.Params(), rand.New(rand.NewPCG(8, 9))))
 	require.Equal(t, got, arrays(t, again.Params()))
 	other, err := backbone.New(backbone.ArchResNet34, tensor.CPU, rand.New(rand.NewPCG(1, 1)))
 	require.NoError(t, err)
@@ -154,8 +154,8 @@ func TestRemeasure(t *testing.T) {
 	want := features(t, plain, tensor.Training, a, backbone.Stem, backbone.Layer1)
 	require.NoError(t, Remeasure(t.Context(), m, of(a)))
 	for l, f := range features(t, m, tensor.Evaluation, a, backbone.Stem, backbone.Layer1) {
-		for i := range f { // 4096 values of a channel in the stem, 1024 in layer 1
-			require.InDelta(t, want[l][i], f[i], 5e-3)
+		for i := range f { // 4096 values of a channel in the stem, 1024 in each of layer 1's four norms
+			require.InDelta(t, want[l][i], f[i], []float64{1e-3, 2e-2}[l])
 		}
 	}
 	onA := arrays(t, m.Params())
