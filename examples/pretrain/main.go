@@ -214,8 +214,6 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		return o, usage("-twins, -without and -draws belong to -synth mixture, the last two to -scale too")
 	case o.recipe == "none" && (o.scale == "" || o.init == "" || o.synth != "mixture"):
 		return o, usage("-recipe none trains nothing: it needs weights, -init, and what to do with them, -scale, and takes no other -synth than mixture")
-	case o.recipe == "none" && (o.resume || o.probe != "" || o.log != "" || o.bank != "" || o.clip != "" || o.set["objective"] || o.set["twins"] || o.set["interpolate"]):
-		return o, usage("-recipe none trains nothing, so -resume, -probe, -log, -bank, -clip, -objective, -twins and -interpolate have no meaning")
 	case o.synth == "mixture" && o.least != 0:
 		return o, usage("-least belongs to the other generators; of a mixture, -twins auto measures what can be told from good parts")
 	case !(o.interpolate >= 0 && o.interpolate <= 1):
@@ -228,6 +226,13 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		return o, usage("-objective replaces the terms that -amplify, -text and -keep weigh")
 	case !oneOf(o.clipModel, "b32", "b16", "l14"):
 		return o, usage("-clip-model is %q, want b32, b16 or l14", o.clipModel)
+	}
+	if o.recipe == "none" {
+		for _, name := range strings.Fields("amplify bank batch bn clip clip-gelu clip-model clip-vocab crop epochs head-epochs interpolate keep log lr max-steps objective probe probe-every repeat resume steps text twins warmup") {
+			if o.set[name] {
+				return o, usage("-recipe none trains nothing, so -%s has no meaning", name)
+			}
+		}
 	}
 	if o.scale != "" { // before the hours that lead to it
 		if _, err := parseScale(o.scale); err != nil {

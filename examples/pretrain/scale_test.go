@@ -102,6 +102,7 @@ func TestScale(t *testing.T) {
 		"range":      {"-recipe", "none", "-scale", "3,0"},
 		"nothing":    {"-recipe", "none"},
 		"resume":     {"-recipe", "none", "-scale", "1,0", "-resume"},
+		"training":   {"-recipe", "none", "-scale", "1,0", "-lr", "0.1"},
 		"synth":      {"-recipe", "none", "-scale", "1,0", "-synth", "nsa"},
 		"draws":      {"-bank", bankFile(t), "-draws", "3"},
 	} {
