@@ -194,3 +194,13 @@ func TestChooseRefuses(t *testing.T) {
 	_, err := still.Retained([]int{0}, 0.01)
 	require.ErrorIs(t, err, ErrConfig)
 }
+
+// BenchmarkChoose is PaDiM's choice on ResNet-18's first three stages.
+func BenchmarkChoose(b *testing.B) {
+	p, _ := drawnChannels(448, 20, 9)
+	for b.Loop() {
+		if _, err := p.Choose(100, 0.01); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
