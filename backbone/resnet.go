@@ -19,6 +19,8 @@ var (
 	ErrLayer = errors.New("no such layer")
 	// ErrArch reports an architecture that this package does not have.
 	ErrArch = errors.New("no such architecture")
+	// ErrScale reports factors that ScaleChannels does not take.
+	ErrScale = errors.New("factors do not fit")
 	// ErrClosed reports the use of a network after Close. It is [tensor.ErrClosed].
 	ErrClosed = tensor.ErrClosed
 )

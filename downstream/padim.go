@@ -18,7 +18,9 @@ type PaDiMConfig struct {
 	// grid of the model; deeper ones are repeated to it.
 	Layers []backbone.Layer
 	// Channels are the channels to use, counted through Layers in their order
-	// (for ResNet-18's first three stages 0 to 447). nil: Reduced says.
+	// (for ResNet-18's first three stages 0 to 447). nil: Reduced says. Package tab
+	// can choose those that damage moves (tab.MeasureChannels); the file of a fitted
+	// detector holds them.
 	Channels []int
 	// Reduced is how many channels are drawn at random where Channels is nil; 0
 	// uses all of them.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"image"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"runtime"
@@ -122,57 +123,62 @@ func MeasureTwinsByClass(ctx context.Context, visual VisualEncoder, good dataset
 }
 
 func measureTwins(ctx context.Context, visual VisualEncoder, good dataset.Dataset, of func(class string) (synth.Mixture, bool), cfg TwinConfig) (*TwinTable, error) {
+	runs, err := twinRuns("measure twins", visual, good, of, cfg)
+	if err != nil {
+		return nil, err
+	}
+	t := &TwinTable{Seed: cfg.Seed, Far: cfg.Far, Least: cfg.Least, Ridge: cfg.Ridge}
+	for _, l := range cfg.Layers {
+		t.Layers = append(t.Layers, l.String())
+	}
+	for _, r := range runs {
+		p, err := r.product(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("tab: measure twins of %q: %w", r.class, err)
+		}
+		t.Products = append(t.Products, p)
+	}
+	return t, t.Validate()
+}
+
+// twinRuns checks everything that can be checked before the first product is
+// measured, and returns a run for each product, in the order of their names.
+func twinRuns(doing string, visual VisualEncoder, good dataset.Dataset, of func(class string) (synth.Mixture, bool), cfg TwinConfig) ([]*twinRun, error) {
 	if visual == nil || good == nil {
-		return nil, fmt.Errorf("tab: measure twins: %w: the network or the data set is nil", ErrConfig)
+		return nil, fmt.Errorf("tab: %s: %w: the network or the data set is nil", doing, ErrConfig)
 	}
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
 	for _, l := range cfg.Layers {
 		if visual.Channels(l) < 1 {
-			return nil, fmt.Errorf("tab: measure twins: %w: the network has no layer %s", ErrConfig, l)
+			return nil, fmt.Errorf("tab: %s: %w: the network has no layer %s", doing, ErrConfig, l)
 		}
 	}
 	if err := dataset.RequireGood(good); err != nil {
-		return nil, fmt.Errorf("tab: measure twins: %w: %w", ErrConfig, err)
+		return nil, fmt.Errorf("tab: %s: %w: %w", doing, ErrConfig, err)
 	}
 	byClass := map[string][]int{}
 	for i := range good.Len() {
 		it := good.Item(i)
 		byClass[it.Class] = append(byClass[it.Class], i)
 	}
-	t := &TwinTable{Seed: cfg.Seed, Far: cfg.Far, Least: cfg.Least, Ridge: cfg.Ridge}
-	for _, l := range cfg.Layers {
-		t.Layers = append(t.Layers, l.String())
-	}
-	classes := make([]string, 0, len(byClass))
-	for c := range byClass {
-		classes = append(classes, c)
-	}
-	slices.Sort(classes)
+	classes := slices.Sorted(maps.Keys(byClass))
 	if len(classes) == 0 {
-		return nil, fmt.Errorf("tab: measure twins: %w: the data set is empty", ErrConfig)
+		return nil, fmt.Errorf("tab: %s: %w: the data set is empty", doing, ErrConfig)
 	}
-	mixtures := map[string]synth.Mixture{}
-	for _, class := range classes { // all, before the first is measured
+	var runs []*twinRun
+	for _, class := range classes {
 		m, ok := of(class)
 		if !ok {
-			return nil, fmt.Errorf("tab: measure twins of %q: %w: there is no mixture for it", class, ErrUnknownClass)
+			return nil, fmt.Errorf("tab: %s of %q: %w: there is no mixture for it", doing, class, ErrUnknownClass)
 		}
 		if err := m.Validate(); err != nil {
-			return nil, fmt.Errorf("tab: measure twins of %q: %w", class, err)
+			return nil, fmt.Errorf("tab: %s of %q: %w", doing, class, err)
 		}
-		mixtures[class] = m
+		runs = append(runs, &twinRun{visual: visual, ds: good, m: m, cfg: cfg, class: class, order: byClass[class], tr: cfg.Transform.Shared()})
 	}
-	for _, class := range classes {
-		r := &twinRun{visual: visual, ds: good, m: mixtures[class], cfg: cfg, class: class, order: byClass[class], tr: cfg.Transform.Shared()}
-		p, err := r.product(ctx)
-		if err != nil {
-			return nil, fmt.Errorf("tab: measure twins of %q: %w", class, err)
-		}
-		t.Products = append(t.Products, p)
-	}
-	return t, t.Validate()
+	return runs, nil
 }
 
 // twinRun measures the twins of one product.
@@ -226,12 +232,11 @@ func (r *twinRun) rand(purpose string, ids ...uint64) *rand.Rand {
 	return seed.Rand(r.cfg.Seed, "twins: "+purpose+": "+r.class, ids...)
 }
 
-// product measures spread and twins.
-func (r *twinRun) product(ctx context.Context) (ProductTwins, error) {
+// prepare measures the spread of the product's good images.
+func (r *twinRun) prepare(ctx context.Context) error {
 	r.order = drawSpread(r.cfg.Seed, r.class, r.order, r.cfg.Images)
-	p := ProductTwins{Class: r.class, Images: len(r.order)}
 	if _, err := r.image(ctx, 0); err != nil {
-		return p, err
+		return err
 	}
 	var err error
 	r.spread, err = measureSpread(ctx, r.visual, len(r.order), r.size.Y, r.size.X, func(ctx context.Context, i int, dst []float32) error {
@@ -241,6 +246,14 @@ func (r *twinRun) product(ctx context.Context) (ProductTwins, error) {
 		}
 		return r.cfg.Normalize.Pack(dst, img)
 	}, spreadConfig{Layers: r.cfg.Layers, Ridge: r.cfg.Ridge, Batch: r.cfg.Batch, Workers: runtime.GOMAXPROCS(0)})
+	return err
+}
+
+// product measures spread and twins.
+func (r *twinRun) product(ctx context.Context) (ProductTwins, error) {
+	p := ProductTwins{Class: r.class}
+	err := r.prepare(ctx)
+	p.Images = len(r.order)
 	if err != nil {
 		return p, err
 	}
@@ -283,41 +296,59 @@ type ingredient struct {
 
 // draw makes one twin of each kind of one good image and measures it.
 func (r *twinRun) draw(ctx context.Context, draw int, kinds []ingredient, out []KindTwins) error {
-	to := draw % len(r.order)
-	rng := r.rand("draw", uint64(draw))
-	dst, err := r.image(ctx, to)
+	dst, pairs, of, err := r.pairs(ctx, draw, kinds, func(k int) { out[k].All.Unplaced++ })
 	if err != nil {
 		return err
+	}
+	return r.batches(ctx, dst, pairs, func(i int, loud []float64) {
+		out[of[i]].count(pairs[i], loud, r.spread, r.cfg.Far)
+	}, nil)
+}
+
+// pairs makes a twin of each kind of one good image, dst; of is the kind of each.
+func (r *twinRun) pairs(ctx context.Context, draw int, kinds []ingredient, unplaced func(kind int)) (dst *image.RGBA, pairs []synth.Pair, of []int, err error) {
+	to := draw % len(r.order)
+	rng := r.rand("draw", uint64(draw))
+	if dst, err = r.image(ctx, to); err != nil {
+		return nil, nil, nil, err
 	}
 	src, err := r.image(ctx, (to+1+rng.IntN(len(r.order)-1))%len(r.order))
 	if err != nil {
-		return err
+		return nil, nil, nil, err
 	}
-	var pairs []synth.Pair
-	var of []int
 	for k, g := range kinds {
 		// Every kind has numbers of its own, so that leaving one out changes no other.
 		pair, err := place(g.Generator, dst, src, r.rand("kind "+string(g.Kind), uint64(draw)), r.m.Attempts)
 		if errors.Is(err, synth.ErrNotPlaced) {
-			out[k].All.Unplaced++
+			unplaced(k)
 			continue
 		}
 		if err != nil {
-			return fmt.Errorf("%s: %w", g.Kind, err)
+			return nil, nil, nil, fmt.Errorf("%s: %w", g.Kind, err)
 		}
 		if pair.Image == nil || pair.Image.Rect != dst.Rect || pair.Mask == nil || pair.Support == nil || pair.Mask.Rect != dst.Rect || pair.Support.Rect != dst.Rect {
-			return fmt.Errorf("%s: %w: the generator gives no image, mask and support of the size of %v", g.Kind, ErrConfig, dst.Rect.Size())
+			return nil, nil, nil, fmt.Errorf("%s: %w: the generator gives no image, mask and support of the size of %v", g.Kind, ErrConfig, dst.Rect.Size())
 		}
 		pairs, of = append(pairs, pair), append(of, k)
 	}
+	return dst, pairs, of, nil
+}
+
+// batches tells counted how loud each pair is at each layer, and moved what displace
+// tells it, by the number of the pair.
+func (r *twinRun) batches(ctx context.Context, dst *image.RGBA, pairs []synth.Pair, counted func(i int, loud []float64), moved mover) error {
 	for i := 0; i < len(pairs); i += r.cfg.Batch {
 		part := pairs[i:min(i+r.cfg.Batch, len(pairs))]
-		q, err := r.displace(ctx, dst, part)
+		var of mover
+		if moved != nil {
+			of = func(s *tensor.Scope, j int, d *tensor.Tensor, loud float64) error { return moved(s, i+j, d, loud) }
+		}
+		q, err := r.displace(ctx, dst, part, of)
 		if err != nil {
 			return err
 		}
-		for j, pair := range part {
-			out[of[i+j]].count(pair, q[j], r.spread, r.cfg.Far)
+		for j := range part {
+			counted(i+j, q[j])
 		}
 	}
 	return nil
@@ -331,102 +362,4 @@ func place(g synth.Generator, dst, src image.Image, rng *rand.Rand, attempts int
 		}
 	}
 	return pair, err
-}
-
-// displace returns how loud each pair is at each layer: the mean of q over the
-// loudest quarter of its damaged cells, one at least.
-func (r *twinRun) displace(ctx context.Context, dst *image.RGBA, pairs []synth.Pair) ([][]float64, error) {
-	per, n := 3*r.size.X*r.size.Y, len(pairs)+1
-	if len(r.pixels) < n*per {
-		r.pixels = make([]float32, n*per)
-	}
-	if err := r.cfg.Normalize.Pack(r.pixels[:per], dst); err != nil {
-		return nil, err
-	}
-	for i, p := range pairs {
-		if err := r.cfg.Normalize.Pack(r.pixels[(i+1)*per:(i+2)*per], p.Image); err != nil {
-			return nil, err
-		}
-	}
-	out := make([][]float64, len(pairs))
-	err := tensor.Run(ctx, r.visual.Params().Device(), tensor.Evaluation, func(s *tensor.Scope) error {
-		fs := r.visual.Forward(s, s.FromNHWC(r.pixels[:n*per], n, r.size.Y, r.size.X, 3), r.cfg.Layers...)
-		for l, f := range fs {
-			sp := r.spread[l]
-			q, err := s.Float64s(s.Sub(func(s *tensor.Scope) *tensor.Tensor {
-				if s.Err() != nil {
-					return nil
-				}
-				f = positions(s, f)
-				d := s.Minus(s.Narrow(f, 0, 1, int64(len(pairs))), s.Narrow(f, 0, 0, 1))
-				return whitened(s, d, s.FromFloat64s(sp.Whiten, int64(sp.C), int64(sp.C)))
-			}))
-			if err != nil {
-				return err
-			}
-			cells := sp.H * sp.W
-			for i, p := range pairs {
-				m := p.Mask
-				if p.Normal {
-					m = p.Support
-				}
-				out[i] = append(out[i], loudness(q[i*cells:(i+1)*cells], damagedCells(m, sp.H, sp.W)))
-			}
-		}
-		return nil
-	})
-	return out, err
-}
-
-// coveredShare is the share of a cell that a mask covers at least where the cell
-// counts as damaged.
-const coveredShare = 0.3
-
-// damagedCells lists the cells of an h x w grid over m that are set in three
-// tenths of their pixels or more, or, where there is none, those that are set
-// most. A pixel on the edge between two cells counts in both.
-func damagedCells(m *image.Gray, h, w int) []int {
-	share := make([]float64, h*w)
-	height, width := m.Rect.Dy(), m.Rect.Dx()
-	most := 0.0
-	for y := range h {
-		y0, y1 := y*height/h, ((y+1)*height+h-1)/h
-		for x := range w {
-			x0, x1 := x*width/w, ((x+1)*width+w-1)/w
-			n := 0
-			for i := y0; i < y1; i++ {
-				for _, v := range m.Pix[i*m.Stride+x0 : i*m.Stride+x1] {
-					n += int(v >> 7)
-				}
-			}
-			share[y*w+x] = float64(n) / float64((y1-y0)*(x1-x0))
-			most = max(most, share[y*w+x])
-		}
-	}
-	var cells []int
-	for i, v := range share {
-		if v > 0 && v >= min(coveredShare, most) {
-			cells = append(cells, i)
-		}
-	}
-	return cells
-}
-
-// loudness is the mean over the loudest quarter, rounded up, of the cells' q; 0
-// where there are no cells.
-func loudness(q []float64, cells []int) float64 {
-	if len(cells) == 0 {
-		return 0
-	}
-	v := make([]float64, len(cells))
-	for i, c := range cells {
-		v[i] = q[c]
-	}
-	slices.Sort(v)
-	loud := v[len(v)-(len(v)+3)/4:]
-	sum := 0.0
-	for _, x := range loud {
-		sum += x
-	}
-	return sum / float64(len(loud))
 }

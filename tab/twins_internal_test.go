@@ -179,7 +179,7 @@ func TestDisplacement(t *testing.T) {
 			pairs = append(pairs, p)
 		}
 	}
-	got, err := r.displace(t.Context(), dst, pairs)
+	got, err := r.displace(t.Context(), dst, pairs, nil)
 	require.NoError(t, err)
 	for i, p := range pairs {
 		for l, k := range []int{4, 8} {
@@ -239,9 +239,9 @@ func TestDamagedCells(t *testing.T) {
 		m.Pix[4*10+x] = 255
 	}
 	require.Equal(t, []int{4, 5, 6, 7}, damagedCells(m, 4, 4))
-	require.Zero(t, loudness([]float64{1, 2}, nil))
-	require.Equal(t, 9., loudness([]float64{1, 5, 9, 3}, []int{0, 1, 2, 3}))
-	require.Equal(t, 7., loudness([]float64{1, 5, 9, 3, 0}, []int{0, 1, 2, 3, 4}))
+	require.Empty(t, loudest(nil))
+	require.Equal(t, []int{2}, loudest([]float64{1, 5, 9, 3}))
+	require.Equal(t, []int{1, 2}, loudest([]float64{1, 5, 9, 3, 0}))
 }
 
 func TestVerdict(t *testing.T) {

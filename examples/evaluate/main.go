@@ -25,7 +25,10 @@
 //
 // # Methods
 //
-// padim and patchcore need no training. rd4ad and simplenet train for -epochs, the
+// padim and patchcore need no training. padim-twins is PaDiM on as many channels as
+// padim draws, chosen by twins of the class's good images: those that together move
+// damage farthest from good parts (padim-twins-rank: each by itself); a seed is the
+// twins. rd4ad and simplenet train for -epochs, the
 // article's by default, and keep the weights after the last;
 // simplenet-best-on-test keeps those that the test set likes best, which flatters,
 // as SimpleNet's published numbers do. regad trains on all other classes of the

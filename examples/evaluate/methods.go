@@ -12,6 +12,7 @@ import (
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/downstream"
 	"github.com/gotab/gotab/metrics"
+	"github.com/gotab/gotab/tab"
 )
 
 // detector is what a method must offer to be evaluated.
@@ -131,6 +132,8 @@ func fullMask() maskRule {
 func methods() []method {
 	return []method{
 		{name: "padim", plan: padim},
+		{name: "padim-twins", plan: padimTwins(tab.ProductChannels.Choose, "together")},
+		{name: "padim-twins-rank", plan: padimTwins(tab.ProductChannels.Rank, "each by itself")},
 		{name: "patchcore", plan: patchcore},
 		{name: "rd4ad", trains: true, plan: rd4ad},
 		{name: "simplenet", trains: true, plan: simplenet},

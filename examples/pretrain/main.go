@@ -4,11 +4,11 @@
 //
 //	pretrain -data ROOT -bank FILE | -clip FILE  -out FILE
 //	         [-init FILE] [-objective paper|official|joint|normal|binary|classes]
-//	         [-recipe paper|official|ref|amplify] [-epochs N] [-batch PAIRS] [-size N]
+//	         [-recipe paper|official|ref|amplify|none] [-epochs N] [-batch PAIRS] [-size N]
 //	         [-steps N] [-crop N] [-amplify F] [-text F] [-keep F] [-interpolate F]
 //	         [-lr F] [-head-epochs N] [-repeat N] [-bn train|frozen] [-seed N]
 //	         [-warmup N] [-synth nsa|cutpaste|perlin|mask|mix|mixture] [-least F]
-//	         [-twins auto|plain] [-without KIND] [-draws N]
+//	         [-twins auto|plain] [-without KIND] [-draws N] [-scale A,B]
 //	         [-probe DIR] [-probe-every N] [-log FILE.jsonl] [-resume]
 //	         [-transform centre|square|WxH|tiles] [-bits N] [-max-pixels N] [-skip-broken]
 //	         [-prefix TEXT] [-threads N] [-device auto|cpu|cuda|cuda:N]
@@ -49,6 +49,12 @@
 // normal, those that are plain already are drawn again, and the rest are weighed.
 // The table is printed and written to FILE.twins.json; the weights hold its hash.
 // -without keeps a kind out, for a validation by what training never saw.
+//
+// -scale weighs the channels of layers 1 to 3 in the end, by what twins of -synth mixture
+// and good parts do to them (tab.ChannelScales): A is the power of what twins move, B that
+// of bringing channels to one deviation, 0 to 2 each. Layer 4 computes what it did.
+// With -recipe none nothing is trained, so that the weights of -init are scaled and written,
+// which takes minutes. The factors go to FILE.scale.json; the weights hold its hash.
 //
 // In its first step and every 50 the log holds "indicators": the terms of the loss
 // one by one, and ln q/q0, how far damage has been pushed at each layer.
@@ -101,7 +107,7 @@ type options struct {
 	epochs, batch, size, head, repeat, every    int
 	maxSteps, steps, crop, warmup, draws        int
 	lr, least, amplify, text, keep, interpolate float64
-	synth, twins                                string
+	synth, twins, scale                         string
 	without                                     []string
 	seed                                        uint64
 	reading                                     inputs.Flags
@@ -119,7 +125,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	fs.StringVar(&o.init, "init", "", "`file` with the weights to start from (safetensors or .pth); random without")
 	fs.StringVar(&o.bank, "bank", "", "text bank `file` (safetensors)")
 	o.clip.Add(fs)
-	fs.StringVar(&o.recipe, "recipe", "paper", "paper, official (what the released code does), ref (joint softmax, raw temperature, rate 0.01, batch 32, exact size, one patch) or amplify (dense, at layers 1 to 3)")
+	fs.StringVar(&o.recipe, "recipe", "paper", "paper, official (what the released code does), ref (joint softmax, raw temperature, rate 0.01, batch 32, exact size, one patch), amplify (dense, at layers 1 to 3) or none (no training, with -scale)")
 	fs.StringVar(&o.objective, "objective", "", "paper, official, joint, normal, binary or classes; default: the recipe's")
 	fs.IntVar(&o.epochs, "epochs", 100, "number of `passes`; not read where the recipe or -steps counts steps")
 	fs.IntVar(&o.steps, "steps", 0, "length of the run in `steps` instead of passes; default: the recipe's")
@@ -139,7 +145,8 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		o.without = append(o.without, s)
 		return nil
 	})
-	fs.IntVar(&o.draws, "draws", tab.DefaultTwins().Draws, "`twins` of each kind and class that -twins auto measures")
+	fs.IntVar(&o.draws, "draws", tab.DefaultTwins().Draws, "`twins` of each kind and class that -twins auto and -scale measure")
+	fs.StringVar(&o.scale, "scale", "", "two `powers`, A,B: channels of layers 1 to 3 are weighed by what twins move (A) and by their deviation (B) in the end; e.g. 0.5,0.5")
 	fs.IntVar(&o.warmup, "warmup", 0, "`steps` in which the learning rate rises to its full; default: the recipe's")
 	fs.IntVar(&o.repeat, "repeat", 0, "how `often` an epoch goes over the data; default: the recipe's")
 	fs.StringVar(&o.bn, "bn", "train", "batch norm statistics of stem to layer 3: train or frozen")
@@ -175,7 +182,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 			return o, usage("-out: %v", err)
 		}
 	}
-	if o.recipe == "amplify" && !o.set["synth"] {
+	if oneOf(o.recipe, "amplify", "none") && !o.set["synth"] {
 		o.synth = "mixture"
 	}
 	if o.twins == "" {
@@ -213,18 +220,32 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		return o, usage("-head-epochs, -max-steps, -steps, -crop and -warmup must not be negative")
 	case !oneOf(o.twins, "auto", "plain"):
 		return o, usage("-twins is %q, want auto or plain", o.twins)
-	case o.synth != "mixture" && (o.set["twins"] || o.set["without"] || o.set["draws"]):
-		return o, usage("-twins, -without and -draws belong to -synth mixture")
+	case o.synth != "mixture" && (o.set["twins"] || o.scale == "" && (o.set["without"] || o.set["draws"])):
+		return o, usage("-twins, -without and -draws belong to -synth mixture, the last two to -scale too")
+	case o.recipe == "none" && (o.scale == "" || o.init == "" || o.synth != "mixture"):
+		return o, usage("-recipe none trains nothing: it needs weights, -init, and what to do with them, -scale, and takes no other -synth than mixture")
 	case o.synth == "mixture" && o.least != 0:
 		return o, usage("-least belongs to the other generators; of a mixture, -twins auto measures what can be told from good parts")
 	case !(o.interpolate >= 0 && o.interpolate <= 1):
 		return o, usage("-interpolate is %g, want 0 to 1", o.interpolate)
-	case !oneOf(o.recipe, "paper", "official", "ref", "amplify"):
-		return o, usage("-recipe is %q, want paper, official, ref or amplify", o.recipe)
+	case !oneOf(o.recipe, "paper", "official", "ref", "amplify", "none"):
+		return o, usage("-recipe is %q, want paper, official, ref, amplify or none", o.recipe)
 	case o.recipe != "amplify" && (o.set["amplify"] || o.set["text"] || o.set["keep"]):
 		return o, usage("-amplify, -text and -keep belong to -recipe amplify")
 	case o.recipe == "amplify" && o.set["objective"] && (o.set["amplify"] || o.set["text"] || o.set["keep"]):
 		return o, usage("-objective replaces the terms that -amplify, -text and -keep weigh")
+	}
+	if o.recipe == "none" {
+		for _, name := range strings.Fields("amplify bank batch bn clip clip-gelu clip-model clip-vocab crop epochs head-epochs interpolate keep log lr max-steps objective probe probe-every repeat resume steps text twins warmup") {
+			if o.set[name] {
+				return o, usage("-recipe none trains nothing, so -%s has no meaning", name)
+			}
+		}
+	}
+	if o.scale != "" { // before the hours that lead to it
+		if _, err := parseScale(o.scale); err != nil {
+			return o, err
+		}
 	}
 	return o, nil
 }

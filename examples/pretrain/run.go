@@ -77,6 +77,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	if err != nil {
 		return err
 	}
+	if o.recipe == "none" {
+		return only(ctx, o, ds, cfg, net, left, stdout, stderr)
+	}
 	table := ""
 	if o.synth == "mixture" {
 		if gen, table, err = twins(ctx, o, ds, cfg, net, stdout, stderr); err != nil {
@@ -139,7 +142,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 			return err
 		}
 	}
-	return save(ctx, o.out, net, pre, left, table, stderr)
+	factors, err := scale(ctx, o, ds, cfg, net, stdout, stderr)
+	if err != nil {
+		return err
+	}
+	return save(ctx, o.out, net, pre, left, map[string]string{"twins": table, "scale": factors}, stderr)
 }
 
 // weightsOf is what tells the settings of an objective.
@@ -264,9 +271,9 @@ func train(ctx context.Context, o options, pre *tab.Pretrainer, ds dataset.Datas
 // and of -probe.
 type leftOut struct{ data, probe []string }
 
-// save writes the network and the projection, if there is one, to one file, and in
-// its metadata the numbers of images left out and the hash of the table of twins, if there are any.
-func save(ctx context.Context, path string, net *backbone.ResNet18, pre *tab.Pretrainer, left leftOut, table string, stderr io.Writer) error {
+// save writes the network and the projection, if there is one, to one file, with more
+// in its metadata than write has: what is not empty.
+func save(ctx context.Context, path string, net *backbone.ResNet18, pre *tab.Pretrainer, left leftOut, more map[string]string, stderr io.Writer) error {
 	arrays, err := net.Params().Arrays(ctx)
 	if err != nil {
 		return err
@@ -284,7 +291,19 @@ func save(ctx context.Context, path string, net *backbone.ResNet18, pre *tab.Pre
 	if err != nil {
 		return err
 	}
-	meta := map[string]string{"format": "pt", "architecture": "resnet18", "classes": string(classes), "objective": pre.Config().Objective.Name()}
+	meta := map[string]string{"classes": string(classes), "objective": pre.Config().Objective.Name()}
+	for k, v := range more {
+		if v != "" {
+			meta[k] = v
+		}
+	}
+	return write(path, meta, arrays, left, stderr)
+}
+
+// write writes weights with their metadata, to which it adds what kind they are and
+// how many images were left out, if any.
+func write(path string, meta map[string]string, arrays []tensor.Array, left leftOut, stderr io.Writer) error {
+	meta["format"], meta["architecture"] = "pt", "resnet18"
 	if n := len(left.data); n > 0 {
 		meta["skipped_images"] = strconv.Itoa(n)
 		fmt.Fprintf(stderr, "%d images were left out because they cannot be read\n", n)
@@ -292,9 +311,6 @@ func save(ctx context.Context, path string, net *backbone.ResNet18, pre *tab.Pre
 	if n := len(left.probe); n > 0 {
 		meta["probe_skipped_images"] = strconv.Itoa(n)
 		fmt.Fprintf(stderr, "probe: %d images were left out because they cannot be read\n", n)
-	}
-	if table != "" {
-		meta["twins"] = table
 	}
 	if err := tensor.SaveWeights(path, meta, arrays); err != nil {
 		return err
