@@ -8,7 +8,7 @@
 //	         [-steps N] [-crop N] [-amplify F] [-text F] [-keep F] [-interpolate F]
 //	         [-lr F] [-head-epochs N] [-repeat N] [-bn train|frozen] [-seed N]
 //	         [-warmup N] [-synth nsa|cutpaste|perlin|mask|mix|mixture] [-least F]
-//	         [-twins auto|plain] [-without KIND] [-draws N]
+//	         [-twins auto|plain] [-without KIND] [-draws N] [-control misplaced]
 //	         [-probe DIR] [-probe-every N] [-log FILE.jsonl] [-resume]
 //	         [-transform centre|square|WxH] [-bits N] [-max-pixels N] [-skip-broken]
 //	         [-prefix TEXT] [-threads N] [-device auto|cpu|cuda|cuda:N]
@@ -43,6 +43,9 @@
 // normal, those that are plain already are drawn again, and the rest are weighed.
 // The table is printed and written to FILE.twins.json; the weights hold its hash.
 // -without keeps a kind out, for a validation by what training never saw.
+//
+// -control misplaced is no recipe: damaged twins get the masks of other twins, and
+// what a network gains then is not owed to the places of damage.
 //
 // In its first step and every 50 the log holds "indicators": the terms of the loss
 // one by one, and ln q/q0, how far damage has been pushed at each layer.
@@ -93,7 +96,7 @@ type options struct {
 	epochs, batch, size, head, repeat, every    int
 	maxSteps, steps, crop, warmup, draws        int
 	lr, least, amplify, text, keep, interpolate float64
-	synth, twins                                string
+	synth, twins, control                       string
 	without                                     []string
 	seed                                        uint64
 	reading                                     inputs.Flags
@@ -134,6 +137,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		o.without = append(o.without, s)
 		return nil
 	})
+	fs.StringVar(&o.control, "control", "", "for studies, of -synth mixture: misplaced gives every damaged twin the mask of another one, so that what is learnt beyond it is owed to where damage is")
 	fs.IntVar(&o.draws, "draws", tab.DefaultTwins().Draws, "`twins` of each kind and class that -twins auto measures")
 	fs.IntVar(&o.warmup, "warmup", 0, "`steps` in which the learning rate rises to its full; default: the recipe's")
 	fs.IntVar(&o.repeat, "repeat", 0, "how `often` an epoch goes over the data; default: the recipe's")
@@ -205,6 +209,10 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		return o, usage("-twins is %q, want auto or plain", o.twins)
 	case o.synth != "mixture" && (o.set["twins"] || o.set["without"] || o.set["draws"]):
 		return o, usage("-twins, -without and -draws belong to -synth mixture")
+	case o.control != "" && o.control != "misplaced":
+		return o, usage("-control is %q, want misplaced, or leave it out", o.control)
+	case o.control != "" && o.synth != "mixture":
+		return o, usage("-control belongs to -synth mixture")
 	case o.synth == "mixture" && o.least != 0:
 		return o, usage("-least belongs to the other generators; of a mixture, -twins auto measures what can be told from good parts")
 	case !(o.interpolate >= 0 && o.interpolate <= 1):

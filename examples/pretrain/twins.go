@@ -102,7 +102,7 @@ func twins(ctx context.Context, o options, ds dataset.Dataset, cfg tab.Config, n
 		for class, m := range own {
 			by[class] = m
 		}
-		return by, "", nil
+		return controlled(o, by), "", nil
 	}
 	var raw []byte
 	var table *tab.TwinTable
@@ -143,7 +143,7 @@ func twins(ctx context.Context, o options, ds dataset.Dataset, cfg tab.Config, n
 		}
 		fmt.Fprintf(stderr, "table of twins written to %s\n", tableFile(o))
 	}
-	return fits, fmt.Sprintf("sha256:%x", sha256.Sum256(raw)), nil
+	return controlled(o, fits), fmt.Sprintf("sha256:%x", sha256.Sum256(raw)), nil
 }
 
 // measurement are the settings of the table: the training's own, so that twins and
