@@ -189,7 +189,7 @@ func (s *sweep) evaluate(ctx context.Context, v variant, sets []set) (err error)
 		}
 	}()
 	for _, st := range sets {
-		has := func(f fitting) bool { return s.store.has(sha, v.Share, st.id, f.detector, f.draw) }
+		has := func(f fitting) bool { return s.store.has(v, sha, st.id, f.detector, f.draw) }
 		missing := 0
 		for _, f := range fits {
 			if !has(f) {
@@ -200,8 +200,8 @@ func (s *sweep) evaluate(ctx context.Context, v variant, sets []set) (err error)
 			continue
 		}
 		if net == nil {
-			if net, _, err = s.open(ctx, v); err != nil {
-				return err
+			if net, err = s.open(ctx, v); err != nil {
+				return fmt.Errorf("%s: %w", v.name(), err)
 			}
 		}
 		begin := time.Now()

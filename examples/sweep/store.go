@@ -96,12 +96,12 @@ func (s *store) add(r record) error {
 	return nil
 }
 
-// has says whether a fit on these weights and this set is in the results.
-func (s *store) has(sha string, share float64, set, detector, draw string) bool {
+// has says whether a fit of a network with these weights on this set is in the results.
+func (s *store) has(v variant, sha, set, detector, draw string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, r := range s.records {
-		if r.SHA256 == sha && r.Share == share && r.Set == set && r.Detector == detector && r.Draw == draw && r.Failed == "" {
+		if r.Network == v.Network && r.Seed == v.Seed && r.Share == v.Share && r.SHA256 == sha && r.Set == set && r.Detector == detector && r.Draw == draw && r.Failed == "" {
 			return true
 		}
 	}

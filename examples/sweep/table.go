@@ -8,6 +8,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/gotab/gotab/metrics"
@@ -21,15 +22,23 @@ type view struct {
 }
 
 func (p plan) views() []view {
+	// Results may hold more draws than the plan has now: all networks are judged by the
+	// plan's.
+	upTo := func(n int) func(string) bool {
+		return func(draw string) bool {
+			i, err := strconv.Atoi(draw)
+			return err == nil && i <= n
+		}
+	}
 	var out []view
 	if p.PaDiM.Reference {
 		out = append(out, view{"PaDiM, reference draw", "padim", func(d string) bool { return d == "reference" }})
 	}
 	if p.PaDiM.Seeds > 0 {
-		out = append(out, view{fmt.Sprintf("PaDiM, %d draws", p.PaDiM.Seeds), "padim", func(d string) bool { return d != "reference" }})
+		out = append(out, view{fmt.Sprintf("PaDiM, %d draws", p.PaDiM.Seeds), "padim", upTo(p.PaDiM.Seeds)})
 	}
 	if p.PatchCore.Seeds > 0 {
-		out = append(out, view{"PatchCore", "patchcore", func(string) bool { return true }})
+		out = append(out, view{"PatchCore", "patchcore", upTo(p.PatchCore.Seeds)})
 	}
 	return out
 }

@@ -90,7 +90,7 @@ func (s *sweep) train(ctx context.Context, n network, sd uint64, file string) er
 }
 
 // folders are what a training reads: the roots as they are, or, where classes are left
-// out or good images are kept apart, a folder of links to the images that remain.
+// out or good images are kept apart, a folder with copies of the images that remain.
 func (s *sweep) folders(ctx context.Context, n network, roots []string) ([]string, error) {
 	if len(n.Without) == 0 && s.plan.Synthetic == nil {
 		return roots, nil
@@ -127,7 +127,7 @@ func (s *sweep) folders(ctx context.Context, n network, roots []string) ([]strin
 				if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
 					return nil, err
 				}
-				if err := link(filepath.Join(root, class), root, name, to); err != nil {
+				if err := copyImage(filepath.Join(root, class), root, name, to); err != nil {
 					return nil, err
 				}
 			}
@@ -139,8 +139,8 @@ func (s *sweep) folders(ctx context.Context, n network, roots []string) ([]strin
 	return []string{dir}, ctx.Err()
 }
 
-// link copies a picture: names are relative to the class or to the root.
-func link(class, root, name, to string) error {
+// copyImage copies a picture: names are relative to the class or to the root.
+func copyImage(class, root, name, to string) error {
 	for _, base := range []string{class, root} {
 		from, err := os.Open(filepath.Join(base, name))
 		if errors.Is(err, os.ErrNotExist) {
@@ -170,29 +170,23 @@ func contains(list []string, s string) bool {
 }
 
 // open reads the network of a variant, with its share of the start's weights.
-func (s *sweep) open(ctx context.Context, v variant) (net *backbone.ResNet, sha string, err error) {
+func (s *sweep) open(ctx context.Context, v variant) (net *backbone.ResNet, err error) {
 	dev, err := tensor.ParseDevice(s.device)
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
-	if sha, err = hashOf(v.file); err != nil {
-		return nil, "", err
-	}
-	if net, err = backbone.Open(v.file, dev); err != nil {
-		return nil, "", err
-	}
-	if v.Share == 1 {
-		return net, sha, nil
+	if net, err = backbone.Open(v.file, dev); err != nil || v.Share == 1 {
+		return net, err
 	}
 	start, err := backbone.Open(s.plan.Start, dev)
 	if err != nil {
-		return nil, "", errors.Join(err, net.Close())
+		return nil, errors.Join(err, net.Close())
 	}
 	defer func() { err = errors.Join(err, start.Close()) }()
 	if err := tab.Interpolate(ctx, net.Params(), start.Params(), net.Params(), v.Share); err != nil {
-		return nil, "", errors.Join(err, net.Close())
+		return nil, errors.Join(err, net.Close())
 	}
-	return net, sha, nil
+	return net, nil
 }
 
 func hashOf(path string) (string, error) {
