@@ -8,7 +8,7 @@
 //	         [-steps N] [-crop N] [-amplify F] [-text F] [-keep F] [-interpolate F]
 //	         [-lr F] [-head-epochs N] [-repeat N] [-bn train|frozen] [-seed N]
 //	         [-warmup N] [-synth nsa|cutpaste|perlin|mask|mix|mixture] [-least F]
-//	         [-twins auto|plain] [-without KIND] [-draws N] [-control misplaced]
+//	         [-twins auto|plain|FILE] [-without KIND] [-draws N] [-control misplaced]
 //	         [-probe DIR] [-probe-every N] [-log FILE.jsonl] [-resume]
 //	         [-transform centre|square|WxH] [-bits N] [-max-pixels N] [-skip-broken]
 //	         [-prefix TEXT] [-threads N] [-device auto|cpu|cuda|cuda:N]
@@ -42,6 +42,8 @@
 // the network as it is: those that are within the spread of good parts count as
 // normal, those that are plain already are drawn again, and the rest are weighed.
 // The table is printed and written to FILE.twins.json; the weights hold its hash.
+// -twins FILE takes the table of another run and measures nothing: several seeds of
+// one recipe need one table.
 // -without keeps a kind out, for a validation by what training never saw.
 //
 // -control misplaced is no recipe: damaged twins get the masks of other twins, and
@@ -132,7 +134,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	fs.IntVar(&o.head, "head-epochs", 0, "`epochs` in which only head and layer 4 are trained")
 	fs.StringVar(&o.synth, "synth", "nsa", "`kind` of damaged twins: nsa (the recipe's), cutpaste, perlin, mask, mix (nsa and cutpaste by halves) or mixture (of many kinds, what amplify takes); examples/synth shows them")
 	fs.Float64Var(&o.least, "least", 0, "least visible change of a twin in grey `levels`, mean over its mask; 0: as drawn")
-	fs.StringVar(&o.twins, "twins", "", "of -synth mixture: auto (measured on the good images, weighed by what they are to each class) or plain; default: auto with -recipe amplify")
+	fs.StringVar(&o.twins, "twins", "", "of -synth mixture: auto (measured on the good images, weighed by what they are to each class), plain, or the `table` of another run (FILE.twins.json) of the same start and classes; default: auto with -recipe amplify")
 	fs.Func("without", "`kind` of -synth mixture that is kept out: "+kindNames(synth.DefaultMixture())+"; may be given several times", func(s string) error {
 		o.without = append(o.without, s)
 		return nil
@@ -205,8 +207,8 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		return o, usage("-size is %d, want 32 to 4096", o.size)
 	case o.head < 0 || o.maxSteps < 0 || o.steps < 0 || o.crop < 0 || o.warmup < 0:
 		return o, usage("-head-epochs, -max-steps, -steps, -crop and -warmup must not be negative")
-	case !oneOf(o.twins, "auto", "plain"):
-		return o, usage("-twins is %q, want auto or plain", o.twins)
+	case !oneOf(o.twins, "auto", "plain") && !strings.HasSuffix(o.twins, ".json"):
+		return o, usage("-twins is %q, want auto, plain, or the table of another run (FILE.twins.json)", o.twins)
 	case o.synth != "mixture" && (o.set["twins"] || o.set["without"] || o.set["draws"]):
 		return o, usage("-twins, -without and -draws belong to -synth mixture")
 	case o.control != "" && o.control != "misplaced":
