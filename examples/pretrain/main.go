@@ -6,7 +6,7 @@
 //	         [-init FILE] [-objective paper|official|joint|normal|binary|classes]
 //	         [-recipe paper|official|ref|amplify] [-epochs N] [-batch PAIRS] [-size N]
 //	         [-steps N] [-crop N] [-amplify F] [-text F] [-keep F] [-interpolate F]
-//	         [-lr F] [-head-epochs N] [-repeat N] [-bn train|frozen] [-seed N]
+//	         [-lr F] [-head-epochs N] [-repeat N] [-bn train|frozen] [-affine] [-seed N]
 //	         [-warmup N] [-synth nsa|cutpaste|perlin|mask|mix|mixture] [-least F]
 //	         [-twins auto|plain|FILE] [-without KIND] [-draws N] [-control misplaced]
 //	         [-probe DIR] [-probe-every N] [-log FILE.jsonl] [-resume]
@@ -94,7 +94,7 @@ type options struct {
 	data                                        []string
 	init, clip, clipModel, clipVocab, bank, out string
 	objective, recipe, bn, probe, log, device   string
-	gelu, resume                                bool
+	gelu, resume, affine                        bool
 	epochs, batch, size, head, repeat, every    int
 	maxSteps, steps, crop, warmup, draws        int
 	lr, least, amplify, text, keep, interpolate float64
@@ -144,6 +144,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	fs.IntVar(&o.warmup, "warmup", 0, "`steps` in which the learning rate rises to its full; default: the recipe's")
 	fs.IntVar(&o.repeat, "repeat", 0, "how `often` an epoch goes over the data; default: the recipe's")
 	fs.StringVar(&o.bn, "bn", "train", "batch norm statistics of stem to layer 3: train or frozen")
+	fs.BoolVar(&o.affine, "affine", false, "train the scales and shifts of batch norm only, in stem to layer 3; a rate of 0.001 fits")
 	fs.Uint64Var(&o.seed, "seed", 111, "seed of everything random")
 	fs.StringVar(&o.probe, "probe", "", "class `folder` (or folder of them) to fit and score PaDiM on")
 	fs.IntVar(&o.every, "probe-every", 0, "`epochs` between probes; 0: at the beginning and the end only")
