@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"runtime"
+	"strings"
 
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/dataset"
@@ -91,6 +92,10 @@ type Stage struct {
 	From int
 	// FreezeStatistics keeps the batch norm statistics while weights are trained.
 	FreezeStatistics bool
+	// Affine trains the scales and shifts of batch norm only, not the convolutions:
+	// channels are weighed anew, and no new ones are made. What so few numbers do to
+	// images of the training they do to others alike.
+	Affine bool
 }
 
 // Optimizer names the update rule and holds its settings; those of the other
@@ -237,10 +242,32 @@ func (c Config) Validate() error {
 // epoch. Names of other networks than ours count as layer 4.
 func (c Config) rate(name string, epoch int) float64 {
 	s := c.Stages[stageOf(name)]
-	if epoch < s.From {
+	if epoch < s.From || s.Affine && !isAffine(name) {
 		return 0
 	}
 	return s.Rate
+}
+
+// isAffine says whether torchvision's parameter name is a batch norm's scale or shift.
+func isAffine(name string) bool {
+	i := strings.LastIndexByte(name, '.')
+	if i < 0 || name[i+1:] != "weight" && name[i+1:] != "bias" {
+		return false
+	}
+	module := name[:i]
+	if strings.HasSuffix(module, "downsample.1") {
+		return true
+	}
+	module = module[strings.LastIndexByte(module, '.')+1:]
+	return len(module) == 3 && module[:2] == "bn" && module[2] >= '1' && module[2] <= '9'
+}
+
+// AffineOnly has the stages from the stem to last train their batch norms' scales and
+// shifts only.
+func (c *Config) AffineOnly(last backbone.Layer) {
+	for l := backbone.Stem; l <= last && int(l) < len(c.Stages); l++ {
+		c.Stages[l].Affine = true
+	}
 }
 
 // stageOf reads the stage from torchvision's parameter name.

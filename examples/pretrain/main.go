@@ -6,9 +6,9 @@
 //	         [-init FILE] [-objective paper|official|joint|normal|binary|classes]
 //	         [-recipe paper|official|ref|amplify|none] [-epochs N] [-batch PAIRS] [-size N]
 //	         [-steps N] [-crop N] [-amplify F] [-text F] [-keep F] [-interpolate F]
-//	         [-lr F] [-head-epochs N] [-repeat N] [-bn train|frozen] [-seed N]
+//	         [-lr F] [-head-epochs N] [-repeat N] [-bn train|frozen] [-affine] [-seed N]
 //	         [-warmup N] [-synth nsa|cutpaste|perlin|mask|mix|mixture] [-least F]
-//	         [-twins auto|plain] [-without KIND] [-draws N] [-scale A,B]
+//	         [-twins auto|plain|FILE] [-without KIND] [-draws N] [-scale A,B] [-control misplaced]
 //	         [-probe DIR] [-probe-every N] [-log FILE.jsonl] [-resume]
 //	         [-transform centre|square|WxH|tiles] [-bits N] [-max-pixels N] [-skip-broken]
 //	         [-prefix TEXT] [-threads N] [-device auto|cpu|cuda|cuda:N]
@@ -48,6 +48,8 @@
 // the network as it is: those that are within the spread of good parts count as
 // normal, those that are plain already are drawn again, and the rest are weighed.
 // The table is printed and written to FILE.twins.json; the weights hold its hash.
+// -twins FILE takes the table of another run and measures nothing: several seeds of
+// one recipe need one table.
 // -without keeps a kind out, for a validation by what training never saw.
 //
 // -scale weighs the channels of layers 1 to 3 in the end, by what twins of -synth mixture
@@ -55,6 +57,9 @@
 // of bringing channels to one deviation, 0 to 2 each. Layer 4 computes what it did.
 // With -recipe none nothing is trained, so that the weights of -init are scaled and written,
 // which takes minutes. The factors go to FILE.scale.json; the weights hold its hash.
+//
+// -control misplaced is no recipe: damaged twins get the masks of other twins, and
+// what a network gains then is not owed to the places of damage.
 //
 // In its first step and every 50 the log holds "indicators": the terms of the loss
 // one by one, and ln q/q0, how far damage has been pushed at each layer.
@@ -103,11 +108,11 @@ type options struct {
 	init, bank, out                             string
 	clip                                        anchors.Flags
 	objective, recipe, bn, probe, log, device   string
-	resume                                      bool
+	resume, affine                              bool
 	epochs, batch, size, head, repeat, every    int
 	maxSteps, steps, crop, warmup, draws        int
 	lr, least, amplify, text, keep, interpolate float64
-	synth, twins, scale                         string
+	synth, twins, scale, control                string
 	without                                     []string
 	seed                                        uint64
 	reading                                     inputs.Flags
@@ -140,16 +145,18 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	fs.IntVar(&o.head, "head-epochs", 0, "`epochs` in which only head and layer 4 are trained")
 	fs.StringVar(&o.synth, "synth", "nsa", "`kind` of damaged twins: nsa (the recipe's), cutpaste, perlin, mask, mix (nsa and cutpaste by halves) or mixture (of many kinds, what amplify takes); examples/synth shows them")
 	fs.Float64Var(&o.least, "least", 0, "least visible change of a twin in grey `levels`, mean over its mask; 0: as drawn")
-	fs.StringVar(&o.twins, "twins", "", "of -synth mixture: auto (measured on the good images, weighed by what they are to each class) or plain; default: auto with -recipe amplify")
+	fs.StringVar(&o.twins, "twins", "", "of -synth mixture: auto (measured on the good images, weighed by what they are to each class), plain, or the `table` of another run (FILE.twins.json) of the same start and classes; default: auto with -recipe amplify")
 	fs.Func("without", "`kind` of -synth mixture that is kept out: "+kindNames(synth.DefaultMixture())+"; may be given several times", func(s string) error {
 		o.without = append(o.without, s)
 		return nil
 	})
 	fs.IntVar(&o.draws, "draws", tab.DefaultTwins().Draws, "`twins` of each kind and class that -twins auto and -scale measure")
 	fs.StringVar(&o.scale, "scale", "", "two `powers`, A,B: channels of layers 1 to 3 are weighed by what twins move (A) and by their deviation (B) in the end; e.g. 0.5,0.5")
+	fs.StringVar(&o.control, "control", "", "for studies, of -synth mixture: misplaced gives every damaged twin the mask of another one, so that what is learnt beyond it is owed to where damage is")
 	fs.IntVar(&o.warmup, "warmup", 0, "`steps` in which the learning rate rises to its full; default: the recipe's")
 	fs.IntVar(&o.repeat, "repeat", 0, "how `often` an epoch goes over the data; default: the recipe's")
 	fs.StringVar(&o.bn, "bn", "train", "batch norm statistics of stem to layer 3: train or frozen")
+	fs.BoolVar(&o.affine, "affine", false, "train the scales and shifts of batch norm only, in stem to layer 3; a rate of 0.001 fits")
 	fs.Uint64Var(&o.seed, "seed", 111, "seed of everything random")
 	fs.StringVar(&o.probe, "probe", "", "class `folder` (or folder of them) to fit and score PaDiM on")
 	fs.IntVar(&o.every, "probe-every", 0, "`epochs` between probes; 0: at the beginning and the end only")
@@ -218,12 +225,16 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		return o, usage("-size is %d, want 32 to 4096", o.size)
 	case o.head < 0 || o.maxSteps < 0 || o.steps < 0 || o.crop < 0 || o.warmup < 0:
 		return o, usage("-head-epochs, -max-steps, -steps, -crop and -warmup must not be negative")
-	case !oneOf(o.twins, "auto", "plain"):
-		return o, usage("-twins is %q, want auto or plain", o.twins)
+	case !oneOf(o.twins, "auto", "plain") && !strings.HasSuffix(o.twins, ".json"):
+		return o, usage("-twins is %q, want auto, plain, or the table of another run (FILE.twins.json)", o.twins)
 	case o.synth != "mixture" && (o.set["twins"] || o.scale == "" && (o.set["without"] || o.set["draws"])):
 		return o, usage("-twins, -without and -draws belong to -synth mixture, the last two to -scale too")
 	case o.recipe == "none" && (o.scale == "" || o.init == "" || o.synth != "mixture"):
 		return o, usage("-recipe none trains nothing: it needs weights, -init, and what to do with them, -scale, and takes no other -synth than mixture")
+	case o.control != "" && o.control != "misplaced":
+		return o, usage("-control is %q, want misplaced, or leave it out", o.control)
+	case o.control != "" && o.synth != "mixture":
+		return o, usage("-control belongs to -synth mixture")
 	case o.synth == "mixture" && o.least != 0:
 		return o, usage("-least belongs to the other generators; of a mixture, -twins auto measures what can be told from good parts")
 	case !(o.interpolate >= 0 && o.interpolate <= 1):

@@ -198,6 +198,15 @@ func TestTwinsOfTheMixture(t *testing.T) {
 	require.NotContains(t, stdout.String(), "spread of")
 	require.True(t, bytes.Equal(read("whole"), read("parts")))
 
+	// The table of another run is taken as it is, by its file, and a control says so.
+	require.NoError(t, train("again", "-twins", filepath.Join(dir, "whole.twins.json")))
+	require.NotContains(t, stdout.String(), "spread of")
+	require.Equal(t, raw, read("again.twins.json"))
+	require.True(t, bytes.Equal(read("whole"), read("again")))
+	require.ErrorIs(t, train("again2", "-twins", filepath.Join(dir, "none.twins.json")), os.ErrNotExist)
+	require.NoError(t, train("control", "-twins", filepath.Join(dir, "whole.twins.json"), "-control", "misplaced"))
+	require.False(t, bytes.Equal(read("whole"), read("control")), "misplaced masks teach the same")
+
 	// Another table, another way or none at all are refused.
 	require.NoError(t, train("other", "-max-steps", "2"))
 	require.ErrorIs(t, train("other", "-resume", "-twins", "plain"), tab.ErrCheckpoint)
@@ -257,6 +266,8 @@ func TestWrongArguments(t *testing.T) {
 		{[]string{"-data", root, "-out", out, "-bank", bank, "-warmup", "-1"}, "-warmup"},
 		{[]string{"-data", root, "-out", out, "-bank", bank, "-twins", "auto"}, "-synth mixture"},
 		{[]string{"-data", root, "-out", out, "-bank", bank, "-synth", "mixture", "-twins", "best"}, "-twins"},
+		{[]string{"-data", root, "-out", out, "-bank", bank, "-synth", "mixture", "-control", "none"}, "-control"},
+		{[]string{"-data", root, "-out", out, "-bank", bank, "-control", "misplaced"}, "-synth mixture"},
 		{[]string{"-data", root, "-out", out, "-bank", bank, "-synth", "mixture", "-without", "rust"}, "want one of nsa, patch, scar"},
 		{[]string{"-data", root, "-out", out, "-bank", bank, "-synth", "mixture", "-least", "6"}, "-least"},
 		{[]string{"-data", root, "-out", out, "-bank", bank, "-synth", "mixture", "-twins", "auto", "-draws", "0"}, "Draws"},

@@ -76,6 +76,9 @@ func settings(o options) (tab.Config, synth.Generator, error) {
 	if o.head > 0 {
 		cfg.HeadFirst(o.head)
 	}
+	if o.affine {
+		cfg.AffineOnly(backbone.Layer3)
+	}
 	if o.bn == "frozen" {
 		cfg.FreezeStatistics(backbone.Layer3)
 	}

@@ -90,7 +90,8 @@ func tableFile(o options) string { return o.out + ".twins.json" }
 
 // twins makes the generator of each class from its mixture. With -twins auto it fits
 // what a table says of the class: measured in the network as it is before the
-// first step, or, where a run is resumed, as it was then. The second result is the
+// first step, or, where a run is resumed, as it was then, or, with -twins FILE, of
+// another run. The second result is the
 // table's hash, "" without one.
 func twins(ctx context.Context, o options, ds dataset.Dataset, cfg tab.Config, net tab.VisualEncoder, stdout, stderr io.Writer) (synth.Generator, string, error) {
 	own, err := mixtures(ctx, o, ds, cfg)
@@ -102,18 +103,20 @@ func twins(ctx context.Context, o options, ds dataset.Dataset, cfg tab.Config, n
 		for class, m := range own {
 			by[class] = m
 		}
-		return by, "", nil
+		return controlled(o, by), "", nil
 	}
 	var raw []byte
 	var table *tab.TwinTable
-	if o.resume {
-		if raw, err = os.ReadFile(tableFile(o)); err != nil {
+	switch file := o.twins; {
+	case o.resume:
+		if raw, table, err = readTable(tableFile(o)); err != nil {
 			return nil, "", fmt.Errorf("the table of twins that the run was begun with: %w", err)
 		}
-		if table, err = tab.ReadTwinTable(bytes.NewReader(raw)); err != nil {
-			return nil, "", fmt.Errorf("%s: %w", tableFile(o), err)
+	case file != "auto":
+		if raw, table, err = readTable(file); err != nil {
+			return nil, "", fmt.Errorf("-twins: %w", err)
 		}
-	} else {
+	default:
 		fmt.Fprintf(stderr, "measuring %d twins of each kind on %d classes\n", o.draws, len(ds.Classes()))
 		if table, err = tab.MeasureTwinsByClass(ctx, net, ds, own, measurement(o, cfg)); err != nil {
 			return nil, "", err
@@ -143,7 +146,22 @@ func twins(ctx context.Context, o options, ds dataset.Dataset, cfg tab.Config, n
 		}
 		fmt.Fprintf(stderr, "table of twins written to %s\n", tableFile(o))
 	}
-	return fits, fmt.Sprintf("sha256:%x", sha256.Sum256(raw)), nil
+	return controlled(o, fits), fmt.Sprintf("sha256:%x", sha256.Sum256(raw)), nil
+}
+
+// readTable reads the table of a file, which is bounded by [tab.ReadTwinTable].
+func readTable(path string) ([]byte, *tab.TwinTable, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer f.Close()
+	var raw bytes.Buffer
+	table, err := tab.ReadTwinTable(io.TeeReader(f, &raw))
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return raw.Bytes(), table, nil
 }
 
 // measurement are the settings of the table: the training's own, so that twins and

@@ -1,0 +1,181 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+)
+
+// plan is what a sweep does. It is a file, so that it can stand before its results.
+type plan struct {
+	// Start are the weights that every training begins with and every network is
+	// compared with.
+	Start string `json:"start"`
+	// Data are roots in MVTec AD's layout. Training reads their good images,
+	// evaluation fits on these and scores the test images.
+	Data    []string `json:"data"`
+	Classes []string `json:"classes"` // of Data that are evaluated; all where empty
+	// Pretrain are flags of the program pretrain that all trainings have, -bank for
+	// example. -data, -init, -seed, -out and -log are the sweep's own.
+	Pretrain []string `json:"pretrain"`
+	PaDiM    draws    `json:"padim"`
+	// PatchCore has seeds only, its Reference must be false.
+	PatchCore draws `json:"patchcore"`
+	// Synthetic replaces the test images by twins of good images that are neither
+	// trained nor fitted on: what settings may be chosen by.
+	Synthetic *synthetic `json:"synthetic"`
+	Networks  []network  `json:"networks"`
+}
+
+// draws says how often a detector is fitted.
+type draws struct {
+	Reference bool `json:"reference"` // the reference program's channels
+	Seeds     int  `json:"seeds"`     // besides, with the seeds 1 to Seeds
+	// Pixels is how many of the seeds have their pixels counted, which takes as long as
+	// a fit; all where it is 0. The reference draw has.
+	Pixels int `json:"pixels"`
+}
+
+// synthetic describes a synthetic test set: as many damaged twins as there are good
+// images that are kept apart, times Twins.
+type synthetic struct {
+	Share float64  `json:"share"` // of the good images, above 0 and below 1
+	Seed  uint64   `json:"seed"`
+	Kinds []string `json:"kinds"` // of synth.Mixture; those that training leaves out say most
+	Twins int      `json:"twins"` // of each kind and image
+}
+
+// network is one recipe, or a file of weights.
+type network struct {
+	Name string `json:"name"`
+	// File holds weights that are there already; else Pretrain has the flags of a
+	// training, which is done with each of Seeds.
+	File     string   `json:"file"`
+	Pretrain []string `json:"pretrain"`
+	Seeds    []uint64 `json:"seeds"`
+	// Data are the roots that this training reads in place of the plan's, and
+	// Without names classes that it does not read.
+	Data    []string `json:"data"`
+	Without []string `json:"without"`
+	// Shares are the shares of the trained weights, the rest being the start's;
+	// one without any.
+	Shares []float64 `json:"shares"`
+}
+
+var errPlan = errors.New("plan")
+
+// readPlan reads a plan and makes its paths relative to its folder absolute.
+func readPlan(path string) (p plan, err error) {
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return p, err
+	}
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&p); err != nil {
+		return p, fmt.Errorf("%s: %w", path, err)
+	}
+	if dec.More() {
+		return p, fmt.Errorf("%s: %w: there is more behind its end", path, errPlan)
+	}
+	if err := p.validate(); err != nil {
+		return p, fmt.Errorf("%s: %w", path, err)
+	}
+	dir := filepath.Dir(path)
+	p.Start = under(dir, p.Start)
+	for i := range p.Data {
+		p.Data[i] = under(dir, p.Data[i])
+	}
+	for i := range p.Networks {
+		n := &p.Networks[i]
+		n.File = under(dir, n.File)
+		for k := range n.Data {
+			n.Data[k] = under(dir, n.Data[k])
+		}
+	}
+	return p, nil
+}
+
+func under(dir, path string) string {
+	if path == "" || filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(dir, path)
+}
+
+var nameOf = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$`)
+
+func (p plan) validate() error {
+	bad := func(format string, a ...any) error { return fmt.Errorf("%w: %s", errPlan, fmt.Sprintf(format, a...)) }
+	switch {
+	case p.Start == "":
+		return bad(`"start" is missing, the weights that all begin with`)
+	case len(p.Data) == 0:
+		return bad(`"data" is missing, folders with one folder a class`)
+	case p.PatchCore.Reference:
+		return bad(`"patchcore" has no reference draw`)
+	case p.PaDiM.Seeds < 0 || p.PatchCore.Seeds < 0 || p.PaDiM.Seeds > 1000 || p.PatchCore.Seeds > 1000:
+		return bad(`"seeds" of a detector are 0 to 1000`)
+	case p.PaDiM.Seeds == 0 && !p.PaDiM.Reference && p.PatchCore.Seeds == 0:
+		return bad(`neither "padim" nor "patchcore" is to be fitted`)
+	}
+	if s := p.Synthetic; s != nil {
+		switch {
+		case !(s.Share > 0 && s.Share < 1):
+			return bad(`"share" of "synthetic" is %v, want above 0 and below 1`, s.Share)
+		case len(s.Kinds) == 0 || s.Twins < 1 || s.Twins > 1000:
+			return bad(`"synthetic" needs "kinds" and 1 to 1000 "twins"`)
+		}
+	}
+	var names []string
+	for i, n := range p.Networks {
+		switch {
+		case !nameOf.MatchString(n.Name) || n.Name == startName:
+			return bad(`"name" of network %d is %q, want letters, digits and . _ + -, and not %q`, i, n.Name, startName)
+		case slices.Contains(names, n.Name):
+			return bad("two networks are called %q", n.Name)
+		case (n.File == "") == (len(n.Seeds) == 0):
+			return bad(`network %q: give either a "file" or the "seeds" of its trainings`, n.Name)
+		case n.File != "" && (len(n.Pretrain) > 0 || len(n.Data) > 0 || len(n.Without) > 0):
+			return bad(`network %q has a "file": nothing is trained`, n.Name)
+		}
+		for _, a := range n.Shares {
+			if !(a > 0 && a <= 1) {
+				return bad(`network %q: a share is %v, want above 0 and up to 1`, n.Name, a)
+			}
+		}
+		names = append(names, n.Name)
+	}
+	return nil
+}
+
+// startName is what the weights of the start are called.
+const startName = "start"
+
+// variant is one set of weights that is evaluated.
+type variant struct {
+	Network string
+	Seed    uint64 // of the training; 0 for a file
+	Share   float64
+	file    string // that holds the trained weights
+}
+
+// name tells a variant from all others.
+func (v variant) name() string {
+	text := v.Network
+	if v.Seed != 0 {
+		text += fmt.Sprintf(" seed %d", v.Seed)
+	}
+	if v.Share != 1 {
+		text += fmt.Sprintf(" a=%g", v.Share)
+	}
+	return text
+}
+
+// group is what variants have in common that differ in the seed alone.
+func (v variant) group() string { v.Seed = 0; return v.name() }
