@@ -247,7 +247,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		return o, usage("-objective replaces the terms that -amplify, -text and -keep weigh")
 	}
 	if o.recipe == "none" {
-		for _, name := range strings.Fields("amplify bank batch bn clip clip-gelu clip-model clip-vocab crop epochs head-epochs interpolate keep log lr max-steps objective probe probe-every repeat resume steps text twins warmup") {
+		for _, name := range strings.Fields("affine amplify bank batch bn clip clip-gelu clip-model clip-vocab control crop epochs head-epochs interpolate keep log lr max-steps objective probe probe-every repeat resume steps text twins warmup") {
 			if o.set[name] {
 				return o, usage("-recipe none trains nothing, so -%s has no meaning", name)
 			}
