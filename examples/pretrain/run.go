@@ -63,7 +63,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	}
 	from := "of the checkpoint"
 	var parts tab.Parts
-	if !o.resume {
+	if !o.resume && o.recipe != "none" {
 		if parts.Anchors, from, err = o.banks(ctx, cfg, images.Classes(), dev, stderr); err != nil {
 			return err
 		}

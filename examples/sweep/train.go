@@ -15,6 +15,7 @@ import (
 
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/internal/atomicfile"
 	"github.com/gotab/gotab/tab"
 	"github.com/gotab/gotab/tensor"
 )
@@ -150,12 +151,10 @@ func copyImage(class, root, name, to string) error {
 			return err
 		}
 		defer from.Close()
-		dst, err := os.Create(to)
-		if err != nil {
+		return atomicfile.Write(to, func(w io.Writer) error {
+			_, err := io.Copy(w, from)
 			return err
-		}
-		_, err = io.Copy(dst, from)
-		return errors.Join(err, dst.Close())
+		})
 	}
 	return fmt.Errorf("%s: %w", name, os.ErrNotExist)
 }
