@@ -247,12 +247,20 @@ func tables(ctx context.Context, w io.Writer, p plan, records []record, variants
 				var all, diff []float64
 				for _, c := range masked {
 					x := gather(records, g, c, v, groupOf)
+					if x.n == 0 {
+						b.WriteString(" - |")
+						continue
+					}
 					all, diff = append(all, f.of(x)), append(diff, f.of(x)-f.of(base[c]))
 					if g == startName {
 						fmt.Fprintf(&b, " %.2f |", 100*f.of(x))
 					} else {
 						fmt.Fprintf(&b, " %.2f (%+.2f) |", 100*f.of(x), 100*(f.of(x)-f.of(base[c])))
 					}
+				}
+				if len(all) < len(masked) {
+					b.WriteString(" - |\n")
+					continue
 				}
 				fmt.Fprintf(&b, " %.2f (%+.2f) |\n", 100*mean(all), 100*mean(diff))
 			}
@@ -279,6 +287,10 @@ func row(ctx context.Context, b *strings.Builder, group string, classes []string
 	var all, diffs, errs []float64
 	for _, c := range classes {
 		x := of(c)
+		if x.n == 0 { // not done yet
+			b.WriteString(" - |")
+			continue
+		}
 		all = append(all, x.image)
 		if group == startName {
 			fmt.Fprintf(b, " %.2f d%.2f |", 100*x.image, 100*x.draws)
@@ -290,6 +302,10 @@ func row(ctx context.Context, b *strings.Builder, group string, classes []string
 		}
 		diffs, errs = append(diffs, d.difference), append(errs, d.err*d.err)
 		fmt.Fprintf(b, " %.2f (%+.2f ± %.2f) s%.2f d%.2f |", 100*x.image, 100*d.difference, 100*d.err, 100*x.seeds, 100*x.draws)
+	}
+	if len(all) < len(classes) {
+		b.WriteString(" - |\n")
+		return nil
 	}
 	if group == startName {
 		fmt.Fprintf(b, " %.2f |\n", 100*mean(all))
