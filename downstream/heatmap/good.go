@@ -76,3 +76,14 @@ func (g *Good) Scale(c GoodConfig) (Scale, error) {
 	}
 	return s, nil
 }
+
+// ScaleFromGood is Good for maps that are all at hand.
+func ScaleFromGood(maps []downstream.Map, c GoodConfig) (Scale, error) {
+	var g Good
+	for i, m := range maps {
+		if err := g.Add(m); err != nil {
+			return Scale{}, fmt.Errorf("map %d of %d: %w", i, len(maps), err)
+		}
+	}
+	return g.Scale(c)
+}
