@@ -111,8 +111,8 @@ func (c *Calibration) Good() []float64 { return slices.Clone(c.good) }
 // none.
 func (c *Calibration) Defective() []float64 { return slices.Clone(c.defective) }
 
-// WithRule returns a calibration on the same scores by another rule: no image is
-// scored. Errors are those of [NewCalibration].
+// WithRule returns a calibration on the scores of Good and Defective by another rule: no
+// image is scored. Errors are those of [NewCalibration].
 func (c *Calibration) WithRule(rule metrics.Rule) (*Calibration, error) {
 	n, err := newCalibration(c.good, c.defective, c.scale, rule)
 	if err != nil {

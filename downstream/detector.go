@@ -30,7 +30,8 @@ func deviceOf(fe Extractor) tensor.Device {
 	return tensor.CPU
 }
 
-// Result is what a detector says about one image.
+// Result is what a detector says about one image. [Result.Verdict] says whether to
+// reject it, if the detector is calibrated.
 type Result struct {
 	// Score is higher for more abnormal images; it is comparable only within one
 	// fitted detector.

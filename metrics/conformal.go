@@ -51,7 +51,7 @@ func conformalThreshold(good []float64, alpha float64) (float64, error) {
 // at most the fraction p gets a p-value of p or less. The threshold of
 // [ConformalThreshold] rejects what has a p-value of at most alpha.
 //
-// good must be rising, as [OperatingPoint] and its users keep scores; it takes O(log n).
+// good must rise; it takes O(log n).
 // It returns ErrEmpty if good is empty and ErrNaN if score is NaN.
 func ConformalP(good []float64, score float64) (float64, error) {
 	switch {
