@@ -211,6 +211,48 @@ func TestIntervalsOfRules(t *testing.T) {
 	require.Contains(t, p.String(), "(overkill of at most 5 %): 5 of 100 good parts rejected, true rate up to 11.3 % (Clopper-Pearson); ")
 }
 
+// Where scores are equal fewer are rejected than may be, and more of the parts to come
+// may be than of these: the interval is that of those that may.
+func TestIntervalsWithEqualScores(t *testing.T) {
+	good := []float64{0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 5}
+	two, err := metrics.ClopperPearson(2, 20, 0.95)
+	require.NoError(t, err)
+	for _, rule := range []metrics.Rule{metrics.Overkill(0.1), metrics.Conformal(3.0 / 21)} {
+		p, err := rule.Choose(good, nil)
+		require.NoError(t, err)
+		require.Zero(t, p.Cut.Overkilled)
+		require.Zero(t, p.Overkill.Value)
+		require.Equal(t, two.High, p.Overkill.High)
+	}
+	p, err := metrics.Escape(0.1).Choose([]float64{1}, []float64{5, 5, 5, 6, 6, 6, 6, 6, 6, 6, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7})
+	require.NoError(t, err)
+	require.Zero(t, p.Cut.Missed)
+	require.Equal(t, two.High, p.Escape.High)
+}
+
+// What the tail promises is never worse than what counting does.
+func TestTailPromisesNoLessThanCounting(t *testing.T) {
+	rng := rand.New(rand.NewPCG(58, 1))
+	fit, count := 0, 0
+	for range 100 {
+		good, _ := twoKinds(200, 0, rng)
+		p, err := metrics.TailOverkill(0.004).Choose(good, nil)
+		require.NoError(t, err)
+		counted, err := metrics.ClopperPearson(p.Cut.Overkilled, 200, 0.95)
+		require.NoError(t, err)
+		require.Zero(t, p.Overkill.Low)
+		require.Equal(t, 0.004, p.Overkill.Value)
+		require.LessOrEqual(t, p.Overkill.High, counted.High)
+		if p.Overkill.High < counted.High {
+			fit++
+		} else {
+			count++
+		}
+	}
+	require.Positive(t, fit)
+	require.Positive(t, count)
+}
+
 func TestRulesAsJSON(t *testing.T) {
 	for _, r := range rules() {
 		text, err := json.Marshal(r)
