@@ -14,10 +14,10 @@ import (
 // calibration.
 func (d *core[M]) calibrate(ctx context.Context, parts dataset.Dataset, rule metrics.Rule, score scoring[M]) (*Calibration, error) {
 	return d.recalibrated(ctx, "calibrate", func(ctx context.Context, g M) (*Calibration, error) {
-		if err := rule.Validate(); err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrConfig, err)
+		if err := checkParts(parts, rule); err != nil {
+			return nil, err
 		}
-		if err := d.checkParts(parts, rule); err != nil {
+		if err := d.in.transform.Agrees(parts); err != nil {
 			return nil, err
 		}
 		good, defective, scale, err := d.survey(ctx, g, parts, score)
@@ -38,7 +38,18 @@ func (d *core[M]) recalibrate(ctx context.Context, rule metrics.Rule) (*Calibrat
 		if err := rule.Validate(); err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrConfig, err)
 		}
-		return newCalibration(now.good, now.defective, now.scale, rule)
+		return now.withRule(rule)
+	})
+}
+
+// judge makes a calibration for a detector around this one, in this one's turn. fitted
+// tells the digests of the images that the model was fitted on.
+func (d *core[M]) judge(ctx context.Context, make func(ctx context.Context, fitted func(digest uint64) bool) (*Calibration, error)) (*Calibration, error) {
+	return d.recalibrated(ctx, "calibrate", func(ctx context.Context, g M) (*Calibration, error) {
+		return make(ctx, func(digest uint64) bool {
+			_, fitted := slices.BinarySearch(g.common().seen, digest)
+			return fitted
+		})
 	})
 }
 
@@ -67,12 +78,12 @@ func (d *core[M]) recalibrated(ctx context.Context, doing string, make func(ctx 
 
 // checkParts refuses parts that no calibration by a rule can be made of, before any of
 // them is read.
-func (d *core[M]) checkParts(parts dataset.Dataset, rule metrics.Rule) error {
+func checkParts(parts dataset.Dataset, rule metrics.Rule) error {
+	if err := rule.Validate(); err != nil {
+		return fmt.Errorf("%w: %w", ErrConfig, err)
+	}
 	if parts == nil || parts.Len() == 0 {
 		return fmt.Errorf("%w: there is none", ErrTooFewImages)
-	}
-	if err := d.in.transform.Agrees(parts); err != nil {
-		return err
 	}
 	if err := dataset.RequireLabels(parts); err != nil {
 		return fmt.Errorf("%w: %w", ErrLabels, err)

@@ -24,6 +24,7 @@ type Calibration struct {
 	scale     ColourScale
 	good      []float64 // rising
 	defective []float64 // rising
+	tiles     string    // how pictures were cut that were seen as tiles; empty where they were seen whole
 }
 
 // ColourScale says which values of a map have a colour: those from Low on, which is
@@ -114,11 +115,19 @@ func (c *Calibration) Defective() []float64 { return slices.Clone(c.defective) }
 // WithRule returns a calibration on the scores of Good and Defective by another rule: no
 // image is scored. Errors are those of [NewCalibration].
 func (c *Calibration) WithRule(rule metrics.Rule) (*Calibration, error) {
-	n, err := newCalibration(c.good, c.defective, c.scale, rule)
+	n, err := c.withRule(rule)
 	if err != nil {
 		return nil, fmt.Errorf("downstream: calibration with another rule: %w", err)
 	}
 	return n, nil
+}
+
+func (c *Calibration) withRule(rule metrics.Rule) (*Calibration, error) {
+	n, err := newCalibration(c.good, c.defective, c.scale, rule)
+	if err == nil {
+		n.tiles = c.tiles
+	}
+	return n, err
 }
 
 // Verdict decides about a part of a score. A score that is NaN is rejected.

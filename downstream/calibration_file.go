@@ -38,6 +38,7 @@ type savedCalibration struct {
 	Version int                    `json:"version"`
 	Point   metrics.OperatingPoint `json:"point"`
 	Scale   [2]float64             `json:"scale"`
+	Tiles   string                 `json:"tiles,omitempty"`
 }
 
 // write adds k to the metadata and arrays of a file.
@@ -53,7 +54,7 @@ func (k beside) write(metadata map[string]string, arrays []tensor.Array) ([]tens
 	if c == nil {
 		return arrays, nil
 	}
-	text, err := json.Marshal(savedCalibration{calibrationVersion, c.point, [2]float64{c.scale.Low, c.scale.High}})
+	text, err := json.Marshal(savedCalibration{calibrationVersion, c.point, [2]float64{c.scale.Low, c.scale.High}, c.tiles})
 	if err != nil {
 		return nil, err
 	}
@@ -119,7 +120,7 @@ func readCalibration(text string, good, defective []uint64) (*Calibration, error
 	if st.Version != calibrationVersion {
 		return nil, fmt.Errorf("it has version %d, this library reads %d", st.Version, calibrationVersion)
 	}
-	c := &Calibration{point: st.Point, scale: ColourScale{st.Scale[0], st.Scale[1]}}
+	c := &Calibration{point: st.Point, scale: ColourScale{st.Scale[0], st.Scale[1]}, tiles: st.Tiles}
 	if err := c.scale.check(); err != nil {
 		return nil, err
 	}

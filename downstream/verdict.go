@@ -31,10 +31,21 @@ func (v Verdict) String() string {
 }
 
 // Verdict returns what the detector that gave the result decides, by the calibration
-// that it had when scoring began. It returns [ErrNotCalibrated] if it had none.
+// that it had when scoring began. It returns [ErrNotCalibrated] if it had none, or one
+// of pictures that were cut into other tiles.
 func (r Result) Verdict() (Verdict, error) {
-	if r.calibration == nil {
+	switch {
+	case r.calibration == nil:
 		return Verdict{}, fmt.Errorf("downstream: verdict: %w", ErrNotCalibrated)
+	case r.calibration.tiles != r.tiles:
+		return Verdict{}, fmt.Errorf("downstream: verdict: %w: the calibration is of %s, the result of %s", ErrNotCalibrated, seenAs(r.calibration.tiles), seenAs(r.tiles))
 	}
 	return r.calibration.Verdict(r.Score), nil
+}
+
+func seenAs(tiles string) string {
+	if tiles == "" {
+		return "pictures that are seen whole"
+	}
+	return "pictures that are seen as " + tiles
 }
