@@ -90,7 +90,11 @@ func (c *Classifier) predictions(ctx context.Context, n int, from pictures) iter
 		for p, err := range stream(ctx, &c.classifierCore, "predict", n, func(ctx context.Context, span [2]int) ([]Prediction, error) {
 			return c.predictBatch(ctx, g, from, span)
 		}) {
-			if !yield(p, err) {
+			if err != nil {
+				yield(p, c.failed(ctx, "predict", err))
+				return
+			}
+			if !yield(p, nil) {
 				return
 			}
 		}

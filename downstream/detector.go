@@ -4,9 +4,11 @@ import (
 	"context"
 	"image"
 	"io"
+	"iter"
 
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/metrics"
 	"github.com/gotab/gotab/tensor"
 )
 
@@ -28,13 +30,17 @@ func deviceOf(fe Extractor) tensor.Device {
 	return tensor.CPU
 }
 
-// Result is what a detector says about one image.
+// Result is what a detector says about one image. [Result.Verdict] says whether to
+// reject it, if the detector is calibrated.
 type Result struct {
 	// Score is higher for more abnormal images; it is comparable only within one
 	// fitted detector.
 	Score float64
 	// Map says where.
 	Map Map
+
+	calibration *Calibration // that the detector had, nil for none
+	tiles       string       // how a picture was cut that was seen as tiles; empty where it was seen whole
 }
 
 // Scored is the result of one sample of a data set. It leaves out the sample's
@@ -46,15 +52,24 @@ type Scored struct {
 	Result
 }
 
-// Detector is fitted on good images and scores others.
+// Detector is fitted on good images, scores others, and once it is calibrated decides
+// about them. All detectors of this package are one.
 type Detector interface {
 	// Fit learns what normal images look like and replaces what an earlier Fit
-	// learnt. When it fails or ctx ends, the detector is as it was before.
-	// Concurrent Fits run one after another, in the order of the calls.
+	// learnt, its calibration too. When it fails or ctx ends, the detector is as it
+	// was before. Concurrent Fits run one after another, in the order of the calls.
 	Fit(ctx context.Context, normal dataset.Dataset) error
 	// Score judges images of any size, in their order. It is safe for concurrent
 	// use once fitted.
 	Score(ctx context.Context, imgs ...image.Image) ([]Result, error)
+	// ScoreSet judges a data set and yields its samples in order. An error ends it.
+	ScoreSet(ctx context.Context, ds dataset.Dataset) iter.Seq2[Scored, error]
+	// Calibrate chooses a threshold by a rule, from labelled parts that the detector
+	// was not fitted on; [Result.Verdict] then decides by it. When it fails, the
+	// calibration is as it was before.
+	Calibrate(ctx context.Context, parts dataset.Dataset, rule metrics.Rule) (*Calibration, error)
+	// Save writes the fitted detector, with its calibration, to a file.
+	Save(path string) error
 	// Close ends the detector: a Fit that is going on is cancelled, and all other
 	// methods return [ErrClosed] from then on.
 	io.Closer

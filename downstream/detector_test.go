@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"image"
 	"io"
-	"iter"
 	"runtime"
 	"sync"
 	"testing"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/downstream"
+	"github.com/gotab/gotab/metrics"
 	"github.com/gotab/gotab/tensor"
 )
 
@@ -22,8 +22,8 @@ import (
 type detector interface {
 	downstream.Detector
 	io.WriterTo
-	ScoreSet(ctx context.Context, ds dataset.Dataset) iter.Seq2[downstream.Scored, error]
-	Save(path string) error
+	Recalibrate(ctx context.Context, rule metrics.Rule) (*downstream.Calibration, error)
+	Calibration() (*downstream.Calibration, error)
 }
 
 // batchTolerance allows for libtorch's products of other shapes, which add in

@@ -13,6 +13,23 @@
 //	}
 //	results, err := det.Score(ctx, img)
 //
+// A score alone says little: scores of different detectors, or of one detector fitted
+// twice, are not on one scale. Calibrate a fitted detector on labelled parts that it
+// was not fitted on; from then on its results decide:
+//
+//	if _, err := det.Calibrate(ctx, held, metrics.Overkill(0.05)); err != nil {
+//		return err
+//	}
+//	results, err := det.Score(ctx, img)
+//	if err != nil {
+//		return err
+//	}
+//	verdict, err := results[0].Verdict() // ErrNotCalibrated without Calibrate
+//
+// The calibration is saved with the detector. It ends with the next Fit, Update, Train or
+// Reset. A [metrics.Rule] says how the threshold is chosen, and what so many parts can
+// promise.
+//
 // An image that comes as a file is to be read with [dataset.Decode], or with the
 // decoder of the detector's transform ([dataset.Transform.Decoder]): it then has
 // the pixels that a fit on files had, with its EXIF orientation followed.
@@ -26,6 +43,5 @@
 //
 // A detector borrows the backbone: any [Extractor] will do, and it must stay
 // open and unchanged as long as the detector is used; RegAD alone trains a copy
-// of its own. Scores of different detectors, or of one detector fitted twice, are
-// not on one scale.
+// of its own.
 package downstream

@@ -14,6 +14,15 @@ var (
 	// ErrNotFitted reports a detector or classifier that is asked to judge, or to
 	// be saved, before Fit or after Reset.
 	ErrNotFitted = errors.New("not fitted")
+	// ErrNotCalibrated reports a verdict that is asked of a detector, or of a result
+	// of one, that has no calibration: before Calibrate, and after the next Fit,
+	// Update, Train or Reset.
+	ErrNotCalibrated = errors.New("not calibrated")
+	// ErrCalibration reports parts that no calibration can be made of.
+	ErrCalibration = errors.New("no calibration can be made of these parts")
+	// ErrSeen reports an image that a detector is to be calibrated on and was fitted
+	// on.
+	ErrSeen = errors.New("image was used for the fit")
 	// ErrConfig reports a setting that makes no sense.
 	ErrConfig = errors.New("invalid setting")
 	// ErrLayers reports layers that the extractor does not have, or that give

@@ -2,6 +2,7 @@ package downstream_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"image"
 	"math/rand/v2"
@@ -9,6 +10,7 @@ import (
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/downstream"
+	"github.com/gotab/gotab/metrics"
 	"github.com/gotab/gotab/tensor"
 )
 
@@ -46,6 +48,62 @@ func ExampleNewPaDiM() {
 	// Output:
 	// the scratched one scores higher: true
 	// map: (32,32)
+}
+
+// Calibrate on good images that were held back from the fit; then a result decides. The
+// calibration is saved with the detector.
+func ExamplePaDiM_Calibrate() {
+	cfg := downstream.DefaultPaDiM()
+	cfg.Channels = nil // all that the extractor has
+	cfg.Transform = dataset.Square(32)
+	det, err := downstream.NewPaDiM(&fake{scale: 1}, cfg, nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer det.Close()
+
+	good := textures(60, 1, 32)
+	fit, err := dataset.NewImages("texture", good[:30]...)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	held, err := dataset.NewImages("texture", good[30:]...)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	ctx := context.Background()
+	if err := det.Fit(ctx, fit); err != nil {
+		fmt.Println(err)
+		return
+	}
+	_, err = det.Calibrate(ctx, held, metrics.Overkill(0.001))
+	fmt.Println("30 parts promise 0.1 %:", !errors.Is(err, downstream.ErrTooFewImages))
+	calibration, err := det.Calibrate(ctx, held, metrics.Overkill(0.05))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	cut := calibration.Point().Cut
+	fmt.Printf("%d of %d good parts rejected\n", cut.Overkilled, cut.Good)
+
+	results, err := det.Score(ctx, scratched(textures(1, 2, 32)[0]))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	verdict, err := results[0].Verdict()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println("reject:", verdict.Reject)
+	// Output:
+	// 30 parts promise 0.1 %: false
+	// 1 of 30 good parts rejected
+	// reject: true
 }
 
 // Train on other products, fit on two images of a new one, and score.

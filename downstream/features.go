@@ -214,6 +214,10 @@ func (r *reader) read(ctx context.Context, from pictures, i int, size image.Poin
 	if err != nil {
 		return nil, name, rect, err
 	}
+	see := func(*image.RGBA) {}
+	if w, ok := img.(watchedImage); ok {
+		img, see = w.Image, w.see
+	}
 	transform := r.transform
 	if t, ok := img.(transformedImage); ok {
 		img = t.Image
@@ -235,6 +239,7 @@ func (r *reader) read(ctx context.Context, from pictures, i int, size image.Poin
 		return nil, name, rect, fmt.Errorf("image %s: %w: the transform (%s) makes it %dx%d, others are %dx%d",
 			name, ErrImage, r.transform, got.X, got.Y, size.X, size.Y)
 	}
+	see(px)
 	return px, name, rect, nil
 }
 

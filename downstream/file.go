@@ -27,11 +27,11 @@ func (d *core[M]) write(w io.Writer, kind string, contents func(g M) (settings a
 		return 0, err
 	}
 	defer func() { _ = d.release(g) }() // frees memory, cannot fail
-	return writeSaved(w, d.name, kind, func() (any, []tensor.Array, error) { return contents(g) })
+	return writeSaved(w, d.name, kind, g.common().beside(), func() (any, []tensor.Array, error) { return contents(g) })
 }
 
 // writeSaved writes what readSaved reads.
-func writeSaved(w io.Writer, name, kind string, contents func() (settings any, arrays []tensor.Array, err error)) (int64, error) {
+func writeSaved(w io.Writer, name, kind string, also beside, contents func() (settings any, arrays []tensor.Array, err error)) (int64, error) {
 	st, arrays, err := contents()
 	if err != nil {
 		return 0, fmt.Errorf("downstream: save %s: %w", name, err)
@@ -40,7 +40,11 @@ func writeSaved(w io.Writer, name, kind string, contents func() (settings any, a
 	if err != nil {
 		return 0, fmt.Errorf("downstream: save %s: %w", name, err)
 	}
-	return tensor.WriteWeights(w, map[string]string{keyKind: kind, keySettings: string(settings)}, arrays)
+	metadata := map[string]string{keyKind: kind, keySettings: string(settings)}
+	if arrays, err = also.write(metadata, arrays); err != nil {
+		return 0, fmt.Errorf("downstream: save %s: %w", name, err)
+	}
+	return tensor.WriteWeights(w, metadata, arrays)
 }
 
 // save is Save of a detector.
@@ -68,7 +72,8 @@ func openSaved[D, On any](ctx context.Context, path, name string, on On,
 }
 
 // readSaved reads settings S, which stand for a valid configuration C, and
-// arrays of a file of a kind. Errors wrap [ErrFile].
+// arrays of a file of a kind. What the file keeps besides goes to the sizes of the
+// settings, which the model is made by. Errors wrap [ErrFile].
 func readSaved[C any, S interface{ config() (C, error) }](r io.Reader, name, kind string) (st S, cfg C, arrays []tensor.Array, err error) {
 	defer func() {
 		if err != nil {
@@ -88,7 +93,14 @@ func readSaved[C any, S interface{ config() (C, error) }](r io.Reader, name, kin
 	if cfg, err = st.config(); err != nil {
 		return st, cfg, nil, fmt.Errorf("settings: %w", err)
 	}
-	return st, cfg, w.Arrays, nil
+	also, own, err := readKept(w)
+	if err != nil {
+		return st, cfg, nil, err
+	}
+	if s, ok := any(&st).(interface{ keep(beside) }); ok {
+		s.keep(also)
+	}
+	return st, cfg, own, nil
 }
 
 // arrayNamed returns one array of a file.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"image"
+	"sync/atomic"
 
 	"github.com/gotab/gotab/tensor"
 )
@@ -17,7 +18,12 @@ type model struct {
 	inW, inH     int
 	images       int
 	fingerprint  []float32 // what the extractor makes of a fixed picture, [C]
-	refs         int
+	seen         []uint64  // digests of the images of the fit, rising; at most maxSightings
+	// A calibration ends with the model: a Fit or an Update makes another one. made is
+	// that of the last Calibrate; before the first one, that of the file is in force.
+	made   atomic.Pointer[Calibration]
+	opened *Calibration
+	refs   int
 	// also lets go of what the model stands on besides its tensors; nil where it
 	// stands on nothing.
 	also func() error
@@ -30,6 +36,14 @@ type fitted interface {
 }
 
 func (m *model) common() *model { return m }
+
+// calibration returns the one in force, nil for none.
+func (m *model) calibration() *Calibration {
+	if c := m.made.Load(); c != nil {
+		return c
+	}
+	return m.opened
+}
 
 func (m *model) holders() *int { return &m.refs }
 

@@ -47,7 +47,7 @@ func (p *PaDiM) fit(ctx context.Context, normal dataset.Dataset) (*gaussians, er
 	if n < 2 {
 		return nil, fmt.Errorf("%w: have %d, a covariance needs 2 or more", ErrTooFewImages, n)
 	}
-	from, err := goodImages(normal, p.cfg.Transform)
+	from, seen, err := fitImages(normal, p.cfg.Transform)
 	if err != nil {
 		return nil, err
 	}
@@ -55,7 +55,11 @@ func (p *PaDiM) fit(ctx context.Context, normal dataset.Dataset) (*gaussians, er
 	if err != nil {
 		return nil, err
 	}
-	return p.gather(ctx, "fit", &moments{p: p, size: size}, from, n)
+	g, err := p.gather(ctx, "fit", &moments{p: p, size: size}, from, n)
+	if err == nil {
+		g.seen = seen.with(nil)
+	}
+	return g, err
 }
 
 // gather adds n images to acc and makes Gaussians of it. stage names it to whoever

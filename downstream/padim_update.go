@@ -48,7 +48,7 @@ func (p *PaDiM) update(ctx context.Context, before *gaussians, more dataset.Data
 	if more == nil || more.Len() == 0 {
 		return nil, fmt.Errorf("%w: there is none to add", ErrTooFewImages)
 	}
-	from, err := goodImages(more, p.cfg.Transform)
+	from, seen, err := fitImages(more, p.cfg.Transform)
 	if err != nil {
 		return nil, err
 	}
@@ -56,7 +56,11 @@ func (p *PaDiM) update(ctx context.Context, before *gaussians, more dataset.Data
 		return nil, err
 	}
 	size := image.Pt(before.inW, before.inH)
-	return p.gather(ctx, "update", &moments{p: p, size: size, before: before}, from, more.Len())
+	g, err := p.gather(ctx, "update", &moments{p: p, size: size, before: before}, from, more.Len())
+	if err == nil {
+		g.seen = seen.with(before.seen)
+	}
+	return g, err
 }
 
 // addScatter adds to cov, [k, C, C] in double precision for the positions from lo

@@ -52,7 +52,7 @@ func (p *PatchCore) fit(ctx context.Context, normal dataset.Dataset) (*patchBank
 	if n < 1 {
 		return nil, fmt.Errorf("%w: have none, a memory bank needs 1 or more", ErrTooFewImages)
 	}
-	from, err := goodImages(normal, p.cfg.Transform)
+	from, seen, err := fitImages(normal, p.cfg.Transform)
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +67,11 @@ func (p *PatchCore) fit(ctx context.Context, normal dataset.Dataset) (*patchBank
 			return nil, err
 		}
 	}
-	return f.keep(ctx, chosen)
+	g, err := f.keep(ctx, chosen)
+	if err == nil {
+		g.seen = seen.with(nil)
+	}
+	return g, err
 }
 
 // patchRows are rows that one batch gives, on the host.

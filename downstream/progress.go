@@ -6,7 +6,7 @@ type Progress struct {
 	// Stage is what is going on: "features", where a network's answers are kept
 	// for the training that follows; "train"; "fit" and "update" of statistics;
 	// "choose patches", "choose" and "keep patches" of a [PatchCore], which looks at
-	// the images, chooses and looks at them again; "score"; "predict".
+	// the images, chooses and looks at them again; "score"; "calibrate"; "predict".
 	Stage string
 	// Done of Total are images; in "train" batches of the epoch, in "choose" patches
 	// that are chosen, which may end before Total where patches are alike, and in
@@ -32,7 +32,7 @@ func optionsOf(opts []Option) (o options) {
 	return o
 }
 
-// WithProgress calls f after every batch of a Fit, Update, Train, Score or Predict,
+// WithProgress calls f after every batch of a Fit, Update, Train, Score, Calibrate or Predict,
 // on the goroutine that called it. f should return soon; several scorings at once call
 // it at once.
 func WithProgress(f func(Progress)) Option { return func(o *options) { o.progress = f } }

@@ -37,7 +37,7 @@ func (p *RD4AD) fit(ctx context.Context, normal dataset.Dataset) (*distilled, er
 	if normal == nil || normal.Len() < 1 {
 		return nil, fmt.Errorf("%w: there is none", ErrTooFewImages)
 	}
-	from, err := goodImages(normal, p.cfg.Transform)
+	from, seen, err := fitImages(normal, p.cfg.Transform)
 	if err != nil {
 		return nil, err
 	}
@@ -61,7 +61,7 @@ func (p *RD4AD) fit(ctx context.Context, normal dataset.Dataset) (*distilled, er
 	}
 	first := teacher.shapes[0]
 	return p.complete(ctx, &distilled{net: net, shapes: teacher.shapes, model: model{params: tensor.NewParams(p.dev), gridH: first.h, gridW: first.w,
-		inW: teacher.size.X, inH: teacher.size.Y, images: n}})
+		inW: teacher.size.X, inH: teacher.size.Y, images: n, seen: seen.with(nil)}})
 }
 
 // checkHalving refuses maps that the student cannot rebuild: it halves and

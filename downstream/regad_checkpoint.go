@@ -162,7 +162,7 @@ func (c *regadCheckpoint) write(ctx context.Context, r *RegAD, n *registration, 
 		return nil
 	}
 	return atomicfile.Write(c.path, func(w io.Writer) error {
-		_, err := writeSaved(w, "checkpoint of RegAD", regadCheckpointKind, func() (any, []tensor.Array, error) {
+		_, err := writeSaved(w, "checkpoint of RegAD", regadCheckpointKind, beside{}, func() (any, []tensor.Array, error) {
 			arrays, err := n.arrays(ctx)
 			if err != nil {
 				return nil, nil, err

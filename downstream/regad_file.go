@@ -82,8 +82,10 @@ func (s regadSettings) config() (c RegADConfig, err error) {
 // Errors wrap [ErrNotTrained] or are w's.
 func (r *RegAD) WriteTo(w io.Writer) (int64, error) {
 	var net *registration
+	var also beside
 	g, ok := r.hold()
 	if ok {
+		also = g.beside()
 		defer func() { _ = r.release(g) }() // frees memory, cannot fail
 		net = g.net
 	} else {
@@ -93,7 +95,7 @@ func (r *RegAD) WriteTo(w io.Writer) (int64, error) {
 		}
 		defer func() { _ = r.trained.release(net) }() // frees memory, cannot fail
 	}
-	return writeSaved(w, r.name, regadKind, func() (any, []tensor.Array, error) { return r.contents(net, g) })
+	return writeSaved(w, r.name, regadKind, also, func() (any, []tensor.Array, error) { return r.contents(net, g) })
 }
 
 // settings is what a file says of the settings, of the classes of a training and

@@ -33,7 +33,7 @@ func (r *RegAD) fit(ctx context.Context, support dataset.Dataset) (_ *supports, 
 	if support.Len() > maxShots {
 		return nil, fmt.Errorf("%w: the support set has %d images, at most %d are taken", ErrConfig, support.Len(), maxShots)
 	}
-	from, err := goodImages(support, r.cfg.Transform)
+	from, seen, err := fitImages(support, r.cfg.Transform)
 	if err != nil {
 		return nil, err
 	}
@@ -63,6 +63,7 @@ func (r *RegAD) fit(ctx context.Context, support dataset.Dataset) (_ *supports, 
 	if err := r.collect(ctx, net, from, z, raw); err != nil {
 		return nil, err
 	}
+	g.seen = seen.with(nil)
 	g.stats = newFactors(z, r.cfg.Epsilon)
 	if err := g.stats.finish(ctx, raw, g.params, tensor.GetThreads().Cores); err != nil {
 		return nil, err

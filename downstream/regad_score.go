@@ -6,6 +6,7 @@ import (
 	"iter"
 
 	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/metrics"
 	"github.com/gotab/gotab/tensor"
 )
 
@@ -29,6 +30,36 @@ func (r *RegAD) Score(ctx context.Context, imgs ...image.Image) ([]Result, error
 func (r *RegAD) ScoreSet(ctx context.Context, ds dataset.Dataset) iter.Seq2[Scored, error] {
 	return r.scoreSet(ctx, ds, r.score)
 }
+
+// Calibrate chooses the score from which on a part is rejected, by a rule, from parts
+// that the detector was not fitted on: good ones, and defective ones where there are
+// some. They also give the colour scale of heat maps. From then on [Result.Verdict]
+// decides, and Save keeps the calibration. It replaces an earlier one, and ends with
+// the fit: the next Fit, Train or Reset takes it away.
+//
+// Every part must be labelled, else it is [ErrLabels]. No good part, or fewer than the
+// rule needs for what it promises, is [ErrTooFewImages]; no defective one where the
+// rule needs some is [ErrLabels]; a rule that makes no sense is [ErrConfig]. An image
+// whose pixels the detector was fitted on is [ErrSeen]; of more than 65,536 images of
+// the fit so many are known. Scores and maps that are not finite are [ErrNotFinite],
+// maps without any spread [ErrCalibration]. After an error, or the end of ctx, the
+// calibration is as it was before. Calibrate takes its turn with Fits and Trains;
+// scoring goes on meanwhile with the calibration before.
+func (r *RegAD) Calibrate(ctx context.Context, parts dataset.Dataset, rule metrics.Rule) (*Calibration, error) {
+	return r.calibrate(ctx, parts, rule, r.score)
+}
+
+// Recalibrate chooses another threshold from the scores that the last Calibrate kept,
+// without images. It returns [ErrNotCalibrated] if there was none, [ErrConfig] for a
+// rule that makes no sense, and [ErrTooFewImages] for one that promises more than so
+// many parts can.
+func (r *RegAD) Recalibrate(ctx context.Context, rule metrics.Rule) (*Calibration, error) {
+	return r.recalibrate(ctx, rule)
+}
+
+// Calibration returns the calibration in force. It returns [ErrNotCalibrated] if there
+// is none.
+func (r *RegAD) Calibration() (*Calibration, error) { return r.calibrationNow() }
 
 // score scores one batch.
 func (r *RegAD) score(ctx context.Context, g *supports, b *packed, out []Result) error {

@@ -23,13 +23,14 @@ func (d *core[M]) scoreImages(ctx context.Context, imgs []image.Image, score sco
 		return nil, err
 	}
 	defer func() { _ = d.release(g) }() // frees memory, cannot fail
+	calibration := g.common().calibration()
 	out := make([]Result, 0, len(imgs))
 	from := func(_ context.Context, i int) (image.Image, string, error) { return imgs[i], strconv.Itoa(i), nil }
-	for r, err := range d.results(ctx, g, len(imgs), from, score) {
+	for r, err := range d.results(ctx, g, "score", len(imgs), from, score) {
 		if err != nil {
-			return nil, err
+			return nil, d.failed(ctx, "score", err)
 		}
-		out = append(out, r)
+		out = append(out, calibration.Mark(r))
 	}
 	return out, nil
 }
@@ -48,21 +49,28 @@ func (d *core[M]) scoreSet(ctx context.Context, ds dataset.Dataset, score scorin
 			yield(Scored{}, fmt.Errorf("downstream: score %s: %w: the data set is nil", d.name, ErrImage))
 			return
 		}
-		for sc, err := range d.scored(ctx, g, ds, score) {
-			if !yield(sc, err) {
+		calibration := g.common().calibration()
+		for sc, err := range d.scored(ctx, g, "score", ds, nil, score) {
+			if err != nil {
+				yield(Scored{}, d.failed(ctx, "score", err))
+				return
+			}
+			sc.Result = calibration.Mark(sc.Result)
+			if !yield(sc, nil) {
 				return
 			}
 		}
 	}
 }
 
-// scored yields what g says of a data set.
-func (d *core[M]) scored(ctx context.Context, g M, ds dataset.Dataset, score scoring[M]) iter.Seq2[Scored, error] {
+// scored yields what g says of a data set, without a calibration. doing names the stage;
+// seen, unless it is nil, sees the images.
+func (d *core[M]) scored(ctx context.Context, g M, doing string, ds dataset.Dataset, seen *sightings, score scoring[M]) iter.Seq2[Scored, error] {
 	return func(yield func(Scored, error) bool) {
 		masks := make(map[int]*image.Gray) // of samples that have not been handed over
 		var mu sync.Mutex
 		mark := marked(ds)
-		from := func(ctx context.Context, i int) (image.Image, string, error) {
+		var from pictures = func(ctx context.Context, i int) (image.Image, string, error) {
 			s, err := ds.Sample(ctx, i)
 			if err != nil {
 				return nil, ds.Item(i).Name, err
@@ -74,8 +82,11 @@ func (d *core[M]) scored(ctx context.Context, g M, ds dataset.Dataset, score sco
 			}
 			return mark(s.Image), s.Name, nil
 		}
+		if seen != nil {
+			from = seen.watch(from)
+		}
 		i := 0
-		for r, err := range d.results(ctx, g, ds.Len(), from, score) {
+		for r, err := range d.results(ctx, g, doing, ds.Len(), from, score) {
 			if err != nil {
 				yield(Scored{}, err)
 				return
@@ -94,14 +105,14 @@ func (d *core[M]) scored(ctx context.Context, g M, ds dataset.Dataset, score sco
 }
 
 // results yields what g says of n images, in their order.
-func (d *core[M]) results(ctx context.Context, g M, n int, from pictures, score scoring[M]) iter.Seq2[Result, error] {
-	return stream(ctx, d, "score", n, func(ctx context.Context, span [2]int) ([]Result, error) {
+func (d *core[M]) results(ctx context.Context, g M, doing string, n int, from pictures, score scoring[M]) iter.Seq2[Result, error] {
+	return stream(ctx, d, doing, n, func(ctx context.Context, span [2]int) ([]Result, error) {
 		return d.scoreBatch(ctx, g, from, span, score)
 	})
 }
 
 // stream yields what answer says of n images, a batch at a time and in their
-// order.
+// order. doing names the stage to those who watch the progress.
 func stream[M fitted, T any](ctx context.Context, d *core[M], doing string, n int, answer func(ctx context.Context, span [2]int) ([]T, error)) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var none T
@@ -116,7 +127,7 @@ func stream[M fitted, T any](ctx context.Context, d *core[M], doing string, n in
 			return answer(ctx, cut[i])
 		}) {
 			if err != nil {
-				yield(none, d.failed(ctx, doing, err))
+				yield(none, err)
 				return
 			}
 			done += len(rs)

@@ -77,7 +77,10 @@ type sizes struct {
 	Grid   [2]int `json:"grid"`  // columns, rows
 	Input  [2]int `json:"input"` // columns, rows
 	Images int    `json:"images"`
+	also   beside // what the file keeps besides
 }
+
+func (z *sizes) keep(also beside) { z.also = also }
 
 // coarsest is how many pixels of a side there may be for a position of the grid
 // in a file: twice those of a ResNet's last stage.
@@ -153,5 +156,6 @@ func (d *core[M]) checkGrid(ctx context.Context, z sizes) error {
 
 // newModel returns a model of these sizes that is empty.
 func (z sizes) newModel(dev tensor.Device) model {
-	return model{params: tensor.NewParams(dev), gridW: z.Grid[0], gridH: z.Grid[1], inW: z.Input[0], inH: z.Input[1], images: z.Images}
+	return model{params: tensor.NewParams(dev), gridW: z.Grid[0], gridH: z.Grid[1], inW: z.Input[0], inH: z.Input[1], images: z.Images,
+		seen: z.also.seen, opened: z.also.calibration}
 }

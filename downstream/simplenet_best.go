@@ -38,7 +38,8 @@ func (p *SimpleNet) FitBestOnTest(ctx context.Context, normal, test dataset.Data
 // simpleJudge keeps the model that does best on a test set.
 type simpleJudge struct {
 	test         dataset.Dataset
-	masked       bool // every defect has a mask
+	masked       bool       // every defect has a mask
+	seen         *sightings // of test: it has a say in the weights
 	best         *simpleModel
 	image, pixel float64 // AUROC of the best
 }
@@ -62,7 +63,7 @@ func newSimpleJudge(test dataset.Dataset) (*simpleJudge, error) {
 	if defects == 0 || defects == test.Len() {
 		return nil, fmt.Errorf("test set: %w: %d of %d images are defective", metrics.ErrOneClass, defects, test.Len())
 	}
-	return &simpleJudge{test: test, masked: masks == defects, image: math.Inf(-1)}, nil
+	return &simpleJudge{test: test, masked: masks == defects, seen: newSightings(test.Len()), image: math.Inf(-1)}, nil
 }
 
 // testPixels is how many bytes the pixels of a test set may take before their
@@ -80,7 +81,7 @@ func (j *simpleJudge) look(ctx context.Context, p *SimpleNet, g *simpleModel) (e
 	var positive []bool
 	pixels := metrics.NewPixelAUROC(testPixels)
 	applied := p.in.transform.AppliedTo(j.test) // to the masks too
-	for sc, err := range p.scored(ctx, g, j.test, p.score) {
+	for sc, err := range p.scored(ctx, g, "score", j.test, j.seen, p.score) {
 		if err != nil {
 			return err
 		}

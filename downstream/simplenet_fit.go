@@ -35,7 +35,7 @@ func (p *SimpleNet) fit(ctx context.Context, normal dataset.Dataset, judge *simp
 	if n < 1 {
 		return nil, fmt.Errorf("%w: have none, training needs 1 or more", ErrTooFewImages)
 	}
-	from, err := goodImages(normal, p.cfg.Transform)
+	from, seen, err := fitImages(normal, p.cfg.Transform)
 	if err != nil {
 		return nil, err
 	}
@@ -83,9 +83,14 @@ func (p *SimpleNet) fit(ctx context.Context, normal dataset.Dataset, judge *simp
 		return nil, err
 	}
 	if judge != nil {
+		judge.best.seen = judge.seen.with(seen.with(nil))
 		return judge.best, nil
 	}
-	return current()
+	g, err := current()
+	if err == nil {
+		g.seen = seen.with(nil)
+	}
+	return g, err
 }
 
 // simpleTraining is a training that is going on.

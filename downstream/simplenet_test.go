@@ -47,6 +47,9 @@ func slowSimpleNet(t *testing.T, fe downstream.Extractor, p *downstream.SimpleNe
 	require.NoError(t, err)
 	weights := map[string][]float32{}
 	for _, a := range saved.Arrays {
+		if a.DType == tensor.Int64 { // digests of the images of the fit
+			continue
+		}
 		weights[a.Name], err = a.Floats()
 		require.NoError(t, err)
 	}

@@ -24,6 +24,7 @@ import (
 
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/downstream"
+	"github.com/gotab/gotab/metrics"
 	"github.com/gotab/gotab/tensor"
 )
 
@@ -44,6 +45,7 @@ type soak struct {
 	kinds []*soakKind
 	sets  []dataset.Dataset
 	more  dataset.Dataset // for updates
+	held  dataset.Dataset // for calibrations
 	test  []image.Image
 	dir   string // on a usual disk
 	full  string // on a disk that is full, or empty
@@ -148,6 +150,7 @@ func newSoak(t testing.TB) *soak {
 		s.sets = append(s.sets, memory(t, textures(5+int(i), 300+i, fakeSide)))
 	}
 	s.more, s.test = memory(t, textures(3, 310, fakeSide)), textures(5, 311, fakeSide)
+	s.held = memory(t, textures(6, 312, fakeSide))
 	tb := quietTB{t}
 	r := newTiny(tb, &fake{}, regadConfig())
 	require.NoError(t, r.Train(t.Context(), products()))
@@ -347,14 +350,16 @@ func (s *soak) act(rng *rand.Rand) {
 		s.scoreSet(k, d, rng)
 	case p < 70:
 		s.fit(k, d, rng)
-	case p < 78:
+	case p < 76:
 		s.update(k, cell, d, rng)
-	case p < 86:
+	case p < 84:
 		s.save(k, d, rng)
-	case p < 91:
+	case p < 88:
 		_, err := d.WriteTo(&fullWriter{room: rng.IntN(4000)})
 		s.allowed(k, "write to what is full", err, syscall.ENOSPC, downstream.ErrNotFitted, downstream.ErrClosed)
-	case p < 92:
+	case p < 94:
+		s.calibrate(k, d, rng)
+	case p < 95:
 		s.allowed(k, "reset", d.Reset(s.t.Context()), downstream.ErrClosed)
 	case p < 98:
 		s.train(k, d, rng)
@@ -421,6 +426,41 @@ func (s *soak) scoreSet(k *soakKind, d subject, rng *rand.Rand) {
 	}
 	if len(got) > 0 {
 		s.holds(k, op, at, got)
+	}
+}
+
+// calibrate is for detectors. Some are cancelled, some meet a broken data set; a result
+// of before or after decides by what its detector had.
+func (s *soak) calibrate(k *soakKind, d subject, rng *rand.Rand) {
+	det, ok := d.learner.(detector)
+	if !ok {
+		return
+	}
+	ctx, cancel := context.WithCancel(s.t.Context())
+	defer cancel()
+	op, may, ds := "calibrate", unready(), s.held
+	at := rng.IntN(ds.Len())
+	switch rng.IntN(4) {
+	case 0:
+		op, may = "calibrate, cancelled", unready(context.Canceled)
+		ds = &troubled{Dataset: ds, after: at, trouble: func() error { cancel(); return nil }}
+	case 1:
+		op, may = "calibrate on what breaks", unready(errBroken)
+		ds = &troubled{Dataset: ds, after: at, trouble: func() error { return errBroken }}
+	}
+	c, err := det.Calibrate(ctx, ds, metrics.Conformal(0.2))
+	if s.allowed(k, op, err, may...) && len(c.Good()) != ds.Len() {
+		s.fault(fmt.Errorf("%s is calibrated on %d of %d parts", k.name, len(c.Good()), ds.Len()))
+	}
+	_, err = det.Recalibrate(s.t.Context(), metrics.Overkill(0.2))
+	s.allowed(k, "recalibrate", err, unready(downstream.ErrNotCalibrated)...)
+	results, err := det.Score(s.t.Context(), s.test[0])
+	if !s.allowed(k, "score", err, unready()...) {
+		return
+	}
+	v, err := results[0].Verdict()
+	if s.allowed(k, "verdict", err, downstream.ErrNotCalibrated) && (v.Reject != (v.Score >= v.Threshold) || v.Good != ds.Len()) {
+		s.fault(fmt.Errorf("%s decides wrongly: %s", k.name, v))
 	}
 }
 

@@ -51,18 +51,15 @@ func SupportSets(train dataset.Dataset, class string, shots, sets int, rng *rand
 	return out, nil
 }
 
-// SetScorer is a detector that scores data sets, as all in this package do.
-type SetScorer interface {
-	Detector
-	ScoreSet(ctx context.Context, ds dataset.Dataset) iter.Seq2[Scored, error]
-}
+// SetScorer is another name of [Detector], from when that did not score data sets.
+type SetScorer = Detector
 
 // OverSupports fits det on each of the support sets in turn, scores test with it
 // and lets judge make numbers of the results, such as image and pixel AUROC, as
 // many each time. It returns mean and deviation of each of them over the sets.
 // RegAD's published numbers are such means over ten sets. det stays fitted on the
 // last set. judge must read the results to their end, or return an error.
-func OverSupports(ctx context.Context, det SetScorer, sets []dataset.Dataset, test dataset.Dataset,
+func OverSupports(ctx context.Context, det Detector, sets []dataset.Dataset, test dataset.Dataset,
 	judge func(set int, results iter.Seq2[Scored, error]) ([]float64, error)) ([]metrics.Spread, error) {
 	if len(sets) == 0 {
 		return nil, fmt.Errorf("downstream: over support sets: %w: there are none", ErrTooFewImages)

@@ -2,13 +2,17 @@ package downstream
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"image"
 	"iter"
 	"math"
+	"sync/atomic"
 
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/internal/pipeline"
+	"github.com/gotab/gotab/internal/usual"
+	"github.com/gotab/gotab/metrics"
 )
 
 // TiledConfig says how a detector looks at pictures tile by tile.
@@ -61,6 +65,8 @@ type Tiled struct {
 	cfg TiledConfig
 }
 
+var _ Detector = (*Tiled)(nil)
+
 // NewTiled gives d, which it takes over unless there is an error, pictures tile by tile. d's transform must show
 // all of a tile ([dataset.Square]): one that cuts a centre out leaves gaps, and Score
 // refuses it. What d saves are its own settings: Tiles are to be kept beside.
@@ -94,7 +100,7 @@ func (t *Tiled) Fit(ctx context.Context, normal dataset.Dataset) error {
 func (t *Tiled) Score(ctx context.Context, imgs ...image.Image) ([]Result, error) {
 	out := make([]Result, 0, len(imgs))
 	for i, img := range imgs {
-		r, err := t.picture(ctx, img)
+		r, err := t.picture(ctx, img, nil)
 		if err != nil {
 			return nil, fmt.Errorf("downstream: score tiled: image %d: %w", i, err)
 		}
@@ -116,7 +122,7 @@ func (t *Tiled) ScoreSet(ctx context.Context, ds dataset.Dataset) iter.Seq2[Scor
 				yield(Scored{}, fmt.Errorf("downstream: score tiled: %w", err))
 				return
 			}
-			r, err := t.picture(ctx, s.Image)
+			r, err := t.picture(ctx, s.Image, nil)
 			if err != nil {
 				yield(Scored{}, fmt.Errorf("downstream: score tiled: image %s: %w", s.Name, err))
 				return
@@ -128,11 +134,81 @@ func (t *Tiled) ScoreSet(ctx context.Context, ds dataset.Dataset) iter.Seq2[Scor
 	}
 }
 
+// cut names the tiles, for calibrations.
+func (t *Tiled) cut() string {
+	return fmt.Sprintf("tiles of side %d that overlap by %g", t.cfg.Tiles.Side, t.cfg.Tiles.Overlap)
+}
+
+// judged is a detector of this package.
+type judged interface {
+	judge(ctx context.Context, make func(ctx context.Context, fitted func(digest uint64) bool) (*Calibration, error)) (*Calibration, error)
+}
+
+// Calibrate is that of the detectors of this package, for whole pictures: the threshold
+// is of the score of the worst tile. The detector takes the calibration over and saves
+// it; it decides only about pictures that are cut into the same tiles, and no more
+// about single images. A picture all of whose tiles the detector was fitted on is
+// [ErrSeen]. It returns [errors.ErrUnsupported] if the detector is not one of this
+// package.
+func (t *Tiled) Calibrate(ctx context.Context, parts dataset.Dataset, rule metrics.Rule) (*Calibration, error) {
+	d, ok := t.d.(judged)
+	if !ok {
+		return nil, fmt.Errorf("downstream: calibrate tiled: %w: the detector is a %T", errors.ErrUnsupported, t.d)
+	}
+	return d.judge(ctx, func(ctx context.Context, fitted func(digest uint64) bool) (*Calibration, error) {
+		if err := checkParts(parts, rule); err != nil {
+			return nil, err
+		}
+		return t.calibration(ctx, parts, rule, fitted)
+	})
+}
+
+func (t *Tiled) calibration(ctx context.Context, parts dataset.Dataset, rule metrics.Rule, fitted func(digest uint64) bool) (*Calibration, error) {
+	var good, defective []float64
+	var maps usual.Values
+	for s, err := range pipeline.Ordered(ctx, parts.Len(), 1, 1, parts.Sample) {
+		if err != nil {
+			return nil, err
+		}
+		var unknown atomic.Bool // of any tile
+		r, err := t.picture(ctx, s.Image, func(px *image.RGBA) {
+			if !fitted(digest(px)) {
+				unknown.Store(true)
+			}
+		})
+		switch {
+		case err != nil:
+			return nil, fmt.Errorf("image %s: %w", s.Name, err)
+		case !unknown.Load():
+			return nil, fmt.Errorf("image %s: %w: the detector was fitted on all of its tiles", s.Name, ErrSeen)
+		case s.IsDefective():
+			defective = append(defective, r.Score)
+			continue
+		}
+		if v, ok := notFinite(r.Map.Data); ok {
+			return nil, fmt.Errorf("map of image %s: %w: %v", s.Name, ErrNotFinite, v)
+		}
+		good = append(good, r.Score)
+		maps.Add(r.Map.Data)
+	}
+	low, high := maps.Scale(usual.Quantile, usual.Reach)
+	c, err := newCalibration(good, defective, ColourScale{low, high}, rule)
+	if err == nil {
+		c.tiles = t.cut()
+	}
+	return c, err
+}
+
+// Save saves the detector, with the calibration of whole pictures. The TiledConfig is not
+// in the file.
+func (t *Tiled) Save(path string) error { return t.d.Save(path) }
+
 // Close closes the detector.
 func (t *Tiled) Close() error { return t.d.Close() }
 
-// picture scores one picture.
-func (t *Tiled) picture(ctx context.Context, img image.Image) (Result, error) {
+// picture scores one picture. see, unless it is nil, is given the tiles as the network
+// gets them, from several goroutines.
+func (t *Tiled) picture(ctx context.Context, img image.Image, see func(px *image.RGBA)) (Result, error) {
 	if absent(img) {
 		return Result{}, fmt.Errorf("%w: it is nil", ErrImage)
 	}
@@ -148,12 +224,15 @@ func (t *Tiled) picture(ctx context.Context, img image.Image) (Result, error) {
 		part = dataset.ToRGBA(img)
 		whole = image.Rectangle{Max: whole.Size()}
 	}
-	out := Result{Score: math.Inf(-1)}
+	out := Result{Score: math.Inf(-1), tiles: t.cut()}
 	for at := 0; at < len(cut); at += t.cfg.Batch {
 		of := cut[at:min(at+t.cfg.Batch, len(cut))]
 		tiles := make([]image.Image, len(of))
 		for i, r := range of {
 			tiles[i] = part.SubImage(r.Add(whole.Min))
+			if see != nil {
+				tiles[i] = watchedImage{tiles[i], see}
+			}
 		}
 		results, err := t.d.Score(ctx, tiles...)
 		if err != nil {
@@ -164,6 +243,10 @@ func (t *Tiled) picture(ctx context.Context, img image.Image) (Result, error) {
 		}
 		if at == 0 {
 			out.Map = t.cfg.empty(whole.Size(), of[0].Dx(), results[0].Map)
+			out.calibration = results[0].calibration
+		}
+		if results[0].calibration != out.calibration { // a Fit or a Calibrate came between
+			out.calibration = nil
 		}
 		for i, r := range results {
 			if err := out.Map.stitch(r.Map, of[i]); err != nil {

@@ -6,13 +6,16 @@ import (
 	"fmt"
 	"image"
 	"image/color"
+	"iter"
 	"math"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/downstream"
+	"github.com/gotab/gotab/metrics"
 	"github.com/gotab/gotab/tensor"
 )
 
@@ -52,6 +55,28 @@ func (b *brightest) Score(_ context.Context, imgs ...image.Image) ([]downstream.
 		out = append(out, downstream.Result{Score: m.Max(), Map: m})
 	}
 	return out, nil
+}
+
+func (b *brightest) ScoreSet(ctx context.Context, ds dataset.Dataset) iter.Seq2[downstream.Scored, error] {
+	return func(yield func(downstream.Scored, error) bool) {
+		for i := range ds.Len() {
+			s, err := ds.Sample(ctx, i)
+			if err != nil {
+				yield(downstream.Scored{}, err)
+				return
+			}
+			r, err := b.Score(ctx, s.Image)
+			if err != nil || !yield(downstream.Scored{Item: s.Item, Mask: s.Mask, Result: r[0]}, nil) {
+				return
+			}
+		}
+	}
+}
+
+func (b *brightest) Save(string) error { return errors.ErrUnsupported }
+
+func (b *brightest) Calibrate(context.Context, dataset.Dataset, metrics.Rule) (*downstream.Calibration, error) {
+	return nil, errors.ErrUnsupported
 }
 
 func (b *brightest) Close() error {
@@ -239,4 +264,94 @@ func TestTiledRefuses(t *testing.T) {
 	require.Equal(t, downstream.DefaultTiled(), tiled.Config())
 	require.NoError(t, tiled.Close())
 	require.True(t, d.closed)
+}
+
+// oblong are pictures of 64x32: three tiles each.
+func oblong(n int, seed uint64) (out []image.Image) {
+	for _, img := range textures(n, seed, 64) {
+		out = append(out, dataset.ToRGBA(img.(*image.RGBA).SubImage(image.Rect(0, 16, 64, 48))))
+	}
+	return out
+}
+
+// A calibration of whole pictures is of their worst tiles, and decides about pictures in
+// the same tiles alone. It is in the detector's file and ends with the fit.
+func TestTiledIsCalibrated(t *testing.T) {
+	noLeak(t)
+	inner, err := downstream.NewPaDiM(&fake{scale: 1}, fakeConfig(), nil)
+	require.NoError(t, err)
+	tiled, err := downstream.NewTiled(inner, downstream.DefaultTiled())
+	require.NoError(t, err)
+	defer tiled.Close()
+	good, held, img := oblong(6, 501), oblong(12, 502), oblong(1, 503)[0]
+	_, err = tiled.Calibrate(t.Context(), memory(t, held), metrics.Conformal(0.2))
+	require.ErrorIs(t, err, downstream.ErrNotFitted)
+	require.NoError(t, tiled.Fit(t.Context(), memory(t, good)))
+	_, err = tiled.Calibrate(t.Context(), memory(t, append(held[:11:11], good[2])), metrics.Conformal(0.2))
+	require.ErrorIs(t, err, downstream.ErrSeen)
+	c, err := tiled.Calibrate(t.Context(), memory(t, held), metrics.Conformal(0.2))
+	require.NoError(t, err)
+	requireCalibration(t, inner, c)
+	results, err := tiled.Score(t.Context(), held...)
+	require.NoError(t, err)
+	var scores []float64
+	for _, r := range results {
+		scores = append(scores, r.Score)
+		v, err := r.Verdict()
+		require.NoError(t, err)
+		require.Equal(t, r.Score >= c.Threshold(), v.Reject)
+	}
+	slices.Sort(scores)
+	require.InEpsilonSlice(t, scores, c.Good(), batchTolerance)
+
+	for name, of := range map[string]func() (downstream.Result, error){
+		"the detector alone": func() (downstream.Result, error) {
+			r, err := inner.Score(t.Context(), img)
+			return r[0], err
+		},
+		"other tiles": func() (downstream.Result, error) {
+			cfg := downstream.DefaultTiled()
+			cfg.Tiles.Overlap = 0.5
+			other, err := downstream.NewTiled(inner, cfg)
+			require.NoError(t, err)
+			r, err := other.Score(t.Context(), img)
+			return r[0], err
+		},
+	} {
+		r, err := of()
+		require.NoError(t, err)
+		_, err = r.Verdict()
+		require.ErrorIs(t, err, downstream.ErrNotCalibrated, name)
+		require.ErrorContains(t, err, "seen as tiles of side 0 that overlap by 0.25", name)
+	}
+	q := openedAs(t, inner)
+	requireCalibration(t, q, c)
+	again, err := downstream.NewTiled(q, downstream.DefaultTiled())
+	require.NoError(t, err)
+	r, err := again.Score(t.Context(), img)
+	require.NoError(t, err)
+	_, err = r[0].Verdict()
+	require.NoError(t, err)
+	other, err := inner.Recalibrate(t.Context(), metrics.Conformal(0.5))
+	require.NoError(t, err)
+	r, err = tiled.Score(t.Context(), img)
+	require.NoError(t, err)
+	v, err := r[0].Verdict()
+	require.NoError(t, err)
+	require.Equal(t, other.Threshold(), v.Threshold)
+
+	// One of single images does not decide about tiles.
+	_, err = inner.Calibrate(t.Context(), memory(t, textures(12, 504, fakeSide)), metrics.Conformal(0.2))
+	require.NoError(t, err)
+	r, err = tiled.Score(t.Context(), img)
+	require.NoError(t, err)
+	_, err = r[0].Verdict()
+	require.ErrorIs(t, err, downstream.ErrNotCalibrated)
+	require.NoError(t, tiled.Fit(t.Context(), memory(t, good)))
+	requireCalibration(t, inner, nil)
+
+	foreign, err := downstream.NewTiled(&brightest{step: 1}, downstream.DefaultTiled())
+	require.NoError(t, err)
+	_, err = foreign.Calibrate(t.Context(), memory(t, held), metrics.Conformal(0.2))
+	require.ErrorIs(t, err, errors.ErrUnsupported)
 }

@@ -10,10 +10,14 @@
 //     it in constant memory with a bound on the error that their results state.
 //     [AUPROPerImage] is another quantity of that name, for tables in RD4AD's manner.
 //   - Certainty: [DeLong] and [Bootstrap] give intervals over images ([PixelBootstrap]
-//     for pixels, [Resample] for whatever else), [DeLongTest] compares two detectors on the
+//     for pixels, [Resample] for whatever else), [Wilson] and [ClopperPearson] of counts,
+//     [DeLongTest] compares two detectors on the
 //     same images, [OverSeeds] gives mean and deviation over trainings.
 //   - A plant: [Cut] says how many defects escape and how many good parts are
 //     overkilled at a threshold; [CutForEscape] and [CutForOverkill] choose one.
+//   - A threshold: [Rule] chooses an [OperatingPoint] from scores of good parts, and of
+//     defects where there are some, and says what so many parts can promise;
+//     [ConformalP] is what a score means among those of good parts.
 //   - Classifiers: [Confusion] for one class an image, [MultiLabel] for any number.
 //   - [Figure] is a number together with the [Protocol] that it was made by.
 //

@@ -23,6 +23,10 @@ var (
 	ErrEmpty = errors.New("nothing was given")
 	// ErrUnreachable says that no threshold has the wanted rate.
 	ErrUnreachable = errors.New("no threshold reaches this rate")
+	// ErrTooFew says that there are too few scores for what is to be said of them.
+	ErrTooFew = errors.New("too few scores")
+	// ErrTail says that the highest scores have no tail that can be described.
+	ErrTail = errors.New("the highest scores have no usable tail")
 	// ErrNoRand says that a function that draws was given no generator.
 	ErrNoRand = errors.New("generator of random numbers is nil")
 	// ErrProtocol says that a field of a Protocol is not stated.

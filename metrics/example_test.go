@@ -137,3 +137,28 @@ func ExampleFigure() {
 	fmt.Println(f, err)
 	// Output: AUPRO to 0.3 0.9123 {grid, official test split; 224 x 224 px; masks: nearest, >= 128; weights: no training; image score: maximum of map; 1 seed} <nil>
 }
+
+// A threshold from good parts alone, and what so many of them can promise.
+func ExampleRule_Choose() {
+	good := make([]float64, 40)
+	for i := range good {
+		good[i] = float64(i + 1)
+	}
+	p, err := metrics.Overkill(0.05).Choose(good, nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(p)
+	if p, err = metrics.Conformal(0.05).Choose(good, nil); err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(p)
+	_, err = metrics.Overkill(0.001).Choose(good[:30], nil)
+	fmt.Println(err)
+	// Output:
+	// threshold 38 (overkill of at most 5 %): 2 of 40 good parts rejected, true rate up to 16.9 % (Clopper-Pearson)
+	// threshold 39 (conformal p-value of at most 5 %): 1 of 40 good parts rejected, true rate up to 13.2 % (Clopper-Pearson)
+	// metrics: choose threshold: too few scores: 30 good parts cannot promise overkill of at most 0.1 %: it takes 1000 or more; with none of the 30 rejected the true rate may still be 11.6 % (95 % Clopper-Pearson)
+}

@@ -19,7 +19,8 @@ func TestHostileArguments(t *testing.T) {
 			metrics.NewConfusion, metrics.CutAt, metrics.CutForEscape, metrics.CutForOverkill,
 			metrics.NewFigure, metrics.Bootstrap, metrics.DeLong, metrics.Resample, metrics.Wilson,
 			metrics.NewMultiLabel, metrics.NewPixelAUROC, metrics.NewPixelBootstrap, metrics.ROC,
-			metrics.OverSeeds,
+			metrics.OverSeeds, metrics.ClopperPearson, metrics.ConformalThreshold, metrics.ConformalP, metrics.FitTail,
+			metrics.Overkill, metrics.Conformal, metrics.TailOverkill, metrics.Escape, metrics.Youden, metrics.BestF1, metrics.ParseRuleKind,
 		},
 		Types: []any{
 			new(metrics.AUPRO), new(metrics.AUPROResult), new(metrics.BootstrapConfig),
@@ -27,11 +28,12 @@ func TestHostileArguments(t *testing.T) {
 			new(metrics.Figure), new(metrics.Interval), new(metrics.MultiLabel), new(metrics.PixelAP),
 			new(metrics.PixelAUROC), new(metrics.PixelBootstrap), new(metrics.PixelIntervals),
 			new(metrics.PixelResult), new(metrics.Protocol), new(metrics.ROCPoint), new(metrics.Rates),
-			new(metrics.Spread),
+			new(metrics.Spread), new(metrics.Rule), new(metrics.RuleKind), new(metrics.OperatingPoint), new(metrics.Tail),
 		},
 		Values: []any{
 			metrics.BootstrapConfig{Resamples: 20, Level: 0.9}, metrics.NewAUPRO(1 << 20), metrics.NewPixelAUROC(1 << 20),
-			metrics.NewPixelBootstrap(1 << 20),
+			metrics.NewPixelBootstrap(1 << 20), metrics.Overkill(0.5), metrics.Conformal(0.5), metrics.Youden(), metrics.BestF1(),
+			metrics.Tail{Share: 0.1, Used: 20, Scale: 1},
 		},
 	}
 	missing, err := r.Missing(".")

@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"github.com/gotab/gotab/downstream"
+	"github.com/gotab/gotab/internal/usual"
 )
 
 // GoodConfig says how a scale follows from the maps of good images. It moves with the
@@ -23,7 +24,7 @@ type GoodConfig struct {
 // ImageNet's and with random weights on four kinds of products: the highest value of a good
 // image lay at 0.41 of the scale at most, which is orange, and no good part was red; the
 // highest of a clear defect between 0.3 and 1.9, that of a weak one below.
-func DefaultGood() GoodConfig { return GoodConfig{Quantile: 0.999, Reach: 3} }
+func DefaultGood() GoodConfig { return GoodConfig{Quantile: usual.Quantile, Reach: usual.Reach} }
 
 // Validate reports settings that make no sense, as ErrConfig.
 func (c GoodConfig) Validate() error {
@@ -43,16 +44,7 @@ func (c GoodConfig) Validate() error {
 // Values are counted in bins of 1/2048 of themselves (their sign, exponent and first eleven
 // digits), so memory does not grow with the images: 8 KB for each half of an octave that
 // values lie in, 8 MB at most.
-type Good struct {
-	pages [1 << pageBits]*[1 << slotBits]uint64
-	n     uint64
-}
-
-const (
-	pageBits = 10
-	slotBits = 10
-	dropBits = 32 - pageBits - slotBits
-)
+type Good struct{ values usual.Values }
 
 // Add counts all values of a map but the NaN of what was not seen. When it fails, nothing of
 // the map has been counted: ErrSize for data of another size than W x H, ErrNotFinite for NaN
@@ -63,16 +55,8 @@ func (g *Good) Add(m downstream.Map) error {
 		return fmt.Errorf("heatmap: good map: %w", err)
 	}
 	for y := in.Min.Y; y < in.Max.Y; y++ {
-		for _, v := range m.Data[y*m.W+in.Min.X : y*m.W+in.Max.X] {
-			b := bin(v)
-			page := &g.pages[b>>slotBits]
-			if *page == nil {
-				*page = new([1 << slotBits]uint64)
-			}
-			(*page)[b&(1<<slotBits-1)]++
-		}
+		g.values.Add(m.Data[y*m.W+in.Min.X : y*m.W+in.Max.X])
 	}
-	g.n += uint64(in.Dx()) * uint64(in.Dy())
 	return nil
 }
 
@@ -82,60 +66,15 @@ func (g *Good) Scale(c GoodConfig) (Scale, error) {
 	if err := c.Validate(); err != nil {
 		return Scale{}, err
 	}
-	if g.n == 0 {
+	if g.values.Len() == 0 {
 		return Scale{}, fmt.Errorf("heatmap: scale of good maps: %w", ErrNoMaps)
 	}
-	median, low := g.quantile(0.5), g.quantile(c.Quantile)
-	s := Scale{low, low + c.Reach*(low-median)}
+	low, high := g.values.Scale(c.Quantile, c.Reach)
+	s := Scale{low, high}
 	if err := s.Validate(); err != nil {
-		return Scale{}, fmt.Errorf("heatmap: scale of good maps: median %v, quantile %v at %v: %w", median, c.Quantile, low, err)
+		return Scale{}, fmt.Errorf("heatmap: scale of good maps: median %v, quantile %v at %v: %w", g.values.Quantile(0.5), c.Quantile, low, err)
 	}
 	return s, nil
-}
-
-// quantile is the upper edge of the bin that holds the quantile q, so that at least the
-// fraction q of the values lies below it.
-func (g *Good) quantile(q float64) float64 {
-	want := q * float64(g.n)
-	below, at := 0.0, uint32(0)
-	for p, page := range g.pages {
-		if page == nil {
-			continue
-		}
-		for s, n := range page {
-			if n == 0 {
-				continue
-			}
-			below, at = below+float64(n), uint32(p<<slotBits|s)
-			if below >= want {
-				return edge(at + 1)
-			}
-		}
-	}
-	return edge(at + 1)
-}
-
-// bin is the number of a value's bin. Bins rise with the values: the bits of a positive float
-// do so as they are, those of a negative one when all are turned.
-func bin(v float32) uint32 {
-	b := math.Float32bits(v)
-	if b>>31 == 1 {
-		b = ^b
-	} else {
-		b |= 1 << 31
-	}
-	return b >> dropBits
-}
-
-// edge is the lower edge of a bin.
-func edge(b uint32) float64 {
-	b <<= dropBits
-	if b>>31 == 1 {
-		b &^= 1 << 31
-	} else {
-		b = ^b
-	}
-	return float64(math.Float32frombits(b))
 }
 
 // ScaleFromGood is Good for maps that are all at hand.

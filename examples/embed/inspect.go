@@ -3,17 +3,17 @@ package main
 import (
 	"context"
 	"fmt"
-	"image"
 
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/downstream"
+	"github.com/gotab/gotab/metrics"
 	"github.com/gotab/gotab/synth"
 	"github.com/gotab/gotab/tab"
 	"github.com/gotab/gotab/tensor"
 )
 
-func inspect(ctx context.Context, weights, bank, root, class string, img image.Image) error {
+func inspect(ctx context.Context, weights, bank, root, class string) error {
 	net, err := backbone.OpenResNet18(weights, tensor.CPU) // torchvision's .pth, or safetensors
 	if err != nil {
 		return err
@@ -47,11 +47,15 @@ func inspect(ctx context.Context, weights, bank, root, class string, img image.I
 	if err := detector.Fit(ctx, one); err != nil {
 		return err
 	}
-	results, err := detector.Score(ctx, img)
+	held, err := dataset.OpenMVTecAD(root, class, dataset.Test) // labelled parts that the fit has not seen
 	if err != nil {
 		return err
 	}
-	fmt.Printf("score %.2f, heat map %dx%d\n", results[0].Score, results[0].Map.W, results[0].Map.H)
+	calibration, err := detector.Calibrate(ctx, held, metrics.Overkill(0.05)) // reject at most one good part in twenty
+	if err != nil {
+		return err
+	}
+	fmt.Println(calibration)
 	if err := net.Save(class + ".safetensors"); err != nil {
 		return err
 	}

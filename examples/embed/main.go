@@ -1,6 +1,7 @@
 // Embed is the program of the README: it pre-trains on the good images below a
-// folder, fits a detector for one class, scores an image and says whether to reject
-// it. Network and detector are saved in the working directory.
+// folder, fits a detector for one class, calibrates it on the labelled test images, and
+// says of one image whether to reject it, and why. Network and detector are saved in
+// the working directory.
 //
 //	embed WEIGHTS BANK ROOT CLASS IMAGE
 package main
@@ -21,10 +22,10 @@ func main() {
 	}
 	img, err := read(os.Args[5])
 	if err == nil {
-		err = inspect(context.Background(), os.Args[1], os.Args[2], os.Args[3], os.Args[4], img)
+		err = inspect(context.Background(), os.Args[1], os.Args[2], os.Args[3], os.Args[4])
 	}
 	if err == nil {
-		err = verdict(context.Background(), os.Args[3], os.Args[4], img)
+		err = verdict(context.Background(), os.Args[4], img)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"image"
 	"iter"
 	"os"
@@ -76,6 +77,11 @@ func (f *darkMethod) method() method {
 
 func (d *darkness) Fit(context.Context, dataset.Dataset) error { return nil }
 func (d *darkness) Close() error                               { return nil }
+func (d *darkness) Save(string) error                          { return errors.ErrUnsupported }
+
+func (d *darkness) Calibrate(context.Context, dataset.Dataset, metrics.Rule) (*downstream.Calibration, error) {
+	return nil, errors.ErrUnsupported
+}
 
 func (d *darkness) Score(_ context.Context, imgs ...image.Image) (out []downstream.Result, err error) {
 	for _, in := range imgs {

@@ -1,0 +1,156 @@
+package downstream
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/internal/usual"
+	"github.com/gotab/gotab/metrics"
+)
+
+// calibrate is Calibrate of a detector: a change that gives the model in force a
+// calibration.
+func (d *core[M]) calibrate(ctx context.Context, parts dataset.Dataset, rule metrics.Rule, score scoring[M]) (*Calibration, error) {
+	return d.recalibrated(ctx, "calibrate", func(ctx context.Context, g M) (*Calibration, error) {
+		if err := checkParts(parts, rule); err != nil {
+			return nil, err
+		}
+		if err := d.in.transform.Agrees(parts); err != nil {
+			return nil, err
+		}
+		good, defective, scale, err := d.survey(ctx, g, parts, score)
+		if err != nil {
+			return nil, err
+		}
+		return newCalibration(good, defective, scale, rule)
+	})
+}
+
+// recalibrate is Recalibrate of a detector.
+func (d *core[M]) recalibrate(ctx context.Context, rule metrics.Rule) (*Calibration, error) {
+	return d.recalibrated(ctx, "recalibrate", func(_ context.Context, g M) (*Calibration, error) {
+		now := g.common().calibration()
+		if now == nil {
+			return nil, ErrNotCalibrated
+		}
+		if err := rule.Validate(); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrConfig, err)
+		}
+		return now.withRule(rule)
+	})
+}
+
+// judge makes a calibration for a detector around this one, in this one's turn. fitted
+// tells the digests of the images that the model was fitted on.
+func (d *core[M]) judge(ctx context.Context, make func(ctx context.Context, fitted func(digest uint64) bool) (*Calibration, error)) (*Calibration, error) {
+	return d.recalibrated(ctx, "calibrate", func(ctx context.Context, g M) (*Calibration, error) {
+		return make(ctx, func(digest uint64) bool {
+			_, fitted := slices.BinarySearch(g.common().seen, digest)
+			return fitted
+		})
+	})
+}
+
+// recalibrated is a change of the calibration of the model in force, to the one that
+// make returns.
+func (d *core[M]) recalibrated(ctx context.Context, doing string, make func(ctx context.Context, g M) (*Calibration, error)) (c *Calibration, err error) {
+	err = d.change(ctx, doing, func(ctx context.Context) error {
+		g, ok := d.hold()
+		if !ok {
+			return ErrNotFitted
+		}
+		defer func() { _ = d.release(g) }() // frees memory, cannot fail
+		made, err := make(ctx, g)
+		if err == nil {
+			err = ctx.Err() // of a data set that does not obey it
+		}
+		if err != nil {
+			return err
+		}
+		g.common().made.Store(made)
+		c = made
+		return nil
+	})
+	return c, err
+}
+
+// checkParts refuses parts that no calibration by a rule can be made of, before any of
+// them is read.
+func checkParts(parts dataset.Dataset, rule metrics.Rule) error {
+	if err := rule.Validate(); err != nil {
+		return fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	if parts == nil || parts.Len() == 0 {
+		return fmt.Errorf("%w: there is none", ErrTooFewImages)
+	}
+	if err := dataset.RequireLabels(parts); err != nil {
+		return fmt.Errorf("%w: %w", ErrLabels, err)
+	}
+	good := 0
+	for i := range parts.Len() {
+		if parts.Item(i).IsGood() {
+			good++
+		}
+	}
+	switch {
+	case good == 0:
+		return fmt.Errorf("%w: none of the %d parts is labelled good", ErrTooFewImages, parts.Len())
+	case good == parts.Len() && rule.NeedsDefects():
+		return fmt.Errorf("%w: %w: %s needs parts that are labelled defective", ErrLabels, metrics.ErrOneClass, rule)
+	}
+	return nil
+}
+
+// survey scores parts that g was not fitted on and gathers what a calibration is made of.
+func (d *core[M]) survey(ctx context.Context, g M, parts dataset.Dataset, score scoring[M]) (good, defective []float64, scale ColourScale, err error) {
+	seen := newSightings(parts.Len())
+	var maps usual.Values
+	i := 0
+	for sc, err := range d.scored(ctx, g, "calibrate", parts, seen, score) {
+		if err != nil {
+			return nil, nil, scale, err
+		}
+		if err := d.unseen(g, seen, i, sc.Name); err != nil {
+			return nil, nil, scale, err
+		}
+		i++
+		if sc.IsDefective() {
+			defective = append(defective, sc.Score)
+			continue
+		}
+		if v, ok := notFinite(sc.Map.Data); ok {
+			return nil, nil, scale, fmt.Errorf("map of image %s: %w: %v", sc.Name, ErrNotFinite, v)
+		}
+		good = append(good, sc.Score)
+		maps.Add(sc.Map.Data)
+	}
+	scale.Low, scale.High = maps.Scale(usual.Quantile, usual.Reach)
+	return good, defective, scale, nil
+}
+
+// unseen refuses an image that g was fitted on.
+func (d *core[M]) unseen(g M, seen *sightings, i int, name string) error {
+	digest, ok := seen.at(i)
+	if !ok {
+		return nil
+	}
+	if _, fitted := slices.BinarySearch(g.common().seen, digest); fitted {
+		return fmt.Errorf("image %s: %w: the detector was fitted on it, and knows it better than parts to come; hold some good parts back from the fit, for instance with dataset.SplitConfig", name, ErrSeen)
+	}
+	return nil
+}
+
+// calibrationNow is Calibration of a detector.
+func (d *core[M]) calibrationNow() (*Calibration, error) {
+	g, err := d.acquire("calibration of")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = d.release(g) }() // frees memory, cannot fail
+	if c := g.common().calibration(); c != nil {
+		return c, nil
+	}
+	return nil, fmt.Errorf("downstream: calibration of %s: %w", d.name, ErrNotCalibrated)
+}
