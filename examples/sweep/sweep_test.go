@@ -152,6 +152,8 @@ func TestSweepFromPlanToTable(t *testing.T) {
 		require.Contains(t, string(table), want)
 	}
 
+	require.NotContains(t, string(table), "NaN")
+
 	// Nothing is done twice but the training that failed.
 	stderr.Reset()
 	require.Error(t, run(t.Context(), args, &stderr, &stderr))

@@ -203,7 +203,7 @@ func tables(ctx context.Context, w io.Writer, p plan, records []record, variants
 	}
 	var classes []string
 	for _, r := range records {
-		if !slices.Contains(classes, r.Class) {
+		if r.Failed == "" && !slices.Contains(classes, r.Class) {
 			classes = append(classes, r.Class)
 		}
 	}
