@@ -6,9 +6,10 @@
 //
 //	go run ./examples/quickstart
 //
-// Training sees good pictures and twins that synth.NSA makes of them, never a
-// drawn defect. All seeds are fixed; what is printed is what came out, also
-// where pre-training loses.
+// Training sees good pictures and twins that package synth makes of them, never a
+// drawn defect. It asks at every position whether the part is good or damaged;
+// -recipe paper trains the article's objective instead. All seeds are fixed; what
+// is printed is what came out, also where pre-training loses.
 //
 // The language anchors come from bank.safetensors, which bank.py made with the
 // sentence encoder all-MiniLM-L6-v2 (Apache-2.0) in place of CLIP's text

@@ -19,6 +19,7 @@ var pageText string
 // pageData is what page.html shows.
 type pageData struct {
 	Report   *report
+	Recipe   string // what pre-training did
 	Sentence string
 	Rows     []tableRow
 	Legend   template.URL
@@ -52,7 +53,11 @@ func (r *report) writePage(w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	d := pageData{Report: r, Sentence: r.sentence()}
+	done, err := recipeNamed(r.Settings.recipe)
+	if err != nil {
+		return err
+	}
+	d := pageData{Report: r, Recipe: done.what, Sentence: r.sentence()}
 	bar, err := heatmap.Bar(240, 14)
 	if err != nil {
 		return err

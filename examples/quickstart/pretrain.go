@@ -12,7 +12,6 @@ import (
 	"github.com/gotab/gotab/clipenc"
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/prompt"
-	"github.com/gotab/gotab/synth"
 	"github.com/gotab/gotab/tab"
 	"github.com/gotab/gotab/tensor"
 )
@@ -45,22 +44,6 @@ func anchors(s settings, dev tensor.Device) (a tab.Anchors, what string, done fu
 	return tab.FromText(text, prompt.DefaultIDPA()), "CLIP of " + s.clip, text.Close, nil
 }
 
-// training returns the settings of the pre-training: the article's objective
-// with what a network from random weights and a run of minutes need. The
-// article starts from ImageNet's weights at a rate of 0.001; from random ones
-// that would hardly move in 150 steps, so it is 0.02 with a warm-up.
-func training(s settings) tab.Config {
-	cfg := tab.DefaultConfig()
-	cfg.Epochs = s.epochs
-	cfg.Batch = 16
-	cfg.Repeat = 1
-	cfg.LR = 0.02
-	cfg.Schedule = tab.Schedule{Cosine: true, PerStep: true, Warmup: min(1, s.epochs-1)}
-	cfg.Transform = dataset.Transform{} // the pictures have the right size
-	cfg.Seed = s.seed
-	return cfg
-}
-
 // pretrain trains the network on good pictures and their synthetic twins.
 func pretrain(ctx context.Context, net *backbone.ResNet18, good dataset.Dataset, s settings, dev tensor.Device, log *progress) (what string, err error) {
 	text, what, done, err := anchors(s, dev)
@@ -68,7 +51,13 @@ func pretrain(ctx context.Context, net *backbone.ResNet18, good dataset.Dataset,
 		return "", err
 	}
 	log.say("language anchors: %s", what)
-	pre, err := tab.New(tab.Parts{Visual: net, Anchors: text, Synth: synth.DefaultNSA()}, training(s))
+	r, err := recipeNamed(s.recipe)
+	if err != nil {
+		return "", errors.Join(err, done())
+	}
+	cfg := r.training(s)
+	log.say("recipe %s: %s", r.name, r.what)
+	pre, err := tab.New(tab.Parts{Visual: net, Anchors: text, Synth: r.twins()}, cfg)
 	if err != nil {
 		return "", errors.Join(err, done())
 	}
@@ -90,7 +79,7 @@ func pretrain(ctx context.Context, net *backbone.ResNet18, good dataset.Dataset,
 		}
 		loss += st.Loss
 		accuracy += st.Accuracy
-		images += float64(2 * training(s).Batch)
+		images += float64(2 * cfg.Batch)
 		steps++
 		last := st.Batch == st.Batches-1
 		if !last && time.Since(said) < 8*time.Second {

@@ -18,6 +18,7 @@ import (
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/examples/quickstart/internal/drawing"
 	"github.com/gotab/gotab/prompt"
+	"github.com/gotab/gotab/synth"
 	"github.com/gotab/gotab/tab"
 	"github.com/gotab/gotab/tensor"
 )
@@ -36,6 +37,7 @@ func TestWholeProgram(t *testing.T) {
 	require.Equal(t, live, tensor.Live(), "all tensors are freed")
 
 	said := stdout.String()
+	require.Contains(t, said, "recipe dense: "+recipes()[0].what)
 	for _, class := range append(drawing.Classes(), "mean") {
 		require.Regexp(t, `(?m)^`+class+`( +\d+\.\d){4}$`, said)
 	}
@@ -46,6 +48,8 @@ func TestWholeProgram(t *testing.T) {
 	page, err := os.ReadFile(filepath.Join(out, "quickstart.html"))
 	require.NoError(t, err)
 	text := string(page)
+	require.Contains(t, text, "recipe dense, 1 epochs")
+	require.Contains(t, text, recipes()[0].what)
 	require.NotContains(t, text, "http:")
 	require.NotContains(t, text, "https:")
 	require.NotContains(t, text, "ZgotmplZ", "the template refused a value")
@@ -74,6 +78,45 @@ func TestTableIsHonest(t *testing.T) {
 	require.Contains(t, r.sentence(), "lost 5.0 points of image AUROC and gained 2.5 of pixel AUROC")
 }
 
+// The article's objective is one word away, and says on the page that it was it.
+func TestPaperRecipe(t *testing.T) {
+	out := t.TempDir()
+	var stdout bytes.Buffer
+	require.NoError(t, run(t.Context(), append(tiny(out), "-recipe", "paper"), &stdout, io.Discard))
+	paper, err := recipeNamed("paper")
+	require.NoError(t, err)
+	require.Contains(t, stdout.String(), "recipe paper: "+paper.what)
+	page, err := os.ReadFile(filepath.Join(out, "quickstart.html"))
+	require.NoError(t, err)
+	require.Contains(t, string(page), "recipe paper, 1 epochs")
+	require.NotContains(t, string(page), recipes()[0].what)
+}
+
+// Each recipe trains what its description says, for as long as it says unless
+// -epochs does.
+func TestRecipes(t *testing.T) {
+	objectives := map[string]tab.Objective{"dense": tab.DefaultDense(), "paper": tab.Paper()}
+	twins := map[string]synth.Generator{"dense": synth.DefaultMixture(), "paper": synth.DefaultNSA()}
+	require.Len(t, recipes(), len(objectives))
+	for _, r := range recipes() {
+		s, err := parse([]string{"-recipe", r.name}, io.Discard)
+		require.NoError(t, err)
+		require.Equal(t, r.epochs, s.epochs)
+		cfg := r.training(s)
+		require.NoError(t, cfg.Validate(), r.name)
+		require.Equal(t, objectives[r.name], cfg.Objective, r.name)
+		require.Equal(t, twins[r.name], r.twins(), r.name)
+		require.Equal(t, s.epochs, cfg.Epochs)
+		require.Zero(t, cfg.Steps, "epochs decide")
+		s, err = parse([]string{"-recipe", r.name, "-epochs", "2"}, io.Discard)
+		require.NoError(t, err)
+		require.Equal(t, 2, r.training(s).Epochs)
+	}
+	s, err := parse(nil, io.Discard)
+	require.NoError(t, err)
+	require.Equal(t, "dense", s.recipe)
+}
+
 func TestCancelled(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -88,6 +131,7 @@ func TestBadFlags(t *testing.T) {
 	for want, args := range map[string][]string{
 		"-size":       {"-size", "32"},
 		"-epochs":     {"-epochs", "0"},
+		"-recipe":     {"-recipe", "magic"},
 		"-good":       {"-good", "1"},
 		"-tests":      {"-tests", "0"},
 		"-clip-model": {"-clip-model", "huge"},

@@ -10,8 +10,7 @@ import (
 	"github.com/gotab/gotab/examples/quickstart/internal/drawing"
 )
 
-// settings are the program's flags. The defaults were fixed before the first
-// run, for the time that they take: about two minutes on two cores.
+// settings are the program's flags.
 type settings struct {
 	device    string
 	clip      string
@@ -19,6 +18,7 @@ type settings struct {
 	out       string
 	seed      uint64
 	size      int // side of a picture in pixels
+	recipe    string
 	epochs    int
 	good      int // good pictures of each product to learn from
 	reading   inputs.Flags
@@ -39,7 +39,8 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	fs.StringVar(&s.out, "out", "", "`DIR` for the page of heat maps (default: a new folder among the temporary files)")
 	fs.Uint64Var(&s.seed, "seed", 1, "seed of drawings, weights and training")
 	fs.IntVar(&s.size, "size", 128, "side of the pictures in pixels")
-	fs.IntVar(&s.epochs, "epochs", 6, "passes over the good pictures in pre-training")
+	fs.StringVar(&s.recipe, "recipe", recipes()[0].name, "`NAME` of what pre-training does: "+recipeHelp())
+	fs.IntVar(&s.epochs, "epochs", 0, "passes over the good pictures in pre-training (default: the recipe's own)")
 	fs.IntVar(&s.good, "good", 64, "good pictures of each product to learn from")
 	fs.IntVar(&s.tests, "tests", 4, "test pictures of each kind of defect")
 	s.reading.AddThreads(fs)
@@ -48,6 +49,15 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	}
 	if fs.NArg() > 0 {
 		return s, fmt.Errorf("%q: this program takes flags only, see -help", fs.Arg(0))
+	}
+	r, err := recipeNamed(s.recipe)
+	if err != nil {
+		return s, err
+	}
+	given := false
+	fs.Visit(func(f *flag.Flag) { given = given || f.Name == "epochs" })
+	if !given {
+		s.epochs = r.epochs
 	}
 	return s, s.validate()
 }
@@ -92,5 +102,5 @@ func (s settings) tower() (clipenc.Config, error) {
 
 // Line describes the run in a sentence's first half.
 func (s settings) Line() string {
-	return fmt.Sprintf("Drawn pictures of %dx%d pixels, %d good ones a product, %d epochs, seed %d", s.size, s.size, s.good, s.epochs, s.seed)
+	return fmt.Sprintf("Drawn pictures of %dx%d pixels, %d good ones a product, recipe %s, %d epochs, seed %d", s.size, s.size, s.good, s.recipe, s.epochs, s.seed)
 }
