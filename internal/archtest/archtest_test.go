@@ -89,6 +89,8 @@ func TestCheckFindsViolations(t *testing.T) {
 		{"metrics/a.go", "C", "native code"},
 		{"metrics/a_test.go", "C", "native code"},
 		{"metrics/a_test.go", own + "metrics", ""},
+		{"tab/card/a.go", own + "tab", "without native code"},
+		{"tab/card/a.go", own + "internal/atomicfile", ""},
 		{"metrics/tsne/a.go", own + "internal/pipeline", ""},
 		{"metrics/tsne/a_test.go", own + "metrics", ""},
 		{"metrics/tsne/a.go", own + "metrics", "no arrow goes from metrics/tsne to metrics"},
