@@ -38,7 +38,7 @@ func plane(e tsne.Embedding) [][]float64 {
 // Three clusters of Gaussian points are three clusters on the plane, for several
 // seeds; the divergence falls, and neighbours are kept.
 func TestThreeClusters(t *testing.T) {
-	rows, class := groups(3, 80, 20, 12)
+	rows, class := groups(3, 60, 20, 12)
 	for _, seed := range []uint64{1, 2, 3} {
 		cfg := tsne.Default()
 		cfg.Seed = seed
