@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"image"
 	"image/color"
+	stddraw "image/draw"
 	"io"
 
 	"gonum.org/v1/plot"
@@ -168,8 +169,10 @@ func (s shown) legend() (*image.RGBA, error) {
 
 // render draws a plot with so many pixels, one a point of print.
 func render(p *plot.Plot, w, h int) *image.RGBA {
-	img := image.NewRGBA(image.Rect(0, 0, w, h))
-	c := vgimg.NewWith(vgimg.UseImage(img), vgimg.UseDPI(72), vgimg.UseBackgroundColor(color.White))
+	c := vgimg.NewWith(vgimg.UseWH(vg.Points(float64(w)), vg.Points(float64(h))), vgimg.UseDPI(72), vgimg.UseBackgroundColor(color.White))
 	p.Draw(draw.New(c))
+	drawn := c.Image()
+	img := image.NewRGBA(image.Rectangle{Max: drawn.Bounds().Size()})
+	stddraw.Draw(img, img.Rect, drawn, drawn.Bounds().Min, stddraw.Src)
 	return img
 }
