@@ -1,5 +1,7 @@
 package downstream
 
+import "iter"
+
 // Progress is how far a detector or classifier has come with what it is doing.
 type Progress struct {
 	Detector string // "PaDiM"
@@ -18,6 +20,26 @@ type Progress struct {
 	// classifier also tells the share of the batch that it had right, 0 to 1, and
 	// the learning rate of its linear layer.
 	Loss, Accuracy, LR float64
+}
+
+// Step counts the batches of a training through all its epochs, from 1; 0 elsewhere.
+func (p Progress) Step() int64 {
+	if p.Epoch == 0 {
+		return 0
+	}
+	return int64(p.Epoch-1)*int64(p.Total) + int64(p.Done)
+}
+
+// Scalars yields the figures of a batch of a training by name, for a log such as package
+// scalars writes: loss and epoch, and of a classifier accuracy and lr. Elsewhere there are
+// none.
+func (p Progress) Scalars() iter.Seq2[string, float64] {
+	return func(yield func(string, float64) bool) {
+		if p.Epoch == 0 || !yield("loss", p.Loss) || !yield("epoch", float64(p.Epoch)) || p.LR == 0 && p.Accuracy == 0 {
+			return
+		}
+		_ = yield("accuracy", p.Accuracy) && yield("lr", p.LR)
+	}
 }
 
 // Option adds a collaborator to a detector or classifier.

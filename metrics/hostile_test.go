@@ -21,6 +21,7 @@ func TestHostileArguments(t *testing.T) {
 			metrics.NewMultiLabel, metrics.NewPixelAUROC, metrics.NewPixelBootstrap, metrics.ROC,
 			metrics.OverSeeds, metrics.ClopperPearson, metrics.ConformalThreshold, metrics.ConformalP, metrics.FitTail,
 			metrics.Overkill, metrics.Conformal, metrics.TailOverkill, metrics.Escape, metrics.Youden, metrics.BestF1, metrics.ParseRuleKind,
+			metrics.Trustworthiness, metrics.Silhouette, metrics.NeighbourAccuracy,
 		},
 		Types: []any{
 			new(metrics.AUPRO), new(metrics.AUPROResult), new(metrics.BootstrapConfig),

@@ -91,6 +91,9 @@ func (s source) look(ctx context.Context, o options, stderr io.Writer) (source, 
 // tryOut makes the folder of -out and finds out whether it can be written to. A
 // folder with a report stays as it is without -force.
 func (o options) tryOut() error {
+	if err := o.curves.Check(); err != nil {
+		return err
+	}
 	if o.out == "" {
 		return nil
 	}

@@ -138,7 +138,16 @@ func one(ctx context.Context, o options, net *backbone.ResNet, p problem, b, wei
 	}
 	_, bytes := downstream.EstimateClassifier(train.Len(), len(train.Names()), image.Pt(o.size, o.size), net, cfg, tensor.GetThreads().Cores)
 	fmt.Fprintf(stderr, "%s: fit on %d pictures; weights, state and batches take %d MB\n", name, train.Len(), bytes/1e6)
-	c, err := downstream.NewClassifier(net, cfg, rand.New(rand.NewPCG(o.seed, 1)), downstream.WithProgress(progress(name, train.Len(), stderr)))
+	logs, err := o.curves.Of(fileName(fmt.Sprintf("%s-%s-%s-%s", weights, b, m, p.split))).Open(0)
+	if err != nil {
+		return row, err
+	}
+	defer func() { err = errors.Join(err, logs.Close()) }()
+	tell := progress(name, train.Len(), stderr)
+	c, err := downstream.NewClassifier(net, cfg, rand.New(rand.NewPCG(o.seed, 1)), downstream.WithProgress(func(p downstream.Progress) {
+		tell(p)
+		_ = logs.Add(p.Step(), p.Scalars()) // what fails is told by Close
+	}))
 	if err != nil {
 		return row, err
 	}

@@ -6,7 +6,7 @@
 //	         [-backbone frozen|trained|both] [-model sigmoids|softmax|both]
 //	         [-split plain|stratified|both] [-size N] [-epochs N] [-device auto|cpu|cuda|cuda:N]
 //	         [-bits N] [-max-pixels N] [-skip-broken] [-prefix TEXT] [-threads N]
-//	         [-neighbour] [-out DIR [-force]] [-save] ...
+//	         [-neighbour] [-out DIR [-force]] [-save] [-tensorboard DIR] [-csv FILE] ...
 //	classify generate -out FILE.npz -seed N (-per N | -published SCALE) [-sheet FILE.png]
 //
 // FILE.npz holds wafer maps in MixedWM38's format. Two protocols are reported
@@ -31,7 +31,8 @@
 // standard output, progress to the standard error. -out writes report.txt, with
 // the table and each model's tables of labels and of confusions, and
 // report.json; -save puts the classifiers beside them. A folder that has a report is
-// left alone without -force.
+// left alone without -force. -tensorboard and -csv get loss, accuracy and rate of every step,
+// of each model in a folder below DIR or a file beside FILE that is named after it.
 //
 // generate draws wafer maps in MixedWM38's format from a seed, the same number
 // of each combination or in the published proportions.
@@ -51,6 +52,7 @@ import (
 
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/downstream"
+	"github.com/gotab/gotab/examples/internal/curves"
 	"github.com/gotab/gotab/examples/internal/inputs"
 	"github.com/gotab/gotab/tensor"
 )
@@ -94,6 +96,7 @@ type options struct {
 	lr, backboneLR, weightDecay               float64
 	seed                                      uint64
 	balance, neighbour, save, force           bool
+	curves                                    curves.Flags
 	reading                                   inputs.Flags
 	weightsFlag, backbone, model, splitChoice string
 	chosen                                    bool // -layout or -label is given
@@ -119,6 +122,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	fs.StringVar(&o.device, "device", "auto", "auto, cpu, cuda or cuda:N")
 	fs.StringVar(&o.out, "out", "", "`folder` for report.txt and report.json")
 	fs.BoolVar(&o.force, "force", false, "write over the reports and classifiers that -out has")
+	o.curves.Add(fs)
 	o.reading.AddReading(fs)
 	o.reading.AddPrefix(fs)
 	fs.BoolVar(&o.save, "save", false, "put the classifiers into -out too")

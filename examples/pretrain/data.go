@@ -5,22 +5,31 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/downstream"
 	"github.com/gotab/gotab/examples/internal/inputs"
 	"github.com/gotab/gotab/metrics"
 	"github.com/gotab/gotab/tab"
+	"github.com/gotab/gotab/tab/card"
 )
 
 // cacheBytes bounds the decoded and resized images that are kept: ten thousand of
 // 224x224. What does not fit is read anew each time.
 const cacheBytes = 2 << 30
 
+// images are what is trained on, and the files that hold them.
+type images struct {
+	inputs.Seen
+	files []card.Image
+}
+
 // good opens the good images below the roots, in MVTec AD's layout where there is
 // one, else as one folder a class, and looks at all of them.
-func good(ctx context.Context, o options, stderr io.Writer) (seen inputs.Seen, err error) {
+func good(ctx context.Context, o options, stderr io.Writer) (seen images, err error) {
 	var faults []error
 	var parts []dataset.Dataset
 	for _, root := range o.data {
@@ -44,7 +53,19 @@ func good(ctx context.Context, o options, stderr io.Writer) (seen inputs.Seen, e
 	if all.Len() == 0 {
 		return seen, fmt.Errorf("no good images below %v", o.data)
 	}
-	return o.reading.Look(ctx, all, stderr)
+	if seen.Seen, err = o.reading.Look(ctx, all, stderr); err != nil {
+		return seen, err
+	}
+	var at []string // the root of each image
+	for i, p := range parts {
+		at = append(at, slices.Repeat([]string{o.data[i]}, p.Len())...)
+	}
+	for _, i := range seen.Kept {
+		it := all.Item(i)
+		path := filepath.Join(at[i], filepath.FromSlash(it.Name))
+		seen.files = append(seen.files, card.Image{Class: it.Class, Name: it.Name, Open: func() (io.ReadCloser, error) { return os.Open(path) }})
+	}
+	return seen, nil
 }
 
 // probed is a class that a probe fits and scores.

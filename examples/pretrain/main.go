@@ -10,6 +10,7 @@
 //	         [-warmup N] [-synth nsa|cutpaste|perlin|mask|mix|mixture] [-least F]
 //	         [-twins auto|plain|FILE] [-without KIND] [-draws N] [-scale A,B] [-control misplaced]
 //	         [-probe DIR] [-probe-every N] [-log FILE.jsonl] [-resume]
+//	         [-tensorboard DIR] [-csv FILE] [-licence TEXT] [-measured FILE]
 //	         [-transform centre|square|WxH|tiles] [-bits N] [-max-pixels N] [-skip-broken]
 //	         [-prefix TEXT] [-threads N] [-device auto|cpu|cuda|cuda:N]
 //
@@ -22,10 +23,16 @@
 // text tower then encodes the prompts. The objectives binary and classes, and the recipe
 // amplify with -text 0, need neither.
 //
-// The output holds torchvision's names and, where the widths of image and text
-// features differ, the projection under projection.*; beside it lies a checkpoint
+// The output holds torchvision's names, all of them and no others; where the widths of
+// image and text features differ, the projection lies beside it (FILE.projection). A
+// card (FILE.card.json) says what the weights are made of: sums of the images of each
+// class, their licences (-licence), the recipe, the start, the text, how long it took, and
+// figures that are given with -measured, also later, with -resume of a finished run.
+// Beside it lies a checkpoint
 // (FILE.ckpt), from which -resume goes on with the settings that it holds: flags that
-// say others are refused. -log gets one JSON object a step.
+// say others are refused. -log gets one JSON object a step; -tensorboard and -csv get the
+// same figures for TensorBoard and for spreadsheets. A run that is resumed goes on in
+// all of them.
 //
 // With -transform tiles, or tiles:SIDE, it is trained on squares of the pictures that
 // overlap by a quarter, of their shorter side or of SIDE pixels, instead of the pictures.
@@ -79,6 +86,7 @@ import (
 	"syscall"
 
 	"github.com/gotab/gotab/examples/internal/anchors"
+	"github.com/gotab/gotab/examples/internal/curves"
 	"github.com/gotab/gotab/examples/internal/inputs"
 	"github.com/gotab/gotab/synth"
 	"github.com/gotab/gotab/tab"
@@ -113,14 +121,17 @@ type options struct {
 	maxSteps, steps, crop, warmup, draws        int
 	lr, least, amplify, text, keep, interpolate float64
 	synth, twins, scale, control                string
-	without                                     []string
+	without, licences                           []string
+	measured                                    string
 	seed                                        uint64
+	curves                                      curves.Flags
 	reading                                     inputs.Flags
 	set                                         map[string]bool
+	given                                       map[string]string
 }
 
 func parse(args []string, stderr io.Writer) (options, error) {
-	o := options{set: map[string]bool{}}
+	o := options{set: map[string]bool{}, given: map[string]string{}}
 	fs := flag.NewFlagSet("pretrain", flag.ContinueOnError)
 	fs.SetOutput(stderr)
 	fs.Func("data", "`folder` of class folders with good images; may be given several times (required)", func(s string) error {
@@ -165,6 +176,12 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	fs.BoolVar(&o.resume, "resume", false, "go on from the checkpoint beside -out")
 	fs.IntVar(&o.maxSteps, "max-steps", 0, "stop after so many `steps` with a checkpoint; 0: never")
 	fs.StringVar(&o.device, "device", "auto", "auto, cpu, cuda or cuda:N")
+	fs.Func("licence", "`text` for the card: a licence of the data; may be given several times", func(s string) error {
+		o.licences = append(o.licences, s)
+		return nil
+	})
+	fs.StringVar(&o.measured, "measured", "", "`file` with a table of figures of the weights, for the card")
+	o.curves.Add(fs)
 	o.reading.AddReading(fs)
 	o.reading.AddPrefix(fs)
 	o.reading.AddTransform(fs)
@@ -174,7 +191,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		}
 		return o, fmt.Errorf("%w: %w", errUsage, err)
 	}
-	fs.Visit(func(f *flag.Flag) { o.set[f.Name] = true })
+	fs.Visit(func(f *flag.Flag) { o.set[f.Name], o.given[f.Name] = true, f.Value.String() })
 	usage := func(format string, a ...any) error {
 		return fmt.Errorf("%w: %s", errUsage, fmt.Sprintf(format, a...))
 	}

@@ -39,6 +39,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 			return err
 		}
 	}
+	if err := o.curves.Check(); err != nil {
+		return err
+	}
 	cfg, gen, err := settings(o)
 	if err != nil {
 		return err
@@ -109,7 +112,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 		}
 	}
 	fmt.Fprintf(stderr, "%d good images of %d classes on %s; objective %s; anchors: %s\n", ds.Len(), len(ds.Classes()), dev, cfg.Objective.Name(), from)
-	log, err := openLog(o)
+	log, err := openJournal(o, pre.Taken())
 	if err != nil {
 		return err
 	}
@@ -119,15 +122,17 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 		if err != nil {
 			return err
 		}
-		if err := log.write(struct {
-			Probe []tab.Measure `json:"probe"`
-			Epoch int           `json:"epoch"`
-		}{m, -1}); err != nil {
+		if err := log.start(m); err != nil {
 			return err
 		}
 	}
+	about, err := describe(ctx, o, pre, found, table, dev, stderr)
+	if err != nil {
+		return err
+	}
+	began := time.Now()
 	steps, done, err := train(ctx, o, pre, ds, log, stdout, stderr)
-	if err != nil || !done {
+	if err = errors.Join(err, about.ran(pre.Taken(), time.Since(began))); err != nil || !done {
 		return err
 	}
 	if steps == 0 {
@@ -146,7 +151,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	if err != nil {
 		return err
 	}
-	return save(ctx, o.out, net, pre, left, map[string]string{"twins": table, "scale": factors}, stderr)
+	projected, err := save(ctx, o.out, net, pre, left, map[string]string{"twins": table, "scale": factors}, stderr)
+	if err != nil {
+		return err
+	}
+	return about.finish(projected, stderr)
 }
 
 // weightsOf is what tells the settings of an objective.
@@ -224,7 +233,7 @@ func pretrainer(o options, cfg tab.Config, parts tab.Parts) (*tab.Pretrainer, er
 
 // train runs the steps, prints a line an epoch and says how many steps there were
 // and whether the run is complete.
-func train(ctx context.Context, o options, pre *tab.Pretrainer, ds dataset.Dataset, log *logFile, stdout, stderr io.Writer) (taken int, done bool, err error) {
+func train(ctx context.Context, o options, pre *tab.Pretrainer, ds dataset.Dataset, log *journal, stdout, stderr io.Writer) (taken int, done bool, err error) {
 	var loss, accuracy, seconds float64
 	steps, redrawn := 0, 0
 	last := time.Now()
@@ -232,7 +241,7 @@ func train(ctx context.Context, o options, pre *tab.Pretrainer, ds dataset.Datas
 		if err != nil {
 			return taken, false, err
 		}
-		if err := log.write(st); err != nil {
+		if err := log.step(st); err != nil {
 			return taken, false, err
 		}
 		steps++
@@ -271,25 +280,27 @@ func train(ctx context.Context, o options, pre *tab.Pretrainer, ds dataset.Datas
 // and of -probe.
 type leftOut struct{ data, probe []string }
 
-// save writes the network and the projection, if there is one, to one file, with more
-// in its metadata than write has: what is not empty.
-func save(ctx context.Context, path string, net *backbone.ResNet18, pre *tab.Pretrainer, left leftOut, more map[string]string, stderr io.Writer) error {
+// save writes the network, with more in its metadata than write has: what is not empty.
+// The projection, if there is one, lies beside it, so that the network's file has
+// torchvision's names and no others; it says whether there is one.
+func save(ctx context.Context, path string, net *backbone.ResNet18, pre *tab.Pretrainer, left leftOut, more map[string]string, stderr io.Writer) (projected bool, err error) {
 	arrays, err := net.Params().Arrays(ctx)
 	if err != nil {
-		return err
+		return false, err
 	}
 	head, err := pre.Head().Arrays(ctx)
 	if err != nil {
-		return err
+		return false, err
 	}
+	var projection []tensor.Array
 	for _, a := range head {
 		if a.Name == "projection.weight" || a.Name == "projection.bias" {
-			arrays = append(arrays, a)
+			projection = append(projection, a)
 		}
 	}
 	classes, err := json.Marshal(pre.Classes())
 	if err != nil {
-		return err
+		return false, err
 	}
 	meta := map[string]string{"classes": string(classes), "objective": pre.Config().Objective.Name()}
 	for k, v := range more {
@@ -297,8 +308,15 @@ func save(ctx context.Context, path string, net *backbone.ResNet18, pre *tab.Pre
 			meta[k] = v
 		}
 	}
-	return write(path, meta, arrays, left, stderr)
+	if len(projection) > 0 {
+		if err := tensor.SaveWeights(projectionFile(path), map[string]string{"format": "pt"}, projection); err != nil {
+			return false, err
+		}
+	}
+	return len(projection) > 0, write(path, meta, arrays, left, stderr)
 }
+
+func projectionFile(weights string) string { return weights + ".projection" }
 
 // write writes weights with their metadata, to which it adds what kind they are and
 // how many images were left out, if any.

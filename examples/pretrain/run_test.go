@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"crypto/sha256"
+	"encoding/csv"
 	"encoding/json"
 	"fmt"
 	"image"
@@ -12,6 +13,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -21,6 +23,7 @@ import (
 	"github.com/gotab/gotab/internal/testutil"
 	"github.com/gotab/gotab/synth"
 	"github.com/gotab/gotab/tab"
+	"github.com/gotab/gotab/tab/card"
 	"github.com/gotab/gotab/tensor"
 )
 
@@ -77,6 +80,10 @@ func TestPretrainEndToEnd(t *testing.T) {
 	}
 	var stdout, stderr bytes.Buffer
 	log := filepath.Join(dir, "log.jsonl")
+	drawn := func(name string) []string {
+		return []string{"-csv", filepath.Join(dir, name+".csv"), "-tensorboard", filepath.Join(dir, name+".runs")}
+	}
+	base = append(base, drawn("whole")...)
 	require.NoError(t, run(t.Context(), with("whole", "-log", log, "-probe", filepath.Join(root, "cloth"), "-head-epochs", "1", "-bn", "frozen"), &stdout, &stderr))
 	require.Equal(t, 2, strings.Count(stdout.String(), "loss"), stdout.String())
 	require.Contains(t, stderr.String(), "8 good images of 2 classes")
@@ -103,6 +110,7 @@ func TestPretrainEndToEnd(t *testing.T) {
 	require.Equal(t, `["cloth","steel"]`, w.Metadata["classes"])
 
 	// Stopped and resumed gives the same bytes.
+	base = append(base, drawn("parts")...)
 	require.NoError(t, run(t.Context(), with("parts", "-head-epochs", "1", "-bn", "frozen", "-max-steps", "3"), &stdout, &stderr))
 	require.NoFileExists(t, filepath.Join(dir, "parts"))
 	require.NoError(t, run(t.Context(), with("parts", "-resume"), &stdout, &stderr))
@@ -111,6 +119,190 @@ func TestPretrainEndToEnd(t *testing.T) {
 	b, err := os.ReadFile(filepath.Join(dir, "parts"))
 	require.NoError(t, err)
 	require.True(t, bytes.Equal(a, b))
+
+	// So does what is said of them, but for the time, and the parts of the run.
+	one, other := cardOf(t, filepath.Join(dir, "whole")), cardOf(t, filepath.Join(dir, "parts"))
+	require.Len(t, one.Parts, 1)
+	require.Equal(t, []int64{0, 3, 3, 8}, []int64{other.Parts[0].From, other.Parts[0].To, other.Parts[1].From, other.Parts[1].To})
+	_, all := other.Seconds()
+	require.True(t, all)
+	require.Equal(t, int64(8), other.Steps)
+	require.Equal(t, "whole", one.Weights.Name)
+	one.Parts, other.Parts, one.Weights.Name = nil, nil, "parts"
+	one.Projection.Name = other.Projection.Name
+	require.Equal(t, one, other)
+	require.NoError(t, other.Projection.Check(filepath.Join(dir, "whole.projection")))
+
+	// The table has each step once, though the run was stopped; speed and probe differ.
+	whole, parts := figuresOf(t, filepath.Join(dir, "whole.csv")), figuresOf(t, filepath.Join(dir, "parts.csv"))
+	require.Len(t, parts, 1+8, "header and steps")
+	require.Equal(t, []string{"step", "probe/image AUROC cloth", "loss", "accuracy", "lr", "grad_norm"}, whole[0])
+	require.Equal(t, "0", whole[1][0])
+	for i, row := range parts {
+		if i > 0 {
+			require.Equal(t, row, append(whole[i+1][:1:1], whole[i+1][2:]...))
+			require.Equal(t, steps[i].Loss, number(t, row[1]))
+		}
+	}
+	for name, files := range map[string]int{"whole": 1, "parts": 2} {
+		events, err := os.ReadDir(filepath.Join(dir, name+".runs"))
+		require.NoError(t, err)
+		require.Len(t, events, files)
+	}
+}
+
+func cardOf(t *testing.T, weights string) *card.Card {
+	t.Helper()
+	c, err := card.Open(card.Name(weights))
+	require.NoError(t, err)
+	require.True(t, c.Finished)
+	require.NoError(t, c.Weights.Check(weights))
+	return c
+}
+
+// torchvision's load_state_dict is strict: all its names are there and no others, with
+// its shapes, whether a projection was trained or not.
+func TestWeightsHaveTorchvisionsNames(t *testing.T) {
+	var want struct{ State [][2]json.RawMessage } // name and shape
+	raw, err := os.ReadFile(filepath.Join("..", "..", "backbone", "testdata", "parity", "resnet18.json"))
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(raw, &want))
+	require.Len(t, want.State, 122)
+	root, out := plant(t), filepath.Join(t.TempDir(), "w")
+	var stdout, stderr bytes.Buffer
+	require.NoError(t, run(t.Context(), []string{"-data", root, "-bank", bankFile(t), "-size", "64", "-steps", "1", "-batch", "2", "-device", "cpu", "-out", out}, &stdout, &stderr))
+	require.FileExists(t, projectionFile(out), "4 wide text, 512 wide features")
+	w, err := tensor.OpenWeights(out)
+	require.NoError(t, err)
+	shapes := map[string][]int64{}
+	for _, a := range w.Arrays {
+		shapes[a.Name] = a.Shape
+	}
+	require.Len(t, shapes, len(want.State))
+	for _, p := range want.State {
+		var name string
+		var shape []int64
+		require.NoError(t, json.Unmarshal(p[0], &name))
+		require.NoError(t, json.Unmarshal(p[1], &shape))
+		require.Contains(t, shapes, name)
+		require.ElementsMatch(t, shape, shapes[name], name)
+	}
+}
+
+// The card says what went in, refuses other images, and takes figures later.
+func TestCard(t *testing.T) {
+	root, dir := plant(t), t.TempDir()
+	out, bank := filepath.Join(dir, "w"), bankFile(t)
+	start := filepath.Join(dir, "start.safetensors")
+	net, err := backbone.NewResNet18(tensor.CPU, rand.New(rand.NewPCG(1, 2)))
+	require.NoError(t, err)
+	require.NoError(t, net.Save(start))
+	require.NoError(t, net.Close())
+	var stdout, stderr bytes.Buffer
+	train := func(more ...string) error {
+		stderr.Reset()
+		return run(t.Context(), append([]string{"-data", root, "-bank", bank, "-init", start, "-size", "64", "-steps", "3", "-batch", "2", "-lr", "0.001", "-repeat", "1",
+			"-device", "cpu", "-out", out}, more...), &stdout, &stderr)
+	}
+	require.NoError(t, train("-licence", "CC-BY-4.0", "-licence", "own pictures", "-max-steps", "1"))
+	c, err := card.Open(card.Name(out))
+	require.NoError(t, err)
+	require.False(t, c.Finished)
+	require.Nil(t, c.Weights)
+	require.Equal(t, int64(1), c.Steps)
+	require.NoError(t, c.Start.File.Check(start))
+	require.NoError(t, c.Anchors.File.Check(bank))
+	require.Equal(t, "by hand", c.Anchors.Model)
+	require.Equal(t, []string{"CC-BY-4.0", "own pictures"}, c.Licences)
+	require.Equal(t, map[string]string{"size": "64", "steps": "3", "batch": "2", "lr": "0.001", "repeat": "1"}, c.Options)
+	require.Len(t, c.Data, 2)
+	require.Equal(t, "cloth", c.Data[0].Class)
+	require.Equal(t, 4, c.Data[0].Images)
+	h := sha256.New()
+	for i := range 4 {
+		name := fmt.Sprintf("cloth/train/good/%03d.png", i)
+		b, err := os.ReadFile(filepath.Join(root, name))
+		require.NoError(t, err)
+		fmt.Fprintf(h, "%x  %s\n", sha256.Sum256(b), name)
+	}
+	require.Equal(t, fmt.Sprintf("%x", h.Sum(nil)), c.Data[0].SHA256)
+	var settings map[string]any
+	require.NoError(t, json.Unmarshal(c.Recipe, &settings))
+	require.EqualValues(t, 3, settings["Steps"])
+	text := string(must(os.ReadFile(card.Name(out))))
+	require.NotContains(t, text, dir, "no paths")
+	require.NotContains(t, text, root)
+
+	// An image with the same name and other pixels.
+	name := filepath.Join(root, "cloth", "train", "good", "002.png")
+	was := must(os.ReadFile(name))
+	require.NoError(t, os.WriteFile(name, must(os.ReadFile(filepath.Join(root, "cloth", "train", "good", "001.png"))), 0o600))
+	require.ErrorContains(t, train("-resume"), "other contents")
+	require.NoError(t, os.WriteFile(name, was, 0o600))
+
+	require.NoError(t, train("-resume"))
+	done := cardOf(t, out)
+	require.Len(t, done.Parts, 2)
+	require.Equal(t, c.Start, done.Start)
+	require.Equal(t, c.Licences, done.Licences)
+	require.Equal(t, 1.0, done.Share)
+
+	// Figures come later, and change nothing else.
+	table := filepath.Join(dir, "table.txt")
+	require.NoError(t, os.WriteFile(table, []byte("cloth +4.2\n"), 0o600))
+	require.NoError(t, train("-resume", "-measured", table))
+	later := cardOf(t, out)
+	require.Equal(t, "cloth +4.2\n", later.Measured.Text)
+	require.NoError(t, later.Measured.Check(table))
+	later.Measured = nil
+	require.Equal(t, done, later)
+	require.NoError(t, os.WriteFile(table, []byte("\xff"), 0o600))
+	require.ErrorContains(t, train("-resume", "-measured", table), "no text")
+
+	// Without the card the run goes on and says less; half a card is an error.
+	require.NoError(t, os.Remove(card.Name(out)))
+	require.NoError(t, train("-resume"))
+	require.Contains(t, stderr.String(), "is missing")
+	require.Nil(t, cardOf(t, out).Start)
+	require.NoError(t, os.WriteFile(card.Name(out), []byte(text[:99]), 0o600))
+	require.ErrorIs(t, train("-resume"), card.ErrCard)
+}
+
+func must(b []byte, err error) []byte {
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
+// figuresOf reads a table without the columns that differ from run to run.
+func figuresOf(t *testing.T, path string) [][]string {
+	t.Helper()
+	f, err := os.Open(path)
+	require.NoError(t, err)
+	defer f.Close()
+	rows, err := csv.NewReader(f).ReadAll()
+	require.NoError(t, err)
+	var keep []int
+	for i, name := range rows[0] {
+		if name != "time" && name != "images_sec" {
+			keep = append(keep, i)
+		}
+	}
+	out := make([][]string, len(rows))
+	for i, r := range rows {
+		for _, k := range keep {
+			out[i] = append(out[i], r[k])
+		}
+	}
+	return out
+}
+
+func number(t *testing.T, text string) float64 {
+	t.Helper()
+	v, err := strconv.ParseFloat(text, 64)
+	require.NoError(t, err)
+	return v
 }
 
 func TestRecipes(t *testing.T) {

@@ -171,6 +171,14 @@ func objective(name string) (tab.Objective, error) {
 	return nil, fmt.Errorf("%w: -objective is %q, want paper, official, joint, normal, binary or classes", errUsage, name)
 }
 
+// prompts are the sentences that -clip encodes.
+func prompts(o options) prompt.IDPA {
+	if o.recipe == "official" {
+		return prompt.OfficialIDPA()
+	}
+	return prompt.DefaultIDPA()
+}
+
 // banks makes the anchors of the classes, from the bank or from CLIP, whose encoder is
 // closed again before the training begins. An objective without anchors has none.
 func (o options) banks(ctx context.Context, cfg tab.Config, classes []string, dev tensor.Device, stderr io.Writer) (a tab.Anchors, from string, err error) {
@@ -188,11 +196,7 @@ func (o options) banks(ctx context.Context, cfg tab.Config, classes []string, de
 		}
 		return b, fmt.Sprintf("text bank %s (%s), %d wide", o.bank, b.Model, len(b.Normal[0])), nil
 	case o.clip.Weights != "":
-		p := prompt.DefaultIDPA()
-		if o.recipe == "official" {
-			p = prompt.OfficialIDPA()
-		}
-		b, err := o.clip.Bank(ctx, classes, p, dev, stderr)
+		b, err := o.clip.Bank(ctx, classes, prompts(o), dev, stderr)
 		if err != nil {
 			return nil, "", err
 		}

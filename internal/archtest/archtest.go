@@ -54,8 +54,12 @@ func numeric() []string { return []string{"golang.org/x/image", "gonum.org/v1/go
 // design.
 func ruleFor(dir string) (rule, bool) {
 	switch dir {
-	case "synth", "prompt", "metrics":
+	case "synth", "prompt", "metrics", "scalars":
 		return rule{internal: true, foreign: numeric()}, true
+	case "tab/card": // is read by programs without native code
+		return rule{internal: true}, true
+	case "metrics/tsne": // its tests measure what it makes
+		return rule{internal: true, foreign: numeric(), anyTest: true}, true
 	case "dataset": // lists in UTF-16, and names in the code page of zip files
 		return rule{internal: true, foreign: append(numeric(), "golang.org/x/text")}, true
 	case "tensor":
@@ -87,7 +91,7 @@ func ruleFor(dir string) (rule, bool) {
 		return rule{internal: true, foreign: numeric()}, true
 	case top == "examples":
 		return rule{native: true, anyTest: true, foreign: append(numeric(), plot), public: []string{"tab", "downstream", "backbone",
-			"clipenc", "tensor", "synth", "prompt", "dataset", "metrics", ownExample(dir), "examples/internal", "internal/atomicfile", "internal/cpus", "internal/wafers"}}, true
+			"clipenc", "tensor", "synth", "prompt", "dataset", "metrics", "scalars", ownExample(dir), "examples/internal", "internal/atomicfile", "internal/cpus", "internal/wafers"}}, true
 	}
 	return rule{}, false
 }

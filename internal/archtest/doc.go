@@ -10,7 +10,8 @@
 //	backbone    ->  tensor
 //	clipenc     ->  tensor
 //	tensor      ->  gotch's libtch, and nothing else of gotch
-//	synth prompt dataset metrics internal/*  ->  no native code, and no arrow among the first four
+//	synth prompt dataset metrics metrics/tsne scalars tab/card internal/*  ->  no native code, and
+//	    no arrow among those before internal
 //
 // Every package may import internal/*. The examples may not, because they show what
 // users can do from outside; the one exception is internal/atomicfile, with which

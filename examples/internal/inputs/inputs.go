@@ -167,7 +167,8 @@ func (f Flags) UseThreads() error {
 // Seen is what Look found.
 type Seen struct {
 	Data    dataset.Dataset // without the broken samples
-	Skipped []string        // names of these
+	Kept    []int           // what Data holds, as numbers of what was looked at
+	Skipped []string        // names of the broken ones
 	Sizes   map[image.Point]int
 }
 
@@ -198,6 +199,9 @@ func (f Flags) Look(ctx context.Context, ds dataset.Dataset, notes io.Writer) (S
 		}
 	}
 	if len(r.Broken) == 0 {
+		for i := range ds.Len() {
+			s.Kept = append(s.Kept, i)
+		}
 		return s, nil
 	}
 	if !f.SkipBroken {
@@ -215,16 +219,15 @@ func (f Flags) Look(ctx context.Context, ds dataset.Dataset, notes io.Writer) (S
 			return s, err
 		}
 	}
-	keep := make([]int, 0, ds.Len())
 	for i := range ds.Len() {
 		if !broken[i] {
-			keep = append(keep, i)
+			s.Kept = append(s.Kept, i)
 		}
 	}
-	if len(keep) == 0 {
+	if len(s.Kept) == 0 {
 		return s, fmt.Errorf("none of the %d pictures can be read: %w", ds.Len(), r.Err())
 	}
-	s.Data, err = dataset.Subset(ds, keep)
+	s.Data, err = dataset.Subset(ds, s.Kept)
 	return s, err
 }
 

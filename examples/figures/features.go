@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+
+	"github.com/gotab/gotab/backbone"
+	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/synth"
+	"github.com/gotab/gotab/tensor"
+)
+
+const (
+	batch    = 16
+	attempts = 50 // draws of a twin that can be placed and is damage
+)
+
+// shown are the images of a figure, of all classes.
+type shown struct {
+	class   []int // number of the class, for each image
+	damaged []int // 1 or 0
+	rows    [2][][]float64
+	names   []string // of the classes
+}
+
+// gather makes the features of all images in both networks.
+func gather(ctx context.Context, o options, nets [2]network) (s shown, err error) {
+	if s.names, err = o.names(); err != nil {
+		return s, err
+	}
+	for c, class := range s.names {
+		split := dataset.Test
+		if o.twins {
+			split = dataset.Train
+		}
+		ds, err := o.set(class, split)
+		if err != nil {
+			return s, err
+		}
+		good, damaged := apart(ds)
+		good, damaged = spaced(good, o.most), spaced(damaged, o.most)
+		var twin func(dataset.Sample, *rand.Rand) (dataset.Sample, error)
+		if o.twins {
+			damaged, twin = good, damage(synth.DefaultMixture())
+		}
+		if len(good) < 2 || len(damaged) < 2 {
+			return s, fmt.Errorf("%s: %d good and %d damaged images; two of each are needed", class, len(good), len(damaged))
+		}
+		for k, n := range nets {
+			for _, part := range []struct {
+				order []int
+				twin  func(dataset.Sample, *rand.Rand) (dataset.Sample, error)
+			}{{good, nil}, {damaged, twin}} {
+				rows, err := features(ctx, o, n.ResNet, ds, part.order, part.twin)
+				if err != nil {
+					return s, fmt.Errorf("%s, %s: %w", n.name, class, err)
+				}
+				s.rows[k] = append(s.rows[k], rows...)
+			}
+		}
+		for i := range len(good) + len(damaged) {
+			s.class = append(s.class, c)
+			bad := 0
+			if i >= len(good) {
+				bad = 1
+			}
+			s.damaged = append(s.damaged, bad)
+		}
+	}
+	return s, nil
+}
+
+// damage puts damage of a mixture into a sample.
+func damage(m synth.Mixture) func(dataset.Sample, *rand.Rand) (dataset.Sample, error) {
+	return func(s dataset.Sample, rng *rand.Rand) (dataset.Sample, error) {
+		for range attempts {
+			pair, err := m.Generate(s.Image, s.Image, rng)
+			if errors.Is(err, synth.ErrNotPlaced) || err == nil && pair.Normal {
+				continue
+			}
+			if err != nil {
+				return s, err
+			}
+			s.Image = pair.Image
+			return s, nil
+		}
+		return s, fmt.Errorf("no damage could be placed in %d draws: %w", attempts, synth.ErrNotPlaced)
+	}
+}
+
+// features are the means over each image of the layers, side by side.
+func features(ctx context.Context, o options, net *backbone.ResNet, ds dataset.Dataset, order []int, twin func(dataset.Sample, *rand.Rand) (dataset.Sample, error)) ([][]float64, error) {
+	cfg := dataset.DefaultLoader()
+	cfg.Batch, cfg.Transform, cfg.Augment, cfg.Seed = batch, o.reading.Tune(cfg.Transform), twin, o.seed
+	loader, err := dataset.NewLoader(ds, cfg)
+	if err != nil {
+		return nil, err
+	}
+	var out [][]float64
+	for b, err := range loader.Batches(ctx, order) {
+		if err != nil {
+			return nil, err
+		}
+		rows := make([][]float64, b.N)
+		if err := tensor.Run(ctx, net.Params().Device(), tensor.Evaluation, func(s *tensor.Scope) error {
+			for _, f := range net.Forward(s, s.FromNHWC(b.Pixels, b.N, b.H, b.W, 3), o.layers...) {
+				if len(f.Shape()) == 4 {
+					f = s.Mean(f, false, 2, 3)
+				}
+				v, err := s.Floats(f)
+				if err != nil {
+					return err
+				}
+				for i := range rows {
+					for _, x := range v[i*len(v)/b.N : (i+1)*len(v)/b.N] {
+						rows[i] = append(rows[i], float64(x))
+					}
+				}
+			}
+			return s.Err()
+		}); err != nil {
+			return nil, err
+		}
+		out = append(out, rows...)
+	}
+	return out, nil
+}

@@ -1,0 +1,227 @@
+// Figures draws the article's two pictures of what pre-training changes, with numbers beside
+// them (TAB, arXiv 2312.09480, figures 5 and 6).
+//
+//	figures points -data ROOT -weights FILE -compare FILE -out FILE.png [-class A,B]
+//	        [-layers L,L] [-twins] [-most N] [-perplexity F] [-seed N] ...
+//	figures maps   -data ROOT -weights FILE -compare FILE -out FILE.png [-class A,B]
+//	        [-method padim|patchcore] [-rows N] [-same-scale] ...
+//
+// ROOT holds one folder a class in MVTec AD's layout. -weights and -compare are files with a
+// ResNet's weights under torchvision's names, or "random"; the first is what the second is
+// held against, ImageNet's weights for example.
+//
+// points puts good and damaged images on a plane by t-SNE, for each network: the features are
+// the means over the image of -layers, layer1 to layer3 unless others are named ("pooled" is
+// the article's). Images are the test set's, or with -twins good training images and a
+// damaged twin of each. Under each picture stand numbers that do not come from the plane, but for
+// the first: trustworthiness (how far neighbours on the plane are neighbours in truth), the
+// share of images whose 5 nearest of their class tell good from damaged (0.5 by guessing), and
+// the silhouette of the two. Sizes and distances of groups on the plane mean nothing.
+//
+// maps fits a detector on each network and shows images of the test set, evenly spaced over the
+// damaged ones in the order of their names, with both maps and the truth: none is chosen by what it
+// shows. Colours begin at what good parts have; each network has the scale of its own good
+// test images, or with -same-scale the first one's.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"image"
+	"image/png"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/gotab/gotab/backbone"
+	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/examples/internal/inputs"
+	"github.com/gotab/gotab/internal/atomicfile"
+	"github.com/gotab/gotab/tensor"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	if err == nil || errors.Is(err, flag.ErrHelp) {
+		return
+	}
+	fmt.Fprintln(os.Stderr, "figures:", err)
+	stop()
+	if errors.Is(err, errUsage) {
+		os.Exit(2)
+	}
+	os.Exit(1)
+}
+
+var errUsage = errors.New("wrong arguments")
+
+// options are the flags of both figures.
+type options struct {
+	data, weights, compare, out, device string
+	classes                             []string
+	reading                             inputs.Flags
+
+	layers     []backbone.Layer
+	twins      bool
+	most       int
+	perplexity float64
+	seed       uint64
+
+	method    string
+	rows      int
+	sameScale bool
+}
+
+// run is the program without the process around it.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	figures := map[string]func(context.Context, options, [2]network, io.Writer, io.Writer) (*image.RGBA, error){"points": points, "maps": maps}
+	if len(args) == 0 || figures[args[0]] == nil {
+		return fmt.Errorf("%w: begin with points or maps", errUsage)
+	}
+	o, err := parse(args[0], args[1:], stderr)
+	if err != nil {
+		return err
+	}
+	if err := o.reading.UseThreads(); err != nil {
+		return err
+	}
+	if err := inputs.CheckFile(o.out); err != nil { // before the minutes that lead to it
+		return err
+	}
+	nets, err := open(o)
+	if err != nil {
+		return err
+	}
+	picture, err := figures[args[0]](ctx, o, nets, stdout, stderr)
+	if err = errors.Join(err, nets[0].Close(), nets[1].Close()); err != nil {
+		return err
+	}
+	return atomicfile.Write(o.out, func(w io.Writer) error { return png.Encode(w, picture) })
+}
+
+func parse(figure string, args []string, stderr io.Writer) (o options, err error) {
+	fs := flag.NewFlagSet("figures "+figure, flag.ContinueOnError)
+	fs.SetOutput(stderr)
+	layers, classes := "layer1,layer2,layer3", ""
+	fs.StringVar(&o.data, "data", "", "`folder` of class folders in MVTec AD's layout (required)")
+	fs.StringVar(&classes, "class", "", "class `names`, with commas; all without")
+	fs.StringVar(&o.weights, "weights", "", "`file` with the first network's weights, or random (required)")
+	fs.StringVar(&o.compare, "compare", "", "`file` with the second network's weights, or random (required)")
+	fs.StringVar(&o.out, "out", "", "`file` for the picture, a PNG (required)")
+	fs.StringVar(&o.device, "device", "auto", "auto, cpu, cuda or cuda:N")
+	fs.Uint64Var(&o.seed, "seed", 1, "`seed` of what is drawn at random")
+	if figure == "points" {
+		fs.StringVar(&layers, "layers", layers, "`layers` whose means are the features; pooled is the article's")
+		fs.BoolVar(&o.twins, "twins", false, "good training images and their damaged twins in place of the test set")
+		fs.IntVar(&o.most, "most", 150, "`images` a class that are shown, good and damaged each")
+		fs.Float64Var(&o.perplexity, "perplexity", 0, "how many `neighbours` count; 0: 30, or a third of the images where they are few")
+	} else {
+		fs.StringVar(&o.method, "method", "padim", "detector: padim or patchcore")
+		fs.IntVar(&o.rows, "rows", 2, "damaged `images` a class that are shown")
+		fs.BoolVar(&o.sameScale, "same-scale", false, "draw the second network's maps on the scale of the first one's good parts")
+	}
+	o.reading.AddReading(fs)
+	o.reading.AddPrefix(fs)
+	o.reading.AddTransform(fs)
+	if err := fs.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return o, err
+		}
+		return o, fmt.Errorf("%w: %w", errUsage, err)
+	}
+	wrong := func(format string, a ...any) (options, error) {
+		return o, fmt.Errorf("%w: %s", errUsage, fmt.Sprintf(format, a...))
+	}
+	if err := o.reading.Validate(); err != nil {
+		return wrong("%v", err)
+	}
+	if _, tiled := o.reading.Tiles(); tiled {
+		return wrong("-transform tiles shows no whole image; take centre, square or a size")
+	}
+	for _, name := range strings.Split(layers, ",") {
+		l, err := backbone.ParseLayer(name)
+		if err != nil {
+			return wrong("-layers: %v", err)
+		}
+		o.layers = append(o.layers, l)
+	}
+	if classes != "" {
+		o.classes = strings.Split(classes, ",")
+	}
+	switch {
+	case fs.NArg() > 0:
+		return wrong("%q is not a flag", fs.Arg(0))
+	case o.data == "" || o.weights == "" || o.compare == "" || o.out == "":
+		return wrong("-data, -weights, -compare and -out are needed")
+	case figure == "points" && o.most < 2:
+		return wrong("-most is %d, want 2 or more", o.most)
+	case figure == "points" && !(o.perplexity == 0 || o.perplexity > 1):
+		return wrong("-perplexity is %g, want more than 1, or 0", o.perplexity)
+	case figure == "maps" && o.rows < 1:
+		return wrong("-rows is %d, want 1 or more", o.rows)
+	case figure == "maps" && o.method != "padim" && o.method != "patchcore":
+		return wrong("-method is %q, want padim or patchcore", o.method)
+	}
+	return o, nil
+}
+
+// set reads a split of a class.
+func (o options) set(class, split string) (dataset.Dataset, error) {
+	ds, err := dataset.OpenMVTecAD(o.data, class, split)
+	if err != nil {
+		return nil, err
+	}
+	if ds, err = ds.WithDecoder(o.reading.Decoder()); err != nil {
+		return nil, err
+	}
+	if err := dataset.RequireLabels(ds); err != nil {
+		return nil, err
+	}
+	return ds, nil
+}
+
+// names are the classes that are drawn.
+func (o options) names() ([]string, error) {
+	if o.classes != nil {
+		return o.classes, nil
+	}
+	all, err := dataset.OpenMVTecAD(o.data, "", "")
+	if err != nil {
+		return nil, err
+	}
+	return all.Classes(), nil
+}
+
+// network is a network with the name that it has in the picture.
+type network struct {
+	*backbone.ResNet
+	name string
+}
+
+func open(o options) (nets [2]network, err error) {
+	dev, err := tensor.ParseDevice(o.device)
+	if err != nil {
+		return nets, err
+	}
+	for i, from := range []string{o.weights, o.compare} {
+		nets[i].name = nameOf(from)
+		if from == "random" {
+			nets[i].ResNet, err = backbone.NewResNet18(dev, seeded(o.seed, uint64(i)))
+		} else {
+			nets[i].ResNet, err = backbone.OpenChoice(from, backbone.Choice{Prefix: o.reading.Prefix}, dev)
+		}
+		if err != nil {
+			if i == 1 {
+				err = errors.Join(err, nets[0].Close())
+			}
+			return nets, err
+		}
+	}
+	return nets, nil
+}

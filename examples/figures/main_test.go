@@ -1,0 +1,165 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"image"
+	"image/color"
+	"image/png"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gotab/gotab/internal/testutil"
+)
+
+func TestMain(m *testing.M) { os.Exit(testutil.OneThread(m)) }
+
+// plant writes two classes in MVTec AD's layout; damage is a dark square.
+func plant(t *testing.T) string {
+	t.Helper()
+	root := t.TempDir()
+	rng := rand.New(rand.NewPCG(1, 1))
+	write := func(path string, m image.Image) {
+		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
+		var b bytes.Buffer
+		require.NoError(t, png.Encode(&b, m))
+		require.NoError(t, os.WriteFile(path, b.Bytes(), 0o600))
+	}
+	hole := image.Rect(20, 20, 34, 40)
+	draw := func(class int, defect bool) image.Image {
+		m := image.NewRGBA(image.Rect(0, 0, 64, 64))
+		for y := range 64 {
+			for x := range 64 {
+				v := uint8(90 + 50*class + 40*(((x*(1+class)+y)/5)%2) + rng.IntN(20))
+				if defect && image.Pt(x, y).In(hole) {
+					v = 5
+				}
+				m.Set(x, y, color.RGBA{v, v, 255 - v, 255})
+			}
+		}
+		return m
+	}
+	for k, c := range []string{"cloth", "steel"} {
+		for i := range 6 {
+			name := fmt.Sprintf("%03d.png", i)
+			write(filepath.Join(root, c, "train", "good", name), draw(k, false))
+			write(filepath.Join(root, c, "test", "good", name), draw(k, false))
+			write(filepath.Join(root, c, "test", "hole", name), draw(k, true))
+			mask := image.NewGray(image.Rect(0, 0, 64, 64))
+			for y := hole.Min.Y; y < hole.Max.Y; y++ {
+				for x := hole.Min.X; x < hole.Max.X; x++ {
+					mask.SetGray(x, y, color.Gray{255})
+				}
+			}
+			write(filepath.Join(root, c, "ground_truth", "hole", fmt.Sprintf("%03d_mask.png", i)), mask)
+		}
+	}
+	return root
+}
+
+func picture(t *testing.T, path string) image.Image {
+	t.Helper()
+	f, err := os.Open(path)
+	require.NoError(t, err)
+	defer f.Close()
+	m, err := png.Decode(f)
+	require.NoError(t, err)
+	return m
+}
+
+// inks counts the pixels that are not white.
+func inks(m image.Image) (n int) {
+	for y := m.Bounds().Min.Y; y < m.Bounds().Max.Y; y++ {
+		for x := m.Bounds().Min.X; x < m.Bounds().Max.X; x++ {
+			if r, g, b, _ := m.At(x, y).RGBA(); r+g+b < 3*0xffff {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+func TestPoints(t *testing.T) {
+	testutil.NoLeak(t)
+	root, out := plant(t), filepath.Join(t.TempDir(), "points.png")
+	base := []string{"points", "-data", root, "-weights", "random", "-compare", "random", "-out", out, "-transform", "64x64", "-device", "cpu"}
+	var first string
+	for i, more := range [][]string{nil, nil, {"-twins"}, {"-class", "steel", "-most", "5", "-layers", "pooled", "-perplexity", "3"}} {
+		var stdout, stderr bytes.Buffer
+		require.NoError(t, run(t.Context(), append(base[:len(base):len(base)], more...), &stdout, &stderr))
+		text := stdout.String()
+		require.Equal(t, 2, strings.Count(text, "trustworthiness of"), text)
+		switch i {
+		case 0:
+			first = text
+			require.Contains(t, stderr.String(), "24 images of 2 classes")
+			require.Equal(t, 2, strings.Count(text, "cloth: good from damaged"))
+			// A large dark hole is seen by any network.
+			require.Equal(t, 2, strings.Count(text, "by 5 neighbours 1.000"), text)
+		case 1:
+			require.Equal(t, first, text, "the same again")
+		case 2:
+			require.NotEqual(t, first, text)
+		case 3:
+			require.Contains(t, stderr.String(), "10 images of 1 classes")
+		}
+		m := picture(t, out)
+		require.Greater(t, m.Bounds().Dx(), 2*side)
+		require.Greater(t, inks(m), 2000)
+	}
+}
+
+func TestMaps(t *testing.T) {
+	testutil.NoLeak(t)
+	root, out := plant(t), filepath.Join(t.TempDir(), "maps.png")
+	for _, more := range [][]string{nil, {"-method", "patchcore", "-rows", "1", "-same-scale", "-class", "steel"}} {
+		var stdout, stderr bytes.Buffer
+		args := append([]string{"maps", "-data", root, "-weights", "random", "-compare", "random", "-out", out, "-transform", "64x64", "-device", "cpu"}, more...)
+		require.NoError(t, run(t.Context(), args, &stdout, &stderr))
+		rows, classes := 2*2, 2
+		if more != nil {
+			rows, classes = 1, 1
+		}
+		require.Equal(t, 2*classes, strings.Count(stdout.String(), "image AUROC"), stdout.String())
+		m := picture(t, out)
+		require.Greater(t, m.Bounds().Dx(), 4*64)
+		require.Greater(t, m.Bounds().Dy(), rows*64)
+		require.Greater(t, inks(m), rows*4*64*64*9/10)
+	}
+}
+
+func TestWrongArguments(t *testing.T) {
+	root := plant(t)
+	out := filepath.Join(t.TempDir(), "x.png")
+	whole := []string{"-data", root, "-weights", "random", "-compare", "random", "-out", out}
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{nil, "points or maps"}, {[]string{"pie"}, "points or maps"}, {[]string{"points"}, "are needed"},
+		{append([]string{"points"}, append(whole, "-layers", "layer9")...), "layer9"},
+		{append([]string{"points"}, append(whole, "-most", "1")...), "-most"},
+		{append([]string{"points"}, append(whole, "-perplexity", "0.5")...), "-perplexity"},
+		{append([]string{"maps"}, append(whole, "-method", "guess")...), "-method"},
+		{append([]string{"maps"}, append(whole, "-rows", "0")...), "-rows"},
+		{append([]string{"maps"}, append(whole, "stray")...), "stray"},
+		{append([]string{"maps"}, append(whole, "-transform", "tiles")...), "whole image"},
+		{append([]string{"maps"}, append(whole, "-class", "wood")...), "wood"},
+		{append([]string{"points"}, append(whole, "-out", filepath.Join(root, "none", "x.png"))...), "none"},
+		{append([]string{"points"}, append(whole, "-compare", filepath.Join(root, "none.pth"))...), "none.pth"},
+	} {
+		err := run(t.Context(), c.args, &bytes.Buffer{}, &bytes.Buffer{})
+		require.ErrorContains(t, err, c.want)
+		require.NoFileExists(t, out)
+	}
+}
+
+func TestSpaced(t *testing.T) {
+	require.Equal(t, []int{3, 5, 7}, spaced([]int{3, 4, 5, 6, 7, 8}, 3))
+	require.Equal(t, []int{3, 4}, spaced([]int{3, 4}, 9))
+}
