@@ -11,7 +11,7 @@ import (
 	"strings"
 
 	"github.com/gotab/gotab/dataset"
-	"github.com/gotab/gotab/examples/evaluate/internal/report"
+	"github.com/gotab/gotab/evaluate/report"
 )
 
 // session is one run of the program.

@@ -12,7 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/gotab/gotab/examples/evaluate/internal/report"
+	"github.com/gotab/gotab/evaluate/report"
 	"github.com/gotab/gotab/metrics"
 )
 

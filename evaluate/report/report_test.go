@@ -23,7 +23,7 @@ import (
 
 	"github.com/gotab/gotab/downstream"
 	"github.com/gotab/gotab/downstream/heatmap"
-	"github.com/gotab/gotab/examples/evaluate/internal/report"
+	"github.com/gotab/gotab/evaluate/report"
 	"github.com/gotab/gotab/metrics"
 )
 

@@ -4,7 +4,7 @@ import (
 	"context"
 	"testing"
 
-	"github.com/gotab/gotab/examples/evaluate/internal/report"
+	"github.com/gotab/gotab/evaluate/report"
 	"github.com/gotab/gotab/internal/faulttest"
 )
 
