@@ -92,7 +92,7 @@ func (s *session) look(ctx context.Context, classes []place, jobs []job) error {
 				if j.place() != c {
 					continue
 				}
-				t := j.plan.transform
+				t := j.method.Protocol.Transform
 				share, _, err := inputs.Unseen(t, seen.Sizes)
 				if err != nil {
 					faults = append(faults, fmt.Errorf("%s, %s: %w", s.className(c), split, err))
@@ -109,7 +109,7 @@ func (s *session) look(ctx context.Context, classes []place, jobs []job) error {
 			}
 		}
 	}
-	if s.o.classes != nil && slices.ContainsFunc(jobs, func(j job) bool { return j.plan.others }) {
+	if s.o.classes != nil && slices.ContainsFunc(jobs, func(j job) bool { return j.method.Others }) {
 		faults = append(faults, s.lookAtOthers(ctx, classes)...)
 	}
 	if err := ctx.Err(); err != nil {

@@ -103,6 +103,8 @@ import (
 	"runtime/debug"
 	"syscall"
 
+	"github.com/gotab/gotab/evaluate"
+	"github.com/gotab/gotab/evaluate/detectors"
 	"github.com/gotab/gotab/tensor"
 )
 
@@ -131,12 +133,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if len(args) > 0 && args[0] == "table" {
 		return table(args[1:], stdout, stderr)
 	}
-	return program{methods: methods(), open: openNetwork}.run(ctx, args, stdout, stderr)
+	return program{methods: detectors.Kinds(), open: openNetwork}.run(ctx, args, stdout, stderr)
 }
 
 // program is what the program knows: methods and networks.
 type program struct {
-	methods []method
+	methods []detectors.Kind
 	open    func(o options, dev tensor.Device) (network, error)
 }
 
@@ -166,7 +168,7 @@ func (p program) run(ctx context.Context, args []string, stdout, stderr io.Write
 	if err != nil {
 		return failed(err)
 	}
-	s := &session{o: o, net: net, stdout: stdout, stderr: stderr, tell: newTeller(stderr), noted: map[string]bool{}, made: origin{
+	s := &session{o: o, net: net, stdout: stdout, stderr: stderr, tell: newTeller(stderr), noted: map[string]bool{}, made: evaluate.Origin{
 		Command: o.command, Go: runtime.Version(), Libtorch: tensor.LibtorchVersion(), Device: dev.String(), Cores: tensor.GetThreads().Cores,
 	}}
 	if o.compare != "" {
@@ -190,7 +192,7 @@ func (p program) run(ctx context.Context, args []string, stdout, stderr io.Write
 		s.store, err = openStore(o.json, o.resume)
 	}
 	if err == nil {
-		defer func() { err = errors.Join(err, s.store.close()) }()
+		defer func() { err = errors.Join(err, s.store.Close()) }()
 		err = s.look(ctx, classes, jobs)
 	}
 	if err == nil {

@@ -1,4 +1,4 @@
-package main
+package evaluate
 
 import (
 	"math"
@@ -7,19 +7,17 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
-
-	"github.com/gotab/gotab/metrics"
 )
 
 func TestParseRule(t *testing.T) {
 	for _, text := range []string{"f1", "overkill:0.05", "escape:0", "escape:0.999"} {
-		r, err := parseRule(text)
+		r, err := ParseRule(text)
 		require.NoError(t, err)
 		require.Equal(t, text, r.String())
 	}
 	for _, text := range []string{"", "f1:0.1", "overkill", "escape:", "escape:1", "overkill:-0.1", "overkill:NaN", "overkill:x", "best:0.1"} {
-		_, err := parseRule(text)
-		require.ErrorIs(t, err, metrics.ErrRange, text)
+		_, err := ParseRule(text)
+		require.ErrorIs(t, err, ErrConfig, text)
 	}
 }
 
@@ -52,9 +50,9 @@ func TestHalvesShareEveryKindOut(t *testing.T) {
 	}
 }
 
-// TestCutCountsEveryImageOnce holds the counts against a loop over the halves, with
+// TestCrossFitCountsEveryImageOnce holds the counts against a loop over the halves, with
 // thresholds chosen by definition.
-func TestCutCountsEveryImageOnce(t *testing.T) {
+func TestCrossFitCountsEveryImageOnce(t *testing.T) {
 	rng := rand.New(rand.NewPCG(2, 1))
 	scores, defective := make([]float64, 45), make([]bool, 45)
 	for i := range scores {
@@ -64,10 +62,10 @@ func TestCutCountsEveryImageOnce(t *testing.T) {
 			scores[i]++
 		}
 	}
-	rule := cutRule{kind: "overkill", rate: 0.2}
-	got, err := rule.judge(scores, defective)
+	rule := Rule{Kind: RuleOverkill, Rate: 0.2}
+	got, err := rule.CrossFit(scores, defective)
 	require.NoError(t, err)
-	want := cut{Rule: "overkill:0.2", Defects: 15, Good: 30}
+	want := CrossFit{Rule: "overkill:0.2", Defects: 15, Good: 30}
 	// lowest is the lowest number at which no more than a fifth of the good ones of these
 	// images are rejected, which lies just above one of them.
 	lowest := func(of []int) float64 {
@@ -115,22 +113,22 @@ func TestCutCountsEveryImageOnce(t *testing.T) {
 	require.Contains(t, got.String(), "of 15 defects")
 	require.Contains(t, got.String(), "lowest threshold that rejects at most 20 % of the good parts")
 
-	for _, r := range []cutRule{{kind: "escape", rate: 0.1}, {kind: "f1"}} {
-		c, err := r.judge(scores, defective)
+	for _, r := range []Rule{{Kind: RuleEscape, Rate: 0.1}, {Kind: RuleF1}} {
+		c, err := r.CrossFit(scores, defective)
 		require.NoError(t, err)
 		require.Equal(t, r.String(), c.Rule)
 		require.NotEqual(t, want.Thresholds, c.Thresholds)
 	}
 	// One image of a kind cannot be halved.
-	none, err := rule.judge([]float64{1, 2, 3}, []bool{false, false, true})
+	none, err := rule.CrossFit([]float64{1, 2, 3}, []bool{false, false, true})
 	require.NoError(t, err)
 	require.Nil(t, none)
 }
 
-// TestCutOfSeparateKindsLetsNothingEscape has defects far above all good parts: the
+// TestCrossFitOfSeparateKindsLetsNothingEscape has defects far above all good parts: the
 // good parts alone place the threshold, so it makes no difference which defects the
 // half has that it is chosen on.
-func TestCutOfSeparateKindsLetsNothingEscape(t *testing.T) {
+func TestCrossFitOfSeparateKindsLetsNothingEscape(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 1))
 	scores, defective := make([]float64, 40), make([]bool, 40)
 	for i := range scores {
@@ -140,7 +138,7 @@ func TestCutOfSeparateKindsLetsNothingEscape(t *testing.T) {
 			scores[i] = 2 + 3*rng.Float64()
 		}
 	}
-	got, err := cutRule{kind: "overkill", rate: 0.05}.judge(scores, defective)
+	got, err := Rule{Kind: RuleOverkill, Rate: 0.05}.CrossFit(scores, defective)
 	require.NoError(t, err)
 	require.Zero(t, got.Escaped)
 }

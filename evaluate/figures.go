@@ -1,4 +1,4 @@
-package main
+package evaluate
 
 import (
 	"context"
@@ -10,22 +10,18 @@ import (
 )
 
 const (
-	// pixelBudget is how many bytes the pixels of a test set may take, for the
-	// pixel AUROC and for AUPRO each, before they are counted in bins: 14 million
-	// pixels, 290 images of 224x224.
-	pixelBudget = 128 << 20
 	// binBudget bounds the histograms that the intervals are drawn from: some
 	// 6,000 images.
 	binBudget = 64 << 20
 	// waitBudget is how many bytes of maps may wait for being counted: 330 of
 	// 224x224.
 	waitBudget = 64 << 20
-	level      = 0.95 // of confidence
 )
 
-// auproMeaning says what AUPRO is, where a table has it.
-func auproMeaning() string {
-	return fmt.Sprintf("AUPRO: area under the per-region overlap curve up to a false positive rate of %g.", metrics.LimitMVTec)
+// MeaningOfAUPRO says what AUPRO up to a limit is, for the foot of a table that has
+// it.
+func MeaningOfAUPRO(limit float64) string {
+	return fmt.Sprintf("AUPRO: area under the per-region overlap curve up to a false positive rate of %g.", limit)
 }
 
 // pixels gathers the maps and masks of a test set. Counting them takes a few
@@ -47,8 +43,8 @@ type pixelMap struct {
 	mask   *image.Gray
 }
 
-func newPixels() *pixels {
-	return &pixels{roc: metrics.NewPixelAUROC(pixelBudget), pro: metrics.NewAUPRO(pixelBudget), set: metrics.NewPixelBootstrap(binBudget), budget: waitBudget}
+func newPixels(budget int64) *pixels {
+	return &pixels{roc: metrics.NewPixelAUROC(budget), pro: metrics.NewAUPRO(budget), set: metrics.NewPixelBootstrap(binBudget), budget: waitBudget}
 }
 
 // add takes a map, which it keeps.
@@ -74,7 +70,7 @@ func (p *pixels) count() error {
 }
 
 // judge computes the figures of pixels and their intervals.
-func (p *pixels) judge(ctx context.Context, r *record) error {
+func (p *pixels) judge(ctx context.Context, r *Record, by Protocol) error {
 	if err := p.count(); err != nil {
 		return err
 	}
@@ -90,7 +86,7 @@ func (p *pixels) judge(ctx context.Context, r *record) error {
 	if err != nil {
 		return err
 	}
-	limit := metrics.LimitMVTec
+	limit := by.Limit
 	pro, err := p.pro.Result(limit)
 	if err != nil {
 		return err
@@ -99,28 +95,22 @@ func (p *pixels) judge(ctx context.Context, r *record) error {
 	r.PixelAP, r.PixelAPBound = &ap.AP, &ap.Bound
 	r.PixelF1 = &f1
 	r.AUPRO, r.AUPROLimit, r.AUPROBound = &pro.AUPRO, &limit, &pro.Bound
-	sets, err := p.set.Intervals(ctx, limit, bootstrap(), seed{n: 1}.rand(forPixels))
+	sets, err := p.set.Intervals(ctx, limit, by.Bootstrap, Seed{Number: 1}.rand(forPixels))
 	if errors.Is(err, metrics.ErrOneClass) { // every image has a defect's pixel
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	r.keep(pixelAUROC, sets.AUROC)
-	r.keep(pixelAP, sets.AP)
-	r.keep(aupro, sets.AUPRO)
+	r.keep(PixelAUROC, sets.AUROC)
+	r.keep(PixelAP, sets.AP)
+	r.keep(AUPRO, sets.AUPRO)
 	return nil
-}
-
-func bootstrap() metrics.BootstrapConfig {
-	c := metrics.DefaultBootstrap()
-	c.Level = level
-	return c
 }
 
 // judgeImages computes the figures of images, their intervals, and what the rule's
 // threshold does.
-func judgeImages(ctx context.Context, r *record, scores []float64, positive []bool, rule cutRule) (err error) {
+func judgeImages(ctx context.Context, r *Record, scores []float64, positive []bool, by Protocol) (err error) {
 	if r.ImageAUROC, err = metrics.AUROC(scores, positive); err != nil {
 		return err
 	}
@@ -130,29 +120,29 @@ func judgeImages(ctx context.Context, r *record, scores []float64, positive []bo
 	if r.ImageF1, r.F1Threshold, err = metrics.F1Max(scores, positive); err != nil {
 		return err
 	}
-	area, err := metrics.DeLong(scores, positive, level)
+	area, err := metrics.DeLong(scores, positive, by.Bootstrap.Level)
 	switch {
 	case err == nil:
-		r.keep(imageAUROC, area)
+		r.keep(ImageAUROC, area)
 	case !errors.Is(err, metrics.ErrOneClass): // a kind of one image has no variance
 		return err
 	}
 	// F1-max gets none: a maximum that every drawn set finds anew lies above the
 	// truth, and so would a bootstrap interval (wholly so in 23 % of the cases that a
 	// 95 % one should miss in 2.5 %, for 50 good and 50 bad at d' 1.5).
-	ap, err := metrics.Bootstrap(ctx, scores, positive, metrics.AveragePrecision, bootstrap(), seed{n: 1}.rand(forImages))
+	ap, err := metrics.Bootstrap(ctx, scores, positive, metrics.AveragePrecision, by.Bootstrap, Seed{Number: 1}.rand(forImages))
 	if err != nil {
 		return err
 	}
-	r.keep(imageAP, ap)
-	if r.Cut, err = rule.judge(scores, positive); err != nil {
-		return fmt.Errorf("threshold %s: %w", rule, err)
+	r.keep(ImageAP, ap)
+	if r.Cut, err = by.Rule.CrossFit(scores, positive); err != nil {
+		return fmt.Errorf("threshold %s: %w", by.Rule, err)
 	}
 	if r.Cut == nil {
 		return nil
 	}
-	for key, n := range map[string][2]int{escape: {r.Cut.Escaped, r.Cut.Defects}, overkill: {r.Cut.Overkilled, r.Cut.Good}} {
-		i, err := metrics.Wilson(n[0], n[1], level)
+	for key, n := range map[FigureKey][2]int{Escape: {r.Cut.Escaped, r.Cut.Defects}, Overkill: {r.Cut.Overkilled, r.Cut.Good}} {
+		i, err := metrics.Wilson(n[0], n[1], by.Bootstrap.Level)
 		if err != nil {
 			return err
 		}
