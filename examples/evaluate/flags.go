@@ -76,7 +76,7 @@ func parse(args []string, known []detectors.Kind, stderr io.Writer) (options, er
 	var one, several, rule string
 	fs := flag.NewFlagSet("evaluate", flag.ContinueOnError)
 	fs.SetOutput(stderr)
-	fs.Var(&roots, "data", "`folder` that holds one folder a class, MVTec AD layout (required; may be given several times)")
+	fs.Var(&roots, "data", "`folder` of a data set: one folder a class in MVTec AD's layout, or another layout with the splits train and test (required; may be given several times)")
 	fs.StringVar(&o.weights, "weights", "", "`file` with weights of a ResNet under torchvision's names, 'random' or 'random:SEED' (required)")
 	fs.StringVar(&o.arch, "arch", "", "architecture `name` of random weights (resnet18), or what the file must hold")
 	fs.Var(&classes, "class", "class `names`, or 'all' (the default)")

@@ -47,15 +47,15 @@ func (s *session) prepare(j job) (o opened, err error) {
 		split string
 		ds    *dataset.Dataset
 	}{{dataset.Train, &o.trial.Train}, {dataset.Test, &o.trial.Test}} {
-		files, err := s.open(j.root, j.class, part.split)
+		ds, issues, err := s.sources.open(j.root, j.class, part.split)
 		if err != nil {
 			return o, err
 		}
-		o.issues = append(o.issues, files.Issues()...)
-		*part.ds = s.whole(j.root, files)
+		o.issues = append(o.issues, issues...)
+		*part.ds = s.whole(j.root, ds)
 	}
 	if j.method.Others {
-		all, err := s.open(j.root, "", dataset.Train)
+		all, _, err := s.sources.open(j.root, "", dataset.Train)
 		if err != nil {
 			return o, err
 		}

@@ -1,6 +1,6 @@
-// Evaluate fits detectors on the good images of a data set in MVTec AD's layout,
-// scores its test images, and says how well they find the defects, how sure that
-// is, and what it means for a line, with speed and memory.
+// Evaluate fits detectors on the good images of a data set, scores its test images,
+// and says how well they find the defects, how sure that is, and what it means for a
+// line, with speed and memory. It is package evaluate behind flags.
 //
 //	evaluate -data ROOT [-data ROOT] -weights FILE [-class NAME,...] [-method NAME,...] [-epochs N]
 //	         [-seed N | -seeds N] [-layers NAME,...] [-cut RULE] [-json FILE [-resume]] [-details]
@@ -9,7 +9,8 @@
 //	evaluate table -json FILE [-json FILE] [-out FILE.md]
 //
 // ROOT holds one folder a class, each with train/good, test/<kind> and, where
-// there are masks, ground_truth/<kind>. FILE holds a ResNet under torchvision's
+// there are masks, ground_truth/<kind>. A root in another layout that has the splits
+// train and test is known by its names (dataset.FindLayout). FILE holds a ResNet under torchvision's
 // names (safetensors or .pth), whose architecture its names tell; a projection
 // head in it is passed over. -weights random, or random:SEED, draws weights of
 // -arch instead. -layers puts other layers, layer4 included, in place of the
@@ -160,7 +161,12 @@ func (p program) run(ctx context.Context, args []string, stdout, stderr io.Write
 	if err != nil {
 		return failed(err)
 	}
-	classes, err := classesOf(o, stderr)
+	from, err := openSources(ctx, o.data, o.reading.Decoder())
+	if err != nil {
+		return failed(err)
+	}
+	defer func() { err = errors.Join(err, from.Close()) }()
+	classes, err := classesOf(o, from, stderr)
 	if err != nil {
 		return failed(err)
 	}
@@ -168,7 +174,7 @@ func (p program) run(ctx context.Context, args []string, stdout, stderr io.Write
 	if err != nil {
 		return failed(err)
 	}
-	s := &session{o: o, net: net, stdout: stdout, stderr: stderr, tell: newTeller(stderr), noted: map[string]bool{}, made: evaluate.Origin{
+	s := &session{o: o, net: net, sources: from, stdout: stdout, stderr: stderr, tell: newTeller(stderr), noted: map[string]bool{}, made: evaluate.Origin{
 		Command: o.command, Go: runtime.Version(), Libtorch: tensor.LibtorchVersion(), Device: dev.String(), Cores: tensor.GetThreads().Cores,
 	}}
 	if o.compare != "" {

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -20,6 +18,7 @@ import (
 type session struct {
 	o              options
 	net            network
+	sources        *sources
 	compare        *network       // of -compare, or nil
 	pages          *report.Writer // of -report, or nil
 	exhibit        *exhibit       // the class that the report is at, or nil
@@ -44,26 +43,26 @@ type place struct{ root, class string }
 func (j job) place() place { return place{j.root, j.class} }
 
 // classesOf lists the classes to evaluate and says what was passed over.
-func classesOf(o options, stderr io.Writer) (out []place, err error) {
+func classesOf(o options, from *sources, stderr io.Writer) (out []place, err error) {
 	for _, root := range o.data {
 		if o.classes != nil {
 			break
 		}
-		all, err := dataset.OpenMVTecAD(root, "", "") // lists, and reads no picture
+		all, issues, err := from.classes(root)
 		if err != nil {
 			return nil, err
 		}
-		for _, issue := range all.Issues() {
+		for _, issue := range issues {
 			fmt.Fprintf(stderr, "note: %s\n", issue)
 		}
-		for _, class := range all.Classes() {
+		for _, class := range all {
 			out = append(out, place{root, class})
 		}
 	}
 	for _, class := range o.classes {
 		found := false
 		for _, root := range o.data {
-			if st, err := os.Stat(filepath.Join(root, class)); err == nil && st.IsDir() || baseOf(root) == class {
+			if from.has(root, class) {
 				out, found = append(out, place{root, class}), true
 			}
 		}
