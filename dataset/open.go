@@ -108,7 +108,7 @@ func signs() []sign {
 }
 
 // FindLayout finds the layout of a data set by the names in its root and in the folders
-// there and below; it opens no file. A manifest, VisA's lists and an npz file come
+// there and below, of which it looks at 100,000 at most; it opens no file. A manifest, VisA's lists and an npz file come
 // before folders that are named as a data set has them, and these before folders of
 // pictures. MPDD and BTAD have MVTec AD's layout under names of their own.
 //
@@ -151,15 +151,24 @@ func FindLayout(fsys fs.FS) (Layout, error) {
 	return "", fmt.Errorf("dataset: find layout: %w: several layouts fit, and one must be named: %s", ErrLayout, strings.Join(fit, "; "))
 }
 
+const (
+	// lookFolder bounds the entries of a folder that are looked at, in the order of the
+	// file system: KolektorSDD2's largest folder has 4,932.
+	lookFolder = 10_000
+	// lookAll bounds those of all folders, for roots that are no data set.
+	lookAll = 100_000
+)
+
 // finder reads folders of a root, each once.
 type finder struct {
 	files *Files
 	top   folder
 	lists map[string]folder
+	left  int // entries that may still be looked at
 }
 
 func newFinder(fsys fs.FS) (*finder, error) {
-	l := &finder{files: &Files{fsys: fsys}, lists: map[string]folder{}}
+	l := &finder{files: &Files{fsys: fsys}, lists: map[string]folder{}, left: lookAll}
 	var err error
 	l.top, err = l.list(".")
 	return l, err
@@ -169,11 +178,38 @@ func (l *finder) list(dir string) (folder, error) {
 	if f, ok := l.lists[dir]; ok {
 		return f, nil
 	}
-	f, err := l.files.list(dir)
-	if err == nil {
-		l.lists[dir] = f
+	entries, err := l.entries(dir)
+	if err != nil {
+		return folder{}, fmt.Errorf("dataset: find layout: %w: %s: %w", ErrLayout, dir, err)
 	}
-	return f, err
+	f := l.files.divide(dir, entries)
+	slices.Sort(f.dirs)
+	slices.Sort(f.files)
+	l.lists[dir] = f
+	return f, nil
+}
+
+// entries are the first ones of a folder, as many as may be looked at.
+func (l *finder) entries(dir string) (_ []fs.DirEntry, err error) {
+	most := min(l.left, lookFolder)
+	if most == 0 {
+		return nil, nil
+	}
+	d, err := l.files.fsys.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, d.Close()) }()
+	r, ok := d.(fs.ReadDirFile)
+	if !ok {
+		return nil, errors.New("not a folder")
+	}
+	entries, err := r.ReadDir(most)
+	l.left -= len(entries)
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return entries, err
 }
 
 // anyFolder says whether one of the folders of dir fits, or dir itself.

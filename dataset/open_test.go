@@ -2,6 +2,7 @@ package dataset_test
 
 import (
 	"context"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -133,4 +134,41 @@ func TestOpenOfFiles(t *testing.T) {
 	require.NoError(t, os.CopyFS(ksdd, all[dataset.LayoutKSDD2]))
 	_, _, err = dataset.Open(ctx, ksdd, dataset.DefaultConfig())
 	require.ErrorIs(t, err, context.Canceled)
+}
+
+// A folder that is no data set, however large, is looked at in part.
+func TestFindLayoutIsBounded(t *testing.T) {
+	files := fstest.MapFS{}
+	for i := range 30_000 {
+		files[fmt.Sprintf("big/%05d.txt", i)] = text()
+	}
+	watch := &counting{MapFS: files}
+	_, err := dataset.FindLayout(watch)
+	require.ErrorIs(t, err, dataset.ErrLayout)
+	require.Equal(t, 10_001, watch.read)
+}
+
+// counting counts the entries of folders that are read.
+type counting struct {
+	fstest.MapFS
+	read int
+}
+
+func (c *counting) Open(name string) (fs.File, error) {
+	f, err := c.MapFS.Open(name)
+	if d, ok := f.(fs.ReadDirFile); ok {
+		return countingDir{d, c}, err
+	}
+	return f, err
+}
+
+type countingDir struct {
+	fs.ReadDirFile
+	of *counting
+}
+
+func (d countingDir) ReadDir(n int) ([]fs.DirEntry, error) {
+	entries, err := d.ReadDirFile.ReadDir(n)
+	d.of.read += len(entries)
+	return entries, err
 }

@@ -9,6 +9,8 @@ var (
 	ErrSeed = errors.New("no such seed")
 	// ErrConfig reports a setting that makes no sense.
 	ErrConfig = errors.New("invalid setting")
+	// ErrTooFewImages reports fewer good images than a support set needs.
+	ErrTooFewImages = errors.New("too few images")
 	// ErrMaps reports a detector that gives maps of some images and not of others, or
 	// none without a protocol that states the size it works at.
 	ErrMaps = errors.New("maps do not fit")

@@ -27,7 +27,7 @@ func TestHostileArguments(t *testing.T) {
 		Funcs: []any{
 			evaluate.CheckTest, evaluate.Compare, evaluate.DefaultProtocol, evaluate.FigureKeys, evaluate.MainFigures, evaluate.MeaningOfAUPRO,
 			evaluate.Meanings, evaluate.OpenStore, evaluate.ParseRule, evaluate.ParseSeed, evaluate.ParseSeeds, evaluate.ReadRecords,
-			evaluate.Run, evaluate.ScoreSet, evaluate.Seeds, evaluate.Settings, evaluate.Summarize, evaluate.WithDetector,
+			evaluate.Run, evaluate.ScoreSet, evaluate.Seeds, evaluate.OverSupports, evaluate.Settings, evaluate.Summarize, evaluate.SupportSets, evaluate.WithDetector,
 			evaluate.WithPeakMemory, evaluate.WithProgress, evaluate.WithScored, evaluate.WriteDetails, evaluate.WriteMarkdown, evaluate.WriteTable,
 		},
 		Types: []any{

@@ -5,7 +5,7 @@
 //
 //	examples/*  ->  everything public
 //	evaluate/report     ->  dataset downstream metrics
-//	evaluate/detectors  ->  evaluate tab downstream backbone dataset metrics tensor
+//	evaluate/detectors  ->  evaluate tab downstream backbone synth dataset metrics tensor
 //	evaluate    ->  dataset metrics
 //	downstream/heatmap  ->  downstream dataset
 //	tab         ->  backbone prompt synth dataset tensor
