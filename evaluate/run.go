@@ -344,7 +344,7 @@ func CheckTest(test dataset.Dataset) (masked bool, err error) {
 	case defects == 0:
 		return false, fmt.Errorf("%w: all %d test images are good, there is nothing to find", metrics.ErrOneClass, test.Len())
 	case defects == test.Len():
-		return false, fmt.Errorf("%w: none of the %d test images is good; put some under test/good", metrics.ErrOneClass, test.Len())
+		return false, fmt.Errorf("%w: none of the %d test images is good", metrics.ErrOneClass, test.Len())
 	case masks > 0 && masks < defects:
 		return false, fmt.Errorf("%w: %d of %d defective test images have no mask; give all of them one, or none", dataset.ErrMask, defects-masks, defects)
 	}
