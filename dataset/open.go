@@ -165,10 +165,12 @@ type finder struct {
 	top   folder
 	lists map[string]folder
 	left  int // entries that may still be looked at
+	// classes are those of MVTec AD's layout by their folder, once they are looked for.
+	classes map[string][]string
 }
 
 func newFinder(fsys fs.FS) (*finder, error) {
-	l := &finder{files: &Files{fsys: fsys}, lists: map[string]folder{}, left: lookAll}
+	l := &finder{files: &Files{fsys: fsys}, lists: map[string]folder{}, left: lookAll, classes: map[string][]string{}}
 	var err error
 	l.top, err = l.list(".")
 	return l, err
@@ -212,28 +214,6 @@ func (l *finder) entries(dir string) (_ []fs.DirEntry, err error) {
 	return entries, err
 }
 
-// anyFolder says whether one of the folders of dir fits, or dir itself.
-func (l *finder) anyFolder(dir string, fits func(at string, f folder) (bool, error)) (bool, error) {
-	list, err := l.list(dir)
-	if err != nil {
-		return false, err
-	}
-	if ok, err := fits(dir, list); ok || err != nil {
-		return ok, err
-	}
-	for _, d := range list.dirs {
-		at := path.Join(dir, d)
-		sub, err := l.list(at)
-		if err != nil {
-			return false, err
-		}
-		if ok, err := fits(at, sub); ok || err != nil {
-			return ok, err
-		}
-	}
-	return false, nil
-}
-
 func hasPicture(f folder) bool { return slices.ContainsFunc(f.files, pictureFile) }
 
 func (l *finder) visa() (bool, error) {
@@ -250,7 +230,16 @@ func (l *finder) wafers() (bool, error) {
 }
 
 func (l *finder) mvtec2() (bool, error) {
-	return l.anyFolder(".", func(_ string, f folder) (bool, error) { return mvtec2Dir(f, "test_public") != "", nil })
+	if mvtec2Dir(l.top, "test_public") != "" { // a class folder itself
+		return true, nil
+	}
+	for _, d := range l.top.dirs {
+		f, err := l.list(d)
+		if err != nil || mvtec2Dir(f, "test_public") != "" {
+			return err == nil, err
+		}
+	}
+	return false, nil
 }
 
 // isMVTec says whether a folder is a class of MVTec AD's layout: its splits hold
@@ -275,6 +264,9 @@ func (l *finder) isMVTec(at string, f folder) (bool, error) {
 
 // mvtecClasses are the classes of MVTec AD's layout below a folder.
 func (l *finder) mvtecClasses(dir string) (names []string, err error) {
+	if names, ok := l.classes[dir]; ok {
+		return names, nil
+	}
 	list, err := l.list(dir)
 	if err != nil {
 		return nil, err
@@ -293,6 +285,7 @@ func (l *finder) mvtecClasses(dir string) (names []string, err error) {
 			names = append(names, d)
 		}
 	}
+	l.classes[dir] = names
 	return names, nil
 }
 
@@ -320,7 +313,11 @@ func (l *finder) mvtec() (bool, error) {
 			return false, err
 		}
 	}
-	return l.anyFolder(".", l.isMVTec)
+	if ok, err := l.isMVTec(".", l.top); ok || err != nil { // a class folder itself
+		return ok, err
+	}
+	classes, err := l.mvtecClasses(".")
+	return len(classes) > 0, err
 }
 
 func (l *finder) ksdd2() (bool, error) {
