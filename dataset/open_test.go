@@ -142,32 +142,32 @@ func TestFindLayoutIsBounded(t *testing.T) {
 	for i := range 30_000 {
 		files[fmt.Sprintf("big/%05d.txt", i)] = text()
 	}
-	watch := &counting{MapFS: files}
+	watch := &watchedFS{MapFS: files}
 	_, err := dataset.FindLayout(watch)
 	require.ErrorIs(t, err, dataset.ErrLayout)
 	require.Equal(t, 10_001, watch.read)
 }
 
-// counting counts the entries of folders that are read.
-type counting struct {
+// watchedFS counts the entries of folders that are read.
+type watchedFS struct {
 	fstest.MapFS
 	read int
 }
 
-func (c *counting) Open(name string) (fs.File, error) {
+func (c *watchedFS) Open(name string) (fs.File, error) {
 	f, err := c.MapFS.Open(name)
 	if d, ok := f.(fs.ReadDirFile); ok {
-		return countingDir{d, c}, err
+		return watchedDir{d, c}, err
 	}
 	return f, err
 }
 
-type countingDir struct {
+type watchedDir struct {
 	fs.ReadDirFile
-	of *counting
+	of *watchedFS
 }
 
-func (d countingDir) ReadDir(n int) ([]fs.DirEntry, error) {
+func (d watchedDir) ReadDir(n int) ([]fs.DirEntry, error) {
 	entries, err := d.ReadDirFile.ReadDir(n)
 	d.of.read += len(entries)
 	return entries, err

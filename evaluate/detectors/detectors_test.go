@@ -151,18 +151,48 @@ func TestMethodsFollowTheArticles(t *testing.T) {
 		require.Equal(t, k.Name, m.Name)
 		require.Equal(t, k.Trains, m.Epochs > 0)
 		require.Equal(t, k.Shots, m.Shots > 0)
+		if !m.Others {
+			tiled, err := detectors.Tiled(m, dataset.DefaultTiles())
+			require.NoError(t, err)
+			require.NoError(t, tiled.Validate())
+			require.Contains(t, tiled.Protocol.Seen(), "tiles of the shorter side")
+		}
 		masks[k.Name] = m.Protocol.Mask + ", " + m.Protocol.Epoch
 		_, err = k.Plan(detectors.Choice{})
 		require.ErrorIs(t, err, downstream.ErrConfig, "there is no network")
 	}
 	require.Equal(t, map[string]string{
 		"padim":                  metrics.MaskNearest + ", " + metrics.EpochNone,
+		"padim-twins":            metrics.MaskNearest + ", " + metrics.EpochNone,
+		"padim-twins-rank":       metrics.MaskNearest + ", " + metrics.EpochNone,
 		"patchcore":              metrics.MaskNearest + ", " + metrics.EpochNone,
 		"rd4ad":                  metrics.MaskBilinearHalf + ", " + metrics.EpochLast,
 		"simplenet":              metrics.MaskBilinearOne + ", " + metrics.EpochLast,
 		"simplenet-best-on-test": metrics.MaskBilinearOne + ", " + metrics.EpochBestOnTest,
 		"regad":                  metrics.MaskNearest + ", " + metrics.EpochLast,
 	}, masks)
+}
+
+// A method that chooses the images that it learns from sees no tiles.
+func TestTilesOfMethodsThatChoose(t *testing.T) {
+	for _, k := range detectors.Kinds() {
+		m, err := k.Plan(detectors.Choice{Net: randomNet(t), Tune: small})
+		require.NoError(t, err)
+		tiled, err := detectors.Tiled(m, dataset.DefaultTiles())
+		if err == nil {
+			var d evaluate.Detector
+			if d, err = tiled.New(evaluate.Seed{Number: 1}); err == nil {
+				require.NoError(t, d.Close())
+			}
+		}
+		if k.Chooses {
+			require.ErrorIs(t, err, downstream.ErrConfig, k.Name)
+		} else {
+			require.NoError(t, err, k.Name)
+		}
+	}
+	_, err := detectors.Tiled(evaluate.Method{}, dataset.Tiles{})
+	require.ErrorIs(t, err, downstream.ErrConfig)
 }
 
 func TestOpenNetwork(t *testing.T) {

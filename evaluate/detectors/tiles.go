@@ -1,6 +1,7 @@
 package detectors
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/gotab/gotab/dataset"
@@ -32,7 +33,8 @@ func Tiled(m evaluate.Method, t dataset.Tiles) (evaluate.Method, error) {
 		}
 		a, ok := d.(*Adapter)
 		if !ok || a.learn != nil {
-			return nil, fmt.Errorf("detectors: tiles: %w: %s is no detector of package downstream, or chooses the images that it learns from", downstream.ErrConfig, m.Name)
+			err := fmt.Errorf("detectors: tiles: %w: %s is no detector of package downstream, or chooses the images that it learns from", downstream.ErrConfig, m.Name)
+			return nil, errors.Join(err, d.Close())
 		}
 		return made(downstream.NewTiled(a.SetScorer, cfg)) // cfg is valid, so the detector is the tiles'
 	}

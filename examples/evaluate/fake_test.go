@@ -35,6 +35,7 @@ type darkMethod struct {
 	mask      string
 	trains    bool
 	shots     bool
+	chooses   bool                                                 // the images that it learns from
 	fits      []string                                             // class of each fit
 	inFit     func(ctx context.Context, m evaluate.Material) error // nil: nothing
 	change    func(sc *evaluate.Scored)                            // nil: nothing
@@ -48,7 +49,7 @@ func newDark() *darkMethod {
 }
 
 func (f *darkMethod) method() detectors.Kind {
-	return detectors.Kind{Name: "dark", Trains: f.trains, Shots: f.shots, Plan: func(c detectors.Choice) (evaluate.Method, error) {
+	return detectors.Kind{Name: "dark", Trains: f.trains, Shots: f.shots, Chooses: f.chooses, Plan: func(c detectors.Choice) (evaluate.Method, error) {
 		m := evaluate.Method{Name: "dark", Protocol: evaluate.DefaultProtocol(), Layers: []string{"layer1"}, Shots: c.Shots, Epochs: c.Epochs,
 			Chance: "a shade", Seed: evaluate.Seed{Number: 1}, Arch: c.Net.Arch.String(), Weights: c.Net.Weights, WeightsSHA256: c.Net.SHA256}
 		m.Protocol.Transform, m.Protocol.Mask = f.transform, f.mask
