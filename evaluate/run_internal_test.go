@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"image"
 	"math"
 	"testing"
 	"time"
@@ -199,6 +200,43 @@ func TestKeyOfATrial(t *testing.T) {
 	r, err := named.Known()
 	require.NoError(t, err)
 	require.True(t, names(r.Settings, named.Method.Protocol.Transform))
+	// Settings of a detector inside another one's name it too.
+	tiles := dataset.DefaultTiles()
+	deep := named
+	deep.Method.Settings = struct{ Tiles, Detector any }{tiles, []any{named.Method.Settings}}
+	deep.Method.Protocol.Tiles = &tiles
+	r, err = deep.Known()
+	require.NoError(t, err)
+	require.True(t, names(r.Settings, deep.Method.Protocol.Transform))
+	require.True(t, names(r.Settings, tiles))
+	require.Equal(t, "tiles of the shorter side, overlap 25 %, each exactly 23x17 bilinear", r.Transform)
+	other := tiles
+	other.Side = 64
+	require.False(t, names(r.Settings, other))
+	// Tiles that the settings do not name are part of the key all the same.
+	plain := fresh()
+	plain.Method.Protocol.Tiles = &tiles
+	require.NotEqual(t, first, key(t, plain))
+}
+
+// The mask of an image that is seen as tiles comes to the size of its own map.
+func TestMasksOfTiles(t *testing.T) {
+	tiles := dataset.DefaultTiles()
+	p := DefaultProtocol()
+	p.Transform, p.Tiles = dataset.Transform{Exact: image.Pt(8, 8)}, &tiles
+	require.NoError(t, p.Validate())
+	mask := image.NewGray(image.Rect(0, 0, 40, 20))
+	for _, rule := range []string{metrics.MaskNearest, metrics.MaskBilinearHalf, metrics.MaskBilinearOne} {
+		p.Mask = rule
+		m, err := p.MaskOf(mask, Map{W: 16, H: 8})
+		require.NoError(t, err)
+		require.Equal(t, image.Pt(16, 8), m.Rect.Size())
+		none, err := p.MaskOf(nil, Map{W: 16, H: 8})
+		require.NoError(t, err)
+		require.Nil(t, none)
+	}
+	tiles.Overlap = -1
+	require.ErrorIs(t, p.Validate(), dataset.ErrConfig)
 }
 
 func TestTrialsThatMakeNoSense(t *testing.T) {
