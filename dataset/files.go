@@ -167,7 +167,11 @@ func (f *Files) list(dir string) (folder, error) {
 		}
 		return folder{}, fmt.Errorf("dataset: open %s: %w: %w", f.where(dir), ErrLayout, err)
 	}
-	var out folder
+	return f.divide(dir, entries), nil
+}
+
+// divide tells the folders and the files among the entries of a folder apart.
+func (f *Files) divide(dir string, entries []fs.DirEntry) (out folder) {
 	for _, e := range entries {
 		name := path.Join(dir, e.Name())
 		mode := e.Type()
@@ -190,7 +194,7 @@ func (f *Files) list(dir string) (folder, error) {
 			f.issue(name, "neither a file nor a folder")
 		}
 	}
-	return out, nil
+	return out
 }
 
 // pictures lists the picture files of a folder; everything else becomes an

@@ -143,10 +143,11 @@ func NewLayout(ctx context.Context, fsys fs.FS, l Layout, cfg Config) (Listed, e
 	case LayoutManifest:
 		f, err = NewManifest(fsys, ManifestFile, cfg)
 	case LayoutMixedWM:
-		if cfg.Split != "" || cfg.Classes != nil && !slices.Equal(cfg.Classes, []string{WaferClass}) {
-			return nil, fmt.Errorf("dataset: open MixedWM38: %w: it has no split %q, and only the class %q", ErrLayout, cfg.Split, WaferClass)
+		w, err := cfg.wafers(func() (*MixedWM38, error) { return openMixedWM38(fsys) })
+		if err != nil {
+			return nil, err
 		}
-		return openMixedWM38(fsys)
+		return w, nil
 	default:
 		return nil, fmt.Errorf("dataset: open: %w: there is no layout %q, want one of %v", ErrConfig, l, Layouts())
 	}
@@ -154,6 +155,14 @@ func NewLayout(ctx context.Context, fsys fs.FS, l Layout, cfg Config) (Listed, e
 		return nil, err
 	}
 	return f, nil
+}
+
+// wafers opens MixedWM38 unless the settings ask for what it does not have.
+func (c Config) wafers(open func() (*MixedWM38, error)) (*MixedWM38, error) {
+	if c.Split != "" || c.Classes != nil && !slices.Equal(c.Classes, []string{WaferClass}) {
+		return nil, fmt.Errorf("dataset: open MixedWM38: %w: it has no split %q, and only the class %q", ErrLayout, c.Split, WaferClass)
+	}
+	return open()
 }
 
 // keep removes the items of other splits; an empty split keeps all.

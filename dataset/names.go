@@ -42,10 +42,12 @@ func splitNames(split string) []string {
 	return []string{split}
 }
 
+// separators does not count in names. It is made once: a folder's names are compared
+// with dozens of others.
+var separators = strings.NewReplacer("_", "", "-", "", " ", "", ".", "")
+
 // nameKey is equal for names that are compared as equal.
-func nameKey(name string) string {
-	return strings.NewReplacer("_", "", "-", "", " ", "", ".", "").Replace(strings.ToLower(name))
-}
+func nameKey(name string) string { return separators.Replace(strings.ToLower(name)) }
 
 // among says whether a name is one of a list.
 func among(list []string, name string) bool {

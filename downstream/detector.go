@@ -74,3 +74,6 @@ type Detector interface {
 	// methods return [ErrClosed] from then on.
 	io.Closer
 }
+
+// SetScorer is another name of [Detector], from when that did not score data sets.
+type SetScorer = Detector

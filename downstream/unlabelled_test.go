@@ -3,7 +3,6 @@ package downstream_test
 import (
 	"fmt"
 	"image"
-	"math/rand/v2"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -84,12 +83,4 @@ func TestUnlabelledImagesAreNoTruth(t *testing.T) {
 	requireUnlabelledRefused(t, err, downstream.ErrLabels, "by defects")
 	_, err = downstream.ByClass(dataset.Concat(test, secret), nil) // the class is known
 	require.NoError(t, err)
-
-	sets, err := downstream.SupportSets(dataset.Concat(good, secret), "texture", 3, 20, rand.New(rand.NewPCG(1, 1)))
-	require.NoError(t, err)
-	for _, s := range sets {
-		for _, it := range dataset.Items(s) {
-			require.Equal(t, dataset.Good, it.Defect)
-		}
-	}
 }

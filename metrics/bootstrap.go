@@ -81,16 +81,37 @@ func Resample(ctx context.Context, positive []bool, stat func(images []int) (flo
 	return all[0], nil
 }
 
+// ResampleGroups is Resample where each image belongs to one of several groups, such
+// as the kinds of several classes: a set has as many images of each group as there are.
+// groups lists the indices of each group's images. stat gets the indices of a set, those
+// of the first group first. A group without an image is ErrEmpty, other errors are those
+// of Resample. It takes more than one group to be of use, and allows one.
+func ResampleGroups(ctx context.Context, groups [][]int, stat func(images []int) (float64, error), cfg BootstrapConfig, rng *rand.Rand) (Interval, error) {
+	if stat == nil {
+		return Interval{}, fmt.Errorf("metrics: bootstrap: %w: stat is nil", ErrRange)
+	}
+	if len(groups) == 0 {
+		return Interval{}, fmt.Errorf("metrics: bootstrap: %w: there are no groups", ErrEmpty)
+	}
+	for i, g := range groups {
+		if len(g) == 0 {
+			return Interval{}, fmt.Errorf("metrics: bootstrap: %w: group %d of %d has no image", ErrEmpty, i, len(groups))
+		}
+	}
+	all, err := resampleGroups(ctx, groups, 1, func(images []int, values []float64) (err error) {
+		values[0], err = stat(images)
+		return err
+	}, cfg, rng)
+	if err != nil {
+		return Interval{}, err
+	}
+	return all[0], nil
+}
+
 // resample is Resample for n values of the same sets.
 func resample(ctx context.Context, positive []bool, n int, stat func(images []int, values []float64) error, cfg BootstrapConfig, rng *rand.Rand) ([]Interval, error) {
-	if err := cfg.Validate(); err != nil {
+	if err := checkBootstrap(ctx, cfg, rng); err != nil {
 		return nil, err
-	}
-	if rng == nil {
-		return nil, fmt.Errorf("metrics: bootstrap: %w", ErrNoRand)
-	}
-	if ctx == nil {
-		return nil, fmt.Errorf("metrics: bootstrap: %w: the context is nil; pass context.Background()", ErrRange)
 	}
 	var pos, neg []int
 	for i, p := range positive {
@@ -103,7 +124,28 @@ func resample(ctx context.Context, positive []bool, n int, stat func(images []in
 	if len(pos) == 0 || len(neg) == 0 {
 		return nil, fmt.Errorf("metrics: bootstrap: %w: %d of %d are positive", ErrOneClass, len(pos), len(positive))
 	}
-	images := slices.Concat(pos, neg)
+	return resampleGroups(ctx, [][]int{pos, neg}, n, stat, cfg, rng)
+}
+
+func checkBootstrap(ctx context.Context, cfg BootstrapConfig, rng *rand.Rand) error {
+	if err := cfg.Validate(); err != nil {
+		return err
+	}
+	if rng == nil {
+		return fmt.Errorf("metrics: bootstrap: %w", ErrNoRand)
+	}
+	if ctx == nil {
+		return fmt.Errorf("metrics: bootstrap: %w: the context is nil; pass context.Background()", ErrRange)
+	}
+	return nil
+}
+
+// resampleGroups is ResampleGroups for n values of the same sets.
+func resampleGroups(ctx context.Context, groups [][]int, n int, stat func(images []int, values []float64) error, cfg BootstrapConfig, rng *rand.Rand) ([]Interval, error) {
+	if err := checkBootstrap(ctx, cfg, rng); err != nil {
+		return nil, err
+	}
+	images := slices.Concat(groups...)
 	measure := func() ([]float64, error) {
 		values := make([]float64, n)
 		if err := stat(images, values); err != nil {
@@ -125,11 +167,12 @@ func resample(ctx context.Context, positive []bool, n int, stat func(images []in
 		if err := ctx.Err(); err != nil {
 			return nil, fmt.Errorf("metrics: bootstrap: after %d of %d sets: %w", r, cfg.Resamples, err)
 		}
-		for i := range pos {
-			images[i] = pos[rng.IntN(len(pos))]
-		}
-		for i := range neg {
-			images[len(pos)+i] = neg[rng.IntN(len(neg))]
+		at := 0
+		for _, g := range groups {
+			for range g {
+				images[at] = g[rng.IntN(len(g))]
+				at++
+			}
 		}
 		values, err := measure()
 		if err != nil {

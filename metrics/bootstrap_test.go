@@ -157,3 +157,43 @@ func BenchmarkBootstrap(b *testing.B) {
 	}
 	b.ReportMetric(float64(cfg.Resamples)*float64(b.N)/b.Elapsed().Seconds(), "sets/s")
 }
+
+// Groups of positives and of negatives are what Resample draws from, and every group
+// keeps its size in every set.
+func TestResampleGroups(t *testing.T) {
+	positive := []bool{true, false, false, true, true, false, false}
+	values := []float64{3, 1, 4, 1, 5, 9, 2}
+	stat := func(images []int) (sum float64, err error) {
+		for k, i := range images {
+			sum += values[i] * float64(k%3)
+		}
+		return sum, nil
+	}
+	cfg := metrics.BootstrapConfig{Resamples: 50, Level: 0.9}
+	rng := func() *rand.Rand { return rand.New(rand.NewPCG(4, 4)) }
+	want, err := metrics.Resample(t.Context(), positive, stat, cfg, rng())
+	require.NoError(t, err)
+	got, err := metrics.ResampleGroups(t.Context(), [][]int{{0, 3, 4}, {1, 2, 5, 6}}, stat, cfg, rng())
+	require.NoError(t, err)
+	require.Equal(t, want, got)
+
+	group := []int{0, 1, 2, 0, 1, 2, 0}
+	sets := 0
+	_, err = metrics.ResampleGroups(t.Context(), [][]int{{0, 3, 6}, {1, 4}, {2, 5}}, func(images []int) (float64, error) {
+		sets++
+		var of []int
+		for _, i := range images {
+			of = append(of, group[i])
+		}
+		require.Equal(t, []int{0, 0, 0, 1, 1, 2, 2}, of)
+		return float64(images[0]), nil
+	}, cfg, rng())
+	require.NoError(t, err)
+	require.Equal(t, 51, sets)
+	_, err = metrics.ResampleGroups(t.Context(), [][]int{{0}, {}}, stat, cfg, rng())
+	require.ErrorIs(t, err, metrics.ErrEmpty)
+	_, err = metrics.ResampleGroups(t.Context(), nil, stat, cfg, rng())
+	require.ErrorIs(t, err, metrics.ErrEmpty)
+	_, err = metrics.ResampleGroups(t.Context(), [][]int{{0}}, nil, cfg, rng())
+	require.ErrorIs(t, err, metrics.ErrRange)
+}

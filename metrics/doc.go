@@ -10,8 +10,8 @@
 //     it in constant memory with a bound on the error that their results state.
 //     [AUPROPerImage] is another quantity of that name, for tables in RD4AD's manner.
 //   - Certainty: [DeLong] and [Bootstrap] give intervals over images ([PixelBootstrap]
-//     for pixels, [Resample] for whatever else), [Wilson] and [ClopperPearson] of counts,
-//     [DeLongTest] compares two detectors on the
+//     for pixels, [Resample] and [ResampleGroups] for whatever else), [Wilson] and
+//     [ClopperPearson] of counts, [DeLongTest] compares two detectors on the
 //     same images, [OverSeeds] gives mean and deviation over trainings.
 //   - A plant: [Cut] says how many defects escape and how many good parts are
 //     overkilled at a threshold; [CutForEscape] and [CutForOverkill] choose one.

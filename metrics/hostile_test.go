@@ -17,7 +17,7 @@ func TestHostileArguments(t *testing.T) {
 			metrics.AUPROPerImage, metrics.AUROC, metrics.AveragePrecision, metrics.F1Max,
 			metrics.OverkillThreshold, metrics.NewAUPRO, metrics.DefaultBootstrap, metrics.DeLongTest,
 			metrics.NewConfusion, metrics.CutAt, metrics.CutForEscape, metrics.CutForOverkill,
-			metrics.NewFigure, metrics.Bootstrap, metrics.DeLong, metrics.Resample, metrics.Wilson,
+			metrics.NewFigure, metrics.Bootstrap, metrics.DeLong, metrics.Resample, metrics.ResampleGroups, metrics.Wilson,
 			metrics.NewMultiLabel, metrics.NewPixelAUROC, metrics.NewPixelBootstrap, metrics.ROC,
 			metrics.OverSeeds, metrics.ClopperPearson, metrics.ConformalThreshold, metrics.ConformalP, metrics.FitTail,
 			metrics.Overkill, metrics.Conformal, metrics.TailOverkill, metrics.Escape, metrics.Youden, metrics.BestF1, metrics.ParseRuleKind,

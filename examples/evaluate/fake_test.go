@@ -13,9 +13,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/downstream"
+	"github.com/gotab/gotab/evaluate"
+	"github.com/gotab/gotab/evaluate/detectors"
 	"github.com/gotab/gotab/metrics"
 	"github.com/gotab/gotab/tensor"
 )
@@ -24,54 +25,44 @@ import (
 // seed changes it a little, so that seeds differ.
 type darkness struct {
 	*darkMethod
-	seed seed
-	view dataset.Transform // the plan's
+	seed evaluate.Seed
+	view dataset.Transform // the protocol's
 }
 
 // darkMethod makes darkness detectors and says how they are to misbehave.
 type darkMethod struct {
 	transform dataset.Transform
-	mask      maskRule
+	mask      string
 	trains    bool
 	shots     bool
-	fits      []string                                     // class of each fit
-	inFit     func(ctx context.Context, m material) error  // nil: nothing
-	change    func(sc *downstream.Scored)                  // nil: nothing
-	plans     func(p *plan)                                // nil: nothing
-	fit       func(d detector, m material) (learnt, error) // nil: all good images
+	chooses   bool                                                 // the images that it learns from
+	fits      []string                                             // class of each fit
+	inFit     func(ctx context.Context, m evaluate.Material) error // nil: nothing
+	change    func(sc *evaluate.Scored)                            // nil: nothing
+	plans     func(m *evaluate.Method)                             // nil: nothing
+	fit       func(m evaluate.Material) (evaluate.Learnt, error)   // nil: all good images
 }
 
 // newDark looks at 23x17 pixels, where each rule gives masks of its own.
 func newDark() *darkMethod {
-	return &darkMethod{transform: dataset.Transform{Exact: image.Pt(23, 17), Filter: dataset.Bilinear}, mask: nearestMask()}
+	return &darkMethod{transform: dataset.Transform{Exact: image.Pt(23, 17), Filter: dataset.Bilinear}, mask: metrics.MaskNearest}
 }
 
-func (f *darkMethod) method() method {
-	return method{name: "dark", trains: f.trains, shots: f.shots, plan: func(c choice) (plan, error) {
-		p := plan{settings: struct{}{}, layers: []backbone.Layer{backbone.Layer1}, shots: c.shots, transform: f.transform, mask: f.mask, score: metrics.ScoreMapMax, epoch: metrics.EpochNone,
-			chance: "a shade", seed: seed{n: 1}, epochs: c.epochs}
+func (f *darkMethod) method() detectors.Kind {
+	return detectors.Kind{Name: "dark", Trains: f.trains, Shots: f.shots, Chooses: f.chooses, Plan: func(c detectors.Choice) (evaluate.Method, error) {
+		m := evaluate.Method{Name: "dark", Protocol: evaluate.DefaultProtocol(), Layers: []string{"layer1"}, Shots: c.Shots, Epochs: c.Epochs,
+			Chance: "a shade", Seed: evaluate.Seed{Number: 1}, Arch: c.Net.Arch.String(), Weights: c.Net.Weights, WeightsSHA256: c.Net.SHA256}
+		m.Protocol.Transform, m.Protocol.Mask = f.transform, f.mask
 		if f.trains {
-			p.epoch = metrics.EpochLast
+			m.Protocol.Epoch = metrics.EpochLast
 		}
-		p.make = func(_ *backbone.ResNet, s seed, opts ...downstream.Option) (detector, error) {
-			return &darkness{darkMethod: f, seed: s, view: p.transform}, nil
-		}
-		p.fit = func(ctx context.Context, d detector, m material) (learnt, error) {
-			f.fits = append(f.fits, m.class)
-			if f.inFit != nil {
-				if err := f.inFit(ctx, m); err != nil {
-					return learnt{}, err
-				}
-			}
-			if f.fit != nil {
-				return f.fit(d, m)
-			}
-			return learnt{images: m.good.Len()}, nil
+		m.New = func(s evaluate.Seed) (evaluate.Detector, error) {
+			return &darkness{darkMethod: f, seed: s, view: m.Protocol.Transform}, nil
 		}
 		if f.plans != nil {
-			f.plans(&p)
+			f.plans(&m)
 		}
-		return p, nil
+		return m, nil
 	}}
 }
 
@@ -83,40 +74,50 @@ func (d *darkness) Calibrate(context.Context, dataset.Dataset, metrics.Rule) (*d
 	return nil, errors.ErrUnsupported
 }
 
-func (d *darkness) Score(_ context.Context, imgs ...image.Image) (out []downstream.Result, err error) {
-	for _, in := range imgs {
-		img, err := d.view.Image(in)
-		if err != nil {
-			return nil, err
+func (d *darkness) Learn(ctx context.Context, m evaluate.Material) (evaluate.Learnt, error) {
+	d.fits = append(d.fits, m.Class)
+	if d.inFit != nil {
+		if err := d.inFit(ctx, m); err != nil {
+			return evaluate.Learnt{}, err
 		}
-		rect, err := d.view.Rect(in.Bounds().Dx(), in.Bounds().Dy())
-		if err != nil {
-			return nil, err
-		}
-		m := downstream.Map{W: img.Rect.Dx(), H: img.Rect.Dy(), Data: make([]float32, len(img.Pix)/4), Rect: rect}
-		rng := d.seed.rand(forMethod)
-		for k := range m.Data {
-			m.Data[k] = 255 - float32(img.Pix[4*k]) + 40*float32(rng.NormFloat64())
-		}
-		out = append(out, downstream.Result{Score: m.Max(), Map: m})
 	}
-	return out, nil
+	if d.fit != nil {
+		return d.fit(m)
+	}
+	return evaluate.Learnt{Images: m.Good.Len()}, nil
 }
 
-func (d *darkness) ScoreSet(ctx context.Context, ds dataset.Dataset) iter.Seq2[downstream.Scored, error] {
-	return func(yield func(downstream.Scored, error) bool) {
+func (d *darkness) Score(_ context.Context, in image.Image) (evaluate.Result, error) {
+	img, err := d.view.Image(in)
+	if err != nil {
+		return evaluate.Result{}, err
+	}
+	rect, err := d.view.Rect(in.Bounds().Dx(), in.Bounds().Dy())
+	if err != nil {
+		return evaluate.Result{}, err
+	}
+	m := evaluate.Map{W: img.Rect.Dx(), H: img.Rect.Dy(), Data: make([]float32, len(img.Pix)/4), Rect: rect}
+	rng := d.seed.Rand()
+	for k := range m.Data {
+		m.Data[k] = 255 - float32(img.Pix[4*k]) + 40*float32(rng.NormFloat64())
+	}
+	return evaluate.Result{Score: downstream.Map(m).Max(), Map: m}, nil
+}
+
+func (d *darkness) ScoreSet(ctx context.Context, ds dataset.Dataset) iter.Seq2[evaluate.Scored, error] {
+	return func(yield func(evaluate.Scored, error) bool) {
 		for i := range ds.Len() {
 			s, err := ds.Sample(ctx, i)
 			if err != nil {
-				yield(downstream.Scored{}, err)
+				yield(evaluate.Scored{}, err)
 				return
 			}
 			r, err := d.Score(ctx, s.Image)
 			if err != nil {
-				yield(downstream.Scored{}, err)
+				yield(evaluate.Scored{}, err)
 				return
 			}
-			sc := downstream.Scored{Item: s.Item, Mask: s.Mask, Result: r[0]}
+			sc := evaluate.Scored{Item: s.Item, Mask: s.Mask, Result: r}
 			if d.change != nil {
 				d.change(&sc)
 			}
@@ -133,8 +134,8 @@ func evaluateDark(t *testing.T, ctx context.Context, f *darkMethod, args ...stri
 	live := tensor.Live()
 	var out, progress bytes.Buffer
 	all := append([]string{"-weights", "random", "-device", "cpu", "-method", "dark"}, args...)
-	p := program{methods: []method{f.method()}, open: func(o options, _ tensor.Device) (network, error) {
-		return network{weights: "none " + o.weights, sha256: o.weights + o.arch}, nil
+	p := program{methods: []detectors.Kind{f.method()}, open: func(o options, _ tensor.Device) (network, error) {
+		return network{Network: &detectors.Network{Weights: "none " + o.weights, SHA256: o.weights + o.arch}}, nil
 	}}
 	err = p.run(ctx, all, &out, &progress)
 	require.Equal(t, live, tensor.Live(), "native tensors were leaked")
@@ -142,13 +143,13 @@ func evaluateDark(t *testing.T, ctx context.Context, f *darkMethod, args ...stri
 }
 
 // recordsOf reads a -json file.
-func recordsOf(t *testing.T, path string) []record {
+func recordsOf(t *testing.T, path string) []evaluate.Record {
 	t.Helper()
 	b, err := os.ReadFile(path)
 	require.NoError(t, err)
-	var out []record
+	var out []evaluate.Record
 	for line := range strings.Lines(string(b)) {
-		var r record
+		var r evaluate.Record
 		require.NoError(t, json.Unmarshal([]byte(line), &r))
 		out = append(out, r)
 	}
@@ -156,12 +157,12 @@ func recordsOf(t *testing.T, path string) []record {
 }
 
 // timeless leaves out what differs from run to run.
-func timeless(records []record) []record {
-	out := append([]record(nil), records...)
+func timeless(records []evaluate.Record) []evaluate.Record {
+	out := append([]evaluate.Record(nil), records...)
 	for i := range out {
 		out[i].FitSpeed, out[i].ScoreSpeed, out[i].PeakRSS = 0, 0, 0
 		out[i].FitSeconds, out[i].ScoreSeconds, out[i].MetricsSeconds, out[i].TrainSeconds = 0, 0, 0, 0
-		out[i].Made = origin{}
+		out[i].Made = evaluate.Origin{}
 	}
 	return out
 }

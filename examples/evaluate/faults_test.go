@@ -13,24 +13,22 @@ import (
 
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/downstream/heatmap"
+	"github.com/gotab/gotab/evaluate"
 	"github.com/gotab/gotab/internal/faulttest"
 	"github.com/gotab/gotab/metrics"
 )
 
-// fileWriters are the records, the table in Markdown and the pictures of maps.
+// fileWriters are the table in Markdown and the pictures of maps.
 func fileWriters(t *testing.T) []faulttest.Writer {
-	records := [2]string{}
-	stores := [2]*store{}
-	for v := range stores {
+	var records [2]string // the same in every process, which a run's times are not
+	for v := range records {
 		records[v] = filepath.Join(t.TempDir(), "r.jsonl")
-		stores[v] = &store{path: records[v]}
-		r := record{Version: recordVersion, Data: "plant", Class: "plate", Method: "padim", Seed: fmt.Sprint(v), Hash: "h",
-			ImageAUROC: 0.5, ImageAP: 0.5, ImageF1: 0.25, FitImages: 10, ScoreImages: 20, FitSpeed: 30, ScoreSpeed: 40,
-			Arch: "resnet18", Layers: []string{"layer1"}, Weights: "w.safetensors", WeightsSHA256: "0123456789abcdef",
-			Width: 224, Height: 200, Transform: "square", Mask: metrics.MaskNearest, Epoch: metrics.EpochNone, Score: metrics.ScoreMapMax,
-			Settings: []byte(`{"a":1}`), Made: origin{Command: "evaluate", Go: "go1.24", Libtorch: "2.1.2", Device: "cpu", Cores: 2}}
-		r.keep(imageAUROC, metrics.Interval{Low: 0.4, High: 0.6 + float64(v)/10, Level: 0.95, Method: "DeLong"})
-		require.NoError(t, stores[v].add(r))
+		store, err := evaluate.OpenStore(records[v], false)
+		require.NoError(t, err)
+		require.NoError(t, store.Add(evaluate.Record{Version: evaluate.RecordVersion, Data: "plant", Class: "plate", Method: "padim",
+			Seed: fmt.Sprint(v), Hash: "h", ImageAUROC: 0.5 + float64(v)/8, ImageAP: 0.5, ImageF1: 0.25, FitImages: 10, ScoreImages: 20,
+			Width: 224, Height: 200, Mask: metrics.MaskNearest, Epoch: metrics.EpochNone, Score: metrics.ScoreMapMax, Settings: []byte(`{"a":1}`)}))
+		require.NoError(t, store.Close())
 	}
 	img := image.NewRGBA(image.Rect(0, 0, 24, 18))
 	for i := range 24 * 18 {
@@ -45,17 +43,12 @@ func fileWriters(t *testing.T) []faulttest.Writer {
 	require.NoError(t, err)
 	dark := newDark()
 	return []faulttest.Writer{
-		{Name: "records", Write: func(dir string, version int) error {
-			s := *stores[version]
-			s.path = filepath.Join(dir, "r.jsonl")
-			return s.write()
-		}},
 		{Name: "markdown", Write: func(dir string, version int) error {
 			return table([]string{"-json", records[version], "-out", filepath.Join(dir, "r.md")}, io.Discard, io.Discard)
 		}},
 		{Name: "maps", Write: func(dir string, version int) error {
-			det := &darkness{darkMethod: dark, seed: seed{n: uint64(version)}, view: dark.transform}
-			return drawAll(context.Background(), dir, "plate", det, test, plan{transform: dark.transform}, heatmap.View{Scale: heatmap.Scale{Low: 100, High: 200}, Threshold: 150})
+			det := &darkness{darkMethod: dark, seed: evaluate.Seed{Number: uint64(version)}, view: dark.transform}
+			return drawAll(context.Background(), dir, "plate", det, test, evaluate.Protocol{Transform: dark.transform}, heatmap.View{Scale: heatmap.Scale{Low: 100, High: 200}, Threshold: 150})
 		}},
 	}
 }

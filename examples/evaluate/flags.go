@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/gotab/gotab/backbone"
+	"github.com/gotab/gotab/evaluate"
+	"github.com/gotab/gotab/evaluate/detectors"
 	"github.com/gotab/gotab/examples/internal/inputs"
 )
 
@@ -20,11 +22,11 @@ var errUsage = errors.New("evaluate: wrong arguments")
 type options struct {
 	data, classes         []string // classes: nil for all
 	weights, arch, device string
-	methods               []method
+	methods               []detectors.Kind
 	layers                []backbone.Layer // nil: the method's own
-	seeds                 []seed           // nil: the method's own
+	seeds                 []evaluate.Seed  // nil: the method's own
 	epochs, shots         int              // 0: the method's own
-	rule                  cutRule
+	rule                  evaluate.Rule
 	json, maps, report    string
 	compare               string // weights of a second network for the report
 	sameScale             bool   // of its maps and the first network's
@@ -63,24 +65,24 @@ func (p *paths) Set(text string) error {
 }
 
 // parse reads the flags; known are the methods to choose from.
-func parse(args []string, known []method, stderr io.Writer) (options, error) {
+func parse(args []string, known []detectors.Kind, stderr io.Writer) (options, error) {
 	var o options
 	var names []string
 	for _, m := range known {
-		names = append(names, m.name)
+		names = append(names, m.Name)
 	}
 	var roots paths
 	var classes, chosen, layers list
 	var one, several, rule string
 	fs := flag.NewFlagSet("evaluate", flag.ContinueOnError)
 	fs.SetOutput(stderr)
-	fs.Var(&roots, "data", "`folder` that holds one folder a class, MVTec AD layout (required; may be given several times)")
+	fs.Var(&roots, "data", "`folder` of a data set: one folder a class in MVTec AD's layout, or another layout with the splits train and test (required; may be given several times)")
 	fs.StringVar(&o.weights, "weights", "", "`file` with weights of a ResNet under torchvision's names, 'random' or 'random:SEED' (required)")
 	fs.StringVar(&o.arch, "arch", "", "architecture `name` of random weights (resnet18), or what the file must hold")
 	fs.Var(&classes, "class", "class `names`, or 'all' (the default)")
 	fs.Var(&chosen, "method", "detectors, of: "+strings.Join(names, ", ")+" (padim)")
 	fs.Var(&layers, "layers", "`layers` to look at in place of the method's own, for example layer2,layer3,layer4")
-	fs.StringVar(&one, "seed", "", "`seed` of what a method draws at random, or '"+referenceSeed+"' (the method's own)")
+	fs.StringVar(&one, "seed", "", "`seed` of what a method draws at random, or 'reference' (the method's own)")
 	fs.StringVar(&several, "seeds", "", "`N` for the seeds 1 to N, or a list of them: everything is done for each")
 	fs.IntVar(&o.epochs, "epochs", 0, "`epochs` of methods that train (the article's)")
 	fs.IntVar(&o.shots, "shots", 0, "good `images` a class of methods that learn from few (the method's own)")
@@ -155,7 +157,7 @@ func parse(args []string, known []method, stderr io.Writer) (options, error) {
 		chosen = list{"padim"}
 	}
 	for i, name := range chosen {
-		at := slices.IndexFunc(known, func(m method) bool { return m.name == name })
+		at := slices.IndexFunc(known, func(m detectors.Kind) bool { return m.Name == name })
 		switch {
 		case at < 0:
 			return wrong("-method %s is not known, want some of %s", name, strings.Join(names, ", "))
@@ -164,10 +166,10 @@ func parse(args []string, known []method, stderr io.Writer) (options, error) {
 		}
 		o.methods = append(o.methods, known[at])
 	}
-	if o.epochs > 0 && !slices.ContainsFunc(o.methods, func(m method) bool { return m.trains }) {
+	if o.epochs > 0 && !slices.ContainsFunc(o.methods, func(m detectors.Kind) bool { return m.Trains }) {
 		return wrong("-epochs is given and none of the methods %s trains", chosen.String())
 	}
-	if o.shots > 0 && !slices.ContainsFunc(o.methods, func(m method) bool { return m.shots }) {
+	if o.shots > 0 && !slices.ContainsFunc(o.methods, func(m detectors.Kind) bool { return m.Shots }) {
 		return wrong("-shots is given and none of the methods %s learns from few images", chosen.String())
 	}
 	for _, name := range layers {
@@ -179,14 +181,14 @@ func parse(args []string, known []method, stderr io.Writer) (options, error) {
 	}
 	var err error
 	if one != "" {
-		s, err := parseSeed(one)
+		s, err := evaluate.ParseSeed(one)
 		if err != nil {
 			return wrong("-seed: %w", err)
 		}
-		o.seeds = []seed{s}
+		o.seeds = []evaluate.Seed{s}
 	}
 	if several != "" {
-		if o.seeds, err = parseSeeds(several); err != nil {
+		if o.seeds, err = evaluate.ParseSeeds(several); err != nil {
 			return wrong("-seeds: %w", err)
 		}
 	}
@@ -195,7 +197,7 @@ func parse(args []string, known []method, stderr io.Writer) (options, error) {
 			return wrong("%w", err)
 		}
 	}
-	if o.rule, err = parseRule(rule); err != nil {
+	if o.rule, err = evaluate.ParseRule(rule); err != nil {
 		return wrong("-cut: %w", err)
 	}
 	o.command = commandOf(fs)

@@ -14,6 +14,7 @@ import (
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/downstream"
 	"github.com/gotab/gotab/downstream/heatmap"
+	"github.com/gotab/gotab/evaluate"
 	"github.com/gotab/gotab/internal/atomicfile"
 )
 
@@ -35,13 +36,13 @@ func viewOf(good *heatmap.Good) (heatmap.View, error) {
 
 // drawAll scores the test set once more and writes one picture a test image to
 // dir/class/kind/name.png. v says how, its Map is passed over.
-func drawAll(ctx context.Context, dir, class string, det detector, test dataset.Dataset, p plan, v heatmap.View) error {
+func drawAll(ctx context.Context, dir, class string, det evaluate.Detector, test dataset.Dataset, by evaluate.Protocol, v heatmap.View) error {
 	legend, err := heatmap.Legend(v)
 	if err != nil {
 		return err
 	}
 	i := 0
-	for sc, err := range det.ScoreSet(ctx, test) {
+	for sc, err := range evaluate.ScoreSet(ctx, det, test) {
 		if err != nil {
 			return err
 		}
@@ -50,7 +51,7 @@ func drawAll(ctx context.Context, dir, class string, det detector, test dataset.
 			return err
 		}
 		i++
-		pic, err := compose(sample, sc, p.shown(sc.Map), v, legend)
+		pic, err := compose(sample, sc, by.View(sc.Map), v, legend)
 		if err != nil {
 			return fmt.Errorf("draw %s: %w", sc.Name, err)
 		}
@@ -68,7 +69,7 @@ func drawAll(ctx context.Context, dir, class string, det detector, test dataset.
 
 // compose puts image, truth, map and cut side by side, at the size that the detector sees,
 // with score, name and legend below.
-func compose(sample dataset.Sample, sc downstream.Scored, transform dataset.Transform, v heatmap.View, legend *image.RGBA) (*image.RGBA, error) {
+func compose(sample dataset.Sample, sc evaluate.Scored, transform dataset.Transform, v heatmap.View, legend *image.RGBA) (*image.RGBA, error) {
 	img, err := transform.Image(sample.Image)
 	if err != nil {
 		return nil, err
@@ -77,7 +78,7 @@ func compose(sample dataset.Sample, sc downstream.Scored, transform dataset.Tran
 	if err != nil {
 		return nil, err
 	}
-	v.Map = sc.Map
+	v.Map = downstream.Map(sc.Map)
 	panels, err := heatmap.Part{Image: img, Mask: mask, Views: []heatmap.View{v}}.Panels()
 	if err != nil {
 		return nil, err

@@ -26,15 +26,6 @@ func (o options) tryOutputs() error {
 	return nil
 }
 
-// open opens a split as the flags have its files read.
-func (s *session) open(root, class, split string) (*dataset.Files, error) {
-	files, err := dataset.OpenMVTecAD(root, class, split)
-	if err != nil {
-		return nil, err
-	}
-	return files.WithDecoder(s.o.reading.Decoder())
-}
-
 // whole leaves out the samples that look found to be broken.
 func (s *session) whole(root string, ds dataset.Dataset) dataset.Dataset {
 	if len(s.broken) == 0 {
@@ -47,11 +38,11 @@ func (s *session) whole(root string, ds dataset.Dataset) dataset.Dataset {
 // which some methods learn too.
 func (s *session) lookAtOthers(ctx context.Context, classes []place) (faults []error) {
 	for _, root := range s.o.data {
-		files, err := s.open(root, "", dataset.Train)
+		ds, _, err := s.sources.open(root, "", dataset.Train)
 		if err != nil {
 			continue // prepare says so
 		}
-		others := dataset.Filter(files, func(it dataset.Item) bool { return !slices.Contains(classes, place{root, it.Class}) })
+		others := dataset.Filter(ds, func(it dataset.Item) bool { return !slices.Contains(classes, place{root, it.Class}) })
 		seen, err := s.o.reading.Look(ctx, others, s.stderr)
 		if err != nil {
 			faults = append(faults, fmt.Errorf("other classes of %s: %w", baseOf(root), err))
@@ -72,11 +63,11 @@ func (s *session) look(ctx context.Context, classes []place, jobs []job) error {
 	var faults []error
 	for _, c := range classes {
 		for _, split := range []string{dataset.Train, dataset.Test} {
-			files, err := s.open(c.root, c.class, split)
+			ds, _, err := s.sources.open(c.root, c.class, split)
 			if err != nil {
 				continue
 			}
-			seen, err := s.o.reading.Look(ctx, files, s.stderr)
+			seen, err := s.o.reading.Look(ctx, ds, s.stderr)
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
@@ -92,7 +83,7 @@ func (s *session) look(ctx context.Context, classes []place, jobs []job) error {
 				if j.place() != c {
 					continue
 				}
-				t := j.plan.transform
+				t := j.method.Protocol.Transform
 				share, _, err := inputs.Unseen(t, seen.Sizes)
 				if err != nil {
 					faults = append(faults, fmt.Errorf("%s, %s: %w", s.className(c), split, err))
@@ -109,7 +100,7 @@ func (s *session) look(ctx context.Context, classes []place, jobs []job) error {
 			}
 		}
 	}
-	if s.o.classes != nil && slices.ContainsFunc(jobs, func(j job) bool { return j.plan.others }) {
+	if s.o.classes != nil && slices.ContainsFunc(jobs, func(j job) bool { return j.method.Others }) {
 		faults = append(faults, s.lookAtOthers(ctx, classes)...)
 	}
 	if err := ctx.Err(); err != nil {

@@ -1,6 +1,6 @@
-// Evaluate fits detectors on the good images of a data set in MVTec AD's layout,
-// scores its test images, and says how well they find the defects, how sure that
-// is, and what it means for a line, with speed and memory.
+// Evaluate fits detectors on the good images of a data set, scores its test images,
+// and says how well they find the defects, how sure that is, and what it means for a
+// line, with speed and memory. It is package evaluate behind flags.
 //
 //	evaluate -data ROOT [-data ROOT] -weights FILE [-class NAME,...] [-method NAME,...] [-epochs N]
 //	         [-seed N | -seeds N] [-layers NAME,...] [-cut RULE] [-json FILE [-resume]] [-details]
@@ -9,7 +9,8 @@
 //	evaluate table -json FILE [-json FILE] [-out FILE.md]
 //
 // ROOT holds one folder a class, each with train/good, test/<kind> and, where
-// there are masks, ground_truth/<kind>. FILE holds a ResNet under torchvision's
+// there are masks, ground_truth/<kind>. A root in another layout that has the splits
+// train and test is known by its names (dataset.FindLayout). FILE holds a ResNet under torchvision's
 // names (safetensors or .pth), whose architecture its names tell; a projection
 // head in it is passed over. -weights random, or random:SEED, draws weights of
 // -arch instead. -layers puts other layers, layer4 included, in place of the
@@ -103,6 +104,8 @@ import (
 	"runtime/debug"
 	"syscall"
 
+	"github.com/gotab/gotab/evaluate"
+	"github.com/gotab/gotab/evaluate/detectors"
 	"github.com/gotab/gotab/tensor"
 )
 
@@ -131,12 +134,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if len(args) > 0 && args[0] == "table" {
 		return table(args[1:], stdout, stderr)
 	}
-	return program{methods: methods(), open: openNetwork}.run(ctx, args, stdout, stderr)
+	return program{methods: detectors.Kinds(), open: openNetwork}.run(ctx, args, stdout, stderr)
 }
 
 // program is what the program knows: methods and networks.
 type program struct {
-	methods []method
+	methods []detectors.Kind
 	open    func(o options, dev tensor.Device) (network, error)
 }
 
@@ -158,7 +161,12 @@ func (p program) run(ctx context.Context, args []string, stdout, stderr io.Write
 	if err != nil {
 		return failed(err)
 	}
-	classes, err := classesOf(o, stderr)
+	from, err := openSources(ctx, o.data, o.reading.Decoder())
+	if err != nil {
+		return failed(err)
+	}
+	defer func() { err = errors.Join(err, from.Close()) }()
+	classes, err := classesOf(o, from, stderr)
 	if err != nil {
 		return failed(err)
 	}
@@ -166,7 +174,7 @@ func (p program) run(ctx context.Context, args []string, stdout, stderr io.Write
 	if err != nil {
 		return failed(err)
 	}
-	s := &session{o: o, net: net, stdout: stdout, stderr: stderr, tell: newTeller(stderr), noted: map[string]bool{}, made: origin{
+	s := &session{o: o, net: net, sources: from, stdout: stdout, stderr: stderr, tell: newTeller(stderr), noted: map[string]bool{}, made: evaluate.Origin{
 		Command: o.command, Go: runtime.Version(), Libtorch: tensor.LibtorchVersion(), Device: dev.String(), Cores: tensor.GetThreads().Cores,
 	}}
 	if o.compare != "" {
@@ -190,7 +198,7 @@ func (p program) run(ctx context.Context, args []string, stdout, stderr io.Write
 		s.store, err = openStore(o.json, o.resume)
 	}
 	if err == nil {
-		defer func() { err = errors.Join(err, s.store.close()) }()
+		defer func() { err = errors.Join(err, s.store.Close()) }()
 		err = s.look(ctx, classes, jobs)
 	}
 	if err == nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/downstream"
+	"github.com/gotab/gotab/evaluate"
 	"github.com/gotab/gotab/metrics"
 	"github.com/gotab/gotab/tensor"
 )
@@ -27,14 +28,14 @@ func TestMethodThatTrainsOnOthers(t *testing.T) {
 	f := newDark()
 	f.trains, f.shots = true, true
 	var supports []string
-	f.inFit = func(ctx context.Context, m material) error {
-		require.Equal(t, 8, m.others.Len())
-		for i := range m.others.Len() {
-			require.NotEqual(t, "beta", m.others.Item(i).Class)
-			require.True(t, m.others.Item(i).IsGood())
+	f.inFit = func(ctx context.Context, m evaluate.Material) error {
+		require.Equal(t, 8, m.Others.Len())
+		for i := range m.Others.Len() {
+			require.NotEqual(t, "beta", m.Others.Item(i).Class)
+			require.True(t, m.Others.Item(i).IsGood())
 		}
-		require.Equal(t, 4, m.test.Len())
-		support, err := m.support(3)
+		require.Equal(t, 4, m.Test.Len())
+		support, err := m.Support(3)
 		require.NoError(t, err)
 		require.Equal(t, 3, support.Len())
 		names := ""
@@ -43,14 +44,14 @@ func TestMethodThatTrainsOnOthers(t *testing.T) {
 			names += " " + support.Item(i).Name
 		}
 		supports = append(supports, names)
-		_, err = m.support(5)
+		_, err = m.Support(5)
 		require.ErrorIs(t, err, dataset.ErrConfig, "more shots than images")
 		require.ErrorContains(t, err, "beta")
 		return nil
 	}
-	f.plans = func(p *plan) { p.others = true }
-	f.fit = func(detector, material) (learnt, error) {
-		return learnt{images: 3, others: 4, training: time.Nanosecond}, nil
+	f.plans = func(m *evaluate.Method) { m.Others = true }
+	f.fit = func(evaluate.Material) (evaluate.Learnt, error) {
+		return evaluate.Learnt{Images: 3, Others: 4, Training: time.Nanosecond}, nil
 	}
 	stdout, _, err := evaluateDark(t, t.Context(), f, "-data", root, "-class", "beta", "-epochs", "7", "-shots", "3", "-seeds", "4", "-json", path)
 	require.NoError(t, err)
@@ -74,9 +75,9 @@ func TestMethodThatTrainsOnOthers(t *testing.T) {
 	// done again.
 	n := len(supports)
 	require.NoError(t, os.Remove(filepath.Join(root, "gamma", "train", "good", "0.png")))
-	f.inFit = func(_ context.Context, m material) error {
-		require.Equal(t, 7, m.others.Len())
-		require.Equal(t, path+".dark-"+filepath.Base(root)+"-beta.ckpt", m.checkpoint)
+	f.inFit = func(_ context.Context, m evaluate.Material) error {
+		require.Equal(t, 7, m.Others.Len())
+		require.Equal(t, path+".dark-"+filepath.Base(root)+"-beta.ckpt", m.Checkpoint)
 		n++
 		return nil
 	}
@@ -120,51 +121,22 @@ func TestArchitecturesAndLayers(t *testing.T) {
 		"no layer":     {backbone.ErrLayer, `"layer9"`, []string{"-weights", "random", "-layers", "layer1,layer9"}},
 		"layer twice":  {downstream.ErrLayers, "layer2 is named twice", []string{"-weights", "random", "-layers", "layer2,layer2"}},
 		"no arch":      {backbone.ErrArch, "resnet101", []string{"-weights", "random", "-arch", "resnet101"}},
-		"no reference": {errSeed, "reference draw", []string{"-weights", "random", "-layers", "layer2", "-seed", "reference"}},
-		"patchcore":    {errSeed, "patchcore has no reference", []string{"-weights", "random", "-method", "patchcore", "-seed", "reference"}},
+		"no reference": {evaluate.ErrSeed, "reference draw", []string{"-weights", "random", "-layers", "layer2", "-seed", "reference"}},
+		"patchcore":    {evaluate.ErrSeed, "patchcore has no reference", []string{"-weights", "random", "-method", "patchcore", "-seed", "reference"}},
 	} {
 		_, err := run(c.args...)
 		require.ErrorIs(t, err, c.is, name)
 		require.ErrorContains(t, err, c.says, name)
 	}
 
-	n, err := backbone.NewResNet18(tensor.CPU, seed{n: 1}.rand(forMethod))
+	n, err := backbone.NewResNet18(tensor.CPU, evaluate.Seed{Number: 1}.Rand())
 	require.NoError(t, err)
 	file := filepath.Join(t.TempDir(), "net.safetensors")
 	require.NoError(t, n.Save(file))
 	require.NoError(t, n.Close())
 	_, err = run("-weights", file, "-arch", "resnet50")
 	require.ErrorIs(t, err, backbone.ErrArch)
-	require.ErrorContains(t, err, "net.safetensors holds resnet18, -arch is resnet50")
-}
-
-func TestPlansFollowTheArticles(t *testing.T) {
-	for _, arch := range backbone.Archs() {
-		deep := arch == backbone.ArchResNet50 || arch == backbone.ArchWideResNet50
-		p, err := padim(choice{arch: arch})
-		require.NoError(t, err)
-		cfg := p.settings.(downstream.PaDiMConfig)
-		require.Equal(t, map[bool]int{false: 100, true: 550}[deep], cfg.Reduced)
-		require.Equal(t, arch == backbone.ArchResNet18, p.seed.reference)
-		c, err := patchcore(choice{arch: arch, layers: []backbone.Layer{backbone.Layer2, backbone.Layer3, backbone.Layer4}})
-		require.NoError(t, err)
-		require.NoError(t, c.settings.(downstream.PatchCoreConfig).Validate())
-		require.Equal(t, map[bool]int{false: 0, true: 1023}[deep], c.settings.(downstream.PatchCoreConfig).Dim)
-	}
-}
-
-func TestParseSeeds(t *testing.T) {
-	for text, want := range map[string][]seed{
-		"3": {{n: 1}, {n: 2}, {n: 3}}, "7,2": {{n: 7}, {n: 2}}, "reference, 1": {{reference: true}, {n: 1}}, "reference": {{reference: true}},
-	} {
-		got, err := parseSeeds(text)
-		require.NoError(t, err, text)
-		require.Equal(t, want, got, text)
-	}
-	for _, text := range []string{"", "0", "-1", "1001", "1,1", "1,,2", "one", "1.5,2"} {
-		_, err := parseSeeds(text)
-		require.ErrorIs(t, err, errSeed, text)
-	}
+	require.ErrorContains(t, err, "-arch resnet50: detectors: open network: no such architecture: net.safetensors holds resnet18")
 }
 
 func TestTellerTellsNowAndThen(t *testing.T) {
@@ -172,12 +144,12 @@ func TestTellerTellsNowAndThen(t *testing.T) {
 	now := time.Unix(1000, 0)
 	tell := newTeller(&out)
 	tell.now = func() time.Time { return now }
-	tell.start()
-	tell.tell("[1/2] alpha", downstream.Progress{Stage: "fit", Done: 1, Total: 9})
+	tell.start("[1/2] alpha")
+	tell.tell(downstream.Progress{Stage: "fit", Done: 1, Total: 9})
 	now = now.Add(tell.every)
-	tell.tell("[1/2] alpha", downstream.Progress{Stage: "fit", Done: 2, Total: 9})
-	tell.tell("[1/2] alpha", downstream.Progress{Stage: "fit", Done: 3, Total: 9})
+	tell.tell(downstream.Progress{Stage: "fit", Done: 2, Total: 9})
+	tell.tell(downstream.Progress{Stage: "fit", Done: 3, Total: 9})
 	now = now.Add(2 * tell.every)
-	tell.tell("[1/2] alpha", downstream.Progress{Stage: "train", Done: 3, Total: 9, Epoch: 2, Epochs: 40, Loss: 0.123456})
+	tell.tell(downstream.Progress{Stage: "train", Done: 3, Total: 9, Epoch: 2, Epochs: 40, Loss: 0.123456})
 	require.Equal(t, "[1/2] alpha: fit 2 of 9\n[1/2] alpha: train epoch 2 of 40, batch 3 of 9, loss 0.1235\n", out.String())
 }

@@ -10,7 +10,9 @@ import (
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/downstream"
 	"github.com/gotab/gotab/downstream/heatmap"
-	"github.com/gotab/gotab/examples/evaluate/internal/report"
+	"github.com/gotab/gotab/evaluate"
+	"github.com/gotab/gotab/evaluate/detectors"
+	"github.com/gotab/gotab/evaluate/report"
 	"github.com/gotab/gotab/metrics"
 )
 
@@ -20,7 +22,7 @@ import (
 type exhibit struct {
 	place
 	name    string
-	rule    cutRule
+	rule    evaluate.Rule
 	shared  bool // scales of both networks are the first one's
 	test    dataset.Dataset
 	items   []dataset.Item // of the test set, in its order; samples likewise
@@ -37,8 +39,8 @@ type entry struct {
 	name    string
 	method  string
 	second  bool // on the network of -compare
-	plan    plan
-	records []record // one for each seed
+	by      evaluate.Protocol
+	records []evaluate.Record // one for each seed
 	scores  []float64
 	maps    map[int]downstream.Map
 	detail  report.Detector // threshold, scale and line
@@ -62,7 +64,7 @@ func (s *session) beginReport() (err error) {
 		h.Intro = append(h.Intro, "Each detector's maps are on a scale of its own, which begins where maps of good test images end: "+
 			"scores of two detectors are not on one scale, the colours say the same.")
 	}
-	h.Notes = []string{s.o.rule.meaning(), auproMeaning()}
+	h.Notes = []string{s.o.rule.Meaning(), evaluate.MeaningOfAUPRO(metrics.LimitMVTec)}
 
 	s.pages, err = report.Create(s.o.report, h)
 	return err
@@ -126,35 +128,38 @@ func (s *session) endClass(ctx context.Context) error {
 // has says whether the exhibit shows a job.
 func (x *exhibit) has(j job) bool {
 	return slices.ContainsFunc(x.all, func(k *entry) bool {
-		return k.of(j) && slices.ContainsFunc(k.records, func(r record) bool { return r.Seed == j.seed.String() })
+		return k.of(j) && slices.ContainsFunc(k.records, func(r evaluate.Record) bool { return r.Seed == j.seed.String() })
 	})
 }
 
 // of says whether an entry is of a job's method and network.
-func (k *entry) of(j job) bool { return k.method == j.of.name && k.second == j.second }
+func (k *entry) of(j job) bool { return k.method == j.of.Name && k.second == j.second }
+
+// view is the transform that brings sample i to its map.
+func (k *entry) view(i int) dataset.Transform { return k.by.View(evaluate.Map(k.maps[i])) }
 
 // report keeps what the page shows of a job, whose detector is open.
-func (s *session) report(ctx context.Context, o opened, j *judged) error {
+func (s *session) report(ctx context.Context, j *judged) error {
 	x := s.exhibit
 	if x == nil {
 		return nil
 	}
-	at := slices.IndexFunc(x.all, func(k *entry) bool { return k.of(o.job) })
+	at := slices.IndexFunc(x.all, func(k *entry) bool { return k.of(j.job) })
 	if at >= 0 {
-		x.all[at].records = append(x.all[at].records, j.record)
+		x.all[at].records = append(x.all[at].records, j.Record)
 		return nil
 	}
 	if len(x.all) == 0 {
-		x.test, x.items = j.test, j.items
-		for _, it := range j.items {
+		x.test, x.items = j.trial.Test, j.Items
+		for _, it := range j.Items {
 			x.samples = append(x.samples, report.Sample{Name: it.Name, Kind: it.Defect, Defective: it.IsDefective()})
 		}
-		x.parts = report.DefaultGallery().Parts(x.samples, j.scores)
+		x.parts = report.DefaultGallery().Parts(x.samples, j.Scores)
 	}
-	if !slices.Equal(x.items, j.items) {
+	if !slices.Equal(x.items, j.Items) {
 		return fmt.Errorf("%w: the test images of %s have changed since the first detector saw them", dataset.ErrLayout, x.name)
 	}
-	k := &entry{name: s.detectorName(o.job), method: o.of.name, second: o.second, plan: o.plan, records: []record{j.record}, scores: j.scores,
+	k := &entry{name: s.detectorName(j.job), method: j.of.Name, second: j.second, by: j.method.Protocol, records: []evaluate.Record{j.Record}, scores: j.Scores,
 		maps: map[int]downstream.Map{}}
 	var err error
 	if k.detail, err = j.detail(s.o.rule); err != nil {
@@ -165,11 +170,11 @@ func (s *session) report(ctx context.Context, o opened, j *judged) error {
 		if err != nil {
 			return err
 		}
-		results, err := j.detector.Score(ctx, sample.Image)
+		result, err := j.detector.Score(ctx, sample.Image)
 		if err != nil {
 			return err
 		}
-		k.maps[i] = results[0].Map
+		k.maps[i] = downstream.Map(result.Map)
 	}
 	x.all = append(x.all, k)
 	return nil
@@ -178,18 +183,18 @@ func (s *session) report(ctx context.Context, o opened, j *judged) error {
 // detectorName tells the detectors of a class apart.
 func (s *session) detectorName(j job) string {
 	if s.compare == nil {
-		return j.of.name
+		return j.of.Name
 	}
-	return j.of.name + ", " + s.network(j).label
+	return j.of.Name + ", " + s.network(j).label
 }
 
 // detail is the threshold of a detector and how its maps are drawn.
-func (j *judged) detail(rule cutRule) (d report.Detector, err error) {
-	if d.Threshold, err = rule.at(j.scores, j.positive); err != nil {
+func (j *judged) detail(rule evaluate.Rule) (d report.Detector, err error) {
+	if d.Threshold, err = rule.Threshold(j.Scores, j.Defective); err != nil {
 		return d, err
 	}
-	d.ThresholdFrom = rule.words() + ", chosen on these very images"
-	if j.record.Cut != nil {
+	d.ThresholdFrom = rule.Words() + ", chosen on these very images"
+	if j.Record.Cut != nil {
 		d.ThresholdFrom += "; escape and overkill of the table have one that is chosen on one half of them and counted on the other, and the other way round"
 	}
 	if d.Scale, err = j.good.Scale(heatmap.DefaultGood()); err != nil {
@@ -197,7 +202,7 @@ func (j *judged) detail(rule cutRule) (d report.Detector, err error) {
 	}
 	// Where the score is the map's maximum, a line at the threshold is seen on the
 	// parts that are rejected; other scores say nothing about the map's values.
-	if d.Line = d.Scale.Low; j.record.Score == metrics.ScoreMapMax {
+	if d.Line = d.Scale.Low; j.Record.Score == metrics.ScoreMapMax {
 		d.Line = d.Threshold
 	}
 	return d, nil
@@ -224,22 +229,22 @@ func (x *exhibit) class() (report.Class, error) {
 				d.Scale, d.ScaleOf = o.detail.Scale, o.name
 			}
 		}
-		all := &summary{records: k.records}
-		d.Seeds = all.seeds()
-		for _, kind := range shown() {
-			f, ok, err := all.figure(kind)
+		all := &evaluate.Summary{Records: k.records}
+		d.Seeds = all.Seeds()
+		for _, key := range evaluate.MainFigures() {
+			f, ok, err := all.Figure(key)
 			if err != nil {
 				return c, err
 			}
 			if !ok {
 				continue
 			}
-			if kind.key == escape || kind.key == overkill {
-				f.Name = kind.name + " at " + x.rule.heading()
+			if key == evaluate.Escape || key == evaluate.Overkill {
+				f.Name = key.Name() + " at " + heading(x.rule)
 			}
 			one := report.Figure{Figure: f}
-			for i := range k.records {
-				if v, ok := kind.of(&k.records[i]); ok && len(k.records) > 1 {
+			for _, r := range k.records {
+				if v, ok := r.Value(key); ok && len(k.records) > 1 {
 					one.Values = append(one.Values, v)
 				}
 			}
@@ -252,10 +257,10 @@ func (x *exhibit) class() (report.Class, error) {
 
 // heading says in a few words where the threshold of the table's escape and overkill
 // comes from.
-func (r cutRule) heading() string {
-	switch r.kind {
-	case "overkill", "escape":
-		return fmt.Sprintf("the threshold for at most %.3g %% %s on the other half", 100*r.rate, r.kind)
+func heading(r evaluate.Rule) string {
+	switch r.Kind {
+	case evaluate.RuleOverkill, evaluate.RuleEscape:
+		return fmt.Sprintf("the threshold for at most %.3g %% %s on the other half", 100*r.Rate, r.Kind)
 	}
 	return "the threshold of the highest F1 on the other half"
 }
@@ -290,16 +295,15 @@ func (x *exhibit) pictures(ctx context.Context, i int) (report.Item, error) {
 			return it, fmt.Errorf("%s has no map of %s", k.name, sample.Name)
 		}
 		it.Maps = append(it.Maps, m)
-		same = same && k.plan.shown(m).Fingerprint() == first.plan.shown(first.maps[i]).Fingerprint()
+		same = same && k.view(i).Fingerprint() == first.view(i).Fingerprint()
 	}
 	if it.Whole = !same; it.Whole {
 		return it, nil
 	}
-	view := first.plan.shown(first.maps[i])
-	if it.Image, err = view.Image(sample.Image); err != nil {
+	if it.Image, err = first.view(i).Image(sample.Image); err != nil {
 		return it, err
 	}
-	if it.Mask, err = first.plan.mask.of(view, sample.Mask); err != nil {
+	if it.Mask, err = first.by.MaskOf(sample.Mask, evaluate.Map(first.maps[i])); err != nil {
 		return it, fmt.Errorf("mask of %s: %w", sample.Name, err)
 	}
 	return it, nil
@@ -307,11 +311,11 @@ func (x *exhibit) pictures(ctx context.Context, i int) (report.Item, error) {
 
 // sameMethods says which methods cannot be compared on another network; a
 // support set, for one, would be drawn anew.
-func sameMethods(methods []method) error {
+func sameMethods(methods []detectors.Kind) error {
 	var bad []string
 	for _, m := range methods {
-		if m.shots {
-			bad = append(bad, m.name)
+		if m.Shots {
+			bad = append(bad, m.Name)
 		}
 	}
 	if len(bad) == 0 {

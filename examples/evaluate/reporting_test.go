@@ -14,18 +14,24 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/gotab/gotab/backbone"
-	"github.com/gotab/gotab/downstream"
+	"github.com/gotab/gotab/evaluate"
+	"github.com/gotab/gotab/evaluate/detectors"
 	"github.com/gotab/gotab/tensor"
 )
 
 // evaluateTwo runs the program with two methods, dark and pale.
 func evaluateTwo(ctx context.Context, dark, pale *darkMethod, args ...string) (stdout, stderr string, err error) {
 	two := pale.method()
-	two.name = "pale"
+	two.Name = "pale"
+	plan := two.Plan
+	two.Plan = func(c detectors.Choice) (evaluate.Method, error) {
+		m, err := plan(c)
+		m.Name = "pale"
+		return m, err
+	}
 	var out, progress bytes.Buffer
-	p := program{methods: []method{dark.method(), two}, open: func(o options, _ tensor.Device) (network, error) {
-		return network{weights: o.weights, sha256: o.weights}, nil
+	p := program{methods: []detectors.Kind{dark.method(), two}, open: func(o options, _ tensor.Device) (network, error) {
+		return network{Network: &detectors.Network{Weights: o.weights, SHA256: o.weights}}, nil
 	}}
 	err = p.run(ctx, append([]string{"-weights", "random", "-device", "cpu", "-method", "dark,pale"}, args...), &out, &progress)
 	return out.String(), progress.String(), err
@@ -33,25 +39,25 @@ func evaluateTwo(ctx context.Context, dark, pale *darkMethod, args ...string) (s
 
 // counted is a detector that tells how many are open.
 type counted struct {
-	detector
+	*darkness
 	open *int
 }
 
 func (c counted) Close() error {
 	*c.open--
-	return c.detector.Close()
+	return c.darkness.Close()
 }
 
 // count counts in open the detectors of a method that are open, and in most the most
 // of them at a time.
 func (f *darkMethod) count(open, most *int) {
-	f.plans = func(p *plan) {
-		of := p.make
-		p.make = func(net *backbone.ResNet, s seed, opts ...downstream.Option) (detector, error) {
-			d, err := of(net, s, opts...)
+	f.plans = func(m *evaluate.Method) {
+		of := m.New
+		m.New = func(s evaluate.Seed) (evaluate.Detector, error) {
+			d, err := of(s)
 			*open++
 			*most = max(*most, *open)
-			return counted{d, open}, err
+			return counted{d.(*darkness), open}, err
 		}
 	}
 }
@@ -73,7 +79,7 @@ func TestReportOfMethodsAndSeeds(t *testing.T) {
 	open, most := 0, 0
 	dark.count(&open, &most)
 	pale.count(&open, &most)
-	pale.change = func(sc *downstream.Scored) { sc.Score = -sc.Score }
+	pale.change = func(sc *evaluate.Scored) { sc.Score = -sc.Score }
 	stdout, stderr, err := evaluateTwo(t.Context(), dark, pale, "-data", root, "-seeds", "3", "-report", dir)
 	require.NoError(t, err)
 	require.Equal(t, [2]int{0, 1}, [2]int{open, most}, "one detector is open at a time")
@@ -109,9 +115,9 @@ func TestReportOfWhatIsThere(t *testing.T) {
 	broken := errors.New("out of paint")
 	fails := func(classes ...string) *darkMethod {
 		f := newDark()
-		f.inFit = func(_ context.Context, m material) error {
+		f.inFit = func(_ context.Context, m evaluate.Material) error {
 			for _, c := range classes {
-				if m.class == c {
+				if m.Class == c {
 					return broken
 				}
 			}
@@ -131,8 +137,8 @@ func TestReportOfWhatIsThere(t *testing.T) {
 	dir = filepath.Join(t.TempDir(), "report")
 	ctx, cancel := context.WithCancel(t.Context())
 	stops := newDark()
-	stops.inFit = func(ctx context.Context, m material) error {
-		if m.class == "beta" {
+	stops.inFit = func(ctx context.Context, m evaluate.Material) error {
+		if m.Class == "beta" {
 			cancel()
 		}
 		return ctx.Err()
@@ -185,9 +191,9 @@ func TestSeedsOfTwoNetworks(t *testing.T) {
 	class(t, root, "alpha", true)
 	calls := 0
 	f := newDark()
-	f.plans = func(p *plan) {
+	f.plans = func(m *evaluate.Method) {
 		if calls++; calls%2 == 1 { // the first network's
-			p.seed = seed{reference: true}
+			m.Seed = evaluate.Seed{Reference: true}
 		}
 	}
 	_, _, err := evaluateDark(t, t.Context(), f, "-data", root, "-report", dir, "-compare", "other")
@@ -199,14 +205,19 @@ func TestSeedsOfTwoNetworks(t *testing.T) {
 
 	f.fits = nil
 	_, stderr, err := evaluateDark(t, t.Context(), f, "-data", root, "-report", dir, "-compare", "other", "-seed", "reference")
-	require.ErrorIs(t, err, errSeed)
+	require.ErrorIs(t, err, evaluate.ErrSeed)
 	require.ErrorContains(t, err, "dark has no reference draw for layer1 of resnet18 (none other)")
 	require.Empty(t, f.fits)
 	require.NotContains(t, stderr, "fit on")
 
 	_, stderr, err = evaluateArgs(t, "-data", root, "-weights", "random", "-device", "cpu", "-method", "padim,patchcore", "-seed", "reference")
-	require.ErrorIs(t, err, errSeed)
+	require.ErrorIs(t, err, evaluate.ErrSeed)
 	require.NotContains(t, stderr, "fit on", "padim has the draw, patchcore has not")
+}
+
+// named is a network of which only the name and the checksum are there.
+func named(weights, sha256 string) network {
+	return network{Network: &detectors.Network{Weights: weights, SHA256: sha256}}
 }
 
 func TestNetworksAreToldApart(t *testing.T) {
@@ -219,16 +230,16 @@ func TestNetworksAreToldApart(t *testing.T) {
 	} {
 		var n [2]network
 		for i, p := range paths {
-			n[i] = network{weights: filepath.Base(p), sha256: p}
+			n[i] = named(filepath.Base(p), p)
 			if p == "random" {
-				n[i].weights = "random:1"
+				n[i].Weights = "random:1"
 			}
 		}
 		require.NoError(t, tellApart(&n[0], &n[1], paths[0], paths[1]))
 		require.Equal(t, want, [2]string{n[0].label, n[1].label})
 	}
 	// A file that was written anew between the two reads.
-	one, two := network{weights: "w.pth", sha256: "0123456789"}, network{weights: "w.pth", sha256: "9876543210"}
+	one, two := named("w.pth", "0123456789"), named("w.pth", "9876543210")
 	require.NoError(t, tellApart(&one, &two, "w.pth", "w.pth"))
 	require.Contains(t, one.label, "w.pth 01234567")
 	require.Contains(t, two.label, "w.pth 98765432")
@@ -275,7 +286,7 @@ func TestReportOnOneScale(t *testing.T) {
 		dir := t.TempDir()
 		f := newDark()
 		calls := 0
-		f.change = func(sc *downstream.Scored) {
+		f.change = func(sc *evaluate.Scored) {
 			for i := range sc.Map.Data { // other values on the second network
 				sc.Map.Data[i] += float32(100 * len(f.fits))
 			}
@@ -308,9 +319,9 @@ func TestReportOfDifferentViews(t *testing.T) {
 	height := func(compare ...string) int {
 		f := newDark()
 		calls := 0
-		f.plans = func(p *plan) {
+		f.plans = func(m *evaluate.Method) {
 			if calls++; calls == 2 { // the second network's
-				p.transform.Exact.X = 31
+				m.Protocol.Transform.Exact.X = 31
 			}
 		}
 		_, _, err := evaluateDark(t, t.Context(), f, append([]string{"-data", root, "-report", dir}, compare...)...)

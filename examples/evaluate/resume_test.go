@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gotab/gotab/evaluate"
 	"github.com/gotab/gotab/metrics"
 )
 
@@ -30,19 +32,19 @@ func TestSeedsGiveMeanAndDeviation(t *testing.T) {
 		squares += (*r.PixelAUROC - mean) * (*r.PixelAUROC - mean)
 	}
 	require.Greater(t, squares, 1e-8, "seeds make no difference")
-	f64, ok, err := summaries(rs)[0].figure(kindOf(pixelAUROC))
+	f64, ok, err := evaluate.Summarize(rs)[0].Figure(evaluate.PixelAUROC)
 	require.NoError(t, err)
 	require.True(t, ok)
 	require.InDelta(t, mean, f64.Value, 1e-12)
 	require.InDelta(t, math.Sqrt(squares/2), f64.Spread.Deviation, 1e-12)
 	low := 0.0
 	for _, r := range rs {
-		low += r.Intervals[pixelAUROC].Low / 3
+		low += r.Intervals[evaluate.PixelAUROC].Low / 3
 	}
 	require.InDelta(t, low, f64.Interval.Low, 1e-12)
 	require.Contains(t, f64.Interval.Method, "averaged over seeds")
 	require.Equal(t, 3, f64.Protocol.Seeds)
-	require.Contains(t, stdout, percent(f64, true))
+	require.Contains(t, stdout, fmt.Sprintf("%.2f ± %.2f", 100*f64.Value, 100*f64.Spread.Deviation))
 	require.Contains(t, stdout, f64.String(), "-details prints the figure with its protocol")
 	require.Contains(t, stdout, "±: deviation over the 3 seeds 1, 5, 9. A seed decides a shade.")
 }
@@ -59,8 +61,8 @@ func TestInterruptedAndResumed(t *testing.T) {
 	// An interrupt while beta's first seed is fitted.
 	ctx, cancel := context.WithCancel(t.Context())
 	f := newDark()
-	f.inFit = func(ctx context.Context, m material) error {
-		if m.class == "beta" {
+	f.inFit = func(ctx context.Context, m evaluate.Material) error {
+		if m.Class == "beta" {
 			cancel()
 			return ctx.Err()
 		}
@@ -76,7 +78,7 @@ func TestInterruptedAndResumed(t *testing.T) {
 	before, err := os.ReadFile(broken)
 	require.NoError(t, err)
 	_, _, err = evaluateDark(t, t.Context(), newDark(), "-data", root, "-json", broken)
-	require.ErrorContains(t, err, "has 2 results: -resume")
+	require.ErrorContains(t, err, "there are results already: 2; -resume goes on with them")
 	after, err := os.ReadFile(broken)
 	require.NoError(t, err)
 	require.Equal(t, before, after)
@@ -147,10 +149,10 @@ func TestResumeTakesEqualSettingsOnly(t *testing.T) {
 	again(f, "-shots", "2")
 	again(f, "-weights", "random:2")
 	again(f, "-arch", "resnet34")
-	f.mask = halfMask()
+	f.mask = metrics.MaskBilinearHalf
 	again(f)
 	f.transform.Exact.X = 24
-	f.plans = func(p *plan) { p.settings = f.transform }
+	f.plans = func(m *evaluate.Method) { m.Settings = f.transform }
 	again(f)
 	require.NoError(t, os.Remove(filepath.Join(root, "alpha", "train", "good", "3.png")))
 	again(f)
@@ -161,65 +163,19 @@ func TestResumeTakesEqualSettingsOnly(t *testing.T) {
 	require.Len(t, f.fits, n)
 }
 
+// A line that no run has written stops the program before it writes anything.
 func TestResultsThatAreNone(t *testing.T) {
-	root, dir := t.TempDir(), t.TempDir()
+	root, path := t.TempDir(), filepath.Join(t.TempDir(), "bad.jsonl")
 	class(t, root, "alpha", true)
-	good := filepath.Join(dir, "good.jsonl")
-	_, _, err := evaluateDark(t, t.Context(), newDark(), "-data", root, "-json", good)
+	const text = `{"class":` + "\n"
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o666))
+	_, _, err := evaluateDark(t, t.Context(), newDark(), "-data", root, "-json", path, "-resume")
+	require.ErrorIs(t, err, evaluate.ErrRecords)
+	require.ErrorContains(t, err, "bad.jsonl")
+	after, err := os.ReadFile(path)
 	require.NoError(t, err)
-	b, err := os.ReadFile(good)
-	require.NoError(t, err)
-	line := strings.TrimSpace(string(b))
-	for name, c := range map[string]struct{ text, says string }{
-		"not JSON":      {line + "\n{\"class\":\n", "line 2"},
-		"other version": {strings.Replace(line, `"version":2`, `"version":9`, 1), "version is 9"},
-		"no class":      {strings.Replace(line, `"class":"alpha"`, `"class":""`, 1), `class ""`},
-		"above one":     {strings.Replace(line, `"image_ap":`, `"image_ap":7`, 1), "image_ap is 7"},
-		"no AUPRO":      {strings.Replace(line, `"aupro":`, `"aupro_was":`, 1), "some are missing"},
-		"no size":       {strings.Replace(line, `"width":23`, `"width":0`, 1), "Width"},
-		"no parts":      {strings.Replace(line, `"good":2`, `"good":0`, 1), "0 good parts"},
-		"long line":     {strings.Repeat("x", maxLine+1), "line 1"},
-	} {
-		require.NotEqual(t, line, c.text, name)
-		path := filepath.Join(dir, "bad.jsonl")
-		require.NoError(t, os.WriteFile(path, []byte(c.text), 0o666))
-		_, _, err := evaluateDark(t, t.Context(), newDark(), "-data", root, "-json", path, "-resume")
-		require.ErrorIs(t, err, errRecords, name)
-		require.ErrorContains(t, err, c.says, name)
-		require.ErrorContains(t, err, "bad.jsonl", name)
-		after, err := os.ReadFile(path)
-		require.NoError(t, err)
-		require.Equal(t, c.text, string(after), name)
-		_, _, err = evaluateArgs(t, "table", "-json", path)
-		require.ErrorIs(t, err, errRecords, name)
-	}
-}
-
-// FuzzReadRecords reads lines that no run has written: an error or records that
-// can be printed.
-func FuzzReadRecords(f *testing.F) {
-	pixel, exact, bound := 0.5, true, 0.0
-	r := record{Version: recordVersion, Data: "d", Class: "c", Method: "m", Seed: "1", Hash: "h", ImageAUROC: 1, ImageAP: 1, ImageF1: 1,
-		PixelAUROC: &pixel, PixelAP: &pixel, AUPRO: &pixel, AUPROLimit: &pixel, Exact: &exact, PixelBound: &bound,
-		Cut: &cut{Rule: "f1", Defects: 1, Good: 1}, Width: 1, Height: 1, Mask: metrics.MaskNearest, Epoch: metrics.EpochNone, Score: metrics.ScoreMapMax}
-	r.keep(pixelAUROC, metrics.Interval{Low: 0.1, High: 0.9, Level: 0.95, Method: "x"})
-	s := &store{}
-	if err := s.add(r); err != nil {
-		f.Fatal(err)
-	}
-	f.Add(s.lines[0])
-	f.Add([]byte("{}\n\n"))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		records, lines, err := readRecords(strings.NewReader(string(b)))
-		if err != nil {
-			require.ErrorIs(t, err, errRecords)
-			return
-		}
-		require.Len(t, lines, len(records))
-		if len(records) > 0 {
-			var out strings.Builder
-			require.NoError(t, printResults(&out, records, options{details: true}))
-			require.NoError(t, writeMarkdown(&out, records))
-		}
-	})
+	require.Equal(t, text, string(after))
+	_, _, err = evaluateArgs(t, "table", "-json", path)
+	require.ErrorIs(t, err, evaluate.ErrRecords)
+	require.ErrorContains(t, err, "bad.jsonl")
 }

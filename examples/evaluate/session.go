@@ -5,26 +5,27 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/gotab/gotab/dataset"
-	"github.com/gotab/gotab/examples/evaluate/internal/report"
+	"github.com/gotab/gotab/evaluate"
+	"github.com/gotab/gotab/evaluate/detectors"
+	"github.com/gotab/gotab/evaluate/report"
 )
 
 // session is one run of the program.
 type session struct {
 	o              options
 	net            network
+	sources        *sources
 	compare        *network       // of -compare, or nil
 	pages          *report.Writer // of -report, or nil
 	exhibit        *exhibit       // the class that the report is at, or nil
 	added          int            // classes of the report
 	differences    []string       // of detectors of the report, a line each
-	store          *store
-	made           origin
+	store          *evaluate.Store
+	made           evaluate.Origin
 	runs           int             // jobs of each class on the first network
 	seeded         bool            // some method has several seeds
 	shared         map[string]bool // classes whose name several roots have
@@ -42,26 +43,26 @@ type place struct{ root, class string }
 func (j job) place() place { return place{j.root, j.class} }
 
 // classesOf lists the classes to evaluate and says what was passed over.
-func classesOf(o options, stderr io.Writer) (out []place, err error) {
+func classesOf(o options, from *sources, stderr io.Writer) (out []place, err error) {
 	for _, root := range o.data {
 		if o.classes != nil {
 			break
 		}
-		all, err := dataset.OpenMVTecAD(root, "", "") // lists, and reads no picture
+		all, issues, err := from.classes(root)
 		if err != nil {
 			return nil, err
 		}
-		for _, issue := range all.Issues() {
+		for _, issue := range issues {
 			fmt.Fprintf(stderr, "note: %s\n", issue)
 		}
-		for _, class := range all.Classes() {
+		for _, class := range all {
 			out = append(out, place{root, class})
 		}
 	}
 	for _, class := range o.classes {
 		found := false
 		for _, root := range o.data {
-			if st, err := os.Stat(filepath.Join(root, class)); err == nil && st.IsDir() || baseOf(root) == class {
+			if from.has(root, class) {
 				out, found = append(out, place{root, class}), true
 			}
 		}
@@ -78,7 +79,7 @@ func classesOf(o options, stderr io.Writer) (out []place, err error) {
 func (s *session) jobs(classes []place) (out []job, err error) {
 	type way struct {
 		job
-		seeds []seed
+		seeds []evaluate.Seed
 	}
 	var ways []way
 	for _, m := range s.o.methods {
@@ -88,21 +89,18 @@ func (s *session) jobs(classes []place) (out []job, err error) {
 			}
 			w := way{job{of: m, second: second}, s.o.seeds}
 			net := s.network(w.job)
-			w.plan, err = m.plan(s.choice(m, net))
-			if t, ok := s.o.reading.Tiles(); ok && err == nil {
-				w.plan, err = w.plan.tiled(m, t)
-			}
-			if err != nil {
+			if w.method, err = s.plan(m, net); err != nil {
 				return nil, err
 			}
+			w.method.Protocol.Rule = s.o.rule
 			if w.seeds == nil {
-				w.seeds = []seed{w.plan.seed}
+				w.seeds = []evaluate.Seed{w.method.Seed}
 			}
-			if err := w.plan.has(w.seeds, m.name, net); err != nil {
+			if err := hasAll(w.method, w.seeds); err != nil {
 				return nil, err
 			}
-			if w.plan.chance == "" && len(w.seeds) > 1 {
-				fmt.Fprintf(s.stderr, "note: %s draws nothing at random with these settings: one seed is enough\n", m.name)
+			if w.method.Chance == "" && len(w.seeds) > 1 {
+				fmt.Fprintf(s.stderr, "note: %s draws nothing at random with these settings: one seed is enough\n", m.Name)
 				w.seeds = w.seeds[:1]
 			}
 			s.seeded = s.seeded || len(w.seeds) > 1
@@ -130,18 +128,29 @@ func (s *session) jobs(classes []place) (out []job, err error) {
 	return out, nil
 }
 
-// has refuses the draw of a reference program for a plan that has none: those that
-// have one take it where no seed is given.
-func (p plan) has(seeds []seed, method string, net network) error {
-	if p.seed.reference || !slices.ContainsFunc(seeds, func(s seed) bool { return s.reference }) {
-		return nil
+// plan makes up the settings of a method, which sees tiles where these are asked for.
+func (s *session) plan(k detectors.Kind, net network) (evaluate.Method, error) {
+	m, err := k.Plan(s.choice(k, net))
+	t, tiles := s.o.reading.Tiles()
+	switch {
+	case err != nil || !tiles:
+		return m, err
+	case k.Chooses:
+		return m, fmt.Errorf("%w: -transform tiles does not go with -method %s, which chooses the images that it learns from; take padim, patchcore, rd4ad or simplenet", errUsage, k.Name)
 	}
-	var layers []string
-	for _, l := range p.layers {
-		layers = append(layers, l.String())
+	return detectors.Tiled(m, t)
+}
+
+// hasAll refuses the draw of a reference program for a method that has none: those
+// that have one take it where no seed is given.
+func hasAll(m evaluate.Method, seeds []evaluate.Seed) error {
+	for _, s := range seeds {
+		if err := m.Has(s); err != nil {
+			return fmt.Errorf("%w for %s of %s (%s): give it a number, or leave the seed out and each method takes its own",
+				err, strings.Join(m.Layers, " "), m.Arch, m.Weights)
+		}
 	}
-	return fmt.Errorf("%w: %s has no reference draw for %s of %s (%s): give it a number, or leave the seed out and each method takes its own",
-		errSeed, method, strings.Join(layers, " "), net.arch, net.weights)
+	return nil
 }
 
 // network is the one that a job is done on.
@@ -153,13 +162,13 @@ func (s *session) network(j job) network {
 }
 
 // choice is what the flags ask of a method on a network.
-func (s *session) choice(m method, net network) choice {
-	c := choice{arch: net.arch, layers: s.o.layers, tune: s.o.reading.Tune}
-	if m.trains {
-		c.epochs = s.o.epochs
+func (s *session) choice(m detectors.Kind, net network) detectors.Choice {
+	c := detectors.Choice{Net: net.Network, Layers: s.o.layers, Tune: s.o.reading.Tune, Progress: s.tell.tell}
+	if m.Trains {
+		c.Epochs = s.o.epochs
 	}
-	if m.shots {
-		c.shots = s.o.shots
+	if m.Shots {
+		c.Shots = s.o.shots
 	}
 	return c
 }
@@ -171,7 +180,7 @@ func (s *session) all(ctx context.Context, jobs []job) (err error) {
 	if err := s.beginReport(); err != nil {
 		return err
 	}
-	var done []record
+	var done []evaluate.Record
 	defer func() {
 		err = errors.Join(err, s.endReport(ctx))
 		if e := s.print(done); e != nil {
@@ -196,7 +205,7 @@ func (s *session) all(ctx context.Context, jobs []job) (err error) {
 		if ctx.Err() != nil {
 			return fmt.Errorf("stopped in class %s: %w", what, ctx.Err())
 		}
-		if errors.Is(err, errStore) {
+		if errors.Is(err, evaluate.ErrStore) {
 			return err
 		}
 		switch {
@@ -229,7 +238,7 @@ func (s *session) all(ctx context.Context, jobs []job) (err error) {
 }
 
 // print prints what is done.
-func (s *session) print(done []record) error {
+func (s *session) print(done []evaluate.Record) error {
 	if len(done) == 0 {
 		return nil
 	}
@@ -269,7 +278,7 @@ func (s *session) className(p place) string {
 func (s *session) name(j job) string {
 	name := s.className(j.place())
 	if len(s.o.methods) > 1 {
-		name += ", " + j.of.name
+		name += ", " + j.of.Name
 	}
 	if j.second {
 		name += ", " + s.compare.label
@@ -281,12 +290,12 @@ func (s *session) name(j job) string {
 }
 
 // one does one job, unless the -json file has it.
-func (s *session) one(ctx context.Context, j job, line string) (record, error) {
+func (s *session) one(ctx context.Context, j job, line string) (evaluate.Record, error) {
 	o, err := s.prepare(j)
 	if err != nil {
-		return record{}, err
+		return evaluate.Record{}, err
 	}
-	if r, ok := s.store.find(o.record.key()); ok {
+	if r, ok := s.store.Find(o.record.Key()); ok {
 		fmt.Fprintf(s.stderr, "%s: is in %s\n", line, s.o.json)
 		return r, nil
 	}

@@ -2,15 +2,23 @@ package main
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"image"
 	"image/color"
 	"image/png"
+	"iter"
 	"os"
 	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/downstream"
+	"github.com/gotab/gotab/evaluate"
+	"github.com/gotab/gotab/evaluate/detectors"
 )
 
 // long writes a class of long parts, of several lengths, whose dark defects lie at the end.
@@ -43,6 +51,25 @@ func long(t *testing.T, root string) {
 	}
 }
 
+// native is darkness as a detector of package downstream.
+type native struct{ *darkness }
+
+func (n native) Score(ctx context.Context, imgs ...image.Image) (out []downstream.Result, err error) {
+	for _, img := range imgs {
+		r, err := n.darkness.Score(ctx, img)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, downstream.Result{Score: r.Score, Map: downstream.Map(r.Map)})
+	}
+	return out, nil
+}
+
+// ScoreSet is not called: tiles are scored picture by picture.
+func (n native) ScoreSet(context.Context, dataset.Dataset) iter.Seq2[downstream.Scored, error] {
+	return func(yield func(downstream.Scored, error) bool) { yield(downstream.Scored{}, errors.ErrUnsupported) }
+}
+
 // Parts are judged by their worst tile, and pixels on maps of each part's own size.
 func TestTilesOfLongParts(t *testing.T) {
 	root, dir := t.TempDir(), t.TempDir()
@@ -50,7 +77,11 @@ func TestTilesOfLongParts(t *testing.T) {
 	path := filepath.Join(dir, "r.jsonl")
 	f := newDark()
 	f.transform.Exact = image.Pt(20, 20)
-	f.plans = func(p *plan) { p.fit = nil }
+	f.plans = func(m *evaluate.Method) {
+		m.New = func(s evaluate.Seed) (evaluate.Detector, error) {
+			return detectors.Of(native{&darkness{darkMethod: f, seed: s, view: f.transform}}), nil
+		}
+	}
 	_, stderr, err := evaluateDark(t, t.Context(), f, "-data", root, "-json", path, "-transform", "tiles", "-maps", filepath.Join(dir, "maps"), "-report", filepath.Join(dir, "report"))
 	require.NoError(t, err)
 	require.NotContains(t, stderr, "is not seen")
@@ -73,7 +104,7 @@ func TestTilesOfLongParts(t *testing.T) {
 	_, _, err = evaluateDark(t, t.Context(), f, "-data", root, "-json", path, "-resume", "-transform", "tiles:32")
 	require.NoError(t, err)
 	require.NotEqual(t, records[0].Hash, recordsOf(t, path)[len(recordsOf(t, path))-1].Hash)
-	f.plans = nil
+	f.chooses = true
 	_, _, err = evaluateDark(t, t.Context(), f, "-data", root, "-transform", "tiles")
 	require.ErrorIs(t, err, errUsage)
 	require.ErrorContains(t, err, "-transform tiles does not go with -method dark")

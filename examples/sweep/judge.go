@@ -14,6 +14,7 @@ import (
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/downstream"
+	"github.com/gotab/gotab/evaluate/detectors"
 	"github.com/gotab/gotab/metrics"
 )
 
@@ -118,7 +119,7 @@ func judge(ctx context.Context, net *backbone.ResNet, st set, fits []fitting, ha
 		if err != nil {
 			return err
 		}
-		mem := newMemory(net, featureBudget)
+		mem := detectors.NewMemory(net, featureBudget)
 		counting := newCounter()
 		for _, f := range these {
 			if err := one(ctx, mem, f, good, test, st.masked && f.pixels, counting, emit); err != nil {
@@ -132,7 +133,7 @@ func judge(ctx context.Context, net *backbone.ResNet, st set, fits []fitting, ha
 	return nil
 }
 
-func one(ctx context.Context, mem *memory, f fitting, good, test dataset.Dataset, masked bool, c *counter, emit func(fitting, record) error) (err error) {
+func one(ctx context.Context, mem *detectors.Memory, f fitting, good, test dataset.Dataset, masked bool, c *counter, emit func(fitting, record) error) (err error) {
 	d, err := f.make(mem)
 	if err != nil {
 		return err

@@ -228,55 +228,6 @@ func TestStoreCutsOffWhatAKilledProcessLeft(t *testing.T) {
 	require.ErrorContains(t, err, "version 7")
 }
 
-func TestMemoryAnswersAsTheNetworkDoes(t *testing.T) {
-	testutil.NoLeak(t)
-	net, err := backbone.NewResNet18(tensor.CPU, rand.New(rand.NewPCG(1, 1)))
-	require.NoError(t, err)
-	defer net.Close()
-	layers := []backbone.Layer{backbone.Layer1, backbone.Layer2}
-	rng := rand.New(rand.NewPCG(1, 2))
-	pixels := make([]float32, 3*3*32*32)
-	for i := range pixels {
-		pixels[i] = rng.Float32()
-	}
-	features := func(fe interface {
-		Forward(s *tensor.Scope, x *tensor.Tensor, at ...backbone.Layer) []*tensor.Tensor
-	}, rows ...int) (out [][]float32) {
-		err := tensor.Run(t.Context(), tensor.CPU, tensor.Evaluation, func(s *tensor.Scope) error {
-			var x []float32
-			for _, r := range rows {
-				x = append(x, pixels[r*3*32*32:(r+1)*3*32*32]...)
-			}
-			for _, f := range fe.Forward(s, s.FromFloats(x, int64(len(rows)), 3, 32, 32), layers...) {
-				v, err := s.Floats(f)
-				if err != nil {
-					return err
-				}
-				out = append(out, v)
-			}
-			return s.Err()
-		})
-		require.NoError(t, err)
-		return out
-	}
-	for _, budget := range []int64{1 << 30, 40 << 10, 0} {
-		mem := newMemory(net, budget)
-		for _, rows := range [][]int{{0, 1}, {1, 0}, {2}, {1, 2, 0}, {0, 1}} {
-			want, got := features(net, rows...), features(mem, rows...)
-			for k := range want {
-				require.InDeltaSlice(t, want[k], got[k], 1e-5)
-			}
-		}
-		require.LessOrEqual(t, mem.bytes, budget)
-	}
-	mem := newMemory(net, 1<<30)
-	features(mem, 0, 1, 2)
-	kept := mem.bytes
-	require.Positive(t, kept)
-	features(mem, 2, 0)
-	require.Equal(t, kept, mem.bytes, "what is known is not computed again")
-}
-
 func TestPairsGiveTheAreas(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 1))
 	var records []record

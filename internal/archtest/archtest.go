@@ -17,8 +17,8 @@ const (
 	gotch   = "github.com/sugarme/gotch"
 	libtch  = gotch + "/libtch"
 	testify = "github.com/stretchr/testify"
-	// plot brings its fonts with it, which a service does not need: only programs
-	// that write reports pay for it.
+	// plot brings its fonts with it, which a service does not need: only what writes
+	// reports pays for it.
 	plot = "gonum.org/v1/plot"
 	// zstd is a compression of TIFF that the standard library does not have.
 	zstd = "github.com/klauspost/compress"
@@ -28,6 +28,8 @@ const (
 	hostile = "internal/hostile"
 	// faulttest serves tests alone and lets writers fail.
 	faulttest = "internal/faulttest"
+	// plots is the one package of the library that draws them.
+	plots = "evaluate/report"
 	// layers are blocks of networks, on tensor.
 	layers = "internal/layers"
 )
@@ -75,6 +77,12 @@ func ruleFor(dir string) (rule, bool) {
 		return rule{native: true, internal: true, public: []string{"downstream", "dataset"}, foreign: numeric(), anyTest: true}, true
 	case "tab":
 		return rule{native: true, internal: true, public: []string{"backbone", "prompt", "synth", "dataset", "tensor"}, foreign: numeric(), anyTest: true}, true
+	case "evaluate": // judges whatever finds defects, so it knows no detector
+		return rule{internal: true, public: []string{"dataset", "metrics"}, foreign: numeric()}, true
+	case "evaluate/detectors":
+		return rule{native: true, internal: true, public: []string{"backbone", "dataset", "downstream", "evaluate", "metrics", "synth", "tab", "tensor"}, foreign: numeric(), anyTest: true}, true
+	case plots: // nothing of the library imports it
+		return rule{native: true, internal: true, public: []string{"dataset", "downstream", "metrics"}, foreign: append(numeric(), plot), anyTest: true}, true
 	case layers:
 		return rule{native: true, public: []string{"tensor"}, anyTest: true}, true
 	case testutil:
@@ -91,7 +99,7 @@ func ruleFor(dir string) (rule, bool) {
 		return rule{internal: true, foreign: numeric()}, true
 	case top == "examples":
 		return rule{native: true, anyTest: true, foreign: append(numeric(), plot), public: []string{"tab", "downstream", "backbone",
-			"clipenc", "tensor", "synth", "prompt", "dataset", "metrics", "scalars", ownExample(dir), "examples/internal", "internal/atomicfile", "internal/cpus", "internal/wafers"}}, true
+			"clipenc", "tensor", "synth", "prompt", "dataset", "metrics", "scalars", "evaluate", ownExample(dir), "examples/internal", "internal/atomicfile", "internal/cpus", "internal/wafers"}}, true
 	}
 	return rule{}, false
 }
@@ -237,6 +245,8 @@ func refuseOwn(dir string, r rule, test bool, to string) string {
 		return "the package must build without native code"
 	case under(to, "tensor/libtorch") && !under(dir, "tensor/libtorch"):
 		return "no arrow goes to a command"
+	case to == plots && !under(dir, "examples"):
+		return "it carries the fonts of plots, which programs alone pay for"
 	case slices.ContainsFunc(r.public, func(root string) bool { return under(to, root) }):
 		return ""
 	case r.internal && under(to, "internal"):

@@ -18,7 +18,7 @@ func TestTheArrows(t *testing.T) {
 	r, err := archtest.Check(os.DirFS(root))
 	require.NoError(t, err)
 	// A walk that saw nothing would find nothing.
-	for _, p := range []string{"backbone", "clipenc", "dataset", "downstream", "downstream/heatmap", "internal/archtest", "metrics", "prompt", "synth", "tab", "tensor"} {
+	for _, p := range []string{"backbone", "clipenc", "dataset", "downstream", "downstream/heatmap", "evaluate/report", "internal/archtest", "metrics", "prompt", "synth", "tab", "tensor"} {
 		require.Contains(t, r.Packages, p)
 	}
 	for _, v := range r.Violations {
@@ -79,7 +79,27 @@ func TestCheckFindsViolations(t *testing.T) {
 		{"metrics/a.go", "gonum.org/v1/plot/vg", "not among"},
 		{"internal/seed/a.go", "gonum.org/v1/plot", "not among"},
 		{"tensor/libtorch/a.go", "gonum.org/v1/plot", "not among"},
-		{"examples/evaluate/internal/report/a.go", "gonum.org/v1/plot/vg/vgimg", ""},
+		{"evaluate/report/a.go", "gonum.org/v1/plot/vg/vgimg", ""},
+		{"evaluate/report/a.go", own + "downstream/heatmap", ""},
+		{"evaluate/report/a.go", own + "evaluate", "no arrow"},
+		{"evaluate/a.go", "gonum.org/v1/plot", "not among"},
+		{"evaluate/a.go", own + "dataset", ""},
+		{"evaluate/a.go", own + "metrics", ""},
+		{"evaluate/a.go", own + "downstream", "without native code"},
+		{"evaluate/a_test.go", own + "downstream", "without native code"},
+		{"evaluate/a.go", own + "evaluate/report", "without native code"},
+		{"evaluate/a.go", own + "synth", "no arrow"},
+		{"evaluate/detectors/a.go", own + "evaluate", ""},
+		{"evaluate/detectors/a.go", own + "downstream", ""},
+		{"evaluate/detectors/a.go", own + "evaluate/report", "fonts of plots"},
+		{"evaluate/detectors/a_test.go", own + "evaluate/report", "fonts of plots"},
+		{"evaluate/detectors/a.go", "gonum.org/v1/plot", "not among"},
+		{"evaluate/surprise/a.go", "fmt", "no place"},
+		{"downstream/a.go", own + "evaluate", "no arrow"},
+		{"tab/a.go", own + "evaluate/report", "fonts of plots"},
+		{"examples/evaluate/main.go", own + "evaluate/report", ""},
+		{"examples/pretrain/main.go", own + "evaluate/detectors", ""},
+		{"examples/pretrain/main.go", "gonum.org/v1/plot", ""},
 		{"examples/evaluate/main.go", own + "downstream/heatmap", ""},
 		{"downstream/a.go", "net/http", "no connection"},
 		{"metrics/a.go", own + "dataset", "no arrow goes from metrics to dataset"},

@@ -4,17 +4,20 @@
 // needs neither a compiler nor libtorch.
 //
 //	examples/*  ->  everything public
+//	evaluate/report     ->  dataset downstream metrics
+//	evaluate/detectors  ->  evaluate tab downstream backbone synth dataset metrics tensor
+//	evaluate    ->  dataset metrics
 //	downstream/heatmap  ->  downstream dataset
 //	tab         ->  backbone prompt synth dataset tensor
 //	downstream  ->  backbone dataset metrics tensor
 //	backbone    ->  tensor
 //	clipenc     ->  tensor
 //	tensor      ->  gotch's libtch, and nothing else of gotch
-//	synth prompt dataset metrics metrics/tsne scalars tab/card internal/*  ->  no native code, and
+//	synth prompt dataset metrics metrics/tsne scalars tab/card evaluate internal/*  ->  no native code, and
 //	    no arrow among those before internal
 //
 // Every package may import internal/*. The examples may not, because they show what
 // users can do from outside; the one exception is internal/atomicfile, with which
-// the programs write their reports. They alone may use gonum.org/v1/plot. Nested modules are looked at by nobody but
-// themselves.
+// the programs write their reports. gonum.org/v1/plot belongs to evaluate/report, which no package of the library
+// imports, and to the examples. Nested modules are looked at by nobody but themselves.
 package archtest

@@ -14,20 +14,20 @@ import (
 // writesOutside argues every file that changes the file system other than through
 // internal/atomicfile. Folders end in a slash and stand for all below.
 var writesOutside = map[string]string{
-	"internal/atomicfile/":                       "it is the layer",
-	"tensor/libtorch/":                           "a command that installs libtorch; it fills a folder beside the place and renames the whole",
-	"examples/evaluate/class.go":                 "writes to /proc, no file",
-	"examples/evaluate/internal/report/write.go": "a hidden temporary file that no program reads, for what does not fit into memory",
-	"examples/dataset/convert.go":                "renames a folder that is finished",
-	"internal/mutate/main.go":                    "changed copies of files in a temporary folder, for one run of the tests",
-	"internal/testutil/limited_linux.go":         "a copy of the test's own program in a temporary folder, for a child of another user",
-	"examples/evaluate/store.go":                 "a lock, which is empty and removed in the end; results go through the layer",
-	"examples/internal/inputs/inputs.go":         "an empty hidden file that tries a folder and is removed at once",
-	"examples/sweep/store.go":                    "results grow by whole lines; an incomplete last one is cut off when they are gone on with",
-	"examples/sweep/train.go":                    "the log of another program, which is added to",
-	"scalars/csv.go":                             "a table grows by whole rows; an incomplete last one is cut off when it is gone on with",
-	"scalars/events.go":                          "an event file grows by whole records, and its readers leave out an incomplete last one",
-	"examples/pretrain/log.go":                   "a log grows by whole lines; an incomplete last one is cut off when it is gone on with",
+	"internal/atomicfile/":               "it is the layer",
+	"tensor/libtorch/":                   "a command that installs libtorch; it fills a folder beside the place and renames the whole",
+	"evaluate/peak.go":                   "writes to /proc, no file",
+	"evaluate/report/write.go":           "a hidden temporary file that no program reads, for what does not fit into memory",
+	"examples/dataset/convert.go":        "renames a folder that is finished",
+	"internal/mutate/main.go":            "changed copies of files in a temporary folder, for one run of the tests",
+	"internal/testutil/limited_linux.go": "a copy of the test's own program in a temporary folder, for a child of another user",
+	"evaluate/store.go":                  "a lock, which is empty and removed in the end; results go through the layer",
+	"examples/internal/inputs/inputs.go": "an empty hidden file that tries a folder and is removed at once",
+	"examples/sweep/store.go":            "results grow by whole lines; an incomplete last one is cut off when they are gone on with",
+	"examples/sweep/train.go":            "the log of another program, which is added to",
+	"scalars/csv.go":                     "a table grows by whole rows; an incomplete last one is cut off when it is gone on with",
+	"scalars/events.go":                  "an event file grows by whole records, and its readers leave out an incomplete last one",
+	"examples/pretrain/log.go":           "a log grows by whole lines; an incomplete last one is cut off when it is gone on with",
 }
 
 // writers are the functions of package os that create, replace or shorten files.

@@ -1,0 +1,151 @@
+package evaluate
+
+import (
+	"math"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gotab/gotab/metrics"
+)
+
+func TestSeedsGiveMeanAndDeviation(t *testing.T) {
+	var rs []Record
+	mean, low, squares := 0.0, 0.0, 0.0
+	for _, n := range []uint64{9, 1, 5} {
+		r := dark(t, newDark(), "alpha", true, n).Record
+		rs = append(rs, r)
+		mean, low = mean+*r.PixelAUROC/3, low+r.Intervals[PixelAUROC].Low/3
+	}
+	for _, r := range rs {
+		squares += (*r.PixelAUROC - mean) * (*r.PixelAUROC - mean)
+	}
+	require.Greater(t, squares, 1e-8, "seeds make no difference")
+	all := Summarize(rs)
+	require.Len(t, all, 1)
+	require.Equal(t, []string{"1", "5", "9"}, all[0].Seeds())
+	f, ok, err := all[0].Figure(PixelAUROC)
+	require.NoError(t, err)
+	require.True(t, ok)
+	require.InDelta(t, mean, f.Value, 1e-12)
+	require.InDelta(t, math.Sqrt(squares/2), f.Spread.Deviation, 1e-12)
+	require.InDelta(t, low, f.Interval.Low, 1e-12)
+	require.Contains(t, f.Interval.Method, "averaged over seeds")
+	require.Equal(t, 3, f.Protocol.Seeds)
+	_, ok, err = (&Summary{}).Figure(PixelAUROC)
+	require.NoError(t, err)
+	require.False(t, ok, "there is no record")
+}
+
+// The mean over classes deviates as the means of the seeds do.
+func TestMeanOverClasses(t *testing.T) {
+	values := map[string][2]float64{"a": {0.8, 0.9}, "b": {0.9, 0.8}}
+	var rs []Record
+	for class, v := range values {
+		for i, seed := range []string{"1", "2"} {
+			r := made(class, seed)
+			r.ImageAUROC = v[i]
+			rs = append(rs, r)
+		}
+	}
+	all := Settings(Summarize(rs))
+	require.Len(t, all, 1)
+	f, of, err := all[0].Mean(ImageAUROC)
+	require.NoError(t, err)
+	require.Equal(t, 2, of)
+	require.InDelta(t, 0.85, f.Value, 1e-12)
+	require.InDelta(t, 0, f.Spread.Deviation, 1e-12, "what a seed takes from one class it gives to the other")
+	_, of, err = all[0].Mean(AUPRO)
+	require.NoError(t, err)
+	require.Zero(t, of)
+	all[0].Classes[1].Records = all[0].Classes[1].Records[:1]
+	_, _, err = all[0].Mean(ImageAUROC)
+	require.ErrorIs(t, err, ErrConfig)
+}
+
+// outcome is one with made-up scores of eight defects and twelve good images.
+func outcome(seed uint64, shift float64) *Outcome {
+	rng := Seed{Number: seed}.Rand()
+	common := Seed{Number: 77}.Rand() // what is hard about an image is so for every detector
+	o := &Outcome{Record: made("alpha", "1")}
+	for i := range 20 {
+		o.Items = append(o.Items, itemOf(i))
+		o.Defective = append(o.Defective, i < 8)
+		v := 2*common.NormFloat64() + 0.1*rng.NormFloat64()
+		if i < 8 {
+			v += shift
+		}
+		o.Scores = append(o.Scores, v)
+	}
+	return o
+}
+
+func TestComparePairsImages(t *testing.T) {
+	cfg := metrics.BootstrapConfig{Resamples: 300, Level: 0.95}
+	a, b := outcome(1, 1), outcome(2, 2)
+	ds, err := Compare(t.Context(), []Pair{{A: []*Outcome{a}, B: []*Outcome{b}}}, cfg)
+	require.NoError(t, err)
+	require.Len(t, ds, 2)
+	d := ds[0]
+	require.Equal(t, ImageAUROC, d.Figure)
+	x, err := metrics.AUROC(a.Scores, a.Defective)
+	require.NoError(t, err)
+	y, err := metrics.AUROC(b.Scores, b.Defective)
+	require.NoError(t, err)
+	require.Equal(t, [2]float64{x, y}, [2]float64{d.A, d.B})
+	require.InDelta(t, y-x, d.Interval.Value, 1e-12)
+	want, err := metrics.DeLongTest(b.Scores, a.Scores, a.Defective, 0.95)
+	require.NoError(t, err)
+	require.Equal(t, want, *d.Test)
+	// On separate images the two intervals would be far longer.
+	single, err := metrics.DeLong(a.Scores, a.Defective, 0.95)
+	require.NoError(t, err)
+	require.Less(t, d.Interval.High-d.Interval.Low, single.High-single.Low)
+	require.InDelta(t, want.Difference.High-want.Difference.Low, d.Interval.High-d.Interval.Low, 0.1)
+	require.Equal(t, ImageAP, ds[1].Figure)
+	require.Nil(t, ds[1].Test)
+
+	same, err := Compare(t.Context(), []Pair{{A: []*Outcome{a}, B: []*Outcome{a}}}, cfg)
+	require.NoError(t, err)
+	require.Equal(t, [3]float64{0, 0, 0}, [3]float64{same[0].Interval.Value, same[0].Interval.Low, same[0].Interval.High})
+}
+
+// Of two classes with two seeds the difference is the mean of all.
+func TestCompareOverSeedsAndClasses(t *testing.T) {
+	cfg := metrics.BootstrapConfig{Resamples: 50, Level: 0.95}
+	one := Pair{A: []*Outcome{outcome(1, 1), outcome(2, 1)}, B: []*Outcome{outcome(3, 2)}}
+	two := Pair{A: []*Outcome{outcome(4, 1)}, B: []*Outcome{outcome(5, 1), outcome(6, 1)}}
+	ds, err := Compare(t.Context(), []Pair{one, two}, cfg)
+	require.NoError(t, err)
+	value := func(o *Outcome) float64 {
+		v, err := metrics.AUROC(o.Scores, o.Defective)
+		require.NoError(t, err)
+		return v
+	}
+	a := ((value(one.A[0])+value(one.A[1]))/2 + value(two.A[0])) / 2
+	b := (value(one.B[0]) + (value(two.B[0])+value(two.B[1]))/2) / 2
+	require.InDelta(t, a, ds[0].A, 1e-12)
+	require.InDelta(t, b, ds[0].B, 1e-12)
+	require.InDelta(t, b-a, ds[0].Interval.Value, 1e-12)
+	require.Nil(t, ds[0].Test)
+	again, err := Compare(t.Context(), []Pair{one, two}, cfg)
+	require.NoError(t, err)
+	require.Equal(t, ds, again)
+
+	other := outcome(1, 1)
+	other.Items[3].Name = "x"
+	for name, c := range map[string]struct {
+		pair Pair
+		is   error
+	}{
+		"other images": {Pair{A: []*Outcome{outcome(1, 1)}, B: []*Outcome{other}}, ErrPairs},
+		"none":         {Pair{A: []*Outcome{outcome(1, 1)}}, ErrConfig},
+		"nil":          {Pair{A: []*Outcome{outcome(1, 1)}, B: []*Outcome{nil}}, ErrConfig},
+		"half":         {Pair{A: []*Outcome{outcome(1, 1)}, B: []*Outcome{{Items: other.Items}}}, ErrConfig},
+	} {
+		_, err := Compare(t.Context(), []Pair{c.pair}, cfg)
+		require.ErrorIs(t, err, c.is, name)
+	}
+	_, err = Compare(t.Context(), nil, cfg)
+	require.ErrorIs(t, err, ErrConfig)
+}
