@@ -85,8 +85,8 @@ func numbered(name string, v float64, err error) error {
 	return fmt.Errorf("%s is %g: %w", name, v, err)
 }
 
-// roomFor reports whether a result of the shape could be held at all.
-func roomFor(what string, shape ...int64) error {
+// holds reports whether a result of the shape could be held at all.
+func holds(what string, shape ...int64) error {
 	if _, err := elements(shape); err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}

@@ -72,7 +72,7 @@ func (s *Scope) FromBytes(data []uint8, shape ...int64) *Tensor {
 // hold their pixels (n, row, column, channel), to a float32 tensor of shape
 // [n, c, h, w] that lies channels-last in memory, without re-ordering a value.
 func (s *Scope) FromNHWC(data []float32, n, h, w, c int) *Tensor {
-	if err := roomFor(fmt.Sprintf("n is %d, h %d, w %d, c %d", n, h, w, c), int64(n), int64(h), int64(w), int64(c)); err != nil {
+	if err := holds(fmt.Sprintf("n is %d, h %d, w %d, c %d", n, h, w, c), int64(n), int64(h), int64(w), int64(c)); err != nil {
 		s.fail("FromNHWC", nil, err)
 	}
 	return s.Sub(func(s *Scope) *Tensor {

@@ -47,7 +47,7 @@ func (s *Scope) SolveLower(l, b *Tensor) *Tensor {
 // Eye returns the float32 identity matrix [n, n].
 func (s *Scope) Eye(n int64) *Tensor {
 	what := fmt.Sprintf("n is %d", n)
-	s.check("Eye", nil, roomFor(what, n, n))
+	s.check("Eye", nil, holds(what, n, n))
 	return s.opOf("Eye", func() string { return what }, func(out *libtch.Ctensor) { libtch.AtgEye(out, n, int32(Float32), s.st.dev.code()) })
 }
 

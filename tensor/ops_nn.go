@@ -63,7 +63,7 @@ func (c Conv) check(input, weight []int64, transposed bool) error {
 	if min(weight[2], weight[3]) < 1 || min(sides[0], sides[1]) < 1 {
 		return fmt.Errorf("%w: nothing is left of the input with %s", ErrShape, c)
 	}
-	return roomFor(c.String(), input[0], out, sides[0], sides[1])
+	return holds(c.String(), input[0], out, sides[0], sides[1])
 }
 
 // side is the result's length of an input's side n and a kernel's side k.
@@ -268,7 +268,7 @@ func (s *Scope) upsampled(op string, x *Tensor, h, w int64) (what func() string)
 	if x.Valid() && x.Dim() != 4 {
 		s.fail(op, in, fmt.Errorf("%w: want [N C H W]", ErrShape))
 	}
-	s.check(op, in, within("h", h, 1, maxSide), within("w", w, 1, maxSide), roomFor(what(), x.Size(0), x.Size(1), h, w))
+	s.check(op, in, within("h", h, 1, maxSide), within("w", w, 1, maxSide), holds(what(), x.Size(0), x.Size(1), h, w))
 	return what
 }
 

@@ -16,7 +16,7 @@ func (s *Scope) AffineGrid(theta *Tensor, h, w int64) *Tensor {
 		s.fail("AffineGrid", in, fmt.Errorf("%w: want [N 2 3]", ErrShape))
 	}
 	what := func() string { return fmt.Sprintf("h is %d, w %d", h, w) }
-	s.check("AffineGrid", in, within("h", h, 1, maxSide), within("w", w, 1, maxSide), roomFor(what(), theta.Size(0), h, w, 3))
+	s.check("AffineGrid", in, within("h", h, 1, maxSide), within("w", w, 1, maxSide), holds(what(), theta.Size(0), h, w, 3))
 	return s.opOf("AffineGrid", what, func(out *libtch.Ctensor) {
 		libtch.AtgAffineGridGenerator(out, theta.h, []int64{theta.Size(0), 1, h, w}, 4, 0)
 	}, theta)
