@@ -16,6 +16,10 @@ const maxStep = 1<<16 - 1
 // maxSide bounds the sides of a picture that is asked for.
 const maxSide = math.MaxInt32
 
+// maxPacked bounds the sizes that a convolution is packed for: oneDNN divides by zero
+// where one is near the end of its integers.
+const maxPacked = 1 << 20
+
 // within returns an error that wraps ErrShape and names the number unless it is lo to hi.
 func within(name string, v, lo, hi int64) error {
 	if v >= lo && v <= hi {
@@ -41,8 +45,8 @@ func positive(name string, v float64) error {
 	switch {
 	case math.IsNaN(v) || math.IsInf(v, 0):
 		return fmt.Errorf("%s is %g: %w", name, v, ErrNotFinite)
-	case v < 0:
-		return fmt.Errorf("%s is %g, want a number from 0 on", name, v)
+	case v < 0 || v > math.MaxFloat32:
+		return fmt.Errorf("%s is %g, want a float32 from 0 on", name, v)
 	}
 	return nil
 }

@@ -74,6 +74,8 @@ func (s *Scope) FromBytes(data []uint8, shape ...int64) *Tensor {
 func (s *Scope) FromNHWC(data []float32, n, h, w, c int) *Tensor {
 	if err := holds(fmt.Sprintf("n is %d, h %d, w %d, c %d", n, h, w, c), int64(n), int64(h), int64(w), int64(c)); err != nil {
 		s.fail("FromNHWC", nil, err)
+	} else if want := int64(n) * int64(h) * int64(w) * int64(c); int64(len(data)) != want {
+		s.fail("FromNHWC", nil, fmt.Errorf("%w: data has %d values, n is %d, h %d, w %d and c %d, which need %d", ErrShape, len(data), n, h, w, c, want))
 	}
 	return s.Sub(func(s *Scope) *Tensor {
 		x := from(s, "FromNHWC", Float32, data, []int64{int64(n), int64(h), int64(w), int64(c)})

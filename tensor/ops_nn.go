@@ -129,7 +129,7 @@ func (s *Scope) PackConv(w *Tensor, c Conv, input [4]int64) *Tensor {
 	if s.ready("PackConv", []*Tensor{w}) {
 		var errs []error
 		for _, d := range input {
-			errs = append(errs, within("a size of the input", d, 1, maxSide))
+			errs = append(errs, within("a size of the input", d, 1, maxPacked))
 		}
 		if w.DType() != Float32 || w.Len() == 0 || c.Dilation != 1 {
 			errs = append(errs, fmt.Errorf("%w: want float32 [O C/Groups k k], Dilation is %d", ErrShape, c.Dilation))
@@ -162,7 +162,7 @@ func (s *Scope) ConvAddReLU(dst, x, packed, b *Tensor, c Conv) {
 	if s.fusable("ConvAddReLU", []*Tensor{x, packed, b}, c) && dst.Valid() {
 		want := fusedShape(x, packed, c)
 		if dst.packed || dst.DType() != Float32 || !slices.Equal(dst.Shape(), want) {
-			s.fail("ConvAddReLU", []*Tensor{dst, x, packed}, fmt.Errorf("%w: the sum must be float32 %s", ErrShape, shapeString(want)))
+			s.fail("ConvAddReLU", []*Tensor{dst, x, packed}, fmt.Errorf("%w: dst, the sum, must be float32 %s", ErrShape, shapeString(want)))
 		}
 	}
 	s.effect("ConvAddReLU", func() error { return nativeConvAddReLU(dst.h, x.h, packed.h, b.h, c) }, dst, x, packed, b)
