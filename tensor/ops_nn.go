@@ -227,7 +227,7 @@ func (s *Scope) Embedding(weight, ids *Tensor) *Tensor {
 // pooled checks the numbers of a pooling with k x k windows of x.
 func (s *Scope) pooled(op string, x *Tensor, k, stride, padding int64) {
 	in := []*Tensor{x}
-	if !s.check(op, in, within("k", k, 1, maxStep), within("stride", stride, 1, maxStep), within("padding", padding, 0, k/2)) || !x.Valid() {
+	if !s.ready(op, in) || !s.check(op, in, within("k", k, 1, maxStep), within("stride", stride, 1, maxStep), within("padding", padding, 0, k/2)) {
 		return
 	}
 	if c := (Conv{Stride: stride, Padding: padding, Dilation: 1}); x.Dim() != 4 || min(c.side(x.Size(2), k, false), c.side(x.Size(3), k, false)) < 1 {

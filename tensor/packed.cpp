@@ -12,6 +12,7 @@
 #include "watch.h"
 
 #include <ATen/ATen.h>
+#include <ATen/MemoryOverlap.h>
 #include <ATen/OpaqueTensorImpl.h>
 #include <ATen/Parallel.h>
 #include <ATen/core/dispatch/Dispatcher.h>
@@ -237,7 +238,7 @@ char *tab_conv_add_relu(void *other, void *x, void *weight, void *bias, int64_t 
     at::NoGradGuard g;
     Packed &packed = packed_of(weight);
     packed.serves(stride, padding, groups);
-    if (!T(other).is_non_overlapping_and_dense()) throw std::invalid_argument("the sum's memory overlaps or has gaps");
+    if (at::has_internal_overlap(T(other)) == at::MemOverlap::Yes) throw std::invalid_argument("the sum's values share memory");
     at::Tensor w = packed.get(T(x).sizes());
     std::vector<int64_t> pad{padding, padding}, str{stride, stride}, dil{1, 1};
     op.call(T(other), T(x), w, T(bias), pad, str, dil, groups, "add", at::Scalar(1.0), "relu", Scalars(), "");
