@@ -184,8 +184,8 @@ func checkInput(s *tensor.Scope, doing string, x *tensor.Tensor) {
 		s.Fail(fmt.Errorf("backbone: %s: input: %w", doing, tensor.ErrReleased))
 		return
 	}
-	if sh := x.Shape(); len(sh) != 4 || sh[1] != 3 || sh[2] < 32 || sh[3] < 32 {
-		s.Fail(fmt.Errorf("backbone: %s: %w: input is %v, want [N 3 H W] with H and W of 32 or more", doing, tensor.ErrShape, sh))
+	if sh := x.Shape(); len(sh) != 4 || sh[0] < 1 || sh[1] != 3 || sh[2] < 32 || sh[3] < 32 {
+		s.Fail(fmt.Errorf("backbone: %s: %w: input is %v, want [N 3 H W] with N of 1 and H and W of 32 or more", doing, tensor.ErrShape, sh))
 	}
 }
 

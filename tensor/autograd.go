@@ -57,14 +57,13 @@ func setRequiresGrad(t *Tensor, on bool) error {
 // CopyInto overwrites dst's values with src's, which may have another layout,
 // type or device. It records nothing for Backward.
 func (s *Scope) CopyInto(dst, src *Tensor) {
-	if s.st.err == nil && dst.Valid() && src.Valid() && !broadcast(dst.Shape(), src.Shape()) {
+	for _, t := range []*Tensor{dst, src} { // one by one: they may be on two devices
+		if !s.ready("CopyInto", []*Tensor{t}) {
+			return
+		}
+	}
+	if !broadcast(dst.Shape(), src.Shape()) {
 		s.fail("CopyInto", []*Tensor{dst, src}, ErrShape)
-	}
-	if s.st.err != nil {
-		return
-	}
-	if !dst.Valid() || !src.Valid() {
-		s.ready("CopyInto", []*Tensor{dst, src})
 		return
 	}
 	s.NoGrad(func() {
@@ -77,12 +76,12 @@ func (s *Scope) CopyInto(dst, src *Tensor) {
 
 // AddInto changes dst to dst + alpha*x. It records nothing for Backward.
 func (s *Scope) AddInto(dst, x *Tensor, alpha float64) {
-	s.effect("AddInto", func() error { return nativeAxpy(dst.h, x.h, alpha) }, dst, x)
+	s.effect("AddInto", func() error { return numbered("alpha", alpha, nativeAxpy(dst.h, x.h, alpha)) }, dst, x)
 }
 
 // ScaleInto changes dst to alpha*dst. It records nothing for Backward.
 func (s *Scope) ScaleInto(dst *Tensor, alpha float64) {
-	s.effect("ScaleInto", func() error { return nativeScale(dst.h, alpha) }, dst)
+	s.effect("ScaleInto", func() error { return numbered("alpha", alpha, nativeScale(dst.h, alpha)) }, dst)
 }
 
 // IncrementInto adds 1 to every element of dst: a counter kept with the weights.

@@ -38,6 +38,12 @@ type Update struct {
 //
 // It needs the mode Training. No set of weights and no optimizer may come twice.
 func Descend(s *Scope, clip float64, learners []Learner, loss func(s *Scope) (*Tensor, error)) (u Update, err error) {
+	if err := s.usable(); err != nil {
+		return Update{}, fmt.Errorf("tensor: descend: %w", err)
+	}
+	if loss == nil {
+		return Update{}, fmt.Errorf("tensor: descend: loss is nil")
+	}
 	sets, err := setsOf(s, clip, learners)
 	if err != nil {
 		return Update{}, fmt.Errorf("tensor: descend: %w", err)

@@ -52,6 +52,15 @@ func CUDADevices() int {
 	return int(libtch.AtcCudaDeviceCount())
 }
 
+// check returns ErrDevice for a device that is not there. libtorch keeps a device's
+// number in eight bits and would take another one.
+func (d Device) check() error {
+	if have := CUDADevices(); d.cuda && (d.index < 0 || d.index >= have) {
+		return fmt.Errorf("%w: libtorch sees %d CUDA devices and not %s", ErrDevice, have, d)
+	}
+	return nil
+}
+
 // ParseDevice reads the value of a -device flag: "auto" (the first CUDA device
 // where there is one, else the CPU), "cpu", "cuda" or "cuda:N". A device that is
 // not there is an error that wraps [ErrDevice] and says what to do.

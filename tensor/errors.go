@@ -60,7 +60,7 @@ func (e *OpError) Error() string {
 		b.WriteString(shapeString(s))
 	}
 	b.WriteString(": ")
-	b.WriteString(e.Err.Error())
+	fmt.Fprint(&b, e.Err)
 	return b.String()
 }
 
@@ -77,8 +77,8 @@ func shapeString(s []int64) string {
 // nativeError turns libtorch's message into an error: the C++ stack below the
 // first line is cut and an allocation failure is recognised.
 func nativeError(msg string) error {
-	if i := strings.Index(msg, "\nException raised from"); i >= 0 {
-		msg = msg[:i]
+	for _, stack := range []string{"\nException raised from", "\nframe #0"} {
+		msg, _, _ = strings.Cut(msg, stack)
 	}
 	msg = strings.TrimSpace(msg)
 	low := strings.ToLower(msg)

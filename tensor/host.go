@@ -72,6 +72,11 @@ func (s *Scope) FromBytes(data []uint8, shape ...int64) *Tensor {
 // hold their pixels (n, row, column, channel), to a float32 tensor of shape
 // [n, c, h, w] that lies channels-last in memory, without re-ordering a value.
 func (s *Scope) FromNHWC(data []float32, n, h, w, c int) *Tensor {
+	if err := holds(fmt.Sprintf("n is %d, h %d, w %d, c %d", n, h, w, c), int64(n), int64(h), int64(w), int64(c)); err != nil {
+		s.fail("FromNHWC", nil, err)
+	} else if want := int64(n) * int64(h) * int64(w) * int64(c); int64(len(data)) != want {
+		s.fail("FromNHWC", nil, fmt.Errorf("%w: data has %d values, n is %d, h %d, w %d and c %d, which need %d", ErrShape, len(data), n, h, w, c, want))
+	}
 	return s.Sub(func(s *Scope) *Tensor {
 		x := from(s, "FromNHWC", Float32, data, []int64{int64(n), int64(h), int64(w), int64(c)})
 		return s.Permute(x, 0, 3, 1, 2)
@@ -118,7 +123,7 @@ func (s *Scope) Ints(x *Tensor) ([]int64, error) { return read[int64](s, "Ints",
 
 // Float returns the value of a tensor with one element.
 func (s *Scope) Float(x *Tensor) (float64, error) {
-	v, err := s.Float64s(x)
+	v, err := read[float64](s, "Float", Float64, x)
 	if err != nil {
 		return 0, err
 	}
@@ -150,14 +155,18 @@ func (s *Scope) FloatsInto(dst []float32, x *Tensor) error {
 }
 
 // Zeros returns a float32 tensor of zeros.
-func (s *Scope) Zeros(shape ...int64) *Tensor { return s.Full(0, Float32, shape...) }
+func (s *Scope) Zeros(shape ...int64) *Tensor { return s.full("Zeros", 0, Float32, shape) }
 
 // Full returns a tensor whose elements are all v, of a type that is one of the
 // constants. A shape of negative sizes, or of more elements than could be
 // addressed, is ErrShape.
 func (s *Scope) Full(v float64, dt DType, shape ...int64) *Tensor {
+	return s.full("Full", v, dt, shape)
+}
+
+func (s *Scope) full(op string, v float64, dt DType, shape []int64) *Tensor {
 	none := &Tensor{dev: s.st.dev}
-	if !s.ready("Full", nil) {
+	if !s.ready(op, nil) {
 		return none
 	}
 	_, err := dt.size()
@@ -165,13 +174,14 @@ func (s *Scope) Full(v float64, dt DType, shape ...int64) *Tensor {
 		_, err = elements(shape)
 	}
 	if err != nil {
-		s.fail("Full", nil, err)
+		s.fail(op, nil, err)
 		return none
 	}
 	sz, n := sized(shape)
 	var t *Tensor
+	what := func() string { return fmt.Sprintf("v is %g, shape %s of %s", v, shapeString(shape), dt) }
 	scalar(v, func(c libtch.Cscalar) {
-		t = s.op("Full", func(out *libtch.Ctensor) { libtch.AtgFull(out, sz, n, c, int32(dt), s.st.dev.code()) })
+		t = s.opOf(op, what, func(out *libtch.Ctensor) { libtch.AtgFull(out, sz, n, c, int32(dt), s.st.dev.code()) })
 	})
 	return t
 }
@@ -181,6 +191,9 @@ func (s *Scope) Full(v float64, dt DType, shape ...int64) *Tensor {
 func (s *Scope) To(x *Tensor, d Device) *Tensor {
 	if x != nil && x.dev == d {
 		return s.alias("To", x)
+	}
+	if err := d.check(); err != nil {
+		s.fail("To", []*Tensor{x}, err)
 	}
 	t := s.shim("To", func(out *libtch.Ctensor) error { return nativeToDevice(out, x.h, d) }, x)
 	t.dev = d

@@ -83,6 +83,9 @@ func setDevice(d Device) error {
 	if !d.cuda {
 		return nil
 	}
+	if err := d.check(); err != nil {
+		return err
+	}
 	if err := shimError(C.tab_set_device(C.int(d.index))); err != nil {
 		return errors.Join(ErrDevice, err)
 	}

@@ -26,7 +26,7 @@ func (s *Scope) Bmm(a, b *Tensor) *Tensor {
 // AddBmmInto changes acc to beta*acc + a*b for batches of matrices: acc
 // [b, m, n], a [b, m, k], b [b, k, n]. It records nothing for Backward.
 func (s *Scope) AddBmmInto(acc, a, b *Tensor, beta float64) {
-	s.effect("AddBmmInto", func() error { return nativeBaddbmm(acc.h, a.h, b.h, beta) }, acc, a, b)
+	s.effect("AddBmmInto", func() error { return numbered("beta", beta, nativeBaddbmm(acc.h, a.h, b.h, beta)) }, acc, a, b)
 }
 
 // Cholesky returns the lower triangular L with A = L L^T for symmetric positive
@@ -46,7 +46,9 @@ func (s *Scope) SolveLower(l, b *Tensor) *Tensor {
 
 // Eye returns the float32 identity matrix [n, n].
 func (s *Scope) Eye(n int64) *Tensor {
-	return s.op("Eye", func(out *libtch.Ctensor) { libtch.AtgEye(out, n, int32(Float32), s.st.dev.code()) })
+	what := fmt.Sprintf("n is %d", n)
+	s.check("Eye", nil, holds(what, n, n))
+	return s.opOf("Eye", func() string { return what }, func(out *libtch.Ctensor) { libtch.AtgEye(out, n, int32(Float32), s.st.dev.code()) })
 }
 
 // Linear returns x W^T + b: x [.., in], w [out, in], b [out] or nil.

@@ -31,7 +31,7 @@ func (s *Scope) unary(name string, x *Tensor, f func(out *libtch.Ctensor, x libt
 func (s *Scope) withScalar(name string, x *Tensor, v float64, f func(out *libtch.Ctensor, x libtch.Ctensor, c libtch.Cscalar)) *Tensor {
 	var t *Tensor
 	scalar(v, func(c libtch.Cscalar) {
-		t = s.op(name, func(out *libtch.Ctensor) { f(out, x.h, c) }, x)
+		t = s.opOf(name, func() string { return fmt.Sprintf("v is %g", v) }, func(out *libtch.Ctensor) { f(out, x.h, c) }, x)
 	})
 	return t
 }
@@ -130,14 +130,16 @@ func (s *Scope) PlusInto(a, b *Tensor) *Tensor {
 
 // LeakyReLU returns x where it is positive and slope*x elsewhere.
 func (s *Scope) LeakyReLU(x *Tensor, slope float64) *Tensor {
-	return s.shim("LeakyReLU", func(out *libtch.Ctensor) error { return nativeLeakyReLU(out, x.h, slope) }, x)
+	s.check("LeakyReLU", []*Tensor{x}, finite("slope", slope))
+	return s.shim("LeakyReLU", func(out *libtch.Ctensor) error { return numbered("slope", slope, nativeLeakyReLU(out, x.h, slope)) }, x)
 }
 
 // LeakyReLUInto changes x to LeakyReLU of it, with a slope that is not negative,
 // and returns x. It is recorded for Backward, with the same condition on x as
 // ReLUInto.
 func (s *Scope) LeakyReLUInto(x *Tensor, slope float64) *Tensor {
-	s.effect("LeakyReLUInto", func() error { return nativeLeakyReLUInto(x.h, slope) }, x)
+	s.check("LeakyReLUInto", []*Tensor{x}, positive("slope", slope))
+	s.effect("LeakyReLUInto", func() error { return numbered("slope", slope, nativeLeakyReLUInto(x.h, slope)) }, x)
 	return x
 }
 
@@ -148,20 +150,11 @@ func (s *Scope) GELU(x *Tensor) *Tensor {
 
 // QuickGELU returns x * sigmoid(1.702 x), the activation of OpenAI's CLIP.
 func (s *Scope) QuickGELU(x *Tensor) *Tensor {
+	s.ready("QuickGELU", []*Tensor{x})
 	return s.Sub(func(s *Scope) *Tensor { return s.Mul(x, s.Sigmoid(s.MulScalar(x, 1.702))) })
 }
 
 const keepType = int32(-1) // libtorch's "as the input"
-
-func (s *Scope) dims(name string, x *Tensor, dims []int64) bool {
-	for _, d := range dims {
-		if n := int64(x.Dim()); x.Valid() && (d < -n || d >= n) {
-			s.fail(name, []*Tensor{x}, fmt.Errorf("%w: no dimension %d", ErrShape, d))
-			return false
-		}
-	}
-	return true
-}
 
 func flag(b bool) int32 {
 	if b {
@@ -173,7 +166,7 @@ func flag(b bool) int32 {
 // Sum adds along the dimensions, which stay with size 1 where keep is true. No
 // dimension means all of them.
 func (s *Scope) Sum(x *Tensor, keep bool, dims ...int64) *Tensor {
-	s.dims("Sum", x, dims)
+	s.dims("Sum", x, "dims", dims...)
 	d, n := sized(dims)
 	return s.op("Sum", func(out *libtch.Ctensor) { libtch.AtgSumDimIntlist(out, x.h, d, n, flag(keep), keepType) }, x)
 }
@@ -181,39 +174,42 @@ func (s *Scope) Sum(x *Tensor, keep bool, dims ...int64) *Tensor {
 // Mean averages along the dimensions, which stay with size 1 where keep is true.
 // No dimension means all of them.
 func (s *Scope) Mean(x *Tensor, keep bool, dims ...int64) *Tensor {
-	s.dims("Mean", x, dims)
+	s.dims("Mean", x, "dims", dims...)
 	d, n := sized(dims)
 	return s.op("Mean", func(out *libtch.Ctensor) { libtch.AtgMeanDim(out, x.h, d, n, flag(keep), keepType) }, x)
 }
 
 // Max returns the largest values along the dimensions. No dimension means all.
 func (s *Scope) Max(x *Tensor, keep bool, dims ...int64) *Tensor {
-	s.dims("Max", x, dims)
+	s.dims("Max", x, "dims", dims...)
 	d, n := sized(dims)
 	return s.op("Max", func(out *libtch.Ctensor) { libtch.AtgAmax(out, x.h, d, n, flag(keep)) }, x)
 }
 
 // ArgMax returns the int64 index of the largest value along dimension dim.
 func (s *Scope) ArgMax(x *Tensor, dim int64) *Tensor {
-	s.dims("ArgMax", x, []int64{dim})
+	s.dims("ArgMax", x, "dim", dim)
 	return s.op("ArgMax", func(out *libtch.Ctensor) { libtch.AtgArgmax(out, x.h, dim, 0, 0) }, x)
 }
 
 // Softmax returns exp(x) / sum exp(x) along dimension dim.
 func (s *Scope) Softmax(x *Tensor, dim int64) *Tensor {
-	s.dims("Softmax", x, []int64{dim})
+	s.dims("Softmax", x, "dim", dim)
 	return s.op("Softmax", func(out *libtch.Ctensor) { libtch.AtgSoftmax(out, x.h, dim, keepType) }, x)
 }
 
 // LogSoftmax returns log softmax(x) along dimension dim.
 func (s *Scope) LogSoftmax(x *Tensor, dim int64) *Tensor {
-	s.dims("LogSoftmax", x, []int64{dim})
+	s.dims("LogSoftmax", x, "dim", dim)
 	return s.op("LogSoftmax", func(out *libtch.Ctensor) { libtch.AtgLogSoftmax(out, x.h, dim, keepType) }, x)
 }
 
 // Normalize divides by the Euclidean length along dimension dim, which is taken
 // as at least eps, as PyTorch's F.normalize does (its eps is 1e-12).
 func (s *Scope) Normalize(x *Tensor, dim int64, eps float64) *Tensor {
+	if s.ready("Normalize", []*Tensor{x}) {
+		_ = s.dims("Normalize", x, "dim", dim) && s.check("Normalize", []*Tensor{x}, positive("eps", eps))
+	}
 	return s.Sub(func(s *Scope) *Tensor {
 		return s.Div(x, s.ClampMin(s.Sqrt(s.Sum(s.Square(x), true, dim)), eps))
 	})
@@ -222,7 +218,7 @@ func (s *Scope) Normalize(x *Tensor, dim int64, eps float64) *Tensor {
 // CosineSimilarity returns a.b / (max(|a|, eps) max(|b|, eps)) along dimension
 // dim, which disappears; PyTorch's eps is 1e-8.
 func (s *Scope) CosineSimilarity(a, b *Tensor, dim int64, eps float64) *Tensor {
-	s.dims("CosineSimilarity", a, []int64{dim})
+	_ = s.dims("CosineSimilarity", a, "dim", dim) && s.check("CosineSimilarity", []*Tensor{a, b}, positive("eps", eps))
 	return s.binary("CosineSimilarity", a, b, func(out *libtch.Ctensor, a, b libtch.Ctensor) {
 		libtch.AtgCosineSimilarity(out, a, b, dim, eps)
 	})
@@ -230,6 +226,6 @@ func (s *Scope) CosineSimilarity(a, b *Tensor, dim int64, eps float64) *Tensor {
 
 // Norm returns the Euclidean length along dimension dim, which disappears.
 func (s *Scope) Norm(x *Tensor, dim int64) *Tensor {
-	s.dims("Norm", x, []int64{dim})
+	s.dims("Norm", x, "dim", dim)
 	return s.shim("Norm", func(out *libtch.Ctensor) error { return nativeNorm(out, x.h, dim) }, x)
 }

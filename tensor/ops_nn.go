@@ -1,6 +1,7 @@
 package tensor
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -19,14 +20,62 @@ func optional(t *Tensor) libtch.Ctensor {
 }
 
 // Conv describes a square two-dimensional convolution. Zero Stride, Dilation and
-// Groups mean 1.
+// Groups mean 1. Stride, Padding and Dilation are at most 65,535, Groups at most the
+// number of channels.
 type Conv struct {
 	Stride, Padding, Dilation, Groups int64
 }
 
 func (c Conv) filled() Conv {
-	c.Stride, c.Dilation, c.Groups = max(c.Stride, 1), max(c.Dilation, 1), max(c.Groups, 1)
+	for _, v := range []*int64{&c.Stride, &c.Dilation, &c.Groups} {
+		if *v == 0 {
+			*v = 1
+		}
+	}
 	return c
+}
+
+func (c Conv) String() string {
+	return fmt.Sprintf("Stride %d, Padding %d, Dilation %d, Groups %d", c.Stride, c.Padding, c.Dilation, c.Groups)
+}
+
+// check holds the numbers of a filled c against the input [N, C, H, W] and the sizes
+// of the weight, [O, C/Groups, k, k] or transposed [C, O/Groups, k, k].
+func (c Conv) check(input, weight []int64, transposed bool) error {
+	if len(input) != 4 || len(weight) != 4 {
+		return fmt.Errorf("%w: want [N C H W] and a weight of four dimensions", ErrShape)
+	}
+	if err := errors.Join(within("Stride", c.Stride, 1, maxStep), within("Padding", c.Padding, 0, maxStep), within("Dilation", c.Dilation, 1, maxStep),
+		within("Groups", c.Groups, 1, max(input[1], 1))); err != nil {
+		return err
+	}
+	out := weight[0]
+	if transposed {
+		out = weight[1] * c.Groups
+	}
+	switch {
+	case !transposed && (input[1] != weight[1]*c.Groups || weight[0]%c.Groups != 0):
+		return fmt.Errorf("%w: want [N C H W] and [O C/Groups k k], Groups is %d", ErrShape, c.Groups)
+	case transposed && (input[1] != weight[0] || weight[0]%c.Groups != 0):
+		return fmt.Errorf("%w: want [N C H W] and [C O/Groups k k], Groups is %d", ErrShape, c.Groups)
+	}
+	sides := []int64{c.side(input[2], weight[2], transposed), c.side(input[3], weight[3], transposed)}
+	if min(weight[2], weight[3]) < 1 || min(sides[0], sides[1]) < 1 {
+		return fmt.Errorf("%w: nothing is left of the input with %s", ErrShape, c)
+	}
+	return holds(c.String(), input[0], out, sides[0], sides[1])
+}
+
+// side is the result's length of an input's side n and a kernel's side k.
+func (c Conv) side(n, k int64, transposed bool) int64 {
+	extent := c.Dilation*(k-1) + 1
+	if transposed {
+		return (n-1)*c.Stride - 2*c.Padding + extent
+	}
+	if n+2*c.Padding < extent {
+		return 0
+	}
+	return (n+2*c.Padding-extent)/c.Stride + 1
 }
 
 // Conv2d convolves x [N, C, H, W] with w [O, C/Groups, k, k] and adds b [O]
@@ -37,11 +86,11 @@ func (s *Scope) Conv2d(x, w, b *Tensor, c Conv) *Tensor {
 	if b != nil {
 		in = append(in, b)
 	}
-	if x.Valid() && w.Valid() && (x.Dim() != 4 || w.Dim() != 4 || x.Size(1) != w.Size(1)*c.Groups) {
-		s.fail("Conv2d", in, fmt.Errorf("%w: want [N C H W] and [O C/%d k k]", ErrShape, c.Groups))
+	if s.ready("Conv2d", in) {
+		s.check("Conv2d", in, c.check(x.Shape(), w.Shape(), false))
 	}
 	st, pd, dl := []int64{c.Stride, c.Stride}, []int64{c.Padding, c.Padding}, []int64{c.Dilation, c.Dilation}
-	return s.op("Conv2d", func(out *libtch.Ctensor) {
+	return s.opOf("Conv2d", c.String, func(out *libtch.Ctensor) {
 		libtch.AtgConv2d(out, x.h, w.h, optional(b), st, 2, pd, 2, dl, 2, c.Groups)
 	}, in...)
 }
@@ -56,11 +105,11 @@ func (s *Scope) ConvTranspose2d(x, w, b *Tensor, c Conv) *Tensor {
 	if b != nil {
 		in = append(in, b)
 	}
-	if x.Valid() && w.Valid() && (x.Dim() != 4 || w.Dim() != 4 || x.Size(1) != w.Size(0)) {
-		s.fail("ConvTranspose2d", in, fmt.Errorf("%w: want [N C H W] and [C O/%d k k]", ErrShape, c.Groups))
+	if s.ready("ConvTranspose2d", in) {
+		s.check("ConvTranspose2d", in, c.check(x.Shape(), w.Shape(), true))
 	}
 	st, pd, dl := []int64{c.Stride, c.Stride}, []int64{c.Padding, c.Padding}, []int64{c.Dilation, c.Dilation}
-	return s.op("ConvTranspose2d", func(out *libtch.Ctensor) {
+	return s.opOf("ConvTranspose2d", c.String, func(out *libtch.Ctensor) {
 		libtch.AtgConvTranspose2d(out, x.h, w.h, optional(b), st, 2, pd, 2, []int64{0, 0}, 2, c.Groups, dl, 2)
 	}, in...)
 }
@@ -77,8 +126,18 @@ func (s *Scope) PackConv(w *Tensor, c Conv, input [4]int64) *Tensor {
 	if w.Valid() && w.dev.cuda {
 		s.fail("PackConv", []*Tensor{w}, fmt.Errorf("%w: oneDNN packs for the CPU", ErrDevice))
 	}
-	if w.Valid() && (w.packed || w.Dim() != 4 || w.DType() != Float32 || input[1] != w.Size(1)*c.Groups || w.Size(0)%c.Groups != 0) {
-		s.fail("PackConv", []*Tensor{w}, fmt.Errorf("%w: want float32 [O C/%d k k] for inputs %s", ErrShape, c.Groups, shapeString(input[:])))
+	if s.ready("PackConv", []*Tensor{w}) {
+		var errs []error
+		for _, d := range input {
+			errs = append(errs, within("a size of the input", d, 1, maxPacked))
+		}
+		if w.DType() != Float32 || w.Len() == 0 || c.Dilation != 1 {
+			errs = append(errs, fmt.Errorf("%w: want float32 [O C/Groups k k], Dilation is %d", ErrShape, c.Dilation))
+		}
+		if err := c.check(input[:], w.Shape(), false); err != nil {
+			errs = append(errs, fmt.Errorf("input %s: %w", shapeString(input[:]), err))
+		}
+		s.check("PackConv", []*Tensor{w}, errs...)
 	}
 	t := s.shim("PackConv", func(out *libtch.Ctensor) error { return nativePackConv(out, w.h, c, input[:]) }, w)
 	if t.Valid() {
@@ -103,7 +162,7 @@ func (s *Scope) ConvAddReLU(dst, x, packed, b *Tensor, c Conv) {
 	if s.fusable("ConvAddReLU", []*Tensor{x, packed, b}, c) && dst.Valid() {
 		want := fusedShape(x, packed, c)
 		if dst.packed || dst.DType() != Float32 || !slices.Equal(dst.Shape(), want) {
-			s.fail("ConvAddReLU", []*Tensor{dst, x, packed}, fmt.Errorf("%w: the sum must be float32 %s", ErrShape, shapeString(want)))
+			s.fail("ConvAddReLU", []*Tensor{dst, x, packed}, fmt.Errorf("%w: dst, the sum, must be float32 %s", ErrShape, shapeString(want)))
 		}
 	}
 	s.effect("ConvAddReLU", func() error { return nativeConvAddReLU(dst.h, x.h, packed.h, b.h, c) }, dst, x, packed, b)
@@ -111,8 +170,7 @@ func (s *Scope) ConvAddReLU(dst, x, packed, b *Tensor, c Conv) {
 
 // fusedShape is the shape of a convolution with a packed weight.
 func fusedShape(x, packed *Tensor, c Conv) []int64 {
-	side := func(d int) int64 { return (x.Size(d)+2*c.Padding-packed.Size(d))/c.Stride + 1 }
-	return []int64{x.Size(0), packed.Size(0), side(2), side(3)}
+	return []int64{x.Size(0), packed.Size(0), c.side(x.Size(2), packed.Size(2), false), c.side(x.Size(3), packed.Size(3), false)}
 }
 
 // fusable checks the operands x, packed weight and bias: oneDNN trusts its
@@ -122,13 +180,11 @@ func (s *Scope) fusable(name string, in []*Tensor, c Conv) bool {
 	if s.st.err != nil || !x.Valid() || !w.Valid() || !b.Valid() {
 		return false
 	}
-	if !w.packed || x.packed || b.packed || x.Dim() != 4 || x.DType() != Float32 || x.Size(1) != w.Size(1)*c.Groups ||
-		b.Dim() != 1 || b.Len() != w.Size(0) || b.DType() != Float32 || w.Size(0)%c.Groups != 0 ||
-		x.Size(2)+2*c.Padding < w.Size(2) || x.Size(3)+2*c.Padding < w.Size(3) || c.Padding < 0 || c.Dilation != 1 {
-		s.fail(name, in, fmt.Errorf("%w: want float32 [N C H W], a packed [O C/%d k k] and a bias [O], dilation 1", ErrShape, c.Groups))
+	if !w.packed || x.packed || b.packed || x.DType() != Float32 || x.Len() == 0 || b.Dim() != 1 || b.Len() != w.Size(0) || b.DType() != Float32 || c.Dilation != 1 {
+		s.fail(name, in, fmt.Errorf("%w: want float32 [N C H W], a packed [O C/Groups k k] and a bias [O]; Dilation is %d, want 1", ErrShape, c.Dilation))
 		return false
 	}
-	return true
+	return s.check(name, in, c.check(x.Shape(), w.Shape(), false))
 }
 
 // BatchNorm normalises each channel of x [N, C, ...]. With train it uses the
@@ -136,8 +192,12 @@ func (s *Scope) fusable(name string, in []*Tensor, c Conv) bool {
 // momentum (the variance unbiased, as PyTorch); without, it uses the running
 // ones and leaves them.
 func (s *Scope) BatchNorm(x, weight, bias, mean, variance *Tensor, train bool, momentum, eps float64) *Tensor {
-	if x.Valid() && weight.Valid() && x.Size(1) != weight.Len() {
-		s.fail("BatchNorm", []*Tensor{x, weight}, ErrShape)
+	in := []*Tensor{x, weight}
+	if x.Valid() && weight.Valid() && (x.Dim() < 2 || x.Size(1) != weight.Len()) {
+		s.fail("BatchNorm", in, ErrShape)
+	}
+	if _ = s.check("BatchNorm", in, finite("momentum", momentum), positive("eps", eps)); momentum < 0 || momentum > 1 {
+		s.fail("BatchNorm", in, fmt.Errorf("momentum is %g, want 0 to 1", momentum))
 	}
 	return s.op("BatchNorm", func(out *libtch.Ctensor) {
 		libtch.AtgBatchNorm(out, x.h, weight.h, bias.h, mean.h, variance.h, flag(train), momentum, eps, 1)
@@ -147,9 +207,10 @@ func (s *Scope) BatchNorm(x, weight, bias, mean, variance *Tensor, train bool, m
 // LayerNorm normalises the last dimension of x [.., n] and applies weight and
 // bias [n].
 func (s *Scope) LayerNorm(x, weight, bias *Tensor, eps float64) *Tensor {
-	if x.Valid() && weight.Valid() && x.Size(-1) != weight.Len() {
+	if x.Valid() && weight.Valid() && (x.Dim() < 1 || x.Size(-1) != weight.Len()) {
 		s.fail("LayerNorm", []*Tensor{x, weight}, ErrShape)
 	}
+	s.check("LayerNorm", []*Tensor{x, weight}, positive("eps", eps))
 	return s.op("LayerNorm", func(out *libtch.Ctensor) {
 		libtch.AtgLayerNorm(out, x.h, []int64{x.Size(-1)}, 1, weight.h, bias.h, eps, 1)
 	}, x, weight, bias)
@@ -157,37 +218,71 @@ func (s *Scope) LayerNorm(x, weight, bias *Tensor, eps float64) *Tensor {
 
 // Embedding looks rows of weight [V, D] up by the int64 ids [..], giving [.., D].
 func (s *Scope) Embedding(weight, ids *Tensor) *Tensor {
+	if weight.Valid() && weight.Dim() != 2 {
+		s.fail("Embedding", []*Tensor{weight, ids}, fmt.Errorf("%w: want [V D]", ErrShape))
+	}
 	return s.op("Embedding", func(out *libtch.Ctensor) { libtch.AtgEmbedding(out, weight.h, ids.h, -1, 0, 0) }, weight, ids)
 }
 
-// MaxPool2d takes the maximum over k x k windows of x [N, C, H, W].
+// pooled checks the numbers of a pooling with k x k windows of x.
+func (s *Scope) pooled(op string, x *Tensor, k, stride, padding int64) {
+	in := []*Tensor{x}
+	if !s.ready(op, in) || !s.check(op, in, within("k", k, 1, maxStep), within("stride", stride, 1, maxStep), within("padding", padding, 0, k/2)) {
+		return
+	}
+	if c := (Conv{Stride: stride, Padding: padding, Dilation: 1}); x.Dim() != 4 || min(c.side(x.Size(2), k, false), c.side(x.Size(3), k, false)) < 1 {
+		s.fail(op, in, fmt.Errorf("%w: want [N C H W] of at least one window; k is %d, padding %d", ErrShape, k, padding))
+	}
+}
+
+// MaxPool2d takes the maximum over k x k windows of x [N, C, H, W]. k and stride are
+// 1 to 65,535, padding is at most k/2.
 func (s *Scope) MaxPool2d(x *Tensor, k, stride, padding int64) *Tensor {
+	s.pooled("MaxPool2d", x, k, stride, padding)
 	return s.op("MaxPool2d", func(out *libtch.Ctensor) {
 		libtch.AtgMaxPool2d(out, x.h, []int64{k, k}, 2, []int64{stride, stride}, 2, []int64{padding, padding}, 2, []int64{1, 1}, 2, 0)
 	}, x)
 }
 
-// AvgPool2d averages over k x k windows of x [N, C, H, W]; padding counts.
+// AvgPool2d averages over k x k windows of x [N, C, H, W]; padding counts. The
+// numbers are bounded as MaxPool2d's.
 func (s *Scope) AvgPool2d(x *Tensor, k, stride, padding int64) *Tensor {
+	s.pooled("AvgPool2d", x, k, stride, padding)
 	return s.op("AvgPool2d", func(out *libtch.Ctensor) {
 		libtch.AtgAvgPool2d(out, x.h, []int64{k, k}, 2, []int64{stride, stride}, 2, []int64{padding, padding}, 2, 0, 1, 1, 1)
 	}, x)
 }
 
 // GlobalAvgPool averages x [N, C, H, W] over its positions, giving [N, C].
-func (s *Scope) GlobalAvgPool(x *Tensor) *Tensor { return s.Mean(x, false, 2, 3) }
+func (s *Scope) GlobalAvgPool(x *Tensor) *Tensor {
+	if s.ready("GlobalAvgPool", []*Tensor{x}) && x.Dim() != 4 {
+		s.fail("GlobalAvgPool", []*Tensor{x}, fmt.Errorf("%w: want [N C H W]", ErrShape))
+	}
+	return s.op("GlobalAvgPool", func(out *libtch.Ctensor) { libtch.AtgMeanDim(out, x.h, []int64{2, 3}, 2, 0, keepType) }, x)
+}
+
+// upsampled checks the size that x is resized to.
+func (s *Scope) upsampled(op string, x *Tensor, h, w int64) (what func() string) {
+	what = func() string { return fmt.Sprintf("h is %d, w %d", h, w) }
+	in := []*Tensor{x}
+	if x.Valid() && x.Dim() != 4 {
+		s.fail(op, in, fmt.Errorf("%w: want [N C H W]", ErrShape))
+	}
+	s.check(op, in, within("h", h, 1, maxSide), within("w", w, 1, maxSide), holds(what(), x.Size(0), x.Size(1), h, w))
+	return what
+}
 
 // UpsampleBilinear resizes x [N, C, H, W] to h x w with half-pixel centres
 // (PyTorch's align_corners=false).
 func (s *Scope) UpsampleBilinear(x *Tensor, h, w int64) *Tensor {
-	return s.op("UpsampleBilinear", func(out *libtch.Ctensor) {
+	return s.opOf("UpsampleBilinear", s.upsampled("UpsampleBilinear", x, h, w), func(out *libtch.Ctensor) {
 		libtch.AtgUpsampleBilinear2d(out, x.h, []int64{h, w}, 2, 0, 0, 1, 0, 1)
 	}, x)
 }
 
 // UpsampleNearest resizes x [N, C, H, W] to h x w by repeating values.
 func (s *Scope) UpsampleNearest(x *Tensor, h, w int64) *Tensor {
-	return s.op("UpsampleNearest", func(out *libtch.Ctensor) {
+	return s.opOf("UpsampleNearest", s.upsampled("UpsampleNearest", x, h, w), func(out *libtch.Ctensor) {
 		libtch.AtgUpsampleNearest2d(out, x.h, []int64{h, w}, 2, 0, 1, 0, 1)
 	}, x)
 }
@@ -204,6 +299,9 @@ func (s *Scope) CrossEntropy(logits, target *Tensor) *Tensor {
 // BCEWithLogits returns the mean binary cross-entropy of sigmoid(logits) and
 // target, both of one shape.
 func (s *Scope) BCEWithLogits(logits, target *Tensor) *Tensor {
+	if logits.Valid() && target.Valid() && !slices.Equal(logits.Shape(), target.Shape()) {
+		s.fail("BCEWithLogits", []*Tensor{logits, target}, ErrShape)
+	}
 	const mean = 1
 	return s.op("BCEWithLogits", func(out *libtch.Ctensor) {
 		libtch.AtgBinaryCrossEntropyWithLogits(out, logits.h, target.h, absent, absent, mean)

@@ -11,10 +11,13 @@ import (
 // from -1 to 1 and the centres of its corner pixels lie half a pixel inside
 // (PyTorch's align_corners=false). It is recorded for Backward.
 func (s *Scope) AffineGrid(theta *Tensor, h, w int64) *Tensor {
-	if theta.Valid() && (theta.Dim() != 3 || theta.Size(1) != 2 || theta.Size(2) != 3 || h < 1 || w < 1) {
-		s.fail("AffineGrid", []*Tensor{theta}, fmt.Errorf("%w: want [N 2 3] and a picture, not %dx%d", ErrShape, w, h))
+	in := []*Tensor{theta}
+	if theta.Valid() && (theta.Dim() != 3 || theta.Size(0) < 1 || theta.Size(1) != 2 || theta.Size(2) != 3) {
+		s.fail("AffineGrid", in, fmt.Errorf("%w: want [N 2 3]", ErrShape))
 	}
-	return s.op("AffineGrid", func(out *libtch.Ctensor) {
+	what := func() string { return fmt.Sprintf("h is %d, w %d", h, w) }
+	s.check("AffineGrid", in, within("h", h, 1, maxSide), within("w", w, 1, maxSide), holds(what(), theta.Size(0), h, w, 3))
+	return s.opOf("AffineGrid", what, func(out *libtch.Ctensor) {
 		libtch.AtgAffineGridGenerator(out, theta.h, []int64{theta.Size(0), 1, h, w}, 4, 0)
 	}, theta)
 }
@@ -33,13 +36,13 @@ func (s *Scope) GridSample(x, grid *Tensor) *Tensor {
 
 // Flip reverses the order along the dimensions.
 func (s *Scope) Flip(x *Tensor, dims ...int64) *Tensor {
-	s.dims("Flip", x, dims)
+	s.dims("Flip", x, "dims", dims...)
 	d, n := sized(dims)
 	return s.op("Flip", func(out *libtch.Ctensor) { libtch.AtgFlip(out, x.h, d, n) }, x)
 }
 
 // Rot90 turns x by k quarter turns from dimension from towards dimension to.
 func (s *Scope) Rot90(x *Tensor, k, from, to int64) *Tensor {
-	s.dims("Rot90", x, []int64{from, to})
+	_ = s.dims("Rot90", x, "from", from) && s.dims("Rot90", x, "to", to) && s.dims("Rot90", x, "from and to", from, to)
 	return s.op("Rot90", func(out *libtch.Ctensor) { libtch.AtgRot90(out, x.h, k, []int64{from, to}, 2) }, x)
 }

@@ -198,6 +198,9 @@ func (o *optimizer) Prepare(s *Scope, p *Params, rate func(name string) float64)
 	if rate == nil {
 		return nil, fmt.Errorf("tensor: optimizer step: rate is nil")
 	}
+	if err := s.usable(); err != nil {
+		return nil, fmt.Errorf("tensor: optimizer step: %w", err)
+	}
 	if p == nil || p.closed || o.state != nil && o.state.closed {
 		return nil, fmt.Errorf("tensor: optimizer step: %w", ErrReleased)
 	}

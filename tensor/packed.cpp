@@ -12,6 +12,7 @@
 #include "watch.h"
 
 #include <ATen/ATen.h>
+#include <ATen/MemoryOverlap.h>
 #include <ATen/OpaqueTensorImpl.h>
 #include <ATen/Parallel.h>
 #include <ATen/core/dispatch/Dispatcher.h>
@@ -22,6 +23,7 @@
 #include <memory>
 #include <mutex>
 #include <stdexcept>
+#include <string>
 #include <unordered_map>
 #include <vector>
 
@@ -134,6 +136,13 @@ public:
     return add(dense.contiguous(at::MemoryFormat::ChannelsLast), p, id);
   }
 
+  // serves throws unless the convolution is the one that the weight was packed for.
+  void serves(int64_t stride, int64_t padding, int64_t groups) const {
+    if (stride != base_[4] || padding != base_[5] || groups != base_[6])
+      throw std::invalid_argument("Stride, Padding and Groups are " + std::to_string(stride) + ", " + std::to_string(padding) + ", " +
+                                  std::to_string(groups) + " and not those that the weight was packed for");
+  }
+
   int64_t count() {
     std::lock_guard<std::mutex> lock(mu_);
     return static_cast<int64_t>(layouts_.size());
@@ -208,7 +217,9 @@ char *tab_conv_fused(void **out, void *x, void *weight, void *bias, int64_t stri
                               c10::IntArrayRef, c10::IntArrayRef, c10::IntArrayRef, int64_t, c10::string_view,
                               torch::List<c10::optional<at::Scalar>>, c10::optional<c10::string_view>)>();
     at::NoGradGuard g;
-    at::Tensor w = packed_of(weight).get(T(x).sizes());
+    Packed &packed = packed_of(weight);
+    packed.serves(stride, padding, groups);
+    at::Tensor w = packed.get(T(x).sizes());
     std::vector<int64_t> pad{padding, padding}, str{stride, stride}, dil{1, 1};
     *out = new at::Tensor(op.call(T(x), w, T(bias), pad, str, dil, groups, relu ? "relu" : "none", Scalars(), ""));
   });
@@ -225,7 +236,10 @@ char *tab_conv_add_relu(void *other, void *x, void *weight, void *bias, int64_t 
                                 c10::optional<at::Scalar>, c10::optional<c10::string_view>,
                                 torch::List<c10::optional<at::Scalar>>, c10::optional<c10::string_view>)>();
     at::NoGradGuard g;
-    at::Tensor w = packed_of(weight).get(T(x).sizes());
+    Packed &packed = packed_of(weight);
+    packed.serves(stride, padding, groups);
+    if (at::has_internal_overlap(T(other)) == at::MemOverlap::Yes) throw std::invalid_argument("the sum's values share memory");
+    at::Tensor w = packed.get(T(x).sizes());
     std::vector<int64_t> pad{padding, padding}, str{stride, stride}, dil{1, 1};
     op.call(T(other), T(x), w, T(bias), pad, str, dil, groups, "add", at::Scalar(1.0), "relu", Scalars(), "");
   });

@@ -48,6 +48,9 @@ func (p *Params) Put(s *Scope, name string, t *Tensor) error { return p.put(s, n
 func (p *Params) PutBuffer(s *Scope, name string, t *Tensor) error { return p.put(s, name, t, true) }
 
 func (p *Params) put(s *Scope, name string, t *Tensor, buffer bool) error {
+	if err := s.usable(); err != nil {
+		return fmt.Errorf("tensor: put %q: %w", name, err)
+	}
 	if err := s.st.err; err != nil {
 		return err
 	}
@@ -107,6 +110,9 @@ func (p *Params) IsTrainable(name string) bool { e := p.entries[name]; return e 
 func (p *Params) SetTrainable(want func(name string) bool) error {
 	if p.closed {
 		return closedError("set trainable")
+	}
+	if want == nil {
+		return fmt.Errorf("tensor: set trainable: want is nil")
 	}
 	for _, n := range p.names {
 		e := p.entries[n]
@@ -182,6 +188,9 @@ func (p *Params) GradNorm(s *Scope) (float64, error) {
 	if p.closed {
 		return 0, closedError("norm of the gradients")
 	}
+	if err := s.usable(); err != nil {
+		return 0, fmt.Errorf("tensor: norm of the gradients: %w", err)
+	}
 	sum := 0.0
 	for _, n := range p.names {
 		e := p.entries[n]
@@ -205,10 +214,13 @@ func (p *Params) GradNorm(s *Scope) (float64, error) {
 	return math.Sqrt(sum), s.st.err
 }
 
-// ScaleGrads multiplies all gradients by f, as clipping does.
+// ScaleGrads multiplies all gradients by f, a finite number, as clipping does.
 func (p *Params) ScaleGrads(s *Scope, f float64) error {
 	if p.closed {
 		return closedError("scale gradients")
+	}
+	if err := errors.Join(s.usable(), finite("f", f)); err != nil {
+		return fmt.Errorf("tensor: scale gradients: %w", err)
 	}
 	for _, n := range p.names {
 		if e := p.entries[n]; e.trainable {
@@ -222,11 +234,17 @@ func (p *Params) ScaleGrads(s *Scope, f float64) error {
 }
 
 // ClipGrads scales the gradients of all sets down together where their common norm
-// is above limit, as PyTorch's clip_grad_norm_ does; a limit of 0 leaves them. It
+// is above limit, 0 or more, as PyTorch's clip_grad_norm_ does; a limit of 0 leaves them. It
 // returns the norm before. One that is not finite is an error that wraps
 // [ErrNotFinite], and nothing is scaled then.
 func ClipGrads(s *Scope, limit float64, sets ...*Params) (norm float64, err error) {
-	for _, p := range sets {
+	if !(limit >= 0) {
+		return 0, fmt.Errorf("tensor: clip gradients: limit is %g, want 0 or more", limit)
+	}
+	for i, p := range sets {
+		if p == nil {
+			return 0, fmt.Errorf("tensor: clip gradients: set %d is nil", i)
+		}
 		n, err := p.GradNorm(s)
 		if err != nil {
 			return 0, err

@@ -12,6 +12,9 @@ type threadsKey struct{}
 // cores where there are fewer, whatever [Threads] says and others do. Two Runs of one thread score more images than one
 // Run of two; a result is bit-equal only for equal n.
 func WithThreads(ctx context.Context, n int) context.Context {
+	if ctx == nil {
+		return nil // Run refuses it
+	}
 	return context.WithValue(ctx, threadsKey{}, n)
 }
 
@@ -30,6 +33,9 @@ func Run(ctx context.Context, dev Device, mode Mode, fn func(s *Scope) error) er
 	}
 	if ctx == nil {
 		return fmt.Errorf("tensor: Run: the context is nil; pass context.Background()")
+	}
+	if mode != Evaluation && mode != Training {
+		return fmt.Errorf("tensor: Run: there is no mode %d", int(mode))
 	}
 	if err := ctx.Err(); err != nil {
 		return err

@@ -2,6 +2,7 @@ package tensor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/sugarme/gotch/libtch"
@@ -56,12 +57,18 @@ func (s *Scope) Fail(err error) {
 // result, which moves to s. A stage of a network is a Sub: memory is then
 // bounded by the largest stage. The result may also be a tensor from outside.
 func (s *Scope) Sub(fn func(c *Scope) *Tensor) *Tensor {
-	out := s.SubN(func(c *Scope) []*Tensor { return []*Tensor{fn(c)} })
+	out := s.subN("Sub", func(c *Scope) []*Tensor { return []*Tensor{fn(c)} }, fn == nil)
 	return out[0]
 }
 
 // SubN is Sub for several results.
-func (s *Scope) SubN(fn func(c *Scope) []*Tensor) []*Tensor {
+func (s *Scope) SubN(fn func(c *Scope) []*Tensor) []*Tensor { return s.subN("SubN", fn, fn == nil) }
+
+func (s *Scope) subN(op string, fn func(c *Scope) []*Tensor, absent bool) []*Tensor {
+	if absent {
+		s.fail(op, nil, errNoFunction)
+		return []*Tensor{{dev: s.st.dev}}
+	}
 	c := &Scope{st: s.st, dead: s.dead} // a Sub of a scope that has ended can do nothing either
 	defer c.release()
 	out := fn(c)
@@ -79,6 +86,10 @@ func (s *Scope) SubN(fn func(c *Scope) []*Tensor) []*Tensor {
 
 // NoGrad runs fn without recording for Backward.
 func (s *Scope) NoGrad(fn func()) {
+	if fn == nil {
+		s.fail("NoGrad", nil, errNoFunction)
+		return
+	}
 	if s.st.mode != Training || s.dead {
 		fn()
 		return
@@ -92,6 +103,8 @@ func (s *Scope) NoGrad(fn func()) {
 	}()
 	fn()
 }
+
+var errNoFunction = errors.New("fn is nil")
 
 // disown removes t from the scope without freeing it and says whether it was there.
 func (s *Scope) disown(t *Tensor) bool {
@@ -120,6 +133,14 @@ func (s *Scope) release() {
 	}
 	s.own = nil
 	s.dead = true
+}
+
+// usable returns an error for a scope that is none of a Run.
+func (s *Scope) usable() error {
+	if s == nil || s.st == nil {
+		return fmt.Errorf("%w: the scope is none of a Run", ErrReleased)
+	}
+	return nil
 }
 
 // ready says whether an operation may go on: no failure so far and all operands
@@ -162,6 +183,12 @@ func (s *Scope) fail(op string, in []*Tensor, err error) {
 
 // op runs one libtch call that makes one tensor.
 func (s *Scope) op(name string, f func(out *libtch.Ctensor), in ...*Tensor) *Tensor {
+	return s.opOf(name, nil, f, in...)
+}
+
+// opOf is op for an operation whose result is as large as numbers among its
+// arguments say; what names them in an error.
+func (s *Scope) opOf(name string, what func() string, f func(out *libtch.Ctensor), in ...*Tensor) *Tensor {
 	if !s.ready(name, in) {
 		return &Tensor{dev: s.st.dev}
 	}
@@ -172,6 +199,9 @@ func (s *Scope) op(name string, f func(out *libtch.Ctensor), in ...*Tensor) *Ten
 	var h libtch.Ctensor
 	f(&h)
 	if err := lastError(); err != nil {
+		if what != nil {
+			err = fmt.Errorf("%s: %w", what(), err)
+		}
 		s.fail(name, in, err)
 		return &Tensor{dev: dev}
 	}

@@ -62,6 +62,8 @@ Tap tap(const float *grid, const Shape &s) {
   t.finite = std::isfinite(grid[0]) && std::isfinite(grid[1]);
   if (!t.finite) return t;
   float x = place(grid[0], s.w, &t.dx), y = place(grid[1], s.h, &t.dy);
+  t.finite = std::isfinite(x) && std::isfinite(y); // a place may be too far for pixels to count
+  if (!t.finite) return t;
   int64_t west = static_cast<int64_t>(std::floor(x)), north = static_cast<int64_t>(std::floor(y));
   t.x1 = west + 1 - x;
   t.y1 = north + 1 - y;

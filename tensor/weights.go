@@ -119,6 +119,9 @@ func (f *WeightFile) Metadata() map[string]string { return maps.Clone(f.metadata
 // 32 bits int64, exactly. It returns an error for a name that is not there and for
 // an element type that is not known.
 func (f *WeightFile) Array(name string) (Array, error) {
+	if f.read == nil {
+		return Array{}, fmt.Errorf("tensor: read %q: %w: no file has been opened", name, ErrWeightFile)
+	}
 	t, err := f.read(name)
 	if err != nil {
 		return Array{}, err

@@ -3,6 +3,8 @@ package testutil
 import (
 	"fmt"
 	"math/rand/v2"
+	"runtime"
+	"runtime/debug"
 	"strings"
 	"syscall"
 	"testing"
@@ -11,8 +13,6 @@ import (
 
 // mixed is what MixedSizes goes through: sizes of batches.
 var mixed = []int{1, 2, 4, 8, 16, 32}
-
-const mixedRounds = 4
 
 // CPUSeconds is the processor time that this process has used. It tells a slow
 // program from a busy machine.
@@ -38,65 +38,132 @@ func (c *cost) take(o cost) {
 
 // MixedSizes measures whether the time of a batch depends on which batches came
 // before. It draws orders of the sizes 1, 2, 4, 8, 16 and 32; of six orders each
-// size comes first in one. fresh makes what is measured anew for each order, and
-// pass runs a batch of n. An order is gone through once, and then again for the
-// least time of each size. The log has each size's best and worst order, the
-// metrics the largest ratio of worst to best.
-func MixedSizes(b *testing.B, orders int, fresh func() (pass func(n int), done func())) {
+// size comes first in one. fresh makes what is measured, one for each order, and
+// pass runs a batch of n. Each order is gone through once, and then rounds times
+// again, all orders in turns: what disturbs the machine for a while disturbs all of
+// them, and the least time of a size in an order is one without it. The collector
+// works between the measured passes only.
+//
+// The log has each size's best and worst order. The metrics are the largest ratio
+// of an order to the best one, of wall and of processor time, and the batch at which
+// the latter is found; only the ratio of processor times means anything on a busy
+// machine.
+func MixedSizes(b *testing.B, orders, rounds int, fresh func() (pass func(n int), done func())) {
 	b.Helper()
-	rng := rand.New(rand.NewPCG(13, 1))
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	for b.Loop() {
-		got := make([][]cost, orders)
-		names := make([]string, orders)
-		perm := rng.Perm(len(mixed))
-		for o := range orders {
-			if o > 0 && o%len(mixed) == 0 {
-				perm = rng.Perm(len(mixed))
+		all := drawOrders(orders)
+		for i := range all {
+			all[i].pass, all[i].done = fresh()
+			for _, k := range all[i].sizes {
+				all[i].pass(mixed[k])
 			}
-			got[o] = make([]cost, len(mixed))
-			order := append(append([]int(nil), perm[o%len(mixed):]...), perm[:o%len(mixed)]...)
-			pass, done := fresh()
-			for _, k := range order {
-				names[o] += fmt.Sprint(" ", mixed[k])
-				pass(mixed[k])
-			}
-			for range mixedRounds {
-				for _, k := range order {
-					for range max(1, 4/mixed[k]) {
-						cpu, wall := CPUSeconds(), time.Now()
-						pass(mixed[k])
-						got[o][k].take(cost{wall: time.Since(wall).Seconds(), cpu: CPUSeconds() - cpu})
-					}
+		}
+		for range rounds {
+			for place := range mixed {
+				for i := range all {
+					all[i].measure(place)
 				}
 			}
-			done()
 		}
-		report(b, got, names)
+		for i := range all {
+			all[i].done()
+		}
+		report(b, all)
 	}
 }
 
-func report(b *testing.B, got [][]cost, names []string) {
+// order is a sequence of sizes with what is measured in it.
+type order struct {
+	sizes []int // indices of mixed
+	pass  func(n int)
+	done  func()
+	least [6]cost // of a pass, by the index of its size
+}
+
+func (o *order) String() string {
+	var text strings.Builder
+	for _, k := range o.sizes {
+		fmt.Fprint(&text, " ", mixed[k])
+	}
+	return text.String()[1:]
+}
+
+// measure runs the size at a place of the order; small ones several times, since
+// the clocks are coarse.
+func (o *order) measure(place int) {
+	k := o.sizes[place]
+	times := max(1, 4/mixed[k])
+	runtime.GC()
+	cpu, wall := CPUSeconds(), time.Now()
+	for range times {
+		o.pass(mixed[k])
+	}
+	o.least[k].take(cost{wall: time.Since(wall).Seconds() / float64(times), cpu: (CPUSeconds() - cpu) / float64(times)})
+}
+
+// drawOrders draws n orders; of each six all begin with another size.
+func drawOrders(n int) []*order {
+	rng := rand.New(rand.NewPCG(13, 1))
+	var perm []int
+	out := make([]*order, n)
+	for i := range out {
+		at := i % len(mixed)
+		if at == 0 {
+			perm = rng.Perm(len(mixed))
+		}
+		out[i] = &order{sizes: append(append([]int(nil), perm[at:]...), perm[:at]...)}
+	}
+	return out
+}
+
+// cell is a size with its best and its worst order.
+type cell struct {
+	size        int // index of mixed
+	best, worst cost
+	order       *order // the worst by processor time
+}
+
+func (c cell) ratio() cost {
+	return cost{wall: c.worst.wall / c.best.wall, cpu: c.worst.cpu / c.best.cpu}
+}
+
+func cells(all []*order) []cell {
+	out := make([]cell, len(mixed))
+	for k := range out {
+		c := cell{size: k}
+		for _, o := range all {
+			c.best.take(o.least[k])
+			c.worst.wall = max(c.worst.wall, o.least[k].wall)
+			if o.least[k].cpu > c.worst.cpu {
+				c.worst.cpu, c.order = o.least[k].cpu, o
+			}
+		}
+		out[k] = c
+	}
+	return out
+}
+
+func report(b *testing.B, all []*order) {
 	b.Helper()
 	var table strings.Builder
 	fmt.Fprintf(&table, "\nbatch  ms an image, best order and worst, and their ratio: wall; processor; worst order (processor)\n")
 	var top cost
-	for k, n := range mixed {
-		var best, worst cost
-		at := 0
-		for o := range got {
-			best.take(got[o][k])
-			worst.wall = max(worst.wall, got[o][k].wall)
-			if got[o][k].cpu > worst.cpu {
-				worst.cpu, at = got[o][k].cpu, o
-			}
+	var at cell
+	for _, c := range cells(all) {
+		r := c.ratio()
+		if r.cpu > top.cpu {
+			at = c
 		}
-		ratio := cost{wall: worst.wall / best.wall, cpu: worst.cpu / best.cpu}
-		top.wall, top.cpu = max(top.wall, ratio.wall), max(top.cpu, ratio.cpu)
-		ms := 1e3 / float64(n)
-		fmt.Fprintf(&table, "%5d  %7.2f %7.2f %5.2f; %7.2f %7.2f %5.2f; %s\n", n,
-			ms*best.wall, ms*worst.wall, ratio.wall, ms*best.cpu, ms*worst.cpu, ratio.cpu, names[at])
+		top.wall, top.cpu = max(top.wall, r.wall), max(top.cpu, r.cpu)
+		ms := 1e3 / float64(mixed[c.size])
+		fmt.Fprintf(&table, "%5d  %7.2f %7.2f %5.2f; %7.2f %7.2f %5.2f; %s\n", mixed[c.size],
+			ms*c.best.wall, ms*c.worst.wall, r.wall, ms*c.best.cpu, ms*c.worst.cpu, r.cpu, c.order)
 	}
+	fmt.Fprintf(&table, "worst by processor time: %.2f, batch %d in the order %s", top.cpu, mixed[at.size], at.order)
 	b.Log(table.String())
+	b.ReportMetric(0, "ns/op") // of all orders and rounds together it says nothing
 	b.ReportMetric(top.wall, "worst/best-wall")
 	b.ReportMetric(top.cpu, "worst/best-cpu")
+	b.ReportMetric(float64(mixed[at.size]), "worst-batch")
 }
