@@ -271,12 +271,10 @@ type outcome struct {
 	panicked any
 	spoiled  []hostile.Variant
 	text     string
-	more     bool // there are further variants
-	numbers  int  // of variants of all arguments
 }
 
-// noMore says that a call has been tried with every variant.
-var noMore = errors.New("no more")
+// errNoMore says that a call has been tried with every variant.
+var errNoMore = errors.New("no more")
 
 func (c tried) call(t *testing.T, before func(text string) bool) (o outcome) {
 	p := tensor.NewParams(tensor.CPU)
@@ -302,7 +300,7 @@ func (c tried) call(t *testing.T, before func(text string) bool) (o outcome) {
 			variants[i] = hostile.Variants(c.params[i], args[i], b.others)
 		}
 		if o.spoiled, o.text = c.choose(b, args, variants); o.text == "" {
-			return noMore
+			return errNoMore
 		}
 		for _, a := range args {
 			b.made(a)
@@ -436,7 +434,7 @@ func (c tried) made(t *testing.T, step func(string) bool) (more bool) {
 		}
 		return called
 	})
-	if errors.Is(o.err, noMore) {
+	if errors.Is(o.err, errNoMore) {
 		return false
 	}
 	if called {
