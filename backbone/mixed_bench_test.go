@@ -25,7 +25,7 @@ func BenchmarkMixedSizes(b *testing.B) {
 			require.NoError(b, tensor.SetThreads(tensor.Threads{Cores: int(run.threads), PerRun: int(run.threads)}))
 			defer func() { require.NoError(b, tensor.SetThreads(old)) }()
 			x := draw("x", 32*3*run.h*run.w)
-			testutil.MixedSizes(b, 6, 8, func() (func(n int), func()) {
+			testutil.MixedSizes(b, 6, 5, func() (func(n int), func()) {
 				m, err := backbone.NewResNet18(tensor.CPU, newRand())
 				require.NoError(b, err)
 				return func(n int) {

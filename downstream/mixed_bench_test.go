@@ -34,7 +34,7 @@ func BenchmarkMixedSizes(b *testing.B) {
 	imgs := textures(32, 2, side)
 	for _, s := range scorers {
 		b.Run(s.name, func(b *testing.B) {
-			testutil.MixedSizes(b, 3, 8, func() (func(n int), func()) {
+			testutil.MixedSizes(b, 3, 4, func() (func(n int), func()) {
 				score, done := s.make(b, net, side)
 				return func(n int) { require.NoError(b, score(b.Context(), imgs[:n]...)) }, func() { require.NoError(b, done()) }
 			})

@@ -90,11 +90,14 @@ func (o *order) String() string {
 }
 
 // measure runs the size at a place of the order; small ones several times, since
-// the clocks are coarse.
+// the clocks are coarse. The first pass after another size is not timed: its memory
+// comes from the system anew where a larger batch has just given it back, whatever
+// the order was before.
 func (o *order) measure(place int) {
 	k := o.sizes[place]
 	times := max(1, 4/mixed[k])
 	runtime.GC()
+	o.pass(mixed[k])
 	cpu, wall := CPUSeconds(), time.Now()
 	for range times {
 		o.pass(mixed[k])
