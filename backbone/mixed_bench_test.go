@@ -16,7 +16,7 @@ import (
 //
 //	go test ./backbone -run '^$' -bench MixedSizes -benchtime 1x
 //
-// takes less than three minutes on two quiet cores. On a busy machine only the ratio
+// takes three minutes on two quiet cores. On a busy machine only the ratio
 // of processor times means anything.
 func BenchmarkMixedSizes(b *testing.B) {
 	for _, run := range []struct{ threads, w, h int64 }{{1, 224, 224}, {2, 224, 224}, {2, 161, 127}} {
