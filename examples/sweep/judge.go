@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"image"
-	"iter"
 	"math/rand/v2"
 	"runtime"
 	"slices"
@@ -40,18 +39,12 @@ type record struct {
 
 const recordVersion = 1
 
-// detector is what both methods offer.
-type detector interface {
-	downstream.Detector
-	ScoreSet(ctx context.Context, ds dataset.Dataset) iter.Seq2[downstream.Scored, error]
-}
-
 // fitting is one detector with one draw.
 type fitting struct {
 	detector, draw string
 	transform      dataset.Transform
 	pixels         bool
-	make           func(fe downstream.Extractor) (detector, error)
+	make           func(fe downstream.Extractor) (downstream.Detector, error)
 }
 
 // counts says whether the pixels of seed i+1 are counted.
@@ -62,12 +55,12 @@ func (p plan) fittings() []fitting {
 	var out []fitting
 	cfg := downstream.DefaultPaDiM()
 	if p.PaDiM.Reference {
-		out = append(out, fitting{"padim", "reference", cfg.Transform, true, func(fe downstream.Extractor) (detector, error) {
+		out = append(out, fitting{"padim", "reference", cfg.Transform, true, func(fe downstream.Extractor) (downstream.Detector, error) {
 			return downstream.NewPaDiM(fe, cfg, nil)
 		}})
 	}
 	for i := range p.PaDiM.Seeds {
-		out = append(out, fitting{"padim", fmt.Sprint(i + 1), cfg.Transform, p.PaDiM.counts(i), func(fe downstream.Extractor) (detector, error) {
+		out = append(out, fitting{"padim", fmt.Sprint(i + 1), cfg.Transform, p.PaDiM.counts(i), func(fe downstream.Extractor) (downstream.Detector, error) {
 			cfg := cfg
 			cfg.Channels, cfg.Reduced = nil, 100
 			return downstream.NewPaDiM(fe, cfg, rand.New(rand.NewPCG(uint64(i+1), 1)))
@@ -75,7 +68,7 @@ func (p plan) fittings() []fitting {
 	}
 	pc := downstream.DefaultPatchCore()
 	for i := range p.PatchCore.Seeds {
-		out = append(out, fitting{"patchcore", fmt.Sprint(i + 1), pc.Transform, p.PatchCore.counts(i), func(fe downstream.Extractor) (detector, error) {
+		out = append(out, fitting{"patchcore", fmt.Sprint(i + 1), pc.Transform, p.PatchCore.counts(i), func(fe downstream.Extractor) (downstream.Detector, error) {
 			return downstream.NewPatchCore(fe, pc, rand.New(rand.NewPCG(uint64(i+1), 2)))
 		}})
 	}

@@ -31,13 +31,14 @@ import (
 
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/internal/atomicfile"
+	"github.com/gotab/gotab/tab/card"
 	"github.com/gotab/gotab/tensor"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	err := run(ctx, os.Args[1:], os.Stderr)
 	if errors.Is(err, flag.ErrHelp) {
 		return
 	}
@@ -52,12 +53,12 @@ type sweep struct {
 	out              string
 	pretrain, device string
 	store            *store
-	stdout, stderr   io.Writer
+	stderr           io.Writer
 }
 
 var errUsage = errors.New("usage")
 
-func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
+func run(ctx context.Context, args []string, stderr io.Writer) (err error) {
 	fs := flag.NewFlagSet("sweep", flag.ContinueOnError)
 	fs.SetOutput(stderr)
 	planFile := fs.String("plan", "", "`file` with the plan (JSON; required)")
@@ -86,7 +87,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 			return err
 		}
 	}
-	s := &sweep{plan: p, out: *out, pretrain: *pretrain, device: *device, stdout: stdout, stderr: stderr}
+	s := &sweep{plan: p, out: *out, pretrain: *pretrain, device: *device, stderr: stderr}
 	if err := os.MkdirAll(s.out, 0o755); err != nil {
 		return err
 	}
@@ -178,10 +179,11 @@ func (s *sweep) all(ctx context.Context) error {
 // evaluate fits what is not in the results yet.
 func (s *sweep) evaluate(ctx context.Context, v variant, sets []set) (err error) {
 	fits := s.plan.fittings()
-	sha, err := hashOf(v.file)
+	weights, err := card.FileAt(v.file)
 	if err != nil {
 		return err
 	}
+	sha := weights.SHA256
 	var net *backbone.ResNet
 	defer func() {
 		if net != nil {

@@ -120,7 +120,7 @@ func TestSweepFromPlanToTable(t *testing.T) {
 		"networks": [{"name": "a", "seeds": [1, 13], "shares": [1, 0.5]}, {"name": "b", "seeds": [2], "without": ["steel"], "pretrain": ["-keep", "2"]}]}`, weights(t, false), root))
 	args := []string{"-plan", path, "-out", out, "-pretrain", program, "-device", "cpu"}
 	var stderr bytes.Buffer
-	err := run(t.Context(), args, &stderr, &stderr)
+	err := run(t.Context(), args, &stderr)
 	require.ErrorContains(t, err, "a seed 13: pretrain")
 
 	said, err := os.ReadFile(notes)
@@ -156,7 +156,7 @@ func TestSweepFromPlanToTable(t *testing.T) {
 
 	// Nothing is done twice but the training that failed.
 	stderr.Reset()
-	require.Error(t, run(t.Context(), args, &stderr, &stderr))
+	require.Error(t, run(t.Context(), args, &stderr))
 	require.NotContains(t, stderr.String(), "fits in")
 	said, err = os.ReadFile(notes)
 	require.NoError(t, err)
@@ -172,7 +172,7 @@ func TestSyntheticValidationReadsNoTestImage(t *testing.T) {
 	path := writePlan(t, fmt.Sprintf(`{"start": %q, "data": [%q], "padim": {"seeds": 1},
 		"synthetic": {"share": 0.34, "seed": 1, "kinds": ["noise"], "twins": 2}, "networks": [{"name": "a", "seeds": [1]}]}`, weights(t, false), root))
 	var stderr bytes.Buffer
-	require.NoError(t, run(t.Context(), []string{"-plan", path, "-out", out, "-pretrain", program, "-device", "cpu"}, &stderr, &stderr))
+	require.NoError(t, run(t.Context(), []string{"-plan", path, "-out", out, "-pretrain", program, "-device", "cpu"}, &stderr))
 	trained, err := filepath.Glob(filepath.Join(out, "data", "a", "cloth", "train", "good", "*"))
 	require.NoError(t, err)
 	require.Len(t, trained, 4)

@@ -119,16 +119,13 @@ func compare(ctx context.Context, a, b cell) (paired, error) {
 		}
 	}
 	ra, rb := newPairs(a.records), newPairs(b.records)
-	stat := func(images []int) (float64, error) {
-		return ra.area(images, positive) - rb.area(images, positive), nil
-	}
 	cfg := metrics.DefaultBootstrap()
 	cfg.Resamples = resamples
 	var all []float64
 	i, err := metrics.Resample(ctx, positive, func(images []int) (float64, error) {
-		v, err := stat(images)
+		v := ra.area(images, positive) - rb.area(images, positive)
 		all = append(all, v)
-		return v, err
+		return v, nil
 	}, cfg, rand.New(rand.NewPCG(1, 3)))
 	if errors.Is(err, metrics.ErrOneClass) {
 		return paired{a.image - b.image, math.NaN(), math.NaN(), math.NaN()}, nil

@@ -2,14 +2,13 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -107,7 +106,7 @@ func (s *sweep) folders(ctx context.Context, n network, roots []string) ([]strin
 			return nil, err
 		}
 		for _, class := range all.Classes() {
-			if contains(n.Without, class) {
+			if slices.Contains(n.Without, class) {
 				left++
 				continue
 			}
@@ -159,15 +158,6 @@ func copyImage(class, root, name, to string) error {
 	return fmt.Errorf("%s: %w", name, os.ErrNotExist)
 }
 
-func contains(list []string, s string) bool {
-	for _, l := range list {
-		if l == s {
-			return true
-		}
-	}
-	return false
-}
-
 // open reads the network of a variant, with its share of the start's weights.
 func (s *sweep) open(ctx context.Context, v variant) (net *backbone.ResNet, err error) {
 	dev, err := tensor.ParseDevice(s.device)
@@ -186,17 +176,4 @@ func (s *sweep) open(ctx context.Context, v variant) (net *backbone.ResNet, err 
 		return nil, errors.Join(err, net.Close())
 	}
 	return net, nil
-}
-
-func hashOf(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", fmt.Errorf("read %s: %w", path, err)
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
 }

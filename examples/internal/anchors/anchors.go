@@ -16,6 +16,7 @@ import (
 	"github.com/gotab/gotab/clipenc"
 	"github.com/gotab/gotab/prompt"
 	"github.com/gotab/gotab/tab"
+	"github.com/gotab/gotab/tab/card"
 	"github.com/gotab/gotab/tensor"
 )
 
@@ -135,7 +136,11 @@ func (f Flags) sum() (string, error) {
 	dir := f.Weights
 	if !info.IsDir() {
 		if !strings.HasSuffix(f.Weights, ".index.json") {
-			return sumFile(f.Weights)
+			file, err := card.FileAt(f.Weights)
+			if err != nil {
+				return "", err
+			}
+			return file.SHA256, nil
 		}
 		dir = filepath.Dir(f.Weights)
 	}
@@ -150,9 +155,11 @@ func (f Flags) sum() (string, error) {
 		if filepath.Ext(e.Name()) != ".safetensors" {
 			continue
 		}
-		if only, err = sumFile(filepath.Join(dir, e.Name())); err != nil {
+		file, err := card.FileAt(filepath.Join(dir, e.Name()))
+		if err != nil {
 			return "", err
 		}
+		only = file.SHA256
 		n++
 		fmt.Fprintf(all, "%s  %s\n", only, e.Name())
 	}
@@ -160,17 +167,4 @@ func (f Flags) sum() (string, error) {
 		return only, nil
 	}
 	return fmt.Sprintf("%x", all.Sum(nil)), nil
-}
-
-func sumFile(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", fmt.Errorf("read %s: %w", path, err)
-	}
-	return fmt.Sprintf("%x", h.Sum(nil)), nil
 }
