@@ -9,7 +9,6 @@
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
-#include <ATen/detail/CUDAHooksInterface.h>
 #include <memory>
 #include <stdexcept>
 #include <vector>
@@ -62,7 +61,7 @@ int tab_device(void *self) {
 
 int tab_cuda_devices(void) {
   try {
-    return at::hasCUDA() ? static_cast<int>(at::detail::getCUDAHooks().deviceCount()) : 0;
+    return static_cast<int>(at::getNumGPUs());
   } catch (...) {
     return 0; // no driver, or none that fits: as if there were no device
   }
