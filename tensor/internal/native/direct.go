@@ -4,7 +4,7 @@ package native
 
 /*
 #cgo CXXFLAGS: -O2
-#cgo LDFLAGS: -lstdc++ -ltorch -lc10 -ltorch_cpu
+#cgo LDFLAGS: -lstdc++ -lc10 -ltorch_cpu
 #include <stdlib.h>
 #include "direct.h"
 */
