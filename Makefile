@@ -2,6 +2,7 @@
 # nothing is written outside this folder and the user's cache folders. `make help` lists the targets.
 #
 #   CUDA=1         link the CUDA libraries too (docs/setup.md)
+#   FLOOR=libtorch compile on libtorch itself and not on gotch: GPUs newer than Hopper, newer PyTorch, quick first build
 #   P=N            packages that are built and tested at the same time (2)
 #   ARGS=...       arguments of the program that quickstart runs
 #   BENCH=REGEXP   benchmarks to run (.)
@@ -23,6 +24,7 @@ FUZZTIME ?= 5s
 DURATION ?= 10m
 ARGS ?=
 CUDA ?=
+FLOOR ?= gotch
 PYTHON ?= python3
 N ?= 50
 SEED ?= 1
@@ -37,21 +39,22 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.6.1
 LIBTCH := github.com/sugarme/gotch/libtch
 LIBTORCH := $(GO) run ./tensor/libtorch
 CUDA_FLAG := $(if $(filter-out 0,$(CUDA)),-cuda)
+NATIVE := github.com/gotab/gotab/tensor/internal/native
 
 # Sets the cgo environment in the shell of a recipe; where libtorch's C layer is not compiled for it yet, says so, since
 # the go command is silent for the minutes that it takes.
 define native
-vars="$$($(LIBTORCH) env $(CUDA_FLAG))"; eval "$$vars"; \
-stale="$$($(GO) list -f '{{.Stale}}' $(LIBTCH))"; \
+vars="$$($(LIBTORCH) env -floor $(FLOOR) $(CUDA_FLAG))"; eval "$$vars"; \
+stale="$$($(GO) list -f '{{.Stale}}' $(if $(filter libtorch,$(FLOOR)),$(NATIVE),$(LIBTCH)))"; \
 if [ "$$stale" = true ]; then \
-  echo "First build: compiling libtorch's C layer. It takes about three minutes and 3 GB of memory, once; nothing is printed meanwhile."; \
+  echo "First build: compiling libtorch's C layer. It takes $(if $(filter libtorch,$(FLOOR)),about a minute and 1 GB,about three minutes and 3 GB) of memory, once; nothing is printed meanwhile."; \
 fi
 endef
 
 # Sets pkgs to the packages that neither themselves nor in their tests reach libtorch.
 define pure
 all="$$($(GO) list ./...)"; \
-reach="$$($(GO) list -test -f '{{$$p := .ImportPath}}{{range .Deps}}{{if eq . "$(LIBTCH)"}}{{$$p}}{{"\n"}}{{end}}{{end}}' ./...)"; \
+reach="$$($(GO) list -test -f '{{$$p := .ImportPath}}{{range .Deps}}{{if eq . "$(NATIVE)"}}{{$$p}}{{"\n"}}{{end}}{{end}}' ./...)"; \
 pkgs="$$(comm -23 <(sort -u <<<"$$all") <(sed 's/ .*//; s/\.test$$//' <<<"$$reach" | sort -u))"
 endef
 
@@ -72,7 +75,7 @@ quickstart: ## pre-train on drawn textures, fit a detector, print what it finds
 .PHONY: test
 test: ## run all tests
 	@$(native); $(summary); \
-	if [ -f tensor/gotchts/go.mod ]; then \
+	if [ "$(FLOOR)" = gotch ] && [ -f tensor/gotchts/go.mod ]; then \
 	  echo "+ go test ./... (in tensor/gotchts; gotch's package ts takes another minute the first time)"; \
 	  (cd tensor/gotchts && $(GO) test ./...); fi; \
 	echo "+ go test -p $(P) ./..."; $(GO) test -p $(P) -json ./... | "$$testsum"
@@ -162,17 +165,17 @@ gofmt:
 .PHONY: vet
 vet:
 	@$(native); echo "+ go vet ./..."; $(GO) vet ./...; \
-	if [ -f tensor/gotchts/go.mod ]; then cd tensor/gotchts; echo "+ go vet ./... (in tensor/gotchts)"; $(GO) vet ./...; fi
+	if [ "$(FLOOR)" = gotch ] && [ -f tensor/gotchts/go.mod ]; then cd tensor/gotchts; echo "+ go vet ./... (in tensor/gotchts)"; $(GO) vet ./...; fi
 
 .PHONY: staticcheck
 staticcheck:
 	@$(native); echo "+ staticcheck ./..."; $(GO) run $(STATICCHECK) ./...; \
-	if [ -f tensor/gotchts/go.mod ]; then cd tensor/gotchts; echo "+ staticcheck ./... (in tensor/gotchts)"; $(GO) run $(STATICCHECK) ./...; fi
+	if [ "$(FLOOR)" = gotch ] && [ -f tensor/gotchts/go.mod ]; then cd tensor/gotchts; echo "+ staticcheck ./... (in tensor/gotchts)"; $(GO) run $(STATICCHECK) ./...; fi
 
 .PHONY: doctor
 doctor: ## look at everything that a build needs and say what is missing
-	@$(LIBTORCH) doctor $(CUDA_FLAG)
+	@$(LIBTORCH) doctor -floor $(FLOOR) $(CUDA_FLAG)
 
 .PHONY: env
 env: ## print the cgo environment, for: eval "$$(make env)"
-	@$(LIBTORCH) env $(CUDA_FLAG)
+	@$(LIBTORCH) env -floor $(FLOOR) $(CUDA_FLAG)

@@ -3,12 +3,12 @@ package tensor
 import (
 	"fmt"
 
-	"github.com/sugarme/gotch/libtch"
+	"github.com/gotab/gotab/tensor/internal/native"
 )
 
 // Detach returns a second handle of x's memory that Backward does not see.
 func (s *Scope) Detach(x *Tensor) *Tensor {
-	return s.op("Detach", func(out *libtch.Ctensor) { libtch.AtgDetach(out, x.h) }, x)
+	return s.op("Detach", func() (native.Handle, error) { return native.Detach(x.h) }, x)
 }
 
 // Backward computes the gradients of loss, a scalar, with respect to all
@@ -19,8 +19,7 @@ func (s *Scope) Backward(loss *Tensor) {
 		s.fail("Backward", []*Tensor{loss}, fmt.Errorf("the Run is in mode %s, which records nothing", s.st.mode))
 	}
 	s.effect("Backward", func() error {
-		libtch.AtBackward(loss.h, 0, 0)
-		return lastError()
+		return native.Backward(loss.h)
 	}, loss)
 }
 
@@ -30,29 +29,19 @@ func (s *Scope) Grad(x *Tensor) *Tensor {
 	if !s.ready("Grad", []*Tensor{x}) {
 		return nil
 	}
-	var h libtch.Ctensor
-	libtch.AtgGrad(&h, x.h)
-	if err := lastError(); err != nil {
+	h, err := native.Grad(x.h)
+	if err != nil {
 		s.fail("Grad", []*Tensor{x}, err)
 		return nil
 	}
-	if !libtch.AtDefined(h) {
-		libtch.AtFree(h)
+	if h == nil {
 		return nil
 	}
 	return s.keep(h, x.dev)
 }
 
 // setRequiresGrad marks a long-lived tensor as trainable or not.
-func setRequiresGrad(t *Tensor, on bool) error {
-	var h libtch.Ctensor
-	libtch.AtgRequiresGrad_(&h, t.h, flag(on))
-	if err := lastError(); err != nil {
-		return err
-	}
-	libtch.AtFree(h) // the in-place form hands out one more handle of the same tensor
-	return nil
-}
+func setRequiresGrad(t *Tensor, on bool) error { return native.SetRequiresGrad(t.h, on) }
 
 // CopyInto overwrites dst's values with src's, which may have another layout,
 // type or device. It records nothing for Backward.
@@ -67,8 +56,7 @@ func (s *Scope) CopyInto(dst, src *Tensor) {
 		return
 	}
 	s.NoGrad(func() {
-		libtch.AtCopy_(dst.h, src.h)
-		if err := lastError(); err != nil {
+		if err := native.CopyInto(dst.h, src.h); err != nil {
 			s.fail("CopyInto", []*Tensor{dst, src}, err)
 		}
 	})
@@ -76,15 +64,15 @@ func (s *Scope) CopyInto(dst, src *Tensor) {
 
 // AddInto changes dst to dst + alpha*x. It records nothing for Backward.
 func (s *Scope) AddInto(dst, x *Tensor, alpha float64) {
-	s.effect("AddInto", func() error { return numbered("alpha", alpha, nativeAxpy(dst.h, x.h, alpha)) }, dst, x)
+	s.effect("AddInto", func() error { return numbered("alpha", alpha, native.Axpy(dst.h, x.h, alpha)) }, dst, x)
 }
 
 // ScaleInto changes dst to alpha*dst. It records nothing for Backward.
 func (s *Scope) ScaleInto(dst *Tensor, alpha float64) {
-	s.effect("ScaleInto", func() error { return numbered("alpha", alpha, nativeScale(dst.h, alpha)) }, dst)
+	s.effect("ScaleInto", func() error { return numbered("alpha", alpha, native.Scale(dst.h, alpha)) }, dst)
 }
 
 // IncrementInto adds 1 to every element of dst: a counter kept with the weights.
 func (s *Scope) IncrementInto(dst *Tensor) {
-	s.effect("IncrementInto", func() error { return nativeIncrement(dst.h) }, dst)
+	s.effect("IncrementInto", func() error { return native.Increment(dst.h) }, dst)
 }

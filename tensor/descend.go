@@ -6,7 +6,7 @@ import (
 	"math"
 	"reflect"
 
-	"github.com/sugarme/gotch/libtch"
+	"github.com/gotab/gotab/tensor/internal/native"
 )
 
 // Learner is a set of weights with the rule that trains them. Rate gives the
@@ -149,8 +149,7 @@ func (b buffersBefore) restore(s *Scope) (err error) {
 				err = errors.Join(err, fmt.Errorf("tensor: restore a buffer: %w", ErrReleased))
 				continue
 			}
-			libtch.AtCopy_(t.h, b.copies[i].h)
-			err = errors.Join(err, lastError())
+			err = errors.Join(err, native.CopyInto(t.h, b.copies[i].h))
 		}
 	})
 	return err

@@ -1,11 +1,12 @@
 package tensor
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
 
-	"github.com/sugarme/gotch/libtch"
+	"github.com/gotab/gotab/tensor/internal/native"
 )
 
 // Device says where a tensor lives. The zero value is the CPU. Devices are
@@ -35,22 +36,17 @@ func (d Device) String() string {
 	return "cpu"
 }
 
-// code is libtorch's number of the device in gotch's C layer.
-func (d Device) code() int32 {
+// code is package native's number of the device.
+func (d Device) code() int {
 	if d.cuda {
-		return int32(d.index)
+		return d.index
 	}
 	return -1
 }
 
 // CUDADevices returns how many CUDA devices libtorch sees: 0 on a machine
 // without one, and 0 in a program that was linked for the CPU only.
-func CUDADevices() int {
-	if !libtch.AtcCudaIsAvailable() {
-		return 0
-	}
-	return int(libtch.AtcCudaDeviceCount())
-}
+func CUDADevices() int { return native.CUDADevices() }
 
 // check returns ErrDevice for a device that is not there. libtorch keeps a device's
 // number in eight bits and would take another one.
@@ -60,6 +56,24 @@ func (d Device) check() error {
 	}
 	return nil
 }
+
+// setDevice makes d the calling thread's.
+func setDevice(d Device) error {
+	if !d.cuda {
+		return nil
+	}
+	if err := d.check(); err != nil {
+		return err
+	}
+	if err := native.SetDevice(d.index); err != nil {
+		return errors.Join(ErrDevice, err)
+	}
+	return nil
+}
+
+// HasOneDNN reports whether this libtorch carries oneDNN, on which the packed
+// convolutions of [Scope.PackConv] stand.
+func HasOneDNN() bool { return native.HasOneDNN() }
 
 // ParseDevice reads the value of a -device flag: "auto" (the first CUDA device
 // where there is one, else the CPU), "cpu", "cuda" or "cuda:N". A device that is

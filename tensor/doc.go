@@ -1,5 +1,6 @@
 // Package tensor is the one place of this module that talks to libtorch. It
-// stands on the C layer of gotch (package libtch) and adds what a long-running
+// stands on the C layer of gotch (package libtch) or, with the build tag
+// gotab_libtorch, on libtorch's C++ interface, and adds what a long-running
 // program needs: an owner for every tensor, errors instead of aborts, a bounded
 // number of threads and results that do not depend on a collector.
 //

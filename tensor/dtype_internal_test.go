@@ -5,7 +5,8 @@ import (
 	"unsafe"
 
 	"github.com/stretchr/testify/require"
-	"github.com/sugarme/gotch/libtch"
+
+	"github.com/gotab/gotab/tensor/internal/native"
 )
 
 // Tensors of types that this package does not know come from other code through
@@ -15,9 +16,8 @@ func TestAdoptedTypesAreNotReadAsBytes(t *testing.T) {
 	for code, real := range map[int32]bool{1: true, 2: true, 3: true, 9: false, 10: false} { // int8, int16, int32, complex
 		p := NewParams(CPU)
 		require.NoError(t, Run(t.Context(), CPU, Evaluation, func(s *Scope) error {
-			var h libtch.Ctensor
-			libtch.AtgOnes(&h, []int64{5}, 1, code, CPU.code())
-			if err := lastError(); err != nil {
+			h, err := native.Full([]int64{5}, 1, code, CPU.code())
+			if err != nil {
 				return err
 			}
 			x := s.Adopt(unsafe.Pointer(h))

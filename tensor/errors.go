@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/gotab/gotab/tensor/internal/native"
 )
 
 // Sentinel errors; test for them with errors.Is.
@@ -11,7 +13,7 @@ var (
 	// ErrShape reports operands whose shapes do not fit the operation.
 	ErrShape = errors.New("shapes do not fit")
 	// ErrOutOfMemory reports that the device (or the host) could not allocate.
-	ErrOutOfMemory = errors.New("out of memory")
+	ErrOutOfMemory = native.ErrOutOfMemory
 	// ErrReleased reports the use of a tensor after its owner freed it, or of a
 	// tensor that was never made because an earlier operation failed.
 	ErrReleased = errors.New("tensor has been released")
@@ -72,18 +74,4 @@ func shapeString(s []int64) string {
 		return "[?]"
 	}
 	return strings.ReplaceAll(fmt.Sprint(s), ",", " ")
-}
-
-// nativeError turns libtorch's message into an error: the C++ stack below the
-// first line is cut and an allocation failure is recognised.
-func nativeError(msg string) error {
-	for _, stack := range []string{"\nException raised from", "\nframe #0"} {
-		msg, _, _ = strings.Cut(msg, stack)
-	}
-	msg = strings.TrimSpace(msg)
-	low := strings.ToLower(msg)
-	if strings.Contains(low, "out of memory") || strings.Contains(low, "can't allocate memory") || strings.Contains(low, "bad_alloc") {
-		return fmt.Errorf("%w: %s", ErrOutOfMemory, msg)
-	}
-	return errors.New(msg)
 }

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"unsafe"
 
-	"github.com/sugarme/gotch/libtch"
+	"github.com/gotab/gotab/tensor/internal/native"
 )
 
 // number is what Go slices and tensors exchange without conversion.
@@ -25,14 +25,13 @@ func from[T number](s *Scope, op string, dt DType, data []T, shape []int64) *Ten
 		s.fail(op, nil, fmt.Errorf("%w: %d values for shape %s, which needs %d", ErrShape, len(data), shapeString(shape), n))
 		return &Tensor{dev: s.st.dev}
 	}
-	sz, dims := sized(shape)
-	host := s.op(op, func(out *libtch.Ctensor) { libtch.AtgEmpty(out, sz, dims, int32(dt), CPU.code()) })
+	host := s.op(op, func() (native.Handle, error) { return native.Empty(shape, int32(dt), CPU.code()) })
 	if !host.Valid() {
 		return host
 	}
 	host.dev = CPU
 	if len(data) > 0 {
-		copy(unsafe.Slice((*T)(libtch.AtDataPtr(host.h)), len(data)), data)
+		copy(unsafe.Slice((*T)(native.Data(host.h)), len(data)), data)
 	}
 	return s.moved(host)
 }
@@ -100,7 +99,7 @@ func read[T number](s *Scope, op string, dt DType, x *Tensor) ([]T, error) {
 		n := host.Len()
 		out = make([]T, n)
 		if n > 0 {
-			copy(out, unsafe.Slice((*T)(libtch.AtDataPtr(host.h)), n))
+			copy(out, unsafe.Slice((*T)(native.Data(host.h)), n))
 		}
 		return x
 	})
@@ -147,7 +146,7 @@ func (s *Scope) FloatsInto(dst []float32, x *Tensor) error {
 		}
 		host := s.Contiguous(s.To(s.Detach(x), CPU))
 		if host.Valid() && len(dst) > 0 {
-			copy(dst, unsafe.Slice((*float32)(libtch.AtDataPtr(host.h)), len(dst)))
+			copy(dst, unsafe.Slice((*float32)(native.Data(host.h)), len(dst)))
 		}
 		return nil
 	})
@@ -177,13 +176,8 @@ func (s *Scope) full(op string, v float64, dt DType, shape []int64) *Tensor {
 		s.fail(op, nil, err)
 		return none
 	}
-	sz, n := sized(shape)
-	var t *Tensor
 	what := func() string { return fmt.Sprintf("v is %g, shape %s of %s", v, shapeString(shape), dt) }
-	scalar(v, func(c libtch.Cscalar) {
-		t = s.opOf(op, what, func(out *libtch.Ctensor) { libtch.AtgFull(out, sz, n, c, int32(dt), s.st.dev.code()) })
-	})
-	return t
+	return s.opOf(op, what, func() (native.Handle, error) { return native.Full(shape, v, int32(dt), s.st.dev.code()) })
 }
 
 // To copies x to a device; on the same device it returns a second handle of the
@@ -195,7 +189,7 @@ func (s *Scope) To(x *Tensor, d Device) *Tensor {
 	if err := d.check(); err != nil {
 		s.fail("To", []*Tensor{x}, err)
 	}
-	t := s.shim("To", func(out *libtch.Ctensor) error { return nativeToDevice(out, x.h, d) }, x)
+	t := s.op("To", func() (native.Handle, error) { return native.ToDevice(x.h, d.code()) }, x)
 	t.dev = d
 	return t
 }
@@ -211,21 +205,21 @@ func (s *Scope) Cast(x *Tensor, dt DType) *Tensor {
 			s.fail("Cast", []*Tensor{x}, err)
 		}
 	}
-	return s.op("Cast", func(out *libtch.Ctensor) { libtch.AtgToDtype(out, x.h, int32(dt), 0, 0) }, x)
+	return s.op("Cast", func() (native.Handle, error) { return native.ToDType(x.h, int32(dt), false) }, x)
 }
 
 func (s *Scope) alias(op string, x *Tensor) *Tensor {
-	return s.op(op, func(out *libtch.Ctensor) { *out = libtch.AtShallowClone(x.h) }, x)
+	return s.op(op, func() (native.Handle, error) { return native.Alias(x.h) }, x)
 }
 
 // Clone copies x's values to new memory.
 func (s *Scope) Clone(x *Tensor) *Tensor {
-	return s.op("Clone", func(out *libtch.Ctensor) { libtch.AtgToDtype(out, x.h, int32(x.DType()), 0, 1) }, x)
+	return s.op("Clone", func() (native.Handle, error) { return native.ToDType(x.h, int32(x.DType()), true) }, x)
 }
 
 // Contiguous returns x in row-major order.
 func (s *Scope) Contiguous(x *Tensor) *Tensor {
-	return s.op("Contiguous", func(out *libtch.Ctensor) { libtch.AtgContiguous(out, x.h) }, x)
+	return s.op("Contiguous", func() (native.Handle, error) { return native.Contiguous(x.h) }, x)
 }
 
 // ChannelsLast returns a tensor [N, C, H, W] whose channels are next to each
@@ -234,5 +228,5 @@ func (s *Scope) ChannelsLast(x *Tensor) *Tensor {
 	if x.Valid() && x.Dim() != 4 {
 		s.fail("ChannelsLast", []*Tensor{x}, fmt.Errorf("%w: want [N C H W]", ErrShape))
 	}
-	return s.shim("ChannelsLast", func(out *libtch.Ctensor) error { return nativeChannelsLast(out, x.h) }, x)
+	return s.op("ChannelsLast", func() (native.Handle, error) { return native.ChannelsLast(x.h) }, x)
 }

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"unsafe"
 
-	"github.com/sugarme/gotch/libtch"
+	"github.com/gotab/gotab/tensor/internal/native"
 )
 
 // Handle returns the address of a new native handle (a C++ torch::Tensor*) of
@@ -17,8 +17,8 @@ func (s *Scope) Handle(x *Tensor) (unsafe.Pointer, error) {
 	if !s.ready("Handle", []*Tensor{x}) {
 		return nil, s.st.err
 	}
-	h := libtch.AtShallowClone(x.h)
-	if err := lastError(); err != nil {
+	h, err := native.Alias(x.h)
+	if err != nil {
 		s.fail("Handle", []*Tensor{x}, err)
 		return nil, s.st.err
 	}
@@ -42,15 +42,11 @@ func (s *Scope) Adopt(p unsafe.Pointer) *Tensor {
 	if p == nil {
 		return refuse(fmt.Errorf("%w: the handle is nil", ErrReleased))
 	}
-	h := libtch.Ctensor(p)
-	if !libtch.AtDefined(h) {
+	h := native.Handle(p)
+	if !native.Defined(h) {
 		return refuse(fmt.Errorf("%w: the handle is of libtorch's undefined tensor", ErrReleased))
 	}
-	code := nativeDevice(h)
-	if err := lastError(); err != nil {
-		return refuse(err)
-	}
-	switch {
+	switch code := native.Device(h); {
 	case code == -1:
 		return s.keep(h, CPU)
 	case code >= 0:

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/sugarme/gotch/libtch"
+	"github.com/gotab/gotab/tensor/internal/native"
 )
 
 // CrossEntropyWeighted is CrossEntropy in which every class k counts weight[k]
@@ -17,10 +17,7 @@ func (s *Scope) CrossEntropyWeighted(logits, target, weight *Tensor) *Tensor {
 	if logits.Valid() && weight.Valid() && (logits.Dim() < 2 || !slices.Equal(weight.Shape(), []int64{logits.Size(1)})) {
 		s.fail("CrossEntropyWeighted", in, fmt.Errorf("%w: want [N K], [N] and one weight for each of K classes", ErrShape))
 	}
-	const mean, ignore = 1, -100
-	return s.op("CrossEntropyWeighted", func(out *libtch.Ctensor) {
-		libtch.AtgCrossEntropyLoss(out, logits.h, target.h, weight.h, mean, ignore, 0)
-	}, in...)
+	return s.op("CrossEntropyWeighted", func() (native.Handle, error) { return native.CrossEntropy(logits.h, target.h, weight.h) }, in...)
 }
 
 // BCEWithLogitsWeighted is BCEWithLogits in which the positive examples of label
@@ -33,8 +30,5 @@ func (s *Scope) BCEWithLogitsWeighted(logits, target, positive *Tensor) *Tensor 
 		(logits.Dim() < 1 || !slices.Equal(logits.Shape(), target.Shape()) || !slices.Equal(positive.Shape(), []int64{logits.Size(-1)})) {
 		s.fail("BCEWithLogitsWeighted", in, fmt.Errorf("%w: want [.. K] twice and one weight for each of K labels", ErrShape))
 	}
-	const mean = 1
-	return s.op("BCEWithLogitsWeighted", func(out *libtch.Ctensor) {
-		libtch.AtgBinaryCrossEntropyWithLogits(out, logits.h, target.h, absent, positive.h, mean)
-	}, in...)
+	return s.op("BCEWithLogitsWeighted", func() (native.Handle, error) { return native.BCEWithLogits(logits.h, target.h, positive.h) }, in...)
 }

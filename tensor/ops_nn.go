@@ -5,16 +5,13 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/sugarme/gotch/libtch"
+	"github.com/gotab/gotab/tensor/internal/native"
 )
 
-// absent is libtorch's undefined tensor, which stands for an optional operand
-// that is not given. It is made once and never freed; it holds no memory.
-var absent = libtch.AtNewTensor()
-
-func optional(t *Tensor) libtch.Ctensor {
+// optional is the handle of an operand that need not be given.
+func optional(t *Tensor) native.Handle {
 	if t == nil {
-		return absent
+		return nil
 	}
 	return t.h
 }
@@ -89,9 +86,8 @@ func (s *Scope) Conv2d(x, w, b *Tensor, c Conv) *Tensor {
 	if s.ready("Conv2d", in) {
 		s.check("Conv2d", in, c.check(x.Shape(), w.Shape(), false))
 	}
-	st, pd, dl := []int64{c.Stride, c.Stride}, []int64{c.Padding, c.Padding}, []int64{c.Dilation, c.Dilation}
-	return s.opOf("Conv2d", c.String, func(out *libtch.Ctensor) {
-		libtch.AtgConv2d(out, x.h, w.h, optional(b), st, 2, pd, 2, dl, 2, c.Groups)
+	return s.opOf("Conv2d", c.String, func() (native.Handle, error) {
+		return native.Conv2d(x.h, w.h, optional(b), c.Stride, c.Padding, c.Dilation, c.Groups)
 	}, in...)
 }
 
@@ -108,9 +104,8 @@ func (s *Scope) ConvTranspose2d(x, w, b *Tensor, c Conv) *Tensor {
 	if s.ready("ConvTranspose2d", in) {
 		s.check("ConvTranspose2d", in, c.check(x.Shape(), w.Shape(), true))
 	}
-	st, pd, dl := []int64{c.Stride, c.Stride}, []int64{c.Padding, c.Padding}, []int64{c.Dilation, c.Dilation}
-	return s.opOf("ConvTranspose2d", c.String, func(out *libtch.Ctensor) {
-		libtch.AtgConvTranspose2d(out, x.h, w.h, optional(b), st, 2, pd, 2, []int64{0, 0}, 2, c.Groups, dl, 2)
+	return s.opOf("ConvTranspose2d", c.String, func() (native.Handle, error) {
+		return native.ConvTranspose2d(x.h, w.h, optional(b), c.Stride, c.Padding, c.Dilation, c.Groups)
 	}, in...)
 }
 
@@ -139,7 +134,7 @@ func (s *Scope) PackConv(w *Tensor, c Conv, input [4]int64) *Tensor {
 		}
 		s.check("PackConv", []*Tensor{w}, errs...)
 	}
-	t := s.shim("PackConv", func(out *libtch.Ctensor) error { return nativePackConv(out, w.h, c, input[:]) }, w)
+	t := s.op("PackConv", func() (native.Handle, error) { return native.PackConv(w.h, c.Stride, c.Padding, c.Groups, input) }, w)
 	if t.Valid() {
 		t.packed, t.shape = true, w.Shape()
 	}
@@ -152,7 +147,9 @@ func (s *Scope) PackConv(w *Tensor, c Conv, input [4]int64) *Tensor {
 func (s *Scope) ConvFused(x, packed, b *Tensor, c Conv, relu bool) *Tensor {
 	c = c.filled()
 	s.fusable("ConvFused", []*Tensor{x, packed, b}, c)
-	return s.shim("ConvFused", func(out *libtch.Ctensor) error { return nativeConvFused(out, x.h, packed.h, b.h, c, relu) }, x, packed, b)
+	return s.op("ConvFused", func() (native.Handle, error) {
+		return native.ConvFused(x.h, packed.h, b.h, c.Stride, c.Padding, c.Groups, relu)
+	}, x, packed, b)
 }
 
 // ConvAddReLU changes dst to ReLU(dst + conv(x) + b), with a packed weight, in
@@ -165,7 +162,7 @@ func (s *Scope) ConvAddReLU(dst, x, packed, b *Tensor, c Conv) {
 			s.fail("ConvAddReLU", []*Tensor{dst, x, packed}, fmt.Errorf("%w: dst, the sum, must be float32 %s", ErrShape, shapeString(want)))
 		}
 	}
-	s.effect("ConvAddReLU", func() error { return nativeConvAddReLU(dst.h, x.h, packed.h, b.h, c) }, dst, x, packed, b)
+	s.effect("ConvAddReLU", func() error { return native.ConvAddReLU(dst.h, x.h, packed.h, b.h, c.Stride, c.Padding, c.Groups) }, dst, x, packed, b)
 }
 
 // fusedShape is the shape of a convolution with a packed weight.
@@ -199,8 +196,8 @@ func (s *Scope) BatchNorm(x, weight, bias, mean, variance *Tensor, train bool, m
 	if _ = s.check("BatchNorm", in, finite("momentum", momentum), positive("eps", eps)); momentum < 0 || momentum > 1 {
 		s.fail("BatchNorm", in, fmt.Errorf("momentum is %g, want 0 to 1", momentum))
 	}
-	return s.op("BatchNorm", func(out *libtch.Ctensor) {
-		libtch.AtgBatchNorm(out, x.h, weight.h, bias.h, mean.h, variance.h, flag(train), momentum, eps, 1)
+	return s.op("BatchNorm", func() (native.Handle, error) {
+		return native.BatchNorm(x.h, weight.h, bias.h, mean.h, variance.h, train, momentum, eps)
 	}, x, weight, bias, mean, variance)
 }
 
@@ -211,8 +208,8 @@ func (s *Scope) LayerNorm(x, weight, bias *Tensor, eps float64) *Tensor {
 		s.fail("LayerNorm", []*Tensor{x, weight}, ErrShape)
 	}
 	s.check("LayerNorm", []*Tensor{x, weight}, positive("eps", eps))
-	return s.op("LayerNorm", func(out *libtch.Ctensor) {
-		libtch.AtgLayerNorm(out, x.h, []int64{x.Size(-1)}, 1, weight.h, bias.h, eps, 1)
+	return s.op("LayerNorm", func() (native.Handle, error) {
+		return native.LayerNorm(x.h, weight.h, bias.h, x.Size(-1), eps)
 	}, x, weight, bias)
 }
 
@@ -221,7 +218,7 @@ func (s *Scope) Embedding(weight, ids *Tensor) *Tensor {
 	if weight.Valid() && weight.Dim() != 2 {
 		s.fail("Embedding", []*Tensor{weight, ids}, fmt.Errorf("%w: want [V D]", ErrShape))
 	}
-	return s.op("Embedding", func(out *libtch.Ctensor) { libtch.AtgEmbedding(out, weight.h, ids.h, -1, 0, 0) }, weight, ids)
+	return s.op("Embedding", func() (native.Handle, error) { return native.Embedding(weight.h, ids.h) }, weight, ids)
 }
 
 // pooled checks the numbers of a pooling with k x k windows of x.
@@ -239,18 +236,14 @@ func (s *Scope) pooled(op string, x *Tensor, k, stride, padding int64) {
 // 1 to 65,535, padding is at most k/2.
 func (s *Scope) MaxPool2d(x *Tensor, k, stride, padding int64) *Tensor {
 	s.pooled("MaxPool2d", x, k, stride, padding)
-	return s.op("MaxPool2d", func(out *libtch.Ctensor) {
-		libtch.AtgMaxPool2d(out, x.h, []int64{k, k}, 2, []int64{stride, stride}, 2, []int64{padding, padding}, 2, []int64{1, 1}, 2, 0)
-	}, x)
+	return s.op("MaxPool2d", func() (native.Handle, error) { return native.MaxPool2d(x.h, k, stride, padding) }, x)
 }
 
 // AvgPool2d averages over k x k windows of x [N, C, H, W]; padding counts. The
 // numbers are bounded as MaxPool2d's.
 func (s *Scope) AvgPool2d(x *Tensor, k, stride, padding int64) *Tensor {
 	s.pooled("AvgPool2d", x, k, stride, padding)
-	return s.op("AvgPool2d", func(out *libtch.Ctensor) {
-		libtch.AtgAvgPool2d(out, x.h, []int64{k, k}, 2, []int64{stride, stride}, 2, []int64{padding, padding}, 2, 0, 1, 1, 1)
-	}, x)
+	return s.op("AvgPool2d", func() (native.Handle, error) { return native.AvgPool2d(x.h, k, stride, padding) }, x)
 }
 
 // GlobalAvgPool averages x [N, C, H, W] over its positions, giving [N, C].
@@ -258,7 +251,7 @@ func (s *Scope) GlobalAvgPool(x *Tensor) *Tensor {
 	if s.ready("GlobalAvgPool", []*Tensor{x}) && x.Dim() != 4 {
 		s.fail("GlobalAvgPool", []*Tensor{x}, fmt.Errorf("%w: want [N C H W]", ErrShape))
 	}
-	return s.op("GlobalAvgPool", func(out *libtch.Ctensor) { libtch.AtgMeanDim(out, x.h, []int64{2, 3}, 2, 0, keepType) }, x)
+	return s.op("GlobalAvgPool", func() (native.Handle, error) { return native.Mean(x.h, []int64{2, 3}, false) }, x)
 }
 
 // upsampled checks the size that x is resized to.
@@ -275,25 +268,18 @@ func (s *Scope) upsampled(op string, x *Tensor, h, w int64) (what func() string)
 // UpsampleBilinear resizes x [N, C, H, W] to h x w with half-pixel centres
 // (PyTorch's align_corners=false).
 func (s *Scope) UpsampleBilinear(x *Tensor, h, w int64) *Tensor {
-	return s.opOf("UpsampleBilinear", s.upsampled("UpsampleBilinear", x, h, w), func(out *libtch.Ctensor) {
-		libtch.AtgUpsampleBilinear2d(out, x.h, []int64{h, w}, 2, 0, 0, 1, 0, 1)
-	}, x)
+	return s.opOf("UpsampleBilinear", s.upsampled("UpsampleBilinear", x, h, w), func() (native.Handle, error) { return native.UpsampleBilinear(x.h, h, w) }, x)
 }
 
 // UpsampleNearest resizes x [N, C, H, W] to h x w by repeating values.
 func (s *Scope) UpsampleNearest(x *Tensor, h, w int64) *Tensor {
-	return s.opOf("UpsampleNearest", s.upsampled("UpsampleNearest", x, h, w), func(out *libtch.Ctensor) {
-		libtch.AtgUpsampleNearest2d(out, x.h, []int64{h, w}, 2, 0, 1, 0, 1)
-	}, x)
+	return s.opOf("UpsampleNearest", s.upsampled("UpsampleNearest", x, h, w), func() (native.Handle, error) { return native.UpsampleNearest(x.h, h, w) }, x)
 }
 
 // CrossEntropy returns the mean over the batch of -log softmax(logits)[target]:
 // logits [N, K] or [N, K, H, W], target int64 [N] or [N, H, W] with 0 to K-1.
 func (s *Scope) CrossEntropy(logits, target *Tensor) *Tensor {
-	const mean, ignore = 1, -100
-	return s.op("CrossEntropy", func(out *libtch.Ctensor) {
-		libtch.AtgCrossEntropyLoss(out, logits.h, target.h, absent, mean, ignore, 0)
-	}, logits, target)
+	return s.op("CrossEntropy", func() (native.Handle, error) { return native.CrossEntropy(logits.h, target.h, nil) }, logits, target)
 }
 
 // BCEWithLogits returns the mean binary cross-entropy of sigmoid(logits) and
@@ -302,8 +288,5 @@ func (s *Scope) BCEWithLogits(logits, target *Tensor) *Tensor {
 	if logits.Valid() && target.Valid() && !slices.Equal(logits.Shape(), target.Shape()) {
 		s.fail("BCEWithLogits", []*Tensor{logits, target}, ErrShape)
 	}
-	const mean = 1
-	return s.op("BCEWithLogits", func(out *libtch.Ctensor) {
-		libtch.AtgBinaryCrossEntropyWithLogits(out, logits.h, target.h, absent, absent, mean)
-	}, logits, target)
+	return s.op("BCEWithLogits", func() (native.Handle, error) { return native.BCEWithLogits(logits.h, target.h, nil) }, logits, target)
 }

@@ -3,7 +3,7 @@ package tensor
 import (
 	"fmt"
 
-	"github.com/sugarme/gotch/libtch"
+	"github.com/gotab/gotab/tensor/internal/native"
 )
 
 // Reshape returns x's elements in another shape; one size may be -1.
@@ -11,8 +11,7 @@ func (s *Scope) Reshape(x *Tensor, shape ...int64) *Tensor {
 	if x.Valid() {
 		s.check("Reshape", []*Tensor{x}, reshaped(x.Len(), shape))
 	}
-	sz, n := sized(shape)
-	return s.op("Reshape", func(out *libtch.Ctensor) { libtch.AtgReshape(out, x.h, sz, n) }, x)
+	return s.op("Reshape", func() (native.Handle, error) { return native.Reshape(x.h, shape) }, x)
 }
 
 // reshaped checks the shape that n values are to have. libtorch multiplies its
@@ -42,14 +41,13 @@ func (s *Scope) Permute(x *Tensor, dims ...int64) *Tensor {
 		s.fail("Permute", []*Tensor{x}, fmt.Errorf("%w: dims names %d dimensions", ErrShape, len(dims)))
 	}
 	s.dims("Permute", x, "dims", dims...)
-	sz, n := sized(dims)
-	return s.op("Permute", func(out *libtch.Ctensor) { libtch.AtgPermute(out, x.h, sz, n) }, x)
+	return s.op("Permute", func() (native.Handle, error) { return native.Permute(x.h, dims) }, x)
 }
 
 // Transpose exchanges two dimensions without moving a value.
 func (s *Scope) Transpose(x *Tensor, a, b int64) *Tensor {
 	_ = s.dims("Transpose", x, "a", a) && s.dims("Transpose", x, "b", b)
-	return s.op("Transpose", func(out *libtch.Ctensor) { libtch.AtgTranspose(out, x.h, a, b) }, x)
+	return s.op("Transpose", func() (native.Handle, error) { return native.Transpose(x.h, a, b) }, x)
 }
 
 // Expand repeats dimensions of size 1 without copying. A size of -1 stays as it is.
@@ -57,8 +55,7 @@ func (s *Scope) Expand(x *Tensor, shape ...int64) *Tensor {
 	if x.Valid() && !x.packed {
 		s.check("Expand", []*Tensor{x}, expanded(x.Shape(), shape))
 	}
-	sz, n := sized(shape)
-	return s.op("Expand", func(out *libtch.Ctensor) { libtch.AtgExpand(out, x.h, sz, n, 0) }, x)
+	return s.op("Expand", func() (native.Handle, error) { return native.Expand(x.h, shape) }, x)
 }
 
 // expanded checks the shape that a tensor of shape old is repeated to.
@@ -92,7 +89,7 @@ func (s *Scope) Narrow(x *Tensor, dim, start, length int64) *Tensor {
 		n := x.Size(int(dim))
 		_ = s.check("Narrow", []*Tensor{x}, within("start", start, 0, n)) && s.check("Narrow", []*Tensor{x}, within("length", length, 0, n-start))
 	}
-	return s.op("Narrow", func(out *libtch.Ctensor) { libtch.AtgNarrow(out, x.h, dim, start, length) }, x)
+	return s.op("Narrow", func() (native.Handle, error) { return native.Narrow(x.h, dim, start, length) }, x)
 }
 
 // Select returns entry i of dimension dim, which disappears, without copying.
@@ -101,7 +98,7 @@ func (s *Scope) Select(x *Tensor, dim, i int64) *Tensor {
 		n := x.Size(int(dim))
 		s.check("Select", []*Tensor{x}, within("i", i, -n, n-1))
 	}
-	return s.op("Select", func(out *libtch.Ctensor) { libtch.AtgSelect(out, x.h, dim, i) }, x)
+	return s.op("Select", func() (native.Handle, error) { return native.Select(x.h, dim, i) }, x)
 }
 
 // Unsqueeze adds a dimension of size 1 before dimension dim.
@@ -109,7 +106,7 @@ func (s *Scope) Unsqueeze(x *Tensor, dim int64) *Tensor {
 	if n := int64(x.Dim()); x.Valid() {
 		s.check("Unsqueeze", []*Tensor{x}, within("dim", dim, -n-1, n))
 	}
-	return s.op("Unsqueeze", func(out *libtch.Ctensor) { libtch.AtgUnsqueeze(out, x.h, dim) }, x)
+	return s.op("Unsqueeze", func() (native.Handle, error) { return native.Unsqueeze(x.h, dim) }, x)
 }
 
 // Cat joins tensors along dimension dim.
@@ -121,26 +118,26 @@ func (s *Scope) Cat(dim int64, xs ...*Tensor) *Tensor {
 	if s.ready("Cat", xs) {
 		s.dims("Cat", xs[0], "dim", dim)
 	}
-	return s.op("Cat", func(out *libtch.Ctensor) {
-		hs := make([]libtch.Ctensor, len(xs))
+	return s.op("Cat", func() (native.Handle, error) {
+		hs := make([]native.Handle, len(xs))
 		for i, x := range xs {
 			hs[i] = x.h
 		}
-		libtch.AtgCat(out, hs, len(hs), dim)
+		return native.Cat(hs, dim)
 	}, xs...)
 }
 
 // IndexSelect picks entries of dimension dim; index is an int64 tensor [K].
 func (s *Scope) IndexSelect(x *Tensor, dim int64, index *Tensor) *Tensor {
 	s.dims("IndexSelect", x, "dim", dim)
-	return s.op("IndexSelect", func(out *libtch.Ctensor) { libtch.AtgIndexSelect(out, x.h, dim, index.h) }, x, index)
+	return s.op("IndexSelect", func() (native.Handle, error) { return native.IndexSelect(x.h, dim, index.h) }, x, index)
 }
 
 // Gather picks x[i][index[i][j]] (for dim 1): one value per entry of index,
 // which has x's number of dimensions.
 func (s *Scope) Gather(x *Tensor, dim int64, index *Tensor) *Tensor {
 	s.dims("Gather", x, "dim", dim)
-	return s.op("Gather", func(out *libtch.Ctensor) { libtch.AtgGather(out, x.h, dim, index.h, 0) }, x, index)
+	return s.op("Gather", func() (native.Handle, error) { return native.Gather(x.h, dim, index.h) }, x, index)
 }
 
 // TopK returns the k largest (or smallest) values along dimension dim, sorted,
@@ -153,12 +150,10 @@ func (s *Scope) TopK(x *Tensor, k, dim int64, largest bool) (values, indices *Te
 	if !s.check("TopK", []*Tensor{x}, within("k", k, 1, x.Size(int(dim)))) {
 		return none, none
 	}
-	// The C function writes one handle per result, one after the other.
-	var h [2]libtch.Ctensor
-	libtch.AtgTopk(&h[0], x.h, k, dim, flag(largest), 1)
-	if err := lastError(); err != nil {
+	v, i, err := native.TopK(x.h, k, dim, largest)
+	if err != nil {
 		s.fail("TopK", []*Tensor{x}, err)
 		return none, none
 	}
-	return s.keep(h[0], x.dev), s.keep(h[1], x.dev)
+	return s.keep(v, x.dev), s.keep(i, x.dev)
 }

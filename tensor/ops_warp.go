@@ -3,7 +3,7 @@ package tensor
 import (
 	"fmt"
 
-	"github.com/sugarme/gotch/libtch"
+	"github.com/gotab/gotab/tensor/internal/native"
 )
 
 // AffineGrid returns for each position of a picture of h x w where theta
@@ -17,8 +17,8 @@ func (s *Scope) AffineGrid(theta *Tensor, h, w int64) *Tensor {
 	}
 	what := func() string { return fmt.Sprintf("h is %d, w %d", h, w) }
 	s.check("AffineGrid", in, within("h", h, 1, maxSide), within("w", w, 1, maxSide), holds(what(), theta.Size(0), h, w, 3))
-	return s.opOf("AffineGrid", what, func(out *libtch.Ctensor) {
-		libtch.AtgAffineGridGenerator(out, theta.h, []int64{theta.Size(0), 1, h, w}, 4, 0)
+	return s.opOf("AffineGrid", what, func() (native.Handle, error) {
+		return native.AffineGrid(theta.h, theta.Size(0), h, w)
 	}, theta)
 }
 
@@ -31,18 +31,17 @@ func (s *Scope) GridSample(x, grid *Tensor) *Tensor {
 	if x.Valid() && grid.Valid() && (x.Dim() != 4 || grid.Dim() != 4 || x.Size(0) != grid.Size(0) || grid.Size(3) != 2) {
 		s.fail("GridSample", []*Tensor{x, grid}, fmt.Errorf("%w: want [N C H W] and [N h w 2]", ErrShape))
 	}
-	return s.shim("GridSample", func(out *libtch.Ctensor) error { return nativeGridSample(out, x.h, grid.h) }, x, grid)
+	return s.op("GridSample", func() (native.Handle, error) { return native.GridSample(x.h, grid.h) }, x, grid)
 }
 
 // Flip reverses the order along the dimensions.
 func (s *Scope) Flip(x *Tensor, dims ...int64) *Tensor {
 	s.dims("Flip", x, "dims", dims...)
-	d, n := sized(dims)
-	return s.op("Flip", func(out *libtch.Ctensor) { libtch.AtgFlip(out, x.h, d, n) }, x)
+	return s.op("Flip", func() (native.Handle, error) { return native.Flip(x.h, dims) }, x)
 }
 
 // Rot90 turns x by k quarter turns from dimension from towards dimension to.
 func (s *Scope) Rot90(x *Tensor, k, from, to int64) *Tensor {
 	_ = s.dims("Rot90", x, "from", from) && s.dims("Rot90", x, "to", to) && s.dims("Rot90", x, "from and to", from, to)
-	return s.op("Rot90", func(out *libtch.Ctensor) { libtch.AtgRot90(out, x.h, k, []int64{from, to}, 2) }, x)
+	return s.op("Rot90", func() (native.Handle, error) { return native.Rot90(x.h, k, from, to) }, x)
 }

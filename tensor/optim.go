@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/sugarme/gotch/libtch"
+	"github.com/gotab/gotab/tensor/internal/native"
 )
 
 // Optimizer changes the trainable weights of a Params by their gradients. Its
@@ -106,7 +106,7 @@ func NewSGD(cfg SGDConfig, dev Device) (Optimizer, error) {
 				buf = u.slots[0]
 			}
 			return func() error {
-				return nativeSGD(u.weight.h, u.grad.h, buf.h, u.scratch.h, momentum.h, u.step == 1, u.rate, cfg)
+				return native.SGD(u.weight.h, u.grad.h, buf.h, u.scratch.h, momentum.h, u.step == 1, u.rate, cfg.Momentum, cfg.Dampening, cfg.WeightDecay, cfg.Nesterov)
 			}
 		}}, nil
 }
@@ -155,8 +155,8 @@ func newAdam(cfg AdamWConfig, coupled bool, dev Device) *optimizer {
 			beta2, eps := r.number(u, cfg.Beta2), r.number(u, cfg.Epsilon)
 			root := r.number(u, math.Sqrt(1-math.Pow(cfg.Beta2, float64(u.step))))
 			return func() error {
-				return nativeAdam(u.weight.h, u.grad.h, u.slots[0].h, u.slots[1].h, u.scratch.h, keep.h, beta2.h, root.h, eps.h,
-					float64(u.step), u.rate, cfg)
+				return native.Adam(u.weight.h, u.grad.h, u.slots[0].h, u.slots[1].h, u.scratch.h, keep.h, beta2.h, root.h, eps.h,
+					float64(u.step), u.rate, cfg.Beta1, cfg.Beta2, cfg.WeightDecay)
 			}
 		}}
 }
@@ -247,7 +247,7 @@ func (o *optimizer) Prepare(s *Scope, p *Params, rate func(name string) float64)
 // layout: the kernels may round differently where layouts differ, and a restored
 // state, which comes row-major, must not.
 func (o *optimizer) prepare(r *room, u *update) error {
-	if !nativeSameLayout(u.grad.h, u.weight.h) {
+	if !native.SameLayout(u.grad.h, u.weight.h) {
 		u.grad = r.like(u.weight, u.grad)
 	}
 	for _, slot := range o.slots {
@@ -262,7 +262,7 @@ func (o *optimizer) prepare(r *room, u *update) error {
 		case !slices.Equal(e.t.Shape(), u.weight.Shape()), e.t.DType() != u.weight.DType():
 			return fmt.Errorf("tensor: optimizer state %q: %w: it is %s %s, the weight is %s %s", name, ErrWeights,
 				e.t.DType(), shapeString(e.t.Shape()), u.weight.DType(), shapeString(u.weight.Shape()))
-		case !nativeSameLayout(e.t.h, u.weight.h):
+		case !native.SameLayout(e.t.h, u.weight.h):
 			u.slots, u.fresh = append(u.slots, r.like(u.weight, e.t)), append(u.fresh, true)
 		default:
 			u.slots, u.fresh = append(u.slots, e.t), append(u.fresh, false)
@@ -347,7 +347,7 @@ func (r *room) like(w, x *Tensor) *Tensor {
 func (r *room) number(u *update, v float64) *Tensor {
 	key := number64{v, u.weight.DType()}
 	if r.numbers[key] == nil {
-		t := r.s.shim("Scalar", func(out *libtch.Ctensor) error { return nativeScalar(out, u.weight.h, v) }, u.weight)
+		t := r.s.op("Scalar", func() (native.Handle, error) { return native.Scalar(u.weight.h, v) }, u.weight)
 		t.dev = CPU
 		r.numbers[key] = r.own(t)
 	}
@@ -368,10 +368,9 @@ func (r *room) share(updates []*update) error {
 	if most == 0 {
 		return nil
 	}
-	sz := []int64{most}
-	bytes := r.own(r.s.op("Scratch", func(out *libtch.Ctensor) { libtch.AtgEmpty(out, sz, 1, int32(Uint8), r.s.st.dev.code()) }))
+	bytes := r.own(r.s.op("Scratch", func() (native.Handle, error) { return native.Empty([]int64{most}, int32(Uint8), r.s.st.dev.code()) }))
 	for _, u := range updates {
-		u.scratch = r.own(r.s.shim("Scratch", func(out *libtch.Ctensor) error { return nativeViewAs(out, bytes.h, u.weight.h) }, bytes, u.weight))
+		u.scratch = r.own(r.s.op("Scratch", func() (native.Handle, error) { return native.ViewAs(bytes.h, u.weight.h) }, bytes, u.weight))
 	}
 	return r.s.st.err
 }

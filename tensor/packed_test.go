@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/gotab/gotab/tensor/internal/native"
 )
 
 // wave returns values that differ from each other in a tensor of a shape.
@@ -58,24 +60,24 @@ func TestPackedWeightsMeetEachLayoutOnce(t *testing.T) {
 			}
 		}
 		round()
-		packs, shapes := convPacks(), convShapes()
-		n, err := convLayouts(w.h)
+		packs, shapes := native.ConvPacks(), native.ConvShapes()
+		n, err := native.ConvLayouts(w.h)
 		require.NoError(t, err)
 		require.LessOrEqual(t, n, int64(4))
 		require.Less(t, n, int64(2*len(problems)), "problems share layouts")
 		for range 3 {
 			round()
 		}
-		require.Equal(t, packs, convPacks(), "a weight was packed again")
-		require.Equal(t, shapes, convShapes(), "oneDNN was asked again")
+		require.Equal(t, packs, native.ConvPacks(), "a weight was packed again")
+		require.Equal(t, shapes, native.ConvShapes(), "oneDNN was asked again")
 
 		// Another weight of the same sizes knows what it wants.
 		require.NoError(t, Run(WithThreads(t.Context(), 1), CPU, Evaluation, func(s *Scope) error {
 			s.PackConv(wave(s, 9, 128, 64, 3, 3), c, problems[0])
 			return s.Err()
 		}))
-		require.Equal(t, packs+1, convPacks())
-		require.Equal(t, shapes, convShapes())
+		require.Equal(t, packs+1, native.ConvPacks())
+		require.Equal(t, shapes, native.ConvShapes())
 	})
 }
 
@@ -83,8 +85,8 @@ func TestPackedWeightsMeetEachLayoutOnce(t *testing.T) {
 // must not take memory away that one of them reads.
 func TestLayoutsThatArePushedOutStayGood(t *testing.T) {
 	needOneDNN(t)
-	old, threads := convKeep(1), GetThreads()
-	defer func() { convKeep(old); require.NoError(t, SetThreads(threads)) }()
+	old, threads := native.ConvKeep(1), GetThreads()
+	defer func() { native.ConvKeep(old); require.NoError(t, SetThreads(threads)) }()
 	require.NoError(t, SetThreads(Threads{Cores: 4, PerRun: 1}))
 	packedWeights(t, func(w, b, dense *Tensor, c Conv) {
 		want := make([][]float32, len(problems))
@@ -106,7 +108,7 @@ func TestLayoutsThatArePushedOutStayGood(t *testing.T) {
 			}
 			return s.Err()
 		}))
-		packs := convPacks()
+		packs := native.ConvPacks()
 		var wg sync.WaitGroup
 		for g := range 4 {
 			wg.Add(1)
@@ -134,8 +136,8 @@ func TestLayoutsThatArePushedOutStayGood(t *testing.T) {
 			}()
 		}
 		wg.Wait()
-		require.Greater(t, convPacks(), packs, "nothing was pushed out: the test has no object")
-		n, err := convLayouts(w.h)
+		require.Greater(t, native.ConvPacks(), packs, "nothing was pushed out: the test has no object")
+		n, err := native.ConvLayouts(w.h)
 		require.NoError(t, err)
 		require.Equal(t, int64(1), n)
 	})

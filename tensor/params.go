@@ -10,7 +10,7 @@ import (
 	"sync/atomic"
 	"unsafe"
 
-	"github.com/sugarme/gotch/libtch"
+	"github.com/gotab/gotab/tensor/internal/native"
 )
 
 // Params owns named tensors that outlive a Run: weights, running statistics,
@@ -173,7 +173,7 @@ func (p *Params) ZeroGrad() error {
 	}
 	for _, n := range p.names {
 		if e := p.entries[n]; e.trainable && e.t.Valid() {
-			if err := nativeClearGrad(e.t.h); err != nil {
+			if err := native.ClearGrad(e.t.h); err != nil {
 				return fmt.Errorf("tensor: forget the gradient of %q: %w", n, err)
 			}
 		}
@@ -201,7 +201,7 @@ func (p *Params) GradNorm(s *Scope) (float64, error) {
 		if g == nil {
 			continue
 		}
-		sq, finite, err := nativeSumSquares(g.h)
+		sq, finite, err := native.SumSquares(g.h)
 		s.Free(g)
 		if err != nil {
 			return 0, fmt.Errorf("tensor: gradient of %q: %w", n, err)
@@ -320,7 +320,7 @@ func (p *Params) Arrays(ctx context.Context) ([]Array, error) {
 				if host.Valid() {
 					a.Data = make([]byte, host.Len()*size)
 					if len(a.Data) > 0 {
-						copy(a.Data, unsafe.Slice((*byte)(libtch.AtDataPtr(host.h)), len(a.Data)))
+						copy(a.Data, unsafe.Slice((*byte)(native.Data(host.h)), len(a.Data)))
 					}
 				}
 				return nil
@@ -365,14 +365,13 @@ func (s *Scope) FromArray(a Array) *Tensor {
 		s.fail("FromArray", nil, fmt.Errorf("array %q has %w", a.Name, err))
 		return &Tensor{dev: s.st.dev}
 	}
-	sz, n := sized(a.Shape)
-	host := s.op("FromArray", func(out *libtch.Ctensor) { libtch.AtgEmpty(out, sz, n, int32(a.DType), CPU.code()) })
+	host := s.op("FromArray", func() (native.Handle, error) { return native.Empty(a.Shape, int32(a.DType), CPU.code()) })
 	if !host.Valid() {
 		return host
 	}
 	host.dev = CPU
 	if len(a.Data) > 0 {
-		copy(unsafe.Slice((*byte)(libtch.AtDataPtr(host.h)), len(a.Data)), a.Data)
+		copy(unsafe.Slice((*byte)(native.Data(host.h)), len(a.Data)), a.Data)
 	}
 	return s.moved(host)
 }

@@ -2,6 +2,8 @@ package tensor
 
 import (
 	"fmt"
+
+	"github.com/gotab/gotab/tensor/internal/native"
 )
 
 // Threads that libtorch cannot make do not come back as errors: its pool waits for
@@ -22,7 +24,7 @@ func roomFor(n int) error {
 	if n <= 0 {
 		return nil
 	}
-	if can := tryThreads(n + beside); can < n+beside {
+	if can := native.TryThreads(n + beside); can < n+beside {
 		return fmt.Errorf("%w: libtorch needs %d more beside %d for Go, and the system lets this process have %d (ulimit -u, or pids.max of its control group): raise that, or use fewer (tensor.SetThreads)",
 			ErrThreads, n, beside, can)
 	}
@@ -41,7 +43,7 @@ func (t Threads) Try() error {
 	}
 	// One Run of PerRun threads, and side by side as many as there are cores.
 	need := t.Cores + helpers(t.PerRun) + beside
-	if can := tryThreads(need); can < need {
+	if can := native.TryThreads(need); can < need {
 		return fmt.Errorf("tensor: try threads: %w: %d cores may take %d more, and the system lets this process have %d (ulimit -u, or pids.max of its control group): raise that, or use fewer",
 			ErrThreads, t.Cores, need, can)
 	}

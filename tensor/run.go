@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"github.com/gotab/gotab/tensor/internal/native"
 )
 
 type threadsKey struct{}
@@ -58,15 +60,15 @@ func runOn(ctx context.Context, w *worker, dev Device, mode Mode, fn func(s *Sco
 	if err := setDevice(dev); err != nil {
 		return fmt.Errorf("tensor: Run on %s: %w", dev, err)
 	}
-	setGrad(mode == Training)
-	usePool(mode == Training)
-	_ = lastError() // a message that an unchecked call left behind is not ours
+	native.SetGrad(mode == Training)
+	native.UsePool(mode == Training)
+	native.Forget() // a message that an unchecked call left behind is not ours
 	st := &runState{ctx: ctx, dev: dev, mode: mode}
 	s := &Scope{st: st}
 	defer func() {
 		s.release()
-		setGrad(true)
-		usePool(false)
+		native.SetGrad(true)
+		native.UsePool(false)
 	}()
 	ferr := fn(s)
 	switch {

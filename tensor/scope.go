@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/sugarme/gotch/libtch"
+	"github.com/gotab/gotab/tensor/internal/native"
 )
 
 // Scope owns the tensors that a function makes and frees them when the function
@@ -95,10 +95,10 @@ func (s *Scope) NoGrad(fn func()) {
 		return
 	}
 	s.st.noGrad++
-	setGrad(false)
+	native.SetGrad(false)
 	defer func() {
 		if s.st.noGrad--; s.st.noGrad == 0 { // the outermost of nested calls
-			setGrad(true)
+			native.SetGrad(true)
 		}
 	}()
 	fn()
@@ -181,14 +181,14 @@ func (s *Scope) fail(op string, in []*Tensor, err error) {
 	s.st.err = e
 }
 
-// op runs one libtch call that makes one tensor.
-func (s *Scope) op(name string, f func(out *libtch.Ctensor), in ...*Tensor) *Tensor {
+// op runs one call that makes one tensor.
+func (s *Scope) op(name string, f func() (native.Handle, error), in ...*Tensor) *Tensor {
 	return s.opOf(name, nil, f, in...)
 }
 
 // opOf is op for an operation whose result is as large as numbers among its
 // arguments say; what names them in an error.
-func (s *Scope) opOf(name string, what func() string, f func(out *libtch.Ctensor), in ...*Tensor) *Tensor {
+func (s *Scope) opOf(name string, what func() string, f func() (native.Handle, error), in ...*Tensor) *Tensor {
 	if !s.ready(name, in) {
 		return &Tensor{dev: s.st.dev}
 	}
@@ -196,9 +196,8 @@ func (s *Scope) opOf(name string, what func() string, f func(out *libtch.Ctensor
 	if len(in) > 0 {
 		dev = in[0].dev
 	}
-	var h libtch.Ctensor
-	f(&h)
-	if err := lastError(); err != nil {
+	h, err := f()
+	if err != nil {
 		if what != nil {
 			err = fmt.Errorf("%s: %w", what(), err)
 		}
@@ -206,19 +205,6 @@ func (s *Scope) opOf(name string, what func() string, f func(out *libtch.Ctensor
 		return &Tensor{dev: dev}
 	}
 	return s.keep(h, dev)
-}
-
-// shim runs one call of our own shim that makes one tensor.
-func (s *Scope) shim(name string, f func(out *libtch.Ctensor) error, in ...*Tensor) *Tensor {
-	if !s.ready(name, in) {
-		return &Tensor{dev: s.st.dev}
-	}
-	var h libtch.Ctensor
-	if err := f(&h); err != nil {
-		s.fail(name, in, err)
-		return &Tensor{dev: in[0].dev}
-	}
-	return s.keep(h, in[0].dev)
 }
 
 // effect runs a call that changes an operand and makes nothing.
@@ -231,15 +217,8 @@ func (s *Scope) effect(name string, f func() error, in ...*Tensor) {
 	}
 }
 
-func (s *Scope) keep(h libtch.Ctensor, dev Device) *Tensor {
+func (s *Scope) keep(h native.Handle, dev Device) *Tensor {
 	t := adopt(h, dev)
 	s.own = append(s.own, t)
 	return t
-}
-
-// scalar makes a native scalar for the time of f.
-func scalar(v float64, f func(c libtch.Cscalar)) {
-	c := libtch.AtsFloat(v)
-	defer libtch.AtsFree(c)
-	f(c)
 }

@@ -6,6 +6,8 @@ import (
 	"os"
 	"strconv"
 	"sync"
+
+	"github.com/gotab/gotab/tensor/internal/native"
 )
 
 // ErrSettled reports settings that come after the first Run has put others in
@@ -124,7 +126,7 @@ func (s *settler) apply() error {
 	defer s.mu.Unlock()
 	if !s.applied {
 		c := s.readLocked()
-		s.err = setup(c)
+		s.err = native.Setup(int64(c.Primitives), c.TF32, c.CuDNNBenchmark, !c.CuDNNNondeterministic)
 		s.want, s.applied = &c, true
 	}
 	return s.err

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/gotab/gotab/tensor/internal/native"
 )
 
 // settingsChild is set in the children of TestSettings: settings belong to a
@@ -47,8 +49,8 @@ func reportSettings(t *testing.T, want string) {
 	r.After = GetSettings()
 	r.Late = text(Configure(Settings{Primitives: 77}))
 	r.Same = Configure(r.After) == nil
-	r.Switches = switches()
-	r.Variable = cEnvironment("ONEDNN_PRIMITIVE_CACHE_CAPACITY")
+	r.Switches = native.Switches()
+	r.Variable = native.CEnvironment("ONEDNN_PRIMITIVE_CACHE_CAPACITY")
 	out, err := json.Marshal(r)
 	require.NoError(t, err)
 	fmt.Printf("\nreport:%s\n", out)

@@ -3,9 +3,8 @@ package tensor
 import (
 	"fmt"
 	"sync/atomic"
-	"unsafe"
 
-	"github.com/sugarme/gotch/libtch"
+	"github.com/gotab/gotab/tensor/internal/native"
 )
 
 // live counts native tensor handles that exist. It is process-wide because the
@@ -23,17 +22,17 @@ func Live() int64 { return live.Load() }
 // from several goroutines, except that tensors of a Params may be read by
 // several Runs at once while nothing writes to them.
 type Tensor struct {
-	h     libtch.Ctensor
+	h     native.Handle
 	dev   Device
 	shape []int64
 	// packed marks a oneDNN weight, whose shape libtorch does not tell.
 	packed bool
 }
 
-func isNull(h libtch.Ctensor) bool { return unsafe.Pointer(h) == nil }
+func isNull(h native.Handle) bool { return h == nil }
 
 // adopt takes ownership of a fresh native handle.
-func adopt(h libtch.Ctensor, dev Device) *Tensor {
+func adopt(h native.Handle, dev Device) *Tensor {
 	live.Add(1)
 	return &Tensor{h: h, dev: dev}
 }
@@ -43,8 +42,8 @@ func (t *Tensor) free() {
 	if t == nil || isNull(t.h) {
 		return
 	}
-	libtch.AtFree(t.h)
-	t.h = libtch.Ctensor(unsafe.Pointer(nil))
+	native.Free(t.h)
+	t.h = nil
 	t.shape, t.packed = nil, false
 	live.Add(-1)
 }
@@ -59,12 +58,7 @@ func (t *Tensor) Shape() []int64 {
 		return nil
 	}
 	if t.shape == nil {
-		n := int(libtch.AtDim(t.h))
-		s := make([]int64, n, n+1)
-		if n > 0 {
-			libtch.AtShape(t.h, unsafe.Pointer(&s[0]))
-		}
-		t.shape = s
+		t.shape = native.Shape(t.h)
 	}
 	return t.shape
 }
@@ -106,7 +100,7 @@ func (t *Tensor) DType() DType {
 	if !t.Valid() {
 		return NoDType
 	}
-	return DType(libtch.AtScalarType(t.h))
+	return DType(native.ScalarType(t.h))
 }
 
 func (t *Tensor) String() string {
@@ -144,13 +138,4 @@ func elements(shape []int64) (int64, error) {
 		product *= max(d, 1)
 	}
 	return n, nil
-}
-
-// sized returns a shape as gotch wants it: it takes the address of the first
-// element, so an empty list needs one that is not read.
-func sized(s []int64) ([]int64, int) {
-	if len(s) == 0 {
-		return []int64{0}, 0
-	}
-	return s, len(s)
 }

@@ -7,6 +7,8 @@ import (
 	"runtime/debug"
 	"sync"
 	"syscall"
+
+	"github.com/gotab/gotab/tensor/internal/native"
 )
 
 // pool is the process's set of libtorch threads. It is process-wide because
@@ -273,11 +275,11 @@ func (w *worker) prepare(n int) error {
 		w.settled = settings.apply()
 		// libtorch sets a thread's number of threads when it first asks for it, to what
 		// was last set anywhere; asking now keeps it from undoing setOpThreads later.
-		opThreads()
+		native.Threads()
 		w.ready = true
 	}
 	if w.threads != n {
-		setOpThreads(n)
+		native.SetThreads(n)
 		w.threads = n
 	}
 	return w.settled

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/gotab/gotab/tensor/internal/native"
 )
 
 // grants starts jobs on a scheduler of its own, which must be as they say, and
@@ -140,6 +142,6 @@ func TestEachWorkerKeepsItsThreads(t *testing.T) {
 		other := make(chan error)
 		go func() { other <- p.do(t.Context(), 1, false, func(*worker) {}) }()
 		require.NoError(t, <-other)
-		require.Equal(t, 2, opThreads())
+		require.Equal(t, 2, native.Threads())
 	}))
 }

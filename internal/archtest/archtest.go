@@ -16,6 +16,7 @@ const (
 	module  = "github.com/gotab/gotab"
 	gotch   = "github.com/sugarme/gotch"
 	libtch  = gotch + "/libtch"
+	floor   = "tensor/internal/native"
 	testify = "github.com/stretchr/testify"
 	// plot brings its fonts with it, which a service does not need: only what writes
 	// reports pays for it.
@@ -64,8 +65,10 @@ func ruleFor(dir string) (rule, bool) {
 		return rule{internal: true, foreign: numeric(), anyTest: true}, true
 	case "dataset": // lists in UTF-16, and names in the code page of zip files
 		return rule{internal: true, foreign: append(numeric(), "golang.org/x/text")}, true
+	case floor:
+		return rule{native: true, foreign: []string{libtch, "C"}}, true
 	case "tensor":
-		return rule{native: true, internal: true, foreign: append(numeric(), libtch, "C")}, true
+		return rule{native: true, internal: true, public: []string{floor}, foreign: numeric()}, true
 	case "backbone":
 		return rule{native: true, internal: true, public: []string{"tensor"}, foreign: numeric(), anyTest: true}, true
 	case "clipenc":
@@ -220,7 +223,7 @@ func refuse(dir string, r rule, test bool, imported string) string {
 	case allowed || test && under(imported, testify):
 		return ""
 	case imported == "C" || under(imported, gotch):
-		return "native code is met in tensor alone, through " + libtch
+		return "native code is met in " + floor + " alone, through " + libtch
 	case strings.Contains(first, "."):
 		return "this module is not among what the package may use"
 	case imported == "math/rand":

@@ -34,9 +34,13 @@ func TestCheckFindsViolations(t *testing.T) {
 		file, imports string
 		why           string // part of the violation, "" where the import is allowed
 	}{
-		{"tensor/a.go", gotch + "/libtch", ""},
-		{"tensor/a.go", "C", ""},
-		{"tensor/a.go", gotch + "/ts", "native code is met in tensor alone"},
+		{"tensor/internal/native/a.go", gotch + "/libtch", ""},
+		{"tensor/internal/native/a.go", "C", ""},
+		{"tensor/internal/native/a.go", own + "tensor", "no arrow"},
+		{"tensor/internal/native/a.go", gotch + "/ts", "native code is met in tensor/internal/native alone"},
+		{"tensor/a.go", own + "tensor/internal/native", ""},
+		{"tensor/a.go", gotch + "/libtch", "native code is met in"},
+		{"tensor/a.go", "C", "native code is met in"},
 		{"tensor/a.go", gotch, "native code"},
 		{"tensor/a_test.go", gotch + "/ts", "native code"},
 		{"tensor/a.go", own + "backbone", "no arrow goes from tensor to backbone"},

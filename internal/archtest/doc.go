@@ -12,7 +12,8 @@
 //	downstream  ->  backbone dataset metrics tensor
 //	backbone    ->  tensor
 //	clipenc     ->  tensor
-//	tensor      ->  gotch's libtch, and nothing else of gotch
+//	tensor      ->  tensor/internal/native
+//	tensor/internal/native  ->  C code, gotch's libtch, and nothing else of gotch
 //	synth prompt dataset metrics metrics/tsne scalars tab/card evaluate internal/*  ->  no native code, and
 //	    no arrow among those before internal
 //

@@ -126,7 +126,7 @@ func (a *app) doctorCache(ctx context.Context, r *report, root string, have, cud
 		return
 	}
 	var size, unpacked int64
-	for _, p := range a.pins(cuda) {
+	for _, p := range a.pins(a.version(), cuda) {
 		size, unpacked = size+p.Size, unpacked+p.Unpacked
 	}
 	if free < size+unpacked {
@@ -147,7 +147,7 @@ func (a *app) doctorProof(ctx context.Context, r *report, root string, in setup.
 		r.fail("flags", err)
 		return
 	}
-	line, err := setup.Prove(ctx, root, in, c, vars, a.stderr)
+	line, err := setup.Prove(ctx, root, in, a.floor, c, vars, a.stderr)
 	if err != nil {
 		r.fail("proof", err)
 		return

@@ -1,4 +1,4 @@
-// Command libtorch finds or fetches libtorch 2.1 and prints the cgo environment that builds Go programs with it.
+// Command libtorch finds or fetches libtorch and prints the cgo environment that builds Go programs with it.
 //
 //	eval "$(go run github.com/gotab/gotab/tensor/libtorch env)"
 //
@@ -23,15 +23,19 @@ import (
 	"github.com/gotab/gotab/tensor/libtorch/internal/wheels"
 )
 
-const usage = `libtorch finds or fetches libtorch 2.1 for Go programs that use gotab.
+const usage = `libtorch finds or fetches libtorch for Go programs that use gotab.
 
-  libtorch env [-cuda] [-format shell|make|json]   set up what is missing, prove it, print the cgo environment
-  libtorch fetch [-cuda]                           fetch libtorch into the cache folder, print where it is
-  libtorch doctor [-cuda]                          look at everything that is needed, change nothing but the proof
+  libtorch env [-floor F] [-cuda] [-format shell|make|json]   set up what is missing, prove it, print the cgo environment
+  libtorch fetch [-floor F] [-cuda]                fetch libtorch into the cache folder, print where it is
+  libtorch doctor [-floor F] [-cuda]               look at everything that is needed, change nothing but the proof
   libtorch bundle PROGRAM DIR                      copy a finished program and its libraries into DIR
   libtorch version                                 print the versions and hashes of what is fetched
 
-  TAB_LIBTORCH  an existing libtorch 2.1 (the folder with include/ and lib/), used instead of fetching one
+  -floor gotch     the C layer of gotch, on libtorch 2.1 (the default)
+  -floor libtorch  this module's own, on libtorch 2.1 to 2.15: for GPUs newer than Hopper, for a Python with a newer PyTorch,
+                   and for a first build of one minute
+
+  TAB_LIBTORCH  an existing libtorch (the folder with include/ and lib/), used instead of fetching one
   TAB_CACHE     cache folder; default: gotab in the user's cache folder
   TAB_PYTHON    Python whose pip downloads; default: python3, pip3, pip or python on the PATH
   CC, CXX       compilers, as the go command takes them
@@ -46,7 +50,7 @@ const loader = "/lib64/ld-linux-x86-64.so.2"
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	a := app{getenv: os.Getenv, stdout: os.Stdout, stderr: os.Stderr, goos: runtime.GOOS, goarch: runtime.GOARCH, loader: loader,
-		free: wheels.FreeSpace, pins: wheels.Pins, tty: isTerminal(os.Stderr)}
+		free: wheels.FreeSpace, pins: wheels.Pins, tty: isTerminal(os.Stderr), floor: setup.Gotch}
 	err := a.run(ctx, os.Args[1:])
 	stop()
 	switch {
@@ -70,7 +74,8 @@ type app struct {
 	goos, goarch   string
 	loader         string
 	free           func(string) (int64, error)
-	pins           func(cuda bool) []wheels.Pin
+	pins           func(version string, cuda bool) []wheels.Pin
+	floor          setup.Floor
 	tty            bool
 }
 
@@ -80,9 +85,10 @@ func (a *app) run(ctx context.Context, args []string) error {
 	}
 	fs := flag.NewFlagSet("libtorch "+args[0], flag.ContinueOnError)
 	fs.SetOutput(a.stderr)
-	cuda, format := false, "shell"
+	cuda, format, floor := false, "shell", string(setup.Gotch)
 	switch args[0] {
 	case "env", "fetch", "doctor":
+		fs.StringVar(&floor, "floor", floor, "what package tensor is compiled on: gotch, or libtorch itself")
 		fs.BoolVar(&cuda, "cuda", false, "link the CUDA libraries too; downloads 2.6 GB (4.3 GB unpacked) where they are missing")
 	case "bundle", "version":
 	case "help", "-h", "-help", "--help":
@@ -100,6 +106,10 @@ func (a *app) run(ctx context.Context, args []string) error {
 		}
 		return fmt.Errorf("%w: %v", errUsage, err)
 	}
+	var err error
+	if a.floor, err = setup.ParseFloor(floor); err != nil {
+		return fmt.Errorf("%w: %v", errUsage, err)
+	}
 	if args[0] == "bundle" {
 		if fs.NArg() != 2 {
 			return fmt.Errorf("%w: bundle takes a program and a folder", errUsage)
@@ -108,7 +118,7 @@ func (a *app) run(ctx context.Context, args []string) error {
 		return fmt.Errorf("%w: %q is too much", errUsage, fs.Arg(0))
 	}
 	if args[0] == "version" {
-		return a.version()
+		return a.versions()
 	}
 	if args[0] == "doctor" {
 		return a.doctor(ctx, cuda)
@@ -142,19 +152,28 @@ func (a *app) cacheRoot() (string, error) {
 	return filepath.Join(dir, "gotab"), nil
 }
 
-func (a *app) fetcher(root string, cuda bool) *wheels.Fetcher {
-	name := "libtorch-" + wheels.Version + "-cpu"
-	if cuda {
-		name = "libtorch-" + wheels.Version + "-cuda"
+// version is the version that is fetched for the floor.
+func (a *app) version() string {
+	if a.floor == setup.Libtorch {
+		return wheels.Newest
 	}
-	return &wheels.Fetcher{Root: root, Name: name, Pins: a.pins(cuda), Python: a.getenv("TAB_PYTHON"), Log: a.stderr, TTY: a.tty, Free: a.free}
+	return wheels.Version
+}
+
+func (a *app) fetcher(root string, cuda bool) *wheels.Fetcher {
+	version := a.version()
+	name := "libtorch-" + version + "-cpu"
+	if cuda {
+		name = "libtorch-" + version + "-cuda"
+	}
+	return &wheels.Fetcher{Root: root, Name: name, Pins: a.pins(version, cuda), About: "libtorch " + version, Python: a.getenv("TAB_PYTHON"), Log: a.stderr, TTY: a.tty, Free: a.free}
 }
 
 // locate returns the libtorch to use: TAB_LIBTORCH, a cached copy, else, if allowed, one that it fetches. found is
 // false where none is there and fetching is not allowed.
 func (a *app) locate(ctx context.Context, root string, cuda, mayFetch bool) (in setup.Installation, found bool, err error) {
 	if dir := a.getenv("TAB_LIBTORCH"); dir != "" {
-		in, err = setup.Inspect(dir, "TAB_LIBTORCH", cuda)
+		in, err = setup.Inspect(dir, "TAB_LIBTORCH", a.floor, cuda)
 		return in, err == nil, err
 	}
 	kinds := []bool{cuda}
@@ -165,7 +184,7 @@ func (a *app) locate(ctx context.Context, root string, cuda, mayFetch bool) (in 
 		f := a.fetcher(root, kind)
 		ok, err := f.Cached()
 		if ok {
-			in, err = setup.Inspect(filepath.Join(f.Dir(), "torch"), "cache", cuda)
+			in, err = setup.Inspect(filepath.Join(f.Dir(), "torch"), "cache", a.floor, cuda)
 			return in, err == nil, err
 		}
 		if err != nil && !mayFetch {
@@ -179,7 +198,7 @@ func (a *app) locate(ctx context.Context, root string, cuda, mayFetch bool) (in 
 	if err != nil {
 		return in, false, err
 	}
-	in, err = setup.Inspect(filepath.Join(dir, "torch"), "cache", cuda)
+	in, err = setup.Inspect(filepath.Join(dir, "torch"), "cache", a.floor, cuda)
 	return in, err == nil, err
 }
 
@@ -188,10 +207,10 @@ func (a *app) environ(root string, in setup.Installation, cuda bool) ([]setup.Va
 	if cuda {
 		stubs = filepath.Join(root, "stubs-cuda")
 	}
-	if err := setup.WriteStubs(stubs, setup.Stubs(cuda)); err != nil {
+	if err := setup.WriteStubs(stubs, setup.Stubs(a.floor, cuda)); err != nil {
 		return nil, err
 	}
-	return setup.Environ(in, stubs)
+	return setup.Environ(in, stubs, a.floor, cuda, a.getenv("GOFLAGS"))
 }
 
 func (a *app) env(ctx context.Context, cuda bool, format string) error {
@@ -215,7 +234,10 @@ func (a *app) env(ctx context.Context, cuda bool, format string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := setup.Prove(ctx, root, in, c, vars, a.stderr); err != nil {
+	if in.Note != "" {
+		fmt.Fprintf(a.stderr, "libtorch: %s\n", in.Note)
+	}
+	if _, err := setup.Prove(ctx, root, in, a.floor, c, vars, a.stderr); err != nil {
 		return err
 	}
 	text, err := setup.Format(append(vars, c.Extra...), format)
@@ -265,21 +287,23 @@ func (a *app) bundle(ctx context.Context, program, dir string) error {
 	return err
 }
 
-func (a *app) version() error {
-	if _, err := fmt.Fprintf(a.stdout, "libtorch %s, linux/amd64, glibc\n", wheels.Version); err != nil {
-		return err
-	}
-	cpu := map[string]bool{}
-	for _, p := range a.pins(false) {
-		cpu[p.Name] = true
-	}
-	for _, p := range a.pins(true) {
-		kind := "cuda"
-		if cpu[p.Name] {
-			kind = "cpu "
-		}
-		if _, err := fmt.Fprintf(a.stdout, "%s %9.1f MB  sha256 %s  %s\n", kind, float64(p.Size)/1e6, p.SHA256, p.File); err != nil {
+func (a *app) versions() error {
+	for _, version := range []string{wheels.Version, wheels.Newest} {
+		if _, err := fmt.Fprintf(a.stdout, "libtorch %s, linux/amd64, glibc\n", version); err != nil {
 			return err
+		}
+		cpu := map[string]bool{}
+		for _, p := range a.pins(version, false) {
+			cpu[p.Name] = true
+		}
+		for _, p := range a.pins(version, true) {
+			kind := "cuda"
+			if cpu[p.Name] {
+				kind = "cpu "
+			}
+			if _, err := fmt.Fprintf(a.stdout, "%s %9.1f MB  sha256 %s  %s\n", kind, float64(p.Size)/1e6, p.SHA256, p.File); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -37,7 +37,7 @@ func newWorld(t *testing.T) *world {
 	shop := t.TempDir()
 	pin := torchWheel(t, shop)
 	w.app = app{getenv: func(n string) string { return w.env[n] }, stdout: &w.stdout, stderr: &w.stderr, goos: "linux", goarch: "amd64", loader: there,
-		free: func(string) (int64, error) { return 1 << 40, nil }, pins: func(bool) []wheels.Pin { return []wheels.Pin{pin} }}
+		free: func(string) (int64, error) { return 1 << 40, nil }, pins: func(string, bool) []wheels.Pin { return []wheels.Pin{pin} }, floor: setup.Gotch}
 	w.tool(t, "gcc", `echo "fake 12"`)
 	w.tool(t, "g++", `[ "$1" = "--version" ] && { echo "fake 12"; exit 0; }
 while [ $# -gt 0 ]; do [ "$1" = "-o" ] && out=$2; shift; done
@@ -80,7 +80,7 @@ func torchWheel(t *testing.T, dir string) wheels.Pin {
 		require.NoError(t, err)
 	}
 	require.NoError(t, z.Close())
-	pin := wheels.Pins(false)[2]
+	pin := wheels.Pins(wheels.Version, false)[2]
 	sum := sha256.Sum256(buf.Bytes())
 	pin.SHA256, pin.Size = hex.EncodeToString(sum[:]), int64(buf.Len())
 	require.NoError(t, os.WriteFile(filepath.Join(dir, pin.File), buf.Bytes(), 0o644))
@@ -179,8 +179,8 @@ func TestUsage(t *testing.T) {
 	require.Contains(t, w.stdout.String(), "TAB_LIBTORCH")
 	w.app.pins = wheels.Pins
 	require.NoError(t, w.run(t, "version"))
-	require.Equal(t, 14, strings.Count(w.stdout.String(), "\n"))
-	require.Equal(t, 3, strings.Count(w.stdout.String(), "\ncpu "))
+	require.Equal(t, 31, strings.Count(w.stdout.String(), "\n"))
+	require.Equal(t, 6, strings.Count(w.stdout.String(), "\ncpu "))
 }
 
 func TestDoctor(t *testing.T) {

@@ -12,9 +12,12 @@ import (
 // Var is one variable of the cgo environment.
 type Var struct{ Name, Value string }
 
-// Stubs returns the library names that gotch's cgo lines ask for and that must not be linked: driver and toolkit always,
-// since the torch libraries name what they need of them, and for the CPU the CUDA half of libtorch as well.
-func Stubs(cuda bool) []string {
+// Stubs returns the library names that the floor's cgo lines ask for and that must not be linked: of gotch's driver and
+// toolkit always, since the torch libraries name what they need of them, and for the CPU the CUDA half of libtorch as well.
+func Stubs(floor Floor, cuda bool) []string {
+	if floor == Libtorch {
+		return nil
+	}
 	names := []string{"cuda", "cudart", "cublas", "cudnn", "caffe2_nvrtc", "nvrtc-builtins", "nvrtc", "nvToolsExt"}
 	if !cuda {
 		names = append(names, "torch", "torch_cuda", "c10_cuda")
@@ -63,25 +66,42 @@ func replaceFile(path string, data []byte) error {
 	return err
 }
 
-// Environ returns the variables with which Go compiles and links gotch against the installation. The ABI and the headers
-// must come through CGO_CXXFLAGS, because gotch's own define reaches C files only; the folder of stubs comes before
+// Environ returns the variables with which Go compiles and links the floor against the installation. The ABI and the
+// headers must come through CGO_CXXFLAGS, because gotch's own define reaches C files only; the folder of stubs comes before
 // libtorch's own, and --no-as-needed keeps the CUDA libraries, of which no symbol is used by name. The search path
-// $ORIGIN/lib comes first, so that a program with its libraries beside it takes those.
-func Environ(in Installation, stubs string) ([]Var, error) {
+// $ORIGIN/lib comes first, so that a program with its libraries beside it takes those. goFlags is the GOFLAGS of before,
+// which gets or loses the floor's build tag; where that changes nothing the variable is not among those returned.
+func Environ(in Installation, stubs string, floor Floor, cuda bool, goFlags string) ([]Var, error) {
 	inc := filepath.Join(in.Dir, "include")
 	lib := filepath.Join(in.Dir, "lib")
-	cxx, err := join("-O2", fmt.Sprintf("-D_GLIBCXX_USE_CXX11_ABI=%d", in.ABI), "-isystem", inc, "-isystem", filepath.Join(inc, "torch", "csrc", "api", "include"))
+	args := []string{"-O2"}
+	if floor == Libtorch { // gotch's cgo lines name their own
+		args = append(args, "-std="+standard(in.Dir))
+	}
+	cxx, err := join(append(args, fmt.Sprintf("-D_GLIBCXX_USE_CXX11_ABI=%d", in.ABI), "-isystem", inc, "-isystem", filepath.Join(inc, "torch", "csrc", "api", "include"))...)
 	if err != nil {
 		return nil, err
 	}
 	if strings.ContainsAny(lib, ",:") {
 		return nil, fmt.Errorf("setup: %w: %q holds a comma or a colon, which a library search path cannot; move it", ErrQuote, lib)
 	}
-	ld, err := join("-Wl,--no-as-needed", "-L"+stubs, "-L"+lib, "-Wl,-rpath,$ORIGIN/lib", "-Wl,-rpath,"+lib)
+	args = []string{"-Wl,--no-as-needed"}
+	if floor == Gotch {
+		args = append(args, "-L"+stubs)
+	}
+	args = append(args, "-L"+lib, "-Wl,-rpath,$ORIGIN/lib", "-Wl,-rpath,"+lib)
+	if floor == Libtorch && cuda {
+		args = append(args, "-lc10_cuda", "-ltorch_cuda")
+	}
+	ld, err := join(args...)
 	if err != nil {
 		return nil, err
 	}
-	return []Var{{"CGO_ENABLED", "1"}, {"CGO_CXXFLAGS", cxx}, {"CGO_LDFLAGS", ld}}, nil
+	vars := []Var{{"CGO_ENABLED", "1"}, {"CGO_CXXFLAGS", cxx}, {"CGO_LDFLAGS", ld}}
+	if flags := floor.goFlags(goFlags); flags != goFlags {
+		vars = append(vars, Var{"GOFLAGS", flags})
+	}
+	return vars, nil
 }
 
 // join makes one string of arguments as the go command splits it: by spaces, with quotes around an argument.

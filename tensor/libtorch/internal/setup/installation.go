@@ -17,6 +17,7 @@ type Installation struct {
 	Version string // for example "2.1.2"
 	ABI     int    // value of _GLIBCXX_USE_CXX11_ABI that it was compiled with
 	CUDA    bool   // it holds the CUDA libraries too
+	Note    string // what is not known of its version, in a sentence; empty for one that was tried
 }
 
 var (
@@ -24,9 +25,9 @@ var (
 	reABI     = regexp.MustCompile(`_GLIBCXX_USE_CXX11_ABI=([01])`)
 )
 
-// Inspect looks at the libtorch in dir. Its version must be 2.1: the C layer below this module was generated from that
+// Inspect looks at the libtorch in dir. For gotch's floor its version must be 2.1: gotch's C layer was generated from that
 // version's functions, and others fail to compile in dozens of places. cuda asks for the CUDA libraries as well.
-func Inspect(dir, source string, cuda bool) (Installation, error) {
+func Inspect(dir, source string, floor Floor, cuda bool) (Installation, error) {
 	abs, err := filepath.Abs(dir)
 	if err != nil {
 		return Installation{}, fmt.Errorf("setup: inspect libtorch: %w", err)
@@ -48,8 +49,8 @@ func Inspect(dir, source string, cuda bool) (Installation, error) {
 	if in.Version, err = readVersion(abs); err != nil {
 		return in, fmt.Errorf("setup: %s: %w", name, err)
 	}
-	if !regexp.MustCompile(`^2\.1\.\d+$`).MatchString(in.Version) {
-		return in, fmt.Errorf("setup: %s: %w: it is %s, and 2.1 is needed (the C layer was generated from 2.1); give a libtorch 2.1, or unset TAB_LIBTORCH to have 2.1.2 fetched", name, ErrVersion, in.Version)
+	if in.Note, err = floor.check(in.Version); err != nil {
+		return in, fmt.Errorf("setup: %s: %w", name, err)
 	}
 	if in.ABI, err = readABI(abs); err != nil {
 		return in, fmt.Errorf("setup: %s: %w", name, err)
@@ -66,6 +67,11 @@ func readVersion(dir string) (string, error) {
 	raw, err := os.ReadFile(path)
 	if err != nil {
 		return "", fmt.Errorf("%w: its C++ headers are not complete: %v", ErrInstallation, err)
+	}
+	if newer := filepath.Join(dir, "include", "torch", "headeronly", "version.h"); exists(newer) { // the other includes it
+		if raw, err = os.ReadFile(newer); err != nil {
+			return "", fmt.Errorf("%w: its C++ headers are not complete: %v", ErrInstallation, err)
+		}
 	}
 	part := map[string]string{}
 	for _, m := range reVersion.FindAllStringSubmatch(string(raw), -1) {

@@ -17,16 +17,10 @@ import (
 //go:embed proof.cc.txt
 var proofSource []byte
 
-// gotchLibs are the libraries in the order in which gotch's cgo lines name them.
-func gotchLibs() []string {
-	return []string{"-lstdc++", "-ltorch", "-lc10", "-ltorch_cpu", "-lcuda", "-lcudart", "-lcublas", "-lcudnn", "-lcaffe2_nvrtc",
-		"-lnvrtc-builtins", "-lnvrtc", "-lnvToolsExt", "-lc10_cuda", "-ltorch_cuda"}
-}
-
-// Prove compiles, links and runs a small C++ program with exactly the flags in vars and the libraries that gotch names,
+// Prove compiles, links and runs a small C++ program with exactly the flags in vars and the libraries that the floor names,
 // and returns the line that it printed. A success is remembered below root under a key made of program, flags, compiler
 // and library, so that it costs nothing the next time; log gets a line when it really runs.
-func Prove(ctx context.Context, root string, in Installation, c Compiler, vars []Var, log io.Writer) (line string, err error) {
+func Prove(ctx context.Context, root string, in Installation, floor Floor, c Compiler, vars []Var, log io.Writer) (line string, err error) {
 	key, err := proofKey(in, c, vars)
 	if err != nil {
 		return "", err
@@ -48,11 +42,11 @@ func Prove(ctx context.Context, root string, in Installation, c Compiler, vars [
 	if err := os.WriteFile(src, proofSource, 0o644); err != nil {
 		return "", fmt.Errorf("setup: proof: %w", err)
 	}
-	args := append(c.CXX[1:len(c.CXX):len(c.CXX)], "-std=c++17")
+	args := append(c.CXX[1:len(c.CXX):len(c.CXX)], "-std="+standard(in.Dir))
 	args = append(args, split(value(vars, "CGO_CXXFLAGS"))...)
 	args = append(args, src, "-o", bin)
 	args = append(args, split(value(vars, "CGO_LDFLAGS"))...)
-	args = append(args, gotchLibs()...)
+	args = append(args, floor.libraries()...)
 	compile := exec.CommandContext(ctx, c.CXX[0], args...)
 	compile.Dir = dir
 	compile.Env = append(os.Environ(), "TMPDIR="+dir)
@@ -108,8 +102,8 @@ const siblingAdvice = "a shared library is missing; an installation from wheels 
 
 func compileAdvice(out string) string {
 	switch {
-	case strings.Contains(out, "c++17"), strings.Contains(out, "C++17"), strings.Contains(out, "unrecognized command"):
-		return "the compiler is too old: libtorch 2.1 needs C++17 (GCC 9 or newer, Clang 9 or newer); set CXX to another one"
+	case strings.Contains(out, "c++17"), strings.Contains(out, "C++17"), strings.Contains(out, "c++20"), strings.Contains(out, "unrecognized command"):
+		return "the compiler is too old: libtorch 2.1 needs C++17 (GCC 9 or newer, Clang 9 or newer), the newest C++20 (GCC 11 or newer, Clang 14 or newer); set CXX to another one"
 	case strings.Contains(out, "No space left"):
 		return "the disk is full: free some space, or set TAB_CACHE to a folder on another disk"
 	case strings.Contains(out, "Killed"), strings.Contains(out, "out of memory"), strings.Contains(out, "virtual memory exhausted"):

@@ -41,14 +41,14 @@ func fakeTorch(t *testing.T, dir, version, symbol string, cuda bool) string {
 
 func TestInspect(t *testing.T) {
 	dir := fakeTorch(t, t.TempDir(), "2.1.2", oldABI, false)
-	in, err := Inspect(dir, "TAB_LIBTORCH", false)
+	in, err := Inspect(dir, "TAB_LIBTORCH", Gotch, false)
 	require.NoError(t, err)
 	require.Equal(t, Installation{Dir: dir, Source: "TAB_LIBTORCH", Version: "2.1.2", ABI: 0}, in)
-	_, err = Inspect(dir, "TAB_LIBTORCH", true)
+	_, err = Inspect(dir, "TAB_LIBTORCH", Gotch, true)
 	require.ErrorIs(t, err, ErrInstallation)
 	require.ErrorContains(t, err, "built for the CPU alone")
 
-	in, err = Inspect(fakeTorch(t, t.TempDir(), "2.1.0", newABI, true), "cache", true)
+	in, err = Inspect(fakeTorch(t, t.TempDir(), "2.1.0", newABI, true), "cache", Gotch, true)
 	require.NoError(t, err)
 	require.Equal(t, 1, in.ABI)
 	require.True(t, in.CUDA)
@@ -56,14 +56,14 @@ func TestInspect(t *testing.T) {
 
 func TestInspectABIFromCMake(t *testing.T) {
 	dir := fakeTorch(t, t.TempDir(), "2.1.2", "stripped", false)
-	_, err := Inspect(dir, "TAB_LIBTORCH", false)
+	_, err := Inspect(dir, "TAB_LIBTORCH", Gotch, false)
 	require.ErrorIs(t, err, ErrInstallation)
 	require.ErrorContains(t, err, "C++ ABI")
 	for _, abi := range []int{0, 1} {
 		path := filepath.Join(dir, "share/cmake/Torch/TorchConfig.cmake")
 		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
 		require.NoError(t, os.WriteFile(path, fmt.Appendf(nil, "if(TRUE)\n  set(TORCH_CXX_FLAGS \"-D_GLIBCXX_USE_CXX11_ABI=%d\")\nendif()\n", abi), 0o644))
-		in, err := Inspect(dir, "TAB_LIBTORCH", false)
+		in, err := Inspect(dir, "TAB_LIBTORCH", Gotch, false)
 		require.NoError(t, err)
 		require.Equal(t, abi, in.ABI)
 	}
@@ -71,27 +71,27 @@ func TestInspectABIFromCMake(t *testing.T) {
 
 func TestInspectRefuses(t *testing.T) {
 	for _, v := range []string{"2.0.1", "2.2.0", "1.13.1", "2.10.0", "2.11.2"} {
-		_, err := Inspect(fakeTorch(t, t.TempDir(), v, oldABI, false), "TAB_LIBTORCH", false)
+		_, err := Inspect(fakeTorch(t, t.TempDir(), v, oldABI, false), "TAB_LIBTORCH", Gotch, false)
 		require.ErrorIs(t, err, ErrVersion, v)
 		require.ErrorContains(t, err, "it is "+v+", and 2.1 is needed")
 	}
-	_, err := Inspect(filepath.Join(t.TempDir(), "absent"), "TAB_LIBTORCH", false)
+	_, err := Inspect(filepath.Join(t.TempDir(), "absent"), "TAB_LIBTORCH", Gotch, false)
 	require.ErrorIs(t, err, ErrInstallation)
 
 	site := t.TempDir()
 	fakeTorch(t, filepath.Join(site, "torch"), "2.1.2", oldABI, false)
-	_, err = Inspect(site, "TAB_LIBTORCH", false)
+	_, err = Inspect(site, "TAB_LIBTORCH", Gotch, false)
 	require.ErrorContains(t, err, "one level below: "+filepath.Join(site, "torch"))
 
-	_, err = Inspect(t.TempDir(), "TAB_LIBTORCH", false)
+	_, err = Inspect(t.TempDir(), "TAB_LIBTORCH", Gotch, false)
 	require.ErrorContains(t, err, "there is no lib/libc10.so")
 
 	bad := fakeTorch(t, t.TempDir(), "2.1.2", oldABI, false)
 	require.NoError(t, os.WriteFile(filepath.Join(bad, "lib/libc10.so"), []byte("truncated"), 0o644))
-	_, err = Inspect(bad, "TAB_LIBTORCH", false)
+	_, err = Inspect(bad, "TAB_LIBTORCH", Gotch, false)
 	require.ErrorIs(t, err, ErrInstallation)
 	require.NoError(t, os.RemoveAll(filepath.Join(bad, "include")))
-	_, err = Inspect(bad, "TAB_LIBTORCH", false)
+	_, err = Inspect(bad, "TAB_LIBTORCH", Gotch, false)
 	require.ErrorContains(t, err, "headers are not complete")
 }
 
@@ -110,8 +110,8 @@ func TestCheckPlatform(t *testing.T) {
 }
 
 func TestStubs(t *testing.T) {
-	require.Len(t, Stubs(false), 11)
-	require.NotContains(t, Stubs(true), "torch_cuda", "with CUDA the real one is linked")
+	require.Len(t, Stubs(Gotch, false), 11)
+	require.NotContains(t, Stubs(Gotch, true), "torch_cuda", "with CUDA the real one is linked")
 	dir := filepath.Join(t.TempDir(), "stubs")
 	require.NoError(t, WriteStubs(dir, []string{"cuda", "torch"}))
 	raw, err := os.ReadFile(filepath.Join(dir, "libcuda.a"))
@@ -137,7 +137,7 @@ func TestStubs(t *testing.T) {
 }
 
 func TestEnviron(t *testing.T) {
-	vars, err := Environ(Installation{Dir: "/opt/lib torch", ABI: 1}, "/c/stubs")
+	vars, err := Environ(Installation{Dir: "/opt/lib torch", ABI: 1}, "/c/stubs", Gotch, false, "")
 	require.NoError(t, err)
 	require.Equal(t, []Var{
 		{"CGO_ENABLED", "1"},
@@ -146,7 +146,7 @@ func TestEnviron(t *testing.T) {
 	}, vars)
 	require.Equal(t, []string{"-Wl,--no-as-needed", "-L/c/stubs", "-L/opt/lib torch/lib", "-Wl,-rpath,$ORIGIN/lib", "-Wl,-rpath,/opt/lib torch/lib"}, split(vars[2].Value))
 	for _, dir := range []string{`/o'"/t`, "/a\nb", "/a,b", "/a:b"} {
-		_, err := Environ(Installation{Dir: dir}, "/c/stubs")
+		_, err := Environ(Installation{Dir: dir}, "/c/stubs", Gotch, false, "")
 		require.ErrorIs(t, err, ErrQuote, dir)
 	}
 }
@@ -259,9 +259,9 @@ printf '#!/bin/sh\n%s\n' '` + script + `' > "$out"; chmod +x "$out"`
 }
 
 func TestProve(t *testing.T) {
-	in, err := Inspect(fakeTorch(t, t.TempDir(), "2.1.2", oldABI, false), "cache", false)
+	in, err := Inspect(fakeTorch(t, t.TempDir(), "2.1.2", oldABI, false), "cache", Gotch, false)
 	require.NoError(t, err)
-	vars, err := Environ(in, "/c/stubs")
+	vars, err := Environ(in, "/c/stubs", Gotch, false, "")
 	require.NoError(t, err)
 	good := "echo gotab-proof 2.1.2 sum=12 config=1 cuda=0"
 	c := Compiler{CXX: []string{"g++"}, CC: []string{"gcc"}, About: "fake"}
@@ -271,14 +271,14 @@ func TestProve(t *testing.T) {
 		bin := fakeTools(t, true, map[string]string{"g++": compilerThatMakes(good)})
 		var log bytes.Buffer
 		for range 2 {
-			line, err := Prove(t.Context(), root, in, c, vars, &log)
+			line, err := Prove(t.Context(), root, in, Gotch, c, vars, &log)
 			require.NoError(t, err)
 			require.Equal(t, "gotab-proof 2.1.2 sum=12 config=1 cuda=0", line)
 		}
 		calls, err := os.ReadFile(filepath.Join(bin, "calls"))
 		require.NoError(t, err)
 		require.Equal(t, 1, strings.Count(string(calls), "\n"), "compiled once")
-		for _, want := range append(gotchLibs(), "-std=c++17", "-D_GLIBCXX_USE_CXX11_ABI=0", "-L/c/stubs", "-Wl,-rpath,$ORIGIN/lib") {
+		for _, want := range append(Gotch.libraries(), "-std=c++17", "-D_GLIBCXX_USE_CXX11_ABI=0", "-L/c/stubs", "-Wl,-rpath,$ORIGIN/lib") {
 			require.Contains(t, " "+string(calls), " "+want)
 		}
 		entries, err := os.ReadDir(filepath.Join(root, "proof"))
@@ -286,7 +286,7 @@ func TestProve(t *testing.T) {
 		require.Len(t, entries, 1, "only the record stays")
 
 		other := append([]Var{{"CGO_CXXFLAGS", "-O0"}}, vars[2])
-		_, err = Prove(t.Context(), root, in, c, other, &log)
+		_, err = Prove(t.Context(), root, in, Gotch, c, other, &log)
 		require.NoError(t, err)
 		calls, err = os.ReadFile(filepath.Join(bin, "calls"))
 		require.NoError(t, err)
@@ -309,7 +309,7 @@ func TestProve(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			root := t.TempDir()
 			fakeTools(t, true, map[string]string{"g++": tc.script})
-			_, err := Prove(t.Context(), root, in, c, vars, &bytes.Buffer{})
+			_, err := Prove(t.Context(), root, in, Gotch, c, vars, &bytes.Buffer{})
 			require.ErrorIs(t, err, ErrProof)
 			require.ErrorContains(t, err, tc.advice)
 			entries, err := os.ReadDir(filepath.Join(root, "proof"))
@@ -321,7 +321,7 @@ func TestProve(t *testing.T) {
 		root := filepath.Join(t.TempDir(), "file")
 		require.NoError(t, os.WriteFile(root, nil, 0o644))
 		fakeTools(t, true, map[string]string{"g++": compilerThatMakes(good)})
-		_, err := Prove(t.Context(), root, in, c, vars, &bytes.Buffer{})
+		_, err := Prove(t.Context(), root, in, Gotch, c, vars, &bytes.Buffer{})
 		require.ErrorContains(t, err, "TAB_CACHE")
 	})
 }

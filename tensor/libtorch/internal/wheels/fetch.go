@@ -25,6 +25,7 @@ type Fetcher struct {
 	Root   string                          // cache folder; created where missing
 	Name   string                          // folder of the finished copy below Root
 	Pins   []Pin                           // what it is made of
+	About  string                          // what it is, for people: "libtorch 2.1.2"
 	Python string                          // interpreter whose pip is used; empty: searched on the PATH
 	Log    io.Writer                       // progress, in lines for people
 	TTY    bool                            // Log is a terminal: progress in place
@@ -96,7 +97,7 @@ func (f *Fetcher) Fetch(ctx context.Context) (dir string, err error) {
 	for _, p := range missing {
 		total += p.Size
 	}
-	fmt.Fprintf(f.Log, "libtorch: fetching libtorch %s into %s: %d wheels, %d MB (once; needs a network)\n", Version, f.Dir(), len(missing), total/1e6)
+	fmt.Fprintf(f.Log, "libtorch: fetching %s into %s: %d wheels, %d MB (once; needs a network)\n", f.About, f.Dir(), len(missing), total/1e6)
 	var pip []string
 	for i, p := range missing {
 		fmt.Fprintf(f.Log, "libtorch: [%d/%d] %s %s, %.1f MB\n", i+1, len(missing), p.Name, p.Version, float64(p.Size)/1e6)

@@ -5,8 +5,12 @@ import (
 	"strings"
 )
 
-// Version is the version of libtorch that is fetched.
-const Version = "2.1.2"
+// The versions of libtorch that are fetched: the one that gotch's C layer was generated
+// from, and the newest that the module's own floor was tried with.
+const (
+	Version = "2.1.2"
+	Newest  = "2.15.0"
+)
 
 // Pin names one wheel, and what of it is kept.
 type Pin struct {
@@ -18,10 +22,18 @@ type Pin struct {
 	Keep          func(name string) bool
 }
 
-// Pins returns the wheels that libtorch needs: for the CPU alone, or for CUDA as well. The small ones come first, so
-// that a broken set-up shows before much has been fetched. What torch's wheel asks for (the versions) is CUDA 12.1;
-// nvjitlink is not pinned there, so the release of the same CUDA version is taken.
-func Pins(cuda bool) []Pin {
+// Pins returns the wheels that a version needs, [Version] or [Newest]: for the CPU alone, or for CUDA as well. The small
+// ones come first, so that a broken set-up shows before much has been fetched.
+func Pins(version string, cuda bool) []Pin {
+	if version == Newest {
+		return newest(cuda)
+	}
+	return oldest(cuda)
+}
+
+// oldest is [Version]: what torch's wheel asks for is CUDA 12.1; nvjitlink is not pinned there, so the release of the same
+// CUDA version is taken.
+func oldest(cuda bool) []Pin {
 	pins := []Pin{
 		nvidia("cuda-runtime", "12.1.105", "6e258468ddf5796e25f1dc591a31029fa317d97a0a94ed93468fc86301d61e40", 823596, 1),
 		nvidia("cuda-cupti", "12.1.105", "e54fde3983165c624cb79254ae9818a456eb6e87a7fd4d56a2352c24ee542d7e", 14109015, 45),
@@ -49,12 +61,58 @@ func Pins(cuda bool) []Pin {
 	return append(pins, torch)
 }
 
-// nvidia is one of the wheels with CUDA's user-space libraries; of them the libraries and the licence are kept.
+// newest is [Newest], with CUDA 13.2. Its wheels keep all libraries in one folder, nvidia/cu13/lib, or in one of their own.
+func newest(cuda bool) []Pin {
+	const two17, two27 = "manylinux2014_x86_64.manylinux_2_17_x86_64", "manylinux_2_27_x86_64"
+	pins := []Pin{
+		cuda13("nvidia-cuda-runtime", "13.2.86", two17, "3498247680dfddce31bad102af7e3e26fc795342a3cac64722bb0fa95e7f60f0", 2323576, 2),
+		cuda13("nvidia-cuda-cupti", "13.2.86", "manylinux_2_25_x86_64", "8fa29f15dd8336181f961764d9d95236fc6b931dd0c8fcf8cd70aab0c310b586", 11988600, 60),
+	}
+	torch := Pin{
+		Name: "torch", Version: Newest, File: "torch-2.15.0-cp311-cp311-manylinux_2_28_x86_64.whl",
+		SHA256: "48c2d861134c0b5697c7602cb5ffa68f62a2989fdcd1717e593356f67996ca1e", Size: 539136850,
+		Unpacked: 560 << 20, Keep: keepTorch(false),
+	}
+	if cuda {
+		torch.Unpacked, torch.Keep = 1200<<20, keepTorch(true)
+		pins = append(pins,
+			cuda13("nvidia-nvtx", "13.2.86", "manylinux1_x86_64.manylinux_2_5_x86_64", "968ce72baee2a01791c7d3254000eac81f24677b0b91c62d21b449a1f309c245", 153463, 1),
+			cuda13("nvidia-cufile", "1.17.1.22", two27, "87feaf8c3ad20d3d03a01933181801ff6892bace5c8f0b1e4b48f319d3e62d36", 1387670, 8),
+			cuda13("nvidia-nvjitlink", "13.2.86", "manylinux2010_x86_64.manylinux_2_12_x86_64", "285a9cead9924391588d794400bdd7e8f9d1a277a7d78ed79acfa0ea702a14dd", 41370546, 160),
+			cuda13("nvidia-cuda-nvrtc", "13.2.86", "manylinux2010_x86_64.manylinux_2_12_x86_64", "8111c5130e967b78222ea2124145f8efe9ce201b752b2579a2513100a53be1c5", 47018468, 190),
+			cuda13("nvidia-curand", "10.4.2.66", two27, "9bb3796a2f6223454b2e326e3d7572c1500cfa4d629de827676b4eeecd30ab0c", 59954122, 240),
+			cuda13("nvidia-nvshmem-cu13", "3.7.2", two17, "b9a4f843c62b5dded8ad33fd6d220e007dcd39f06cee549292f5ba14ce4c235c", 135397797, 540),
+			cuda13("nvidia-cusparse", "12.7.10.12", two17, "25907c75e4db1581685f06f61cc6cdecc04611765516a52373e0a18ebd69fa00", 150999307, 600),
+			cuda13("nvidia-cusparselt-cu13", "0.8.1", "manylinux2014_x86_64", "786ce87568c303fadb5afcc7102d454cd3040d75f6f8626f5db460d1871f4dd0", 170148586, 680),
+			cuda13("nvidia-nccl-cu13", "2.30.7", "manylinux_2_18_x86_64", "cefa7fdb9710efd0f39c5f1be1d61ff6fc9a996c451265bd7fbdcf9455ed4b50", 215965170, 860),
+			cuda13("nvidia-cufft", "12.2.0.57", two17, "34da27fadf3979b0b042c43823f0530be8408b86df31ee0108e1ca0b621d4ef6", 218258101, 870),
+			cuda13("nvidia-cusolver", "12.2.0.11", two27, "fab5778f6769947389a1a6abc07e635576825a08c0ffc68c3ae7f1392c794b42", 227913465, 910),
+			cuda13("nvidia-cublas", "13.4.1.3", two27, "a5917cb642cfb07f4a0231ee16aec7e2e0357d8cb8b1b78a0c9c68dba3e6afc7", 404870805, 1600),
+			cuda13("nvidia-cudnn-cu13", "9.26.0.51", two27, "9c976d539786698c71d6bcdbe2053b7485fae062ff7e1215d2f2ff67b1a2149a", 519150073, 2000),
+		)
+	}
+	return append(pins, torch)
+}
+
+// cuda13 is one of the wheels with CUDA 13's user-space libraries.
+func cuda13(name, version, platform, sum string, size int64, unpackedMiB int64) Pin {
+	p := libraries(name, version, sum, size, unpackedMiB)
+	p.File = strings.ReplaceAll(name, "-", "_") + "-" + version + "-py3-none-" + platform + ".whl"
+	return p
+}
+
+// nvidia is one of the wheels with CUDA 12's user-space libraries.
 func nvidia(part, version, sum string, size int64, unpackedMiB int64) Pin {
 	name := "nvidia-" + part + "-cu12"
+	p := libraries(name, version, sum, size, unpackedMiB)
+	p.File = strings.ReplaceAll(name, "-", "_") + "-" + version + "-py3-none-manylinux1_x86_64.whl"
+	return p
+}
+
+// libraries is a wheel of which the libraries and the licence are kept.
+func libraries(name, version, sum string, size int64, unpackedMiB int64) Pin {
 	return Pin{
 		Name: name, Version: version, SHA256: sum, Size: size, Unpacked: unpackedMiB << 20,
-		File: strings.ReplaceAll(name, "-", "_") + "-" + version + "-py3-none-manylinux1_x86_64.whl",
 		Keep: func(name string) bool {
 			return isLicence(name) || strings.HasPrefix(name, "nvidia/") && path.Base(path.Dir(name)) == "lib" &&
 				strings.Contains(path.Base(name), ".so")
@@ -76,10 +134,10 @@ func keepTorch(cuda bool) func(string) bool {
 		switch base {
 		case "libc10.so", "libtorch_cpu.so":
 			return true
-		case "libtorch.so", "libc10_cuda.so", "libtorch_cuda.so", "libtorch_cuda_linalg.so", "libcaffe2_nvrtc.so":
+		case "libtorch.so", "libc10_cuda.so", "libtorch_cuda.so", "libtorch_cuda_linalg.so", "libcaffe2_nvrtc.so", "libtorch_nvshmem.so":
 			return cuda
 		}
-		return strings.HasPrefix(base, "libgomp-")
+		return strings.HasPrefix(base, "libgomp-") || strings.HasPrefix(base, "libgomp.so")
 	}
 }
 

@@ -349,18 +349,20 @@ func TestUnpackRefusesLinks(t *testing.T) {
 }
 
 func TestPins(t *testing.T) {
-	cpu, cuda := Pins(false), Pins(true)
+	cpu, cuda := Pins(Version, false), Pins(Version, true)
 	require.Len(t, cpu, 3)
 	require.Len(t, cuda, 13)
+	require.Len(t, Pins(Newest, false), 3)
+	require.Len(t, Pins(Newest, true), 16)
 	seen := map[string]bool{}
-	for _, p := range cuda {
+	for _, p := range append(cuda[:13:13], Pins(Newest, true)...) {
 		require.Len(t, p.SHA256, 64)
 		require.False(t, seen[p.SHA256], "%s repeats a hash", p.Name)
 		seen[p.SHA256] = true
 		require.Contains(t, p.File, p.Version)
 	}
 	keepCPU, keepCUDA := cpu[2].Keep, cuda[12].Keep
-	for _, n := range []string{"torch/lib/libc10.so", "torch/lib/libtorch_cpu.so", "torch/lib/libgomp-a34b3233.so.1", "torch/include/ATen/ATen.h", "torch/share/cmake/Torch/TorchConfig.cmake", "torch-2.1.2.dist-info/LICENSE"} {
+	for _, n := range []string{"torch/lib/libc10.so", "torch/lib/libtorch_cpu.so", "torch/lib/libgomp-a34b3233.so.1", "torch/lib/libgomp.so.1", "torch/include/ATen/ATen.h", "torch/share/cmake/Torch/TorchConfig.cmake", "torch-2.1.2.dist-info/LICENSE"} {
 		require.True(t, keepCPU(n), n)
 		require.True(t, keepCUDA(n), n)
 	}
@@ -371,6 +373,7 @@ func TestPins(t *testing.T) {
 	for _, n := range []string{"torch/lib/libtorch_python.so", "torch/nn/modules/conv.py", "torch-2.1.2.dist-info/RECORD"} {
 		require.False(t, keepCUDA(n), n)
 	}
+	require.True(t, Pins(Newest, false)[0].Keep("nvidia/cu13/lib/libcudart.so.13"))
 	require.True(t, cpu[0].Keep("nvidia/cuda_runtime/lib/libcudart.so.12"))
 	require.False(t, cpu[0].Keep("nvidia/cuda_runtime/include/cuda.h"))
 }

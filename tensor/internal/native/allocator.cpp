@@ -1,6 +1,7 @@
 // A CPU allocator that keeps the blocks of training steps. The C library returns
 // blocks of this size to the system when they are freed, so every step would
 // fault gigabytes of fresh pages in again.
+#include "compat.h"
 #include "shim.h"
 #include "watch.h"
 
@@ -117,9 +118,15 @@ void watch() {
   TORCH_CHECK(from <= 0 || n < from, "can't allocate memory: allocation ", n, " was made to fail by a test");
 }
 
+#if TORCH_SINCE(2, 3)
+#define GOTAB_CONST
+#else
+#define GOTAB_CONST const
+#endif
+
 class Allocator final : public c10::Allocator {
 public:
-  c10::DataPtr allocate(size_t n) const override {
+  c10::DataPtr allocate(size_t n) GOTAB_CONST override {
     if (n == 0) return {nullptr, nullptr, &release, c10::Device(c10::DeviceType::CPU)};
     watch();
     bool pooled = tl_pooled && n >= kLarge;
@@ -142,6 +149,9 @@ public:
     return {data, data, &release, c10::Device(c10::DeviceType::CPU)};
   }
   c10::DeleterFnPtr raw_deleter() const override { return &release; }
+#if TORCH_SINCE(2, 3)
+  void copy_data(void *to, const void *from, size_t n) const override { default_copy_data(to, from, n); }
+#endif
 };
 
 } // namespace

@@ -7,6 +7,7 @@
 // But there are few layouts (they differ in how many output channels stand together),
 // and many problems share one. So a packed weight here is a set of layouts, which
 // grows when a problem wants one that is not there.
+#include "compat.h"
 #include "guard.h"
 #include "shim.h"
 #include "watch.h"
@@ -29,7 +30,7 @@
 
 namespace {
 
-using Scalars = torch::List<c10::optional<at::Scalar>>;
+using Scalars = torch::List<tab::optional<at::Scalar>>;
 
 // The most layouts of one weight that are kept. oneDNN has three or four that it
 // takes for one convolution, by the instructions of the processor.
@@ -213,9 +214,9 @@ char *tab_conv_fused(void **out, void *x, void *weight, void *bias, int64_t stri
     static auto op =
         c10::Dispatcher::singleton()
             .findSchemaOrThrow("mkldnn::_convolution_pointwise", "")
-            .typed<at::Tensor(const at::Tensor &, const at::Tensor &, const c10::optional<at::Tensor> &,
+            .typed<at::Tensor(const at::Tensor &, const at::Tensor &, const tab::optional<at::Tensor> &,
                               c10::IntArrayRef, c10::IntArrayRef, c10::IntArrayRef, int64_t, c10::string_view,
-                              torch::List<c10::optional<at::Scalar>>, c10::optional<c10::string_view>)>();
+                              torch::List<tab::optional<at::Scalar>>, tab::optional<c10::string_view>)>();
     at::NoGradGuard g;
     Packed &packed = packed_of(weight);
     packed.serves(stride, padding, groups);
@@ -231,10 +232,10 @@ char *tab_conv_add_relu(void *other, void *x, void *weight, void *bias, int64_t 
     static auto op =
         c10::Dispatcher::singleton()
             .findSchemaOrThrow("mkldnn::_convolution_pointwise_", "binary")
-            .typed<at::Tensor &(at::Tensor &, const at::Tensor &, const at::Tensor &, const c10::optional<at::Tensor> &,
+            .typed<at::Tensor &(at::Tensor &, const at::Tensor &, const at::Tensor &, const tab::optional<at::Tensor> &,
                                 c10::IntArrayRef, c10::IntArrayRef, c10::IntArrayRef, int64_t, c10::string_view,
-                                c10::optional<at::Scalar>, c10::optional<c10::string_view>,
-                                torch::List<c10::optional<at::Scalar>>, c10::optional<c10::string_view>)>();
+                                tab::optional<at::Scalar>, tab::optional<c10::string_view>,
+                                torch::List<tab::optional<at::Scalar>>, tab::optional<c10::string_view>)>();
     at::NoGradGuard g;
     Packed &packed = packed_of(weight);
     packed.serves(stride, padding, groups);

@@ -1,3 +1,4 @@
+#include "compat.h"
 #include "guard.h"
 #include "shim.h"
 
@@ -129,7 +130,7 @@ char *tab_sum_squares(void *self, double *sum, int *finite) {
     // In single precision it is twice as fast and as good for every sane gradient;
     // one whose squares overflow is summed again in double.
     double n = at::linalg_vector_norm(T(self), 2).item<double>();
-    if (!std::isfinite(n)) n = at::linalg_vector_norm(T(self), 2, c10::nullopt, false, at::kDouble).item<double>();
+    if (!std::isfinite(n)) n = at::linalg_vector_norm(T(self), 2, tab::none, false, at::kDouble).item<double>();
     *sum = n * n;
     *finite = std::isfinite(n) ? 1 : 0;
   });

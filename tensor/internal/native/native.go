@@ -1,0 +1,231 @@
+// Package native is the floor of package tensor: the functions of libtorch that it
+// needs, and nothing else. They stand on the C layer of gotch or, with the build tag
+// gotab_libtorch, on libtorch's C++ interface itself (direct.cpp), which compiles
+// against every libtorch from 2.1 on. Both have the same functions and results.
+//
+// A Handle is made by a function and released by Free. A function that returns an
+// error returns no handle. Nothing here checks shapes, devices or lifetimes: that is
+// tensor's part. Functions must be called on one thread for each Run, because
+// libtorch keeps switches for each thread.
+package native
+
+/*
+#include <stdlib.h>
+#include "shim.h"
+
+extern const char *tab_libtorch_version(void);
+*/
+import "C"
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"unsafe"
+)
+
+// Handle is the address of a C++ at::Tensor; nil stands for none.
+type Handle unsafe.Pointer
+
+// ErrOutOfMemory reports that the device (or the host) could not allocate.
+var ErrOutOfMemory = errors.New("out of memory")
+
+// shimError takes ownership of a message of our own shim.
+func shimError(p *C.char) error {
+	if p == nil {
+		return nil
+	}
+	msg := C.GoString(p)
+	C.free(unsafe.Pointer(p))
+	return failure(msg)
+}
+
+// failure turns libtorch's message into an error: the C++ stack below the first line
+// is cut and an allocation failure is recognised.
+func failure(msg string) error {
+	for _, stack := range []string{"\nException raised from", "\nframe #0"} {
+		msg, _, _ = strings.Cut(msg, stack)
+	}
+	msg = strings.TrimSpace(msg)
+	low := strings.ToLower(msg)
+	if strings.Contains(low, "out of memory") || strings.Contains(low, "can't allocate memory") || strings.Contains(low, "bad_alloc") {
+		return fmt.Errorf("%w: %s", ErrOutOfMemory, msg)
+	}
+	return errors.New(msg)
+}
+
+// Version is libtorch's, of the headers that this was compiled with.
+func Version() string { return C.GoString(C.tab_libtorch_version()) }
+
+// TryThreads makes n threads, ends them and returns how many there could be.
+func TryThreads(n int) int { return int(C.tab_try_threads(C.int(n))) }
+
+// Setup applies what tensor.Settings says to the process.
+func Setup(primitives int64, tf32, benchmark, deterministic bool) error {
+	C.tab_pool_install()
+	C.tab_no_idle_pool()
+	return shimError(C.tab_setup(C.int64_t(primitives), cbool(tf32), cbool(benchmark), cbool(deterministic)))
+}
+
+// CEnvironment reads a variable as C code of this process sees it.
+func CEnvironment(name string) string {
+	n := C.CString(name)
+	defer C.free(unsafe.Pointer(n))
+	return C.GoString(C.getenv(n))
+}
+
+// Switches reads what Setup has set, as libtorch holds it.
+func Switches() int { return int(C.tab_switches()) }
+
+// UsePool decides where the calling thread's large allocations come from.
+func UsePool(on bool) { C.tab_pool_use(cbool(on)) }
+
+// SetDevice makes a CUDA device the calling thread's.
+func SetDevice(index int) error { return shimError(C.tab_set_device(C.int(index))) }
+
+// HasOneDNN reports whether this libtorch carries oneDNN, on which the packed
+// convolutions of PackConv stand.
+func HasOneDNN() bool { return C.tab_has_onednn() != 0 }
+
+func hp(h Handle) unsafe.Pointer { return unsafe.Pointer(h) }
+
+// shimOut runs a shim function that makes a tensor.
+func shimOut(f func(out *unsafe.Pointer) *C.char) (Handle, error) {
+	var p unsafe.Pointer
+	if err := shimError(f(&p)); err != nil {
+		return nil, err
+	}
+	return Handle(p), nil
+}
+
+func ChannelsLast(x Handle) (Handle, error) {
+	return shimOut(func(o *unsafe.Pointer) *C.char { return C.tab_channels_last(o, hp(x)) })
+}
+
+func IsChannelsLast(x Handle) bool { return C.tab_is_channels_last(hp(x)) != 0 }
+
+func ToDevice(x Handle, device int) (Handle, error) {
+	return shimOut(func(o *unsafe.Pointer) *C.char { return C.tab_to_device(o, hp(x), C.int(device)) })
+}
+
+func GELU(x Handle) (Handle, error) {
+	return shimOut(func(o *unsafe.Pointer) *C.char { return C.tab_gelu(o, hp(x)) })
+}
+
+func LeakyReLU(x Handle, slope float64) (Handle, error) {
+	return shimOut(func(o *unsafe.Pointer) *C.char { return C.tab_leaky_relu(o, hp(x), C.double(slope)) })
+}
+
+func GridSample(x, grid Handle) (Handle, error) {
+	return shimOut(func(o *unsafe.Pointer) *C.char { return C.tab_grid_sample(o, hp(x), hp(grid)) })
+}
+
+func Norm(x Handle, dim int64) (Handle, error) {
+	return shimOut(func(o *unsafe.Pointer) *C.char { return C.tab_norm(o, hp(x), C.int64_t(dim)) })
+}
+
+func Axpy(y, x Handle, alpha float64) error {
+	return shimError(C.tab_axpy(hp(y), hp(x), C.double(alpha)))
+}
+
+func Scale(x Handle, alpha float64) error {
+	return shimError(C.tab_scale(hp(x), C.double(alpha)))
+}
+
+func SumSquares(x Handle) (sum float64, finite bool, err error) {
+	var s C.double
+	var ok C.int
+	err = shimError(C.tab_sum_squares(hp(x), &s, &ok))
+	return float64(s), ok != 0, err
+}
+
+// SGD moves p, and buf where there is momentum. scratch may be null where
+// there is neither decay nor Nesterov's step, buf and momentum where there is none.
+func SGD(p, grad, buf, scratch, momentum Handle, first bool, lr, m, dampening, decay float64, nesterov bool) error {
+	return shimError(C.tab_sgd(hp(p), hp(grad), hp(buf), hp(scratch), hp(momentum), cbool(first), C.double(lr),
+		C.double(m), C.double(dampening), C.double(decay), cbool(nesterov)))
+}
+
+// Adam moves p, m and v; keep is null for Adam with coupled decay.
+func Adam(p, grad, m, v, scratch, keep, beta2, root, eps Handle, step, lr, b1, b2, decay float64) error {
+	return shimError(C.tab_adam(hp(p), hp(grad), hp(m), hp(v), hp(scratch), hp(keep), hp(beta2), hp(root), hp(eps),
+		C.double(step), C.double(lr), C.double(b1), C.double(b2), C.double(decay)))
+}
+
+func Scalar(like Handle, v float64) (Handle, error) {
+	return shimOut(func(o *unsafe.Pointer) *C.char { return C.tab_scalar(o, hp(like), C.double(v)) })
+}
+
+func ViewAs(bytes, like Handle) (Handle, error) {
+	return shimOut(func(o *unsafe.Pointer) *C.char { return C.tab_view_as(o, hp(bytes), hp(like)) })
+}
+
+func SameLayout(x, like Handle) bool { return C.tab_same_layout(hp(x), hp(like)) != 0 }
+
+func PackConv(w Handle, stride, padding, groups int64, input [4]int64) (Handle, error) {
+	return shimOut(func(o *unsafe.Pointer) *C.char {
+		return C.tab_pack_conv(o, hp(w), C.int64_t(stride), C.int64_t(padding), C.int64_t(groups),
+			(*C.int64_t)(unsafe.Pointer(&input[0])))
+	})
+}
+
+func ConvFused(x, w, b Handle, stride, padding, groups int64, relu bool) (Handle, error) {
+	return shimOut(func(o *unsafe.Pointer) *C.char {
+		return C.tab_conv_fused(o, hp(x), hp(w), hp(b), C.int64_t(stride), C.int64_t(padding), C.int64_t(groups), cbool(relu))
+	})
+}
+
+func ConvAddReLU(other, x, w, b Handle, stride, padding, groups int64) error {
+	return shimError(C.tab_conv_add_relu(hp(other), hp(x), hp(w), hp(b), C.int64_t(stride), C.int64_t(padding), C.int64_t(groups)))
+}
+
+// ConvPacks is how often a weight was packed in this process, ConvShapes for how
+// many problems oneDNN was asked for a layout.
+func ConvPacks() int64 { return int64(C.tab_conv_packs()) }
+
+func ConvShapes() int64 { return int64(C.tab_conv_shapes()) }
+
+// ConvLayouts is how many layouts a packed weight has.
+func ConvLayouts(w Handle) (int64, error) {
+	var n C.int64_t
+	err := shimError(C.tab_conv_layouts(&n, hp(w)))
+	return int64(n), err
+}
+
+// ConvKeep sets how many layouts a weight keeps and returns how many it was.
+func ConvKeep(n int64) int64 { return int64(C.tab_conv_keep(C.int64_t(n))) }
+
+func Baddbmm(acc, a, b Handle, beta float64) error {
+	return shimError(C.tab_baddbmm_into(hp(acc), hp(a), hp(b), C.double(beta)))
+}
+
+func cbool(b bool) C.int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func ClearGrad(x Handle) error { return shimError(C.tab_clear_grad(hp(x))) }
+
+func Increment(x Handle) error { return shimError(C.tab_increment(hp(x))) }
+
+func ReLUInto(x Handle) error { return shimError(C.tab_relu_into(hp(x))) }
+
+func LeakyReLUInto(x Handle, slope float64) error {
+	return shimError(C.tab_leaky_relu_into(hp(x), C.double(slope)))
+}
+
+func AddInto(x, y Handle) error { return shimError(C.tab_add_into(hp(x), hp(y))) }
+
+func PoolKept() int64 { return int64(C.tab_pool_kept()) }
+
+func PoolClear() { C.tab_pool_clear() }
+
+func WatchAllocations(from int64) { C.tab_watch_allocations(1, C.int64_t(from)) }
+
+func StopAllocations() int64 {
+	n := int64(C.tab_allocations_seen())
+	C.tab_watch_allocations(0, 0)
+	return n
+}
