@@ -64,6 +64,9 @@ type Detector interface {
 	Score(ctx context.Context, imgs ...image.Image) ([]Result, error)
 	// ScoreSet judges a data set and yields its samples in order. An error ends it.
 	ScoreSet(ctx context.Context, ds dataset.Dataset) iter.Seq2[Scored, error]
+	// ScoreSeq judges images as they come, such as those of a camera, and yields their
+	// results in order, each as soon as it is there. An error ends it.
+	ScoreSeq(ctx context.Context, imgs iter.Seq[image.Image]) iter.Seq2[Result, error]
 	// Calibrate chooses a threshold by a rule, from labelled parts that the detector
 	// was not fitted on; [Result.Verdict] then decides by it. When it fails, the
 	// calibration is as it was before.

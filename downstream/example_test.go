@@ -106,6 +106,53 @@ func ExamplePaDiM_Calibrate() {
 	// reject: true
 }
 
+// Score what a camera sees, until the line stops. A real program's sequence waits for the
+// camera, and ends with ctx.
+func ExamplePaDiM_ScoreSeq() {
+	cfg := downstream.DefaultPaDiM()
+	cfg.Channels = nil // all that the extractor has
+	cfg.Transform = dataset.Square(32)
+	det, err := downstream.NewPaDiM(&fake{scale: 1}, cfg, nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer det.Close()
+	good, err := dataset.NewImages("texture", textures(20, 1, 32)...)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	ctx := context.Background()
+	if err := det.Fit(ctx, good); err != nil {
+		fmt.Println(err)
+		return
+	}
+	camera := func(yield func(image.Image) bool) {
+		for i, img := range textures(4, 2, 32) {
+			if i == 2 {
+				img = scratched(img)
+			}
+			if !yield(img) {
+				return
+			}
+		}
+	}
+	part, worst, highest := 0, 0, 0.0
+	for result, err := range det.ScoreSeq(ctx, camera) {
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		part++
+		if result.Score > highest {
+			worst, highest = part, result.Score
+		}
+	}
+	fmt.Println("the worst is part", worst, "of", part)
+	// Output: the worst is part 3 of 4
+}
+
 // Train on other products, fit on two images of a new one, and score.
 func ExampleNewRegAD() {
 	net, err := backbone.New(backbone.ArchResNet18, tensor.CPU, rand.New(rand.NewPCG(1, 1)))

@@ -31,6 +31,18 @@ func (r *RegAD) ScoreSet(ctx context.Context, ds dataset.Dataset) iter.Seq2[Scor
 	return r.scoreSet(ctx, ds, r.score)
 }
 
+// ScoreSeq scores images as they come, such as those of a camera, and yields their
+// results in order, each as soon as it is there. At most two images more than there are
+// cores are taken before their results are handed over; memory does not grow with the
+// sequence. An error, also ctx's, is yielded once and ends the iteration.
+//
+// The sequence runs on a goroutine of its own. When the iteration ends, all scoring has
+// ended, and so has the sequence, which notices with its next image; only where ctx ends
+// it is not waited for. So a sequence that waits for a camera should heed ctx.
+func (r *RegAD) ScoreSeq(ctx context.Context, imgs iter.Seq[image.Image]) iter.Seq2[Result, error] {
+	return r.scoreSeq(ctx, imgs, r.score)
+}
+
 // Calibrate chooses the score from which on a part is rejected, by a rule, from parts
 // that the detector was not fitted on: good ones, and defective ones where there are
 // some. They also give the colour scale of heat maps. From then on [Result.Verdict]

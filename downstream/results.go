@@ -63,6 +63,42 @@ func (d *core[M]) scoreSet(ctx context.Context, ds dataset.Dataset, score scorin
 	}
 }
 
+// scoreSeq is ScoreSeq of a detector, with the model that is in force when it begins.
+func (d *core[M]) scoreSeq(ctx context.Context, imgs iter.Seq[image.Image], score scoring[M]) iter.Seq2[Result, error] {
+	return func(yield func(Result, error) bool) {
+		g, err := d.acquire("score")
+		if err != nil {
+			yield(Result{}, err)
+			return
+		}
+		defer func() { _ = d.release(g) }() // frees memory, cannot fail
+		if imgs == nil {
+			yield(Result{}, fmt.Errorf("downstream: score %s: %w: the sequence is nil", d.name, ErrImage))
+			return
+		}
+		calibration := g.common().calibration()
+		// Each image is a Run of its own, whose threads follow from how many there are:
+		// a lone one is answered soon, and when they queue they go side by side.
+		cores := tensor.GetThreads().Cores
+		for r, err := range pipeline.Sequence(ctx, imgs, cores+1, cores+1, func(ctx context.Context, i int, img image.Image) (Result, error) {
+			one := func(context.Context, int) (image.Image, string, error) { return img, strconv.Itoa(i), nil }
+			rs, err := d.scoreBatch(ctx, g, one, [2]int{0, 1}, score)
+			if err != nil {
+				return Result{}, err
+			}
+			return rs[0], nil
+		}) {
+			if err != nil {
+				yield(Result{}, d.failed(ctx, "score", err))
+				return
+			}
+			if !yield(calibration.Mark(r), nil) {
+				return
+			}
+		}
+	}
+}
+
 // scored yields what g says of a data set, without a calibration. doing names the stage;
 // seen, unless it is nil, sees the images.
 func (d *core[M]) scored(ctx context.Context, g M, doing string, ds dataset.Dataset, seen *sightings, score scoring[M]) iter.Seq2[Scored, error] {

@@ -134,6 +134,29 @@ func (t *Tiled) ScoreSet(ctx context.Context, ds dataset.Dataset) iter.Seq2[Scor
 	}
 }
 
+// ScoreSeq yields the results of pictures as they come, in order, or one error. It takes
+// two pictures ahead. The sequence runs on a goroutine of its own and should heed ctx, as
+// with the detectors of this package.
+func (t *Tiled) ScoreSeq(ctx context.Context, imgs iter.Seq[image.Image]) iter.Seq2[Result, error] {
+	return func(yield func(Result, error) bool) {
+		if imgs == nil {
+			yield(Result{}, fmt.Errorf("downstream: score tiled: %w: the sequence is nil", ErrImage))
+			return
+		}
+		for r, err := range pipeline.Sequence(ctx, imgs, 1, 1, func(ctx context.Context, i int, img image.Image) (Result, error) {
+			r, err := t.picture(ctx, img, nil)
+			if err != nil {
+				return r, fmt.Errorf("downstream: score tiled: image %d: %w", i, err)
+			}
+			return r, nil
+		}) {
+			if !yield(r, err) {
+				return
+			}
+		}
+	}
+}
+
 // cut names the tiles, for calibrations.
 func (t *Tiled) cut() string {
 	return fmt.Sprintf("tiles of side %d that overlap by %g", t.cfg.Tiles.Side, t.cfg.Tiles.Overlap)
