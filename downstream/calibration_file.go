@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"io"
 	"math"
 	"slices"
 	"strings"
@@ -31,7 +32,37 @@ type beside struct {
 	calibration *Calibration
 }
 
-func (m *model) beside() beside { return beside{seen: m.seen, calibration: m.calibration()} }
+// beside is what a file says of t besides its arrays.
+func (t *state) beside() beside { return beside{seen: t.seen, calibration: t.calibration()} }
+
+// take makes what a file says besides part of t, which is new.
+func (t *state) take(k beside) { t.seen, t.opened = k.seen, k.calibration }
+
+// writeFitted is WriteTo of a detector.
+func writeFitted[M fitted](w io.Writer, d *core[M], by method[M], kind string) (int64, error) {
+	return d.write(w, kind, func(g M) (*contents, error) { return contentsOf(by, g) })
+}
+
+// contentsOf is what a file says of g, with what it says besides.
+func contentsOf[M fitted](by method[M], g M) (*contents, error) {
+	c, err := by.contents(g)
+	if err == nil {
+		err = g.own().beside().add(c)
+	}
+	return c, err
+}
+
+// readFitted reads what writeFitted wrote.
+func readFitted[C any, S interface{ config() (C, error) }](r io.Reader, by who, kind string) (st S, cfg C, arrays []tensor.Array, also beside, err error) {
+	st, cfg, f, err := readSaved[C, S](r, by, kind)
+	if err != nil {
+		return st, cfg, nil, also, err
+	}
+	if also, arrays, err = readKept(f); err != nil {
+		err = fmt.Errorf("%s: %w: %w", by.doing("read"), ErrFile, err)
+	}
+	return st, cfg, arrays, also, err
+}
 
 // savedCalibration is the JSON form of a calibration without its scores.
 type savedCalibration struct {
@@ -41,24 +72,27 @@ type savedCalibration struct {
 	Tiles   string                 `json:"tiles,omitempty"`
 }
 
-// write adds k to the metadata and arrays of a file.
-func (k beside) write(metadata map[string]string, arrays []tensor.Array) ([]tensor.Array, error) {
+// add adds k to what a file holds.
+func (k beside) add(to *contents) error {
 	if len(k.seen) > 0 {
 		digests := make([]int64, len(k.seen))
 		for i, d := range k.seen {
 			digests[i] = int64(d)
 		}
-		arrays = append(arrays, tensor.IntArray(keptImages, digests, int64(len(digests))))
+		to.arrays = append(to.arrays, tensor.IntArray(keptImages, digests, int64(len(digests))))
 	}
 	c := k.calibration
 	if c == nil {
-		return arrays, nil
+		return nil
 	}
 	text, err := json.Marshal(savedCalibration{calibrationVersion, c.point, [2]float64{c.scale.Low, c.scale.High}, c.tiles})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	metadata[keyCalibration] = string(text)
+	if to.metadata == nil {
+		to.metadata = map[string]string{}
+	}
+	to.metadata[keyCalibration] = string(text)
 	for _, list := range []struct {
 		name   string
 		scores []float64
@@ -70,12 +104,12 @@ func (k beside) write(metadata map[string]string, arrays []tensor.Array) ([]tens
 		for _, s := range list.scores {
 			data = binary.LittleEndian.AppendUint64(data, math.Float64bits(s))
 		}
-		arrays = append(arrays, tensor.Array{Name: list.name, DType: tensor.Float64, Shape: []int64{int64(len(list.scores))}, Data: data})
+		to.arrays = append(to.arrays, tensor.Array{Name: list.name, DType: tensor.Float64, Shape: []int64{int64(len(list.scores))}, Data: data})
 	}
-	return arrays, nil
+	return nil
 }
 
-// readKept takes what write added out of the arrays of a file.
+// readKept takes what add added out of the arrays of a file.
 func readKept(w *tensor.Weights) (k beside, own []tensor.Array, err error) {
 	lists := make(map[string][]uint64)
 	for _, a := range w.Arrays {

@@ -149,7 +149,7 @@ const leastBatch = 4
 // Validate reports the first setting that makes no sense, by name; the error
 // wraps [ErrConfig].
 func (c ClassifierConfig) Validate() error {
-	bad := invalidSetting("classifier")
+	bad := self().invalid
 	positive := func(v float64) bool { return v > 0 && !math.IsInf(v, 0) }
 	switch {
 	case c.Task != MultiLabel && c.Task != MultiClass:
@@ -189,7 +189,7 @@ func (c ClassifierConfig) Validate() error {
 	if err != nil {
 		return bad("%v", err)
 	}
-	return validateView(bad, 0, c.Batch, c.Transform, c.Normalize)
+	return validateView(self(), 0, c.Batch, c.Transform, c.Normalize)
 }
 
 // optimizer makes the one that the settings name.
@@ -226,14 +226,11 @@ func (c ClassifierConfig) rate(i, n int) float64 {
 // whatever a Fit, Reset or Close does meanwhile. These take their turns in the order
 // of the calls, but Close, which comes first.
 type Classifier struct {
-	classifierCore
+	core core[*classified]
 	cfg  ClassifierConfig
 	fe   Extractor // nil where a trained classifier was read without one
 	seed uint64
 }
-
-// classifierCore is the core under a name that documentation leaves out.
-type classifierCore = core[*classified]
 
 // classified is what a fit leaves: head.weight [K, C] and head.bias [K] among
 // the params.
@@ -250,10 +247,10 @@ type classified struct {
 // pooled features, [ErrLayers].
 func NewClassifier(fe Extractor, cfg ClassifierConfig, rng *rand.Rand, opts ...Option) (*Classifier, error) {
 	if rng == nil {
-		return nil, fmt.Errorf("downstream: new classifier: %w: the random generator is nil", ErrConfig)
+		return nil, fmt.Errorf("classify: new classifier: %w: the random generator is nil", ErrConfig)
 	}
 	if fe == nil {
-		return nil, fmt.Errorf("downstream: new classifier: %w: the extractor is nil", ErrConfig)
+		return nil, fmt.Errorf("classify: new classifier: %w: the extractor is nil", ErrConfig)
 	}
 	return newClassifier(fe, cfg, rng.Uint64(), opts...)
 }
@@ -265,19 +262,19 @@ func newClassifier(fe Extractor, cfg ClassifierConfig, seed uint64, opts ...Opti
 	dev := tensor.CPU
 	if fe != nil {
 		if fe.Channels(backbone.Pooled) < 1 {
-			return nil, fmt.Errorf("downstream: new classifier: %w: the extractor has no %s", ErrLayers, backbone.Pooled)
+			return nil, fmt.Errorf("classify: new classifier: %w: the extractor has no %s", ErrLayers, backbone.Pooled)
 		}
 		if _, ok := fe.(*backbone.ResNet); !ok && !cfg.Frozen {
-			return nil, fmt.Errorf("downstream: new classifier: %w: the extractor is a %T; only a *backbone.ResNet is trained, set Frozen for others", ErrConfig, fe)
+			return nil, fmt.Errorf("classify: new classifier: %w: the extractor is a %T; only a *backbone.ResNet is trained, set Frozen for others", ErrConfig, fe)
 		}
-		dev = deviceOf(fe)
+		dev = fe.Device()
 	}
 	cfg.Weights = slices.Clone(cfg.Weights)
 	cfg.Transform = cfg.Transform.Shared()
-	c := &Classifier{cfg: cfg, fe: fe, seed: seed, classifierCore: classifierCore{name: "classifier", dev: dev, batch: cfg.Batch,
+	c := &Classifier{cfg: cfg, fe: fe, seed: seed, core: core[*classified]{who: self(), dev: dev, batch: cfg.Batch,
 		in: reader{transform: cfg.Transform, normalize: cfg.Normalize}, options: optionsOf(opts)}}
 	// The fingerprint is taken of the borrowed extractor: a grid of one position.
-	c.embed = func(s *tensor.Scope, x *tensor.Tensor) *tensor.Tensor {
+	c.core.embed = func(s *tensor.Scope, x *tensor.Tensor) *tensor.Tensor {
 		f := pooled(s, fe, x)
 		return s.Reshape(f, x.Size(0), 1, 1, -1)
 	}
@@ -291,7 +288,7 @@ func pooled(s *tensor.Scope, fe Extractor, x *tensor.Tensor) *tensor.Tensor {
 		return f
 	}
 	if want := []int64{x.Size(0), int64(fe.Channels(backbone.Pooled))}; !slices.Equal(f.Shape(), want) {
-		s.Fail(fmt.Errorf("downstream: features of %s: %w: the extractor gave %v, want %v", backbone.Pooled, ErrLayers, f.Shape(), want))
+		s.Fail(fmt.Errorf("classify: features of %s: %w: the extractor gave %v, want %v", backbone.Pooled, ErrLayers, f.Shape(), want))
 	}
 	return f
 }
@@ -306,25 +303,25 @@ func (c *Classifier) Config() ClassifierConfig {
 // Names returns the names of the labels or classes, in the order of the answers;
 // nil before Fit.
 func (c *Classifier) Names() []string {
-	g, err := c.acquire("ask")
+	g, err := c.core.acquire("ask")
 	if err != nil {
 		return nil
 	}
-	defer func() { _ = c.release(g) }() // frees memory, cannot fail
+	defer c.core.release(g)
 	return slices.Clone(g.names)
 }
 
 // Reset forgets what was fitted, when the Fits before it have ended; the
 // classifier can be fitted again. Memory is freed as soon as predictions that are
 // going on have ended. Errors are ctx's or wrap [ErrClosed].
-func (c *Classifier) Reset(ctx context.Context) error { return c.reset(ctx) }
+func (c *Classifier) Reset(ctx context.Context) error { return c.core.reset(ctx) }
 
 // Close frees the weights for good; every other method that returns an error
 // wraps [ErrClosed] from then on. It does not wait: predictions that are going on
 // end as they would have, and a Fit that is going on, or waits, is cancelled and
 // returns [ErrClosed]. The extractor must live until these have returned. Closing
 // twice is harmless.
-func (c *Classifier) Close() error { return c.shut() }
+func (c *Classifier) Close() error { return c.core.close() }
 
 // EstimateClassifier returns the bytes that the weights take for k labels and so
 // many images of the network's input size: resident ones of a fitted classifier,
@@ -357,3 +354,6 @@ func EstimateClassifier(images, k int, input image.Point, fe Extractor, cfg Clas
 	}
 	return fitted, fitting + 4*int64(images)*channels
 }
+
+// self names the classifier in messages.
+func self() who { return who{"classify", "classifier"} }

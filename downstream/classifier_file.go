@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"image"
 	"io"
-	"slices"
 	"strings"
 
 	"github.com/gotab/gotab/backbone"
+	"github.com/gotab/gotab/internal/layers"
 	"github.com/gotab/gotab/tensor"
 )
 
@@ -87,11 +87,11 @@ func (s classifierSettings) config() (c ClassifierConfig, err error) {
 // gives the same bits. It holds the weights in memory once more. Errors wrap
 // [ErrNotFitted] or are w's.
 func (c *Classifier) WriteTo(w io.Writer) (int64, error) {
-	return c.write(w, classifierKind, c.contents)
+	return c.core.write(w, classifierKind, c.contents)
 }
 
 // contents is what a file says of g.
-func (c *Classifier) contents(g *classified) (any, []tensor.Array, error) {
+func (c *Classifier) contents(g *classified) (*contents, error) {
 	cfg := c.cfg
 	settings := classifierSettings{
 		Task: cfg.Task.String(), Names: g.names, Frozen: cfg.Frozen, Epochs: cfg.Epochs, LR: cfg.LR, BackboneLR: cfg.BackboneLR,
@@ -101,14 +101,14 @@ func (c *Classifier) contents(g *classified) (any, []tensor.Array, error) {
 	}
 	arrays, err := g.params.Arrays(context.Background())
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if g.own == nil {
-		return settings, append(arrays, tensor.FloatArray("fingerprint", g.fingerprint, int64(len(g.fingerprint)))), nil
+		return &contents{settings: settings, arrays: append(arrays, tensor.FloatArray("fingerprint", g.fingerprint, int64(len(g.fingerprint))))}, nil
 	}
 	net, err := g.own.Params().Arrays(context.Background())
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	for _, a := range net {
 		if strings.HasPrefix(a.Name, "fc.") {
@@ -117,7 +117,7 @@ func (c *Classifier) contents(g *classified) (any, []tensor.Array, error) {
 		a.Name = backboneName + a.Name
 		arrays = append(arrays, a)
 	}
-	return settings, arrays, nil
+	return &contents{settings: settings, arrays: arrays}, nil
 }
 
 // Save writes the fitted classifier to a file that appears whole or not at all.
@@ -125,7 +125,7 @@ func (c *Classifier) Save(path string) error { return save(path, c) }
 
 // OpenClassifier reads a classifier that Save wrote.
 func OpenClassifier(ctx context.Context, path string, fe Extractor, opts ...Option) (*Classifier, error) {
-	return openSaved(ctx, path, "classifier", fe, ReadClassifier, opts)
+	return openSaved(ctx, path, self(), fe, ReadClassifier, opts)
 }
 
 // ReadClassifier reads a classifier that WriteTo wrote; it is fitted and
@@ -135,30 +135,30 @@ func OpenClassifier(ctx context.Context, path string, fe Extractor, opts ...Opti
 // one is in the file; fe then says the device, and what another Fit would start
 // from, and may be nil for the CPU and none. A damaged file is [ErrFile].
 func ReadClassifier(ctx context.Context, r io.Reader, fe Extractor, opts ...Option) (*Classifier, error) {
-	st, cfg, arrays, err := readSaved[ClassifierConfig, classifierSettings](r, "classifier", classifierKind)
+	st, cfg, saved, err := readSaved[ClassifierConfig, classifierSettings](r, self(), classifierKind)
 	if err != nil {
 		return nil, err
 	}
 	if fe == nil && cfg.Frozen {
-		return nil, fmt.Errorf("downstream: read classifier: %w: it stands on a frozen extractor and was given none", ErrExtractor)
+		return nil, fmt.Errorf("classify: read classifier: %w: it stands on a frozen extractor and was given none", ErrExtractor)
 	}
 	c, err := newClassifier(fe, cfg, st.Seed, opts...)
 	if err != nil {
 		return nil, err
 	}
-	g, err := c.load(ctx, arrays, st)
+	g, err := c.load(ctx, saved.Arrays, st)
 	if err != nil {
 		if errors.Is(err, ErrFile) || errors.Is(err, ErrExtractor) {
-			return nil, fmt.Errorf("downstream: read classifier: %w", err)
+			return nil, fmt.Errorf("classify: read classifier: %w", err)
 		}
 		return nil, err
 	}
-	return c, c.install(g)
+	return c, c.core.current.install(g)
 }
 
 // load makes a model of the arrays of a file.
 func (c *Classifier) load(ctx context.Context, arrays []tensor.Array, st classifierSettings) (_ *classified, err error) {
-	g := &classified{model: st.newModel(c.dev), names: st.Names, net: c.fe}
+	g := &classified{model: st.newModel(c.core.dev), names: st.Names, net: c.fe}
 	defer func() {
 		if err != nil {
 			_ = g.free() // frees memory, cannot fail
@@ -173,33 +173,23 @@ func (c *Classifier) load(ctx context.Context, arrays []tensor.Array, st classif
 		return nil, err
 	}
 	k, channels := int64(len(st.Names)), int64(g.net.Channels(backbone.Pooled))
-	return g, tensor.Run(ctx, c.dev, tensor.Evaluation, func(s *tensor.Scope) error {
-		for _, p := range []struct {
-			name  string
-			shape []int64
-		}{{headWeight, []int64{k, channels}}, {headBias, []int64{k}}} {
-			a, err := floatsNamed(arrays, p.name, p.shape...)
-			if err != nil {
-				return err
-			}
-			if err := g.params.Put(s, p.name, s.FromArray(a)); err != nil {
-				return err
-			}
+	return g, tensor.Run(ctx, c.core.dev, tensor.Evaluation, func(s *tensor.Scope) error {
+		specs := []layers.Spec{{Name: headWeight, Shape: []int64{k, channels}}, {Name: headBias, Shape: []int64{k}}}
+		byName, err := arraysOf(specs, arrays)
+		if err != nil {
+			return err
 		}
-		return nil
+		return layers.Put(s, g.params, specs, byName)
 	})
 }
 
 // loadFingerprint holds the extractor against that of the fit.
 func (c *Classifier) loadFingerprint(ctx context.Context, g *classified, arrays []tensor.Array) error {
-	a, err := floatsNamed(arrays, "fingerprint", int64(c.fe.Channels(backbone.Pooled)))
-	if err != nil {
+	var err error
+	if g.fingerprint, err = floatsOf(arrays, "fingerprint", int64(c.fe.Channels(backbone.Pooled))); err != nil {
 		return err
 	}
-	if g.fingerprint, err = a.Floats(); err != nil {
-		return err
-	}
-	now, err := c.fingerprint(ctx, fingerprintSize())
+	now, err := c.core.fingerprint(ctx, fingerprintSize())
 	if err != nil {
 		return err
 	}
@@ -215,24 +205,9 @@ func (c *Classifier) loadBackbone(g *classified, arrays []tensor.Array) (err err
 			net.Arrays = append(net.Arrays, a)
 		}
 	}
-	if g.own, err = backbone.FromWeights(net, c.dev); err != nil {
+	if g.own, err = backbone.FromWeights(net, c.core.dev); err != nil {
 		return fmt.Errorf("%w: %w", ErrFile, err)
 	}
 	g.net, g.also = g.own, g.own.Close
 	return nil
-}
-
-// floatsNamed returns one float32 array of a file, of that shape and finite.
-func floatsNamed(arrays []tensor.Array, name string, shape ...int64) (tensor.Array, error) {
-	a, err := arrayNamed(arrays, name)
-	if err != nil {
-		return a, err
-	}
-	if a.DType != tensor.Float32 || !slices.Equal(a.Shape, shape) {
-		return a, fmt.Errorf("%w: %s is %s %v, want float32 %v", ErrFile, name, a.DType, a.Shape, shape)
-	}
-	if err := a.CheckFinite(); err != nil {
-		return a, fmt.Errorf("%w: %w", ErrFile, err)
-	}
-	return a, nil
 }

@@ -29,7 +29,7 @@ import (
 // before. Concurrent Fits run one after another, in the order of the calls; ctx
 // ends the wait too. A Fit that Close ends is [ErrClosed].
 func (c *Classifier) Fit(ctx context.Context, train *Labelled) error {
-	return c.refit(ctx, "fit", func(ctx context.Context) (*classified, error) { return c.fit(ctx, train) })
+	return c.core.refit(ctx, "fit", func(ctx context.Context) (*classified, error) { return c.fit(ctx, train) })
 }
 
 func (c *Classifier) fit(ctx context.Context, train *Labelled) (*classified, error) {
@@ -46,7 +46,7 @@ func (c *Classifier) fit(ctx context.Context, train *Labelled) (*classified, err
 	if err != nil {
 		return nil, err
 	}
-	size, err := c.in.inputSize(ctx, c.upright(train))
+	size, err := c.core.in.inputSize(ctx, c.upright(train))
 	if err != nil {
 		return nil, err
 	}
@@ -61,7 +61,7 @@ func (c *Classifier) fit(ctx context.Context, train *Labelled) (*classified, err
 			return nil, err
 		}
 	}
-	all := course[classifierPlan, minibatch]{epochs: c.cfg.Epochs, workers: tensor.GetThreads().Cores, plan: t.plan, load: t.load, step: t.advance, report: c.reportTraining}
+	all := course[classifierPlan, minibatch]{epochs: c.cfg.Epochs, workers: tensor.GetThreads().Cores, plan: t.plan, load: t.load, step: t.advance, report: c.core.reportTraining}
 	if err := all.run(ctx); err != nil {
 		return nil, err
 	}
@@ -148,10 +148,10 @@ type training struct {
 func (t *training) begin(ctx context.Context) (err error) {
 	c := t.c
 	k, channels := int64(len(t.data.names)), int64(c.fe.Channels(backbone.Pooled))
-	t.g = &classified{names: t.data.Names(), net: c.fe, model: model{params: tensor.NewParams(c.dev),
+	t.g = &classified{names: t.data.Names(), net: c.fe, model: model{params: tensor.NewParams(c.core.dev),
 		gridW: 1, gridH: 1, inW: t.size.X, inH: t.size.Y, images: t.data.Len()}}
 	if c.cfg.Frozen {
-		if t.g.fingerprint, err = c.fingerprint(ctx, fingerprintSize()); err != nil {
+		if t.g.fingerprint, err = c.core.fingerprint(ctx, fingerprintSize()); err != nil {
 			return err
 		}
 	} else {
@@ -173,7 +173,7 @@ func (t *training) begin(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	err = tensor.Run(ctx, c.dev, tensor.Training, func(s *tensor.Scope) error {
+	err = tensor.Run(ctx, c.core.dev, tensor.Training, func(s *tensor.Scope) error {
 		return errors.Join(
 			t.g.params.Put(s, headWeight, s.FromFloats(w, k, channels)),
 			t.g.params.Put(s, headBias, s.FromFloats(b, k)))
@@ -182,7 +182,7 @@ func (t *training) begin(ctx context.Context) (err error) {
 		return err
 	}
 	for range t.trained() {
-		o, err := c.cfg.optimizer(c.dev)
+		o, err := c.cfg.optimizer(c.core.dev)
 		if err != nil {
 			return err
 		}
@@ -227,13 +227,13 @@ func (t *training) compute(ctx context.Context) error {
 	done := 0
 	for _, err := range pipeline.Ordered(inner, len(cut), cores+1, cores+1, func(ctx context.Context, i int) (struct{}, error) {
 		lo, hi := cut[i][0], cut[i][1]
-		b, err := c.in.pack(ctx, from, lo, hi, t.size)
+		b, err := c.core.in.pack(ctx, from, lo, hi, t.size)
 		if err != nil {
 			return struct{}{}, err
 		}
-		defer c.in.put(b.pixels)
+		defer c.core.in.put(b.pixels)
 		out := t.features[lo*channels : hi*channels]
-		err = tensor.Run(ctx, c.dev, tensor.Evaluation, func(s *tensor.Scope) error {
+		err = tensor.Run(ctx, c.core.dev, tensor.Evaluation, func(s *tensor.Scope) error {
 			return s.FloatsInto(out, pooled(s, c.fe, s.FromNHWC(b.pixels, b.n, t.size.Y, t.size.X, 3)))
 		})
 		if err != nil {
@@ -249,7 +249,7 @@ func (t *training) compute(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		c.report("features", cut[done][1], t.data.Len())
+		c.core.report("features", cut[done][1], t.data.Len())
 		done++
 	}
 	return nil
@@ -291,7 +291,7 @@ func (t *training) load(ctx context.Context, at classifierPlan) (minibatch, erro
 		return minibatch{index: at.images}, nil
 	}
 	mark := marked(t.data)
-	b, err := c.in.pack(ctx, func(ctx context.Context, k int) (image.Image, string, error) {
+	b, err := c.core.in.pack(ctx, func(ctx context.Context, k int) (image.Image, string, error) {
 		i := at.images[k]
 		s, err := t.data.Sample(ctx, i)
 		if err != nil {

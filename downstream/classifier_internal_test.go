@@ -99,7 +99,7 @@ func TestTurnedBatches(t *testing.T) {
 	order := []int{4, 0, 8, 1, 2, 3, 5, 6, 7}
 	read := func(epoch int) (out [][]float32) {
 		var index []int
-		c := course[classifierPlan, minibatch]{epochs: 1, workers: tensor.GetThreads().Cores, load: tr.load, report: func(Progress) {},
+		c := course[classifierPlan, minibatch]{epochs: 1, workers: tensor.GetThreads().Cores, load: tr.load, report: func(progress) {},
 			plan: func(int) []classifierPlan { return tr.cut(epoch, order) }}
 		c.step = func(_ context.Context, _, _ int, b minibatch) (outcome, error) {
 			require.Len(t, b.pixels, len(b.index)*side*side*3)
@@ -173,7 +173,7 @@ func TestClassifierStepLeavesWeightsWhereItDiverges(t *testing.T) {
 	after, err := tr.g.params.Arrays(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, head, after)
-	for _, a := range arraysOf(t, tr.g.own) {
+	for _, a := range weightsOf(t, tr.g.own) {
 		if !tr.g.own.Params().IsBuffer(a.Name) {
 			require.Equal(t, filled(tensor.Array{Name: a.Name, Shape: a.Shape}).Data, a.Data, a.Name)
 		}

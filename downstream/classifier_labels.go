@@ -24,10 +24,10 @@ type Labelled struct {
 // of answers and truth's own errors are errors that wrap [ErrLabels].
 func Label(ds dataset.Dataset, names []string, truth func(i int, it dataset.Item) ([]bool, error)) (*Labelled, error) {
 	if ds == nil || truth == nil {
-		return nil, fmt.Errorf("downstream: label: %w: data set or truth is nil", ErrLabels)
+		return nil, fmt.Errorf("classify: label: %w: data set or truth is nil", ErrLabels)
 	}
 	if err := checkNames(names); err != nil {
-		return nil, fmt.Errorf("downstream: label: %w", err)
+		return nil, fmt.Errorf("classify: label: %w", err)
 	}
 	l := &Labelled{Dataset: ds, names: slices.Clone(names)}
 	for i := range ds.Len() {
@@ -37,7 +37,7 @@ func Label(ds dataset.Dataset, names []string, truth func(i int, it dataset.Item
 			err = fmt.Errorf("%d answers for %d names", len(t), len(names))
 		}
 		if err != nil {
-			return nil, fmt.Errorf("downstream: label: %w: sample %s: %w", ErrLabels, it.Name, err)
+			return nil, fmt.Errorf("classify: label: %w: sample %s: %w", ErrLabels, it.Name, err)
 		}
 		l.truth = append(l.truth, t...)
 	}
@@ -48,7 +48,7 @@ func Label(ds dataset.Dataset, names []string, truth func(i int, it dataset.Item
 // number.
 func LabelOne(ds dataset.Dataset, names []string, class func(i int, it dataset.Item) (int, error)) (*Labelled, error) {
 	if class == nil {
-		return nil, fmt.Errorf("downstream: label: %w: class is nil", ErrLabels)
+		return nil, fmt.Errorf("classify: label: %w: class is nil", ErrLabels)
 	}
 	return Label(ds, names, func(i int, it dataset.Item) ([]bool, error) {
 		k, err := class(i, it)
@@ -70,7 +70,7 @@ func LabelOne(ds dataset.Dataset, names []string, class func(i int, it dataset.I
 // [ErrLabels] and names the sample if the data set does not say what it shows.
 func ByDefect(ds dataset.Dataset, names []string) (*Labelled, error) {
 	if err := kindsKnown(ds); err != nil {
-		return nil, fmt.Errorf("downstream: label: %w: %w", ErrLabels, err)
+		return nil, fmt.Errorf("classify: label: %w: %w", ErrLabels, err)
 	}
 	return byText(ds, names, func(it dataset.Item) string { return it.Defect })
 }
@@ -105,7 +105,7 @@ func byText(ds dataset.Dataset, names []string, text func(dataset.Item) string) 
 // [dataset.WaferLabels] it gives the eight labels of MixedWM38.
 func ByDefects(ds dataset.Dataset, names []string) (*Labelled, error) {
 	if err := kindsKnown(ds); err != nil {
-		return nil, fmt.Errorf("downstream: label: %w: %w", ErrLabels, err)
+		return nil, fmt.Errorf("classify: label: %w: %w", ErrLabels, err)
 	}
 	number := numbered(names)
 	return Label(ds, names, func(_ int, it dataset.Item) ([]bool, error) {

@@ -129,12 +129,12 @@ func TestClassifierEqualsPyTorch(t *testing.T) {
 		require.NoError(t, cls.Close())
 	}
 	// The network that was lent is as it was.
-	for _, a := range arraysOf(t, net) {
+	for _, a := range weightsOf(t, net) {
 		require.Equal(t, filled(tensor.Array{Name: a.Name, Shape: a.Shape}).Data, a.Data, a.Name)
 	}
 }
 
-func arraysOf(t *testing.T, net *backbone.ResNet) []tensor.Array {
+func weightsOf(t *testing.T, net *backbone.ResNet) []tensor.Array {
 	t.Helper()
 	arrays, err := net.Params().Arrays(t.Context())
 	require.NoError(t, err)

@@ -58,9 +58,9 @@ func (c *Classifier) Predict(ctx context.Context, imgs ...image.Image) ([]Predic
 func (c *Classifier) PredictSet(ctx context.Context, ds dataset.Dataset) iter.Seq2[Predicted, error] {
 	return func(yield func(Predicted, error) bool) {
 		if ds == nil {
-			err := fmt.Errorf("downstream: predict classifier: %w: the data set is nil", ErrImage)
-			if c.isClosed() {
-				err = c.closedError("predict")
+			err := fmt.Errorf("%s: %w: the data set is nil", c.core.who.doing("predict"), ErrImage)
+			if c.core.current.isClosed() {
+				err = c.core.closedError("predict")
 			}
 			yield(Predicted{}, err)
 			return
@@ -81,17 +81,17 @@ func (c *Classifier) PredictSet(ctx context.Context, ds dataset.Dataset) iter.Se
 
 func (c *Classifier) predictions(ctx context.Context, n int, from pictures) iter.Seq2[Prediction, error] {
 	return func(yield func(Prediction, error) bool) {
-		g, err := c.acquire("predict")
+		g, err := c.core.acquire("predict")
 		if err != nil {
 			yield(Prediction{}, err)
 			return
 		}
-		defer func() { _ = c.release(g) }() // frees memory, cannot fail
-		for p, err := range stream(ctx, &c.classifierCore, "predict", n, func(ctx context.Context, span [2]int) ([]Prediction, error) {
+		defer c.core.release(g)
+		for p, err := range stream(ctx, &c.core, "predict", n, func(ctx context.Context, span [2]int) ([]Prediction, error) {
 			return c.predictBatch(ctx, g, from, span)
 		}) {
 			if err != nil {
-				yield(p, c.failed(ctx, "predict", err))
+				yield(p, c.core.failed(ctx, "predict", err))
 				return
 			}
 			if !yield(p, nil) {
@@ -102,14 +102,14 @@ func (c *Classifier) predictions(ctx context.Context, n int, from pictures) iter
 }
 
 func (c *Classifier) predictBatch(ctx context.Context, g *classified, from pictures, span [2]int) ([]Prediction, error) {
-	b, err := c.in.pack(ctx, from, span[0], span[1], image.Pt(g.inW, g.inH))
+	b, err := c.core.in.pack(ctx, from, span[0], span[1], image.Pt(g.inW, g.inH))
 	if err != nil {
 		return nil, err
 	}
-	defer c.in.put(b.pixels)
+	defer c.core.in.put(b.pixels)
 	k := len(g.names)
 	var logits []float32
-	err = tensor.Run(ctx, c.dev, tensor.Evaluation, func(s *tensor.Scope) error {
+	err = tensor.Run(ctx, c.core.dev, tensor.Evaluation, func(s *tensor.Scope) error {
 		f := pooled(s, g.net, s.FromNHWC(b.pixels, b.n, g.inH, g.inW, 3))
 		var err error
 		logits, err = s.Floats(s.Linear(f, g.params.Get(headWeight), g.params.Get(headBias)))

@@ -66,6 +66,8 @@ func TestNewClassifierRefuses(t *testing.T) {
 // noPooled has stages and no pooled features.
 type noPooled struct{}
 
+func (noPooled) Device() tensor.Device { return tensor.CPU }
+
 func (noPooled) Channels(l backbone.Layer) int {
 	if l == backbone.Pooled {
 		return 0
@@ -79,6 +81,8 @@ func (noPooled) Forward(s *tensor.Scope, x *tensor.Tensor, _ ...backbone.Layer) 
 
 // wide promises other features than it gives.
 type wide struct{ pooler }
+
+func (*wide) Device() tensor.Device { return tensor.CPU }
 
 func (*wide) Channels(backbone.Layer) int { return 25 }
 

@@ -20,7 +20,7 @@ func (t *training) advance(ctx context.Context, epoch, batch int, b minibatch) (
 	rate := t.c.cfg.rate(epoch*each+batch, t.c.cfg.Epochs*each)
 	loss, accuracy, err := t.step(ctx, b, rate)
 	if b.pixels != nil {
-		t.c.in.put(b.pixels)
+		t.c.core.in.put(b.pixels)
 	}
 	return outcome{loss: loss, accuracy: accuracy, lr: t.c.cfg.LR * rate}, err
 }
@@ -35,7 +35,7 @@ func (t *training) step(ctx context.Context, b minibatch, rate float64) (loss, a
 		}
 		learners = append(learners, tensor.Learner{Params: p, Optimizer: t.opt[i], Rate: always(lr * rate)})
 	}
-	err = tensor.Run(ctx, t.c.dev, tensor.Training, func(s *tensor.Scope) (err error) {
+	err = tensor.Run(ctx, t.c.core.dev, tensor.Training, func(s *tensor.Scope) (err error) {
 		loss, err = descend(s, t.c.cfg.ClipNorm, learners, func(s *tensor.Scope) (*tensor.Tensor, error) {
 			logits := s.Linear(t.vectors(s, b), t.g.params.Get(headWeight), t.g.params.Get(headBias))
 			answers, err := s.Floats(logits)

@@ -26,6 +26,8 @@ type pooler struct {
 	bad   atomic.Int64 // how many passes more give NaN
 }
 
+func (*pooler) Device() tensor.Device { return tensor.CPU }
+
 func (p *pooler) Channels(l backbone.Layer) int {
 	if l == backbone.Pooled {
 		return 24

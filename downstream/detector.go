@@ -15,19 +15,12 @@ import (
 // Extractor gives the features that detectors look at. *backbone.ResNet18 is
 // one. Forward runs in an evaluation Run on x [N, 3, H, W] and returns maps
 // [N, C, h, w] in the order of at; it may be called from several Runs at once.
-// Channels is the C of a layer, 0 for a layer that there is not. An Extractor
-// that lives on a GPU has a method Device() tensor.Device; without it the CPU is
-// assumed.
+// Channels is the C of a layer, 0 for a layer that there is not. Device is where its
+// weights are, and where a detector on it works.
 type Extractor interface {
 	Channels(l backbone.Layer) int
 	Forward(s *tensor.Scope, x *tensor.Tensor, at ...backbone.Layer) []*tensor.Tensor
-}
-
-func deviceOf(fe Extractor) tensor.Device {
-	if d, ok := fe.(interface{ Device() tensor.Device }); ok {
-		return d.Device()
-	}
-	return tensor.CPU
+	Device() tensor.Device
 }
 
 // Result is what a detector says about one image. [Result.Verdict] says whether to
@@ -80,3 +73,6 @@ type Detector interface {
 
 // SetScorer is another name of [Detector], from when that did not score data sets.
 type SetScorer = Detector
+
+// whoIs names a detector of this package in messages.
+func whoIs(name string) who { return who{"downstream", name} }

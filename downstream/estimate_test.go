@@ -23,6 +23,8 @@ type broad struct{}
 
 var broadChannels = map[backbone.Layer]int{backbone.Layer1: 32, backbone.Layer2: 64, backbone.Layer3: 128}
 
+func (*broad) Device() tensor.Device { return tensor.CPU }
+
 func (*broad) Channels(l backbone.Layer) int { return broadChannels[l] }
 
 func (*broad) Forward(s *tensor.Scope, x *tensor.Tensor, at ...backbone.Layer) []*tensor.Tensor {

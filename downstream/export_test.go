@@ -56,20 +56,20 @@ func ReadRegADOn(ctx context.Context, r io.Reader, grow func([]tensor.Array) (Tr
 func HeldBytes(d any) (n int64) {
 	switch d := d.(type) {
 	case *PaDiM:
-		return heldBytes(&d.slot, nil)
+		return heldBytes(&d.core.current, nil)
 	case *PatchCore:
-		return heldBytes(&d.slot, nil)
+		return heldBytes(&d.core.current, nil)
 	case *RD4AD:
-		return heldBytes(&d.slot, func(g *distilled) int64 { return 4 * (g.net.params.Len() + g.packed.Len()) })
+		return heldBytes(&d.core.current, func(g *distilled) int64 { return 4 * (g.net.params.Len() + g.packed.Len()) })
 	case *SimpleNet:
-		return heldBytes(&d.slot, func(g *simpleModel) (n int64) {
+		return heldBytes(&d.core.current, func(g *simpleModel) (n int64) {
 			for _, a := range g.trained {
 				n += int64(len(a.Data))
 			}
 			return n
 		})
 	case *RegAD:
-		return heldBytes(&d.slot, nil)
+		return heldBytes(&d.core.current, nil)
 	}
 	return 0
 }

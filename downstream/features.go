@@ -10,13 +10,21 @@ import (
 
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/downstream/internal/sentinel"
 	"github.com/gotab/gotab/internal/pipeline"
 	"github.com/gotab/gotab/tensor"
 )
 
+// extractor is downstream.Extractor, which says what the methods are.
+type extractor interface {
+	Channels(l backbone.Layer) int
+	Forward(s *tensor.Scope, x *tensor.Tensor, at ...backbone.Layer) []*tensor.Tensor
+	Device() tensor.Device
+}
+
 // selection is which channels of which layers a detector looks at.
 type selection struct {
-	fe     Extractor
+	fe     extractor
 	layers []backbone.Layer
 	groups [][]int64 // channels of each layer, ascending
 	count  int
@@ -24,7 +32,7 @@ type selection struct {
 
 // newSelection distributes channels, counted through the layers in their order,
 // over the layers. nil takes all.
-func newSelection(fe Extractor, layers []backbone.Layer, channels []int) (*selection, error) {
+func newSelection(fe extractor, layers []backbone.Layer, channels []int) (*selection, error) {
 	all, err := totalChannels(fe, layers)
 	if err != nil {
 		return nil, err
@@ -39,10 +47,10 @@ func newSelection(fe Extractor, layers []backbone.Layer, channels []int) (*selec
 	sorted := slices.Sorted(slices.Values(channels))
 	for i, c := range sorted {
 		if c < 0 || c >= all {
-			return nil, fmt.Errorf("%w: channel %d, the layers %v have 0 to %d", ErrChannels, c, layers, all-1)
+			return nil, fmt.Errorf("%w: channel %d, the layers %v have 0 to %d", sentinel.ErrChannels, c, layers, all-1)
 		}
 		if i > 0 && sorted[i-1] == c {
-			return nil, fmt.Errorf("%w: channel %d is chosen twice", ErrChannels, c)
+			return nil, fmt.Errorf("%w: channel %d is chosen twice", sentinel.ErrChannels, c)
 		}
 	}
 	start := 0
@@ -60,20 +68,20 @@ func newSelection(fe Extractor, layers []backbone.Layer, channels []int) (*selec
 	return sel, nil
 }
 
-func totalChannels(fe Extractor, layers []backbone.Layer) (int, error) {
+func totalChannels(fe extractor, layers []backbone.Layer) (int, error) {
 	if len(layers) == 0 {
-		return 0, fmt.Errorf("%w: none is named", ErrLayers)
+		return 0, fmt.Errorf("%w: none is named", sentinel.ErrLayers)
 	}
 	all := 0
 	for i, l := range layers {
 		n := fe.Channels(l)
 		switch {
 		case n < 1:
-			return 0, fmt.Errorf("%w: it has no %s", ErrLayers, l)
+			return 0, fmt.Errorf("%w: it has no %s", sentinel.ErrLayers, l)
 		case l == backbone.Pooled:
-			return 0, fmt.Errorf("%w: %s has no positions", ErrLayers, l)
+			return 0, fmt.Errorf("%w: %s has no positions", sentinel.ErrLayers, l)
 		case slices.Contains(layers[:i], l):
-			return 0, fmt.Errorf("%w: %s is named twice", ErrLayers, l)
+			return 0, fmt.Errorf("%w: %s is named twice", sentinel.ErrLayers, l)
 		}
 		all += n
 	}
@@ -96,7 +104,7 @@ func (sel *selection) embed(s *tensor.Scope, x *tensor.Tensor) *tensor.Tensor {
 			l := sel.layers[i]
 			if sh := f.Shape(); len(sh) != 4 || sh[0] != x.Size(0) || sh[1] != int64(sel.fe.Channels(l)) || sh[2] < 1 || sh[3] < 1 {
 				s.Fail(fmt.Errorf("downstream: features of %s: %w: the extractor gave %v for %d images and %d channels",
-					l, ErrLayers, sh, x.Size(0), sel.fe.Channels(l)))
+					l, sentinel.ErrLayers, sh, x.Size(0), sel.fe.Channels(l)))
 				return nil
 			}
 			if i == 0 {
@@ -226,7 +234,7 @@ func (r *reader) read(ctx context.Context, from pictures, i int, size image.Poin
 		}
 	}
 	if absent(img) {
-		return nil, name, rect, fmt.Errorf("image %s: %w: it is nil", name, ErrImage)
+		return nil, name, rect, fmt.Errorf("image %s: %w: it is nil", name, sentinel.ErrImage)
 	}
 	in := img.Bounds().Size()
 	if rect, err = transform.Rect(in.X, in.Y); err == nil {
@@ -237,7 +245,7 @@ func (r *reader) read(ctx context.Context, from pictures, i int, size image.Poin
 	}
 	if got := px.Rect.Size(); size != (image.Point{}) && got != size {
 		return nil, name, rect, fmt.Errorf("image %s: %w: the transform (%s) makes it %dx%d, others are %dx%d",
-			name, ErrImage, r.transform, got.X, got.Y, size.X, size.Y)
+			name, sentinel.ErrImage, r.transform, got.X, got.Y, size.X, size.Y)
 	}
 	see(px)
 	return px, name, rect, nil

@@ -5,10 +5,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 
+	"github.com/gotab/gotab/downstream/internal/sentinel"
 	"github.com/gotab/gotab/internal/atomicfile"
+	"github.com/gotab/gotab/internal/layers"
 	"github.com/gotab/gotab/tensor"
 )
 
@@ -19,32 +22,22 @@ const (
 	keySettings = "settings"
 )
 
-// write is WriteTo of a detector; contents gives the settings and arrays of a
-// model.
-func (d *core[M]) write(w io.Writer, kind string, contents func(g M) (settings any, arrays []tensor.Array, err error)) (int64, error) {
-	g, err := d.acquire("save")
-	if err != nil {
-		return 0, err
-	}
-	defer func() { _ = d.release(g) }() // frees memory, cannot fail
-	return writeSaved(w, d.name, kind, g.common().beside(), func() (any, []tensor.Array, error) { return contents(g) })
+// contents is what a file holds.
+type contents struct {
+	settings any // JSON
+	arrays   []tensor.Array
+	metadata map[string]string // besides kind and settings
 }
 
-// writeSaved writes what readSaved reads.
-func writeSaved(w io.Writer, name, kind string, also beside, contents func() (settings any, arrays []tensor.Array, err error)) (int64, error) {
-	st, arrays, err := contents()
+// write writes what readSaved reads.
+func (c *contents) write(w io.Writer, by who, kind string) (int64, error) {
+	settings, err := json.Marshal(c.settings)
 	if err != nil {
-		return 0, fmt.Errorf("downstream: save %s: %w", name, err)
-	}
-	settings, err := json.Marshal(st)
-	if err != nil {
-		return 0, fmt.Errorf("downstream: save %s: %w", name, err)
+		return 0, fmt.Errorf("%s: %w", by.doing("save"), err)
 	}
 	metadata := map[string]string{keyKind: kind, keySettings: string(settings)}
-	if arrays, err = also.write(metadata, arrays); err != nil {
-		return 0, fmt.Errorf("downstream: save %s: %w", name, err)
-	}
-	return tensor.WriteWeights(w, metadata, arrays)
+	maps.Copy(metadata, c.metadata)
+	return tensor.WriteWeights(w, metadata, c.arrays)
 }
 
 // save is Save of a detector.
@@ -57,11 +50,11 @@ func save(path string, d io.WriterTo) error {
 
 // openSaved reads a file with read; on is the extractor, or the device, that the
 // detector will work on.
-func openSaved[D, On any](ctx context.Context, path, name string, on On,
+func openSaved[D, On, Option any](ctx context.Context, path string, by who, on On,
 	read func(context.Context, io.Reader, On, ...Option) (*D, error), opts []Option) (*D, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("downstream: open %s: %w", name, err)
+		return nil, fmt.Errorf("%s: %w", by.doing("open"), err)
 	}
 	defer f.Close()
 	d, err := read(ctx, f, on, opts...)
@@ -71,17 +64,15 @@ func openSaved[D, On any](ctx context.Context, path, name string, on On,
 	return d, nil
 }
 
-// readSaved reads settings S, which stand for a valid configuration C, and
-// arrays of a file of a kind. What the file keeps besides goes to the sizes of the
-// settings, which the model is made by. Errors wrap [ErrFile].
-func readSaved[C any, S interface{ config() (C, error) }](r io.Reader, name, kind string) (st S, cfg C, arrays []tensor.Array, err error) {
+// readSaved reads settings S, which stand for a valid configuration C, and the rest of a
+// file of a kind. Errors wrap [sentinel.ErrFile].
+func readSaved[C any, S interface{ config() (C, error) }](r io.Reader, by who, kind string) (st S, cfg C, w *tensor.Weights, err error) {
 	defer func() {
 		if err != nil {
-			err = fmt.Errorf("downstream: read %s: %w: %w", name, ErrFile, err)
+			err = fmt.Errorf("%s: %w: %w", by.doing("read"), sentinel.ErrFile, err)
 		}
 	}()
-	w, err := tensor.ReadWeights(r)
-	if err != nil {
+	if w, err = tensor.ReadWeights(r); err != nil {
 		return st, cfg, nil, err
 	}
 	if got := w.Metadata[keyKind]; got != kind {
@@ -93,21 +84,58 @@ func readSaved[C any, S interface{ config() (C, error) }](r io.Reader, name, kin
 	if cfg, err = st.config(); err != nil {
 		return st, cfg, nil, fmt.Errorf("settings: %w", err)
 	}
-	also, own, err := readKept(w)
-	if err != nil {
-		return st, cfg, nil, err
-	}
-	if s, ok := any(&st).(interface{ keep(beside) }); ok {
-		s.keep(also)
-	}
-	return st, cfg, own, nil
+	return st, cfg, w, nil
 }
 
 // arrayNamed returns one array of a file.
 func arrayNamed(arrays []tensor.Array, name string) (tensor.Array, error) {
 	i := slices.IndexFunc(arrays, func(a tensor.Array) bool { return a.Name == name })
 	if i < 0 {
-		return tensor.Array{}, fmt.Errorf("%w: %s is missing", ErrFile, name)
+		return tensor.Array{}, fmt.Errorf("%w: %s is missing", sentinel.ErrFile, name)
 	}
 	return arrays[i], nil
+}
+
+// arrayOf returns the array of a file that sp asks for, where a side of -1 may have any
+// length above 0. One that is missing, has another type or shape or is not finite is
+// [sentinel.ErrFile].
+func arrayOf(arrays []tensor.Array, sp layers.Spec) (tensor.Array, error) {
+	a, err := arrayNamed(arrays, sp.Name)
+	if err != nil {
+		return a, err
+	}
+	fits := a.DType == sp.DType() && len(a.Shape) == len(sp.Shape)
+	for i := range a.Shape {
+		fits = fits && (a.Shape[i] == sp.Shape[i] || sp.Shape[i] < 0 && a.Shape[i] > 0)
+	}
+	if !fits {
+		return a, fmt.Errorf("%w: %s is %s %v, want %s %v", sentinel.ErrFile, sp.Name, a.DType, a.Shape, sp.DType(), sp.Shape)
+	}
+	if err := a.CheckFinite(); err != nil {
+		return a, fmt.Errorf("%w: %w", sentinel.ErrFile, err)
+	}
+	return a, nil
+}
+
+// arraysOf returns by name the arrays of a file that specs ask for; see [arrayOf].
+func arraysOf(specs []layers.Spec, arrays []tensor.Array) (map[string]tensor.Array, error) {
+	byName := make(map[string]tensor.Array, len(specs))
+	for _, sp := range specs {
+		a, err := arrayOf(arrays, sp)
+		if err != nil {
+			return nil, err
+		}
+		byName[sp.Name] = a
+	}
+	return byName, nil
+}
+
+// floatsOf returns the values of the float32 array of a file of a name and a shape; see
+// [arrayOf].
+func floatsOf(arrays []tensor.Array, name string, shape ...int64) ([]float32, error) {
+	a, err := arrayOf(arrays, layers.Spec{Name: name, Shape: shape})
+	if err != nil {
+		return nil, err
+	}
+	return a.Floats()
 }

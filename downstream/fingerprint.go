@@ -6,22 +6,15 @@ import (
 	"image"
 	"math"
 
+	"github.com/gotab/gotab/downstream/internal/sentinel"
 	"github.com/gotab/gotab/tensor"
 )
 
 // fingerprint is the mean vector of a fixed picture over the grid: it tells
 // extractors apart.
 func (d *core[M]) fingerprint(ctx context.Context, size image.Point) ([]float32, error) {
-	img := image.NewRGBA(image.Rectangle{Max: size})
-	for y := range size.Y {
-		for x := range size.X {
-			// Ramps for the coarse filters, a chequered pattern for the fine ones.
-			at := img.Pix[img.PixOffset(x, y):]
-			at[0], at[1], at[2], at[3] = uint8(x*3), uint8(y*5), uint8((x^y)*7), 255
-		}
-	}
 	px := make([]float32, 3*size.X*size.Y)
-	if err := d.in.normalize.Pack(px, img); err != nil {
+	if err := d.in.normalize.Pack(px, picture(size)); err != nil {
 		return nil, err
 	}
 	var out []float32
@@ -49,7 +42,7 @@ func (d *core[M]) identify(ctx context.Context, m *model) error {
 // sameExtractor holds the fingerprint of a fit against that of now.
 func sameExtractor(then, now []float32) error {
 	if !sameFingerprint(then, now) {
-		return fmt.Errorf("%w: it answers a fixed picture otherwise; load the backbone weights that the detector was fitted with", ErrExtractor)
+		return fmt.Errorf("%w: it answers a fixed picture otherwise; load the backbone weights that the detector was fitted with", sentinel.ErrExtractor)
 	}
 	return nil
 }

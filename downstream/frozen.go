@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"github.com/gotab/gotab/backbone"
+	"github.com/gotab/gotab/downstream/internal/sentinel"
 	"github.com/gotab/gotab/internal/pipeline"
 	"github.com/gotab/gotab/tensor"
 )
@@ -20,7 +21,7 @@ import (
 // What is kept is native memory: as Go's it would count for the collector, which
 // then lets as much garbage pile up beside it. close frees it.
 type frozen struct {
-	fe     Extractor
+	fe     extractor
 	layers []backbone.Layer
 	in     *reader
 	dev    tensor.Device
@@ -54,12 +55,12 @@ type mapShape struct{ h, w, c int }
 func (m mapShape) len() int { return m.h * m.w * m.c }
 
 // shapesOf returns the shapes of the maps that fe gave for one image.
-func shapesOf(fe Extractor, layers []backbone.Layer, maps []*tensor.Tensor) ([]mapShape, error) {
+func shapesOf(fe extractor, layers []backbone.Layer, maps []*tensor.Tensor) ([]mapShape, error) {
 	shapes := make([]mapShape, len(maps))
 	for i, m := range maps {
 		l, sh := layers[i], m.Shape()
 		if len(sh) != 4 || sh[0] != 1 || sh[1] != int64(fe.Channels(l)) || sh[2] < 1 || sh[3] < 1 {
-			return nil, fmt.Errorf("features of %s: %w: the extractor gave %v for one image and %d channels", l, ErrLayers, sh, fe.Channels(l))
+			return nil, fmt.Errorf("features of %s: %w: the extractor gave %v for one image and %d channels", l, sentinel.ErrLayers, sh, fe.Channels(l))
 		}
 		shapes[i] = mapShape{h: int(sh[2]), w: int(sh[3]), c: int(sh[1])}
 	}
@@ -68,7 +69,7 @@ func shapesOf(fe Extractor, layers []backbone.Layer, maps []*tensor.Tensor) ([]m
 
 // newFrozen makes the maps of the images that are kept, in at most budget bytes,
 // and reports how far it is.
-func newFrozen(ctx context.Context, fe Extractor, layers []backbone.Layer, in *reader, dev tensor.Device, from pictures, n int,
+func newFrozen(ctx context.Context, fe extractor, layers []backbone.Layer, in *reader, dev tensor.Device, from pictures, n int,
 	budget int64, report func(done, total int)) (_ *frozen, err error) {
 	f := &frozen{fe: fe, layers: layers, in: in, dev: dev, from: from, n: n, kept: tensor.NewParams(tensor.CPU)}
 	defer func() {
@@ -151,7 +152,7 @@ func (f *frozen) make(ctx context.Context, i int) ([]float32, error) {
 			f.shapes, f.per = shapes, per
 		}
 		if per != f.per {
-			return fmt.Errorf("features of image %s: %w: maps of %v, before they were %v", b.names[0], ErrLayers, shapes, f.shapes)
+			return fmt.Errorf("features of image %s: %w: maps of %v, before they were %v", b.names[0], sentinel.ErrLayers, shapes, f.shapes)
 		}
 		out = f.made.get(per)
 		at := out
@@ -168,7 +169,7 @@ func (f *frozen) make(ctx context.Context, i int) ([]float32, error) {
 		return nil, err
 	}
 	if v, ok := notFinite(out); ok {
-		return nil, fmt.Errorf("features of image %s: %w: %v", b.names[0], ErrNotFinite, v)
+		return nil, fmt.Errorf("features of image %s: %w: %v", b.names[0], sentinel.ErrNotFinite, v)
 	}
 	return out, nil
 }

@@ -6,6 +6,13 @@ import (
 	"image"
 
 	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/downstream/internal/sentinel"
+)
+
+// maxSide and maxPixels bound a transformed image.
+const (
+	maxSide   = 1 << 14 // pixels of a side
+	maxPixels = 1 << 24
 )
 
 // goodImages returns the images of a data set to be fitted on, all of which must
@@ -16,7 +23,7 @@ func goodImages(normal dataset.Dataset, t dataset.Transform) (pictures, error) {
 		return nil, err
 	}
 	if err := dataset.RequireGood(normal); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrNotNormal, err)
+		return nil, fmt.Errorf("%w: %w", sentinel.ErrNotNormal, err)
 	}
 	mark := marked(normal)
 	return func(ctx context.Context, i int) (image.Image, string, error) {
@@ -38,7 +45,7 @@ func (r *reader) inputSize(ctx context.Context, from pictures) (image.Point, err
 	r.put(first.pixels)
 	if sz := first.size; sz.X > maxSide || sz.Y > maxSide || sz.X*sz.Y > maxPixels {
 		return image.Point{}, fmt.Errorf("%w: the transform (%s) makes it %dx%d, at most %d pixels a side and %d in all are taken",
-			ErrImage, r.transform, sz.X, sz.Y, maxSide, maxPixels)
+			sentinel.ErrImage, r.transform, sz.X, sz.Y, maxSide, maxPixels)
 	}
 	return first.size, nil
 }

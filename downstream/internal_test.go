@@ -16,6 +16,8 @@ import (
 // one is an extractor of one layer that is never run.
 type one struct{ channels int }
 
+func (one) Device() tensor.Device { return tensor.CPU }
+
 func (o one) Channels(backbone.Layer) int { return o.channels }
 
 func (o one) Forward(s *tensor.Scope, x *tensor.Tensor, _ ...backbone.Layer) []*tensor.Tensor {

@@ -4,13 +4,12 @@ import (
 	"context"
 	"errors"
 	"image"
-	"sync/atomic"
 
 	"github.com/gotab/gotab/tensor"
 )
 
-// model is the part of what a fit leaves that is alike for all detectors. It is
-// held by whoever works with it ([slot]).
+// model is the part of what a fit leaves that is alike for all. It is held by whoever
+// works with it ([slot]).
 type model struct {
 	params *tensor.Params // all tensors of the model
 	enlarger
@@ -18,32 +17,19 @@ type model struct {
 	inW, inH     int
 	images       int
 	fingerprint  []float32 // what the extractor makes of a fixed picture, [C]
-	seen         []uint64  // digests of the images of the fit, rising; at most maxSightings
-	// A calibration ends with the model: a Fit or an Update makes another one. made is
-	// that of the last Calibrate; before the first one, that of the file is in force.
-	made   atomic.Pointer[Calibration]
-	opened *Calibration
-	refs   int
+	refs         int
 	// also lets go of what the model stands on besides its tensors; nil where it
 	// stands on nothing.
 	also func() error
 }
 
-// fitted is a pointer to a struct that embeds model.
-type fitted interface {
+// held is a pointer to a struct that embeds model.
+type held interface {
 	counted
 	common() *model
 }
 
 func (m *model) common() *model { return m }
-
-// calibration returns the one in force, nil for none.
-func (m *model) calibration() *Calibration {
-	if c := m.made.Load(); c != nil {
-		return c
-	}
-	return m.opened
-}
 
 func (m *model) holders() *int { return &m.refs }
 

@@ -73,7 +73,7 @@ func DefaultPaDiM() PaDiMConfig {
 // Validate reports the first setting that makes no sense, by name; the error
 // wraps [ErrConfig]. Whether layers and channels exist, NewPaDiM checks.
 func (c PaDiMConfig) Validate() error {
-	bad := invalidSetting("PaDiM")
+	bad := whoIs("PaDiM").invalid
 	switch {
 	case len(c.Layers) == 0:
 		return bad("Layers is empty, want at least one")
@@ -86,7 +86,7 @@ func (c PaDiMConfig) Validate() error {
 	case !(c.Epsilon > 0) || math.IsInf(c.Epsilon, 0):
 		return bad("Epsilon is %v, want a number above 0", c.Epsilon)
 	}
-	return validateView(bad, c.Sigma, c.Batch, c.Transform, c.Normalize)
+	return validateView(whoIs("PaDiM"), c.Sigma, c.Batch, c.Transform, c.Normalize)
 }
 
 // PaDiM models the features of good images at every position of a grid by a
@@ -110,9 +110,9 @@ func (c PaDiMConfig) Validate() error {
 // meanwhile. These take their turns in the order of the calls, but Close, which
 // comes first.
 type PaDiM struct {
-	padimCore
-	cfg PaDiMConfig // Channels resolved, ascending
-	sel *selection
+	core core[*gaussians]
+	cfg  PaDiMConfig // Channels resolved, ascending
+	sel  *selection
 }
 
 var _ Detector = (*PaDiM)(nil)
@@ -149,7 +149,7 @@ func NewPaDiM(fe Extractor, cfg PaDiMConfig, rng *rand.Rand, opts ...Option) (*P
 		return nil, fmt.Errorf("downstream: new PaDiM: %w", err)
 	}
 	cfg.Transform = cfg.Transform.Shared()
-	return &PaDiM{cfg: cfg, sel: sel, padimCore: padimCore{name: "PaDiM", dev: deviceOf(fe), batch: cfg.Batch, embed: sel.embed,
+	return &PaDiM{cfg: cfg, sel: sel, core: core[*gaussians]{who: whoIs("PaDiM"), dev: fe.Device(), batch: cfg.Batch, embed: sel.embed,
 		in: reader{transform: cfg.Transform, normalize: cfg.Normalize}, options: optionsOf(opts)}}, nil
 }
 
@@ -191,12 +191,9 @@ func EstimatePaDiM(positions, c, batch, cores int) (fitted, fitting int64) {
 	return fitted, fitting
 }
 
-// padimCore is the core under a name that documentation leaves out.
-type padimCore = core[*gaussians]
-
 // gaussians is what a fit leaves.
 type gaussians struct {
-	model
+	state
 	mean      *tensor.Tensor // [P, C]
 	whitening *tensor.Tensor // [P, C, C]: the transposes of L^-1
 }
@@ -204,11 +201,11 @@ type gaussians struct {
 // Reset forgets what was fitted, when the Fits before it have ended; the detector
 // can be fitted again. Memory is freed as soon as scoring that is going on has
 // ended. Errors are ctx's or wrap [ErrClosed].
-func (p *PaDiM) Reset(ctx context.Context) error { return p.reset(ctx) }
+func (p *PaDiM) Reset(ctx context.Context) error { return p.core.reset(ctx) }
 
 // Close frees the statistics for good; every other method that returns an error wraps
 // [ErrClosed] from then on. It does not wait: scoring that is going on ends as it
 // would have, and a Fit that is going on, or waits, is cancelled and returns
 // [ErrClosed]. The extractor must live until these have returned. Closing twice is
 // harmless.
-func (p *PaDiM) Close() error { return p.shut() }
+func (p *PaDiM) Close() error { return p.core.close() }

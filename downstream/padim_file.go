@@ -7,8 +7,8 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"slices"
 
+	"github.com/gotab/gotab/internal/layers"
 	"github.com/gotab/gotab/tensor"
 )
 
@@ -51,10 +51,10 @@ func (s padimSettings) config() (c PaDiMConfig, err error) {
 // the transform included, not the backbone. Reading it back gives the same bits.
 // It holds twice the whitening matrices in memory. Errors wrap [ErrNotFitted] or
 // are w's.
-func (p *PaDiM) WriteTo(w io.Writer) (int64, error) { return p.write(w, padimKind, p.contents) }
+func (p *PaDiM) WriteTo(w io.Writer) (int64, error) { return writeFitted(w, &p.core, p, padimKind) }
 
 // contents is what a file says of g.
-func (p *PaDiM) contents(g *gaussians) (any, []tensor.Array, error) {
+func (p *PaDiM) contents(g *gaussians) (*contents, error) {
 	settings := padimSettings{
 		Layers: namesOf(p.cfg.Layers), Channels: p.cfg.Channels, Epsilon: p.cfg.Epsilon,
 		viewSettings: viewOf(p.cfg.Sigma, p.cfg.Transform, p.cfg.Normalize, p.cfg.Batch), sizes: g.sizes(),
@@ -62,7 +62,7 @@ func (p *PaDiM) contents(g *gaussians) (any, []tensor.Array, error) {
 	grid, c := g.gridH*g.gridW, p.sel.count
 	half := c * (c + 1) / 2
 	mean, triangles := make([]float32, grid*c), make([]byte, 0, 4*grid*half)
-	err := tensor.Run(context.Background(), p.dev, tensor.Evaluation, func(s *tensor.Scope) error {
+	err := tensor.Run(context.Background(), p.core.dev, tensor.Evaluation, func(s *tensor.Scope) error {
 		if err := s.FloatsInto(mean, g.mean); err != nil {
 			return err
 		}
@@ -85,13 +85,13 @@ func (p *PaDiM) contents(g *gaussians) (any, []tensor.Array, error) {
 		return nil
 	})
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	return settings, []tensor.Array{
+	return &contents{settings: settings, arrays: []tensor.Array{
 		tensor.FloatArray("mean", mean, int64(grid), int64(c)),
 		{Name: "whitening", DType: tensor.Float32, Shape: []int64{int64(grid), int64(half)}, Data: triangles},
 		tensor.FloatArray("fingerprint", g.fingerprint, int64(c)),
-	}, nil
+	}}, nil
 }
 
 // Save writes the fitted detector to a file that appears whole or not at all.
@@ -99,7 +99,7 @@ func (p *PaDiM) Save(path string) error { return save(path, p) }
 
 // OpenPaDiM reads a detector that Save wrote.
 func OpenPaDiM(ctx context.Context, path string, fe Extractor, opts ...Option) (*PaDiM, error) {
-	return openSaved(ctx, path, "PaDiM", fe, ReadPaDiM, opts)
+	return openSaved(ctx, path, whoIs("PaDiM"), fe, ReadPaDiM, opts)
 }
 
 // ReadPaDiM reads a detector that WriteTo wrote; it is fitted and scores as the
@@ -107,7 +107,7 @@ func OpenPaDiM(ctx context.Context, path string, fe Extractor, opts ...Option) (
 // extractor of the fit: it is run once on a fixed picture, and one that answers
 // otherwise than then is [ErrExtractor]. A damaged file is [ErrFile].
 func ReadPaDiM(ctx context.Context, r io.Reader, fe Extractor, opts ...Option) (*PaDiM, error) {
-	st, cfg, arrays, err := readSaved[PaDiMConfig, padimSettings](r, "PaDiM", padimKind)
+	st, cfg, arrays, also, err := readFitted[PaDiMConfig, padimSettings](r, whoIs("PaDiM"), padimKind)
 	if err != nil {
 		return nil, err
 	}
@@ -115,37 +115,30 @@ func ReadPaDiM(ctx context.Context, r io.Reader, fe Extractor, opts ...Option) (
 	if err != nil {
 		return nil, err
 	}
-	g, err := p.load(ctx, arrays, st)
+	g, err := p.load(ctx, arrays, st, also)
 	if err != nil {
 		if errors.Is(err, ErrFile) || errors.Is(err, ErrExtractor) {
 			return nil, fmt.Errorf("downstream: read PaDiM: %w", err)
 		}
 		return nil, err
 	}
-	return p, p.install(g)
+	return p, p.core.current.install(g)
 }
 
 // load makes statistics of the arrays of a file.
-func (p *PaDiM) load(ctx context.Context, arrays []tensor.Array, st padimSettings) (_ *gaussians, err error) {
+func (p *PaDiM) load(ctx context.Context, arrays []tensor.Array, st padimSettings, also beside) (_ *gaussians, err error) {
 	grid, c := st.Grid[0]*st.Grid[1], p.sel.count
 	half := c * (c + 1) / 2
-	byName := map[string]tensor.Array{}
-	for name, shape := range map[string][]int64{"mean": {int64(grid), int64(c)}, "whitening": {int64(grid), int64(half)}, "fingerprint": {int64(c)}} {
-		a, err := arrayNamed(arrays, name)
-		if err != nil {
-			return nil, err
-		}
-		if a.DType != tensor.Float32 || !slices.Equal(a.Shape, shape) {
-			return nil, fmt.Errorf("%w: %s is %s %v, want float32 %v", ErrFile, name, a.DType, a.Shape, shape)
-		}
-		for at := 0; at < len(a.Data); at += 4 {
-			if v := readFloat(a.Data[at:]); v-v != 0 {
-				return nil, fmt.Errorf("%w: %s holds %v", ErrFile, name, v)
-			}
-		}
-		byName[name] = a
+	byName, err := arraysOf([]layers.Spec{
+		{Name: "mean", Shape: []int64{int64(grid), int64(c)}},
+		{Name: "whitening", Shape: []int64{int64(grid), int64(half)}},
+		{Name: "fingerprint", Shape: []int64{int64(c)}},
+	}, arrays)
+	if err != nil {
+		return nil, err
 	}
-	g := &gaussians{model: st.newModel(p.dev)}
+	g := &gaussians{state: state{model: st.newModel(p.core.dev)}}
+	g.take(also)
 	defer func() {
 		if err != nil {
 			_ = g.params.Close() // frees memory, cannot fail
@@ -154,10 +147,10 @@ func (p *PaDiM) load(ctx context.Context, arrays []tensor.Array, st padimSetting
 	if g.fingerprint, err = byName["fingerprint"].Floats(); err != nil {
 		return nil, err
 	}
-	if err := p.identify(ctx, &g.model); err != nil {
+	if err := p.core.identify(ctx, g.common()); err != nil {
 		return nil, err
 	}
-	err = tensor.Run(ctx, p.dev, tensor.Evaluation, func(s *tensor.Scope) error {
+	err = tensor.Run(ctx, p.core.dev, tensor.Evaluation, func(s *tensor.Scope) error {
 		if err := errors.Join(
 			g.params.PutBuffer(s, "mean", s.FromArray(byName["mean"])),
 			g.params.PutBuffer(s, "whitening", s.Zeros(int64(grid), int64(c), int64(c))),

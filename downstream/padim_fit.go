@@ -36,7 +36,7 @@ const whitenBlock = 56
 // in the order of the calls; ctx ends the wait too. A Fit that Close ends is
 // [ErrClosed].
 func (p *PaDiM) Fit(ctx context.Context, normal dataset.Dataset) error {
-	return p.refit(ctx, "fit", func(ctx context.Context) (*gaussians, error) { return p.fit(ctx, normal) })
+	return p.core.refit(ctx, "fit", func(ctx context.Context) (*gaussians, error) { return p.fit(ctx, normal) })
 }
 
 func (p *PaDiM) fit(ctx context.Context, normal dataset.Dataset) (*gaussians, error) {
@@ -51,7 +51,7 @@ func (p *PaDiM) fit(ctx context.Context, normal dataset.Dataset) (*gaussians, er
 	if err != nil {
 		return nil, err
 	}
-	size, err := p.in.inputSize(ctx, from)
+	size, err := p.core.in.inputSize(ctx, from)
 	if err != nil {
 		return nil, err
 	}
@@ -81,9 +81,9 @@ func (p *PaDiM) gather(ctx context.Context, stage string, acc *moments, from pic
 		if err != nil {
 			return nil, err
 		}
-		p.in.put(f.values)
+		p.core.in.put(f.values)
 		done += f.n
-		p.report(stage, done, n)
+		p.core.report(stage, done, n)
 	}
 	return acc.finish(ctx, cores)
 }
@@ -97,21 +97,21 @@ type features struct {
 
 // features runs the network over images span[0] to span[1]-1.
 func (p *PaDiM) features(ctx context.Context, from pictures, span [2]int, size image.Point) (*features, error) {
-	b, err := p.in.pack(ctx, from, span[0], span[1], size)
+	b, err := p.core.in.pack(ctx, from, span[0], span[1], size)
 	if err != nil {
 		return nil, err
 	}
 	f := &features{n: b.n}
-	err = tensor.Run(ctx, p.dev, tensor.Evaluation, func(s *tensor.Scope) error {
+	err = tensor.Run(ctx, p.core.dev, tensor.Evaluation, func(s *tensor.Scope) error {
 		e := p.sel.embed(s, s.FromNHWC(b.pixels, b.n, size.Y, size.X, 3))
 		if err := s.Err(); err != nil {
 			return err
 		}
 		f.h, f.w = int(e.Size(1)), int(e.Size(2))
-		f.values = p.in.get(int(e.Len()))
+		f.values = p.core.in.get(int(e.Len()))
 		return s.FloatsInto(f.values, e)
 	})
-	p.in.put(b.pixels)
+	p.core.in.put(b.pixels)
 	if err != nil {
 		return nil, err
 	}
@@ -154,7 +154,7 @@ func (m *moments) add(ctx context.Context, f *features) error {
 	first := m.kept == nil
 	if first {
 		m.h, m.w = f.h, f.w
-		m.kept, m.passed = tensor.NewParams(m.p.dev), tensor.NewParams(m.p.dev)
+		m.kept, m.passed = tensor.NewParams(m.p.core.dev), tensor.NewParams(m.p.core.dev)
 		if g := m.before; g != nil {
 			m.h, m.w, m.n = g.gridH, g.gridW, g.images
 		}
@@ -163,7 +163,7 @@ func (m *moments) add(ctx context.Context, f *features) error {
 		return fmt.Errorf("%w: the grid is %dx%d, before it was %dx%d", ErrLayers, f.w, f.h, m.w, m.h)
 	}
 	grid, c := int64(m.h*m.w), int64(m.p.sel.count)
-	err := tensor.Run(ctx, m.p.dev, tensor.Evaluation, func(s *tensor.Scope) error {
+	err := tensor.Run(ctx, m.p.core.dev, tensor.Evaluation, func(s *tensor.Scope) error {
 		x := s.FromFloats(f.values, int64(f.n), grid, c)
 		if first {
 			shift := s.Mean(x, false, 0)
@@ -198,7 +198,7 @@ func (m *moments) finish(ctx context.Context, cores int) (*gaussians, error) {
 	for _, err := range pipeline.Ordered(ctx, blocks, cores, cores, func(ctx context.Context, i int) (struct{}, error) {
 		lo := int64(i * whitenBlock)
 		k := min(whitenBlock, int64(grid)-lo)
-		return struct{}{}, tensor.Run(ctx, m.p.dev, tensor.Evaluation, func(s *tensor.Scope) error {
+		return struct{}{}, tensor.Run(ctx, m.p.core.dev, tensor.Evaluation, func(s *tensor.Scope) error {
 			place := s.Narrow(q, 0, lo, k)
 			cov := s.Cast(place, tensor.Float64)
 			eye := s.Cast(s.Eye(c), tensor.Float64)
@@ -218,7 +218,7 @@ func (m *moments) finish(ctx context.Context, cores int) (*gaussians, error) {
 			return nil, err
 		}
 	}
-	err := tensor.Run(ctx, m.p.dev, tensor.Evaluation, func(s *tensor.Scope) error {
+	err := tensor.Run(ctx, m.p.core.dev, tensor.Evaluation, func(s *tensor.Scope) error {
 		s.AddInto(mean, sum, 1/n)
 		return s.Err()
 	})
@@ -228,11 +228,11 @@ func (m *moments) finish(ctx context.Context, cores int) (*gaussians, error) {
 	if err := m.passed.Close(); err != nil {
 		return nil, err
 	}
-	g := &gaussians{model: model{params: m.kept, gridH: m.h, gridW: m.w, inW: m.size.X, inH: m.size.Y, images: m.n}, mean: mean, whitening: q}
+	g := &gaussians{state: state{model: model{params: m.kept, gridH: m.h, gridW: m.w, inW: m.size.X, inH: m.size.Y, images: m.n}}, mean: mean, whitening: q}
 	if err := g.addSmoothing(ctx, m.p.cfg.Sigma); err != nil {
 		return nil, err
 	}
-	if err = m.p.identify(ctx, &g.model); err != nil {
+	if err = m.p.core.identify(ctx, g.common()); err != nil {
 		return nil, err
 	}
 	m.kept = nil // now the model's

@@ -19,7 +19,7 @@ import (
 // (below 1e-5 relative). Errors wrap [ErrNotFitted], [ErrImage] or
 // [ErrNotFinite], or are ctx's; there is no partial result.
 func (p *PaDiM) Score(ctx context.Context, imgs ...image.Image) ([]Result, error) {
-	return p.scoreImages(ctx, imgs, p.score)
+	return scoreImages(ctx, &p.core, p, imgs)
 }
 
 // ScoreSet scores a whole data set and yields its samples in order. Reading,
@@ -28,7 +28,7 @@ func (p *PaDiM) Score(ctx context.Context, imgs ...image.Image) ([]Result, error
 // once and ends the iteration. When the iteration ends, for whatever reason, all
 // its goroutines have ended.
 func (p *PaDiM) ScoreSet(ctx context.Context, ds dataset.Dataset) iter.Seq2[Scored, error] {
-	return p.scoreSet(ctx, ds, p.score)
+	return scoreSet(ctx, &p.core, p, ds)
 }
 
 // ScoreSeq scores images as they come, such as those of a camera, and yields their
@@ -40,7 +40,7 @@ func (p *PaDiM) ScoreSet(ctx context.Context, ds dataset.Dataset) iter.Seq2[Scor
 // ended, and so has the sequence, which notices with its next image; only where ctx ends
 // it is not waited for. So a sequence that waits for a camera should heed ctx.
 func (p *PaDiM) ScoreSeq(ctx context.Context, imgs iter.Seq[image.Image]) iter.Seq2[Result, error] {
-	return p.scoreSeq(ctx, imgs, p.score)
+	return scoreSeq(ctx, &p.core, p, imgs)
 }
 
 // Calibrate chooses the score from which on a part is rejected, by a rule, from parts
@@ -58,7 +58,7 @@ func (p *PaDiM) ScoreSeq(ctx context.Context, imgs iter.Seq[image.Image]) iter.S
 // calibration is as it was before. Calibrate takes its turn with Fits and Updates;
 // scoring goes on meanwhile with the calibration before.
 func (p *PaDiM) Calibrate(ctx context.Context, parts dataset.Dataset, rule metrics.Rule) (*Calibration, error) {
-	return p.calibrate(ctx, parts, rule, p.score)
+	return calibrate(ctx, &p.core, p, parts, rule)
 }
 
 // Recalibrate chooses another threshold from the scores that the last Calibrate kept,
@@ -66,16 +66,16 @@ func (p *PaDiM) Calibrate(ctx context.Context, parts dataset.Dataset, rule metri
 // rule that makes no sense, and [ErrTooFewImages] for one that promises more than so
 // many parts can.
 func (p *PaDiM) Recalibrate(ctx context.Context, rule metrics.Rule) (*Calibration, error) {
-	return p.recalibrate(ctx, rule)
+	return recalibrate(ctx, &p.core, rule)
 }
 
 // Calibration returns the calibration in force. It returns [ErrNotCalibrated] if there
 // is none.
-func (p *PaDiM) Calibration() (*Calibration, error) { return p.calibrationNow() }
+func (p *PaDiM) Calibration() (*Calibration, error) { return calibrationNow(&p.core) }
 
 // score scores one batch.
 func (p *PaDiM) score(ctx context.Context, g *gaussians, b *packed, out []Result) error {
-	err := tensor.Run(ctx, p.dev, tensor.Evaluation, func(s *tensor.Scope) error {
+	err := tensor.Run(ctx, p.core.dev, tensor.Evaluation, func(s *tensor.Scope) error {
 		maps := s.Sub(func(s *tensor.Scope) *tensor.Tensor {
 			dist := s.Sub(func(s *tensor.Scope) *tensor.Tensor {
 				white := s.Sub(func(s *tensor.Scope) *tensor.Tensor { return p.whiten(s, g, b) })
@@ -102,7 +102,7 @@ func (p *PaDiM) score(ctx context.Context, g *gaussians, b *packed, out []Result
 // whiten returns L^-1 (x-m) for every position and image, [P, n, C]: vectors
 // whose lengths are the distances.
 func (p *PaDiM) whiten(s *tensor.Scope, g *gaussians, b *packed) *tensor.Tensor {
-	e := p.vectors(s, g, b)
+	e := p.core.vectors(s, g, b)
 	if s.Err() != nil {
 		return nil
 	}

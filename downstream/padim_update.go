@@ -34,12 +34,12 @@ import (
 // [ErrNotFitted], images of another size after the transform are [ErrImage],
 // and an extractor whose weights have changed since the fit is [ErrExtractor].
 func (p *PaDiM) Update(ctx context.Context, more dataset.Dataset) error {
-	return p.refit(ctx, "update", func(ctx context.Context) (*gaussians, error) {
-		before, ok := p.hold()
+	return p.core.refit(ctx, "update", func(ctx context.Context) (*gaussians, error) {
+		before, ok := p.core.current.hold()
 		if !ok {
 			return nil, ErrNotFitted
 		}
-		defer func() { _ = p.release(before) }() // frees memory, cannot fail
+		defer p.core.release(before)
 		return p.update(ctx, before, more)
 	})
 }
@@ -52,7 +52,7 @@ func (p *PaDiM) update(ctx context.Context, before *gaussians, more dataset.Data
 	if err != nil {
 		return nil, err
 	}
-	if err := p.identify(ctx, &before.model); err != nil {
+	if err := p.core.identify(ctx, before.common()); err != nil {
 		return nil, err
 	}
 	size := image.Pt(before.inW, before.inH)

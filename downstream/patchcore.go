@@ -92,7 +92,7 @@ const (
 // Validate reports the first setting that makes no sense, by name; the error
 // wraps [ErrConfig]. Whether the layers exist, NewPatchCore checks.
 func (c PatchCoreConfig) Validate() error {
-	bad := invalidSetting("PatchCore")
+	bad := whoIs("PatchCore").invalid
 	switch {
 	case len(c.Layers) == 0:
 		return bad("Layers is empty, want at least one")
@@ -109,7 +109,7 @@ func (c PatchCoreConfig) Validate() error {
 	case c.Neighbours != 0 && (c.Neighbours < 2 || c.Neighbours > maxNeighbours):
 		return bad("Neighbours is %d, want 0 or 2 to %d", c.Neighbours, maxNeighbours)
 	}
-	return validateView(bad, c.Sigma, c.Batch, c.Transform, c.Normalize)
+	return validateView(whoIs("PatchCore"), c.Sigma, c.Batch, c.Transform, c.Normalize)
 }
 
 // PatchCore remembers patches of good images and scores a patch of another image
@@ -140,7 +140,7 @@ func (c PatchCoreConfig) Validate() error {
 // the bank they began with, whatever a Fit, Reset or Close does meanwhile. These
 // take their turns in the order of the calls, but Close, which comes first.
 type PatchCore struct {
-	patchcoreCore
+	core core[*patchBank]
 	cfg  PatchCoreConfig
 	emb  *patchEmbedding
 	seed [2]uint64 // of projection and starting points
@@ -176,7 +176,7 @@ func newPatchCore(fe Extractor, cfg PatchCoreConfig, seed [2]uint64, opts ...Opt
 		return nil, fmt.Errorf("downstream: new PatchCore: %w", err)
 	}
 	cfg.Transform = cfg.Transform.Shared()
-	return &PatchCore{cfg: cfg, emb: emb, seed: seed, patchcoreCore: patchcoreCore{name: "PatchCore", dev: deviceOf(fe), batch: cfg.Batch, embed: emb.embed,
+	return &PatchCore{cfg: cfg, emb: emb, seed: seed, core: core[*patchBank]{who: whoIs("PatchCore"), dev: fe.Device(), batch: cfg.Batch, embed: emb.embed,
 		in: reader{transform: cfg.Transform, normalize: cfg.Normalize}, options: optionsOf(opts)}}, nil
 }
 
@@ -226,12 +226,9 @@ func (c PatchCoreConfig) projected(values int) int {
 // coresetSize is how many of n patches a share keeps, rounded down.
 func coresetSize(n int, share float64) int { return int(float64(n) * share) }
 
-// patchcoreCore is the core under a name that documentation leaves out.
-type patchcoreCore = core[*patchBank]
-
 // patchBank is what a fit leaves.
 type patchBank struct {
-	model
+	state
 	patches *tensor.Tensor // [M, C], less their mean
 	mean    *tensor.Tensor // [C]
 	half    *tensor.Tensor // [M]: half the squared lengths of patches, negated
@@ -241,11 +238,11 @@ type patchBank struct {
 // Reset forgets what was fitted, when the Fits before it have ended; the detector
 // can be fitted again. Memory is freed as soon as scoring that is going on has
 // ended. Errors are ctx's or wrap [ErrClosed].
-func (p *PatchCore) Reset(ctx context.Context) error { return p.reset(ctx) }
+func (p *PatchCore) Reset(ctx context.Context) error { return p.core.reset(ctx) }
 
 // Close frees the memory bank for good; every other method that returns an error wraps
 // [ErrClosed] from then on. It does not wait: scoring that is going on ends as it
 // would have, and a Fit that is going on, or waits, is cancelled and returns
 // [ErrClosed]. The extractor must live until these have returned. Closing twice is
 // harmless.
-func (p *PatchCore) Close() error { return p.shut() }
+func (p *PatchCore) Close() error { return p.core.close() }

@@ -4,12 +4,13 @@ import (
 	"fmt"
 
 	"github.com/gotab/gotab/backbone"
+	"github.com/gotab/gotab/downstream/internal/sentinel"
 	"github.com/gotab/gotab/tensor"
 )
 
 // patchEmbedding makes patch vectors of an extractor's features.
 type patchEmbedding struct {
-	fe     Extractor
+	fe     extractor
 	layers []backbone.Layer
 	side   int   // of a neighbourhood
 	count  int   // values of a vector
@@ -30,7 +31,7 @@ type poolingKernel struct {
 // newPatchEmbedding returns the embedding that pools every layer to layerDim
 // values and then the layers together to dim, a multiple of their number. With
 // dim 0 it keeps all channels.
-func newPatchEmbedding(fe Extractor, layers []backbone.Layer, side, layerDim, dim int) (*patchEmbedding, error) {
+func newPatchEmbedding(fe extractor, layers []backbone.Layer, side, layerDim, dim int) (*patchEmbedding, error) {
 	all, err := totalChannels(fe, layers)
 	if err != nil {
 		return nil, err
@@ -129,7 +130,7 @@ func (e *patchEmbedding) parts(s *tensor.Scope, maps []*tensor.Tensor) []*tensor
 		c, k := int64(e.fe.Channels(l)), int64(e.side)
 		if sh := f.Shape(); len(sh) != 4 || sh[0] != maps[0].Size(0) || sh[1] != c || sh[2] < 1 || sh[3] < 1 {
 			s.Fail(fmt.Errorf("downstream: features of %s: %w: the extractor gave %v for %d images and %d channels",
-				l, ErrLayers, sh, maps[0].Size(0), c))
+				l, sentinel.ErrLayers, sh, maps[0].Size(0), c))
 			return nil
 		}
 		switch {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 
 	"github.com/gotab/gotab/tensor"
 )
@@ -49,11 +48,11 @@ func (s patchcoreSettings) config() (c PatchCoreConfig, err error) {
 // the transform included, not the backbone. Reading it back gives the same bits.
 // It holds the bank twice in memory. Errors wrap [ErrNotFitted] or are w's.
 func (p *PatchCore) WriteTo(w io.Writer) (int64, error) {
-	return p.write(w, patchcoreKind, p.contents)
+	return writeFitted(w, &p.core, p, patchcoreKind)
 }
 
 // contents is what a file says of g.
-func (p *PatchCore) contents(g *patchBank) (any, []tensor.Array, error) {
+func (p *PatchCore) contents(g *patchBank) (*contents, error) {
 	cfg := p.cfg
 	settings := patchcoreSettings{
 		Layers: namesOf(cfg.Layers), Neighbourhood: cfg.Neighbourhood, Dim: cfg.Dim, Share: cfg.Share, Projection: cfg.Projection,
@@ -62,17 +61,17 @@ func (p *PatchCore) contents(g *patchBank) (any, []tensor.Array, error) {
 	}
 	c := p.emb.count
 	patches, mean := make([]float32, g.count*c), make([]float32, c)
-	err := tensor.Run(context.Background(), p.dev, tensor.Evaluation, func(s *tensor.Scope) error {
+	err := tensor.Run(context.Background(), p.core.dev, tensor.Evaluation, func(s *tensor.Scope) error {
 		return errors.Join(s.FloatsInto(patches, g.patches), s.FloatsInto(mean, g.mean))
 	})
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	return settings, []tensor.Array{
+	return &contents{settings: settings, arrays: []tensor.Array{
 		tensor.FloatArray("patches", patches, int64(g.count), int64(c)),
 		tensor.FloatArray("mean", mean, int64(c)),
 		tensor.FloatArray("fingerprint", g.fingerprint, int64(c)),
-	}, nil
+	}}, nil
 }
 
 // Save writes the fitted detector to a file that appears whole or not at all.
@@ -80,7 +79,7 @@ func (p *PatchCore) Save(path string) error { return save(path, p) }
 
 // OpenPatchCore reads a detector that Save wrote.
 func OpenPatchCore(ctx context.Context, path string, fe Extractor, opts ...Option) (*PatchCore, error) {
-	return openSaved(ctx, path, "PatchCore", fe, ReadPatchCore, opts)
+	return openSaved(ctx, path, whoIs("PatchCore"), fe, ReadPatchCore, opts)
 }
 
 // ReadPatchCore reads a detector that WriteTo wrote; it is fitted and scores as
@@ -89,7 +88,7 @@ func OpenPatchCore(ctx context.Context, path string, fe Extractor, opts ...Optio
 // picture, and one that answers otherwise than then is [ErrExtractor]. A damaged
 // file is [ErrFile].
 func ReadPatchCore(ctx context.Context, r io.Reader, fe Extractor, opts ...Option) (*PatchCore, error) {
-	st, cfg, arrays, err := readSaved[PatchCoreConfig, patchcoreSettings](r, "PatchCore", patchcoreKind)
+	st, cfg, arrays, also, err := readFitted[PatchCoreConfig, patchcoreSettings](r, whoIs("PatchCore"), patchcoreKind)
 	if err != nil {
 		return nil, err
 	}
@@ -97,47 +96,38 @@ func ReadPatchCore(ctx context.Context, r io.Reader, fe Extractor, opts ...Optio
 	if err != nil {
 		return nil, err
 	}
-	g, err := p.load(ctx, arrays, st)
+	g, err := p.load(ctx, arrays, st, also)
 	if err != nil {
-		return nil, p.failed(ctx, "read", err)
+		return nil, p.core.failed(ctx, "read", err)
 	}
-	return p, p.install(g)
+	return p, p.core.current.install(g)
 }
 
 // load makes a bank of the arrays of a file.
-func (p *PatchCore) load(ctx context.Context, arrays []tensor.Array, st patchcoreSettings) (*patchBank, error) {
-	c := p.emb.count
-	values := map[string][]float32{}
-	for _, name := range []string{"patches", "mean", "fingerprint"} {
-		a, err := arrayNamed(arrays, name)
-		if err != nil {
-			return nil, err
-		}
-		shape := []int64{int64(c)}
-		if name == "patches" && len(a.Shape) == 2 && a.Shape[0] > 0 {
-			shape = []int64{a.Shape[0], int64(c)}
-		}
-		if name == "patches" && len(shape) == 1 || a.DType != tensor.Float32 || !slices.Equal(a.Shape, shape) {
-			return nil, fmt.Errorf("%w: %s is %s %v, want float32 and %d values a row", ErrFile, name, a.DType, a.Shape, c)
-		}
-		v, err := a.Floats()
-		if err != nil {
-			return nil, fmt.Errorf("%w: %s: %w", ErrFile, name, err)
-		}
-		if x, ok := notFinite(v); ok {
-			return nil, fmt.Errorf("%w: %s holds %v", ErrFile, name, x)
-		}
-		values[name] = v
+func (p *PatchCore) load(ctx context.Context, arrays []tensor.Array, st patchcoreSettings, also beside) (*patchBank, error) {
+	c := int64(p.emb.count)
+	patches, err := floatsOf(arrays, "patches", -1, c)
+	if err != nil {
+		return nil, err
 	}
-	count := len(values["patches"]) / c
+	mean, err := floatsOf(arrays, "mean", c)
+	if err != nil {
+		return nil, err
+	}
+	fingerprint, err := floatsOf(arrays, "fingerprint", c)
+	if err != nil {
+		return nil, err
+	}
+	count := len(patches) / int(c)
 	if count < p.cfg.Neighbours {
 		return nil, fmt.Errorf("%w: %d patches, Neighbours is %d", ErrFile, count, p.cfg.Neighbours)
 	}
 	// The smoothing tables take as much as the grid says: ask the network first.
-	if err := p.checkGrid(ctx, st.sizes); err != nil {
+	if err := p.core.checkGrid(ctx, st.sizes); err != nil {
 		return nil, err
 	}
-	g := &patchBank{model: st.newModel(p.dev), count: count}
-	g.fingerprint = values["fingerprint"]
-	return p.complete(ctx, g, values["patches"], values["mean"])
+	g := &patchBank{state: state{model: st.newModel(p.core.dev)}, count: count}
+	g.take(also)
+	g.fingerprint = fingerprint
+	return p.complete(ctx, g, patches, mean)
 }

@@ -30,7 +30,7 @@ import (
 // in the order of the calls; ctx ends the wait too. A Fit that Close ends is
 // [ErrClosed].
 func (p *PatchCore) Fit(ctx context.Context, normal dataset.Dataset) error {
-	return p.refit(ctx, "fit", func(ctx context.Context) (*patchBank, error) { return p.fit(ctx, normal) })
+	return p.core.refit(ctx, "fit", func(ctx context.Context) (*patchBank, error) { return p.fit(ctx, normal) })
 }
 
 // patchFit is a fit that is going on.
@@ -56,7 +56,7 @@ func (p *PatchCore) fit(ctx context.Context, normal dataset.Dataset) (*patchBank
 	if err != nil {
 		return nil, err
 	}
-	size, err := p.in.inputSize(ctx, from)
+	size, err := p.core.in.inputSize(ctx, from)
 	if err != nil {
 		return nil, err
 	}
@@ -97,15 +97,15 @@ func (f *patchFit) pass(ctx context.Context, stage string, only func(batch int) 
 		if !only(i) {
 			return nil, nil
 		}
-		b, err := p.in.pack(ctx, f.from, f.cut[i][0], f.cut[i][1], f.size)
+		b, err := p.core.in.pack(ctx, f.from, f.cut[i][0], f.cut[i][1], f.size)
 		if err != nil {
 			return nil, err
 		}
-		defer p.in.put(b.pixels)
+		defer p.core.in.put(b.pixels)
 		r := &patchRows{}
 		var of []int64
 		c := 0
-		err = tensor.Run(ctx, p.dev, tensor.Evaluation, func(s *tensor.Scope) error {
+		err = tensor.Run(ctx, p.core.dev, tensor.Evaluation, func(s *tensor.Scope) error {
 			e := p.emb.embed(s, s.FromNHWC(b.pixels, b.n, f.size.Y, f.size.X, 3))
 			if err := s.Err(); err != nil {
 				return err
@@ -117,7 +117,7 @@ func (f *patchFit) pass(ctx context.Context, stage string, only func(batch int) 
 				return err
 			}
 			c = int(rows.Size(1))
-			r.values = p.in.get(int(rows.Len()))
+			r.values = p.core.in.get(int(rows.Len()))
 			return s.FloatsInto(r.values, rows)
 		})
 		if err != nil {
@@ -147,9 +147,9 @@ func (f *patchFit) pass(ctx context.Context, stage string, only func(batch int) 
 			if err := take(i, r); err != nil {
 				return err
 			}
-			p.in.put(r.values)
+			p.core.in.put(r.values)
 		}
-		p.report(stage, f.cut[i][1], f.n)
+		p.core.report(stage, f.cut[i][1], f.n)
 		i++
 	}
 	return nil
@@ -202,9 +202,9 @@ func (f *patchFit) choose(ctx context.Context) ([]int64, error) {
 		starts = append(starts, int64(i))
 	}
 	var chosen []int64
-	report := func(done int) { p.report("choose", done, count) }
-	if p.dev.IsCUDA() {
-		chosen, err = coreset(ctx, p.dev, projected, k, count, starts, report)
+	report := func(done int) { p.core.report("choose", done, count) }
+	if p.core.dev.IsCUDA() {
+		chosen, err = coreset(ctx, p.core.dev, projected, k, count, starts, report)
 	} else {
 		if err = alongAxes(ctx, projected, k); err == nil {
 			chosen, err = coresetOnHost(ctx, projected, k, count, starts, f.cores, report)
@@ -265,7 +265,7 @@ func (f *patchFit) keep(ctx context.Context, chosen []int64) (_ *patchBank, err 
 	if b := p.cfg.Neighbours; count < b {
 		return nil, fmt.Errorf("%w: the bank has %d patches, Neighbours is %d", ErrTooFewImages, count, b)
 	}
-	g := &patchBank{model: model{params: tensor.NewParams(p.dev), gridH: f.h, gridW: f.w, inW: f.size.X, inH: f.size.Y, images: f.n}, count: count}
+	g := &patchBank{state: state{model: model{params: tensor.NewParams(p.core.dev), gridH: f.h, gridW: f.w, inW: f.size.X, inH: f.size.Y, images: f.n}}, count: count}
 	return p.complete(ctx, g, values, centre(values, c))
 }
 
@@ -307,7 +307,7 @@ func (p *PatchCore) complete(ctx context.Context, g *patchBank, patches, mean []
 		}
 		half[i] = float32(-sum / 2)
 	}
-	err = tensor.Run(ctx, p.dev, tensor.Evaluation, func(s *tensor.Scope) error {
+	err = tensor.Run(ctx, p.core.dev, tensor.Evaluation, func(s *tensor.Scope) error {
 		return errors.Join(
 			g.params.PutBuffer(s, "patches", s.FromFloats(patches, int64(g.count), c)),
 			g.params.PutBuffer(s, "mean", s.FromFloats(mean, c)),
@@ -321,7 +321,7 @@ func (p *PatchCore) complete(ctx context.Context, g *patchBank, patches, mean []
 	if err := g.addSmoothing(ctx, p.cfg.Sigma); err != nil {
 		return nil, err
 	}
-	if err := p.identify(ctx, &g.model); err != nil {
+	if err := p.core.identify(ctx, g.common()); err != nil {
 		return nil, err
 	}
 	return g, nil

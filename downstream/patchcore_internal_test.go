@@ -217,6 +217,8 @@ func TestPatchCoreCountsPatches(t *testing.T) {
 // pixels is an extractor whose one layer is the picture, averaged 4 by 4.
 type pixels struct{}
 
+func (pixels) Device() tensor.Device { return tensor.CPU }
+
 func (pixels) Channels(backbone.Layer) int { return 3 }
 
 func (pixels) Forward(s *tensor.Scope, x *tensor.Tensor, _ ...backbone.Layer) []*tensor.Tensor {
@@ -251,7 +253,7 @@ func TestPatchCoreBankIsTheCoreset(t *testing.T) {
 		require.NoError(t, err)
 		t.Cleanup(func() { require.NoError(t, p.Close()) })
 		require.NoError(t, p.Fit(t.Context(), ds))
-		return p.current
+		return p.core.current.current
 	}
 	rows := func(g *patchBank) (v [][]float64) {
 		require.NoError(t, tensor.Run(t.Context(), tensor.CPU, tensor.Evaluation, func(s *tensor.Scope) error {

@@ -17,6 +17,8 @@ import (
 // waves is an extractor whose features are a formula of their index.
 type waves struct{}
 
+func (waves) Device() tensor.Device { return tensor.CPU }
+
 func (waves) Channels(l backbone.Layer) int {
 	return map[backbone.Layer]int{backbone.Layer2: 6, backbone.Layer3: 5}[l]
 }
@@ -84,7 +86,7 @@ func TestPatchCoreEqualsPyTorch(t *testing.T) {
 	}
 	mean := centre(bank, want.Dim)
 	g, err := p.complete(t.Context(), &patchBank{count: len(chosen),
-		model: model{params: tensor.NewParams(tensor.CPU), gridW: 5, gridH: 7, inW: 20, inH: 28}}, bank, mean)
+		state: state{model: model{params: tensor.NewParams(tensor.CPU), gridW: 5, gridH: 7, inW: 20, inH: 28}}}, bank, mean)
 	require.NoError(t, err)
 	got := make([]float32, 20*28)
 	require.NoError(t, tensor.Run(t.Context(), tensor.CPU, tensor.Evaluation, func(s *tensor.Scope) error {

@@ -27,7 +27,7 @@ const (
 // (below 1e-5 relative). Errors wrap [ErrNotFitted], [ErrImage] or
 // [ErrNotFinite], or are ctx's; there is no partial result.
 func (p *PatchCore) Score(ctx context.Context, imgs ...image.Image) ([]Result, error) {
-	return p.scoreImages(ctx, imgs, p.score)
+	return scoreImages(ctx, &p.core, p, imgs)
 }
 
 // ScoreSet scores a whole data set and yields its samples in order. Reading,
@@ -36,7 +36,7 @@ func (p *PatchCore) Score(ctx context.Context, imgs ...image.Image) ([]Result, e
 // once and ends the iteration. When the iteration ends, for whatever reason, all
 // its goroutines have ended.
 func (p *PatchCore) ScoreSet(ctx context.Context, ds dataset.Dataset) iter.Seq2[Scored, error] {
-	return p.scoreSet(ctx, ds, p.score)
+	return scoreSet(ctx, &p.core, p, ds)
 }
 
 // ScoreSeq scores images as they come, such as those of a camera, and yields their
@@ -48,7 +48,7 @@ func (p *PatchCore) ScoreSet(ctx context.Context, ds dataset.Dataset) iter.Seq2[
 // ended, and so has the sequence, which notices with its next image; only where ctx ends
 // it is not waited for. So a sequence that waits for a camera should heed ctx.
 func (p *PatchCore) ScoreSeq(ctx context.Context, imgs iter.Seq[image.Image]) iter.Seq2[Result, error] {
-	return p.scoreSeq(ctx, imgs, p.score)
+	return scoreSeq(ctx, &p.core, p, imgs)
 }
 
 // Calibrate chooses the score from which on a part is rejected, by a rule, from parts
@@ -66,7 +66,7 @@ func (p *PatchCore) ScoreSeq(ctx context.Context, imgs iter.Seq[image.Image]) it
 // calibration is as it was before. Calibrate takes its turn with Fits;
 // scoring goes on meanwhile with the calibration before.
 func (p *PatchCore) Calibrate(ctx context.Context, parts dataset.Dataset, rule metrics.Rule) (*Calibration, error) {
-	return p.calibrate(ctx, parts, rule, p.score)
+	return calibrate(ctx, &p.core, p, parts, rule)
 }
 
 // Recalibrate chooses another threshold from the scores that the last Calibrate kept,
@@ -74,18 +74,18 @@ func (p *PatchCore) Calibrate(ctx context.Context, parts dataset.Dataset, rule m
 // rule that makes no sense, and [ErrTooFewImages] for one that promises more than so
 // many parts can.
 func (p *PatchCore) Recalibrate(ctx context.Context, rule metrics.Rule) (*Calibration, error) {
-	return p.recalibrate(ctx, rule)
+	return recalibrate(ctx, &p.core, rule)
 }
 
 // Calibration returns the calibration in force. It returns [ErrNotCalibrated] if there
 // is none.
-func (p *PatchCore) Calibration() (*Calibration, error) { return p.calibrationNow() }
+func (p *PatchCore) Calibration() (*Calibration, error) { return calibrationNow(&p.core) }
 
 // score scores one batch.
 func (p *PatchCore) score(ctx context.Context, g *patchBank, b *packed, out []Result) error {
 	grid := g.gridH * g.gridW
-	return tensor.Run(ctx, p.dev, tensor.Evaluation, func(s *tensor.Scope) error {
-		e := p.vectors(s, g, b)
+	return tensor.Run(ctx, p.core.dev, tensor.Evaluation, func(s *tensor.Scope) error {
+		e := p.core.vectors(s, g, b)
 		if err := s.Err(); err != nil {
 			return err
 		}

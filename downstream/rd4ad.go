@@ -81,11 +81,11 @@ func DefaultRD4AD() RD4ADConfig {
 // wraps [ErrConfig]. Whether the layers exist and fit each other, NewRD4AD and
 // Fit check.
 func (c RD4ADConfig) Validate() error {
-	bad := invalidSetting("RD4AD")
+	bad := whoIs("RD4AD").invalid
 	if len(c.Layers) == 0 {
 		return bad("Layers is empty, want at least one")
 	}
-	if err := c.Blocks.validate(bad, len(c.Layers)); err != nil {
+	if err := c.Blocks.validate(whoIs("RD4AD"), len(c.Layers)); err != nil {
 		return err
 	}
 	switch {
@@ -102,7 +102,7 @@ func (c RD4ADConfig) Validate() error {
 	case c.Cache < 0 || c.Cache > maxCache:
 		return bad("Cache is %d, want 0 to %d bytes", c.Cache, int64(maxCache))
 	}
-	return validateView(bad, c.Sigma, c.Batch, c.Transform, c.Normalize)
+	return validateView(whoIs("RD4AD"), c.Sigma, c.Batch, c.Transform, c.Normalize)
 }
 
 // RD4AD trains a student to rebuild the features of good images from a compact
@@ -129,7 +129,7 @@ func (c RD4ADConfig) Validate() error {
 // they began with, whatever a Fit, Reset or Close does meanwhile. These take their
 // turns in the order of the calls, but Close, which comes first.
 type RD4AD struct {
-	rd4adCore
+	core core[*distilled]
 	cfg  RD4ADConfig // Blocks resolved
 	sel  *selection
 	seed [2]uint64 // of weights and order
@@ -178,7 +178,7 @@ func newRD4AD(fe Extractor, cfg RD4ADConfig, seed [2]uint64, opts ...Option) (*R
 		}
 	}
 	cfg.Transform = cfg.Transform.Shared()
-	return &RD4AD{cfg: cfg, sel: sel, seed: seed, rd4adCore: rd4adCore{name: "RD4AD", dev: deviceOf(fe), batch: cfg.Batch, embed: sel.embed,
+	return &RD4AD{cfg: cfg, sel: sel, seed: seed, core: core[*distilled]{who: whoIs("RD4AD"), dev: fe.Device(), batch: cfg.Batch, embed: sel.embed,
 		in: reader{transform: cfg.Transform, normalize: cfg.Normalize}, options: optionsOf(opts)}}, nil
 }
 
@@ -229,7 +229,7 @@ func EstimateRD4AD(images int, channels []int, grid image.Point, cfg RD4ADConfig
 	if b.follows() {
 		b = blocksFor(backbone.ArchResNet18, len(channels))
 	}
-	if len(channels) == 0 || b.validate(invalidSetting("RD4AD"), len(channels)) != nil {
+	if len(channels) == 0 || b.validate(whoIs("RD4AD"), len(channels)) != nil {
 		return 0, 0
 	}
 	net := describeStudent(channels, b)
@@ -245,12 +245,9 @@ func EstimateRD4AD(images int, channels []int, grid image.Point, cfg RD4ADConfig
 	return 8 * params, 16*params + kept + 4*int64(cfg.TrainBatch)*(net.held(int64(grid.Y), int64(grid.X))+3*maps)
 }
 
-// rd4adCore is the core under a name that documentation leaves out.
-type rd4adCore = core[*distilled]
-
 // distilled is what a fit leaves.
 type distilled struct {
-	model  // its own tensors are the tables of the enlargers
+	state  // its own tensors are the tables of the enlargers
 	net    *student
 	packed *tensor.Params // what folded stands on
 	folded *foldedStudent
@@ -261,11 +258,11 @@ type distilled struct {
 // Reset forgets what was fitted, when the Fits before it have ended; the detector
 // can be fitted again. Memory is freed as soon as scoring that is going on has
 // ended. Errors are ctx's or wrap [ErrClosed].
-func (p *RD4AD) Reset(ctx context.Context) error { return p.reset(ctx) }
+func (p *RD4AD) Reset(ctx context.Context) error { return p.core.reset(ctx) }
 
 // Close frees the student for good; every other method that returns an error wraps
 // [ErrClosed] from then on. It does not wait: scoring that is going on ends as it
 // would have, and a Fit that is going on, or waits, is cancelled and returns
 // [ErrClosed]. The extractor must live until these have returned. Closing twice is
 // harmless.
-func (p *RD4AD) Close() error { return p.shut() }
+func (p *RD4AD) Close() error { return p.core.close() }

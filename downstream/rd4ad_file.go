@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"image"
 	"io"
-	"slices"
 
 	"github.com/gotab/gotab/internal/layers"
 	"github.com/gotab/gotab/tensor"
@@ -53,10 +52,10 @@ func (s rd4adSettings) config() (c RD4ADConfig, err error) {
 // WriteTo writes the fitted detector as safetensors: student and settings, the
 // transform included, not the backbone. Reading it back gives the same bits. It
 // holds the student twice in memory. Errors wrap [ErrNotFitted] or are w's.
-func (p *RD4AD) WriteTo(w io.Writer) (int64, error) { return p.write(w, rd4adKind, p.contents) }
+func (p *RD4AD) WriteTo(w io.Writer) (int64, error) { return writeFitted(w, &p.core, p, rd4adKind) }
 
 // contents is what a file says of g.
-func (p *RD4AD) contents(g *distilled) (any, []tensor.Array, error) {
+func (p *RD4AD) contents(g *distilled) (*contents, error) {
 	cfg := p.cfg
 	settings := rd4adSettings{
 		Layers: namesOf(cfg.Layers), Width: cfg.Blocks.Width, OCE: cfg.Blocks.OCE, Decoder: cfg.Blocks.Decoder, PerPosition: cfg.PerPosition,
@@ -65,9 +64,9 @@ func (p *RD4AD) contents(g *distilled) (any, []tensor.Array, error) {
 	}
 	arrays, err := g.net.params.Arrays(context.Background())
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	return settings, append(arrays, tensor.FloatArray("fingerprint", g.fingerprint, int64(p.sel.count))), nil
+	return &contents{settings: settings, arrays: append(arrays, tensor.FloatArray("fingerprint", g.fingerprint, int64(p.sel.count)))}, nil
 }
 
 // Save writes the fitted detector to a file that appears whole or not at all.
@@ -75,7 +74,7 @@ func (p *RD4AD) Save(path string) error { return save(path, p) }
 
 // OpenRD4AD reads a detector that Save wrote.
 func OpenRD4AD(ctx context.Context, path string, fe Extractor, opts ...Option) (*RD4AD, error) {
-	return openSaved(ctx, path, "RD4AD", fe, ReadRD4AD, opts)
+	return openSaved(ctx, path, whoIs("RD4AD"), fe, ReadRD4AD, opts)
 }
 
 // ReadRD4AD reads a detector that WriteTo wrote; it is fitted and scores as the
@@ -84,7 +83,7 @@ func OpenRD4AD(ctx context.Context, path string, fe Extractor, opts ...Option) (
 // picture, and one that answers otherwise than then is [ErrExtractor]. A damaged
 // file is [ErrFile].
 func ReadRD4AD(ctx context.Context, r io.Reader, fe Extractor, opts ...Option) (*RD4AD, error) {
-	st, cfg, arrays, err := readSaved[RD4ADConfig, rd4adSettings](r, "RD4AD", rd4adKind)
+	st, cfg, arrays, also, err := readFitted[RD4ADConfig, rd4adSettings](r, whoIs("RD4AD"), rd4adKind)
 	if err != nil {
 		return nil, err
 	}
@@ -92,27 +91,21 @@ func ReadRD4AD(ctx context.Context, r io.Reader, fe Extractor, opts ...Option) (
 	if err != nil {
 		return nil, err
 	}
-	g, err := p.load(ctx, arrays, st)
+	g, err := p.load(ctx, arrays, st, also)
 	if err != nil {
-		return nil, p.failed(ctx, "read", err)
+		return nil, p.core.failed(ctx, "read", err)
 	}
-	return p, p.install(g)
+	return p, p.core.current.install(g)
 }
 
 // load makes a model of the arrays of a file.
-func (p *RD4AD) load(ctx context.Context, arrays []tensor.Array, st rd4adSettings) (*distilled, error) {
-	specs := append(describeStudent(p.channels(), p.cfg.Blocks).specs(), layers.Spec{Name: "fingerprint", Shape: []int64{int64(p.sel.count)}})
-	for _, sp := range specs {
-		a, err := arrayNamed(arrays, sp.Name)
-		if err != nil {
-			return nil, err
-		}
-		if want := sp.DType(); a.DType != want || !slices.Equal(a.Shape, sp.Shape) {
-			return nil, fmt.Errorf("%w: %s is %s %v, want %s %v", ErrFile, sp.Name, a.DType, a.Shape, want, sp.Shape)
-		}
-		if err := a.CheckFinite(); err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrFile, err)
-		}
+func (p *RD4AD) load(ctx context.Context, arrays []tensor.Array, st rd4adSettings, also beside) (*distilled, error) {
+	if _, err := arraysOf(describeStudent(p.channels(), p.cfg.Blocks).specs(), arrays); err != nil {
+		return nil, err
+	}
+	fingerprint, err := floatsOf(arrays, "fingerprint", int64(p.sel.count))
+	if err != nil {
+		return nil, err
 	}
 	// Tables and packed weights take as much as the grids say: ask the network
 	// first.
@@ -120,14 +113,9 @@ func (p *RD4AD) load(ctx context.Context, arrays []tensor.Array, st rd4adSetting
 	if err != nil {
 		return nil, err
 	}
-	fingerprint, err := arrayNamed(arrays, "fingerprint")
-	if err != nil {
-		return nil, err
-	}
-	g := &distilled{shapes: shapes, model: st.newModel(p.dev)}
-	if g.fingerprint, err = fingerprint.Floats(); err != nil {
-		return nil, err
-	}
+	g := &distilled{shapes: shapes, state: state{model: st.newModel(p.core.dev)}}
+	g.take(also)
+	g.fingerprint = fingerprint
 	if g.net, err = p.newStudent(ctx, func(*layers.ConvNorm) ([]tensor.Array, error) { return arrays, nil }); err != nil {
 		return nil, err
 	}
@@ -137,7 +125,7 @@ func (p *RD4AD) load(ctx context.Context, arrays []tensor.Array, st rd4adSetting
 // shapesOf returns the maps that the network makes of the input size of a file,
 // which must be those that the file and the settings ask for.
 func (p *RD4AD) shapesOf(ctx context.Context, st rd4adSettings) (shapes []mapShape, err error) {
-	err = tensor.Run(ctx, p.dev, tensor.Evaluation, func(s *tensor.Scope) error {
+	err = tensor.Run(ctx, p.core.dev, tensor.Evaluation, func(s *tensor.Scope) error {
 		maps := p.sel.fe.Forward(s, s.Zeros(1, 3, int64(st.Input[1]), int64(st.Input[0])), p.cfg.Layers...)
 		if err := s.Err(); err != nil {
 			return err

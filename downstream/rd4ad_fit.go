@@ -30,7 +30,7 @@ const cosineEpsilon = 1e-8
 // before. Concurrent Fits run one after another, in the order of the calls; ctx
 // ends the wait too. A Fit that Close ends is [ErrClosed].
 func (p *RD4AD) Fit(ctx context.Context, normal dataset.Dataset) error {
-	return p.refit(ctx, "fit", func(ctx context.Context) (*distilled, error) { return p.fit(ctx, normal) })
+	return p.core.refit(ctx, "fit", func(ctx context.Context) (*distilled, error) { return p.fit(ctx, normal) })
 }
 
 func (p *RD4AD) fit(ctx context.Context, normal dataset.Dataset) (*distilled, error) {
@@ -43,8 +43,8 @@ func (p *RD4AD) fit(ctx context.Context, normal dataset.Dataset) (*distilled, er
 	}
 	defer tensor.ReleasePool() // last, so that what the teacher frees goes too
 	n := normal.Len()
-	teacher, err := newFrozen(ctx, p.sel.fe, p.cfg.Layers, &p.in, p.dev, from, n, p.cfg.Cache,
-		func(done, total int) { p.report("features", done, total) })
+	teacher, err := newFrozen(ctx, p.sel.fe, p.cfg.Layers, &p.core.in, p.core.dev, from, n, p.cfg.Cache,
+		func(done, total int) { p.core.report("features", done, total) })
 	if err != nil {
 		return nil, err
 	}
@@ -60,8 +60,9 @@ func (p *RD4AD) fit(ctx context.Context, normal dataset.Dataset) (*distilled, er
 		return nil, errors.Join(err, net.params.Close())
 	}
 	first := teacher.shapes[0]
-	return p.complete(ctx, &distilled{net: net, shapes: teacher.shapes, model: model{params: tensor.NewParams(p.dev), gridH: first.h, gridW: first.w,
-		inW: teacher.size.X, inH: teacher.size.Y, images: n, seen: seen.with(nil)}})
+	g := &distilled{net: net, shapes: teacher.shapes, state: state{model: model{params: tensor.NewParams(p.core.dev), gridH: first.h, gridW: first.w,
+		inW: teacher.size.X, inH: teacher.size.Y, images: n}, seen: seen.with(nil)}}
+	return p.complete(ctx, g)
 }
 
 // checkHalving refuses maps that the student cannot rebuild: it halves and
@@ -90,7 +91,7 @@ func (p *RD4AD) freshStudent(ctx context.Context) (*student, error) {
 // newStudent makes a student of the parameters that of returns for each unit.
 func (p *RD4AD) newStudent(ctx context.Context, of func(u *layers.ConvNorm) ([]tensor.Array, error)) (*student, error) {
 	net := describeStudent(p.channels(), p.cfg.Blocks)
-	err := tensor.Run(ctx, p.dev, tensor.Evaluation, func(s *tensor.Scope) error { return net.build(s, of) })
+	err := tensor.Run(ctx, p.core.dev, tensor.Evaluation, func(s *tensor.Scope) error { return net.build(s, of) })
 	if err != nil {
 		return nil, errors.Join(err, net.params.Close())
 	}
@@ -120,7 +121,7 @@ func (p *RD4AD) train(ctx context.Context, net *student, teacher *frozen) error 
 	step := func(ctx context.Context, _, _ int, b *mapBatch) (outcome, error) {
 		return p.step(ctx, net, []tensor.Learner{rule}, b)
 	}
-	c := course[[]int, *mapBatch]{epochs: p.cfg.Epochs, workers: 1, plan: plan, load: teacher.load, step: step, report: p.reportTraining}
+	c := course[[]int, *mapBatch]{epochs: p.cfg.Epochs, workers: 1, plan: plan, load: teacher.load, step: step, report: p.core.reportTraining}
 	if err := c.run(ctx); err != nil {
 		return err
 	}
@@ -129,14 +130,14 @@ func (p *RD4AD) train(ctx context.Context, net *student, teacher *frozen) error 
 
 // learner is the student with the rule that trains it.
 func (p *RD4AD) learner(net *student) (tensor.Learner, error) {
-	opt, err := tensor.NewAdam(tensor.AdamConfig{Beta1: p.cfg.Beta1, Beta2: p.cfg.Beta2, Epsilon: tensor.DefaultAdam().Epsilon}, p.dev)
+	opt, err := tensor.NewAdam(tensor.AdamConfig{Beta1: p.cfg.Beta1, Beta2: p.cfg.Beta2, Epsilon: tensor.DefaultAdam().Epsilon}, p.core.dev)
 	return tensor.Learner{Params: net.params, Optimizer: opt, Rate: always(p.cfg.Rate)}, err
 }
 
 // step trains the student on one batch.
 func (p *RD4AD) step(ctx context.Context, net *student, rule []tensor.Learner, b *mapBatch) (o outcome, err error) {
 	defer b.done()
-	err = tensor.Run(ctx, p.dev, tensor.Training, func(s *tensor.Scope) (err error) {
+	err = tensor.Run(ctx, p.core.dev, tensor.Training, func(s *tensor.Scope) (err error) {
 		o.loss, err = descend(s, 0, rule, func(s *tensor.Scope) (*tensor.Tensor, error) {
 			maps := b.tensors(s)
 			return p.loss(s, maps, net.forward(s, maps, true)), s.Err()
@@ -164,7 +165,7 @@ func (p *RD4AD) loss(s *tensor.Scope, teacher, student []*tensor.Tensor) *tensor
 // complete adds to a model with student and sizes what follows from them and from
 // the settings. After an error g's memory is freed.
 func (p *RD4AD) complete(ctx context.Context, g *distilled) (_ *distilled, err error) {
-	g.packed = tensor.NewParams(p.dev)
+	g.packed = tensor.NewParams(p.core.dev)
 	g.also = func() error { return errors.Join(g.net.params.Close(), g.packed.Close()) }
 	defer func() {
 		if err != nil {
@@ -179,14 +180,14 @@ func (p *RD4AD) complete(ctx context.Context, g *distilled) (_ *distilled, err e
 		}
 		g.levels = append(g.levels, e)
 	}
-	err = tensor.Run(ctx, p.dev, tensor.Evaluation, func(s *tensor.Scope) (err error) {
+	err = tensor.Run(ctx, p.core.dev, tensor.Evaluation, func(s *tensor.Scope) (err error) {
 		g.folded, err = g.net.fold(s, g.packed, p.cfg.Batch, g.shapes)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	if err := p.identify(ctx, &g.model); err != nil {
+	if err := p.core.identify(ctx, g.common()); err != nil {
 		return nil, err
 	}
 	return g, nil

@@ -51,6 +51,8 @@ func (c rd4adCase) shapes() (out []mapShape) {
 // whatever it sees.
 type formulaExtractor struct{ rd4adCase }
 
+func (formulaExtractor) Device() tensor.Device { return tensor.CPU }
+
 func (e formulaExtractor) Channels(l backbone.Layer) int {
 	if l < backbone.Layer1 || l > backbone.Layer3 {
 		return 0
@@ -187,7 +189,7 @@ func rd4adFixture(t *testing.T) (cases map[string]rd4adCase, structure map[strin
 // trained trains the formula's student for so many steps and returns the losses.
 func trained(t *testing.T, p *RD4AD, net *student, teacher *frozen, steps int) (losses []float64) {
 	p.cfg.Epochs = steps
-	p.progress = func(r Progress) { losses = append(losses, r.Loss) }
+	p.core.options.progress = func(r progress) { losses = append(losses, r.Loss) }
 	require.NoError(t, p.train(t.Context(), net, teacher))
 	require.Len(t, losses, steps)
 	return losses
@@ -221,7 +223,7 @@ const chanceFactor = 3
 // formulaModel completes a student as a Fit does.
 func formulaModel(t *testing.T, p *RD4AD, net *student, shapes []mapShape) *distilled {
 	g, err := p.complete(t.Context(), &distilled{net: net, shapes: shapes,
-		model: model{params: tensor.NewParams(tensor.CPU), gridH: rd4adRows, gridW: rd4adColumns, inH: 4 * rd4adRows, inW: 4 * rd4adColumns}})
+		state: state{model: model{params: tensor.NewParams(tensor.CPU), gridH: rd4adRows, gridW: rd4adColumns, inH: 4 * rd4adRows, inW: 4 * rd4adColumns}}})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, g.free()) })
 	return g

@@ -46,22 +46,22 @@ func blocksFor(a backbone.Arch, levels int) RD4ADBlocks {
 func (b RD4ADBlocks) follows() bool { return b.Width == 0 && b.OCE == 0 && b.Decoder == nil }
 
 // validate checks the blocks for a number of layers.
-func (b RD4ADBlocks) validate(bad invalid, levels int) error {
+func (b RD4ADBlocks) validate(by who, levels int) error {
 	if b.follows() {
 		return nil
 	}
 	if b.Width < 0 || b.Width > 8 {
-		return bad("Blocks.Width is %d, want 0 to 8", b.Width)
+		return by.invalid("Blocks.Width is %d, want 0 to 8", b.Width)
 	}
 	if b.OCE < 1 || b.OCE > maxBlocks {
-		return bad("Blocks.OCE is %d, want 1 to %d", b.OCE, maxBlocks)
+		return by.invalid("Blocks.OCE is %d, want 1 to %d", b.OCE, maxBlocks)
 	}
 	if len(b.Decoder) != levels {
-		return bad("Blocks.Decoder is %v, want a number for each of the %d layers", b.Decoder, levels)
+		return by.invalid("Blocks.Decoder is %v, want a number for each of the %d layers", b.Decoder, levels)
 	}
 	for _, n := range b.Decoder {
 		if n < 1 || n > maxBlocks {
-			return bad("Blocks.Decoder is %v, want 1 to %d each", b.Decoder, maxBlocks)
+			return by.invalid("Blocks.Decoder is %v, want 1 to %d each", b.Decoder, maxBlocks)
 		}
 	}
 	return nil

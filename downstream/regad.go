@@ -92,7 +92,7 @@ const (
 // Validate reports the first setting that makes no sense, by name; the error
 // wraps [ErrConfig]. Whether the layers exist, NewRegAD checks.
 func (c RegADConfig) Validate() error {
-	bad := invalidSetting("RegAD")
+	bad := whoIs("RegAD").invalid
 	switch {
 	case len(c.Layers) == 0:
 		return bad("Layers is empty, want at least one")
@@ -115,7 +115,7 @@ func (c RegADConfig) Validate() error {
 	case !(c.Epsilon > 0) || math.IsInf(c.Epsilon, 0):
 		return bad("Epsilon is %v, want a number above 0", c.Epsilon)
 	}
-	return validateView(bad, c.Sigma, c.Batch, c.Transform, c.Normalize)
+	return validateView(whoIs("RegAD"), c.Sigma, c.Batch, c.Transform, c.Normalize)
 }
 
 // RegAD finds defects in products of which there are only a few good images
@@ -162,7 +162,7 @@ func (c RegADConfig) Validate() error {
 // with, whatever a Train, Fit, Reset or Close does meanwhile. These take their turns
 // in the order of the calls, but Close, which comes first.
 type RegAD struct {
-	regadCore
+	core    core[*supports]
 	cfg     RegADConfig
 	first   []tensor.Array // what a Train begins with, named as in a file
 	grow    grower
@@ -234,7 +234,7 @@ func newRegAD(first []tensor.Array, grow grower, arch string, dev tensor.Device,
 	cfg.Layers = slices.Clone(cfg.Layers)
 	cfg.Transform = cfg.Transform.Shared()
 	return &RegAD{cfg: cfg, first: first, grow: grow, arch: arch, seed: seed,
-		regadCore: regadCore{name: "RegAD", dev: dev, batch: cfg.Batch, in: reader{transform: cfg.Transform, normalize: cfg.Normalize}, options: optionsOf(opts)}}
+		core: core[*supports]{who: whoIs("RegAD"), dev: dev, batch: cfg.Batch, in: reader{transform: cfg.Transform, normalize: cfg.Normalize}, options: optionsOf(opts)}}
 }
 
 // Config returns the settings in force.
@@ -261,8 +261,8 @@ func (r *RegAD) network(doing string) (*registration, error) {
 	switch {
 	case ok:
 		return n, nil
-	case r.isClosed():
-		return nil, r.closedError(doing)
+	case r.core.current.isClosed():
+		return nil, r.core.closedError(doing)
 	}
 	return nil, fmt.Errorf("downstream: %s RegAD: %w: %w", doing, ErrNotFitted, ErrNotTrained)
 }
@@ -274,7 +274,7 @@ func (r *RegAD) build(ctx context.Context, weights []tensor.Array, size image.Po
 	if err != nil {
 		return nil, err
 	}
-	n, err := describeRegistration(ctx, r.dev, t, r.cfg, size)
+	n, err := describeRegistration(ctx, r.core.dev, t, r.cfg, size)
 	if err != nil {
 		return nil, errors.Join(err, t.Close())
 	}
@@ -283,7 +283,7 @@ func (r *RegAD) build(ctx context.Context, weights []tensor.Array, size image.Po
 		own, err = n.fresh(r.generator("weights"))
 	}
 	if err == nil {
-		err = n.give(ctx, r.dev, own)
+		err = n.give(ctx, r.core.dev, own)
 	}
 	if err != nil {
 		return nil, errors.Join(err, n.free())
@@ -291,12 +291,9 @@ func (r *RegAD) build(ctx context.Context, weights []tensor.Array, size image.Po
 	return n, nil
 }
 
-// regadCore is the core under a name that documentation leaves out.
-type regadCore = core[*supports]
-
 // supports is what a fit leaves.
 type supports struct {
-	model
+	state
 	net   *registration // held
 	stats *factors
 }
@@ -305,11 +302,11 @@ type supports struct {
 // ended; the detector can be trained again. Memory is freed as soon as scoring that
 // is going on has ended. Errors are ctx's or wrap [ErrClosed].
 func (r *RegAD) Reset(ctx context.Context) error {
-	return r.change(ctx, "reset", func(context.Context) error { return errors.Join(r.trained.install(nil), r.install(nil)) })
+	return r.core.change(ctx, "reset", func(context.Context) error { return errors.Join(r.trained.install(nil), r.core.current.install(nil)) })
 }
 
 // Close frees network and statistics for good; every other method that returns an
 // error wraps [ErrClosed] from then on. It does not wait: scoring that is going on
 // ends as it would have, and a Train or Fit that is going on, or waits, is cancelled
 // and returns [ErrClosed]. Closing twice is harmless.
-func (r *RegAD) Close() error { return errors.Join(r.shut(), r.trained.shut()) }
+func (r *RegAD) Close() error { return errors.Join(r.core.close(), r.trained.shut()) }

@@ -18,6 +18,9 @@ import (
 	"github.com/gotab/gotab/tensor"
 )
 
+// regadCheckpointName is what messages call it.
+const regadCheckpointName = "checkpoint of RegAD"
+
 // regadCheckpointKind marks a checkpoint and the version of its layout:
 // safetensors with the network as in a saved detector and the state of the
 // optimizers, of the trunk's weights behind "optimizer.0." and of the others
@@ -94,7 +97,7 @@ func (c *regadCheckpoint) read(r *RegAD, weights *[]tensor.Array) error {
 		return err
 	}
 	defer f.Close()
-	st, _, arrays, err := readSaved[RegADConfig, regadProgress](f, "checkpoint of RegAD", regadCheckpointKind)
+	st, _, saved, err := readSaved[RegADConfig, regadProgress](f, whoIs(regadCheckpointName), regadCheckpointKind)
 	if err != nil {
 		return fmt.Errorf("%w (file %s)", err, c.path)
 	}
@@ -119,7 +122,7 @@ func (c *regadCheckpoint) read(r *RegAD, weights *[]tensor.Array) error {
 		return fmt.Errorf("%w: file %s has %d epochs, Epochs is %d", ErrCheckpoint, c.path, st.Done, r.cfg.Epochs)
 	}
 	c.epochs, *weights = st.Done, nil
-	for _, a := range arrays {
+	for _, a := range saved.Arrays {
 		own := true
 		for i := range c.states {
 			if name, ok := strings.CutPrefix(a.Name, optimizerPrefix(i)); ok {
@@ -162,23 +165,22 @@ func (c *regadCheckpoint) write(ctx context.Context, r *RegAD, n *registration, 
 		return nil
 	}
 	return atomicfile.Write(c.path, func(w io.Writer) error {
-		_, err := writeSaved(w, "checkpoint of RegAD", regadCheckpointKind, beside{}, func() (any, []tensor.Array, error) {
-			arrays, err := n.arrays(ctx)
+		arrays, err := n.arrays(ctx)
+		if err != nil {
+			return err
+		}
+		for i, l := range learners {
+			state, err := l.Optimizer.State(ctx)
 			if err != nil {
-				return nil, nil, err
+				return err
 			}
-			for i, l := range learners {
-				state, err := l.Optimizer.State(ctx)
-				if err != nil {
-					return nil, nil, err
-				}
-				for _, a := range state {
-					a.Name = optimizerPrefix(i) + a.Name
-					arrays = append(arrays, a)
-				}
+			for _, a := range state {
+				a.Name = optimizerPrefix(i) + a.Name
+				arrays = append(arrays, a)
 			}
-			return regadProgress{Detector: r.settings(n.classes, n.sizes()), Data: c.data, First: c.first, Done: epochs}, arrays, nil
-		})
+		}
+		content := contents{settings: regadProgress{Detector: r.settings(n.classes, n.sizes()), Data: c.data, First: c.first, Done: epochs}, arrays: arrays}
+		_, err = content.write(w, whoIs(regadCheckpointName), regadCheckpointKind)
 		return err
 	})
 }

@@ -319,7 +319,7 @@ func (f *factors) spread(s *tensor.Scope, layer int, x *tensor.Tensor) *tensor.T
 // load puts the tensors of a file, by the names of specs, into p and takes them.
 // Nothing is made before all are there and right.
 func (f *factors) load(ctx context.Context, p *tensor.Params, arrays []tensor.Array) error {
-	byName, err := arraysFor(f.specs(), arrays)
+	byName, err := arraysOf(f.specs(), arrays)
 	if err != nil {
 		return err
 	}

@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"github.com/gotab/gotab/backbone"
-	"github.com/gotab/gotab/internal/layers"
 	"github.com/gotab/gotab/tensor"
 )
 
@@ -81,21 +80,31 @@ func (s regadSettings) config() (c RegADConfig, err error) {
 // Reading it back gives the same bits. It holds all of it in memory once more.
 // Errors wrap [ErrNotTrained] or are w's.
 func (r *RegAD) WriteTo(w io.Writer) (int64, error) {
-	var net *registration
-	var also beside
-	g, ok := r.hold()
-	if ok {
-		also = g.beside()
-		defer func() { _ = r.release(g) }() // frees memory, cannot fail
-		net = g.net
-	} else {
-		var err error
-		if net, err = r.network("save"); err != nil {
-			return 0, err
-		}
-		defer func() { _ = r.trained.release(net) }() // frees memory, cannot fail
+	c, err := r.current()
+	if err != nil {
+		return 0, err
 	}
-	return writeSaved(w, r.name, regadKind, also, func() (any, []tensor.Array, error) { return r.contents(net, g) })
+	return c.write(w, r.core.who, regadKind)
+}
+
+// current is what a file says of what is in force: statistics with their network, or a
+// network alone.
+func (r *RegAD) current() (c *contents, err error) {
+	if g, ok := r.core.current.hold(); ok {
+		defer r.core.release(g)
+		c, err = contentsOf(r, g)
+	} else {
+		var n *registration
+		if n, err = r.network("save"); err != nil {
+			return nil, err
+		}
+		defer func() { _ = r.trained.release(n) }() // frees memory, cannot fail
+		c, err = r.saved(n, nil)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", r.core.who.doing("save"), err)
+	}
+	return c, nil
 }
 
 // settings is what a file says of the settings, of the classes of a training and
@@ -109,27 +118,30 @@ func (r *RegAD) settings(classes []string, z sizes) regadSettings {
 	}
 }
 
-// contents is what a file says of a network and of statistics, which may be nil.
-func (r *RegAD) contents(net *registration, g *supports) (any, []tensor.Array, error) {
+// contents is what a file says of g.
+func (r *RegAD) contents(g *supports) (*contents, error) { return r.saved(g.net, g) }
+
+// saved is what a file says of a network and of statistics, which may be nil.
+func (r *RegAD) saved(net *registration, g *supports) (*contents, error) {
 	settings := r.settings(net.classes, net.sizes())
 	arrays, err := net.arrays(context.Background())
 	if err != nil || g == nil {
-		return settings, arrays, err
+		return &contents{settings: settings, arrays: arrays}, err
 	}
 	settings.Images = g.images
 	stats, err := g.params.Arrays(context.Background())
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	for _, sp := range g.stats.specs() { // the tables of smoothing follow from the settings
 		a, err := arrayNamed(stats, sp.Name)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		a.Name = supportPrefix + a.Name
 		arrays = append(arrays, a)
 	}
-	return settings, arrays, nil
+	return &contents{settings: settings, arrays: arrays}, nil
 }
 
 // Save writes the trained detector to a file that appears whole or not at all:
@@ -138,7 +150,7 @@ func (r *RegAD) Save(path string) error { return save(path, r) }
 
 // OpenRegAD reads a detector that Save wrote.
 func OpenRegAD(ctx context.Context, path string, dev tensor.Device, opts ...Option) (*RegAD, error) {
-	return openSaved(ctx, path, "RegAD", dev, ReadRegAD, opts)
+	return openSaved(ctx, path, whoIs("RegAD"), dev, ReadRegAD, opts)
 }
 
 // ReadRegAD reads a detector that WriteTo wrote, to work on a device. It is
@@ -157,7 +169,7 @@ func ReadRegAD(ctx context.Context, r io.Reader, dev tensor.Device, opts ...Opti
 
 // readRegAD is ReadRegAD for any trunk.
 func readRegAD(ctx context.Context, from io.Reader, dev tensor.Device, growing func(arch string, last backbone.Layer) (grower, error), opts ...Option) (*RegAD, error) {
-	st, cfg, arrays, err := readSaved[RegADConfig, regadSettings](from, "RegAD", regadKind)
+	st, cfg, arrays, also, err := readFitted[RegADConfig, regadSettings](from, whoIs("RegAD"), regadKind)
 	if err != nil {
 		return nil, err
 	}
@@ -175,21 +187,21 @@ func readRegAD(ctx context.Context, from io.Reader, dev tensor.Device, growing f
 		weights = append(weights, a)
 	}
 	r := newRegAD(weights, grow, st.Arch, dev, cfg, st.Seed, opts...)
-	if err := r.load(ctx, st, stats); err != nil {
+	if err := r.load(ctx, st, stats, also); err != nil {
 		// What the network's weights do to libtorch is the file's fault, what the
 		// machine lacks is not.
 		machine := errors.Is(err, tensor.ErrOutOfMemory) || errors.Is(err, tensor.ErrDevice)
 		if !errors.Is(err, ErrFile) && !machine && ctx.Err() == nil {
 			err = fmt.Errorf("%w: %w", ErrFile, err)
 		}
-		return nil, r.failed(ctx, "read", err)
+		return nil, r.core.failed(ctx, "read", err)
 	}
 	return r, nil
 }
 
 // load puts the network of r.first in force, and the statistics where the
 // settings say that there are some.
-func (r *RegAD) load(ctx context.Context, st regadSettings, stats []tensor.Array) (err error) {
+func (r *RegAD) load(ctx context.Context, st regadSettings, stats []tensor.Array, also beside) (err error) {
 	if err := checkGrid(r.first, r.cfg, st.sizes); err != nil {
 		return err
 	}
@@ -198,7 +210,7 @@ func (r *RegAD) load(ctx context.Context, st regadSettings, stats []tensor.Array
 		return err
 	}
 	net.classes = st.Classes
-	if err := net.settle(ctx, r.dev); err != nil {
+	if err := net.settle(ctx, r.core.dev); err != nil {
 		return errors.Join(err, net.free())
 	}
 	if m := net.maps[0]; m.w != st.Grid[0] || m.h != st.Grid[1] {
@@ -207,7 +219,8 @@ func (r *RegAD) load(ctx context.Context, st regadSettings, stats []tensor.Array
 	if err := r.trained.install(net); err != nil || st.Images == 0 {
 		return err
 	}
-	g := &supports{net: net, model: st.newModel(r.dev), stats: newFactors(factorSizes{count: variations * st.Images, maps: net.maps}, r.cfg.Epsilon)}
+	g := &supports{net: net, state: state{model: st.newModel(r.core.dev)}, stats: newFactors(factorSizes{count: variations * st.Images, maps: net.maps}, r.cfg.Epsilon)}
+	g.take(also)
 	r.trained.share(net)
 	g.also = func() error { return r.trained.release(net) }
 	err = g.stats.load(ctx, g.params, stats)
@@ -217,7 +230,7 @@ func (r *RegAD) load(ctx context.Context, st regadSettings, stats []tensor.Array
 	if err != nil {
 		return errors.Join(err, g.free(), r.trained.install(nil))
 	}
-	return r.install(g)
+	return r.core.current.install(g)
 }
 
 // checkGrid holds the grid that a file names against the first transformer's
@@ -234,28 +247,4 @@ func checkGrid(weights []tensor.Array, cfg RegADConfig, z sizes) error {
 		return fmt.Errorf("%w: %s is %v, a grid of %v wants %v", ErrFile, a.Name, a.Shape, z.Grid, want.Shape)
 	}
 	return nil
-}
-
-// arraysFor returns by name the arrays of a file that specs asks for; the first
-// one that is missing, has another type or shape or is not finite is [ErrFile].
-func arraysFor(specs []layers.Spec, arrays []tensor.Array) (map[string]tensor.Array, error) {
-	byName := make(map[string]tensor.Array, len(specs))
-	for _, sp := range specs {
-		a, err := arrayNamed(arrays, sp.Name)
-		if err != nil {
-			return nil, err
-		}
-		dtype := tensor.Float32
-		if strings.HasSuffix(sp.Name, layers.Counter) {
-			dtype = tensor.Int64
-		}
-		if a.DType != dtype || !slices.Equal(a.Shape, sp.Shape) {
-			return nil, fmt.Errorf("%w: %s is %s %v, want %s %v", ErrFile, sp.Name, a.DType, a.Shape, dtype, sp.Shape)
-		}
-		if err := a.CheckFinite(); err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrFile, err)
-		}
-		byName[sp.Name] = a
-	}
-	return byName, nil
 }

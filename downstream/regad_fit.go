@@ -23,7 +23,7 @@ import (
 // in the order of the calls; ctx ends the wait too. A Fit that Close ends is
 // [ErrClosed].
 func (r *RegAD) Fit(ctx context.Context, support dataset.Dataset) error {
-	return r.refit(ctx, "fit", func(ctx context.Context) (*supports, error) { return r.fit(ctx, support) })
+	return r.core.refit(ctx, "fit", func(ctx context.Context) (*supports, error) { return r.fit(ctx, support) })
 }
 
 func (r *RegAD) fit(ctx context.Context, support dataset.Dataset) (_ *supports, err error) {
@@ -42,8 +42,8 @@ func (r *RegAD) fit(ctx context.Context, support dataset.Dataset) (_ *supports, 
 		return nil, ErrNotTrained
 	}
 	release := func() error { return r.trained.release(net) }
-	g := &supports{net: net, model: model{params: tensor.NewParams(r.dev), also: release,
-		gridH: net.maps[0].h, gridW: net.maps[0].w, inW: net.size.X, inH: net.size.Y, images: support.Len()}}
+	g := &supports{net: net, state: state{model: model{params: tensor.NewParams(r.core.dev), also: release,
+		gridH: net.maps[0].h, gridW: net.maps[0].w, inW: net.size.X, inH: net.size.Y, images: support.Len()}}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, g.free())
@@ -57,7 +57,7 @@ func (r *RegAD) fit(ctx context.Context, support dataset.Dataset) (_ *supports, 
 	z := factorSizes{count: variations * support.Len(), maps: net.maps}
 	raw := g.params
 	if !z.lowRank() {
-		raw = tensor.NewParams(r.dev) // the samples are not kept
+		raw = tensor.NewParams(r.core.dev) // the samples are not kept
 		defer func() { err = errors.Join(err, raw.Close()) }()
 	}
 	if err := r.collect(ctx, net, from, z, raw); err != nil {
@@ -75,12 +75,12 @@ func (r *RegAD) fit(ctx context.Context, support dataset.Dataset) (_ *supports, 
 // raw, one a layer.
 func (r *RegAD) collect(ctx context.Context, net *registration, from pictures, z factorSizes, raw *tensor.Params) error {
 	shots := z.count / variations
-	b, err := r.in.pack(ctx, from, 0, shots, net.size)
+	b, err := r.core.in.pack(ctx, from, 0, shots, net.size)
 	if err != nil {
 		return err
 	}
-	defer r.in.put(b.pixels)
-	err = tensor.Run(ctx, r.dev, tensor.Evaluation, func(s *tensor.Scope) error {
+	defer r.core.in.put(b.pixels)
+	err = tensor.Run(ctx, r.core.dev, tensor.Evaluation, func(s *tensor.Scope) error {
 		for i, m := range z.maps {
 			if err := raw.PutBuffer(s, samplesName(i), s.Zeros(int64(m.h*m.w), int64(z.count), int64(m.c))); err != nil {
 				return err
@@ -105,14 +105,14 @@ func (r *RegAD) collect(ctx context.Context, net *registration, from pictures, z
 			return err
 		}
 		done += n
-		r.report("fit", done, z.count)
+		r.core.report("fit", done, z.count)
 	}
 	return nil
 }
 
 // collectPart does it for some of the variations of one image.
 func (r *RegAD) collectPart(ctx context.Context, net *registration, b *packed, shot int, part [2]int, raw *tensor.Params) error {
-	return tensor.Run(ctx, r.dev, tensor.Evaluation, func(s *tensor.Scope) error {
+	return tensor.Run(ctx, r.core.dev, tensor.Evaluation, func(s *tensor.Scope) error {
 		per := len(b.pixels) / b.n
 		x := s.FromNHWC(b.pixels[shot*per:][:per], 1, b.size.Y, b.size.X, 3)
 		maps := net.features(s, variationsOf(s, x, part[0], part[1]))

@@ -120,7 +120,7 @@ func (n *registration) fresh(rng *rand.Rand) (out []tensor.Array, err error) {
 // give makes the network's own tensors of arrays, which must be exactly those of
 // specs; an error names the first that is not.
 func (n *registration) give(ctx context.Context, dev tensor.Device, arrays []tensor.Array) error {
-	byName, err := arraysFor(n.specs(), arrays)
+	byName, err := arraysOf(n.specs(), arrays)
 	if err != nil {
 		return err
 	}

@@ -321,11 +321,11 @@ func TestRegADScoresAsPyTorch(t *testing.T) {
 	test := f.set(t, "c", "test 0", "test 1")
 	from, err := goodImages(test, dataset.Transform{})
 	require.NoError(t, err)
-	b, err := r.in.pack(t.Context(), from, 0, 2, n.size)
+	b, err := r.core.in.pack(t.Context(), from, 0, 2, n.size)
 	require.NoError(t, err)
 	support := f.set(t, "c", "shot 0", "shot 1")
 	require.NoError(t, r.Fit(t.Context(), support))
-	g, ok := r.hold()
+	g, ok := r.core.current.hold()
 	require.True(t, ok)
 	require.True(t, g.stats.lowRank())
 
@@ -372,7 +372,7 @@ func TestRegADScoresAsPyTorch(t *testing.T) {
 	for kind, v := range worst {
 		require.LessOrEqual(t, v, regadTolerance, kind)
 	}
-	require.NoError(t, r.release(g))
+	r.core.release(g)
 	require.NoError(t, r.Close())
 
 	// Another epsilon must show.

@@ -55,12 +55,12 @@ func (r *RegAD) Train(ctx context.Context, others dataset.Dataset) error {
 // the training has ended. One of other settings, another seed, other images or
 // other weights to begin with is [ErrCheckpoint], a damaged one [ErrFile].
 func (r *RegAD) TrainResumable(ctx context.Context, others dataset.Dataset, path string) error {
-	return r.change(ctx, "train", func(ctx context.Context) error {
+	return r.core.change(ctx, "train", func(ctx context.Context) error {
 		n, err := r.train(ctx, others, path)
 		if err != nil {
 			return err
 		}
-		return errors.Join(r.trained.install(n), r.install(nil))
+		return errors.Join(r.trained.install(n), r.core.current.install(nil))
 	})
 }
 
@@ -76,7 +76,7 @@ func (r *RegAD) train(ctx context.Context, others dataset.Dataset, path string) 
 	if err != nil {
 		return nil, err
 	}
-	size, err := r.in.inputSize(ctx, from)
+	size, err := r.core.in.inputSize(ctx, from)
 	if err != nil {
 		return nil, err
 	}
@@ -100,10 +100,10 @@ func (r *RegAD) train(ctx context.Context, others dataset.Dataset, path string) 
 	if err := r.descend(ctx, n, cs, from, point); err != nil {
 		return nil, err
 	}
-	if err := n.probe(ctx, r.dev); err != nil {
+	if err := n.probe(ctx, r.core.dev); err != nil {
 		return nil, err
 	}
-	return n, n.settle(ctx, r.dev)
+	return n, n.settle(ctx, r.core.dev)
 }
 
 // descend trains n for the epochs that point has not seen.
@@ -132,7 +132,7 @@ func (r *RegAD) descend(ctx context.Context, n *registration, cs []category, fro
 		return r.step(ctx, n, b, learners)
 	}
 	after := func(ctx context.Context, epoch int) error { return point.write(ctx, r, n, learners, epoch+1) }
-	c := course[[]int, *registrationBatch]{done: point.epochs, epochs: r.cfg.Epochs, workers: 1, plan: plan, load: load, step: step, after: after, report: r.reportTraining}
+	c := course[[]int, *registrationBatch]{done: point.epochs, epochs: r.cfg.Epochs, workers: 1, plan: plan, load: load, step: step, after: after, report: r.core.reportTraining}
 	if err := c.run(ctx); err != nil {
 		return err
 	}
@@ -142,7 +142,7 @@ func (r *RegAD) descend(ctx context.Context, n *registration, cs []category, fro
 // learners are the weights of the trunk and the others, each with its optimizer.
 func (r *RegAD) learners(n *registration) (out []tensor.Learner, err error) {
 	for _, p := range []*tensor.Params{n.trunk.Params(), n.params} {
-		opt, err := tensor.NewSGD(tensor.SGDConfig{Momentum: r.cfg.Momentum}, r.dev)
+		opt, err := tensor.NewSGD(tensor.SGDConfig{Momentum: r.cfg.Momentum}, r.core.dev)
 		if err != nil {
 			return nil, err
 		}
@@ -154,8 +154,8 @@ func (r *RegAD) learners(n *registration) (out []tensor.Learner, err error) {
 // step goes one step down the gradient of a batch's loss, which it returns, and
 // gives the batch's memory back.
 func (r *RegAD) step(ctx context.Context, n *registration, b *registrationBatch, learners []tensor.Learner) (o outcome, err error) {
-	defer r.in.put(b.pixels)
-	err = tensor.Run(ctx, r.dev, tensor.Training, func(s *tensor.Scope) (err error) {
+	defer r.core.in.put(b.pixels)
+	err = tensor.Run(ctx, r.core.dev, tensor.Training, func(s *tensor.Scope) (err error) {
 		o.loss, err = descend(s, 0, learners, func(s *tensor.Scope) (*tensor.Tensor, error) {
 			queries, support := b.tensors(s, r.cfg.Shots)
 			return n.loss(s, queries, support), s.Err()
@@ -207,7 +207,7 @@ func (r *RegAD) readBatch(ctx context.Context, from pictures, at []int, size ima
 		b.at[i] = int64(k)
 	}
 	var err error
-	b.pixels, err = r.in.packTogether(ctx, func(ctx context.Context, i int) (image.Image, string, error) { return from(ctx, once[i]) }, len(once), size)
+	b.pixels, err = r.core.in.packTogether(ctx, func(ctx context.Context, i int) (image.Image, string, error) { return from(ctx, once[i]) }, len(once), size)
 	return b, err
 }
 

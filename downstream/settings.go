@@ -1,7 +1,6 @@
 package downstream
 
 import (
-	"context"
 	"fmt"
 	"image"
 
@@ -77,10 +76,7 @@ type sizes struct {
 	Grid   [2]int `json:"grid"`  // columns, rows
 	Input  [2]int `json:"input"` // columns, rows
 	Images int    `json:"images"`
-	also   beside // what the file keeps besides
 }
-
-func (z *sizes) keep(also beside) { z.also = also }
 
 // coarsest is how many pixels of a side there may be for a position of the grid
 // in a file: twice those of a ResNet's last stage.
@@ -139,23 +135,7 @@ func (z sizes) check(perPosition int) error {
 	return nil
 }
 
-// checkGrid holds the grid of a file against what the network makes of its input
-// size.
-func (d *core[M]) checkGrid(ctx context.Context, z sizes) error {
-	return tensor.Run(ctx, d.dev, tensor.Evaluation, func(s *tensor.Scope) error {
-		e := d.embed(s, s.Zeros(1, 3, int64(z.Input[1]), int64(z.Input[0])))
-		if err := s.Err(); err != nil {
-			return err
-		}
-		if int(e.Size(1)) != z.Grid[1] || int(e.Size(2)) != z.Grid[0] {
-			return fmt.Errorf("%w: the grid is %v, for an input of %v the extractor makes %dx%d", ErrFile, z.Grid, z.Input, e.Size(2), e.Size(1))
-		}
-		return nil
-	})
-}
-
 // newModel returns a model of these sizes that is empty.
 func (z sizes) newModel(dev tensor.Device) model {
-	return model{params: tensor.NewParams(dev), gridW: z.Grid[0], gridH: z.Grid[1], inW: z.Input[0], inH: z.Input[1], images: z.Images,
-		seen: z.also.seen, opened: z.also.calibration}
+	return model{params: tensor.NewParams(dev), gridW: z.Grid[0], gridH: z.Grid[1], inW: z.Input[0], inH: z.Input[1], images: z.Images}
 }

@@ -99,7 +99,7 @@ const maxCache = 1 << 44
 // Validate reports the first setting that makes no sense, by name; the error
 // wraps [ErrConfig]. Whether the layers exist, NewSimpleNet checks.
 func (c SimpleNetConfig) Validate() error {
-	bad := invalidSetting("SimpleNet")
+	bad := whoIs("SimpleNet").invalid
 	switch {
 	case len(c.Layers) == 0:
 		return bad("Layers is empty, want at least one")
@@ -132,7 +132,7 @@ func (c SimpleNetConfig) Validate() error {
 	case c.Cache < 0 || c.Cache > maxCache:
 		return bad("Cache is %d bytes, want 0 to %d", c.Cache, int64(maxCache))
 	}
-	return validateView(bad, c.Sigma, c.Batch, c.Transform, c.Normalize)
+	return validateView(whoIs("SimpleNet"), c.Sigma, c.Batch, c.Transform, c.Normalize)
 }
 
 // SimpleNet learns to tell features of good patches from the same with noise
@@ -159,7 +159,7 @@ func (c SimpleNetConfig) Validate() error {
 // weights they began with, whatever a Fit, Reset or Close does meanwhile. These
 // take their turns in the order of the calls, but Close, which comes first.
 type SimpleNet struct {
-	simplenetCore
+	core core[*simpleModel]
 	cfg  SimpleNetConfig
 	emb  *patchEmbedding
 	seed [2]uint64 // of weights, order and noise
@@ -191,7 +191,7 @@ func newSimpleNet(fe Extractor, cfg SimpleNetConfig, seed [2]uint64, opts ...Opt
 		return nil, fmt.Errorf("downstream: new SimpleNet: %w", err)
 	}
 	cfg.Transform = cfg.Transform.Shared()
-	return &SimpleNet{cfg: cfg, emb: emb, seed: seed, simplenetCore: simplenetCore{name: "SimpleNet", dev: deviceOf(fe), batch: cfg.Batch, embed: emb.embed,
+	return &SimpleNet{cfg: cfg, emb: emb, seed: seed, core: core[*simpleModel]{who: whoIs("SimpleNet"), dev: fe.Device(), batch: cfg.Batch, embed: emb.embed,
 		in: reader{transform: cfg.Transform, normalize: cfg.Normalize}, options: optionsOf(opts)}}, nil
 }
 
@@ -205,11 +205,11 @@ func (p *SimpleNet) Config() SimpleNetConfig {
 // BestOnTest says whether the weights in force are those of FitBestOnTest, also
 // of a detector that was read from a file: figures on its test set flatter.
 func (p *SimpleNet) BestOnTest() bool {
-	g, ok := p.hold()
+	g, ok := p.core.current.hold()
 	if !ok {
 		return false
 	}
-	defer func() { _ = p.release(g) }() // frees memory, cannot fail
+	defer p.core.release(g)
 	return g.onTest
 }
 
@@ -235,13 +235,10 @@ func EstimateSimpleNet(images, positions, features, c int, cfg SimpleNetConfig) 
 	return fitted, 12*weights + kept + rows*(12*dim+32*hidden)
 }
 
-// simplenetCore is the core under a name that documentation leaves out.
-type simplenetCore = core[*simpleModel]
-
 // simpleModel is what a fit leaves: the whole of adaptor, first linear layer and
 // batch norm is linear once trained, so that it is one matrix.
 type simpleModel struct {
-	model
+	state
 	fold    *tensor.Tensor // [Hidden, Dim]
 	bias    *tensor.Tensor // [Hidden]
 	tail    *tensor.Tensor // [1, Hidden]: the last layer, negated
@@ -252,11 +249,11 @@ type simpleModel struct {
 // Reset forgets what was fitted, when the Fits before it have ended; the detector
 // can be fitted again. Memory is freed as soon as scoring that is going on has
 // ended. Errors are ctx's or wrap [ErrClosed].
-func (p *SimpleNet) Reset(ctx context.Context) error { return p.reset(ctx) }
+func (p *SimpleNet) Reset(ctx context.Context) error { return p.core.reset(ctx) }
 
 // Close frees the weights for good; every other method that returns an error wraps
 // [ErrClosed] from then on. It does not wait: scoring that is going on ends as it
 // would have, and a Fit that is going on, or waits, is cancelled and returns
 // [ErrClosed]. The extractor must live until these have returned. Closing twice is
 // harmless.
-func (p *SimpleNet) Close() error { return p.shut() }
+func (p *SimpleNet) Close() error { return p.core.close() }

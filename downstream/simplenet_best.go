@@ -26,7 +26,7 @@ import (
 // [metrics.ErrOneClass], one with an unlabelled image [dataset.ErrLabel], before
 // anything is trained.
 func (p *SimpleNet) FitBestOnTest(ctx context.Context, normal, test dataset.Dataset) error {
-	return p.refit(ctx, "fit", func(ctx context.Context) (*simpleModel, error) {
+	return p.core.refit(ctx, "fit", func(ctx context.Context) (*simpleModel, error) {
 		judge, err := newSimpleJudge(test)
 		if err != nil {
 			return nil, err
@@ -80,8 +80,8 @@ func (j *simpleJudge) look(ctx context.Context, p *SimpleNet, g *simpleModel) (e
 	var scores []float64
 	var positive []bool
 	pixels := metrics.NewPixelAUROC(testPixels)
-	applied := p.in.transform.AppliedTo(j.test) // to the masks too
-	for sc, err := range p.scored(ctx, g, "score", j.test, j.seen, p.score) {
+	applied := p.core.in.transform.AppliedTo(j.test) // to the masks too
+	for sc, err := range scored(ctx, &p.core, p, g, "score", j.test, j.seen) {
 		if err != nil {
 			return err
 		}
@@ -95,7 +95,7 @@ func (j *simpleJudge) look(ctx context.Context, p *SimpleNet, g *simpleModel) (e
 		}
 		mask := sc.Mask
 		if !applied {
-			if mask, err = p.in.transform.MaskBilinear(sc.Mask, 255); err != nil {
+			if mask, err = p.core.in.transform.MaskBilinear(sc.Mask, 255); err != nil {
 				return fmt.Errorf("mask of %s: %w", sc.Name, err)
 			}
 		}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 
+	"github.com/gotab/gotab/internal/layers"
 	"github.com/gotab/gotab/tensor"
 )
 
@@ -58,11 +59,11 @@ func (s simplenetSettings) config() (c SimpleNetConfig, err error) {
 // transform included, not the backbone. Reading it back gives the same bits.
 // Errors wrap [ErrNotFitted] or are w's.
 func (p *SimpleNet) WriteTo(w io.Writer) (int64, error) {
-	return p.write(w, simplenetKind, p.contents)
+	return writeFitted(w, &p.core, p, simplenetKind)
 }
 
 // contents is what a file says of g.
-func (p *SimpleNet) contents(g *simpleModel) (any, []tensor.Array, error) {
+func (p *SimpleNet) contents(g *simpleModel) (*contents, error) {
 	c := p.cfg
 	settings := simplenetSettings{
 		Layers: namesOf(c.Layers), Neighbourhood: c.Neighbourhood, LayerDim: c.LayerDim, Dim: c.Dim, Hidden: c.Hidden, Noise: c.Noise,
@@ -70,7 +71,7 @@ func (p *SimpleNet) contents(g *simpleModel) (any, []tensor.Array, error) {
 		AdaptorRate: c.AdaptorRate, AdaptorDecay: c.AdaptorDecay, DiscriminatorRate: c.DiscriminatorRate, DiscriminatorDecay: c.DiscriminatorDecay,
 		Cache: c.Cache, viewSettings: viewOf(c.Sigma, c.Transform, c.Normalize, c.Batch), Seed: p.seed, BestOnTest: g.onTest, sizes: g.sizes(),
 	}
-	return settings, append(slices.Clone(g.trained), tensor.FloatArray("fingerprint", g.fingerprint, int64(len(g.fingerprint)))), nil
+	return &contents{settings: settings, arrays: append(slices.Clone(g.trained), tensor.FloatArray("fingerprint", g.fingerprint, int64(len(g.fingerprint))))}, nil
 }
 
 // Save writes the fitted detector to a file that appears whole or not at all.
@@ -78,7 +79,7 @@ func (p *SimpleNet) Save(path string) error { return save(path, p) }
 
 // OpenSimpleNet reads a detector that Save wrote.
 func OpenSimpleNet(ctx context.Context, path string, fe Extractor, opts ...Option) (*SimpleNet, error) {
-	return openSaved(ctx, path, "SimpleNet", fe, ReadSimpleNet, opts)
+	return openSaved(ctx, path, whoIs("SimpleNet"), fe, ReadSimpleNet, opts)
 }
 
 // ReadSimpleNet reads a detector that WriteTo wrote; it is fitted and scores as
@@ -87,7 +88,7 @@ func OpenSimpleNet(ctx context.Context, path string, fe Extractor, opts ...Optio
 // picture, and one that answers otherwise than then is [ErrExtractor]. A damaged
 // file is [ErrFile].
 func ReadSimpleNet(ctx context.Context, r io.Reader, fe Extractor, opts ...Option) (*SimpleNet, error) {
-	st, cfg, arrays, err := readSaved[SimpleNetConfig, simplenetSettings](r, "SimpleNet", simplenetKind)
+	st, cfg, arrays, also, err := readFitted[SimpleNetConfig, simplenetSettings](r, whoIs("SimpleNet"), simplenetKind)
 	if err != nil {
 		return nil, err
 	}
@@ -95,52 +96,42 @@ func ReadSimpleNet(ctx context.Context, r io.Reader, fe Extractor, opts ...Optio
 	if err != nil {
 		return nil, err
 	}
-	g, err := p.load(ctx, arrays, st)
+	g, err := p.load(ctx, arrays, st, also)
 	if err != nil {
-		return nil, p.failed(ctx, "read", err)
+		return nil, p.core.failed(ctx, "read", err)
 	}
-	return p, p.install(g)
+	return p, p.core.current.install(g)
 }
 
 // load makes a model of the arrays of a file.
-func (p *SimpleNet) load(ctx context.Context, arrays []tensor.Array, st simplenetSettings) (*simpleModel, error) {
-	read := func(name string, shape []int64) (tensor.Array, []float32, error) {
-		a, err := arrayNamed(arrays, name)
-		if err != nil {
-			return a, nil, err
-		}
-		if a.DType != tensor.Float32 || !slices.Equal(a.Shape, shape) {
-			return a, nil, fmt.Errorf("%w: %s is %s %v, want float32 %v", ErrFile, name, a.DType, a.Shape, shape)
-		}
-		v, err := a.Floats()
-		if err != nil {
-			return a, nil, fmt.Errorf("%w: %s: %w", ErrFile, name, err)
-		}
-		if x, ok := notFinite(v); ok {
-			return a, nil, fmt.Errorf("%w: %s holds %v", ErrFile, name, x)
-		}
-		return a, v, nil
-	}
+func (p *SimpleNet) load(ctx context.Context, arrays []tensor.Array, st simplenetSettings, also beside) (*simpleModel, error) {
 	var trained []tensor.Array
 	for _, sp := range simpleSpecs(p.emb.count, p.cfg.Hidden) {
-		a, v, err := read(sp.name, sp.shape)
+		a, err := arrayOf(arrays, layers.Spec{Name: sp.name, Shape: sp.shape})
 		if err != nil {
 			return nil, err
 		}
-		if sp.name == discriminatorPrefix+"norm.running_var" && slices.Min(v) < 0 {
-			return nil, fmt.Errorf("%w: %s holds %v, a variance is not negative", ErrFile, sp.name, slices.Min(v))
+		if sp.name == discriminatorPrefix+"norm.running_var" {
+			v, err := a.Floats()
+			if err != nil {
+				return nil, err
+			}
+			if slices.Min(v) < 0 {
+				return nil, fmt.Errorf("%w: %s holds %v, a variance is not negative", ErrFile, sp.name, slices.Min(v))
+			}
 		}
 		trained = append(trained, a)
 	}
-	_, fingerprint, err := read("fingerprint", []int64{int64(p.emb.count)})
+	fingerprint, err := floatsOf(arrays, "fingerprint", int64(p.emb.count))
 	if err != nil {
 		return nil, err
 	}
 	// The smoothing tables take as much as the grid says: ask the network first.
-	if err := p.checkGrid(ctx, st.sizes); err != nil {
+	if err := p.core.checkGrid(ctx, st.sizes); err != nil {
 		return nil, err
 	}
-	g := &simpleModel{model: st.newModel(p.dev), onTest: st.BestOnTest}
+	g := &simpleModel{state: state{model: st.newModel(p.core.dev)}, onTest: st.BestOnTest}
+	g.take(also)
 	g.fingerprint = fingerprint
 	return p.complete(ctx, g, trained)
 }

@@ -24,7 +24,7 @@ import (
 // before. Concurrent Fits run one after another, in the order of the calls; ctx
 // ends the wait too. A Fit that Close ends is [ErrClosed].
 func (p *SimpleNet) Fit(ctx context.Context, normal dataset.Dataset) error {
-	return p.refit(ctx, "fit", func(ctx context.Context) (*simpleModel, error) { return p.fit(ctx, normal, nil) })
+	return p.core.refit(ctx, "fit", func(ctx context.Context) (*simpleModel, error) { return p.fit(ctx, normal, nil) })
 }
 
 func (p *SimpleNet) fit(ctx context.Context, normal dataset.Dataset, judge *simpleJudge) (_ *simpleModel, err error) {
@@ -41,7 +41,7 @@ func (p *SimpleNet) fit(ctx context.Context, normal dataset.Dataset, judge *simp
 	}
 	defer tensor.ReleasePool() // last, so that what the features took goes too
 
-	maps, err := newFrozen(ctx, p.emb.fe, p.emb.layers, &p.in, p.dev, from, n, p.cfg.Cache, func(done, total int) { p.report("features", done, total) })
+	maps, err := newFrozen(ctx, p.emb.fe, p.emb.layers, &p.core.in, p.core.dev, from, n, p.cfg.Cache, func(done, total int) { p.core.report("features", done, total) })
 	if err != nil {
 		return nil, err
 	}
@@ -60,8 +60,8 @@ func (p *SimpleNet) fit(ctx context.Context, normal dataset.Dataset, judge *simp
 		if err != nil {
 			return nil, err
 		}
-		g := &simpleModel{model: model{params: tensor.NewParams(p.dev), gridH: maps.shapes[0].h, gridW: maps.shapes[0].w,
-			inW: maps.size.X, inH: maps.size.Y, images: n}, onTest: judge != nil}
+		g := &simpleModel{state: state{model: model{params: tensor.NewParams(p.core.dev), gridH: maps.shapes[0].h, gridW: maps.shapes[0].w,
+			inW: maps.size.X, inH: maps.size.Y, images: n}}, onTest: judge != nil}
 		return p.complete(ctx, g, arrays)
 	}
 	var after func(context.Context, int) error
@@ -78,7 +78,7 @@ func (p *SimpleNet) fit(ctx context.Context, normal dataset.Dataset, judge *simp
 			return judge.look(ctx, p, g)
 		}
 	}
-	c := course[simplePlan, simpleBatch]{epochs: p.cfg.Epochs, workers: 1, plan: t.plan, load: t.load, step: t.step, after: after, report: p.reportTraining}
+	c := course[simplePlan, simpleBatch]{epochs: p.cfg.Epochs, workers: 1, plan: t.plan, load: t.load, step: t.step, after: after, report: p.core.reportTraining}
 	if err := c.run(ctx); err != nil {
 		return nil, err
 	}
@@ -106,19 +106,19 @@ type simpleTraining struct {
 
 func (p *SimpleNet) newTraining(ctx context.Context, maps *frozen) (*simpleTraining, error) {
 	c := p.cfg
-	w, err := newSimpleWeights(ctx, p.dev, p.seed, simpleSpecs(p.emb.count, c.Hidden))
+	w, err := newSimpleWeights(ctx, p.core.dev, p.seed, simpleSpecs(p.emb.count, c.Hidden))
 	if err != nil {
 		return nil, err
 	}
 	rule := tensor.DefaultAdamW()
 	rule.WeightDecay = c.AdaptorDecay
-	adamW, err := tensor.NewAdamW(rule, p.dev)
+	adamW, err := tensor.NewAdamW(rule, p.core.dev)
 	if err != nil {
 		return nil, errors.Join(err, w.close())
 	}
 	coupled := tensor.DefaultAdam()
 	coupled.WeightDecay = c.DiscriminatorDecay
-	adam, err := tensor.NewAdam(coupled, p.dev)
+	adam, err := tensor.NewAdam(coupled, p.core.dev)
 	if err != nil {
 		return nil, errors.Join(err, adamW.Close(), w.close())
 	}
@@ -182,7 +182,7 @@ func (t *simpleTraining) load(ctx context.Context, at simplePlan) (b simpleBatch
 // step trains on one batch.
 func (t *simpleTraining) step(ctx context.Context, _, _ int, b simpleBatch) (o outcome, err error) {
 	defer b.maps.done()
-	err = tensor.Run(ctx, t.p.dev, tensor.Training, func(s *tensor.Scope) (err error) {
+	err = tensor.Run(ctx, t.p.core.dev, tensor.Training, func(s *tensor.Scope) (err error) {
 		copied := sync.OnceFunc(func() { t.noise <- b.noise }) // the next batch's may be drawn
 		defer copied()
 		o.loss, err = descend(s, 0, t.rules, func(s *tensor.Scope) (*tensor.Tensor, error) {

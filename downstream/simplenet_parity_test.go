@@ -148,7 +148,7 @@ func simpleParity(t *testing.T, want simpleFixture, cfg SimpleNetConfig) map[str
 	arrays, err := tr.weights.arrays(t.Context())
 	require.NoError(t, err)
 	require.NoError(t, tr.close())
-	g, err := p.complete(t.Context(), &simpleModel{model: model{params: tensor.NewParams(tensor.CPU), gridW: 5, gridH: 7, inW: 20, inH: 28}}, arrays)
+	g, err := p.complete(t.Context(), &simpleModel{state: state{model: model{params: tensor.NewParams(tensor.CPU), gridW: 5, gridH: 7, inW: 20, inH: 28}}}, arrays)
 	require.NoError(t, err)
 	out := make([]Result, want.Images)
 	for i := range out {

@@ -21,7 +21,7 @@ import (
 // (below 1e-5 relative). Errors wrap [ErrNotFitted], [ErrImage] or
 // [ErrNotFinite], or are ctx's; there is no partial result.
 func (p *SimpleNet) Score(ctx context.Context, imgs ...image.Image) ([]Result, error) {
-	return p.scoreImages(ctx, imgs, p.score)
+	return scoreImages(ctx, &p.core, p, imgs)
 }
 
 // ScoreSet scores a whole data set and yields its samples in order. Reading,
@@ -30,7 +30,7 @@ func (p *SimpleNet) Score(ctx context.Context, imgs ...image.Image) ([]Result, e
 // once and ends the iteration. When the iteration ends, for whatever reason, all
 // its goroutines have ended.
 func (p *SimpleNet) ScoreSet(ctx context.Context, ds dataset.Dataset) iter.Seq2[Scored, error] {
-	return p.scoreSet(ctx, ds, p.score)
+	return scoreSet(ctx, &p.core, p, ds)
 }
 
 // ScoreSeq scores images as they come, such as those of a camera, and yields their
@@ -42,7 +42,7 @@ func (p *SimpleNet) ScoreSet(ctx context.Context, ds dataset.Dataset) iter.Seq2[
 // ended, and so has the sequence, which notices with its next image; only where ctx ends
 // it is not waited for. So a sequence that waits for a camera should heed ctx.
 func (p *SimpleNet) ScoreSeq(ctx context.Context, imgs iter.Seq[image.Image]) iter.Seq2[Result, error] {
-	return p.scoreSeq(ctx, imgs, p.score)
+	return scoreSeq(ctx, &p.core, p, imgs)
 }
 
 // Calibrate chooses the score from which on a part is rejected, by a rule, from parts
@@ -60,7 +60,7 @@ func (p *SimpleNet) ScoreSeq(ctx context.Context, imgs iter.Seq[image.Image]) it
 // calibration is as it was before. Calibrate takes its turn with Fits;
 // scoring goes on meanwhile with the calibration before.
 func (p *SimpleNet) Calibrate(ctx context.Context, parts dataset.Dataset, rule metrics.Rule) (*Calibration, error) {
-	return p.calibrate(ctx, parts, rule, p.score)
+	return calibrate(ctx, &p.core, p, parts, rule)
 }
 
 // Recalibrate chooses another threshold from the scores that the last Calibrate kept,
@@ -68,17 +68,17 @@ func (p *SimpleNet) Calibrate(ctx context.Context, parts dataset.Dataset, rule m
 // rule that makes no sense, and [ErrTooFewImages] for one that promises more than so
 // many parts can.
 func (p *SimpleNet) Recalibrate(ctx context.Context, rule metrics.Rule) (*Calibration, error) {
-	return p.recalibrate(ctx, rule)
+	return recalibrate(ctx, &p.core, rule)
 }
 
 // Calibration returns the calibration in force. It returns [ErrNotCalibrated] if there
 // is none.
-func (p *SimpleNet) Calibration() (*Calibration, error) { return p.calibrationNow() }
+func (p *SimpleNet) Calibration() (*Calibration, error) { return calibrationNow(&p.core) }
 
 // score scores one batch. What comes after the backbone is done image by image:
 // it is as fast, and the wide layers of one image stay in the cache.
 func (p *SimpleNet) score(ctx context.Context, g *simpleModel, b *packed, out []Result) error {
-	return tensor.Run(ctx, p.dev, tensor.Evaluation, func(s *tensor.Scope) error {
+	return tensor.Run(ctx, p.core.dev, tensor.Evaluation, func(s *tensor.Scope) error {
 		maps := p.emb.fe.Forward(s, s.FromNHWC(b.pixels, b.n, g.inH, g.inW, 3), p.emb.layers...)
 		if err := s.Err(); err != nil {
 			return err
@@ -139,7 +139,7 @@ func (p *SimpleNet) complete(ctx context.Context, g *simpleModel, trained []tens
 			_ = g.params.Close() // frees memory, cannot fail
 		}
 	}()
-	err = tensor.Run(tensor.WithThreads(ctx, 1), p.dev, tensor.Evaluation, func(s *tensor.Scope) error {
+	err = tensor.Run(tensor.WithThreads(ctx, 1), p.core.dev, tensor.Evaluation, func(s *tensor.Scope) error {
 		get := func(name string) *tensor.Tensor {
 			a, missing := arrayNamed(trained, name)
 			if missing != nil {
@@ -169,7 +169,7 @@ func (p *SimpleNet) complete(ctx context.Context, g *simpleModel, trained []tens
 	if err := g.addSmoothing(ctx, p.cfg.Sigma); err != nil {
 		return nil, err
 	}
-	if err := p.identify(ctx, &g.model); err != nil {
+	if err := p.core.identify(ctx, g.common()); err != nil {
 		return nil, err
 	}
 	return g, nil

@@ -3,6 +3,8 @@ package downstream
 import (
 	"errors"
 	"sync"
+
+	"github.com/gotab/gotab/tensor"
 )
 
 // counted is something native that lives as long as somebody holds it: a pointer
@@ -54,16 +56,16 @@ func (s *slot[T]) release(v T) error {
 }
 
 // install puts v, which may be nil, in force and lets go of what was. A closed
-// slot takes nothing: v is freed, and the error is [ErrClosed].
+// slot takes nothing: v is freed, and the error is [tensor.ErrClosed].
 func (s *slot[T]) install(v T) error {
 	var none T
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()
 		if v == none {
-			return ErrClosed
+			return tensor.ErrClosed
 		}
-		return errors.Join(ErrClosed, v.free())
+		return errors.Join(tensor.ErrClosed, v.free())
 	}
 	if v != none {
 		*v.holders() = 1

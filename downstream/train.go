@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/gotab/gotab/downstream/internal/sentinel"
 	"github.com/gotab/gotab/internal/pipeline"
 	"github.com/gotab/gotab/internal/seed"
 	"github.com/gotab/gotab/tensor"
@@ -37,10 +38,10 @@ type course[P, B any] struct {
 	step func(ctx context.Context, epoch, batch int, b B) (outcome, error)
 	// after, if not nil, is called when an epoch has ended.
 	after  func(ctx context.Context, epoch int) error
-	report func(Progress) // is told of every batch
+	report func(progress) // is told of every batch
 }
 
-// outcome is what a step says of itself; see [Progress].
+// outcome is what a step says of itself; see [progress].
 type outcome struct{ loss, accuracy, lr float64 }
 
 // run takes all steps. step and after may end it with an error.
@@ -60,7 +61,7 @@ func (c course[P, B]) run(ctx context.Context) error {
 				return fmt.Errorf("epoch %d, batch %d: %w", epoch+1, i+1, err)
 			}
 			i++
-			c.report(Progress{Stage: "train", Done: i, Total: len(plan), Epoch: epoch + 1, Epochs: c.epochs, Loss: o.loss, Accuracy: o.accuracy, LR: o.lr})
+			c.report(progress{Stage: "train", Done: i, Total: len(plan), Epoch: epoch + 1, Epochs: c.epochs, Loss: o.loss, Accuracy: o.accuracy, LR: o.lr})
 		}
 		if c.after != nil {
 			if err := c.after(ctx, epoch); err != nil {
@@ -94,7 +95,7 @@ func finiteParams(ctx context.Context, sets ...*tensor.Params) error {
 					return err
 				}
 				if v-v != 0 {
-					return fmt.Errorf("%w: %s is not finite after the last step", ErrDiverged, name)
+					return fmt.Errorf("%w: %s is not finite after the last step", sentinel.ErrDiverged, name)
 				}
 			}
 			return nil
@@ -109,7 +110,7 @@ func finiteParams(ctx context.Context, sets ...*tensor.Params) error {
 // diverged marks a loss or a gradient that is not finite as [ErrDiverged].
 func diverged(err error) error {
 	if errors.Is(err, tensor.ErrNotFinite) {
-		return fmt.Errorf("%w: %w", ErrDiverged, err)
+		return fmt.Errorf("%w: %w", sentinel.ErrDiverged, err)
 	}
 	return err
 }

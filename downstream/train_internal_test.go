@@ -16,6 +16,7 @@ import (
 
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/downstream/internal/sentinel"
 	"github.com/gotab/gotab/tensor"
 )
 
@@ -39,6 +40,8 @@ func TestBatchesCoverEveryImageOnce(t *testing.T) {
 // pyramid gives two layers: the pixels themselves and their halves on half the
 // grid.
 type pyramid struct{}
+
+func (pyramid) Device() tensor.Device { return tensor.CPU }
 
 func (pyramid) Channels(backbone.Layer) int { return 3 }
 
@@ -110,7 +113,7 @@ func TestFrozenMapsDoNotDependOnTheBudget(t *testing.T) {
 	require.Equal(t, live, tensor.Live())
 
 	_, err := newFrozen(t.Context(), pyramid{}, layers, plainReader(), tensor.CPU, ramps(3), n, 1<<20, func(int, int) {})
-	require.ErrorIs(t, err, ErrImage)
+	require.ErrorIs(t, err, sentinel.ErrImage)
 	require.ErrorContains(t, err, "image 3")
 	f, err = newFrozen(t.Context(), pyramid{}, layers, plainReader(), tensor.CPU, ramps(3), n, 0, func(int, int) {})
 	require.NoError(t, err)
@@ -183,7 +186,7 @@ func TestFrozenMapsDoNotDependOnThreads(t *testing.T) {
 		}))
 		return out
 	}
-	load := func(fe Extractor, budget int64, from pictures) (maps [][]float32) {
+	load := func(fe extractor, budget int64, from pictures) (maps [][]float32) {
 		f, err := newFrozen(t.Context(), fe, layers, plainReader(), tensor.CPU, from, n, budget, func(int, int) {})
 		require.NoError(t, err)
 		for range 2 { // the second time in the memory of the first
@@ -198,7 +201,7 @@ func TestFrozenMapsDoNotDependOnThreads(t *testing.T) {
 		require.NoError(t, f.close())
 		return maps
 	}
-	for _, fe := range []Extractor{net, summed{}} {
+	for _, fe := range []extractor{net, summed{}} {
 		all := load(fe, 1<<30, from)
 		require.True(t, slices.EqualFunc(all, load(fe, 0, inPairs(t, 1, from)), slices.Equal), "nothing is kept")
 		per := int64(len(all[0])+len(all[1])) / n
@@ -220,7 +223,7 @@ func TestCourse(t *testing.T) {
 	plan := func(epoch int) [][]int { return batchesOf(5, 2, [2]uint64{1, 2}, epoch) }
 	load := func(_ context.Context, at []int) ([]int, error) { return at, nil }
 	var seen [][]int
-	var reports []Progress
+	var reports []progress
 	ended := 0
 	c := course[[]int, []int]{epochs: 2, workers: 1, plan: plan, load: load,
 		step: func(_ context.Context, epoch, batch int, b []int) (outcome, error) {
@@ -229,14 +232,14 @@ func TestCourse(t *testing.T) {
 			return outcome{loss: float64(len(seen)), accuracy: 0.5, lr: 0.1}, nil
 		},
 		after:  func(_ context.Context, epoch int) error { ended += epoch + 1; return nil },
-		report: func(p Progress) { reports = append(reports, p) }}
+		report: func(p progress) { reports = append(reports, p) }}
 	require.NoError(t, c.run(t.Context()))
 	require.Len(t, seen, 6)
 	require.Equal(t, 3, ended)
-	require.Equal(t, Progress{Stage: "train", Done: 3, Total: 3, Epoch: 2, Epochs: 2, Loss: 6, Accuracy: 0.5, LR: 0.1}, reports[5])
+	require.Equal(t, progress{Stage: "train", Done: 3, Total: 3, Epoch: 2, Epochs: 2, Loss: 6, Accuracy: 0.5, LR: 0.1}, reports[5])
 
 	boom := errors.New("boom")
-	c = course[[]int, []int]{epochs: 2, workers: 1, plan: plan, load: load, report: func(Progress) {},
+	c = course[[]int, []int]{epochs: 2, workers: 1, plan: plan, load: load, report: func(progress) {},
 		step: func(_ context.Context, epoch, _ int, _ []int) (outcome, error) {
 			if epoch == 1 {
 				return outcome{}, boom
@@ -250,7 +253,7 @@ func TestCourse(t *testing.T) {
 	// One that goes on counts the epochs that were before.
 	seen, reports = nil, nil
 	c.done, c.epochs = 1, 3
-	c.report = func(p Progress) { reports = append(reports, p) }
+	c.report = func(p progress) { reports = append(reports, p) }
 	c.step = func(_ context.Context, epoch, batch int, b []int) (outcome, error) {
 		if epoch == 2 {
 			return outcome{}, boom
@@ -299,7 +302,7 @@ func TestDescend(t *testing.T) {
 	require.InDeltaSlice(t, []float32{2.4, 3.2}, w, 1e-6, "w - 0.1 2w")
 	for _, bad := range []float64{math.NaN(), math.Inf(1)} {
 		_, w, err = step(bad)
-		require.ErrorIs(t, err, ErrDiverged)
+		require.ErrorIs(t, err, sentinel.ErrDiverged)
 		require.InDeltaSlice(t, []float32{2.4, 3.2}, w, 1e-6)
 	}
 	_, w, err = step(1)

@@ -13,20 +13,25 @@ import (
 	"github.com/gotab/gotab/tensor"
 )
 
-// scoring fills the scores and the maps, which are there and empty, of one batch.
-type scoring[M fitted] func(ctx context.Context, g M, b *packed, out []Result) error
+// method is the arithmetic of one detector.
+type method[M fitted] interface {
+	// score fills the scores and the maps, which are there and empty, of one batch.
+	score(ctx context.Context, g M, b *packed, out []Result) error
+	// contents is what a file says of g.
+	contents(g M) (*contents, error)
+}
 
 // scoreImages is Score of a detector.
-func (d *core[M]) scoreImages(ctx context.Context, imgs []image.Image, score scoring[M]) ([]Result, error) {
+func scoreImages[M fitted](ctx context.Context, d *core[M], by method[M], imgs []image.Image) ([]Result, error) {
 	g, err := d.acquire("score")
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = d.release(g) }() // frees memory, cannot fail
-	calibration := g.common().calibration()
+	defer d.release(g)
+	calibration := g.own().calibration()
 	out := make([]Result, 0, len(imgs))
 	from := func(_ context.Context, i int) (image.Image, string, error) { return imgs[i], strconv.Itoa(i), nil }
-	for r, err := range d.results(ctx, g, "score", len(imgs), from, score) {
+	for r, err := range results(ctx, d, by, g, "score", len(imgs), from) {
 		if err != nil {
 			return nil, d.failed(ctx, "score", err)
 		}
@@ -37,20 +42,20 @@ func (d *core[M]) scoreImages(ctx context.Context, imgs []image.Image, score sco
 
 // scoreSet is ScoreSet of a detector, with the model that is in force when it
 // begins.
-func (d *core[M]) scoreSet(ctx context.Context, ds dataset.Dataset, score scoring[M]) iter.Seq2[Scored, error] {
+func scoreSet[M fitted](ctx context.Context, d *core[M], by method[M], ds dataset.Dataset) iter.Seq2[Scored, error] {
 	return func(yield func(Scored, error) bool) {
 		g, err := d.acquire("score")
 		if err != nil {
 			yield(Scored{}, err)
 			return
 		}
-		defer func() { _ = d.release(g) }() // frees memory, cannot fail
+		defer d.release(g)
 		if ds == nil {
-			yield(Scored{}, fmt.Errorf("downstream: score %s: %w: the data set is nil", d.name, ErrImage))
+			yield(Scored{}, fmt.Errorf("%s: %w: the data set is nil", d.who.doing("score"), ErrImage))
 			return
 		}
-		calibration := g.common().calibration()
-		for sc, err := range d.scored(ctx, g, "score", ds, nil, score) {
+		calibration := g.own().calibration()
+		for sc, err := range scored(ctx, d, by, g, "score", ds, nil) {
 			if err != nil {
 				yield(Scored{}, d.failed(ctx, "score", err))
 				return
@@ -64,25 +69,25 @@ func (d *core[M]) scoreSet(ctx context.Context, ds dataset.Dataset, score scorin
 }
 
 // scoreSeq is ScoreSeq of a detector, with the model that is in force when it begins.
-func (d *core[M]) scoreSeq(ctx context.Context, imgs iter.Seq[image.Image], score scoring[M]) iter.Seq2[Result, error] {
+func scoreSeq[M fitted](ctx context.Context, d *core[M], by method[M], imgs iter.Seq[image.Image]) iter.Seq2[Result, error] {
 	return func(yield func(Result, error) bool) {
 		g, err := d.acquire("score")
 		if err != nil {
 			yield(Result{}, err)
 			return
 		}
-		defer func() { _ = d.release(g) }() // frees memory, cannot fail
+		defer d.release(g)
 		if imgs == nil {
-			yield(Result{}, fmt.Errorf("downstream: score %s: %w: the sequence is nil", d.name, ErrImage))
+			yield(Result{}, fmt.Errorf("%s: %w: the sequence is nil", d.who.doing("score"), ErrImage))
 			return
 		}
-		calibration := g.common().calibration()
+		calibration := g.own().calibration()
 		// Each image is a Run of its own, whose threads follow from how many there are:
 		// a lone one is answered soon, and when they queue they go side by side.
 		cores := tensor.GetThreads().Cores
 		for r, err := range pipeline.Sequence(ctx, imgs, cores+1, cores+1, func(ctx context.Context, i int, img image.Image) (Result, error) {
 			one := func(context.Context, int) (image.Image, string, error) { return img, strconv.Itoa(i), nil }
-			rs, err := d.scoreBatch(ctx, g, one, [2]int{0, 1}, score)
+			rs, err := scoreBatch(ctx, d, by, g, one, [2]int{0, 1})
 			if err != nil {
 				return Result{}, err
 			}
@@ -101,7 +106,7 @@ func (d *core[M]) scoreSeq(ctx context.Context, imgs iter.Seq[image.Image], scor
 
 // scored yields what g says of a data set, without a calibration. doing names the stage;
 // seen, unless it is nil, sees the images.
-func (d *core[M]) scored(ctx context.Context, g M, doing string, ds dataset.Dataset, seen *sightings, score scoring[M]) iter.Seq2[Scored, error] {
+func scored[M fitted](ctx context.Context, d *core[M], by method[M], g M, doing string, ds dataset.Dataset, seen *sightings) iter.Seq2[Scored, error] {
 	return func(yield func(Scored, error) bool) {
 		masks := make(map[int]*image.Gray) // of samples that have not been handed over
 		var mu sync.Mutex
@@ -122,7 +127,7 @@ func (d *core[M]) scored(ctx context.Context, g M, doing string, ds dataset.Data
 			from = seen.watch(from)
 		}
 		i := 0
-		for r, err := range d.results(ctx, g, doing, ds.Len(), from, score) {
+		for r, err := range results(ctx, d, by, g, doing, ds.Len(), from) {
 			if err != nil {
 				yield(Scored{}, err)
 				return
@@ -141,44 +146,14 @@ func (d *core[M]) scored(ctx context.Context, g M, doing string, ds dataset.Data
 }
 
 // results yields what g says of n images, in their order.
-func (d *core[M]) results(ctx context.Context, g M, doing string, n int, from pictures, score scoring[M]) iter.Seq2[Result, error] {
+func results[M fitted](ctx context.Context, d *core[M], by method[M], g M, doing string, n int, from pictures) iter.Seq2[Result, error] {
 	return stream(ctx, d, doing, n, func(ctx context.Context, span [2]int) ([]Result, error) {
-		return d.scoreBatch(ctx, g, from, span, score)
+		return scoreBatch(ctx, d, by, g, from, span)
 	})
 }
 
-// stream yields what answer says of n images, a batch at a time and in their
-// order. doing names the stage to those who watch the progress.
-func stream[M fitted, T any](ctx context.Context, d *core[M], doing string, n int, answer func(ctx context.Context, span [2]int) ([]T, error)) iter.Seq2[T, error] {
-	return func(yield func(T, error) bool) {
-		var none T
-		cores := tensor.GetThreads().Cores
-		cut := spans(n, d.batch, cores)
-		inner := ctx
-		if len(cut) > 1 {
-			inner = tensor.WithThreads(ctx, 1)
-		}
-		done := 0
-		for rs, err := range pipeline.Ordered(inner, len(cut), cores+1, cores+1, func(ctx context.Context, i int) ([]T, error) {
-			return answer(ctx, cut[i])
-		}) {
-			if err != nil {
-				yield(none, err)
-				return
-			}
-			done += len(rs)
-			d.report(doing, done, n)
-			for _, r := range rs {
-				if !yield(r, nil) {
-					return
-				}
-			}
-		}
-	}
-}
-
 // scoreBatch reads and scores images span[0] to span[1]-1.
-func (d *core[M]) scoreBatch(ctx context.Context, g M, from pictures, span [2]int, score scoring[M]) ([]Result, error) {
+func scoreBatch[M fitted](ctx context.Context, d *core[M], by method[M], g M, from pictures, span [2]int) ([]Result, error) {
 	m := g.common()
 	b, err := d.in.pack(ctx, from, span[0], span[1], image.Pt(m.inW, m.inH))
 	if err != nil {
@@ -189,7 +164,7 @@ func (d *core[M]) scoreBatch(ctx context.Context, g M, from pictures, span [2]in
 	for i := range out {
 		out[i].Map = Map{W: m.inW, H: m.inH, Data: make([]float32, m.inW*m.inH), Rect: b.rects[i]}
 	}
-	if err := score(ctx, g, b, out); err != nil {
+	if err := by.score(ctx, g, b, out); err != nil {
 		return nil, err
 	}
 	for i, r := range out {
@@ -198,19 +173,4 @@ func (d *core[M]) scoreBatch(ctx context.Context, g M, from pictures, span [2]in
 		}
 	}
 	return out, nil
-}
-
-// vectors returns what embed makes of a batch, [n, h, w, C]; a grid that is not
-// the fitted one fails s.
-func (d *core[M]) vectors(s *tensor.Scope, g M, b *packed) *tensor.Tensor {
-	m := g.common()
-	e := d.embed(s, s.FromNHWC(b.pixels, b.n, m.inH, m.inW, 3))
-	if s.Err() != nil {
-		return nil
-	}
-	if int(e.Size(1)) != m.gridH || int(e.Size(2)) != m.gridW {
-		s.Fail(fmt.Errorf("%w: the grid is %dx%d, when fitted it was %dx%d", ErrLayers, e.Size(2), e.Size(1), m.gridW, m.gridH))
-		return nil
-	}
-	return e
 }
