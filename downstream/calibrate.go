@@ -6,18 +6,21 @@ import (
 	"slices"
 
 	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/downstream/internal/engine"
+	"github.com/gotab/gotab/downstream/internal/feed"
+	"github.com/gotab/gotab/downstream/internal/network"
 	"github.com/gotab/gotab/internal/usual"
 	"github.com/gotab/gotab/metrics"
 )
 
 // calibrate is Calibrate of a detector: a change that gives the model in force a
 // calibration.
-func calibrate[M fitted](ctx context.Context, d *core[M], by method[M], parts dataset.Dataset, rule metrics.Rule) (*Calibration, error) {
+func calibrate[M fitted](ctx context.Context, d *engine.Core[M], by method[M], parts dataset.Dataset, rule metrics.Rule) (*Calibration, error) {
 	return recalibrated(ctx, d, "calibrate", func(ctx context.Context, g M) (*Calibration, error) {
 		if err := checkParts(parts, rule); err != nil {
 			return nil, err
 		}
-		if err := d.in.transform.Agrees(parts); err != nil {
+		if err := d.In.Transform.Agrees(parts); err != nil {
 			return nil, err
 		}
 		good, defective, scale, err := survey(ctx, d, by, g, parts)
@@ -29,7 +32,7 @@ func calibrate[M fitted](ctx context.Context, d *core[M], by method[M], parts da
 }
 
 // recalibrate is Recalibrate of a detector.
-func recalibrate[M fitted](ctx context.Context, d *core[M], rule metrics.Rule) (*Calibration, error) {
+func recalibrate[M fitted](ctx context.Context, d *engine.Core[M], rule metrics.Rule) (*Calibration, error) {
 	return recalibrated(ctx, d, "recalibrate", func(_ context.Context, g M) (*Calibration, error) {
 		now := g.own().calibration()
 		if now == nil {
@@ -44,7 +47,7 @@ func recalibrate[M fitted](ctx context.Context, d *core[M], rule metrics.Rule) (
 
 // judge makes a calibration for a detector around this one, in this one's turn. fitted
 // tells the digests of the images that the model was fitted on.
-func judge[M fitted](ctx context.Context, d *core[M], make func(ctx context.Context, fitted func(digest uint64) bool) (*Calibration, error)) (*Calibration, error) {
+func judge[M fitted](ctx context.Context, d *engine.Core[M], make func(ctx context.Context, fitted func(digest uint64) bool) (*Calibration, error)) (*Calibration, error) {
 	return recalibrated(ctx, d, "calibrate", func(ctx context.Context, g M) (*Calibration, error) {
 		return make(ctx, func(digest uint64) bool {
 			_, fitted := slices.BinarySearch(g.own().seen, digest)
@@ -55,13 +58,13 @@ func judge[M fitted](ctx context.Context, d *core[M], make func(ctx context.Cont
 
 // recalibrated is a change of the calibration of the model in force, to the one that
 // make returns.
-func recalibrated[M fitted](ctx context.Context, d *core[M], doing string, make func(ctx context.Context, g M) (*Calibration, error)) (c *Calibration, err error) {
-	err = d.change(ctx, doing, func(ctx context.Context) error {
-		g, ok := d.current.hold()
+func recalibrated[M fitted](ctx context.Context, d *engine.Core[M], doing string, make func(ctx context.Context, g M) (*Calibration, error)) (c *Calibration, err error) {
+	err = d.Change(ctx, doing, func(ctx context.Context) error {
+		g, ok := d.Current.Hold()
 		if !ok {
 			return ErrNotFitted
 		}
-		defer d.release(g)
+		defer d.Release(g)
 		made, err := make(ctx, g)
 		if err == nil {
 			err = ctx.Err() // of a data set that does not obey it
@@ -104,8 +107,8 @@ func checkParts(parts dataset.Dataset, rule metrics.Rule) error {
 }
 
 // survey scores parts that g was not fitted on and gathers what a calibration is made of.
-func survey[M fitted](ctx context.Context, d *core[M], by method[M], g M, parts dataset.Dataset) (good, defective []float64, scale ColourScale, err error) {
-	seen := newSightings(parts.Len())
+func survey[M fitted](ctx context.Context, d *engine.Core[M], by method[M], g M, parts dataset.Dataset) (good, defective []float64, scale ColourScale, err error) {
+	seen := feed.NewSightings(parts.Len())
 	var maps usual.Values
 	i := 0
 	for sc, err := range scored(ctx, d, by, g, "calibrate", parts, seen) {
@@ -120,7 +123,7 @@ func survey[M fitted](ctx context.Context, d *core[M], by method[M], g M, parts 
 			defective = append(defective, sc.Score)
 			continue
 		}
-		if v, ok := notFinite(sc.Map.Data); ok {
+		if v, ok := network.NotFinite(sc.Map.Data); ok {
 			return nil, nil, scale, fmt.Errorf("map of image %s: %w: %v", sc.Name, ErrNotFinite, v)
 		}
 		good = append(good, sc.Score)
@@ -131,8 +134,8 @@ func survey[M fitted](ctx context.Context, d *core[M], by method[M], g M, parts 
 }
 
 // unseen refuses an image that g was fitted on.
-func unseen[M fitted](g M, seen *sightings, i int, name string) error {
-	digest, ok := seen.at(i)
+func unseen[M fitted](g M, seen *feed.Sightings, i int, name string) error {
+	digest, ok := seen.At(i)
 	if !ok {
 		return nil
 	}
@@ -143,14 +146,14 @@ func unseen[M fitted](g M, seen *sightings, i int, name string) error {
 }
 
 // calibrationNow is Calibration of a detector.
-func calibrationNow[M fitted](d *core[M]) (*Calibration, error) {
-	g, err := d.acquire("calibration of")
+func calibrationNow[M fitted](d *engine.Core[M]) (*Calibration, error) {
+	g, err := d.Acquire("calibration of")
 	if err != nil {
 		return nil, err
 	}
-	defer d.release(g)
+	defer d.Release(g)
 	if c := g.own().calibration(); c != nil {
 		return c, nil
 	}
-	return nil, fmt.Errorf("%s: %w", d.who.doing("calibration of"), ErrNotCalibrated)
+	return nil, fmt.Errorf("%s: %w", d.Who.Doing("calibration of"), ErrNotCalibrated)
 }

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/gotab/gotab/downstream/internal/engine"
+	"github.com/gotab/gotab/downstream/internal/feed"
 	"github.com/gotab/gotab/metrics"
 	"github.com/gotab/gotab/tensor"
 )
@@ -39,12 +41,12 @@ func (t *state) beside() beside { return beside{seen: t.seen, calibration: t.cal
 func (t *state) take(k beside) { t.seen, t.opened = k.seen, k.calibration }
 
 // writeFitted is WriteTo of a detector.
-func writeFitted[M fitted](w io.Writer, d *core[M], by method[M], kind string) (int64, error) {
-	return d.write(w, kind, func(g M) (*contents, error) { return contentsOf(by, g) })
+func writeFitted[M fitted](w io.Writer, d *engine.Core[M], by method[M], kind string) (int64, error) {
+	return d.Write(w, kind, func(g M) (*engine.Contents, error) { return contentsOf(by, g) })
 }
 
 // contentsOf is what a file says of g, with what it says besides.
-func contentsOf[M fitted](by method[M], g M) (*contents, error) {
+func contentsOf[M fitted](by method[M], g M) (*engine.Contents, error) {
 	c, err := by.contents(g)
 	if err == nil {
 		err = g.own().beside().add(c)
@@ -53,13 +55,13 @@ func contentsOf[M fitted](by method[M], g M) (*contents, error) {
 }
 
 // readFitted reads what writeFitted wrote.
-func readFitted[C any, S interface{ config() (C, error) }](r io.Reader, by who, kind string) (st S, cfg C, arrays []tensor.Array, also beside, err error) {
-	st, cfg, f, err := readSaved[C, S](r, by, kind)
+func readFitted[C any, S interface{ Config() (C, error) }](r io.Reader, by engine.Who, kind string) (st S, cfg C, arrays []tensor.Array, also beside, err error) {
+	st, cfg, f, err := engine.ReadSaved[C, S](r, by, kind)
 	if err != nil {
 		return st, cfg, nil, also, err
 	}
 	if also, arrays, err = readKept(f); err != nil {
-		err = fmt.Errorf("%s: %w: %w", by.doing("read"), ErrFile, err)
+		err = fmt.Errorf("%s: %w: %w", by.Doing("read"), ErrFile, err)
 	}
 	return st, cfg, arrays, also, err
 }
@@ -73,13 +75,13 @@ type savedCalibration struct {
 }
 
 // add adds k to what a file holds.
-func (k beside) add(to *contents) error {
+func (k beside) add(to *engine.Contents) error {
 	if len(k.seen) > 0 {
 		digests := make([]int64, len(k.seen))
 		for i, d := range k.seen {
 			digests[i] = int64(d)
 		}
-		to.arrays = append(to.arrays, tensor.IntArray(keptImages, digests, int64(len(digests))))
+		to.Arrays = append(to.Arrays, tensor.IntArray(keptImages, digests, int64(len(digests))))
 	}
 	c := k.calibration
 	if c == nil {
@@ -89,10 +91,10 @@ func (k beside) add(to *contents) error {
 	if err != nil {
 		return err
 	}
-	if to.metadata == nil {
-		to.metadata = map[string]string{}
+	if to.Metadata == nil {
+		to.Metadata = map[string]string{}
 	}
-	to.metadata[keyCalibration] = string(text)
+	to.Metadata[keyCalibration] = string(text)
 	for _, list := range []struct {
 		name   string
 		scores []float64
@@ -104,7 +106,7 @@ func (k beside) add(to *contents) error {
 		for _, s := range list.scores {
 			data = binary.LittleEndian.AppendUint64(data, math.Float64bits(s))
 		}
-		to.arrays = append(to.arrays, tensor.Array{Name: list.name, DType: tensor.Float64, Shape: []int64{int64(len(list.scores))}, Data: data})
+		to.Arrays = append(to.Arrays, tensor.Array{Name: list.name, DType: tensor.Float64, Shape: []int64{int64(len(list.scores))}, Data: data})
 	}
 	return nil
 }
@@ -119,7 +121,7 @@ func readKept(w *tensor.Weights) (k beside, own []tensor.Array, err error) {
 		}
 		want, most := tensor.Float64, maxScores
 		if a.Name == keptImages {
-			want, most = tensor.Int64, maxSightings
+			want, most = tensor.Int64, feed.MaxSightings
 		}
 		if a.DType != want || len(a.Shape) != 1 || a.Shape[0] < 1 || a.Shape[0] > int64(most) || int64(len(a.Data)) != 8*a.Shape[0] {
 			return k, nil, fmt.Errorf("%s is %s %v, want %s and 1 to %d of them", a.Name, a.DType, a.Shape, want, most)

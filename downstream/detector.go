@@ -8,6 +8,7 @@ import (
 
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/downstream/internal/engine"
 	"github.com/gotab/gotab/metrics"
 	"github.com/gotab/gotab/tensor"
 )
@@ -75,4 +76,4 @@ type Detector interface {
 type SetScorer = Detector
 
 // whoIs names a detector of this package in messages.
-func whoIs(name string) who { return who{"downstream", name} }
+func whoIs(name string) engine.Who { return engine.Who{Pkg: "downstream", Name: name} }

@@ -15,6 +15,7 @@ import (
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/downstream"
+	"github.com/gotab/gotab/downstream/classify"
 	"github.com/gotab/gotab/tensor"
 )
 
@@ -146,10 +147,10 @@ func TestEstimatesHoldWhatIsMeasured(t *testing.T) {
 		}},
 		"classifier": {64, 16, func(t *testing.T, side, images int) (subject, int64, int64) {
 			net := smallNet(t)
-			cfg := frozenConfig(downstream.MultiClass)
+			cfg := frozenConfig(classify.MultiClass)
 			cfg.Frozen, cfg.Epochs, cfg.Batch, cfg.Transform = false, 1, 8, view(side)
-			c, err := downstream.NewClassifier(net, cfg, seeded(1))
-			fitted, fitting := downstream.EstimateClassifier(images, 2, image.Pt(side, side), net, cfg, cores)
+			c, err := classify.New(net, cfg, seeded(1))
+			fitted, fitting := classify.Estimate(images, 2, image.Pt(side, side), net, cfg, cores)
 			return classifierSubject(t, c, err), fitted, fitting
 		}},
 	} {

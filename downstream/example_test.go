@@ -10,6 +10,7 @@ import (
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/downstream"
+	"github.com/gotab/gotab/downstream/classify"
 	"github.com/gotab/gotab/metrics"
 	"github.com/gotab/gotab/tensor"
 )
@@ -199,7 +200,7 @@ func ExampleNewRegAD() {
 
 // Name what is bright: labels come from the items, here from their defect. A real
 // program passes a *backbone.ResNet18 and may leave Frozen out.
-func ExampleNewClassifier() {
+func Example_classify() {
 	pictures := quartered(64, 1, 32)
 	for i := range pictures {
 		pictures[i].Defect = []string{dataset.Good, "left", "right", "left+right"}[i%4]
@@ -210,15 +211,15 @@ func ExampleNewClassifier() {
 		fmt.Println(err)
 		return
 	}
-	train, err := downstream.ByDefects(ds, []string{"left", "right"})
+	train, err := classify.ByDefects(ds, []string{"left", "right"})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	cfg := downstream.DefaultClassifier()
-	cfg.Task, cfg.Frozen, cfg.Epochs, cfg.LR = downstream.MultiLabel, true, 100, 0.05
+	cfg := classify.Default()
+	cfg.Task, cfg.Frozen, cfg.Epochs, cfg.LR = classify.MultiLabel, true, 100, 0.05
 	cfg.Transform = dataset.Square(32)
-	c, err := downstream.NewClassifier(&pooler{scale: 1}, cfg, rand.New(rand.NewPCG(1, 1)))
+	c, err := classify.New(&pooler{scale: 1}, cfg, rand.New(rand.NewPCG(1, 1)))
 	if err != nil {
 		fmt.Println(err)
 		return

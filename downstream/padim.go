@@ -9,6 +9,9 @@ import (
 
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/downstream/internal/engine"
+	"github.com/gotab/gotab/downstream/internal/feed"
+	"github.com/gotab/gotab/downstream/internal/network"
 	"github.com/gotab/gotab/tensor"
 )
 
@@ -73,7 +76,7 @@ func DefaultPaDiM() PaDiMConfig {
 // Validate reports the first setting that makes no sense, by name; the error
 // wraps [ErrConfig]. Whether layers and channels exist, NewPaDiM checks.
 func (c PaDiMConfig) Validate() error {
-	bad := whoIs("PaDiM").invalid
+	bad := whoIs("PaDiM").Invalid
 	switch {
 	case len(c.Layers) == 0:
 		return bad("Layers is empty, want at least one")
@@ -86,7 +89,7 @@ func (c PaDiMConfig) Validate() error {
 	case !(c.Epsilon > 0) || math.IsInf(c.Epsilon, 0):
 		return bad("Epsilon is %v, want a number above 0", c.Epsilon)
 	}
-	return validateView(whoIs("PaDiM"), c.Sigma, c.Batch, c.Transform, c.Normalize)
+	return engine.ValidateView(whoIs("PaDiM"), c.Sigma, c.Batch, c.Transform, c.Normalize)
 }
 
 // PaDiM models the features of good images at every position of a grid by a
@@ -110,9 +113,9 @@ func (c PaDiMConfig) Validate() error {
 // meanwhile. These take their turns in the order of the calls, but Close, which
 // comes first.
 type PaDiM struct {
-	core core[*gaussians]
+	core engine.Core[*gaussians]
 	cfg  PaDiMConfig // Channels resolved, ascending
-	sel  *selection
+	sel  *network.Selection
 }
 
 var _ Detector = (*PaDiM)(nil)
@@ -128,7 +131,7 @@ func NewPaDiM(fe Extractor, cfg PaDiMConfig, rng *rand.Rand, opts ...Option) (*P
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	all, err := totalChannels(fe, cfg.Layers)
+	all, err := network.TotalChannels(fe, cfg.Layers)
 	if err != nil {
 		return nil, fmt.Errorf("downstream: new PaDiM: %w", err)
 	}
@@ -144,13 +147,13 @@ func NewPaDiM(fe Extractor, cfg PaDiMConfig, rng *rand.Rand, opts ...Option) (*P
 		cfg.Reduced = 0
 	}
 	slices.Sort(cfg.Channels)
-	sel, err := newSelection(fe, cfg.Layers, cfg.Channels)
+	sel, err := network.NewSelection(fe, cfg.Layers, cfg.Channels)
 	if err != nil {
 		return nil, fmt.Errorf("downstream: new PaDiM: %w", err)
 	}
 	cfg.Transform = cfg.Transform.Shared()
-	return &PaDiM{cfg: cfg, sel: sel, core: core[*gaussians]{who: whoIs("PaDiM"), dev: fe.Device(), batch: cfg.Batch, embed: sel.embed,
-		in: reader{transform: cfg.Transform, normalize: cfg.Normalize}, options: optionsOf(opts)}}, nil
+	return &PaDiM{cfg: cfg, sel: sel, core: engine.Core[*gaussians]{Who: whoIs("PaDiM"), Dev: fe.Device(), Batch: cfg.Batch, Embed: sel.Embed,
+		In: feed.Reader{Transform: cfg.Transform, Normalize: cfg.Normalize}, Options: engine.OptionsOf(opts)}}, nil
 }
 
 func drawChannels(all, n int, rng *rand.Rand) ([]int, error) {
@@ -201,11 +204,11 @@ type gaussians struct {
 // Reset forgets what was fitted, when the Fits before it have ended; the detector
 // can be fitted again. Memory is freed as soon as scoring that is going on has
 // ended. Errors are ctx's or wrap [ErrClosed].
-func (p *PaDiM) Reset(ctx context.Context) error { return p.core.reset(ctx) }
+func (p *PaDiM) Reset(ctx context.Context) error { return p.core.Reset(ctx) }
 
 // Close frees the statistics for good; every other method that returns an error wraps
 // [ErrClosed] from then on. It does not wait: scoring that is going on ends as it
 // would have, and a Fit that is going on, or waits, is cancelled and returns
 // [ErrClosed]. The extractor must live until these have returned. Closing twice is
 // harmless.
-func (p *PaDiM) Close() error { return p.core.close() }
+func (p *PaDiM) Close() error { return p.core.Close() }

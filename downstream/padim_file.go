@@ -8,6 +8,7 @@ import (
 	"io"
 	"math"
 
+	"github.com/gotab/gotab/downstream/internal/engine"
 	"github.com/gotab/gotab/internal/layers"
 	"github.com/gotab/gotab/tensor"
 )
@@ -19,23 +20,23 @@ const padimKind = "gotab.padim.1"
 
 // padimSettings is the JSON form of settings and sizes.
 type padimSettings struct {
-	Layers   layerNames `json:"layers"`
-	Channels []int      `json:"channels"`
-	Epsilon  float64    `json:"epsilon"`
-	viewSettings
-	sizes
+	Layers   engine.LayerNames `json:"layers"`
+	Channels []int             `json:"channels"`
+	Epsilon  float64           `json:"epsilon"`
+	engine.ViewSettings
+	engine.Sizes
 }
 
-func (s padimSettings) config() (c PaDiMConfig, err error) {
+func (s padimSettings) Config() (c PaDiMConfig, err error) {
 	c = PaDiMConfig{
 		Channels: s.Channels, Epsilon: s.Epsilon, Sigma: s.Sigma, Batch: s.Batch,
-		Transform: s.transform(), Normalize: s.normalize(),
+		Transform: s.Transform(), Normalize: s.Normalize(),
 	}
-	if c.Layers, err = s.Layers.layers(); err != nil {
+	if c.Layers, err = s.Layers.Layers(); err != nil {
 		return c, err
 	}
 	// The grid is bounded by the tensors, the input by the grid besides.
-	if err := errors.Join(s.viewSettings.check(s.sizes), s.sizes.check(coarsest)); err != nil {
+	if err := errors.Join(s.ViewSettings.Check(s.Sizes), s.Sizes.Check(engine.Coarsest)); err != nil {
 		return c, err
 	}
 	if s.Images < 2 {
@@ -54,15 +55,15 @@ func (s padimSettings) config() (c PaDiMConfig, err error) {
 func (p *PaDiM) WriteTo(w io.Writer) (int64, error) { return writeFitted(w, &p.core, p, padimKind) }
 
 // contents is what a file says of g.
-func (p *PaDiM) contents(g *gaussians) (*contents, error) {
+func (p *PaDiM) contents(g *gaussians) (*engine.Contents, error) {
 	settings := padimSettings{
-		Layers: namesOf(p.cfg.Layers), Channels: p.cfg.Channels, Epsilon: p.cfg.Epsilon,
-		viewSettings: viewOf(p.cfg.Sigma, p.cfg.Transform, p.cfg.Normalize, p.cfg.Batch), sizes: g.sizes(),
+		Layers: engine.NamesOf(p.cfg.Layers), Channels: p.cfg.Channels, Epsilon: p.cfg.Epsilon,
+		ViewSettings: engine.ViewOf(p.cfg.Sigma, p.cfg.Transform, p.cfg.Normalize, p.cfg.Batch), Sizes: g.Sizes(),
 	}
-	grid, c := g.gridH*g.gridW, p.sel.count
+	grid, c := g.GridH*g.GridW, p.sel.Count
 	half := c * (c + 1) / 2
 	mean, triangles := make([]float32, grid*c), make([]byte, 0, 4*grid*half)
-	err := tensor.Run(context.Background(), p.core.dev, tensor.Evaluation, func(s *tensor.Scope) error {
+	err := tensor.Run(context.Background(), p.core.Dev, tensor.Evaluation, func(s *tensor.Scope) error {
 		if err := s.FloatsInto(mean, g.mean); err != nil {
 			return err
 		}
@@ -87,19 +88,19 @@ func (p *PaDiM) contents(g *gaussians) (*contents, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &contents{settings: settings, arrays: []tensor.Array{
+	return &engine.Contents{Settings: settings, Arrays: []tensor.Array{
 		tensor.FloatArray("mean", mean, int64(grid), int64(c)),
 		{Name: "whitening", DType: tensor.Float32, Shape: []int64{int64(grid), int64(half)}, Data: triangles},
-		tensor.FloatArray("fingerprint", g.fingerprint, int64(c)),
+		tensor.FloatArray("fingerprint", g.Fingerprint, int64(c)),
 	}}, nil
 }
 
 // Save writes the fitted detector to a file that appears whole or not at all.
-func (p *PaDiM) Save(path string) error { return save(path, p) }
+func (p *PaDiM) Save(path string) error { return engine.Save(path, p) }
 
 // OpenPaDiM reads a detector that Save wrote.
 func OpenPaDiM(ctx context.Context, path string, fe Extractor, opts ...Option) (*PaDiM, error) {
-	return openSaved(ctx, path, whoIs("PaDiM"), fe, ReadPaDiM, opts)
+	return engine.OpenSaved(ctx, path, whoIs("PaDiM"), fe, ReadPaDiM, opts)
 }
 
 // ReadPaDiM reads a detector that WriteTo wrote; it is fitted and scores as the
@@ -122,14 +123,14 @@ func ReadPaDiM(ctx context.Context, r io.Reader, fe Extractor, opts ...Option) (
 		}
 		return nil, err
 	}
-	return p, p.core.current.install(g)
+	return p, p.core.Current.Install(g)
 }
 
-// load makes statistics of the arrays of a file.
+// Load makes statistics of the arrays of a file.
 func (p *PaDiM) load(ctx context.Context, arrays []tensor.Array, st padimSettings, also beside) (_ *gaussians, err error) {
-	grid, c := st.Grid[0]*st.Grid[1], p.sel.count
+	grid, c := st.Grid[0]*st.Grid[1], p.sel.Count
 	half := c * (c + 1) / 2
-	byName, err := arraysOf([]layers.Spec{
+	byName, err := engine.ArraysOf([]layers.Spec{
 		{Name: "mean", Shape: []int64{int64(grid), int64(c)}},
 		{Name: "whitening", Shape: []int64{int64(grid), int64(half)}},
 		{Name: "fingerprint", Shape: []int64{int64(c)}},
@@ -137,27 +138,27 @@ func (p *PaDiM) load(ctx context.Context, arrays []tensor.Array, st padimSetting
 	if err != nil {
 		return nil, err
 	}
-	g := &gaussians{state: state{model: st.newModel(p.core.dev)}}
+	g := &gaussians{state: state{Model: st.NewModel(p.core.Dev)}}
 	g.take(also)
 	defer func() {
 		if err != nil {
-			_ = g.params.Close() // frees memory, cannot fail
+			_ = g.Params.Close() // frees memory, cannot fail
 		}
 	}()
-	if g.fingerprint, err = byName["fingerprint"].Floats(); err != nil {
+	if g.Fingerprint, err = byName["fingerprint"].Floats(); err != nil {
 		return nil, err
 	}
-	if err := p.core.identify(ctx, g.common()); err != nil {
+	if err := p.core.Identify(ctx, g.Common()); err != nil {
 		return nil, err
 	}
-	err = tensor.Run(ctx, p.core.dev, tensor.Evaluation, func(s *tensor.Scope) error {
+	err = tensor.Run(ctx, p.core.Dev, tensor.Evaluation, func(s *tensor.Scope) error {
 		if err := errors.Join(
-			g.params.PutBuffer(s, "mean", s.FromArray(byName["mean"])),
-			g.params.PutBuffer(s, "whitening", s.Zeros(int64(grid), int64(c), int64(c))),
+			g.Params.PutBuffer(s, "mean", s.FromArray(byName["mean"])),
+			g.Params.PutBuffer(s, "whitening", s.Zeros(int64(grid), int64(c), int64(c))),
 		); err != nil {
 			return err
 		}
-		g.mean, g.whitening = g.params.Get("mean"), g.params.Get("whitening")
+		g.mean, g.whitening = g.Params.Get("mean"), g.Params.Get("whitening")
 		data := byName["whitening"].Data
 		block := make([]float32, whitenBlock*c*c)
 		for lo := 0; lo < grid; lo += whitenBlock {
@@ -183,7 +184,7 @@ func (p *PaDiM) load(ctx context.Context, arrays []tensor.Array, st padimSetting
 	if err != nil {
 		return nil, err
 	}
-	return g, g.addSmoothing(ctx, p.cfg.Sigma)
+	return g, g.AddSmoothing(ctx, p.cfg.Sigma)
 }
 
 func readFloat(b []byte) float32 { return math.Float32frombits(binary.LittleEndian.Uint32(b)) }

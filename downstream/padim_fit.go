@@ -7,6 +7,9 @@ import (
 	"image"
 
 	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/downstream/internal/engine"
+	"github.com/gotab/gotab/downstream/internal/feed"
+	"github.com/gotab/gotab/downstream/internal/network"
 	"github.com/gotab/gotab/internal/pipeline"
 	"github.com/gotab/gotab/tensor"
 )
@@ -36,7 +39,7 @@ const whitenBlock = 56
 // in the order of the calls; ctx ends the wait too. A Fit that Close ends is
 // [ErrClosed].
 func (p *PaDiM) Fit(ctx context.Context, normal dataset.Dataset) error {
-	return p.core.refit(ctx, "fit", func(ctx context.Context) (*gaussians, error) { return p.fit(ctx, normal) })
+	return p.core.Refit(ctx, "fit", func(ctx context.Context) (*gaussians, error) { return p.fit(ctx, normal) })
 }
 
 func (p *PaDiM) fit(ctx context.Context, normal dataset.Dataset) (*gaussians, error) {
@@ -47,30 +50,30 @@ func (p *PaDiM) fit(ctx context.Context, normal dataset.Dataset) (*gaussians, er
 	if n < 2 {
 		return nil, fmt.Errorf("%w: have %d, a covariance needs 2 or more", ErrTooFewImages, n)
 	}
-	from, seen, err := fitImages(normal, p.cfg.Transform)
+	from, seen, err := feed.FitImages(normal, p.cfg.Transform)
 	if err != nil {
 		return nil, err
 	}
-	size, err := p.core.in.inputSize(ctx, from)
+	size, err := p.core.In.InputSize(ctx, from)
 	if err != nil {
 		return nil, err
 	}
 	g, err := p.gather(ctx, "fit", &moments{p: p, size: size}, from, n)
 	if err == nil {
-		g.seen = seen.with(nil)
+		g.seen = seen.With(nil)
 	}
 	return g, err
 }
 
 // gather adds n images to acc and makes Gaussians of it. stage names it to whoever
 // watches the progress.
-func (p *PaDiM) gather(ctx context.Context, stage string, acc *moments, from pictures, n int) (*gaussians, error) {
+func (p *PaDiM) gather(ctx context.Context, stage string, acc *moments, from feed.Pictures, n int) (*gaussians, error) {
 	defer acc.close()
 	// One thread a Run and as many Runs as cores: convolutions of one batch
 	// scale worse over threads than batches do over cores.
 	ctx = tensor.WithThreads(ctx, 1)
 	cores := tensor.GetThreads().Cores
-	cut := spans(n, p.cfg.Batch, 1)
+	cut := feed.Spans(n, p.cfg.Batch, 1)
 	done := 0
 	for f, err := range pipeline.Ordered(ctx, len(cut), cores+1, cores+1, func(ctx context.Context, i int) (*features, error) {
 		return p.features(ctx, from, cut[i], acc.size)
@@ -81,9 +84,9 @@ func (p *PaDiM) gather(ctx context.Context, stage string, acc *moments, from pic
 		if err != nil {
 			return nil, err
 		}
-		p.core.in.put(f.values)
+		p.core.In.Put(f.values)
 		done += f.n
-		p.core.report(stage, done, n)
+		p.core.Report(stage, done, n)
 	}
 	return acc.finish(ctx, cores)
 }
@@ -96,41 +99,32 @@ type features struct {
 }
 
 // features runs the network over images span[0] to span[1]-1.
-func (p *PaDiM) features(ctx context.Context, from pictures, span [2]int, size image.Point) (*features, error) {
-	b, err := p.core.in.pack(ctx, from, span[0], span[1], size)
+func (p *PaDiM) features(ctx context.Context, from feed.Pictures, span [2]int, size image.Point) (*features, error) {
+	b, err := p.core.In.Pack(ctx, from, span[0], span[1], size)
 	if err != nil {
 		return nil, err
 	}
-	f := &features{n: b.n}
-	err = tensor.Run(ctx, p.core.dev, tensor.Evaluation, func(s *tensor.Scope) error {
-		e := p.sel.embed(s, s.FromNHWC(b.pixels, b.n, size.Y, size.X, 3))
+	f := &features{n: b.N}
+	err = tensor.Run(ctx, p.core.Dev, tensor.Evaluation, func(s *tensor.Scope) error {
+		e := p.sel.Embed(s, s.FromNHWC(b.Pixels, b.N, size.Y, size.X, 3))
 		if err := s.Err(); err != nil {
 			return err
 		}
 		f.h, f.w = int(e.Size(1)), int(e.Size(2))
-		f.values = p.core.in.get(int(e.Len()))
+		f.values = p.core.In.Get(int(e.Len()))
 		return s.FloatsInto(f.values, e)
 	})
-	p.core.in.put(b.pixels)
+	p.core.In.Put(b.Pixels)
 	if err != nil {
 		return nil, err
 	}
 	per := len(f.values) / f.n
 	for i := range f.n {
-		if v, ok := notFinite(f.values[i*per:][:per]); ok {
-			return nil, fmt.Errorf("features of image %s: %w: %v", b.names[i], ErrNotFinite, v)
+		if v, ok := network.NotFinite(f.values[i*per:][:per]); ok {
+			return nil, fmt.Errorf("features of image %s: %w: %v", b.Names[i], ErrNotFinite, v)
 		}
 	}
 	return f, nil
-}
-
-func notFinite(v []float32) (float32, bool) {
-	for _, x := range v {
-		if x-x != 0 {
-			return x, true
-		}
-	}
-	return 0, false
 }
 
 // moments are the streams of a fit, or of an update of what an earlier one left.
@@ -154,16 +148,16 @@ func (m *moments) add(ctx context.Context, f *features) error {
 	first := m.kept == nil
 	if first {
 		m.h, m.w = f.h, f.w
-		m.kept, m.passed = tensor.NewParams(m.p.core.dev), tensor.NewParams(m.p.core.dev)
+		m.kept, m.passed = tensor.NewParams(m.p.core.Dev), tensor.NewParams(m.p.core.Dev)
 		if g := m.before; g != nil {
-			m.h, m.w, m.n = g.gridH, g.gridW, g.images
+			m.h, m.w, m.n = g.GridH, g.GridW, g.Images
 		}
 	}
 	if f.h != m.h || f.w != m.w {
 		return fmt.Errorf("%w: the grid is %dx%d, before it was %dx%d", ErrLayers, f.w, f.h, m.w, m.h)
 	}
-	grid, c := int64(m.h*m.w), int64(m.p.sel.count)
-	err := tensor.Run(ctx, m.p.core.dev, tensor.Evaluation, func(s *tensor.Scope) error {
+	grid, c := int64(m.h*m.w), int64(m.p.sel.Count)
+	err := tensor.Run(ctx, m.p.core.Dev, tensor.Evaluation, func(s *tensor.Scope) error {
 		x := s.FromFloats(f.values, int64(f.n), grid, c)
 		if first {
 			shift := s.Mean(x, false, 0)
@@ -188,17 +182,17 @@ func (m *moments) add(ctx context.Context, f *features) error {
 	return err
 }
 
-// finish turns the sums into Gaussians, in place and a block of positions at a
+// Finish turns the sums into Gaussians, in place and a block of positions at a
 // time. The moments are empty afterwards.
 func (m *moments) finish(ctx context.Context, cores int) (*gaussians, error) {
-	grid, c := m.h*m.w, int64(m.p.sel.count)
+	grid, c := m.h*m.w, int64(m.p.sel.Count)
 	n := float64(m.n)
 	mean, q, sum := m.kept.Get("mean"), m.kept.Get("whitening"), m.passed.Get("sum")
 	blocks := (grid + whitenBlock - 1) / whitenBlock
 	for _, err := range pipeline.Ordered(ctx, blocks, cores, cores, func(ctx context.Context, i int) (struct{}, error) {
 		lo := int64(i * whitenBlock)
 		k := min(whitenBlock, int64(grid)-lo)
-		return struct{}{}, tensor.Run(ctx, m.p.core.dev, tensor.Evaluation, func(s *tensor.Scope) error {
+		return struct{}{}, tensor.Run(ctx, m.p.core.Dev, tensor.Evaluation, func(s *tensor.Scope) error {
 			place := s.Narrow(q, 0, lo, k)
 			cov := s.Cast(place, tensor.Float64)
 			eye := s.Cast(s.Eye(c), tensor.Float64)
@@ -218,7 +212,7 @@ func (m *moments) finish(ctx context.Context, cores int) (*gaussians, error) {
 			return nil, err
 		}
 	}
-	err := tensor.Run(ctx, m.p.core.dev, tensor.Evaluation, func(s *tensor.Scope) error {
+	err := tensor.Run(ctx, m.p.core.Dev, tensor.Evaluation, func(s *tensor.Scope) error {
 		s.AddInto(mean, sum, 1/n)
 		return s.Err()
 	})
@@ -228,11 +222,11 @@ func (m *moments) finish(ctx context.Context, cores int) (*gaussians, error) {
 	if err := m.passed.Close(); err != nil {
 		return nil, err
 	}
-	g := &gaussians{state: state{model: model{params: m.kept, gridH: m.h, gridW: m.w, inW: m.size.X, inH: m.size.Y, images: m.n}}, mean: mean, whitening: q}
-	if err := g.addSmoothing(ctx, m.p.cfg.Sigma); err != nil {
+	g := &gaussians{state: state{Model: engine.Model{Params: m.kept, GridH: m.h, GridW: m.w, InW: m.size.X, InH: m.size.Y, Images: m.n}}, mean: mean, whitening: q}
+	if err := g.AddSmoothing(ctx, m.p.cfg.Sigma); err != nil {
 		return nil, err
 	}
-	if err = m.p.core.identify(ctx, g.common()); err != nil {
+	if err = m.p.core.Identify(ctx, g.Common()); err != nil {
 		return nil, err
 	}
 	m.kept = nil // now the model's

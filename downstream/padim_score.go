@@ -6,6 +6,7 @@ import (
 	"iter"
 
 	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/downstream/internal/feed"
 	"github.com/gotab/gotab/metrics"
 	"github.com/gotab/gotab/tensor"
 )
@@ -74,14 +75,14 @@ func (p *PaDiM) Recalibrate(ctx context.Context, rule metrics.Rule) (*Calibratio
 func (p *PaDiM) Calibration() (*Calibration, error) { return calibrationNow(&p.core) }
 
 // score scores one batch.
-func (p *PaDiM) score(ctx context.Context, g *gaussians, b *packed, out []Result) error {
-	err := tensor.Run(ctx, p.core.dev, tensor.Evaluation, func(s *tensor.Scope) error {
+func (p *PaDiM) score(ctx context.Context, g *gaussians, b *feed.Batch, out []Result) error {
+	err := tensor.Run(ctx, p.core.Dev, tensor.Evaluation, func(s *tensor.Scope) error {
 		maps := s.Sub(func(s *tensor.Scope) *tensor.Tensor {
 			dist := s.Sub(func(s *tensor.Scope) *tensor.Tensor {
 				white := s.Sub(func(s *tensor.Scope) *tensor.Tensor { return p.whiten(s, g, b) })
 				return s.Norm(white, 2) // [P, n]
 			})
-			return g.smooth(s, s.Reshape(s.Transpose(dist, 0, 1), int64(b.n), int64(g.gridH), int64(g.gridW)))
+			return g.Smooth(s, s.Reshape(s.Transpose(dist, 0, 1), int64(b.N), int64(g.GridH), int64(g.GridW)))
 		})
 		for i := range out {
 			if err := s.FloatsInto(out[i].Map.Data, s.Select(maps, 0, int64(i))); err != nil {
@@ -101,12 +102,12 @@ func (p *PaDiM) score(ctx context.Context, g *gaussians, b *packed, out []Result
 
 // whiten returns L^-1 (x-m) for every position and image, [P, n, C]: vectors
 // whose lengths are the distances.
-func (p *PaDiM) whiten(s *tensor.Scope, g *gaussians, b *packed) *tensor.Tensor {
-	e := p.core.vectors(s, g, b)
+func (p *PaDiM) whiten(s *tensor.Scope, g *gaussians, b *feed.Batch) *tensor.Tensor {
+	e := p.core.Vectors(s, g, b)
 	if s.Err() != nil {
 		return nil
 	}
-	d := s.Reshape(e, int64(b.n), int64(g.gridH*g.gridW), int64(p.sel.count))
+	d := s.Reshape(e, int64(b.N), int64(g.GridH*g.GridW), int64(p.sel.Count))
 	s.AddInto(d, g.mean, -1)
 	return s.Bmm(s.Permute(d, 1, 0, 2), g.whitening)
 }

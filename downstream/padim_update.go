@@ -7,6 +7,7 @@ import (
 	"math"
 
 	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/downstream/internal/feed"
 	"github.com/gotab/gotab/tensor"
 )
 
@@ -34,12 +35,12 @@ import (
 // [ErrNotFitted], images of another size after the transform are [ErrImage],
 // and an extractor whose weights have changed since the fit is [ErrExtractor].
 func (p *PaDiM) Update(ctx context.Context, more dataset.Dataset) error {
-	return p.core.refit(ctx, "update", func(ctx context.Context) (*gaussians, error) {
-		before, ok := p.core.current.hold()
+	return p.core.Refit(ctx, "update", func(ctx context.Context) (*gaussians, error) {
+		before, ok := p.core.Current.Hold()
 		if !ok {
 			return nil, ErrNotFitted
 		}
-		defer p.core.release(before)
+		defer p.core.Release(before)
 		return p.update(ctx, before, more)
 	})
 }
@@ -48,17 +49,17 @@ func (p *PaDiM) update(ctx context.Context, before *gaussians, more dataset.Data
 	if more == nil || more.Len() == 0 {
 		return nil, fmt.Errorf("%w: there is none to add", ErrTooFewImages)
 	}
-	from, seen, err := fitImages(more, p.cfg.Transform)
+	from, seen, err := feed.FitImages(more, p.cfg.Transform)
 	if err != nil {
 		return nil, err
 	}
-	if err := p.core.identify(ctx, before.common()); err != nil {
+	if err := p.core.Identify(ctx, before.Common()); err != nil {
 		return nil, err
 	}
-	size := image.Pt(before.inW, before.inH)
+	size := image.Pt(before.InW, before.InH)
 	g, err := p.gather(ctx, "update", &moments{p: p, size: size, before: before}, from, more.Len())
 	if err == nil {
-		g.seen = seen.with(before.seen)
+		g.seen = seen.With(before.seen)
 	}
 	return g, err
 }
@@ -70,7 +71,7 @@ func (m *moments) addScatter(s *tensor.Scope, cov, eye *tensor.Tensor, lo int64)
 	g, k, c := m.before, cov.Size(0), cov.Size(1)
 	inverse := s.Transpose(s.Cast(s.Narrow(g.whitening, 0, lo, k), tensor.Float64), 1, 2)
 	l := s.SolveLower(inverse, s.Expand(eye, k, c, c))
-	free := float64(g.images - 1)
+	free := float64(g.Images - 1)
 	l = s.MulScalar(l, math.Sqrt(free))
 	s.AddBmmInto(cov, l, s.Transpose(l, 1, 2), 1)
 	s.AddInto(cov, s.Expand(eye, k, c, c), -free*m.p.cfg.Epsilon)

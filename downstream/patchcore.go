@@ -8,6 +8,9 @@ import (
 
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/downstream/internal/engine"
+	"github.com/gotab/gotab/downstream/internal/feed"
+	"github.com/gotab/gotab/downstream/internal/network"
 	"github.com/gotab/gotab/tensor"
 )
 
@@ -92,7 +95,7 @@ const (
 // Validate reports the first setting that makes no sense, by name; the error
 // wraps [ErrConfig]. Whether the layers exist, NewPatchCore checks.
 func (c PatchCoreConfig) Validate() error {
-	bad := whoIs("PatchCore").invalid
+	bad := whoIs("PatchCore").Invalid
 	switch {
 	case len(c.Layers) == 0:
 		return bad("Layers is empty, want at least one")
@@ -109,7 +112,7 @@ func (c PatchCoreConfig) Validate() error {
 	case c.Neighbours != 0 && (c.Neighbours < 2 || c.Neighbours > maxNeighbours):
 		return bad("Neighbours is %d, want 0 or 2 to %d", c.Neighbours, maxNeighbours)
 	}
-	return validateView(whoIs("PatchCore"), c.Sigma, c.Batch, c.Transform, c.Normalize)
+	return engine.ValidateView(whoIs("PatchCore"), c.Sigma, c.Batch, c.Transform, c.Normalize)
 }
 
 // PatchCore remembers patches of good images and scores a patch of another image
@@ -140,9 +143,9 @@ func (c PatchCoreConfig) Validate() error {
 // the bank they began with, whatever a Fit, Reset or Close does meanwhile. These
 // take their turns in the order of the calls, but Close, which comes first.
 type PatchCore struct {
-	core core[*patchBank]
+	core engine.Core[*patchBank]
 	cfg  PatchCoreConfig
-	emb  *patchEmbedding
+	emb  *network.PatchEmbedding
 	seed [2]uint64 // of projection and starting points
 }
 
@@ -171,13 +174,13 @@ func newPatchCore(fe Extractor, cfg PatchCoreConfig, seed [2]uint64, opts ...Opt
 		return nil, err
 	}
 	cfg.Layers = slices.Clone(cfg.Layers)
-	emb, err := newPatchEmbedding(fe, cfg.Layers, cfg.Neighbourhood, cfg.Dim, cfg.Dim)
+	emb, err := network.NewPatchEmbedding(fe, cfg.Layers, cfg.Neighbourhood, cfg.Dim, cfg.Dim)
 	if err != nil {
 		return nil, fmt.Errorf("downstream: new PatchCore: %w", err)
 	}
 	cfg.Transform = cfg.Transform.Shared()
-	return &PatchCore{cfg: cfg, emb: emb, seed: seed, core: core[*patchBank]{who: whoIs("PatchCore"), dev: fe.Device(), batch: cfg.Batch, embed: emb.embed,
-		in: reader{transform: cfg.Transform, normalize: cfg.Normalize}, options: optionsOf(opts)}}, nil
+	return &PatchCore{cfg: cfg, emb: emb, seed: seed, core: engine.Core[*patchBank]{Who: whoIs("PatchCore"), Dev: fe.Device(), Batch: cfg.Batch, Embed: emb.Embed,
+		In: feed.Reader{Transform: cfg.Transform, Normalize: cfg.Normalize}, Options: engine.OptionsOf(opts)}}, nil
 }
 
 // Config returns the settings in force.
@@ -238,11 +241,11 @@ type patchBank struct {
 // Reset forgets what was fitted, when the Fits before it have ended; the detector
 // can be fitted again. Memory is freed as soon as scoring that is going on has
 // ended. Errors are ctx's or wrap [ErrClosed].
-func (p *PatchCore) Reset(ctx context.Context) error { return p.core.reset(ctx) }
+func (p *PatchCore) Reset(ctx context.Context) error { return p.core.Reset(ctx) }
 
 // Close frees the memory bank for good; every other method that returns an error wraps
 // [ErrClosed] from then on. It does not wait: scoring that is going on ends as it
 // would have, and a Fit that is going on, or waits, is cancelled and returns
 // [ErrClosed]. The extractor must live until these have returned. Closing twice is
 // harmless.
-func (p *PatchCore) Close() error { return p.core.close() }
+func (p *PatchCore) Close() error { return p.core.Close() }

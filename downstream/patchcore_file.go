@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/gotab/gotab/downstream/internal/engine"
 	"github.com/gotab/gotab/tensor"
 )
 
@@ -15,30 +16,30 @@ const patchcoreKind = "gotab.patchcore.1"
 
 // patchcoreSettings is the JSON form of settings and sizes.
 type patchcoreSettings struct {
-	Layers        layerNames `json:"layers"`
-	Neighbourhood int        `json:"neighbourhood"`
-	Dim           int        `json:"dim"`
-	Share         float64    `json:"share"`
-	Projection    int        `json:"projection"`
-	Starts        int        `json:"starts"`
-	Neighbours    int        `json:"neighbours"`
-	Squared       bool       `json:"squared"`
-	viewSettings
+	Layers        engine.LayerNames `json:"layers"`
+	Neighbourhood int               `json:"neighbourhood"`
+	Dim           int               `json:"dim"`
+	Share         float64           `json:"share"`
+	Projection    int               `json:"projection"`
+	Starts        int               `json:"starts"`
+	Neighbours    int               `json:"neighbours"`
+	Squared       bool              `json:"squared"`
+	engine.ViewSettings
 	Seed [2]uint64 `json:"seed"`
-	sizes
+	engine.Sizes
 }
 
-func (s patchcoreSettings) config() (c PatchCoreConfig, err error) {
+func (s patchcoreSettings) Config() (c PatchCoreConfig, err error) {
 	c = PatchCoreConfig{
 		Neighbourhood: s.Neighbourhood, Dim: s.Dim, Share: s.Share, Projection: s.Projection, Starts: s.Starts,
 		Neighbours: s.Neighbours, Squared: s.Squared, Sigma: s.Sigma, Batch: s.Batch,
-		Transform: s.transform(), Normalize: s.normalize(),
+		Transform: s.Transform(), Normalize: s.Normalize(),
 	}
-	if c.Layers, err = s.Layers.layers(); err != nil {
+	if c.Layers, err = s.Layers.Layers(); err != nil {
 		return c, err
 	}
 	// The network gives the grid, so that only the input must be bounded here.
-	if err := s.viewSettings.check(s.sizes); err != nil {
+	if err := s.ViewSettings.Check(s.Sizes); err != nil {
 		return c, err
 	}
 	return c, c.Validate()
@@ -52,34 +53,34 @@ func (p *PatchCore) WriteTo(w io.Writer) (int64, error) {
 }
 
 // contents is what a file says of g.
-func (p *PatchCore) contents(g *patchBank) (*contents, error) {
+func (p *PatchCore) contents(g *patchBank) (*engine.Contents, error) {
 	cfg := p.cfg
 	settings := patchcoreSettings{
-		Layers: namesOf(cfg.Layers), Neighbourhood: cfg.Neighbourhood, Dim: cfg.Dim, Share: cfg.Share, Projection: cfg.Projection,
+		Layers: engine.NamesOf(cfg.Layers), Neighbourhood: cfg.Neighbourhood, Dim: cfg.Dim, Share: cfg.Share, Projection: cfg.Projection,
 		Starts: cfg.Starts, Neighbours: cfg.Neighbours, Squared: cfg.Squared,
-		viewSettings: viewOf(cfg.Sigma, cfg.Transform, cfg.Normalize, cfg.Batch), Seed: p.seed, sizes: g.sizes(),
+		ViewSettings: engine.ViewOf(cfg.Sigma, cfg.Transform, cfg.Normalize, cfg.Batch), Seed: p.seed, Sizes: g.Sizes(),
 	}
-	c := p.emb.count
+	c := p.emb.Count
 	patches, mean := make([]float32, g.count*c), make([]float32, c)
-	err := tensor.Run(context.Background(), p.core.dev, tensor.Evaluation, func(s *tensor.Scope) error {
+	err := tensor.Run(context.Background(), p.core.Dev, tensor.Evaluation, func(s *tensor.Scope) error {
 		return errors.Join(s.FloatsInto(patches, g.patches), s.FloatsInto(mean, g.mean))
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &contents{settings: settings, arrays: []tensor.Array{
+	return &engine.Contents{Settings: settings, Arrays: []tensor.Array{
 		tensor.FloatArray("patches", patches, int64(g.count), int64(c)),
 		tensor.FloatArray("mean", mean, int64(c)),
-		tensor.FloatArray("fingerprint", g.fingerprint, int64(c)),
+		tensor.FloatArray("fingerprint", g.Fingerprint, int64(c)),
 	}}, nil
 }
 
 // Save writes the fitted detector to a file that appears whole or not at all.
-func (p *PatchCore) Save(path string) error { return save(path, p) }
+func (p *PatchCore) Save(path string) error { return engine.Save(path, p) }
 
 // OpenPatchCore reads a detector that Save wrote.
 func OpenPatchCore(ctx context.Context, path string, fe Extractor, opts ...Option) (*PatchCore, error) {
-	return openSaved(ctx, path, whoIs("PatchCore"), fe, ReadPatchCore, opts)
+	return engine.OpenSaved(ctx, path, whoIs("PatchCore"), fe, ReadPatchCore, opts)
 }
 
 // ReadPatchCore reads a detector that WriteTo wrote; it is fitted and scores as
@@ -98,23 +99,23 @@ func ReadPatchCore(ctx context.Context, r io.Reader, fe Extractor, opts ...Optio
 	}
 	g, err := p.load(ctx, arrays, st, also)
 	if err != nil {
-		return nil, p.core.failed(ctx, "read", err)
+		return nil, p.core.Failed(ctx, "read", err)
 	}
-	return p, p.core.current.install(g)
+	return p, p.core.Current.Install(g)
 }
 
-// load makes a bank of the arrays of a file.
+// Load makes a bank of the arrays of a file.
 func (p *PatchCore) load(ctx context.Context, arrays []tensor.Array, st patchcoreSettings, also beside) (*patchBank, error) {
-	c := int64(p.emb.count)
-	patches, err := floatsOf(arrays, "patches", -1, c)
+	c := int64(p.emb.Count)
+	patches, err := engine.FloatsOf(arrays, "patches", -1, c)
 	if err != nil {
 		return nil, err
 	}
-	mean, err := floatsOf(arrays, "mean", c)
+	mean, err := engine.FloatsOf(arrays, "mean", c)
 	if err != nil {
 		return nil, err
 	}
-	fingerprint, err := floatsOf(arrays, "fingerprint", c)
+	fingerprint, err := engine.FloatsOf(arrays, "fingerprint", c)
 	if err != nil {
 		return nil, err
 	}
@@ -123,11 +124,11 @@ func (p *PatchCore) load(ctx context.Context, arrays []tensor.Array, st patchcor
 		return nil, fmt.Errorf("%w: %d patches, Neighbours is %d", ErrFile, count, p.cfg.Neighbours)
 	}
 	// The smoothing tables take as much as the grid says: ask the network first.
-	if err := p.core.checkGrid(ctx, st.sizes); err != nil {
+	if err := p.core.CheckGrid(ctx, st.Sizes); err != nil {
 		return nil, err
 	}
-	g := &patchBank{state: state{model: st.newModel(p.core.dev)}, count: count}
+	g := &patchBank{state: state{Model: st.NewModel(p.core.Dev)}, count: count}
 	g.take(also)
-	g.fingerprint = fingerprint
+	g.Fingerprint = fingerprint
 	return p.complete(ctx, g, patches, mean)
 }

@@ -10,6 +10,9 @@ import (
 	"slices"
 
 	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/downstream/internal/engine"
+	"github.com/gotab/gotab/downstream/internal/feed"
+	"github.com/gotab/gotab/downstream/internal/network"
 	"github.com/gotab/gotab/internal/pipeline"
 	"github.com/gotab/gotab/tensor"
 )
@@ -30,13 +33,13 @@ import (
 // in the order of the calls; ctx ends the wait too. A Fit that Close ends is
 // [ErrClosed].
 func (p *PatchCore) Fit(ctx context.Context, normal dataset.Dataset) error {
-	return p.core.refit(ctx, "fit", func(ctx context.Context) (*patchBank, error) { return p.fit(ctx, normal) })
+	return p.core.Refit(ctx, "fit", func(ctx context.Context) (*patchBank, error) { return p.fit(ctx, normal) })
 }
 
 // patchFit is a fit that is going on.
 type patchFit struct {
 	p     *PatchCore
-	from  pictures
+	from  feed.Pictures
 	n     int // images
 	cut   [][2]int
 	cores int
@@ -52,15 +55,15 @@ func (p *PatchCore) fit(ctx context.Context, normal dataset.Dataset) (*patchBank
 	if n < 1 {
 		return nil, fmt.Errorf("%w: have none, a memory bank needs 1 or more", ErrTooFewImages)
 	}
-	from, seen, err := fitImages(normal, p.cfg.Transform)
+	from, seen, err := feed.FitImages(normal, p.cfg.Transform)
 	if err != nil {
 		return nil, err
 	}
-	size, err := p.core.in.inputSize(ctx, from)
+	size, err := p.core.In.InputSize(ctx, from)
 	if err != nil {
 		return nil, err
 	}
-	f := &patchFit{p: p, from: from, n: n, cut: spans(n, p.cfg.Batch, 1), cores: tensor.GetThreads().Cores, size: size}
+	f := &patchFit{p: p, from: from, n: n, cut: feed.Spans(n, p.cfg.Batch, 1), cores: tensor.GetThreads().Cores, size: size}
 	var chosen []int64 // nil keeps all
 	if p.cfg.Share < 1 {
 		if chosen, err = f.choose(ctx); err != nil {
@@ -69,7 +72,7 @@ func (p *PatchCore) fit(ctx context.Context, normal dataset.Dataset) (*patchBank
 	}
 	g, err := f.keep(ctx, chosen)
 	if err == nil {
-		g.seen = seen.with(nil)
+		g.seen = seen.With(nil)
 	}
 	return g, err
 }
@@ -97,39 +100,39 @@ func (f *patchFit) pass(ctx context.Context, stage string, only func(batch int) 
 		if !only(i) {
 			return nil, nil
 		}
-		b, err := p.core.in.pack(ctx, f.from, f.cut[i][0], f.cut[i][1], f.size)
+		b, err := p.core.In.Pack(ctx, f.from, f.cut[i][0], f.cut[i][1], f.size)
 		if err != nil {
 			return nil, err
 		}
-		defer p.core.in.put(b.pixels)
+		defer p.core.In.Put(b.Pixels)
 		r := &patchRows{}
 		var of []int64
 		c := 0
-		err = tensor.Run(ctx, p.core.dev, tensor.Evaluation, func(s *tensor.Scope) error {
-			e := p.emb.embed(s, s.FromNHWC(b.pixels, b.n, f.size.Y, f.size.X, 3))
+		err = tensor.Run(ctx, p.core.Dev, tensor.Evaluation, func(s *tensor.Scope) error {
+			e := p.emb.Embed(s, s.FromNHWC(b.Pixels, b.N, f.size.Y, f.size.X, 3))
 			if err := s.Err(); err != nil {
 				return err
 			}
 			r.h, r.w = int(e.Size(1)), int(e.Size(2))
 			var rows *tensor.Tensor
-			rows, of = pick(s, s.Reshape(e, int64(b.n*r.h*r.w), int64(p.emb.count)), i)
+			rows, of = pick(s, s.Reshape(e, int64(b.N*r.h*r.w), int64(p.emb.Count)), i)
 			if err := s.Err(); err != nil {
 				return err
 			}
 			c = int(rows.Size(1))
-			r.values = p.core.in.get(int(rows.Len()))
+			r.values = p.core.In.Get(int(rows.Len()))
 			return s.FloatsInto(r.values, rows)
 		})
 		if err != nil {
 			return nil, err
 		}
 		for row := 0; row*c < len(r.values); row++ {
-			if v, ok := notFinite(r.values[row*c:][:c]); ok {
+			if v, ok := network.NotFinite(r.values[row*c:][:c]); ok {
 				at := row
 				if of != nil {
 					at = int(of[row])
 				}
-				return nil, fmt.Errorf("features of image %s: %w: %v", b.names[at/(r.h*r.w)], ErrNotFinite, v)
+				return nil, fmt.Errorf("features of image %s: %w: %v", b.Names[at/(r.h*r.w)], ErrNotFinite, v)
 			}
 		}
 		return r, nil
@@ -147,9 +150,9 @@ func (f *patchFit) pass(ctx context.Context, stage string, only func(batch int) 
 			if err := take(i, r); err != nil {
 				return err
 			}
-			p.core.in.put(r.values)
+			p.core.In.Put(r.values)
 		}
-		p.core.report(stage, f.cut[i][1], f.n)
+		p.core.Report(stage, f.cut[i][1], f.n)
 		i++
 	}
 	return nil
@@ -160,7 +163,7 @@ func (f *patchFit) pass(ctx context.Context, stage string, only func(batch int) 
 func (f *patchFit) choose(ctx context.Context) ([]int64, error) {
 	p := f.p
 	rng := rand.New(rand.NewPCG(p.seed[0], p.seed[1]))
-	c, k := p.emb.count, p.cfg.projected(p.emb.count)
+	c, k := p.emb.Count, p.cfg.projected(p.emb.Count)
 	var projection []float32 // [C, K]
 	if k < c {
 		// As a fresh linear layer has it; the scale does not matter.
@@ -202,9 +205,9 @@ func (f *patchFit) choose(ctx context.Context) ([]int64, error) {
 		starts = append(starts, int64(i))
 	}
 	var chosen []int64
-	report := func(done int) { p.core.report("choose", done, count) }
-	if p.core.dev.IsCUDA() {
-		chosen, err = coreset(ctx, p.core.dev, projected, k, count, starts, report)
+	report := func(done int) { p.core.Report("choose", done, count) }
+	if p.core.Dev.IsCUDA() {
+		chosen, err = coreset(ctx, p.core.Dev, projected, k, count, starts, report)
 	} else {
 		if err = alongAxes(ctx, projected, k); err == nil {
 			chosen, err = coresetOnHost(ctx, projected, k, count, starts, f.cores, report)
@@ -224,10 +227,10 @@ func countPatches(n, h, w int) (int, error) {
 		ErrConfig, n, w, h, math.MaxInt32)
 }
 
-// keep fills the bank with the chosen patches, all where chosen is nil.
+// Keep fills the bank with the chosen patches, all where chosen is nil.
 func (f *patchFit) keep(ctx context.Context, chosen []int64) (_ *patchBank, err error) {
 	p := f.p
-	c := p.emb.count
+	c := p.emb.Count
 	// local returns which patches of a batch are kept.
 	local := func(batch int) []int64 {
 		grid := int64(f.h * f.w)
@@ -265,7 +268,7 @@ func (f *patchFit) keep(ctx context.Context, chosen []int64) (_ *patchBank, err 
 	if b := p.cfg.Neighbours; count < b {
 		return nil, fmt.Errorf("%w: the bank has %d patches, Neighbours is %d", ErrTooFewImages, count, b)
 	}
-	g := &patchBank{state: state{model: model{params: tensor.NewParams(p.core.dev), gridH: f.h, gridW: f.w, inW: f.size.X, inH: f.size.Y, images: f.n}}, count: count}
+	g := &patchBank{state: state{Model: engine.Model{Params: tensor.NewParams(p.core.Dev), GridH: f.h, GridW: f.w, InW: f.size.X, InH: f.size.Y, Images: f.n}}, count: count}
 	return p.complete(ctx, g, values, centre(values, c))
 }
 
@@ -295,10 +298,10 @@ func centre(values []float32, c int) []float32 {
 func (p *PatchCore) complete(ctx context.Context, g *patchBank, patches, mean []float32) (_ *patchBank, err error) {
 	defer func() {
 		if err != nil {
-			_ = g.params.Close() // frees memory, cannot fail
+			_ = g.Params.Close() // frees memory, cannot fail
 		}
 	}()
-	c := int64(p.emb.count)
+	c := int64(p.emb.Count)
 	half := make([]float32, g.count)
 	for i := range half {
 		sum := 0.0
@@ -307,21 +310,21 @@ func (p *PatchCore) complete(ctx context.Context, g *patchBank, patches, mean []
 		}
 		half[i] = float32(-sum / 2)
 	}
-	err = tensor.Run(ctx, p.core.dev, tensor.Evaluation, func(s *tensor.Scope) error {
+	err = tensor.Run(ctx, p.core.Dev, tensor.Evaluation, func(s *tensor.Scope) error {
 		return errors.Join(
-			g.params.PutBuffer(s, "patches", s.FromFloats(patches, int64(g.count), c)),
-			g.params.PutBuffer(s, "mean", s.FromFloats(mean, c)),
-			g.params.PutBuffer(s, "half", s.FromFloats(half, int64(g.count))),
+			g.Params.PutBuffer(s, "patches", s.FromFloats(patches, int64(g.count), c)),
+			g.Params.PutBuffer(s, "mean", s.FromFloats(mean, c)),
+			g.Params.PutBuffer(s, "half", s.FromFloats(half, int64(g.count))),
 		)
 	})
 	if err != nil {
 		return nil, err
 	}
-	g.patches, g.mean, g.half = g.params.Get("patches"), g.params.Get("mean"), g.params.Get("half")
-	if err := g.addSmoothing(ctx, p.cfg.Sigma); err != nil {
+	g.patches, g.mean, g.half = g.Params.Get("patches"), g.Params.Get("mean"), g.Params.Get("half")
+	if err := g.AddSmoothing(ctx, p.cfg.Sigma); err != nil {
 		return nil, err
 	}
-	if err := p.core.identify(ctx, g.common()); err != nil {
+	if err := p.core.Identify(ctx, g.Common()); err != nil {
 		return nil, err
 	}
 	return g, nil

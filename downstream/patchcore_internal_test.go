@@ -253,7 +253,7 @@ func TestPatchCoreBankIsTheCoreset(t *testing.T) {
 		require.NoError(t, err)
 		t.Cleanup(func() { require.NoError(t, p.Close()) })
 		require.NoError(t, p.Fit(t.Context(), ds))
-		return p.core.current.current
+		return p.core.Current.Current
 	}
 	rows := func(g *patchBank) (v [][]float64) {
 		require.NoError(t, tensor.Run(t.Context(), tensor.CPU, tensor.Evaluation, func(s *tensor.Scope) error {
@@ -306,17 +306,6 @@ func TestPatchCoreReweight(t *testing.T) {
 	require.InEpsilon(t, 1-e/(e+e*e+e*e*e), reweight(1, []float32{1, 4, 9}), 1e-12)
 	require.InDelta(t, 1.0, reweight(1, []float32{1, 1e12}), 1e-12)                         // no overflow to NaN
 	require.InDelta(t, 2.0/3, reweight(1<<19, []float32{1 << 38, 1 << 38, 1 << 38}), 1e-12) // nor here
-}
-
-func TestAdaptiveBins(t *testing.T) {
-	var got [][2]int
-	for i := range 4 {
-		lo, hi := adaptiveBin(i, 10, 4)
-		got = append(got, [2]int{lo, hi})
-	}
-	require.Equal(t, [][2]int{{0, 3}, {2, 5}, {5, 8}, {7, 10}}, got) // torch.nn.functional.adaptive_avg_pool1d
-	lo, hi := adaptiveBin(3, 2, 5)
-	require.Equal(t, [2]int{1, 2}, [2]int{lo, hi})
 }
 
 // TestPatchCoreNearestOverBlocks crosses the borders of both kinds of blocks and

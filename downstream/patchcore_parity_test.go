@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gotab/gotab/backbone"
+	"github.com/gotab/gotab/downstream/internal/engine"
 	"github.com/gotab/gotab/tensor"
 )
 
@@ -64,7 +65,7 @@ func TestPatchCoreEqualsPyTorch(t *testing.T) {
 	var chosen []int64
 	require.NoError(t, tensor.Run(t.Context(), tensor.CPU, tensor.Evaluation, func(s *tensor.Scope) error {
 		var err error
-		if all, err = s.Floats(p.emb.embed(s, s.Zeros(images, 3, 28, 20))); err != nil {
+		if all, err = s.Floats(p.emb.Embed(s, s.Zeros(images, 3, 28, 20))); err != nil {
 			return err
 		}
 		return err
@@ -86,7 +87,7 @@ func TestPatchCoreEqualsPyTorch(t *testing.T) {
 	}
 	mean := centre(bank, want.Dim)
 	g, err := p.complete(t.Context(), &patchBank{count: len(chosen),
-		state: state{model: model{params: tensor.NewParams(tensor.CPU), gridW: 5, gridH: 7, inW: 20, inH: 28}}}, bank, mean)
+		state: state{Model: engine.Model{Params: tensor.NewParams(tensor.CPU), GridW: 5, GridH: 7, InW: 20, InH: 28}}}, bank, mean)
 	require.NoError(t, err)
 	got := make([]float32, 20*28)
 	require.NoError(t, tensor.Run(t.Context(), tensor.CPU, tensor.Evaluation, func(s *tensor.Scope) error {
@@ -108,6 +109,6 @@ func TestPatchCoreEqualsPyTorch(t *testing.T) {
 	for i, v := range got {
 		require.InDelta(t, want.Map[i], v, tolerance)
 	}
-	require.NoError(t, g.params.Close())
+	require.NoError(t, g.Params.Close())
 	require.Equal(t, start, tensor.Live())
 }

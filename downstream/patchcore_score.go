@@ -7,6 +7,7 @@ import (
 	"math"
 
 	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/downstream/internal/feed"
 	"github.com/gotab/gotab/metrics"
 	"github.com/gotab/gotab/tensor"
 )
@@ -82,14 +83,14 @@ func (p *PatchCore) Recalibrate(ctx context.Context, rule metrics.Rule) (*Calibr
 func (p *PatchCore) Calibration() (*Calibration, error) { return calibrationNow(&p.core) }
 
 // score scores one batch.
-func (p *PatchCore) score(ctx context.Context, g *patchBank, b *packed, out []Result) error {
-	grid := g.gridH * g.gridW
-	return tensor.Run(ctx, p.core.dev, tensor.Evaluation, func(s *tensor.Scope) error {
-		e := p.core.vectors(s, g, b)
+func (p *PatchCore) score(ctx context.Context, g *patchBank, b *feed.Batch, out []Result) error {
+	grid := g.GridH * g.GridW
+	return tensor.Run(ctx, p.core.Dev, tensor.Evaluation, func(s *tensor.Scope) error {
+		e := p.core.Vectors(s, g, b)
 		if err := s.Err(); err != nil {
 			return err
 		}
-		patches := s.Reshape(e, int64(b.n*grid), int64(p.emb.count))
+		patches := s.Reshape(e, int64(b.N*grid), int64(p.emb.Count))
 		s.AddInto(patches, g.mean, -1)
 		for i := range out {
 			var err error
@@ -134,8 +135,8 @@ func (p *PatchCore) scoreImage(s *tensor.Scope, g *patchBank, q *tensor.Tensor, 
 		}
 		score *= w
 	}
-	values := s.FromFloats(d, int64(g.gridH), int64(g.gridW))
-	return score, s.FloatsInto(into, g.smooth(s, values))
+	values := s.FromFloats(d, int64(g.GridH), int64(g.GridW))
+	return score, s.FloatsInto(into, g.Smooth(s, values))
 }
 
 // nearestPatches returns for every row of q [Q, C] the squared distance to its

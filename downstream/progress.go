@@ -1,6 +1,10 @@
 package downstream
 
-import "iter"
+import (
+	"iter"
+
+	"github.com/gotab/gotab/downstream/internal/engine"
+)
 
 // Progress is how far a detector or classifier has come with what it is doing.
 type Progress struct {
@@ -43,16 +47,16 @@ func (p Progress) Scalars() iter.Seq2[string, float64] {
 }
 
 // Option adds a collaborator to a detector or classifier.
-type Option func(*options)
+type Option func(*engine.Options)
 
 // WithProgress calls f after every batch of a Fit, Update, Train, Score, Calibrate or Predict,
 // on the goroutine that called it. f should return soon; several scorings at once call
 // it at once.
 func WithProgress(f func(Progress)) Option {
-	return func(o *options) {
-		o.progress = nil
+	return func(o *engine.Options) {
+		o.Progress = nil
 		if f != nil {
-			o.progress = func(p progress) { f(Progress(p)) }
+			o.Progress = func(p engine.Progress) { f(Progress(p)) }
 		}
 	}
 }

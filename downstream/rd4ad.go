@@ -10,6 +10,10 @@ import (
 
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/downstream/internal/engine"
+	"github.com/gotab/gotab/downstream/internal/feed"
+	"github.com/gotab/gotab/downstream/internal/network"
+	"github.com/gotab/gotab/downstream/internal/train"
 	"github.com/gotab/gotab/tensor"
 )
 
@@ -81,7 +85,7 @@ func DefaultRD4AD() RD4ADConfig {
 // wraps [ErrConfig]. Whether the layers exist and fit each other, NewRD4AD and
 // Fit check.
 func (c RD4ADConfig) Validate() error {
-	bad := whoIs("RD4AD").invalid
+	bad := whoIs("RD4AD").Invalid
 	if len(c.Layers) == 0 {
 		return bad("Layers is empty, want at least one")
 	}
@@ -89,10 +93,10 @@ func (c RD4ADConfig) Validate() error {
 		return err
 	}
 	switch {
-	case c.Epochs < 1 || c.Epochs > maxEpochs:
-		return bad("Epochs is %d, want 1 to %d", c.Epochs, maxEpochs)
-	case c.TrainBatch < 1 || c.TrainBatch > maxBatch:
-		return bad("TrainBatch is %d, want 1 to %d", c.TrainBatch, maxBatch)
+	case c.Epochs < 1 || c.Epochs > engine.MaxEpochs:
+		return bad("Epochs is %d, want 1 to %d", c.Epochs, engine.MaxEpochs)
+	case c.TrainBatch < 1 || c.TrainBatch > engine.MaxBatch:
+		return bad("TrainBatch is %d, want 1 to %d", c.TrainBatch, engine.MaxBatch)
 	case !(c.Rate > 0) || math.IsInf(c.Rate, 0):
 		return bad("Rate is %v, want a number above 0", c.Rate)
 	case !(c.Beta1 >= 0 && c.Beta1 < 1):
@@ -102,7 +106,7 @@ func (c RD4ADConfig) Validate() error {
 	case c.Cache < 0 || c.Cache > maxCache:
 		return bad("Cache is %d, want 0 to %d bytes", c.Cache, int64(maxCache))
 	}
-	return validateView(whoIs("RD4AD"), c.Sigma, c.Batch, c.Transform, c.Normalize)
+	return engine.ValidateView(whoIs("RD4AD"), c.Sigma, c.Batch, c.Transform, c.Normalize)
 }
 
 // RD4AD trains a student to rebuild the features of good images from a compact
@@ -129,9 +133,9 @@ func (c RD4ADConfig) Validate() error {
 // they began with, whatever a Fit, Reset or Close does meanwhile. These take their
 // turns in the order of the calls, but Close, which comes first.
 type RD4AD struct {
-	core core[*distilled]
+	core engine.Core[*distilled]
 	cfg  RD4ADConfig // Blocks resolved
-	sel  *selection
+	sel  *network.Selection
 	seed [2]uint64 // of weights and order
 }
 
@@ -156,7 +160,7 @@ func newRD4AD(fe Extractor, cfg RD4ADConfig, seed [2]uint64, opts ...Option) (*R
 		return nil, err
 	}
 	cfg.Layers = slices.Clone(cfg.Layers)
-	sel, err := newSelection(fe, cfg.Layers, nil)
+	sel, err := network.NewSelection(fe, cfg.Layers, nil)
 	if err == nil {
 		err = followEachOther(cfg.Layers)
 	}
@@ -178,8 +182,8 @@ func newRD4AD(fe Extractor, cfg RD4ADConfig, seed [2]uint64, opts ...Option) (*R
 		}
 	}
 	cfg.Transform = cfg.Transform.Shared()
-	return &RD4AD{cfg: cfg, sel: sel, seed: seed, core: core[*distilled]{who: whoIs("RD4AD"), dev: fe.Device(), batch: cfg.Batch, embed: sel.embed,
-		in: reader{transform: cfg.Transform, normalize: cfg.Normalize}, options: optionsOf(opts)}}, nil
+	return &RD4AD{cfg: cfg, sel: sel, seed: seed, core: engine.Core[*distilled]{Who: whoIs("RD4AD"), Dev: fe.Device(), Batch: cfg.Batch, Embed: sel.Embed,
+		In: feed.Reader{Transform: cfg.Transform, Normalize: cfg.Normalize}, Options: engine.OptionsOf(opts)}}, nil
 }
 
 // followEachOther refuses layers that are not stages, one after the other.
@@ -203,7 +207,7 @@ func (p *RD4AD) Config() RD4ADConfig {
 func (p *RD4AD) channels() []int {
 	cs := make([]int, len(p.cfg.Layers))
 	for i, l := range p.cfg.Layers {
-		cs[i] = p.sel.fe.Channels(l)
+		cs[i] = p.sel.Fe.Channels(l)
 	}
 	return cs
 }
@@ -241,7 +245,7 @@ func EstimateRD4AD(images int, channels []int, grid image.Point, cfg RD4ADConfig
 	for i, c := range channels {
 		maps += int64(c) * int64(grid.X>>i) * int64(grid.Y>>i)
 	}
-	kept := hostMaps(images, maps, cfg.TrainBatch, cfg.Cache)
+	kept := train.HostMaps(images, maps, cfg.TrainBatch, cfg.Cache)
 	return 8 * params, 16*params + kept + 4*int64(cfg.TrainBatch)*(net.held(int64(grid.Y), int64(grid.X))+3*maps)
 }
 
@@ -251,18 +255,18 @@ type distilled struct {
 	net    *student
 	packed *tensor.Params // what folded stands on
 	folded *foldedStudent
-	shapes []mapShape // of the layers
-	levels []enlarger // of the layers
+	shapes []network.MapShape // of the layers
+	levels []engine.Enlarger  // of the layers
 }
 
 // Reset forgets what was fitted, when the Fits before it have ended; the detector
 // can be fitted again. Memory is freed as soon as scoring that is going on has
 // ended. Errors are ctx's or wrap [ErrClosed].
-func (p *RD4AD) Reset(ctx context.Context) error { return p.core.reset(ctx) }
+func (p *RD4AD) Reset(ctx context.Context) error { return p.core.Reset(ctx) }
 
 // Close frees the student for good; every other method that returns an error wraps
 // [ErrClosed] from then on. It does not wait: scoring that is going on ends as it
 // would have, and a Fit that is going on, or waits, is cancelled and returns
 // [ErrClosed]. The extractor must live until these have returned. Closing twice is
 // harmless.
-func (p *RD4AD) Close() error { return p.core.close() }
+func (p *RD4AD) Close() error { return p.core.Close() }

@@ -6,6 +6,8 @@ import (
 	"image"
 	"io"
 
+	"github.com/gotab/gotab/downstream/internal/engine"
+	"github.com/gotab/gotab/downstream/internal/network"
 	"github.com/gotab/gotab/internal/layers"
 	"github.com/gotab/gotab/tensor"
 )
@@ -17,33 +19,33 @@ const rd4adKind = "gotab.rd4ad.1"
 
 // rd4adSettings is the JSON form of settings and sizes.
 type rd4adSettings struct {
-	Layers      layerNames `json:"layers"`
-	Width       int        `json:"blocks_width"`
-	OCE         int        `json:"blocks_oce"`
-	Decoder     []int      `json:"blocks_decoder"`
-	PerPosition bool       `json:"per_position"`
-	Epochs      int        `json:"epochs"`
-	TrainBatch  int        `json:"train_batch"`
-	Rate        float64    `json:"rate"`
-	Beta1       float64    `json:"beta1"`
-	Beta2       float64    `json:"beta2"`
-	Cache       int64      `json:"cache"`
-	viewSettings
+	Layers      engine.LayerNames `json:"layers"`
+	Width       int               `json:"blocks_width"`
+	OCE         int               `json:"blocks_oce"`
+	Decoder     []int             `json:"blocks_decoder"`
+	PerPosition bool              `json:"per_position"`
+	Epochs      int               `json:"epochs"`
+	TrainBatch  int               `json:"train_batch"`
+	Rate        float64           `json:"rate"`
+	Beta1       float64           `json:"beta1"`
+	Beta2       float64           `json:"beta2"`
+	Cache       int64             `json:"cache"`
+	engine.ViewSettings
 	Seed [2]uint64 `json:"seed"`
-	sizes
+	engine.Sizes
 }
 
-func (s rd4adSettings) config() (c RD4ADConfig, err error) {
+func (s rd4adSettings) Config() (c RD4ADConfig, err error) {
 	c = RD4ADConfig{
 		Blocks:      RD4ADBlocks{Width: s.Width, OCE: s.OCE, Decoder: s.Decoder},
 		PerPosition: s.PerPosition, Epochs: s.Epochs, TrainBatch: s.TrainBatch, Rate: s.Rate, Beta1: s.Beta1, Beta2: s.Beta2, Cache: s.Cache,
-		Sigma: s.Sigma, Batch: s.Batch, Transform: s.transform(), Normalize: s.normalize(),
+		Sigma: s.Sigma, Batch: s.Batch, Transform: s.Transform(), Normalize: s.Normalize(),
 	}
-	if c.Layers, err = s.Layers.layers(); err != nil {
+	if c.Layers, err = s.Layers.Layers(); err != nil {
 		return c, err
 	}
 	// The network gives the grid, so that only the input must be bounded here.
-	if err := s.viewSettings.check(s.sizes); err != nil {
+	if err := s.ViewSettings.Check(s.Sizes); err != nil {
 		return c, err
 	}
 	return c, c.Validate()
@@ -55,26 +57,26 @@ func (s rd4adSettings) config() (c RD4ADConfig, err error) {
 func (p *RD4AD) WriteTo(w io.Writer) (int64, error) { return writeFitted(w, &p.core, p, rd4adKind) }
 
 // contents is what a file says of g.
-func (p *RD4AD) contents(g *distilled) (*contents, error) {
+func (p *RD4AD) contents(g *distilled) (*engine.Contents, error) {
 	cfg := p.cfg
 	settings := rd4adSettings{
-		Layers: namesOf(cfg.Layers), Width: cfg.Blocks.Width, OCE: cfg.Blocks.OCE, Decoder: cfg.Blocks.Decoder, PerPosition: cfg.PerPosition,
+		Layers: engine.NamesOf(cfg.Layers), Width: cfg.Blocks.Width, OCE: cfg.Blocks.OCE, Decoder: cfg.Blocks.Decoder, PerPosition: cfg.PerPosition,
 		Epochs: cfg.Epochs, TrainBatch: cfg.TrainBatch, Rate: cfg.Rate, Beta1: cfg.Beta1, Beta2: cfg.Beta2, Cache: cfg.Cache,
-		viewSettings: viewOf(cfg.Sigma, cfg.Transform, cfg.Normalize, cfg.Batch), Seed: p.seed, sizes: g.sizes(),
+		ViewSettings: engine.ViewOf(cfg.Sigma, cfg.Transform, cfg.Normalize, cfg.Batch), Seed: p.seed, Sizes: g.Sizes(),
 	}
 	arrays, err := g.net.params.Arrays(context.Background())
 	if err != nil {
 		return nil, err
 	}
-	return &contents{settings: settings, arrays: append(arrays, tensor.FloatArray("fingerprint", g.fingerprint, int64(p.sel.count)))}, nil
+	return &engine.Contents{Settings: settings, Arrays: append(arrays, tensor.FloatArray("fingerprint", g.Fingerprint, int64(p.sel.Count)))}, nil
 }
 
 // Save writes the fitted detector to a file that appears whole or not at all.
-func (p *RD4AD) Save(path string) error { return save(path, p) }
+func (p *RD4AD) Save(path string) error { return engine.Save(path, p) }
 
 // OpenRD4AD reads a detector that Save wrote.
 func OpenRD4AD(ctx context.Context, path string, fe Extractor, opts ...Option) (*RD4AD, error) {
-	return openSaved(ctx, path, whoIs("RD4AD"), fe, ReadRD4AD, opts)
+	return engine.OpenSaved(ctx, path, whoIs("RD4AD"), fe, ReadRD4AD, opts)
 }
 
 // ReadRD4AD reads a detector that WriteTo wrote; it is fitted and scores as the
@@ -93,17 +95,17 @@ func ReadRD4AD(ctx context.Context, r io.Reader, fe Extractor, opts ...Option) (
 	}
 	g, err := p.load(ctx, arrays, st, also)
 	if err != nil {
-		return nil, p.core.failed(ctx, "read", err)
+		return nil, p.core.Failed(ctx, "read", err)
 	}
-	return p, p.core.current.install(g)
+	return p, p.core.Current.Install(g)
 }
 
-// load makes a model of the arrays of a file.
+// Load makes a model of the arrays of a file.
 func (p *RD4AD) load(ctx context.Context, arrays []tensor.Array, st rd4adSettings, also beside) (*distilled, error) {
-	if _, err := arraysOf(describeStudent(p.channels(), p.cfg.Blocks).specs(), arrays); err != nil {
+	if _, err := engine.ArraysOf(describeStudent(p.channels(), p.cfg.Blocks).specs(), arrays); err != nil {
 		return nil, err
 	}
-	fingerprint, err := floatsOf(arrays, "fingerprint", int64(p.sel.count))
+	fingerprint, err := engine.FloatsOf(arrays, "fingerprint", int64(p.sel.Count))
 	if err != nil {
 		return nil, err
 	}
@@ -113,9 +115,9 @@ func (p *RD4AD) load(ctx context.Context, arrays []tensor.Array, st rd4adSetting
 	if err != nil {
 		return nil, err
 	}
-	g := &distilled{shapes: shapes, state: state{model: st.newModel(p.core.dev)}}
+	g := &distilled{shapes: shapes, state: state{Model: st.NewModel(p.core.Dev)}}
 	g.take(also)
-	g.fingerprint = fingerprint
+	g.Fingerprint = fingerprint
 	if g.net, err = p.newStudent(ctx, func(*layers.ConvNorm) ([]tensor.Array, error) { return arrays, nil }); err != nil {
 		return nil, err
 	}
@@ -124,20 +126,20 @@ func (p *RD4AD) load(ctx context.Context, arrays []tensor.Array, st rd4adSetting
 
 // shapesOf returns the maps that the network makes of the input size of a file,
 // which must be those that the file and the settings ask for.
-func (p *RD4AD) shapesOf(ctx context.Context, st rd4adSettings) (shapes []mapShape, err error) {
-	err = tensor.Run(ctx, p.core.dev, tensor.Evaluation, func(s *tensor.Scope) error {
-		maps := p.sel.fe.Forward(s, s.Zeros(1, 3, int64(st.Input[1]), int64(st.Input[0])), p.cfg.Layers...)
+func (p *RD4AD) shapesOf(ctx context.Context, st rd4adSettings) (shapes []network.MapShape, err error) {
+	err = tensor.Run(ctx, p.core.Dev, tensor.Evaluation, func(s *tensor.Scope) error {
+		maps := p.sel.Fe.Forward(s, s.Zeros(1, 3, int64(st.Input[1]), int64(st.Input[0])), p.cfg.Layers...)
 		if err := s.Err(); err != nil {
 			return err
 		}
-		shapes, err = shapesOf(p.sel.fe, p.cfg.Layers, maps)
+		shapes, err = network.ShapesOf(p.sel.Fe, p.cfg.Layers, maps)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	if first := shapes[0]; first.h != st.Grid[1] || first.w != st.Grid[0] {
-		return nil, fmt.Errorf("%w: the grid is %v, for an input of %v the extractor makes %dx%d", ErrFile, st.Grid, st.Input, first.w, first.h)
+	if first := shapes[0]; first.H != st.Grid[1] || first.W != st.Grid[0] {
+		return nil, fmt.Errorf("%w: the grid is %v, for an input of %v the extractor makes %dx%d", ErrFile, st.Grid, st.Input, first.W, first.H)
 	}
 	if err := p.checkHalving(shapes, image.Pt(st.Input[0], st.Input[1])); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrFile, err)

@@ -7,6 +7,7 @@ import (
 	"iter"
 
 	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/downstream/internal/feed"
 	"github.com/gotab/gotab/metrics"
 	"github.com/gotab/gotab/tensor"
 )
@@ -75,8 +76,8 @@ func (p *RD4AD) Recalibrate(ctx context.Context, rule metrics.Rule) (*Calibratio
 func (p *RD4AD) Calibration() (*Calibration, error) { return calibrationNow(&p.core) }
 
 // score scores one batch.
-func (p *RD4AD) score(ctx context.Context, g *distilled, b *packed, out []Result) error {
-	err := tensor.Run(ctx, p.core.dev, tensor.Evaluation, func(s *tensor.Scope) error {
+func (p *RD4AD) score(ctx context.Context, g *distilled, b *feed.Batch, out []Result) error {
+	err := tensor.Run(ctx, p.core.Dev, tensor.Evaluation, func(s *tensor.Scope) error {
 		maps := p.teach(s, g, b)
 		if err := s.Err(); err != nil {
 			return err
@@ -100,12 +101,12 @@ func (p *RD4AD) score(ctx context.Context, g *distilled, b *packed, out []Result
 
 // teach returns the extractor's maps of a batch; maps that are not as they were
 // when fitted fail s.
-func (p *RD4AD) teach(s *tensor.Scope, g *distilled, b *packed) []*tensor.Tensor {
-	maps := p.sel.fe.Forward(s, s.FromNHWC(b.pixels, b.n, g.inH, g.inW, 3), p.cfg.Layers...)
+func (p *RD4AD) teach(s *tensor.Scope, g *distilled, b *feed.Batch) []*tensor.Tensor {
+	maps := p.sel.Fe.Forward(s, s.FromNHWC(b.Pixels, b.N, g.InH, g.InW, 3), p.cfg.Layers...)
 	for i, m := range maps {
 		want := g.shapes[i]
-		if sh := m.Shape(); s.Err() == nil && (len(sh) != 4 || sh[0] != int64(b.n) || sh[1] != int64(want.c) || sh[2] != int64(want.h) || sh[3] != int64(want.w)) {
-			s.Fail(fmt.Errorf("%w: %s is %v for %d images, when fitted it had %d channels on %dx%d", ErrLayers, p.cfg.Layers[i], sh, b.n, want.c, want.w, want.h))
+		if sh := m.Shape(); s.Err() == nil && (len(sh) != 4 || sh[0] != int64(b.N) || sh[1] != int64(want.C) || sh[2] != int64(want.H) || sh[3] != int64(want.W)) {
+			s.Fail(fmt.Errorf("%w: %s is %v for %d images, when fitted it had %d channels on %dx%d", ErrLayers, p.cfg.Layers[i], sh, b.N, want.C, want.W, want.H))
 		}
 	}
 	return maps
@@ -118,7 +119,7 @@ func (g *distilled) unlike(s *tensor.Scope, teacher, student []*tensor.Tensor) *
 		for i, e := range g.levels {
 			level := s.Sub(func(s *tensor.Scope) *tensor.Tensor {
 				cos := s.CosineSimilarity(teacher[i], student[i], 1, cosineEpsilon)
-				return e.smooth(s, s.AddScalar(s.Neg(cos), 1))
+				return e.Smooth(s, s.AddScalar(s.Neg(cos), 1))
 			})
 			if sum == nil {
 				sum = level

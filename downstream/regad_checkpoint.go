@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/downstream/internal/engine"
 	"github.com/gotab/gotab/internal/atomicfile"
 	"github.com/gotab/gotab/tensor"
 )
@@ -46,11 +47,11 @@ type regadProgress struct {
 	Done     int           `json:"epochs_done"`
 }
 
-func (p regadProgress) config() (RegADConfig, error) {
+func (p regadProgress) Config() (RegADConfig, error) {
 	if p.Done < 1 {
 		return RegADConfig{}, fmt.Errorf("%d epochs are done", p.Done)
 	}
-	return p.Detector.config()
+	return p.Detector.Config()
 }
 
 // itemsHash tells data sets apart by what they are made of.
@@ -73,7 +74,7 @@ func weightsHash(weights []tensor.Array) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// fingerprint tells settings apart: all of them are in their JSON form, which
+// Fingerprint tells settings apart: all of them are in their JSON form, which
 // keeps every digit of a number.
 func (s regadSettings) fingerprint() (string, error) {
 	b, err := json.Marshal(s)
@@ -97,12 +98,12 @@ func (c *regadCheckpoint) read(r *RegAD, weights *[]tensor.Array) error {
 		return err
 	}
 	defer f.Close()
-	st, _, saved, err := readSaved[RegADConfig, regadProgress](f, whoIs(regadCheckpointName), regadCheckpointKind)
+	st, _, saved, err := engine.ReadSaved[RegADConfig, regadProgress](f, whoIs(regadCheckpointName), regadCheckpointKind)
 	if err != nil {
 		return fmt.Errorf("%w (file %s)", err, c.path)
 	}
 	// Where the two differ in their sizes alone, build and the images will tell.
-	want, got := r.settings(st.Detector.Classes, st.Detector.sizes), st.Detector
+	want, got := r.settings(st.Detector.Classes, st.Detector.Sizes), st.Detector
 	a, err := got.fingerprint()
 	if err != nil {
 		return err
@@ -159,7 +160,7 @@ func (c *regadCheckpoint) restore(ctx context.Context, learners []tensor.Learner
 	return nil
 }
 
-// write writes the file after so many epochs.
+// Write writes the file after so many epochs.
 func (c *regadCheckpoint) write(ctx context.Context, r *RegAD, n *registration, learners []tensor.Learner, epochs int) error {
 	if c.path == "" {
 		return nil
@@ -179,8 +180,8 @@ func (c *regadCheckpoint) write(ctx context.Context, r *RegAD, n *registration, 
 				arrays = append(arrays, a)
 			}
 		}
-		content := contents{settings: regadProgress{Detector: r.settings(n.classes, n.sizes()), Data: c.data, First: c.first, Done: epochs}, arrays: arrays}
-		_, err = content.write(w, whoIs(regadCheckpointName), regadCheckpointKind)
+		content := engine.Contents{Settings: regadProgress{Detector: r.settings(n.classes, n.sizes()), Data: c.data, First: c.first, Done: epochs}, Arrays: arrays}
+		_, err = content.Write(w, whoIs(regadCheckpointName), regadCheckpointKind)
 		return err
 	})
 }

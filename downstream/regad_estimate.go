@@ -4,6 +4,7 @@ import (
 	"image"
 
 	"github.com/gotab/gotab/backbone"
+	"github.com/gotab/gotab/downstream/internal/network"
 )
 
 // EstimateRegAD returns the bytes that the statistics take for a number of
@@ -31,7 +32,7 @@ func EstimateRegAD(shots int, positions, channels []int, batch, cores int) (fitt
 	}
 	z := factorSizes{count: variations * shots}
 	for i := range positions {
-		z.maps = append(z.maps, mapShape{h: positions[i], w: 1, c: channels[i]})
+		z.maps = append(z.maps, network.MapShape{H: positions[i], W: 1, C: channels[i]})
 	}
 	return z.bytes(batch, cores)
 }
@@ -66,34 +67,36 @@ func EstimateRegADTraining(net *backbone.ResNet, size image.Point, cfg RegADConf
 	if net == nil || cfg.Validate() != nil || stagesOf(net, cfg.Layers) != nil || size.X < 1 || size.Y < 1 {
 		return 0
 	}
-	z := stepOf(net, cfg.Layers[len(cfg.Layers)-1], size)
-	weights, held := z.weights, z.held
-	var last mapShape
+	z := network.StepOf(net, cfg.Layers[len(cfg.Layers)-1], size)
+	weights, held := z.Weights, z.Held
+	var last network.MapShape
 	for _, l := range cfg.Layers {
-		last = z.maps[l]
+		last = z.Maps[l]
 		t := newTransformer("", cfg.Warp, last, cfg.Hidden)
 		for _, sp := range t.specs() {
 			weights += valuesOf(sp.Shape)
 		}
 		held += t.held(last)
 	}
-	head := newSiamese(last.c)
+	head := newSiamese(last.C)
 	for _, sp := range append(head.encoder.specs(), head.predictor.specs()...) {
 		weights += valuesOf(sp.Shape)
 	}
 	images := int64(cfg.Queries) * int64(1+cfg.Shots)
-	return 16*weights + images*(48*int64(size.X)*int64(size.Y)+4*held) + 96*int64(cfg.Queries)*int64(last.len())
+	return 16*weights + images*(48*int64(size.X)*int64(size.Y)+4*held) + 96*int64(cfg.Queries)*int64(last.Len())
 }
 
 // held returns how many values of one map a training step keeps until Backward.
-func (t *transformer) held(m mapShape) int64 {
-	half := func(m mapShape, c int) mapShape { return mapShape{h: (m.h + 1) / 2, w: (m.w + 1) / 2, c: c} }
-	wide := mapShape{h: m.h, w: m.w, c: warpWide}
+func (t *transformer) held(m network.MapShape) int64 {
+	half := func(m network.MapShape, c int) network.MapShape {
+		return network.MapShape{H: (m.H + 1) / 2, W: (m.W + 1) / 2, C: c}
+	}
+	wide := network.MapShape{H: m.H, W: m.W, C: warpWide}
 	second := half(m, warpNarrow)
 	last := half(second, warpNarrow)
-	n := m.len() + 2*m.h*m.w                      // warped, and the points where it was read
-	n += 2*wide.len() + 3*half(m, warpWide).len() // batch norm's two, and the maximum with its places
-	n += 2*second.len() + 4*last.len()            // likewise, and the maximum once more as a row
+	n := m.Len() + 2*m.H*m.W                      // warped, and the points where it was read
+	n += 2*wide.Len() + 3*half(m, warpWide).Len() // batch norm's two, and the maximum with its places
+	n += 2*second.Len() + 4*last.Len()            // likewise, and the maximum once more as a row
 	return int64(n) + 2*t.hidden.out
 }
 

@@ -7,6 +7,9 @@ import (
 	"math"
 	"slices"
 
+	"github.com/gotab/gotab/downstream/internal/engine"
+	"github.com/gotab/gotab/downstream/internal/feed"
+	"github.com/gotab/gotab/downstream/internal/network"
 	"github.com/gotab/gotab/internal/layers"
 	"github.com/gotab/gotab/internal/pipeline"
 	"github.com/gotab/gotab/tensor"
@@ -14,16 +17,16 @@ import (
 
 // factorSizes is what the size of RegAD's statistics depends on.
 type factorSizes struct {
-	count int        // samples a position
-	maps  []mapShape // of the layers; the first one's grid is the model's
+	count int                // samples a position
+	maps  []network.MapShape // of the layers; the first one's grid is the model's
 }
 
-func (z factorSizes) positions() int { return z.maps[0].h * z.maps[0].w }
+func (z factorSizes) positions() int { return z.maps[0].H * z.maps[0].W }
 
 // channels of a position's vector.
 func (z factorSizes) channels() (c int) {
 	for _, m := range z.maps {
-		c += m.c
+		c += m.C
 	}
 	return c
 }
@@ -31,7 +34,7 @@ func (z factorSizes) channels() (c int) {
 // values of one image in the layers' maps.
 func (z factorSizes) values() (v int) {
 	for _, m := range z.maps {
-		v += m.len()
+		v += m.Len()
 	}
 	return v
 }
@@ -69,7 +72,7 @@ func (z factorSizes) bytes(batch, cores int) (fitted, fitting int64) {
 const rowBlocks = 4
 
 // blocksOf returns the rows of the blocks of a k x k matrix.
-func blocksOf(k int) [][2]int { return spans(k, (k+rowBlocks-1)/rowBlocks, 1) }
+func blocksOf(k int) [][2]int { return feed.Spans(k, (k+rowBlocks-1)/rowBlocks, 1) }
 
 // triangleLen is the number of entries of a k x k matrix in blocks.
 func triangleLen(k int) (n int64) {
@@ -156,9 +159,9 @@ func newFactors(z factorSizes, epsilon float64) *factors {
 	grid := z.maps[0]
 	for _, m := range z.maps {
 		at := make([]int64, 0, z.positions())
-		for y := range grid.h {
-			for x := range grid.w {
-				at = append(at, int64(y*m.h/grid.h*m.w+x*m.w/grid.w))
+		for y := range grid.H {
+			for x := range grid.W {
+				at = append(at, int64(y*m.H/grid.H*m.W+x*m.W/grid.W))
 			}
 		}
 		f.index = append(f.index, at)
@@ -169,7 +172,7 @@ func newFactors(z factorSizes, epsilon float64) *factors {
 func meanName(layer int) string    { return fmt.Sprintf("mean.%d", layer) }
 func samplesName(layer int) string { return fmt.Sprintf("samples.%d", layer) }
 
-// finish makes the statistics of samples x of the layers [p, n, c], which it
+// Finish makes the statistics of samples x of the layers [p, n, c], which it
 // changes: they belong to raw. What is kept goes to keep, which may be raw.
 func (f *factors) finish(ctx context.Context, raw, keep *tensor.Params, cores int) error {
 	x := make([]*tensor.Tensor, len(f.maps))
@@ -190,7 +193,7 @@ func (f *factors) finish(ctx context.Context, raw, keep *tensor.Params, cores in
 		return err
 	}
 	f.bind(keep)
-	blocks := spans(f.positions(), whitenBlock, 1)
+	blocks := feed.Spans(f.positions(), whitenBlock, 1)
 	ctx = tensor.WithThreads(ctx, 1)
 	for _, err := range pipeline.Ordered(ctx, len(blocks), cores, cores, func(ctx context.Context, i int) (struct{}, error) {
 		return struct{}{}, tensor.Run(ctx, raw.Device(), tensor.Evaluation, func(s *tensor.Scope) error {
@@ -251,7 +254,7 @@ func (f *factors) covariances(s *tensor.Scope, x []*tensor.Tensor, lo, hi int) *
 	const most = 64 // samples at a time
 	n, c := hi-lo, int64(f.channels())
 	sum := s.Cast(s.Zeros(int64(n), c, c), tensor.Float64)
-	for _, part := range spans(f.count, most, 1) {
+	for _, part := range feed.Spans(f.count, most, 1) {
 		s.Sub(func(s *tensor.Scope) *tensor.Tensor {
 			var rows []*tensor.Tensor
 			for i, t := range x {
@@ -308,7 +311,7 @@ func (f *factors) distances(s *tensor.Scope, maps []*tensor.Tensor) *tensor.Tens
 // spread repeats what a layer has at its positions [p, ..] to the first layer's
 // grid [P, ..].
 func (f *factors) spread(s *tensor.Scope, layer int, x *tensor.Tensor) *tensor.Tensor {
-	if m := f.maps[layer]; m.h == f.maps[0].h && m.w == f.maps[0].w {
+	if m := f.maps[layer]; m.H == f.maps[0].H && m.W == f.maps[0].W {
 		return x
 	}
 	return s.Sub(func(s *tensor.Scope) *tensor.Tensor {
@@ -316,10 +319,10 @@ func (f *factors) spread(s *tensor.Scope, layer int, x *tensor.Tensor) *tensor.T
 	})
 }
 
-// load puts the tensors of a file, by the names of specs, into p and takes them.
+// Load puts the tensors of a file, by the names of specs, into p and takes them.
 // Nothing is made before all are there and right.
 func (f *factors) load(ctx context.Context, p *tensor.Params, arrays []tensor.Array) error {
-	byName, err := arraysOf(f.specs(), arrays)
+	byName, err := engine.ArraysOf(f.specs(), arrays)
 	if err != nil {
 		return err
 	}
@@ -353,11 +356,11 @@ func (f *factors) specs() (out []layers.Spec) {
 		out = append(out, sp)
 	}
 	for i, m := range f.maps {
-		add(meanName(i), m.h*m.w, m.c)
+		add(meanName(i), m.H*m.W, m.C)
 	}
 	for i, m := range f.maps {
 		if f.lowRank() {
-			add(samplesName(i), m.h*m.w, f.count, m.c)
+			add(samplesName(i), m.H*m.W, f.count, m.C)
 		}
 	}
 	for i, rows := range blocksOf(f.side()) {

@@ -6,6 +6,7 @@ import (
 	"iter"
 
 	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/downstream/internal/feed"
 	"github.com/gotab/gotab/metrics"
 	"github.com/gotab/gotab/tensor"
 )
@@ -74,13 +75,13 @@ func (r *RegAD) Recalibrate(ctx context.Context, rule metrics.Rule) (*Calibratio
 func (r *RegAD) Calibration() (*Calibration, error) { return calibrationNow(&r.core) }
 
 // score scores one batch.
-func (r *RegAD) score(ctx context.Context, g *supports, b *packed, out []Result) error {
-	err := tensor.Run(ctx, r.core.dev, tensor.Evaluation, func(s *tensor.Scope) error {
+func (r *RegAD) score(ctx context.Context, g *supports, b *feed.Batch, out []Result) error {
+	err := tensor.Run(ctx, r.core.Dev, tensor.Evaluation, func(s *tensor.Scope) error {
 		maps := s.Sub(func(s *tensor.Scope) *tensor.Tensor {
 			dist := s.Sub(func(s *tensor.Scope) *tensor.Tensor {
-				return g.stats.distances(s, g.net.features(s, s.FromNHWC(b.pixels, b.n, g.inH, g.inW, 3)))
+				return g.stats.distances(s, g.net.features(s, s.FromNHWC(b.Pixels, b.N, g.InH, g.InW, 3)))
 			})
-			return g.smooth(s, s.Reshape(s.Transpose(dist, 0, 1), int64(b.n), int64(g.gridH), int64(g.gridW)))
+			return g.Smooth(s, s.Reshape(s.Transpose(dist, 0, 1), int64(b.N), int64(g.GridH), int64(g.GridW)))
 		})
 		for i := range out {
 			if err := s.FloatsInto(out[i].Map.Data, s.Select(maps, 0, int64(i))); err != nil {

@@ -9,6 +9,8 @@ import (
 	"sync"
 
 	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/downstream/internal/engine"
+	"github.com/gotab/gotab/downstream/internal/feed"
 	"github.com/gotab/gotab/internal/pipeline"
 	"github.com/gotab/gotab/tensor"
 )
@@ -16,24 +18,24 @@ import (
 // method is the arithmetic of one detector.
 type method[M fitted] interface {
 	// score fills the scores and the maps, which are there and empty, of one batch.
-	score(ctx context.Context, g M, b *packed, out []Result) error
+	score(ctx context.Context, g M, b *feed.Batch, out []Result) error
 	// contents is what a file says of g.
-	contents(g M) (*contents, error)
+	contents(g M) (*engine.Contents, error)
 }
 
 // scoreImages is Score of a detector.
-func scoreImages[M fitted](ctx context.Context, d *core[M], by method[M], imgs []image.Image) ([]Result, error) {
-	g, err := d.acquire("score")
+func scoreImages[M fitted](ctx context.Context, d *engine.Core[M], by method[M], imgs []image.Image) ([]Result, error) {
+	g, err := d.Acquire("score")
 	if err != nil {
 		return nil, err
 	}
-	defer d.release(g)
+	defer d.Release(g)
 	calibration := g.own().calibration()
 	out := make([]Result, 0, len(imgs))
 	from := func(_ context.Context, i int) (image.Image, string, error) { return imgs[i], strconv.Itoa(i), nil }
 	for r, err := range results(ctx, d, by, g, "score", len(imgs), from) {
 		if err != nil {
-			return nil, d.failed(ctx, "score", err)
+			return nil, d.Failed(ctx, "score", err)
 		}
 		out = append(out, calibration.Mark(r))
 	}
@@ -42,22 +44,22 @@ func scoreImages[M fitted](ctx context.Context, d *core[M], by method[M], imgs [
 
 // scoreSet is ScoreSet of a detector, with the model that is in force when it
 // begins.
-func scoreSet[M fitted](ctx context.Context, d *core[M], by method[M], ds dataset.Dataset) iter.Seq2[Scored, error] {
+func scoreSet[M fitted](ctx context.Context, d *engine.Core[M], by method[M], ds dataset.Dataset) iter.Seq2[Scored, error] {
 	return func(yield func(Scored, error) bool) {
-		g, err := d.acquire("score")
+		g, err := d.Acquire("score")
 		if err != nil {
 			yield(Scored{}, err)
 			return
 		}
-		defer d.release(g)
+		defer d.Release(g)
 		if ds == nil {
-			yield(Scored{}, fmt.Errorf("%s: %w: the data set is nil", d.who.doing("score"), ErrImage))
+			yield(Scored{}, fmt.Errorf("%s: %w: the data set is nil", d.Who.Doing("score"), ErrImage))
 			return
 		}
 		calibration := g.own().calibration()
 		for sc, err := range scored(ctx, d, by, g, "score", ds, nil) {
 			if err != nil {
-				yield(Scored{}, d.failed(ctx, "score", err))
+				yield(Scored{}, d.Failed(ctx, "score", err))
 				return
 			}
 			sc.Result = calibration.Mark(sc.Result)
@@ -69,16 +71,16 @@ func scoreSet[M fitted](ctx context.Context, d *core[M], by method[M], ds datase
 }
 
 // scoreSeq is ScoreSeq of a detector, with the model that is in force when it begins.
-func scoreSeq[M fitted](ctx context.Context, d *core[M], by method[M], imgs iter.Seq[image.Image]) iter.Seq2[Result, error] {
+func scoreSeq[M fitted](ctx context.Context, d *engine.Core[M], by method[M], imgs iter.Seq[image.Image]) iter.Seq2[Result, error] {
 	return func(yield func(Result, error) bool) {
-		g, err := d.acquire("score")
+		g, err := d.Acquire("score")
 		if err != nil {
 			yield(Result{}, err)
 			return
 		}
-		defer d.release(g)
+		defer d.Release(g)
 		if imgs == nil {
-			yield(Result{}, fmt.Errorf("%s: %w: the sequence is nil", d.who.doing("score"), ErrImage))
+			yield(Result{}, fmt.Errorf("%s: %w: the sequence is nil", d.Who.Doing("score"), ErrImage))
 			return
 		}
 		calibration := g.own().calibration()
@@ -94,7 +96,7 @@ func scoreSeq[M fitted](ctx context.Context, d *core[M], by method[M], imgs iter
 			return rs[0], nil
 		}) {
 			if err != nil {
-				yield(Result{}, d.failed(ctx, "score", err))
+				yield(Result{}, d.Failed(ctx, "score", err))
 				return
 			}
 			if !yield(calibration.Mark(r), nil) {
@@ -106,12 +108,12 @@ func scoreSeq[M fitted](ctx context.Context, d *core[M], by method[M], imgs iter
 
 // scored yields what g says of a data set, without a calibration. doing names the stage;
 // seen, unless it is nil, sees the images.
-func scored[M fitted](ctx context.Context, d *core[M], by method[M], g M, doing string, ds dataset.Dataset, seen *sightings) iter.Seq2[Scored, error] {
+func scored[M fitted](ctx context.Context, d *engine.Core[M], by method[M], g M, doing string, ds dataset.Dataset, seen *feed.Sightings) iter.Seq2[Scored, error] {
 	return func(yield func(Scored, error) bool) {
 		masks := make(map[int]*image.Gray) // of samples that have not been handed over
 		var mu sync.Mutex
-		mark := marked(ds)
-		var from pictures = func(ctx context.Context, i int) (image.Image, string, error) {
+		mark := feed.Marked(ds)
+		var from feed.Pictures = func(ctx context.Context, i int) (image.Image, string, error) {
 			s, err := ds.Sample(ctx, i)
 			if err != nil {
 				return nil, ds.Item(i).Name, err
@@ -124,7 +126,7 @@ func scored[M fitted](ctx context.Context, d *core[M], by method[M], g M, doing 
 			return mark(s.Image), s.Name, nil
 		}
 		if seen != nil {
-			from = seen.watch(from)
+			from = seen.Watch(from)
 		}
 		i := 0
 		for r, err := range results(ctx, d, by, g, doing, ds.Len(), from) {
@@ -146,30 +148,30 @@ func scored[M fitted](ctx context.Context, d *core[M], by method[M], g M, doing 
 }
 
 // results yields what g says of n images, in their order.
-func results[M fitted](ctx context.Context, d *core[M], by method[M], g M, doing string, n int, from pictures) iter.Seq2[Result, error] {
-	return stream(ctx, d, doing, n, func(ctx context.Context, span [2]int) ([]Result, error) {
+func results[M fitted](ctx context.Context, d *engine.Core[M], by method[M], g M, doing string, n int, from feed.Pictures) iter.Seq2[Result, error] {
+	return engine.Stream(ctx, d, doing, n, func(ctx context.Context, span [2]int) ([]Result, error) {
 		return scoreBatch(ctx, d, by, g, from, span)
 	})
 }
 
 // scoreBatch reads and scores images span[0] to span[1]-1.
-func scoreBatch[M fitted](ctx context.Context, d *core[M], by method[M], g M, from pictures, span [2]int) ([]Result, error) {
-	m := g.common()
-	b, err := d.in.pack(ctx, from, span[0], span[1], image.Pt(m.inW, m.inH))
+func scoreBatch[M fitted](ctx context.Context, d *engine.Core[M], by method[M], g M, from feed.Pictures, span [2]int) ([]Result, error) {
+	m := g.Common()
+	b, err := d.In.Pack(ctx, from, span[0], span[1], image.Pt(m.InW, m.InH))
 	if err != nil {
 		return nil, err
 	}
-	defer d.in.put(b.pixels)
-	out := make([]Result, b.n)
+	defer d.In.Put(b.Pixels)
+	out := make([]Result, b.N)
 	for i := range out {
-		out[i].Map = Map{W: m.inW, H: m.inH, Data: make([]float32, m.inW*m.inH), Rect: b.rects[i]}
+		out[i].Map = Map{W: m.InW, H: m.InH, Data: make([]float32, m.InW*m.InH), Rect: b.Rects[i]}
 	}
 	if err := by.score(ctx, g, b, out); err != nil {
 		return nil, err
 	}
 	for i, r := range out {
 		if x := r.Score; x-x != 0 {
-			return nil, fmt.Errorf("image %s: %w: its score is %v", b.names[i], ErrNotFinite, x)
+			return nil, fmt.Errorf("image %s: %w: its score is %v", b.Names[i], ErrNotFinite, x)
 		}
 	}
 	return out, nil

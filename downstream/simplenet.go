@@ -9,6 +9,10 @@ import (
 
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/downstream/internal/engine"
+	"github.com/gotab/gotab/downstream/internal/feed"
+	"github.com/gotab/gotab/downstream/internal/network"
+	"github.com/gotab/gotab/downstream/internal/train"
 	"github.com/gotab/gotab/tensor"
 )
 
@@ -99,7 +103,7 @@ const maxCache = 1 << 44
 // Validate reports the first setting that makes no sense, by name; the error
 // wraps [ErrConfig]. Whether the layers exist, NewSimpleNet checks.
 func (c SimpleNetConfig) Validate() error {
-	bad := whoIs("SimpleNet").invalid
+	bad := whoIs("SimpleNet").Invalid
 	switch {
 	case len(c.Layers) == 0:
 		return bad("Layers is empty, want at least one")
@@ -109,18 +113,18 @@ func (c SimpleNetConfig) Validate() error {
 		return bad("LayerDim is %d with a Dim of %d, want both 1 to %d or both 0", c.LayerDim, c.Dim, maxPatchDim)
 	case c.Dim < 0 || c.Dim > maxPatchDim || c.Dim%len(c.Layers) != 0:
 		return bad("Dim is %d, want 0 to %d and a multiple of the %d layers", c.Dim, maxPatchDim, len(c.Layers))
-	case c.Hidden < 1 || c.Hidden > maxHidden:
-		return bad("Hidden is %d, want 1 to %d", c.Hidden, maxHidden)
+	case c.Hidden < 1 || c.Hidden > engine.MaxHidden:
+		return bad("Hidden is %d, want 1 to %d", c.Hidden, engine.MaxHidden)
 	case !(c.Noise > 0 && c.Noise <= 100):
 		return bad("Noise is %v, want above 0 to 100", c.Noise)
 	case !(c.Margin > 0 && c.Margin <= 100):
 		return bad("Margin is %v, want above 0 to 100", c.Margin)
-	case c.Epochs < 1 || c.Epochs > maxEpochs:
-		return bad("Epochs is %d, want 1 to %d", c.Epochs, maxEpochs)
+	case c.Epochs < 1 || c.Epochs > engine.MaxEpochs:
+		return bad("Epochs is %d, want 1 to %d", c.Epochs, engine.MaxEpochs)
 	case c.TestEvery < 1:
 		return bad("TestEvery is %d, want 1 or more", c.TestEvery)
-	case c.TrainBatch < 1 || c.TrainBatch > maxBatch:
-		return bad("TrainBatch is %d, want 1 to %d", c.TrainBatch, maxBatch)
+	case c.TrainBatch < 1 || c.TrainBatch > engine.MaxBatch:
+		return bad("TrainBatch is %d, want 1 to %d", c.TrainBatch, engine.MaxBatch)
 	case !(c.AdaptorRate > 0 && c.AdaptorRate <= 1):
 		return bad("AdaptorRate is %v, want above 0 to 1", c.AdaptorRate)
 	case !(c.DiscriminatorRate > 0 && c.DiscriminatorRate <= 1):
@@ -132,7 +136,7 @@ func (c SimpleNetConfig) Validate() error {
 	case c.Cache < 0 || c.Cache > maxCache:
 		return bad("Cache is %d bytes, want 0 to %d", c.Cache, int64(maxCache))
 	}
-	return validateView(whoIs("SimpleNet"), c.Sigma, c.Batch, c.Transform, c.Normalize)
+	return engine.ValidateView(whoIs("SimpleNet"), c.Sigma, c.Batch, c.Transform, c.Normalize)
 }
 
 // SimpleNet learns to tell features of good patches from the same with noise
@@ -159,9 +163,9 @@ func (c SimpleNetConfig) Validate() error {
 // weights they began with, whatever a Fit, Reset or Close does meanwhile. These
 // take their turns in the order of the calls, but Close, which comes first.
 type SimpleNet struct {
-	core core[*simpleModel]
+	core engine.Core[*simpleModel]
 	cfg  SimpleNetConfig
-	emb  *patchEmbedding
+	emb  *network.PatchEmbedding
 	seed [2]uint64 // of weights, order and noise
 }
 
@@ -186,13 +190,13 @@ func newSimpleNet(fe Extractor, cfg SimpleNetConfig, seed [2]uint64, opts ...Opt
 		return nil, err
 	}
 	cfg.Layers = slices.Clone(cfg.Layers)
-	emb, err := newPatchEmbedding(fe, cfg.Layers, cfg.Neighbourhood, cfg.LayerDim, cfg.Dim)
+	emb, err := network.NewPatchEmbedding(fe, cfg.Layers, cfg.Neighbourhood, cfg.LayerDim, cfg.Dim)
 	if err != nil {
 		return nil, fmt.Errorf("downstream: new SimpleNet: %w", err)
 	}
 	cfg.Transform = cfg.Transform.Shared()
-	return &SimpleNet{cfg: cfg, emb: emb, seed: seed, core: core[*simpleModel]{who: whoIs("SimpleNet"), dev: fe.Device(), batch: cfg.Batch, embed: emb.embed,
-		in: reader{transform: cfg.Transform, normalize: cfg.Normalize}, options: optionsOf(opts)}}, nil
+	return &SimpleNet{cfg: cfg, emb: emb, seed: seed, core: engine.Core[*simpleModel]{Who: whoIs("SimpleNet"), Dev: fe.Device(), Batch: cfg.Batch, Embed: emb.Embed,
+		In: feed.Reader{Transform: cfg.Transform, Normalize: cfg.Normalize}, Options: engine.OptionsOf(opts)}}, nil
 }
 
 // Config returns the settings in force.
@@ -205,11 +209,11 @@ func (p *SimpleNet) Config() SimpleNetConfig {
 // BestOnTest says whether the weights in force are those of FitBestOnTest, also
 // of a detector that was read from a file: figures on its test set flatter.
 func (p *SimpleNet) BestOnTest() bool {
-	g, ok := p.core.current.hold()
+	g, ok := p.core.Current.Hold()
 	if !ok {
 		return false
 	}
-	defer p.core.release(g)
+	defer p.core.Release(g)
 	return g.onTest
 }
 
@@ -231,7 +235,7 @@ func EstimateSimpleNet(images, positions, features, c int, cfg SimpleNetConfig) 
 	weights := dim*dim + hidden*dim + dim + 6*hidden
 	fitted = 4*weights + 4*hidden*(dim+2)
 	rows := int64(cfg.TrainBatch) * int64(positions)
-	kept := hostMaps(images, int64(features), cfg.TrainBatch, cfg.Cache)
+	kept := train.HostMaps(images, int64(features), cfg.TrainBatch, cfg.Cache)
 	return fitted, 12*weights + kept + rows*(12*dim+32*hidden)
 }
 
@@ -249,11 +253,11 @@ type simpleModel struct {
 // Reset forgets what was fitted, when the Fits before it have ended; the detector
 // can be fitted again. Memory is freed as soon as scoring that is going on has
 // ended. Errors are ctx's or wrap [ErrClosed].
-func (p *SimpleNet) Reset(ctx context.Context) error { return p.core.reset(ctx) }
+func (p *SimpleNet) Reset(ctx context.Context) error { return p.core.Reset(ctx) }
 
 // Close frees the weights for good; every other method that returns an error wraps
 // [ErrClosed] from then on. It does not wait: scoring that is going on ends as it
 // would have, and a Fit that is going on, or waits, is cancelled and returns
 // [ErrClosed]. The extractor must live until these have returned. Closing twice is
 // harmless.
-func (p *SimpleNet) Close() error { return p.core.close() }
+func (p *SimpleNet) Close() error { return p.core.Close() }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 
+	"github.com/gotab/gotab/downstream/internal/engine"
 	"github.com/gotab/gotab/internal/layers"
 	"github.com/gotab/gotab/tensor"
 )
@@ -17,39 +18,39 @@ const simplenetKind = "gotab.simplenet.1"
 
 // simplenetSettings is the JSON form of settings and sizes.
 type simplenetSettings struct {
-	Layers             layerNames `json:"layers"`
-	Neighbourhood      int        `json:"neighbourhood"`
-	LayerDim           int        `json:"layer_dim"`
-	Dim                int        `json:"dim"`
-	Hidden             int        `json:"hidden"`
-	Noise              float64    `json:"noise"`
-	Margin             float64    `json:"margin"`
-	Epochs             int        `json:"epochs"`
-	TestEvery          int        `json:"test_every"`
-	TrainBatch         int        `json:"train_batch"`
-	AdaptorRate        float64    `json:"adaptor_rate"`
-	AdaptorDecay       float64    `json:"adaptor_decay"`
-	DiscriminatorRate  float64    `json:"discriminator_rate"`
-	DiscriminatorDecay float64    `json:"discriminator_decay"`
-	Cache              int64      `json:"cache"`
-	viewSettings
+	Layers             engine.LayerNames `json:"layers"`
+	Neighbourhood      int               `json:"neighbourhood"`
+	LayerDim           int               `json:"layer_dim"`
+	Dim                int               `json:"dim"`
+	Hidden             int               `json:"hidden"`
+	Noise              float64           `json:"noise"`
+	Margin             float64           `json:"margin"`
+	Epochs             int               `json:"epochs"`
+	TestEvery          int               `json:"test_every"`
+	TrainBatch         int               `json:"train_batch"`
+	AdaptorRate        float64           `json:"adaptor_rate"`
+	AdaptorDecay       float64           `json:"adaptor_decay"`
+	DiscriminatorRate  float64           `json:"discriminator_rate"`
+	DiscriminatorDecay float64           `json:"discriminator_decay"`
+	Cache              int64             `json:"cache"`
+	engine.ViewSettings
 	Seed       [2]uint64 `json:"seed"`
 	BestOnTest bool      `json:"best_on_test,omitempty"`
-	sizes
+	engine.Sizes
 }
 
-func (s simplenetSettings) config() (c SimpleNetConfig, err error) {
+func (s simplenetSettings) Config() (c SimpleNetConfig, err error) {
 	c = SimpleNetConfig{
 		Neighbourhood: s.Neighbourhood, LayerDim: s.LayerDim, Dim: s.Dim, Hidden: s.Hidden, Noise: s.Noise, Margin: s.Margin,
 		Epochs: s.Epochs, TestEvery: s.TestEvery, TrainBatch: s.TrainBatch,
 		AdaptorRate: s.AdaptorRate, AdaptorDecay: s.AdaptorDecay, DiscriminatorRate: s.DiscriminatorRate, DiscriminatorDecay: s.DiscriminatorDecay,
-		Cache: s.Cache, Sigma: s.Sigma, Batch: s.Batch, Transform: s.transform(), Normalize: s.normalize(),
+		Cache: s.Cache, Sigma: s.Sigma, Batch: s.Batch, Transform: s.Transform(), Normalize: s.Normalize(),
 	}
-	if c.Layers, err = s.Layers.layers(); err != nil {
+	if c.Layers, err = s.Layers.Layers(); err != nil {
 		return c, err
 	}
 	// The network gives the grid, so that only the input must be bounded here.
-	if err := s.viewSettings.check(s.sizes); err != nil {
+	if err := s.ViewSettings.Check(s.Sizes); err != nil {
 		return c, err
 	}
 	return c, c.Validate()
@@ -63,23 +64,23 @@ func (p *SimpleNet) WriteTo(w io.Writer) (int64, error) {
 }
 
 // contents is what a file says of g.
-func (p *SimpleNet) contents(g *simpleModel) (*contents, error) {
+func (p *SimpleNet) contents(g *simpleModel) (*engine.Contents, error) {
 	c := p.cfg
 	settings := simplenetSettings{
-		Layers: namesOf(c.Layers), Neighbourhood: c.Neighbourhood, LayerDim: c.LayerDim, Dim: c.Dim, Hidden: c.Hidden, Noise: c.Noise,
+		Layers: engine.NamesOf(c.Layers), Neighbourhood: c.Neighbourhood, LayerDim: c.LayerDim, Dim: c.Dim, Hidden: c.Hidden, Noise: c.Noise,
 		Margin: c.Margin, Epochs: c.Epochs, TestEvery: c.TestEvery, TrainBatch: c.TrainBatch,
 		AdaptorRate: c.AdaptorRate, AdaptorDecay: c.AdaptorDecay, DiscriminatorRate: c.DiscriminatorRate, DiscriminatorDecay: c.DiscriminatorDecay,
-		Cache: c.Cache, viewSettings: viewOf(c.Sigma, c.Transform, c.Normalize, c.Batch), Seed: p.seed, BestOnTest: g.onTest, sizes: g.sizes(),
+		Cache: c.Cache, ViewSettings: engine.ViewOf(c.Sigma, c.Transform, c.Normalize, c.Batch), Seed: p.seed, BestOnTest: g.onTest, Sizes: g.Sizes(),
 	}
-	return &contents{settings: settings, arrays: append(slices.Clone(g.trained), tensor.FloatArray("fingerprint", g.fingerprint, int64(len(g.fingerprint))))}, nil
+	return &engine.Contents{Settings: settings, Arrays: append(slices.Clone(g.trained), tensor.FloatArray("fingerprint", g.Fingerprint, int64(len(g.Fingerprint))))}, nil
 }
 
 // Save writes the fitted detector to a file that appears whole or not at all.
-func (p *SimpleNet) Save(path string) error { return save(path, p) }
+func (p *SimpleNet) Save(path string) error { return engine.Save(path, p) }
 
 // OpenSimpleNet reads a detector that Save wrote.
 func OpenSimpleNet(ctx context.Context, path string, fe Extractor, opts ...Option) (*SimpleNet, error) {
-	return openSaved(ctx, path, whoIs("SimpleNet"), fe, ReadSimpleNet, opts)
+	return engine.OpenSaved(ctx, path, whoIs("SimpleNet"), fe, ReadSimpleNet, opts)
 }
 
 // ReadSimpleNet reads a detector that WriteTo wrote; it is fitted and scores as
@@ -98,16 +99,16 @@ func ReadSimpleNet(ctx context.Context, r io.Reader, fe Extractor, opts ...Optio
 	}
 	g, err := p.load(ctx, arrays, st, also)
 	if err != nil {
-		return nil, p.core.failed(ctx, "read", err)
+		return nil, p.core.Failed(ctx, "read", err)
 	}
-	return p, p.core.current.install(g)
+	return p, p.core.Current.Install(g)
 }
 
-// load makes a model of the arrays of a file.
+// Load makes a model of the arrays of a file.
 func (p *SimpleNet) load(ctx context.Context, arrays []tensor.Array, st simplenetSettings, also beside) (*simpleModel, error) {
 	var trained []tensor.Array
-	for _, sp := range simpleSpecs(p.emb.count, p.cfg.Hidden) {
-		a, err := arrayOf(arrays, layers.Spec{Name: sp.name, Shape: sp.shape})
+	for _, sp := range simpleSpecs(p.emb.Count, p.cfg.Hidden) {
+		a, err := engine.ArrayOf(arrays, layers.Spec{Name: sp.name, Shape: sp.shape})
 		if err != nil {
 			return nil, err
 		}
@@ -122,16 +123,16 @@ func (p *SimpleNet) load(ctx context.Context, arrays []tensor.Array, st simplene
 		}
 		trained = append(trained, a)
 	}
-	fingerprint, err := floatsOf(arrays, "fingerprint", int64(p.emb.count))
+	fingerprint, err := engine.FloatsOf(arrays, "fingerprint", int64(p.emb.Count))
 	if err != nil {
 		return nil, err
 	}
 	// The smoothing tables take as much as the grid says: ask the network first.
-	if err := p.core.checkGrid(ctx, st.sizes); err != nil {
+	if err := p.core.CheckGrid(ctx, st.Sizes); err != nil {
 		return nil, err
 	}
-	g := &simpleModel{state: state{model: st.newModel(p.core.dev)}, onTest: st.BestOnTest}
+	g := &simpleModel{state: state{Model: st.NewModel(p.core.Dev)}, onTest: st.BestOnTest}
 	g.take(also)
-	g.fingerprint = fingerprint
+	g.Fingerprint = fingerprint
 	return p.complete(ctx, g, trained)
 }

@@ -8,6 +8,8 @@ import (
 	"iter"
 
 	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/downstream/internal/engine"
+	"github.com/gotab/gotab/downstream/internal/feed"
 	"github.com/gotab/gotab/metrics"
 	"github.com/gotab/gotab/tensor"
 )
@@ -77,9 +79,9 @@ func (p *SimpleNet) Calibration() (*Calibration, error) { return calibrationNow(
 
 // score scores one batch. What comes after the backbone is done image by image:
 // it is as fast, and the wide layers of one image stay in the cache.
-func (p *SimpleNet) score(ctx context.Context, g *simpleModel, b *packed, out []Result) error {
-	return tensor.Run(ctx, p.core.dev, tensor.Evaluation, func(s *tensor.Scope) error {
-		maps := p.emb.fe.Forward(s, s.FromNHWC(b.pixels, b.n, g.inH, g.inW, 3), p.emb.layers...)
+func (p *SimpleNet) score(ctx context.Context, g *simpleModel, b *feed.Batch, out []Result) error {
+	return tensor.Run(ctx, p.core.Dev, tensor.Evaluation, func(s *tensor.Scope) error {
+		maps := p.emb.Fe.Forward(s, s.FromNHWC(b.Pixels, b.N, g.InH, g.InW, 3), p.emb.Layers...)
 		if err := s.Err(); err != nil {
 			return err
 		}
@@ -90,7 +92,7 @@ func (p *SimpleNet) score(ctx context.Context, g *simpleModel, b *packed, out []
 				for k, m := range maps {
 					one[k] = s.Narrow(m, 0, int64(i), 1)
 				}
-				err = g.scoreImage(s, p.emb.parts(s, one), &out[i])
+				err = g.scoreImage(s, p.emb.Parts(s, one), &out[i])
 				return nil
 			})
 			if err := errors.Join(err, s.Err()); err != nil {
@@ -106,16 +108,16 @@ func (g *simpleModel) scoreImage(s *tensor.Scope, parts []*tensor.Tensor, out *R
 	if err := s.Err(); err != nil {
 		return err
 	}
-	if h, w := int(parts[0].Size(2)), int(parts[0].Size(3)); h != g.gridH || w != g.gridW {
-		return fmt.Errorf("%w: the grid is %dx%d, when fitted it was %dx%d", ErrLayers, w, h, g.gridW, g.gridH)
+	if h, w := int(parts[0].Size(2)), int(parts[0].Size(3)); h != g.GridH || w != g.GridW {
+		return fmt.Errorf("%w: the grid is %dx%d, when fitted it was %dx%d", ErrLayers, w, h, g.GridW, g.GridH)
 	}
-	patches := s.Reshape(g.patchScores(s, parts), int64(g.gridH), int64(g.gridW))
+	patches := s.Reshape(g.patchScores(s, parts), int64(g.GridH), int64(g.GridW))
 	values, err := s.Floats(patches)
 	if err != nil {
 		return err
 	}
 	out.Score = Map{Data: values}.Max()
-	return s.FloatsInto(out.Map.Data, g.smooth(s, patches))
+	return s.FloatsInto(out.Map.Data, g.Smooth(s, patches))
 }
 
 // patchScores returns -D of every patch, [N h w, 1].
@@ -136,12 +138,12 @@ func (g *simpleModel) patchScores(s *tensor.Scope, parts []*tensor.Tensor) *tens
 func (p *SimpleNet) complete(ctx context.Context, g *simpleModel, trained []tensor.Array) (_ *simpleModel, err error) {
 	defer func() {
 		if err != nil {
-			_ = g.params.Close() // frees memory, cannot fail
+			_ = g.Params.Close() // frees memory, cannot fail
 		}
 	}()
-	err = tensor.Run(tensor.WithThreads(ctx, 1), p.core.dev, tensor.Evaluation, func(s *tensor.Scope) error {
+	err = tensor.Run(tensor.WithThreads(ctx, 1), p.core.Dev, tensor.Evaluation, func(s *tensor.Scope) error {
 		get := func(name string) *tensor.Tensor {
-			a, missing := arrayNamed(trained, name)
+			a, missing := engine.ArrayNamed(trained, name)
 			if missing != nil {
 				s.Fail(missing)
 				return nil
@@ -156,20 +158,20 @@ func (p *SimpleNet) complete(ctx context.Context, g *simpleModel, trained []tens
 		bias := s.Add(s.Mul(s.Minus(before, get(discriminatorPrefix+"norm.running_mean")), gain), get(discriminatorPrefix+"norm.bias"))
 		tail := s.Neg(get(discriminatorPrefix + "out.weight"))
 		return errors.Join(
-			g.params.PutBuffer(s, "fold", s.Cast(fold, tensor.Float32)),
-			g.params.PutBuffer(s, "bias", s.Cast(bias, tensor.Float32)),
-			g.params.PutBuffer(s, "tail", s.Cast(tail, tensor.Float32)),
+			g.Params.PutBuffer(s, "fold", s.Cast(fold, tensor.Float32)),
+			g.Params.PutBuffer(s, "bias", s.Cast(bias, tensor.Float32)),
+			g.Params.PutBuffer(s, "tail", s.Cast(tail, tensor.Float32)),
 		)
 	})
 	if err != nil {
 		return nil, err
 	}
-	g.fold, g.bias, g.tail = g.params.Get("fold"), g.params.Get("bias"), g.params.Get("tail")
+	g.fold, g.bias, g.tail = g.Params.Get("fold"), g.Params.Get("bias"), g.Params.Get("tail")
 	g.trained = trained
-	if err := g.addSmoothing(ctx, p.cfg.Sigma); err != nil {
+	if err := g.AddSmoothing(ctx, p.cfg.Sigma); err != nil {
 		return nil, err
 	}
-	if err := p.core.identify(ctx, g.common()); err != nil {
+	if err := p.core.Identify(ctx, g.Common()); err != nil {
 		return nil, err
 	}
 	return g, nil

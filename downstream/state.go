@@ -1,11 +1,15 @@
 package downstream
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+
+	"github.com/gotab/gotab/downstream/internal/engine"
+)
 
 // state is what a fit of a detector leaves, whatever the method: the model, and what the
 // detector knows besides of the images that it has seen.
 type state struct {
-	model
+	engine.Model
 	seen []uint64 // digests of the images of the fit, rising; at most maxSightings
 	// A calibration ends with the model: a Fit or an Update makes another one. made is
 	// that of the last Calibrate; before the first one, that of the file is in force.
@@ -15,7 +19,7 @@ type state struct {
 
 // fitted is a pointer to a struct that embeds state.
 type fitted interface {
-	held
+	engine.Held
 	own() *state
 }
 

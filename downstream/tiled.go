@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 
 	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/downstream/internal/feed"
+	"github.com/gotab/gotab/downstream/internal/network"
 	"github.com/gotab/gotab/internal/pipeline"
 	"github.com/gotab/gotab/internal/usual"
 	"github.com/gotab/gotab/metrics"
@@ -195,7 +197,7 @@ func (t *Tiled) calibration(ctx context.Context, parts dataset.Dataset, rule met
 		}
 		var unknown atomic.Bool // of any tile
 		r, err := t.picture(ctx, s.Image, func(px *image.RGBA) {
-			if !fitted(digest(px)) {
+			if !fitted(feed.Digest(px)) {
 				unknown.Store(true)
 			}
 		})
@@ -208,7 +210,7 @@ func (t *Tiled) calibration(ctx context.Context, parts dataset.Dataset, rule met
 			defective = append(defective, r.Score)
 			continue
 		}
-		if v, ok := notFinite(r.Map.Data); ok {
+		if v, ok := network.NotFinite(r.Map.Data); ok {
 			return nil, fmt.Errorf("map of image %s: %w: %v", s.Name, ErrNotFinite, v)
 		}
 		good = append(good, r.Score)
@@ -232,7 +234,7 @@ func (t *Tiled) Close() error { return t.d.Close() }
 // picture scores one picture. see, unless it is nil, is given the tiles as the network
 // gets them, from several goroutines.
 func (t *Tiled) picture(ctx context.Context, img image.Image, see func(px *image.RGBA)) (Result, error) {
-	if absent(img) {
+	if feed.Absent(img) {
 		return Result{}, fmt.Errorf("%w: it is nil", ErrImage)
 	}
 	whole := img.Bounds()
@@ -254,7 +256,7 @@ func (t *Tiled) picture(ctx context.Context, img image.Image, see func(px *image
 		for i, r := range of {
 			tiles[i] = part.SubImage(r.Add(whole.Min))
 			if see != nil {
-				tiles[i] = watchedImage{tiles[i], see}
+				tiles[i] = feed.WatchedImage{Image: tiles[i], See: see}
 			}
 		}
 		results, err := t.d.Score(ctx, tiles...)

@@ -5,17 +5,19 @@ import (
 	"errors"
 
 	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/downstream/internal/feed"
+	"github.com/gotab/gotab/downstream/internal/train"
 	"github.com/gotab/gotab/internal/testutil"
 	"github.com/gotab/gotab/tensor"
 )
 
 // RD4ADTrainee begins what Fit does.
 func RD4ADTrainee(ctx context.Context, p *RD4AD, normal dataset.Dataset) (*testutil.Trainee, error) {
-	from, err := goodImages(normal, p.cfg.Transform)
+	from, err := feed.GoodImages(normal, p.cfg.Transform)
 	if err != nil {
 		return nil, err
 	}
-	teacher, err := newFrozen(ctx, p.sel.fe, p.cfg.Layers, &p.core.in, p.core.dev, from, normal.Len(), p.cfg.Cache, func(int, int) {})
+	teacher, err := train.NewFrozen(ctx, p.sel.Fe, p.cfg.Layers, &p.core.In, p.core.Dev, from, normal.Len(), p.cfg.Cache, func(int, int) {})
 	if err != nil {
 		return nil, err
 	}
@@ -27,14 +29,14 @@ func RD4ADTrainee(ctx context.Context, p *RD4AD, normal dataset.Dataset) (*testu
 	if err != nil {
 		return nil, err
 	}
-	t := &testutil.Trainee{Close: func() error { return errors.Join(teacher.close(), net.params.Close(), rule.Optimizer.Close()) },
+	t := &testutil.Trainee{Close: func() error { return errors.Join(teacher.Close(), net.params.Close(), rule.Optimizer.Close()) },
 		Step: func(ctx context.Context) (float64, error) {
-			b, err := teacher.load(ctx, []int{0, 1})
+			b, err := teacher.Load(ctx, []int{0, 1})
 			if err != nil {
 				return 0, err
 			}
 			o, err := p.step(ctx, net, []tensor.Learner{rule}, b)
-			return o.loss, err
+			return o.Loss, err
 		}}
 	t.Learn([]tensor.Learner{rule})
 	return t, nil
@@ -42,11 +44,11 @@ func RD4ADTrainee(ctx context.Context, p *RD4AD, normal dataset.Dataset) (*testu
 
 // SimpleNetTrainee begins what Fit does.
 func SimpleNetTrainee(ctx context.Context, p *SimpleNet, normal dataset.Dataset) (*testutil.Trainee, error) {
-	from, err := goodImages(normal, p.cfg.Transform)
+	from, err := feed.GoodImages(normal, p.cfg.Transform)
 	if err != nil {
 		return nil, err
 	}
-	maps, err := newFrozen(ctx, p.emb.fe, p.emb.layers, &p.core.in, p.core.dev, from, normal.Len(), p.cfg.Cache, func(int, int) {})
+	maps, err := train.NewFrozen(ctx, p.emb.Fe, p.emb.Layers, &p.core.In, p.core.Dev, from, normal.Len(), p.cfg.Cache, func(int, int) {})
 	if err != nil {
 		return nil, err
 	}
@@ -54,14 +56,14 @@ func SimpleNetTrainee(ctx context.Context, p *SimpleNet, normal dataset.Dataset)
 	if err != nil {
 		return nil, err
 	}
-	t := &testutil.Trainee{Close: func() error { return errors.Join(tr.close(), maps.close()) },
+	t := &testutil.Trainee{Close: func() error { return errors.Join(tr.close(), maps.Close()) },
 		Step: func(ctx context.Context) (float64, error) {
 			b, err := tr.load(ctx, tr.plan(0)[0])
 			if err != nil {
 				return 0, err
 			}
 			o, err := tr.step(ctx, 0, 0, b)
-			return o.loss, err
+			return o.Loss, err
 		}}
 	t.Learn(tr.rules)
 	return t, nil
@@ -69,7 +71,7 @@ func SimpleNetTrainee(ctx context.Context, p *SimpleNet, normal dataset.Dataset)
 
 // RegADTrainee begins what Train does.
 func RegADTrainee(ctx context.Context, r *RegAD, others dataset.Dataset) (*testutil.Trainee, error) {
-	from, err := goodImages(others, r.cfg.Transform)
+	from, err := feed.GoodImages(others, r.cfg.Transform)
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +79,7 @@ func RegADTrainee(ctx context.Context, r *RegAD, others dataset.Dataset) (*testu
 	if err != nil {
 		return nil, err
 	}
-	size, err := r.core.in.inputSize(ctx, from)
+	size, err := r.core.In.InputSize(ctx, from)
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +92,7 @@ func RegADTrainee(ctx context.Context, r *RegAD, others dataset.Dataset) (*testu
 		return nil, err
 	}
 	for i := range learners {
-		learners[i].Rate = always(r.cfg.Rate)
+		learners[i].Rate = train.Always(r.cfg.Rate)
 	}
 	t := &testutil.Trainee{Step: func(ctx context.Context) (float64, error) {
 		b, err := r.readBatch(ctx, from, pairs(cs, r.cfg.Queries, r.cfg.Shots, r.seed, 0)[0], n.size)
@@ -98,11 +100,11 @@ func RegADTrainee(ctx context.Context, r *RegAD, others dataset.Dataset) (*testu
 			return 0, err
 		}
 		o, err := r.step(ctx, n, b, learners)
-		return o.loss, err
+		return o.Loss, err
 	}}
 	t.Learn(learners)
 	t.Close = func() error {
-		err := n.free()
+		err := n.Free()
 		for _, o := range t.Rules {
 			err = errors.Join(err, o.Close())
 		}
