@@ -45,9 +45,12 @@ func recalibrate[M fitted](ctx context.Context, d *engine.Core[M], rule metrics.
 	})
 }
 
-// judge makes a calibration for a detector around this one, in this one's turn. fitted
-// tells the digests of the images that the model was fitted on.
-func judge[M fitted](ctx context.Context, d *engine.Core[M], make func(ctx context.Context, fitted func(digest uint64) bool) (*Calibration, error)) (*Calibration, error) {
+// judging makes a calibration for a detector around another one. fitted tells the digests
+// of the images that the model was fitted on.
+type judging func(ctx context.Context, fitted func(digest uint64) bool) (*Calibration, error)
+
+// judge makes the calibration of a detector around this one, in this one's turn.
+func judge[M fitted](ctx context.Context, d *engine.Core[M], make judging) (*Calibration, error) {
 	return recalibrated(ctx, d, "calibrate", func(ctx context.Context, g M) (*Calibration, error) {
 		return make(ctx, func(digest uint64) bool {
 			_, fitted := slices.BinarySearch(g.own().seen, digest)

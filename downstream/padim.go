@@ -12,7 +12,7 @@ import (
 	"github.com/gotab/gotab/downstream/internal/engine"
 	"github.com/gotab/gotab/downstream/internal/feed"
 	"github.com/gotab/gotab/downstream/internal/network"
-	"github.com/gotab/gotab/tensor"
+	"github.com/gotab/gotab/downstream/internal/padim"
 )
 
 // PaDiMConfig are the settings of PaDiM. DefaultPaDiM explains the values.
@@ -187,18 +187,13 @@ func (p *PaDiM) Config() PaDiMConfig {
 // core. For 3136 positions, 100 channels and batches of 8 on 2 cores: 127 MB and
 // 178 MB. The network's own memory is not in it.
 func EstimatePaDiM(positions, c, batch, cores int) (fitted, fitting int64) {
-	p, n := int64(positions), int64(c)
-	fitted = 4 * p * n * (n + 1)
-	features := 4 * int64(batch) * p * n
-	fitting = fitted + 4*p*n + max(features*int64(3+cores), int64(cores)*whitenBlock*n*n*8*4)
-	return fitted, fitting
+	return padim.Bytes(positions, c, batch, cores)
 }
 
 // gaussians is what a fit leaves.
 type gaussians struct {
 	state
-	mean      *tensor.Tensor // [P, C]
-	whitening *tensor.Tensor // [P, C, C]: the transposes of L^-1
+	padim.Gaussians
 }
 
 // Reset forgets what was fitted, when the Fits before it have ended; the detector

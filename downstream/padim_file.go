@@ -2,13 +2,12 @@ package downstream
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
-	"math"
 
 	"github.com/gotab/gotab/downstream/internal/engine"
+	"github.com/gotab/gotab/downstream/internal/padim"
 	"github.com/gotab/gotab/internal/layers"
 	"github.com/gotab/gotab/tensor"
 )
@@ -60,39 +59,11 @@ func (p *PaDiM) contents(g *gaussians) (*engine.Contents, error) {
 		Layers: engine.NamesOf(p.cfg.Layers), Channels: p.cfg.Channels, Epsilon: p.cfg.Epsilon,
 		ViewSettings: engine.ViewOf(p.cfg.Sigma, p.cfg.Transform, p.cfg.Normalize, p.cfg.Batch), Sizes: g.Sizes(),
 	}
-	grid, c := g.GridH*g.GridW, p.sel.Count
-	half := c * (c + 1) / 2
-	mean, triangles := make([]float32, grid*c), make([]byte, 0, 4*grid*half)
-	err := tensor.Run(context.Background(), p.core.Dev, tensor.Evaluation, func(s *tensor.Scope) error {
-		if err := s.FloatsInto(mean, g.mean); err != nil {
-			return err
-		}
-		block := make([]float32, whitenBlock*c*c)
-		for lo := 0; lo < grid; lo += whitenBlock {
-			k := min(whitenBlock, grid-lo)
-			part := s.Narrow(g.whitening, 0, int64(lo), int64(k))
-			if err := s.FloatsInto(block[:k*c*c], part); err != nil {
-				return err
-			}
-			s.Free(part)
-			for at := range k {
-				for row := range c {
-					for col := range row + 1 { // the tensor holds transposes
-						triangles = binary.LittleEndian.AppendUint32(triangles, math.Float32bits(block[(at*c+col)*c+row]))
-					}
-				}
-			}
-		}
-		return nil
-	})
+	arrays, err := g.Gaussians.Arrays(context.Background(), p.core.Dev)
 	if err != nil {
 		return nil, err
 	}
-	return &engine.Contents{Settings: settings, Arrays: []tensor.Array{
-		tensor.FloatArray("mean", mean, int64(grid), int64(c)),
-		{Name: "whitening", DType: tensor.Float32, Shape: []int64{int64(grid), int64(half)}, Data: triangles},
-		tensor.FloatArray("fingerprint", g.Fingerprint, int64(c)),
-	}}, nil
+	return &engine.Contents{Settings: settings, Arrays: append(arrays, tensor.FloatArray("fingerprint", g.Fingerprint, int64(p.sel.Count)))}, nil
 }
 
 // Save writes the fitted detector to a file that appears whole or not at all.
@@ -126,15 +97,11 @@ func ReadPaDiM(ctx context.Context, r io.Reader, fe Extractor, opts ...Option) (
 	return p, p.core.Current.Install(g)
 }
 
-// Load makes statistics of the arrays of a file.
+// load makes statistics of the arrays of a file.
 func (p *PaDiM) load(ctx context.Context, arrays []tensor.Array, st padimSettings, also beside) (_ *gaussians, err error) {
-	grid, c := st.Grid[0]*st.Grid[1], p.sel.Count
-	half := c * (c + 1) / 2
-	byName, err := engine.ArraysOf([]layers.Spec{
-		{Name: "mean", Shape: []int64{int64(grid), int64(c)}},
-		{Name: "whitening", Shape: []int64{int64(grid), int64(half)}},
-		{Name: "fingerprint", Shape: []int64{int64(c)}},
-	}, arrays)
+	c := p.sel.Count
+	specs := append(padim.Specs(st.Grid[0]*st.Grid[1], c), layers.Spec{Name: "fingerprint", Shape: []int64{int64(c)}})
+	byName, err := engine.ArraysOf(specs, arrays)
 	if err != nil {
 		return nil, err
 	}
@@ -151,40 +118,8 @@ func (p *PaDiM) load(ctx context.Context, arrays []tensor.Array, st padimSetting
 	if err := p.core.Identify(ctx, g.Common()); err != nil {
 		return nil, err
 	}
-	err = tensor.Run(ctx, p.core.Dev, tensor.Evaluation, func(s *tensor.Scope) error {
-		if err := errors.Join(
-			g.Params.PutBuffer(s, "mean", s.FromArray(byName["mean"])),
-			g.Params.PutBuffer(s, "whitening", s.Zeros(int64(grid), int64(c), int64(c))),
-		); err != nil {
-			return err
-		}
-		g.mean, g.whitening = g.Params.Get("mean"), g.Params.Get("whitening")
-		data := byName["whitening"].Data
-		block := make([]float32, whitenBlock*c*c)
-		for lo := 0; lo < grid; lo += whitenBlock {
-			if err := s.Err(); err != nil {
-				return err
-			}
-			k := min(whitenBlock, grid-lo)
-			for at := range k {
-				for row := range c {
-					for col := range row + 1 {
-						block[(at*c+col)*c+row] = readFloat(data)
-						data = data[4:]
-					}
-				}
-			}
-			part := s.FromFloats(block[:k*c*c], int64(k), int64(c), int64(c))
-			place := s.Narrow(g.whitening, 0, int64(lo), int64(k))
-			s.CopyInto(place, part)
-			s.Free(part, place)
-		}
-		return s.Err()
-	})
-	if err != nil {
+	if g.Gaussians, err = padim.Load(ctx, g.Params, byName); err != nil {
 		return nil, err
 	}
 	return g, g.AddSmoothing(ctx, p.cfg.Sigma)
 }
-
-func readFloat(b []byte) float32 { return math.Float32frombits(binary.LittleEndian.Uint32(b)) }

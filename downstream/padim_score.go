@@ -74,12 +74,16 @@ func (p *PaDiM) Recalibrate(ctx context.Context, rule metrics.Rule) (*Calibratio
 // is none.
 func (p *PaDiM) Calibration() (*Calibration, error) { return calibrationNow(&p.core) }
 
+func (p *PaDiM) judge(ctx context.Context, by judging) (*Calibration, error) {
+	return judge(ctx, &p.core, by)
+}
+
 // score scores one batch.
 func (p *PaDiM) score(ctx context.Context, g *gaussians, b *feed.Batch, out []Result) error {
 	err := tensor.Run(ctx, p.core.Dev, tensor.Evaluation, func(s *tensor.Scope) error {
 		maps := s.Sub(func(s *tensor.Scope) *tensor.Tensor {
 			dist := s.Sub(func(s *tensor.Scope) *tensor.Tensor {
-				white := s.Sub(func(s *tensor.Scope) *tensor.Tensor { return p.whiten(s, g, b) })
+				white := s.Sub(func(s *tensor.Scope) *tensor.Tensor { return g.Whiten(s, p.core.Vectors(s, g, b)) })
 				return s.Norm(white, 2) // [P, n]
 			})
 			return g.Smooth(s, s.Reshape(s.Transpose(dist, 0, 1), int64(b.N), int64(g.GridH), int64(g.GridW)))
@@ -98,16 +102,4 @@ func (p *PaDiM) score(ctx context.Context, g *gaussians, b *feed.Batch, out []Re
 		out[i].Score = out[i].Map.Max()
 	}
 	return nil
-}
-
-// whiten returns L^-1 (x-m) for every position and image, [P, n, C]: vectors
-// whose lengths are the distances.
-func (p *PaDiM) whiten(s *tensor.Scope, g *gaussians, b *feed.Batch) *tensor.Tensor {
-	e := p.core.Vectors(s, g, b)
-	if s.Err() != nil {
-		return nil
-	}
-	d := s.Reshape(e, int64(b.N), int64(g.GridH*g.GridW), int64(p.sel.Count))
-	s.AddInto(d, g.mean, -1)
-	return s.Bmm(s.Permute(d, 1, 0, 2), g.whitening)
 }

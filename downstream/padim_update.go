@@ -4,11 +4,9 @@ import (
 	"context"
 	"fmt"
 	"image"
-	"math"
 
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/downstream/internal/feed"
-	"github.com/gotab/gotab/tensor"
 )
 
 // Update adds good images, at least one, to the statistics of a fitted detector,
@@ -57,22 +55,9 @@ func (p *PaDiM) update(ctx context.Context, before *gaussians, more dataset.Data
 		return nil, err
 	}
 	size := image.Pt(before.InW, before.InH)
-	g, err := p.gather(ctx, "update", &moments{p: p, size: size, before: before}, from, more.Len())
+	g, err := p.gather(ctx, "update", size, before, from, more.Len())
 	if err == nil {
 		g.seen = seen.With(before.seen)
 	}
 	return g, err
-}
-
-// addScatter adds to cov, [k, C, C] in double precision for the positions from lo
-// on, the sum of squares about the mean that the images before had: (n-1) times
-// their covariance without Epsilon. eye is [C, C].
-func (m *moments) addScatter(s *tensor.Scope, cov, eye *tensor.Tensor, lo int64) {
-	g, k, c := m.before, cov.Size(0), cov.Size(1)
-	inverse := s.Transpose(s.Cast(s.Narrow(g.whitening, 0, lo, k), tensor.Float64), 1, 2)
-	l := s.SolveLower(inverse, s.Expand(eye, k, c, c))
-	free := float64(g.Images - 1)
-	l = s.MulScalar(l, math.Sqrt(free))
-	s.AddBmmInto(cov, l, s.Transpose(l, 1, 2), 1)
-	s.AddInto(cov, s.Expand(eye, k, c, c), -free*m.p.cfg.Epsilon)
 }

@@ -104,7 +104,7 @@ func ReadPatchCore(ctx context.Context, r io.Reader, fe Extractor, opts ...Optio
 	return p, p.core.Current.Install(g)
 }
 
-// Load makes a bank of the arrays of a file.
+// load makes a bank of the arrays of a file.
 func (p *PatchCore) load(ctx context.Context, arrays []tensor.Array, st patchcoreSettings, also beside) (*patchBank, error) {
 	c := int64(p.emb.Count)
 	patches, err := engine.FloatsOf(arrays, "patches", -1, c)

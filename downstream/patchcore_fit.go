@@ -227,7 +227,7 @@ func countPatches(n, h, w int) (int, error) {
 		ErrConfig, n, w, h, math.MaxInt32)
 }
 
-// Keep fills the bank with the chosen patches, all where chosen is nil.
+// keep fills the bank with the chosen patches, all where chosen is nil.
 func (f *patchFit) keep(ctx context.Context, chosen []int64) (_ *patchBank, err error) {
 	p := f.p
 	c := p.emb.Count

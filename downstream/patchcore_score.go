@@ -82,6 +82,10 @@ func (p *PatchCore) Recalibrate(ctx context.Context, rule metrics.Rule) (*Calibr
 // is none.
 func (p *PatchCore) Calibration() (*Calibration, error) { return calibrationNow(&p.core) }
 
+func (p *PatchCore) judge(ctx context.Context, by judging) (*Calibration, error) {
+	return judge(ctx, &p.core, by)
+}
+
 // score scores one batch.
 func (p *PatchCore) score(ctx context.Context, g *patchBank, b *feed.Batch, out []Result) error {
 	grid := g.GridH * g.GridW

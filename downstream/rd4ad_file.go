@@ -100,7 +100,7 @@ func ReadRD4AD(ctx context.Context, r io.Reader, fe Extractor, opts ...Option) (
 	return p, p.core.Current.Install(g)
 }
 
-// Load makes a model of the arrays of a file.
+// load makes a model of the arrays of a file.
 func (p *RD4AD) load(ctx context.Context, arrays []tensor.Array, st rd4adSettings, also beside) (*distilled, error) {
 	if _, err := engine.ArraysOf(describeStudent(p.channels(), p.cfg.Blocks).specs(), arrays); err != nil {
 		return nil, err

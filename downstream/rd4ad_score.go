@@ -75,6 +75,10 @@ func (p *RD4AD) Recalibrate(ctx context.Context, rule metrics.Rule) (*Calibratio
 // is none.
 func (p *RD4AD) Calibration() (*Calibration, error) { return calibrationNow(&p.core) }
 
+func (p *RD4AD) judge(ctx context.Context, by judging) (*Calibration, error) {
+	return judge(ctx, &p.core, by)
+}
+
 // score scores one batch.
 func (p *RD4AD) score(ctx context.Context, g *distilled, b *feed.Batch, out []Result) error {
 	err := tensor.Run(ctx, p.core.Dev, tensor.Evaluation, func(s *tensor.Scope) error {

@@ -74,7 +74,7 @@ func weightsHash(weights []tensor.Array) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// Fingerprint tells settings apart: all of them are in their JSON form, which
+// fingerprint tells settings apart: all of them are in their JSON form, which
 // keeps every digit of a number.
 func (s regadSettings) fingerprint() (string, error) {
 	b, err := json.Marshal(s)
@@ -160,7 +160,7 @@ func (c *regadCheckpoint) restore(ctx context.Context, learners []tensor.Learner
 	return nil
 }
 
-// Write writes the file after so many epochs.
+// write writes the file after so many epochs.
 func (c *regadCheckpoint) write(ctx context.Context, r *RegAD, n *registration, learners []tensor.Learner, epochs int) error {
 	if c.path == "" {
 		return nil

@@ -9,9 +9,9 @@ import (
 
 	"github.com/gotab/gotab/downstream/internal/engine"
 	"github.com/gotab/gotab/downstream/internal/feed"
+	"github.com/gotab/gotab/downstream/internal/gaussian"
 	"github.com/gotab/gotab/downstream/internal/network"
 	"github.com/gotab/gotab/internal/layers"
-	"github.com/gotab/gotab/internal/pipeline"
 	"github.com/gotab/gotab/tensor"
 )
 
@@ -49,96 +49,22 @@ func (z factorSizes) side() int {
 }
 
 func (z factorSizes) lowRank() bool {
-	few := int64(z.positions())*triangleLen(z.count) + int64(z.count)*int64(z.values())
-	return few <= int64(z.positions())*triangleLen(z.channels())
+	few := int64(z.positions())*gaussian.TriangleEntries(z.count) + int64(z.count)*int64(z.values())
+	return few <= int64(z.positions())*gaussian.TriangleEntries(z.channels())
 }
 
 // bytes are those of EstimateRegAD.
 func (z factorSizes) bytes(batch, cores int) (fitted, fitting int64) {
 	held := 4 * int64(z.count) * int64(z.values())
-	fitted = 4 * (int64(z.positions())*triangleLen(z.side()) + int64(z.values()))
+	fitted = 4 * (int64(z.positions())*gaussian.TriangleEntries(z.side()) + int64(z.values()))
 	side := int64(z.side())
-	solving := 4 * 8 * whitenBlock * side * side
+	solving := 4 * 8 * gaussian.Block * side * side
 	if z.lowRank() {
 		fitted += held
 		held = 0 // they stay
 	}
 	passing := 2 * 4 * int64(batch) * int64(z.values())
 	return fitted, fitted + held + int64(cores)*max(solving, passing)
-}
-
-// rowBlocks is in how many blocks of rows a lower triangular matrix is kept: with
-// four, five eighths of the square.
-const rowBlocks = 4
-
-// blocksOf returns the rows of the blocks of a k x k matrix.
-func blocksOf(k int) [][2]int { return feed.Spans(k, (k+rowBlocks-1)/rowBlocks, 1) }
-
-// triangleLen is the number of entries of a k x k matrix in blocks.
-func triangleLen(k int) (n int64) {
-	for _, rows := range blocksOf(k) {
-		n += int64(rows[1]-rows[0]) * int64(rows[1])
-	}
-	return n
-}
-
-// triangles are lower triangular k x k matrices, one for each of P positions. The
-// block of the rows lo to hi-1 is a tensor [P, hi, hi-lo] of their transposes,
-// without the columns that are zero.
-type triangles struct {
-	rows   [][2]int
-	blocks []*tensor.Tensor
-}
-
-// putTriangles makes matrices of zeros in p.
-func putTriangles(s *tensor.Scope, p *tensor.Params, positions, k int) error {
-	for i, rows := range blocksOf(k) {
-		if err := p.PutBuffer(s, triangleName(i), s.Zeros(int64(positions), int64(rows[1]), int64(rows[1]-rows[0]))); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// trianglesOf takes k x k matrices from p.
-func trianglesOf(p *tensor.Params, k int) *triangles {
-	t := &triangles{rows: blocksOf(k)}
-	for i := range t.rows {
-		t.blocks = append(t.blocks, p.Get(triangleName(i)))
-	}
-	return t
-}
-
-func triangleName(block int) string { return fmt.Sprintf("inverse.%d", block) }
-
-// set puts matrices [n, k, k] in place of those from position lo on.
-func (t *triangles) set(s *tensor.Scope, lo int, full *tensor.Tensor) {
-	for i, rows := range t.rows {
-		s.Sub(func(s *tensor.Scope) *tensor.Tensor {
-			part := s.Narrow(s.Narrow(full, 1, int64(rows[0]), int64(rows[1]-rows[0])), 2, 0, int64(rows[1]))
-			s.CopyInto(s.Narrow(t.blocks[i], 0, int64(lo), full.Size(0)), s.Transpose(part, 1, 2))
-			return nil
-		})
-	}
-}
-
-// squares returns the squared lengths of the matrices' products with the vectors
-// v [P, n, k], [P, n].
-func (t *triangles) squares(s *tensor.Scope, v *tensor.Tensor) *tensor.Tensor {
-	return s.Sub(func(s *tensor.Scope) *tensor.Tensor {
-		var sum *tensor.Tensor
-		for i, rows := range t.rows {
-			part := s.Sub(func(s *tensor.Scope) *tensor.Tensor {
-				return s.Square(s.Norm(s.Bmm(s.Narrow(v, 2, 0, int64(rows[1])), t.blocks[i]), 2))
-			})
-			if sum == nil {
-				sum = part
-				continue
-			}
-			s.AddInto(sum, part, 1)
-		}
-		return sum
-	})
 }
 
 // factors are the statistics of RegAD, for the distances that [RegAD] describes.
@@ -148,9 +74,9 @@ type factors struct {
 	factorSizes
 	epsilon float64
 	index   [][]int64
-	means   []*tensor.Tensor // of each layer, [p, c]
-	samples []*tensor.Tensor // X of each layer, [p, n, c]; nil where the triangles are of S
-	inverse *triangles       // of L, or of the factor of S
+	means   []*tensor.Tensor    // of each layer, [p, c]
+	samples []*tensor.Tensor    // X of each layer, [p, n, c]; nil where the gaussian.Triangles are of S
+	inverse *gaussian.Triangles // of L, or of the factor of S
 }
 
 // newFactors describes statistics; their tensors are not there yet.
@@ -172,7 +98,7 @@ func newFactors(z factorSizes, epsilon float64) *factors {
 func meanName(layer int) string    { return fmt.Sprintf("mean.%d", layer) }
 func samplesName(layer int) string { return fmt.Sprintf("samples.%d", layer) }
 
-// Finish makes the statistics of samples x of the layers [p, n, c], which it
+// finish makes the statistics of samples x of the layers [p, n, c], which it
 // changes: they belong to raw. What is kept goes to keep, which may be raw.
 func (f *factors) finish(ctx context.Context, raw, keep *tensor.Params, cores int) error {
 	x := make([]*tensor.Tensor, len(f.maps))
@@ -187,39 +113,28 @@ func (f *factors) finish(ctx context.Context, raw, keep *tensor.Params, cores in
 			}
 			s.Free(mean)
 		}
-		return putTriangles(s, keep, f.positions(), f.side())
+		return gaussian.PutTriangles(s, keep, f.positions(), f.side())
 	})
 	if err != nil {
 		return err
 	}
 	f.bind(keep)
-	blocks := feed.Spans(f.positions(), whitenBlock, 1)
 	ctx = tensor.WithThreads(ctx, 1)
-	for _, err := range pipeline.Ordered(ctx, len(blocks), cores, cores, func(ctx context.Context, i int) (struct{}, error) {
-		return struct{}{}, tensor.Run(ctx, raw.Device(), tensor.Evaluation, func(s *tensor.Scope) error {
-			lo, hi := blocks[i][0], blocks[i][1]
-			a := s.Sub(func(s *tensor.Scope) *tensor.Tensor {
-				if f.lowRank() {
-					return f.products(s, x, lo, hi)
-				}
-				return f.covariances(s, x, lo, hi)
-			})
-			k := int64(f.side())
-			eye := s.Expand(s.Cast(s.Eye(k), tensor.Float64), a.Size(0), k, k)
-			s.AddInto(a, eye, f.epsilon)
-			f.inverse.set(s, lo, s.SolveLower(s.Cholesky(a), eye))
-			return s.Err()
+	err = gaussian.EachBlock(ctx, raw.Device(), feed.Spans(f.positions(), gaussian.Block, 1), cores, func(s *tensor.Scope, lo, hi int) error {
+		a := s.Sub(func(s *tensor.Scope) *tensor.Tensor {
+			if f.lowRank() {
+				return f.products(s, x, lo, hi)
+			}
+			return f.covariances(s, x, lo, hi)
 		})
-	}) {
-		var op *tensor.OpError
-		if errors.As(err, &op) && op.Op == "Cholesky" {
-			return fmt.Errorf("%w: Epsilon is %v, too little for features of this size: %w", ErrConfig, f.epsilon, err)
-		}
-		if err != nil {
-			return err
-		}
+		f.inverse.Set(s, lo, gaussian.InverseFactor(s, a, f.epsilon))
+		return nil
+	})
+	var op *tensor.OpError
+	if errors.As(err, &op) && op.Op == "Cholesky" {
+		return fmt.Errorf("%w: Epsilon is %v, too little for features of this size: %w", ErrConfig, f.epsilon, err)
 	}
-	return nil
+	return err
 }
 
 // products returns X X^T at the positions lo to hi-1, [n, n] each, in double
@@ -288,7 +203,7 @@ func (f *factors) distances(s *tensor.Scope, maps []*tensor.Tensor) *tensor.Tens
 			for i, d := range deviations {
 				all[i] = f.spread(s, i, d)
 			}
-			return s.Sqrt(f.inverse.squares(s, s.Cat(2, all...)))
+			return s.Sqrt(f.inverse.Squares(s, s.Cat(2, all...)))
 		}
 		var lengths, along *tensor.Tensor // |d|^2 [P, n] and X d [P, n, samples]
 		for i, d := range deviations {
@@ -302,7 +217,7 @@ func (f *factors) distances(s *tensor.Scope, maps []*tensor.Tensor) *tensor.Tens
 			s.AddInto(along, a, 1)
 			s.Free(l, a)
 		}
-		s.AddInto(lengths, f.inverse.squares(s, along), -1)
+		s.AddInto(lengths, f.inverse.Squares(s, along), -1)
 		s.ScaleInto(lengths, 1/f.epsilon)
 		return s.Sqrt(s.ClampMin(lengths, 0)) // rounding can leave less than nothing of a sample's own distance
 	})
@@ -319,7 +234,7 @@ func (f *factors) spread(s *tensor.Scope, layer int, x *tensor.Tensor) *tensor.T
 	})
 }
 
-// Load puts the tensors of a file, by the names of specs, into p and takes them.
+// load puts the tensors of a file, by the names of specs, into p and takes them.
 // Nothing is made before all are there and right.
 func (f *factors) load(ctx context.Context, p *tensor.Params, arrays []tensor.Array) error {
 	byName, err := engine.ArraysOf(f.specs(), arrays)
@@ -343,7 +258,7 @@ func (f *factors) bind(p *tensor.Params) {
 			f.samples = append(f.samples, p.Get(samplesName(i)))
 		}
 	}
-	f.inverse = trianglesOf(p, f.side())
+	f.inverse = gaussian.TrianglesOf(p, f.side())
 }
 
 // specs are the names and shapes of all tensors.
@@ -363,8 +278,8 @@ func (f *factors) specs() (out []layers.Spec) {
 			add(samplesName(i), m.H*m.W, f.count, m.C)
 		}
 	}
-	for i, rows := range blocksOf(f.side()) {
-		add(triangleName(i), f.positions(), rows[1], rows[1]-rows[0])
+	for i, rows := range gaussian.TriangleRows(f.side()) {
+		add(gaussian.TriangleName(i), f.positions(), rows[1], rows[1]-rows[0])
 	}
 	return out
 }

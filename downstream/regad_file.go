@@ -201,7 +201,7 @@ func readRegAD(ctx context.Context, from io.Reader, dev tensor.Device, growing f
 	return r, nil
 }
 
-// Load puts the network of r.first in force, and the statistics where the
+// load puts the network of r.first in force, and the statistics where the
 // settings say that there are some.
 func (r *RegAD) load(ctx context.Context, st regadSettings, stats []tensor.Array, also beside) (err error) {
 	if err := checkGrid(r.first, r.cfg, st.Sizes); err != nil {

@@ -153,7 +153,7 @@ func (n *registration) arrays(ctx context.Context) ([]tensor.Array, error) {
 	return append(out, own...), err
 }
 
-// Sizes returns what a file says of the sizes of a network without statistics.
+// sizes returns what a file says of the sizes of a network without statistics.
 func (n *registration) sizes() engine.Sizes {
 	return engine.Sizes{Grid: [2]int{n.maps[0].W, n.maps[0].H}, Input: [2]int{n.size.X, n.size.Y}}
 }

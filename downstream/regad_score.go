@@ -74,6 +74,10 @@ func (r *RegAD) Recalibrate(ctx context.Context, rule metrics.Rule) (*Calibratio
 // is none.
 func (r *RegAD) Calibration() (*Calibration, error) { return calibrationNow(&r.core) }
 
+func (r *RegAD) judge(ctx context.Context, by judging) (*Calibration, error) {
+	return judge(ctx, &r.core, by)
+}
+
 // score scores one batch.
 func (r *RegAD) score(ctx context.Context, g *supports, b *feed.Batch, out []Result) error {
 	err := tensor.Run(ctx, r.core.Dev, tensor.Evaluation, func(s *tensor.Scope) error {

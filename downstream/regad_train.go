@@ -213,7 +213,7 @@ func (r *RegAD) readBatch(ctx context.Context, from feed.Pictures, at []int, siz
 	return b, err
 }
 
-// Tensors returns queries [Q, 3, H, W] and support images [Q shots, 3, H, W],
+// tensors returns queries [Q, 3, H, W] and support images [Q shots, 3, H, W],
 // channels-last.
 func (b *registrationBatch) tensors(s *tensor.Scope, shots int) (queries, support *tensor.Tensor) {
 	out := s.SubN(func(s *tensor.Scope) []*tensor.Tensor {

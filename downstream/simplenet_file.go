@@ -104,7 +104,7 @@ func ReadSimpleNet(ctx context.Context, r io.Reader, fe Extractor, opts ...Optio
 	return p, p.core.Current.Install(g)
 }
 
-// Load makes a model of the arrays of a file.
+// load makes a model of the arrays of a file.
 func (p *SimpleNet) load(ctx context.Context, arrays []tensor.Array, st simplenetSettings, also beside) (*simpleModel, error) {
 	var trained []tensor.Array
 	for _, sp := range simpleSpecs(p.emb.Count, p.cfg.Hidden) {

@@ -160,7 +160,7 @@ type simpleBatch struct {
 	noise []float32 // [n h w, Dim]
 }
 
-// Load reads maps and draws noise, each row of it from a generator of its own.
+// load reads maps and draws noise, each row of it from a generator of its own.
 func (t *simpleTraining) load(ctx context.Context, at simplePlan) (b simpleBatch, err error) {
 	if b.maps, err = t.maps.Load(ctx, at.images); err != nil {
 		return b, err

@@ -77,6 +77,10 @@ func (p *SimpleNet) Recalibrate(ctx context.Context, rule metrics.Rule) (*Calibr
 // is none.
 func (p *SimpleNet) Calibration() (*Calibration, error) { return calibrationNow(&p.core) }
 
+func (p *SimpleNet) judge(ctx context.Context, by judging) (*Calibration, error) {
+	return judge(ctx, &p.core, by)
+}
+
 // score scores one batch. What comes after the backbone is done image by image:
 // it is as fast, and the wide layers of one image stay in the cache.
 func (p *SimpleNet) score(ctx context.Context, g *simpleModel, b *feed.Batch, out []Result) error {

@@ -166,7 +166,7 @@ func (t *Tiled) cut() string {
 
 // judged is a detector of this package.
 type judged interface {
-	judge(ctx context.Context, make func(ctx context.Context, fitted func(digest uint64) bool) (*Calibration, error)) (*Calibration, error)
+	judge(ctx context.Context, by judging) (*Calibration, error)
 }
 
 // Calibrate is that of the detectors of this package, for whole pictures: the threshold

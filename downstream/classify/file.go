@@ -159,7 +159,7 @@ func Read(ctx context.Context, r io.Reader, fe downstream.Extractor, opts ...dow
 	return c, c.core.Current.Install(g)
 }
 
-// Load makes a model of the arrays of a file.
+// load makes a model of the arrays of a file.
 func (c *Classifier) load(ctx context.Context, arrays []tensor.Array, st settings) (_ *classified, err error) {
 	g := &classified{Model: st.NewModel(c.core.Dev), names: st.Names, net: c.fe}
 	defer func() {

@@ -149,7 +149,7 @@ type training struct {
 	features []float32 // of a frozen backbone, [N, C]
 }
 
-// Begin makes the linear layer, the copy of the backbone and the optimizers.
+// begin makes the linear layer, the copy of the backbone and the optimizers.
 func (t *training) begin(ctx context.Context) (err error) {
 	c := t.c
 	k, channels := int64(len(t.data.names)), int64(c.fe.Channels(backbone.Pooled))
@@ -205,7 +205,7 @@ func (t *training) trained() []*tensor.Params {
 	return []*tensor.Params{t.g.Params, t.g.own.Params()}
 }
 
-// Close frees what the training needed and, unless it is kept, what it made.
+// close frees what the training needed and, unless it is kept, what it made.
 // Freeing cannot fail.
 func (t *training) close(keep bool) {
 	for _, o := range t.opt {
@@ -288,7 +288,7 @@ func (t *training) cut(epoch int, order []int) (out []shuffled) {
 // spans are the batches of every epoch, in places of the pass.
 func (t *training) spans() [][2]int { return feed.Spans(t.data.Len(), t.c.cfg.Batch, 1) }
 
-// Load reads, turns and packs the pixels of a batch. Where the backbone is frozen
+// load reads, turns and packs the pixels of a batch. Where the backbone is frozen
 // its features are there.
 func (t *training) load(ctx context.Context, at shuffled) (minibatch, error) {
 	c := t.c

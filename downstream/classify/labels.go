@@ -216,7 +216,7 @@ func (l *Labelled) counts() []int {
 	return n
 }
 
-// Check refuses data from which the task cannot be learnt.
+// check refuses data from which the task cannot be learnt.
 func (l *Labelled) check(task Task) error {
 	if l == nil || l.Dataset == nil || l.Len() == 0 {
 		return fmt.Errorf("%w: the data set is empty", downstream.ErrTooFewImages)

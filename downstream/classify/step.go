@@ -51,7 +51,7 @@ func (t *training) step(ctx context.Context, b minibatch, rate float64) (loss, a
 	return loss, accuracy, err
 }
 
-// Vectors are the pooled features of a batch, [n, C].
+// vectors are the pooled features of a batch, [n, C].
 func (t *training) vectors(s *tensor.Scope, b minibatch) *tensor.Tensor {
 	n, channels := len(b.index), t.c.fe.Channels(backbone.Pooled)
 	if !t.c.cfg.Frozen {

@@ -1,28 +1,15 @@
-package downstream
+package padim
 
 import (
 	"context"
-	"image"
 	"math"
 	"math/rand/v2"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/tensor"
 )
-
-// one is an extractor of one layer that is never run.
-type one struct{ channels int }
-
-func (one) Device() tensor.Device { return tensor.CPU }
-
-func (o one) Channels(backbone.Layer) int { return o.channels }
-
-func (o one) Forward(s *tensor.Scope, x *tensor.Tensor, _ ...backbone.Layer) []*tensor.Tensor {
-	return []*tensor.Tensor{x}
-}
 
 // TestStreamedCovariance holds the float32 sums against double precision for
 // features that are far from zero, correlated, and drift away from the first
@@ -37,26 +24,22 @@ func TestStreamedCovariance(t *testing.T) {
 		tolerance = 1e-5
 	)
 	start := tensor.Live()
-	cfg := DefaultPaDiM()
-	cfg.Layers, cfg.Channels = []backbone.Layer{backbone.Layer1}, nil
-	p, err := NewPaDiM(one{c}, cfg, nil)
-	require.NoError(t, err)
-	acc := &moments{p: p, size: image.Pt(side, side)}
+	acc := NewMoments(tensor.CPU, c, 0.01, nil)
 	rng := rand.New(rand.NewPCG(1, 1))
 	var all [grid][c][]float64
 	for b := range images / batch {
-		f := &features{values: make([]float32, batch*grid*c), n: batch, h: side, w: side}
+		values := make([]float32, batch*grid*c)
 		for i := range batch {
 			for g := range grid {
 				common := rng.NormFloat64()
 				for k := range c {
 					v := float32(20 + float64(k) + common + 0.5*rng.NormFloat64() + float64(b)/100)
-					f.values[(i*grid+g)*c+k] = v
+					values[(i*grid+g)*c+k] = v
 					all[g][k] = append(all[g][k], float64(v))
 				}
 			}
 		}
-		require.NoError(t, acc.add(t.Context(), f))
+		require.NoError(t, acc.Add(t.Context(), values, batch, side, side))
 	}
 	var q, sum, shift []float64
 	require.NoError(t, tensor.Run(context.Background(), tensor.CPU, tensor.Evaluation, func(s *tensor.Scope) error {
@@ -102,6 +85,6 @@ func TestStreamedCovariance(t *testing.T) {
 	}
 	t.Logf("covariance differs by %.1e of the trace", worst)
 	require.LessOrEqual(t, worst, tolerance)
-	acc.close()
+	acc.Close()
 	require.Equal(t, start, tensor.Live())
 }
