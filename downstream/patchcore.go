@@ -11,7 +11,7 @@ import (
 	"github.com/gotab/gotab/downstream/internal/engine"
 	"github.com/gotab/gotab/downstream/internal/feed"
 	"github.com/gotab/gotab/downstream/internal/network"
-	"github.com/gotab/gotab/tensor"
+	"github.com/gotab/gotab/downstream/internal/patchcore"
 )
 
 // PatchCoreConfig are the settings of PatchCore. DefaultPatchCore explains the
@@ -206,7 +206,7 @@ func EstimatePatchCore(images, positions, c int, cfg PatchCoreConfig, cores int)
 	n, dim := int64(images)*int64(positions), int64(c)
 	kept := n
 	if cfg.Share < 1 {
-		kept = int64(coresetSize(int(n), cfg.Share))
+		kept = int64(patchcore.Size(int(n), cfg.Share))
 	}
 	fitted = 4 * kept * (dim + 1)
 	choosing := int64(0)
@@ -226,16 +226,10 @@ func (c PatchCoreConfig) projected(values int) int {
 	return c.Projection
 }
 
-// coresetSize is how many of n patches a share keeps, rounded down.
-func coresetSize(n int, share float64) int { return int(float64(n) * share) }
-
 // patchBank is what a fit leaves.
 type patchBank struct {
 	state
-	patches *tensor.Tensor // [M, C], less their mean
-	mean    *tensor.Tensor // [C]
-	half    *tensor.Tensor // [M]: half the squared lengths of patches, negated
-	count   int            // M
+	patchcore.Bank
 }
 
 // Reset forgets what was fitted, when the Fits before it have ended; the detector

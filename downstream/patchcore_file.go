@@ -2,7 +2,6 @@ package downstream
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 
@@ -60,19 +59,11 @@ func (p *PatchCore) contents(g *patchBank) (*engine.Contents, error) {
 		Starts: cfg.Starts, Neighbours: cfg.Neighbours, Squared: cfg.Squared,
 		ViewSettings: engine.ViewOf(cfg.Sigma, cfg.Transform, cfg.Normalize, cfg.Batch), Seed: p.seed, Sizes: g.Sizes(),
 	}
-	c := p.emb.Count
-	patches, mean := make([]float32, g.count*c), make([]float32, c)
-	err := tensor.Run(context.Background(), p.core.Dev, tensor.Evaluation, func(s *tensor.Scope) error {
-		return errors.Join(s.FloatsInto(patches, g.patches), s.FloatsInto(mean, g.mean))
-	})
+	arrays, err := g.Arrays(context.Background(), p.core.Dev)
 	if err != nil {
 		return nil, err
 	}
-	return &engine.Contents{Settings: settings, Arrays: []tensor.Array{
-		tensor.FloatArray("patches", patches, int64(g.count), int64(c)),
-		tensor.FloatArray("mean", mean, int64(c)),
-		tensor.FloatArray("fingerprint", g.Fingerprint, int64(c)),
-	}}, nil
+	return &engine.Contents{Settings: settings, Arrays: append(arrays, tensor.FloatArray("fingerprint", g.Fingerprint, int64(p.emb.Count)))}, nil
 }
 
 // Save writes the fitted detector to a file that appears whole or not at all.
@@ -127,7 +118,7 @@ func (p *PatchCore) load(ctx context.Context, arrays []tensor.Array, st patchcor
 	if err := p.core.CheckGrid(ctx, st.Sizes); err != nil {
 		return nil, err
 	}
-	g := &patchBank{state: state{Model: st.NewModel(p.core.Dev)}, count: count}
+	g := &patchBank{state: state{Model: st.NewModel(p.core.Dev)}}
 	g.take(also)
 	g.Fingerprint = fingerprint
 	return p.complete(ctx, g, patches, mean)

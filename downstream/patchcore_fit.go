@@ -2,7 +2,6 @@ package downstream
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"image"
 	"math"
@@ -13,6 +12,7 @@ import (
 	"github.com/gotab/gotab/downstream/internal/engine"
 	"github.com/gotab/gotab/downstream/internal/feed"
 	"github.com/gotab/gotab/downstream/internal/network"
+	"github.com/gotab/gotab/downstream/internal/patchcore"
 	"github.com/gotab/gotab/internal/pipeline"
 	"github.com/gotab/gotab/tensor"
 )
@@ -183,7 +183,7 @@ func (f *patchFit) choose(ctx context.Context) ([]int64, error) {
 		},
 		func(_ int, r *patchRows) error {
 			if projected == nil {
-				n, err := countPatches(f.n, f.h, f.w)
+				n, err := patchcore.Count(f.n, f.h, f.w)
 				if err != nil {
 					return err
 				}
@@ -196,7 +196,7 @@ func (f *patchFit) choose(ctx context.Context) ([]int64, error) {
 	if err != nil {
 		return nil, err
 	}
-	count := coresetSize(total, p.cfg.Share)
+	count := patchcore.Size(total, p.cfg.Share)
 	if count < 1 {
 		return nil, fmt.Errorf("%w: a Share of %v of %d patches leaves none", ErrTooFewImages, p.cfg.Share, total)
 	}
@@ -206,25 +206,9 @@ func (f *patchFit) choose(ctx context.Context) ([]int64, error) {
 	}
 	var chosen []int64
 	report := func(done int) { p.core.Report("choose", done, count) }
-	if p.core.Dev.IsCUDA() {
-		chosen, err = coreset(ctx, p.core.Dev, projected, k, count, starts, report)
-	} else {
-		if err = alongAxes(ctx, projected, k); err == nil {
-			chosen, err = coresetOnHost(ctx, projected, k, count, starts, f.cores, report)
-		}
-	}
+	chosen, err = patchcore.Choose(ctx, p.core.Dev, projected, k, count, starts, f.cores, report)
 	slices.Sort(chosen)
 	return chosen, err
-}
-
-// countPatches is how many patches n images have on a grid. Those among which is
-// chosen are numbered by 31 bits ([farthest]).
-func countPatches(n, h, w int) (int, error) {
-	if all := int64(n) * int64(h*w); all <= math.MaxInt32 {
-		return int(all), nil
-	}
-	return 0, fmt.Errorf("%w: %d images of %dx%d positions are more patches than the %d that can be chosen from; take fewer images, a smaller input or a deeper first layer",
-		ErrConfig, n, w, h, math.MaxInt32)
 }
 
 // keep fills the bank with the chosen patches, all where chosen is nil.
@@ -268,29 +252,8 @@ func (f *patchFit) keep(ctx context.Context, chosen []int64) (_ *patchBank, err 
 	if b := p.cfg.Neighbours; count < b {
 		return nil, fmt.Errorf("%w: the bank has %d patches, Neighbours is %d", ErrTooFewImages, count, b)
 	}
-	g := &patchBank{state: state{Model: engine.Model{Params: tensor.NewParams(p.core.Dev), GridH: f.h, GridW: f.w, InW: f.size.X, InH: f.size.Y, Images: f.n}}, count: count}
-	return p.complete(ctx, g, values, centre(values, c))
-}
-
-// centre shifts rows of c values to mean 0, in place, and returns the mean.
-// Distances stay, and products of rows are then no larger than distances.
-func centre(values []float32, c int) []float32 {
-	sum := make([]float64, c)
-	for at := 0; at < len(values); at += c {
-		for i, v := range values[at : at+c] {
-			sum[i] += float64(v)
-		}
-	}
-	mean := make([]float32, c)
-	for i, v := range sum {
-		mean[i] = float32(v / float64(len(values)/c))
-	}
-	for at := 0; at < len(values); at += c {
-		for i, m := range mean {
-			values[at+i] -= m
-		}
-	}
-	return mean
+	g := &patchBank{state: state{Model: engine.Model{Params: tensor.NewParams(p.core.Dev), GridH: f.h, GridW: f.w, InW: f.size.X, InH: f.size.Y, Images: f.n}}}
+	return p.complete(ctx, g, values, patchcore.Centre(values, c))
 }
 
 // complete puts patches and mean into g with what follows from them and from the
@@ -301,26 +264,9 @@ func (p *PatchCore) complete(ctx context.Context, g *patchBank, patches, mean []
 			_ = g.Params.Close() // frees memory, cannot fail
 		}
 	}()
-	c := int64(p.emb.Count)
-	half := make([]float32, g.count)
-	for i := range half {
-		sum := 0.0
-		for _, v := range patches[i*int(c):][:c] {
-			sum += float64(v) * float64(v)
-		}
-		half[i] = float32(-sum / 2)
-	}
-	err = tensor.Run(ctx, p.core.Dev, tensor.Evaluation, func(s *tensor.Scope) error {
-		return errors.Join(
-			g.Params.PutBuffer(s, "patches", s.FromFloats(patches, int64(g.count), c)),
-			g.Params.PutBuffer(s, "mean", s.FromFloats(mean, c)),
-			g.Params.PutBuffer(s, "half", s.FromFloats(half, int64(g.count))),
-		)
-	})
-	if err != nil {
+	if g.Bank, err = patchcore.NewBank(ctx, g.Params, patches, mean); err != nil {
 		return nil, err
 	}
-	g.patches, g.mean, g.half = g.Params.Get("patches"), g.Params.Get("mean"), g.Params.Get("half")
 	if err := g.AddSmoothing(ctx, p.cfg.Sigma); err != nil {
 		return nil, err
 	}

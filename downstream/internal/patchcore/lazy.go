@@ -1,4 +1,4 @@
-package downstream
+package patchcore
 
 import (
 	"context"
@@ -6,7 +6,7 @@ import (
 	"sync"
 )
 
-// coresetOnHost makes the choice of [coreset] on the processor, without a
+// CoresetOnHost makes the choice of [Coreset] on the processor, without a
 // tensor: x [N, k] as rows, up to workers goroutines. It leaves out comparisons
 // that cannot matter yet: a row's distance to the nearest chosen row only shrinks as
 // rows are chosen, so that an old one bounds it from above, and a row is compared
@@ -17,7 +17,7 @@ import (
 //
 // Rows equally far are taken in their order, so the choice does not depend on
 // workers. report is told now and then, and at the end, how many are chosen.
-func coresetOnHost(ctx context.Context, x []float32, k, count int, starts []int64, workers int, report func(done int)) ([]int64, error) {
+func CoresetOnHost(ctx context.Context, x []float32, k, count int, starts []int64, workers int, report func(done int)) ([]int64, error) {
 	all := matrix{values: x, k: k}
 	n := len(x) / k
 	workers = max(1, min(workers, n))

@@ -1,4 +1,4 @@
-package downstream
+package patchcore
 
 import (
 	"context"
@@ -6,6 +6,7 @@ import (
 
 	"gonum.org/v1/gonum/mat"
 
+	"github.com/gotab/gotab/downstream/internal/sentinel"
 	"github.com/gotab/gotab/tensor"
 )
 
@@ -66,7 +67,7 @@ func principalAxes(x []float32, k int) ([]float32, error) {
 	covariance.SymOuterK(1, rows.T())
 	var e mat.EigenSym
 	if !e.Factorize(&covariance, true) {
-		return nil, fmt.Errorf("%w: the axes of the patches could not be found", ErrNotFinite)
+		return nil, fmt.Errorf("%w: the axes of the patches could not be found", sentinel.ErrNotFinite)
 	}
 	var vectors mat.Dense
 	e.VectorsTo(&vectors) // of rising eigenvalues

@@ -1,10 +1,8 @@
-package downstream
+package patchcore
 
 import (
 	"context"
 	"fmt"
-	"image"
-	"image/color"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -12,10 +10,17 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/gotab/gotab/backbone"
-	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/downstream/internal/sentinel"
 	"github.com/gotab/gotab/tensor"
 )
+
+func TestPatchCoreReweight(t *testing.T) {
+	// By hand: exp(1) / (exp(1) + exp(2) + exp(3)).
+	e := math.Exp(1)
+	require.InEpsilon(t, 1-e/(e+e*e+e*e*e), reweight(1, []float32{1, 4, 9}), 1e-12)
+	require.InDelta(t, 1.0, reweight(1, []float32{1, 1e12}), 1e-12)                         // no overflow to NaN
+	require.InDelta(t, 2.0/3, reweight(1<<19, []float32{1 << 38, 1 << 38, 1 << 38}), 1e-12) // nor here
+}
 
 // slowCoreset is the greedy choice with every distance by definition.
 func slowCoreset(x [][]float64, count int, starts []int64) []int64 {
@@ -85,14 +90,14 @@ func TestPatchCoreCoresetEqualsTheDefinition(t *testing.T) {
 func coresets(t *testing.T) map[string]func(x []float32, k, count int, starts []int64) []int64 {
 	ways := map[string]func(x []float32, k, count int, starts []int64) []int64{
 		"tensor": func(x []float32, k, count int, starts []int64) []int64 {
-			chosen, err := coreset(t.Context(), tensor.CPU, x, k, count, starts, func(int) {})
+			chosen, err := Coreset(t.Context(), tensor.CPU, x, k, count, starts, func(int) {})
 			require.NoError(t, err)
 			return chosen
 		},
 	}
 	for _, workers := range []int{1, 2, 3, 500} {
 		ways[fmt.Sprintf("%d workers", workers)] = func(x []float32, k, count int, starts []int64) []int64 {
-			chosen, err := coresetOnHost(t.Context(), x, k, count, starts, workers, func(int) {})
+			chosen, err := CoresetOnHost(t.Context(), x, k, count, starts, workers, func(int) {})
 			require.NoError(t, err)
 			return chosen
 		}
@@ -115,7 +120,7 @@ func TestPatchCoreCoresetOfEquals(t *testing.T) {
 	}
 	want := slowCoreset(rows, 60, []int64{7})
 	for _, workers := range []int{1, 2, 5} {
-		got, err := coresetOnHost(t.Context(), x, k, 60, []int64{7}, workers, func(int) {})
+		got, err := CoresetOnHost(t.Context(), x, k, 60, []int64{7}, workers, func(int) {})
 		require.NoError(t, err)
 		require.Equal(t, want, got)
 	}
@@ -134,10 +139,10 @@ func TestPatchCoreChoosingReportsAndEnds(t *testing.T) {
 	starts := []int64{7, 8}
 	for name, choose := range map[string]func(ctx context.Context, x []float32, report func(int)) ([]int64, error){
 		"tensor": func(ctx context.Context, x []float32, report func(int)) ([]int64, error) {
-			return coreset(ctx, tensor.CPU, x, k, count, starts, report)
+			return Coreset(ctx, tensor.CPU, x, k, count, starts, report)
 		},
 		"host": func(ctx context.Context, x []float32, report func(int)) ([]int64, error) {
-			return coresetOnHost(ctx, x, k, count, starts, 2, report)
+			return CoresetOnHost(ctx, x, k, count, starts, 2, report)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -203,109 +208,15 @@ func TestPatchCoreChoosingEndsInsideItsLoops(t *testing.T) {
 }
 
 func TestPatchCoreCountsPatches(t *testing.T) {
-	n, err := countPatches(200, 28, 28)
+	n, err := Count(200, 28, 28)
 	require.NoError(t, err)
 	require.Equal(t, 156_800, n)
-	n, err = countPatches(math.MaxInt32, 1, 1)
+	n, err = Count(math.MaxInt32, 1, 1)
 	require.NoError(t, err)
 	require.Equal(t, math.MaxInt32, n)
-	_, err = countPatches(1<<21, 32, 32)
-	require.ErrorIs(t, err, ErrConfig)
+	_, err = Count(1<<21, 32, 32)
+	require.ErrorIs(t, err, sentinel.ErrConfig)
 	require.ErrorContains(t, err, "take fewer images")
-}
-
-// pixels is an extractor whose one layer is the picture, averaged 4 by 4.
-type pixels struct{}
-
-func (pixels) Device() tensor.Device { return tensor.CPU }
-
-func (pixels) Channels(backbone.Layer) int { return 3 }
-
-func (pixels) Forward(s *tensor.Scope, x *tensor.Tensor, _ ...backbone.Layer) []*tensor.Tensor {
-	return []*tensor.Tensor{s.AvgPool2d(x, 4, 4, 0)}
-}
-
-// TestPatchCoreBankIsTheCoreset compares the bank of a whole fit, over several
-// batches and with a projection, with the definition on all patches.
-func TestPatchCoreBankIsTheCoreset(t *testing.T) {
-	before := tensor.Live()
-	t.Cleanup(func() { require.Equal(t, before, tensor.Live()) }) // runs last
-	rng := rand.New(rand.NewPCG(5, 5))
-	imgs := make([]image.Image, 5)
-	for i := range imgs {
-		img := image.NewRGBA(image.Rect(0, 0, 32, 24))
-		for y := range 24 {
-			for x := range 32 {
-				img.SetRGBA(x, y, color.RGBA{uint8(rng.IntN(256)), uint8(rng.IntN(256)), uint8(rng.IntN(256)), 255})
-			}
-		}
-		imgs[i] = img
-	}
-	ds, err := dataset.NewImages("noise", imgs...)
-	require.NoError(t, err)
-	cfg := DefaultPatchCore()
-	cfg.Layers, cfg.Transform, cfg.Batch = []backbone.Layer{backbone.Layer2}, dataset.Transform{}, 2
-	cfg.Share, cfg.Projection, cfg.Starts = 0.15, 2, 4
-	fit := func(share float64) *patchBank {
-		c := cfg
-		c.Share = share
-		p, err := NewPatchCore(pixels{}, c, rand.New(rand.NewPCG(7, 8)))
-		require.NoError(t, err)
-		t.Cleanup(func() { require.NoError(t, p.Close()) })
-		require.NoError(t, p.Fit(t.Context(), ds))
-		return p.core.Current.Current
-	}
-	rows := func(g *patchBank) (v [][]float64) {
-		require.NoError(t, tensor.Run(t.Context(), tensor.CPU, tensor.Evaluation, func(s *tensor.Scope) error {
-			flat, err := s.Floats(g.patches)
-			if err != nil {
-				return err
-			}
-			mean, err := s.Floats(g.mean)
-			for i := range flat {
-				if i%3 == 0 {
-					v = append(v, nil)
-				}
-				v[i/3] = append(v[i/3], float64(flat[i])+float64(mean[i%3]))
-			}
-			return err
-		}))
-		return v
-	}
-	all, got := rows(fit(1)), rows(fit(cfg.Share))
-	require.Len(t, all, 5*6*8)
-	require.Len(t, got, 36)
-
-	seeds := rand.New(rand.NewPCG(7, 8))
-	draw := rand.New(rand.NewPCG(seeds.Uint64(), seeds.Uint64()))
-	projection, err := tensor.Uniform(draw, 6, 1/math.Sqrt(3))
-	require.NoError(t, err)
-	var starts []int64
-	for _, i := range draw.Perm(len(all))[:4] {
-		starts = append(starts, int64(i))
-	}
-	projected := make([][]float64, len(all))
-	for i, v := range all {
-		projected[i] = make([]float64, 2)
-		for k := range 2 {
-			for c := range 3 {
-				projected[i][k] += v[c] * float64(projection[c*2+k])
-			}
-		}
-	}
-	chosen := slowCoreset(projected, 36, starts)
-	slices.Sort(chosen)
-	for i, at := range chosen {
-		require.InDeltaSlice(t, all[at], got[i], 1e-6, "%d", at) // means of the two banks round otherwise
-	}
-}
-
-func TestPatchCoreReweight(t *testing.T) {
-	// By hand: exp(1) / (exp(1) + exp(2) + exp(3)).
-	e := math.Exp(1)
-	require.InEpsilon(t, 1-e/(e+e*e+e*e*e), reweight(1, []float32{1, 4, 9}), 1e-12)
-	require.InDelta(t, 1.0, reweight(1, []float32{1, 1e12}), 1e-12)                         // no overflow to NaN
-	require.InDelta(t, 2.0/3, reweight(1<<19, []float32{1 << 38, 1 << 38, 1 << 38}), 1e-12) // nor here
 }
 
 // TestPatchCoreNearestOverBlocks crosses the borders of both kinds of blocks and
@@ -344,7 +255,7 @@ func TestPatchCoreNearestOverBlocks(t *testing.T) {
 		}
 	}
 	require.Greater(t, last, 50, "some neighbours must be in the last block")
-	mean := centre(patches, c)
+	mean := Centre(patches, c)
 	require.NoError(t, tensor.Run(t.Context(), tensor.CPU, tensor.Evaluation, func(s *tensor.Scope) error {
 		half := make([]float32, bank)
 		for j := range half {
@@ -352,10 +263,10 @@ func TestPatchCoreNearestOverBlocks(t *testing.T) {
 				half[j] -= v * v / 2
 			}
 		}
-		g := &patchBank{patches: s.FromFloats(patches, bank, c), half: s.FromFloats(half, bank), count: bank}
+		g := memory(s, patches, half, bank, c)
 		q := s.FromFloats(query, queries, c)
 		s.AddInto(q, s.FromFloats(mean, c), -1)
-		d, at, err := nearestPatches(s, g, q)
+		d, at, err := g.Nearest(s, q)
 		if err != nil {
 			return err
 		}
@@ -366,4 +277,9 @@ func TestPatchCoreNearestOverBlocks(t *testing.T) {
 		return nil
 	}))
 	require.Equal(t, start, tensor.Live())
+}
+
+// memory is a bank of patches of c values that nobody owns but s.
+func memory(s *tensor.Scope, patches, half []float32, count, c int64) Bank {
+	return Bank{Patches: s.FromFloats(patches, count, c), half: s.FromFloats(half, count), count: int(count)}
 }

@@ -1,4 +1,4 @@
-package downstream
+package patchcore
 
 import (
 	"context"
@@ -10,7 +10,7 @@ import (
 // choosing has come.
 const chosenPerReport = 256
 
-// coreset chooses count rows of x [N, k] in the order in which they are chosen:
+// Coreset chooses count rows of x [N, k] in the order in which they are chosen:
 // each the one farthest from those before it, the first the one with the largest
 // mean distance to the rows starts, which stand for a centre but are not chosen
 // themselves (Roth et al., algorithm 1, with the authors' approximate start). It
@@ -22,8 +22,8 @@ const chosenPerReport = 256
 // minus half the squared distance to c; its maximum over the centres is kept.
 // x is shifted to mean 0, which keeps lengths at the size of distances, so that
 // little cancels. This suits a GPU, which has the memory's bandwidth for it;
-// [coresetOnHost] makes the same choice on the processor.
-func coreset(ctx context.Context, dev tensor.Device, x []float32, k, count int, starts []int64, report func(done int)) (_ []int64, err error) {
+// [CoresetOnHost] makes the same choice on the processor.
+func Coreset(ctx context.Context, dev tensor.Device, x []float32, k, count int, starts []int64, report func(done int)) (_ []int64, err error) {
 	c := choosing{kept: tensor.NewParams(dev), seen: make([]bool, len(x)/k), chosen: make([]int64, 0, count)}
 	defer func() { _ = c.kept.Close() }() // frees memory, cannot fail
 	err = tensor.Run(ctx, dev, tensor.Evaluation, func(s *tensor.Scope) error {

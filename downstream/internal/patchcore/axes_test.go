@@ -1,4 +1,4 @@
-package downstream
+package patchcore
 
 import (
 	"math/rand/v2"
