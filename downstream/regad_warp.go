@@ -258,11 +258,7 @@ func (l *linear) arrays(w, b []float32) []tensor.Array {
 }
 
 func (l *linear) fresh(rng *rand.Rand) ([]tensor.Array, error) {
-	w, err := tensor.Uniform(rng, l.in*l.out, tensor.LinearBound(l.in))
-	if err != nil {
-		return nil, err
-	}
-	b, err := tensor.Uniform(rng, l.out, tensor.LinearBound(l.in))
+	w, b, err := layers.Linear(rng, l.in, l.out)
 	if err != nil {
 		return nil, err
 	}

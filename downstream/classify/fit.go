@@ -15,6 +15,7 @@ import (
 	"github.com/gotab/gotab/downstream/internal/feed"
 	"github.com/gotab/gotab/downstream/internal/network"
 	"github.com/gotab/gotab/downstream/internal/train"
+	"github.com/gotab/gotab/internal/layers"
 	"github.com/gotab/gotab/internal/pipeline"
 	"github.com/gotab/gotab/internal/seed"
 	"github.com/gotab/gotab/tensor"
@@ -168,13 +169,7 @@ func (t *training) begin(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	// As PyTorch draws a linear layer.
-	rng := seed.Rand(c.seed, "classifier head")
-	w, err := tensor.Uniform(rng, k*channels, tensor.LinearBound(channels))
-	if err != nil {
-		return err
-	}
-	b, err := tensor.Uniform(rng, k, tensor.LinearBound(channels))
+	w, b, err := layers.Linear(seed.Rand(c.seed, "classifier head"), channels, k)
 	if err != nil {
 		return err
 	}
