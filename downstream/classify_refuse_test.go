@@ -241,26 +241,35 @@ func TestClassifierReadsMixedWM38(t *testing.T) {
 
 func TestEstimateClassifier(t *testing.T) {
 	noLeak(t)
-	const images, labels, cores = 1000, 8, 2
+	const images, labels = 1000, 8
+	cores := int64(tensor.GetThreads().Cores)
 	size := image.Pt(64, 64)
 	cfg := classify.DefaultWafer(64)
 	net := smallNet(t)
 	head := int64(4 * 8 * 513)
-	read := int64(4 * 64 * 64 * 64 * 12) // four batches of 64 maps
+	read := (cores + 2) * 64 * 64 * 64 * 12 // batches of 64 maps
 
 	cfg.Frozen, cfg.Turn = true, false
-	fitted, fitting := classify.Estimate(images, labels, size, net, cfg, cores)
-	require.Equal(t, head, fitted)
-	require.Equal(t, 4*head+read+1000*512*4, fitting)
+	m, err := cfg.Estimate(net, size, images, labels)
+	require.NoError(t, err)
+	require.Equal(t, head, m.Fitted)
+	require.Equal(t, 4*head+read+1000*512*4, m.Fitting)
 
 	cfg.Frozen = false
 	weights := net.Params().Len()
 	require.InDelta(t, 11.7e6, float64(weights), 0.1e6, "ResNet-18 has 11.7 million")
-	fitted, fitting = classify.Estimate(images, labels, size, net, cfg, cores)
-	require.Equal(t, head+8*weights, fitted)
+	m, err = cfg.Estimate(net, size, images, labels)
+	require.NoError(t, err)
+	require.Equal(t, head+8*weights, m.Fitted)
 	const stem, stages = (2*32*32 + 3*16*16) * 64, 4*2*16*16*64 + 9*8*8*128 + 9*4*4*256 + 9*2*2*512
-	require.Equal(t, 4*head+read+16*weights+64*(4*(stem+stages)+12*64*64), fitting)
+	require.Equal(t, 4*head+read+16*weights+64*(4*(stem+stages)+12*64*64), m.Fitting)
 
-	fitted, fitting = classify.Estimate(images, labels, size, nil, cfg, cores)
-	require.Zero(t, fitted+fitting)
+	_, err = cfg.Estimate(nil, size, images, labels)
+	require.ErrorIs(t, err, downstream.ErrConfig)
+	_, err = cfg.Estimate(net, image.Point{}, images, labels)
+	require.ErrorIs(t, err, downstream.ErrImage)
+	_, err = cfg.Estimate(net, size, images, 0)
+	require.ErrorIs(t, err, downstream.ErrLabels)
+	_, err = cfg.Estimate(net, size, 0, labels)
+	require.ErrorIs(t, err, downstream.ErrTooFewImages)
 }

@@ -92,3 +92,12 @@ func heldBytes[M fitted](s *life.Slot[M], more func(g M) int64) (n int64) {
 	}
 	return n
 }
+
+// The arithmetic of the estimates, for numbers that no network of a test gives.
+var (
+	EstimatePaDiM     = estimatePaDiM
+	EstimatePatchCore = estimatePatchCore
+	EstimateRD4AD     = estimateRD4AD
+	EstimateSimpleNet = estimateSimpleNet
+	EstimateRegAD     = estimateRegAD
+)

@@ -3,6 +3,7 @@ package downstream
 import (
 	"context"
 	"fmt"
+	"image"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -177,16 +178,44 @@ func (p *PaDiM) Config() PaDiMConfig {
 	return c
 }
 
-// EstimatePaDiM returns the bytes that the statistics take for c channels on a
-// grid of positions: resident ones of a fitted detector, and the largest amount
-// during a fit. Neither depends on the number of images.
+// Estimate returns what a detector of these settings takes on fe, for images that the
+// transform brings to the size of input. The number of images does not matter. It runs fe
+// once. It returns [ErrConfig], [ErrLayers], [ErrChannels] or [ErrImage] for what a fit
+// would refuse too.
 //
 // Fitted: a mean and a matrix in float32, 4 P C (C+1). Fitting, besides: the sum
 // vectors, and the larger of the features of cores+3 batches on their way into
 // the sums and of four double-precision copies of one block of 56 positions a
 // core. For 3136 positions, 100 channels and batches of 8 on 2 cores: 127 MB and
 // 178 MB. The network's own memory is not in it.
-func EstimatePaDiM(positions, c, batch, cores int) (fitted, fitting int64) {
+func (c PaDiMConfig) Estimate(fe Extractor, input image.Point, _ int) (Memory, error) {
+	if err := c.Validate(); err != nil {
+		return Memory{}, err
+	}
+	maps, err := probe("PaDiM", fe, c.Layers, input)
+	if err != nil {
+		return Memory{}, err
+	}
+	n := c.Reduced
+	if c.Channels != nil {
+		n = len(c.Channels)
+	}
+	all := 0
+	for _, m := range maps {
+		all += m.C
+	}
+	if n > all {
+		return Memory{}, fmt.Errorf("downstream: estimate PaDiM: %w: %d channels, the layers %v have %d", ErrChannels, n, c.Layers, all)
+	}
+	if n == 0 {
+		n = all
+	}
+	fitted, fitting := estimatePaDiM(maps[0].H*maps[0].W, n, c.Batch, cores())
+	return Memory{fitted, fitting}, nil
+}
+
+// estimatePaDiM is the arithmetic of [PaDiMConfig.Estimate].
+func estimatePaDiM(positions, c, batch, cores int) (fitted, fitting int64) {
 	return padim.Bytes(positions, c, batch, cores)
 }
 

@@ -27,7 +27,7 @@ import (
 // Shifting by a keeps Q at the size of the variance, so that nothing cancels and
 // float32 is enough: the covariance of 4,096 images differs from one in double
 // precision by less than 1e-5 of its trace (a test holds it there). Memory does
-// not depend on the number of images ([EstimatePaDiM]). The sums are taken in
+// not depend on the number of images ([PaDiMConfig.Estimate]). The sums are taken in
 // the order of the data set whatever the number of workers.
 //
 // A sample that says it is anomalous is [ErrNotNormal], features that are not

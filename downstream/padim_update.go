@@ -24,7 +24,7 @@ import (
 // Fit (Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for
 // computing sample variances", 1979). The detector keeps L^-1 of S = L L^T only;
 // S is built of it in double precision, a block of positions at a time. Memory is
-// that of a Fit and, until the end, the statistics before ([EstimatePaDiM]); it
+// that of a Fit and, until the end, the statistics before ([PaDiMConfig.Estimate]); it
 // depends on no number of images.
 //
 // Scoring goes on meanwhile with the statistics before. Concurrent Fits and Updates

@@ -3,6 +3,7 @@ package downstream
 import (
 	"context"
 	"fmt"
+	"image"
 	"math/rand/v2"
 	"slices"
 
@@ -190,9 +191,9 @@ func (p *PatchCore) Config() PatchCoreConfig {
 	return c
 }
 
-// EstimatePatchCore returns the bytes that PatchCore takes for a number of good
-// images, positions of a grid and values of a patch's vector: resident ones of a
-// fitted detector, and the largest amount during a fit.
+// Estimate returns what a detector of these settings takes on fe, fitted on so many images
+// that the transform brings to the size of input. It runs fe once. It returns [ErrConfig],
+// [ErrLayers], [ErrImage] or [ErrTooFewImages] for what a fit would refuse too.
 //
 // With N = images x positions patches and M = N Share kept ones of C values:
 // fitted 4 M (C+1). Fitting, the larger of choosing and keeping: 4 N (K+10) for
@@ -202,7 +203,35 @@ func (p *PatchCore) Config() PatchCoreConfig {
 // through the network twice, once to choose patches and once to keep them. For 200
 // images on 28x28 positions, 384 values and the default settings with 2 cores: 24 MB
 // and 143 MB. The network's own memory is not in it.
-func EstimatePatchCore(images, positions, c int, cfg PatchCoreConfig, cores int) (fitted, fitting int64) {
+func (c PatchCoreConfig) Estimate(fe Extractor, input image.Point, images int) (Memory, error) {
+	if err := c.Validate(); err != nil {
+		return Memory{}, err
+	}
+	maps, err := probe("PatchCore", fe, c.Layers, input)
+	if err != nil {
+		return Memory{}, err
+	}
+	if images < 1 {
+		return Memory{}, fmt.Errorf("downstream: estimate PatchCore: %w: %d", ErrTooFewImages, images)
+	}
+	fitted, fitting := estimatePatchCore(images, maps[0].H*maps[0].W, vectorLen(maps, c.Dim), c, cores())
+	return Memory{fitted, fitting}, nil
+}
+
+// vectorLen is the number of values of a patch's vector: dim, or all channels where that
+// is 0.
+func vectorLen(maps []network.MapShape, dim int) int {
+	if dim > 0 {
+		return dim
+	}
+	for _, m := range maps {
+		dim += m.C
+	}
+	return dim
+}
+
+// estimatePatchCore is the arithmetic of [PatchCoreConfig.Estimate].
+func estimatePatchCore(images, positions, c int, cfg PatchCoreConfig, cores int) (fitted, fitting int64) {
 	n, dim := int64(images)*int64(positions), int64(c)
 	kept := n
 	if cfg.Share < 1 {

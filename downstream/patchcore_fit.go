@@ -20,7 +20,7 @@ import (
 // Fit fills the memory bank from good images, at least one, and replaces that of
 // an earlier Fit. With a Share below 1 it reads every image twice: to choose the
 // patches that are kept, by their random projections, and to keep them. Memory
-// is therefore that of the projections ([EstimatePatchCore]); the data set must
+// is therefore that of the projections ([PatchCoreConfig.Estimate]); the data set must
 // give the same images both times. Choosing M of N patches in K dimensions takes
 // up to N M K multiplications; on the processor, and for patches of real images,
 // less than half of them. Only so many patches can be chosen from as fit into 31

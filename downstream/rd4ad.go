@@ -212,11 +212,9 @@ func (p *RD4AD) channels() []int {
 	return cs
 }
 
-// EstimateRD4AD returns the bytes that RD4AD takes for a number of good images
-// and layers of so many channels, the first of which has a grid of columns and
-// rows: resident ones of a fitted detector, and the largest amount during a fit.
-// The zero value of cfg.Blocks stands for those of ResNet-18. Without channels, or
-// with Blocks that do not stand for as many layers, both are 0.
+// Estimate returns what a detector of these settings takes on fe, fitted on so many images
+// that the transform brings to the size of input. It runs fe once. It returns [ErrConfig],
+// [ErrLayers], [ErrImage] or [ErrTooFewImages] for what a fit would refuse too.
 //
 // With P parameters and running statistics of the student: fitted 8 P, for the
 // weights and the folded ones that scoring uses. Fitting: 16 P for weights,
@@ -228,7 +226,27 @@ func (p *RD4AD) channels() []int {
 // joined map; 3 F are the maps and the loss. For 200 images of 256x256 and a
 // ResNet-18: 123 MB and 1.03 GB. The network's own memory is not in it, nor further
 // layouts of folded weights (see [tensor.Scope.PackConv]).
-func EstimateRD4AD(images int, channels []int, grid image.Point, cfg RD4ADConfig) (fitted, fitting int64) {
+func (c RD4ADConfig) Estimate(fe Extractor, input image.Point, images int) (Memory, error) {
+	p, err := newRD4AD(fe, c, [2]uint64{})
+	if err != nil {
+		return Memory{}, err
+	}
+	maps, err := probe("RD4AD", fe, c.Layers, input)
+	if err == nil {
+		err = p.checkHalving(maps, input)
+	}
+	if err != nil {
+		return Memory{}, err
+	}
+	if images < 1 {
+		return Memory{}, fmt.Errorf("downstream: estimate RD4AD: %w: %d", ErrTooFewImages, images)
+	}
+	fitted, fitting := estimateRD4AD(images, p.channels(), image.Pt(maps[0].W, maps[0].H), p.cfg)
+	return Memory{fitted, fitting}, nil
+}
+
+// estimateRD4AD is the arithmetic of [RD4ADConfig.Estimate].
+func estimateRD4AD(images int, channels []int, grid image.Point, cfg RD4ADConfig) (fitted, fitting int64) {
 	b := cfg.Blocks
 	if b.follows() {
 		b = blocksFor(backbone.ArchResNet18, len(channels))

@@ -127,15 +127,7 @@ func (p *RD4AD) load(ctx context.Context, arrays []tensor.Array, st rd4adSetting
 // shapesOf returns the maps that the network makes of the input size of a file,
 // which must be those that the file and the settings ask for.
 func (p *RD4AD) shapesOf(ctx context.Context, st rd4adSettings) (shapes []network.MapShape, err error) {
-	err = tensor.Run(ctx, p.core.Dev, tensor.Evaluation, func(s *tensor.Scope) error {
-		maps := p.sel.Fe.Forward(s, s.Zeros(1, 3, int64(st.Input[1]), int64(st.Input[0])), p.cfg.Layers...)
-		if err := s.Err(); err != nil {
-			return err
-		}
-		shapes, err = network.ShapesOf(p.sel.Fe, p.cfg.Layers, maps)
-		return err
-	})
-	if err != nil {
+	if shapes, err = network.Probe(ctx, p.sel.Fe, p.cfg.Layers, image.Pt(st.Input[0], st.Input[1])); err != nil {
 		return nil, err
 	}
 	if first := shapes[0]; first.H != st.Grid[1] || first.W != st.Grid[0] {

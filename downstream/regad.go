@@ -151,7 +151,7 @@ func (c RegADConfig) Validate() error {
 // where L is n x n. X is kept on each layer's own grid, as are the products with
 // it, and only L^-1 at every position of the first: for four shots 0.19 GB in
 // place of 2.5. Where there are so many samples that the inverse factor of S
-// itself takes less, that is kept ([EstimateRegAD]). Both forms are the same
+// itself takes less, that is kept ([RegADConfig.Estimate]). Both forms are the same
 // distance. It differs from that of a dense computation in double precision by
 // float32 rounding: on real images by some 1e-7 of itself, on the support images
 // themselves, where nearly equal numbers are subtracted, by some 1e-6.

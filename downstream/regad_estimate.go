@@ -1,17 +1,17 @@
 package downstream
 
 import (
+	"fmt"
 	"image"
 
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/downstream/internal/network"
 )
 
-// EstimateRegAD returns the bytes that the statistics take for a number of
-// support images: resident ones of a fitted detector, and the largest amount
-// during a fit. positions and channels are those of the layers' maps, in their
-// order: {3136, 784, 196} and {64, 128, 256} for ResNet-18 at 224x224. Where
-// there are none, or not as many of the one as of the other, both are 0.
+// Estimate returns what the statistics of a detector of these settings take, fitted on so
+// many support images that the transform brings to the size of input. fe is the backbone,
+// which gives maps of the network's sizes; it is run once. It returns [ErrConfig],
+// [ErrLayers], [ErrImage] or [ErrTooFewImages] for what a fit would refuse too.
 //
 // With n = 22 shots samples, P positions of the first layer, p positions and c
 // channels of a layer, C all channels and T(k) = k^2 (b+1) / 2b the entries of a
@@ -25,8 +25,27 @@ import (
 // ResNet-18 at 224x224 and batches of 8 on 2 cores: 4 shots take 186 MB and 231,
 // 8 take 491 and 602, 64 take 1.6 GB and 4.3, where a dense inverse at every
 // position takes 2.5. The network's own memory is not in it: see
-// [EstimateRegADTraining].
-func EstimateRegAD(shots int, positions, channels []int, batch, cores int) (fitted, fitting int64) {
+// [RegADConfig.EstimateTraining].
+func (c RegADConfig) Estimate(fe Extractor, input image.Point, images int) (Memory, error) {
+	if err := c.Validate(); err != nil {
+		return Memory{}, err
+	}
+	maps, err := probe("RegAD", fe, c.Layers, input)
+	if err != nil {
+		return Memory{}, err
+	}
+	switch {
+	case images < 1:
+		return Memory{}, fmt.Errorf("downstream: estimate RegAD: %w: %d", ErrTooFewImages, images)
+	case images > maxShots:
+		return Memory{}, fmt.Errorf("downstream: estimate RegAD: %w: %d images, at most %d are taken", ErrConfig, images, maxShots)
+	}
+	fitted, fitting := factorSizes{count: variations * images, maps: maps}.bytes(c.Batch, cores())
+	return Memory{fitted, fitting}, nil
+}
+
+// estimateRegAD is the arithmetic of [RegADConfig.Estimate].
+func estimateRegAD(shots int, positions, channels []int, batch, cores int) (fitted, fitting int64) {
 	if len(positions) == 0 || len(positions) != len(channels) {
 		return 0, 0
 	}
@@ -37,9 +56,9 @@ func EstimateRegAD(shots int, positions, channels []int, batch, cores int) (fitt
 	return z.bytes(batch, cores)
 }
 
-// EstimateRegADTraining returns the bytes that a Train takes at most, for images
-// that the transform brings to a size; 0 where there is no network or the settings
-// are not valid for it.
+// EstimateTraining returns the bytes that a Train of these settings takes at most, for
+// images that the transform brings to the size of input. It returns [ErrConfig],
+// [ErrLayers] or [ErrImage] for what a Train would refuse too.
 //
 // With N = Queries (1 + Shots) images of p pixels in a step, W weights of the
 // network's layers, transformers and head, and running statistics among them,
@@ -63,7 +82,24 @@ func EstimateRegAD(shots int, positions, channels []int, batch, cores int) (fitt
 // of processes were 0.99 to 1.18 times what is said here, for steps of 20 to 80
 // images of ResNet-18 and 20 of ResNet-50; the rest is some 130 MB of libtorch's
 // own. A step of fewer images, where the classes are small, takes less.
-func EstimateRegADTraining(net *backbone.ResNet, size image.Point, cfg RegADConfig) int64 {
+func (c RegADConfig) EstimateTraining(net *backbone.ResNet, input image.Point) (int64, error) {
+	if net == nil {
+		return 0, fmt.Errorf("downstream: estimate RegAD: %w: the backbone is nil", ErrConfig)
+	}
+	if err := c.Validate(); err != nil {
+		return 0, err
+	}
+	if err := stagesOf(net, c.Layers); err != nil {
+		return 0, fmt.Errorf("downstream: estimate RegAD: %w", err)
+	}
+	if input.X < 1 || input.Y < 1 {
+		return 0, fmt.Errorf("downstream: estimate RegAD: %w: an image of %dx%d", ErrImage, input.X, input.Y)
+	}
+	return estimateRegADTraining(net, input, c), nil
+}
+
+// estimateRegADTraining is the arithmetic of [RegADConfig.EstimateTraining].
+func estimateRegADTraining(net *backbone.ResNet, size image.Point, cfg RegADConfig) int64 {
 	if net == nil || cfg.Validate() != nil || stagesOf(net, cfg.Layers) != nil || size.X < 1 || size.Y < 1 {
 		return 0
 	}

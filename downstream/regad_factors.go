@@ -53,7 +53,7 @@ func (z factorSizes) lowRank() bool {
 	return few <= int64(z.positions())*gaussian.TriangleEntries(z.channels())
 }
 
-// bytes are those of EstimateRegAD.
+// bytes are those of [RegADConfig.Estimate].
 func (z factorSizes) bytes(batch, cores int) (fitted, fitting int64) {
 	held := 4 * int64(z.count) * int64(z.values())
 	fitted = 4 * (int64(z.positions())*gaussian.TriangleEntries(z.side()) + int64(z.values()))

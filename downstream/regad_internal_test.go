@@ -211,20 +211,20 @@ func TestEstimateRegAD(t *testing.T) {
 		4:  4 * (3136*(88*88*5/8) + 88*int64(values) + int64(values)),
 		64: 4 * (3136*(448*448*5/8) + int64(values)),
 	} {
-		fitted, _ := EstimateRegAD(shots, positions, channels, 8, 2)
+		fitted, _ := estimateRegAD(shots, positions, channels, 8, 2)
 		require.Equal(t, want, fitted)
 	}
-	fitted, fitting := EstimateRegAD(4, positions, channels, 8, 2)
+	fitted, fitting := estimateRegAD(4, positions, channels, 8, 2)
 	require.InDelta(t, 186e6, float64(fitted), 1e6)
 	require.InDelta(t, 231e6, float64(fitting), 1e6)
-	fitted, fitting = EstimateRegAD(8, positions, channels, 8, 2)
+	fitted, fitting = estimateRegAD(8, positions, channels, 8, 2)
 	require.InDelta(t, 491e6, float64(fitted), 1e6)
 	require.InDelta(t, 602e6, float64(fitting), 1e6)
-	fitted, fitting = EstimateRegAD(64, positions, channels, 8, 2)
+	fitted, fitting = estimateRegAD(64, positions, channels, 8, 2)
 	require.InDelta(t, 1.6e9, float64(fitted), 0.05e9)
 	require.InDelta(t, 4.3e9, float64(fitting), 0.05e9)
 	for _, bad := range [][2][]int{{}, {{1}, {}}, {{1}, {1, 2}}} {
-		fitted, fitting = EstimateRegAD(4, bad[0], bad[1], 8, 2)
+		fitted, fitting = estimateRegAD(4, bad[0], bad[1], 8, 2)
 		require.Zero(t, fitted+fitting)
 	}
 }
@@ -434,19 +434,19 @@ func TestEstimateRegADTraining(t *testing.T) {
 		require.Equal(t, want, z.Held, arch)
 		require.Equal(t, network.MapShape{H: 14, W: 14, C: arch.Channels(backbone.Layer3)}, z.Maps[backbone.Layer3])
 		cfg := DefaultRegAD()
-		all := EstimateRegADTraining(net, image.Pt(224, 224), cfg)
+		all := estimateRegADTraining(net, image.Pt(224, 224), cfg)
 		cfg.Queries /= 2
-		half := EstimateRegADTraining(net, image.Pt(224, 224), cfg)
+		half := estimateRegADTraining(net, image.Pt(224, 224), cfg)
 		cfg.Queries, cfg.Shots = 32, 9
-		require.InEpsilon(t, 2*(all-half), EstimateRegADTraining(net, image.Pt(224, 224), cfg)-all, 0.05, "twice the images but for the head")
+		require.InEpsilon(t, 2*(all-half), estimateRegADTraining(net, image.Pt(224, 224), cfg)-all, 0.05, "twice the images but for the head")
 		if arch == backbone.ArchResNet18 {
 			require.InDelta(t, 4.7e9, float64(all), 0.05e9)
 		}
 		cfg.Layers = []backbone.Layer{backbone.Pooled}
-		require.Zero(t, EstimateRegADTraining(net, image.Pt(224, 224), cfg))
+		require.Zero(t, estimateRegADTraining(net, image.Pt(224, 224), cfg))
 		require.NoError(t, net.Close())
 	}
-	require.Zero(t, EstimateRegADTraining(nil, image.Pt(224, 224), DefaultRegAD()))
+	require.Zero(t, estimateRegADTraining(nil, image.Pt(224, 224), DefaultRegAD()))
 	require.Equal(t, live, tensor.Live())
 }
 

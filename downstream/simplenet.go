@@ -217,10 +217,9 @@ func (p *SimpleNet) BestOnTest() bool {
 	return g.onTest
 }
 
-// EstimateSimpleNet returns the bytes that SimpleNet takes for a number of good
-// images: resident ones of a fitted detector, and the largest amount during a
-// fit. positions are those of the first layer's grid, features the values of all
-// its layers' maps of one image, c the values of a patch's vector.
+// Estimate returns what a detector of these settings takes on fe, fitted on so many images
+// that the transform brings to the size of input. It runs fe once. It returns [ErrConfig],
+// [ErrLayers], [ErrImage] or [ErrTooFewImages] for what a fit would refuse too.
 //
 // With H = Hidden and W = c c + H c + c + 6 H weights: fitted 4 W for the file and
 // 4 H (c+2) for scoring. Fitting: 12 W for weights and two moments; the features of
@@ -230,7 +229,27 @@ func (p *SimpleNet) BestOnTest() bool {
 // 32 R H for the two wide layers and their gradients. For 200 images of 288x288,
 // ResNet-18 and the default settings: 22 MB and 777 MB, of which 199 MB are
 // features. The network's own memory is not in it.
-func EstimateSimpleNet(images, positions, features, c int, cfg SimpleNetConfig) (fitted, fitting int64) {
+func (c SimpleNetConfig) Estimate(fe Extractor, input image.Point, images int) (Memory, error) {
+	if err := c.Validate(); err != nil {
+		return Memory{}, err
+	}
+	maps, err := probe("SimpleNet", fe, c.Layers, input)
+	if err != nil {
+		return Memory{}, err
+	}
+	if images < 1 {
+		return Memory{}, fmt.Errorf("downstream: estimate SimpleNet: %w: %d", ErrTooFewImages, images)
+	}
+	features := 0
+	for _, m := range maps {
+		features += m.Len()
+	}
+	fitted, fitting := estimateSimpleNet(images, maps[0].H*maps[0].W, features, vectorLen(maps, c.Dim), c)
+	return Memory{fitted, fitting}, nil
+}
+
+// estimateSimpleNet is the arithmetic of [SimpleNetConfig.Estimate].
+func estimateSimpleNet(images, positions, features, c int, cfg SimpleNetConfig) (fitted, fitting int64) {
 	dim, hidden := int64(c), int64(cfg.Hidden)
 	weights := dim*dim + hidden*dim + dim + 6*hidden
 	fitted = 4*weights + 4*hidden*(dim+2)

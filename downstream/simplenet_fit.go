@@ -19,7 +19,7 @@ import (
 // of an earlier Fit. It keeps the weights of the last epoch. Every image goes
 // through the backbone once, and again in every epoch as far as the Cache does
 // not hold its features; the data set must give the same images each time.
-// [EstimateSimpleNet] says what memory it takes.
+// [SimpleNetConfig.Estimate] says what memory it takes.
 //
 // A sample that says it is anomalous is [ErrNotNormal], features that are not
 // finite are [ErrNotFinite]; both name the sample. A loss that is not finite is

@@ -327,9 +327,10 @@ func (c *Classifier) Reset(ctx context.Context) error { return c.core.Reset(ctx)
 // twice is harmless.
 func (c *Classifier) Close() error { return c.core.Close() }
 
-// Estimate returns the bytes that the weights take for k labels and so
-// many images of the network's input size: resident ones of a fitted classifier,
-// and the largest amount during a fit. Without an extractor both are 0.
+// Estimate returns what a classifier of these settings takes on fe, fitted on so many images
+// that the transform brings to the size of input, with so many labels or classes. It returns
+// the errors of [New], and [downstream.ErrImage], [downstream.ErrTooFewImages] or
+// [downstream.ErrLabels] for what a fit would refuse too.
 //
 // With C pooled channels the linear layer takes 4 K (C+1). A frozen backbone's
 // classifier holds nothing else; its fit adds the features, 4 N C, and gradient
@@ -342,10 +343,27 @@ func (c *Classifier) Close() error { return c.core.Close() }
 // the first convolution the maximum and where it is take 3 values each. A frozen
 // network's passing maps are not in it, nor what libtorch takes for itself, some
 // 130 MB, nor further layouts of folded weights (see [tensor.Scope.PackConv]).
-func Estimate(images, k int, input image.Point, fe downstream.Extractor, cfg Config, cores int) (fitted, fitting int64) {
+func (c Config) Estimate(fe downstream.Extractor, input image.Point, images, labels int) (downstream.Memory, error) {
 	if fe == nil {
-		return 0, 0
+		return downstream.Memory{}, fmt.Errorf("classify: estimate: %w: the extractor is nil", downstream.ErrConfig)
 	}
+	if _, err := newClassifier(fe, c, 0); err != nil {
+		return downstream.Memory{}, err
+	}
+	switch {
+	case images < 1:
+		return downstream.Memory{}, fmt.Errorf("classify: estimate: %w: %d", downstream.ErrTooFewImages, images)
+	case labels < 1 || labels > maxLabels:
+		return downstream.Memory{}, fmt.Errorf("classify: estimate: %w: there are %d, want 1 to %d", downstream.ErrLabels, labels, maxLabels)
+	case input.X < 1 || input.Y < 1:
+		return downstream.Memory{}, fmt.Errorf("classify: estimate: %w: an image of %dx%d", downstream.ErrImage, input.X, input.Y)
+	}
+	fitted, fitting := estimate(images, labels, input, fe, c, tensor.GetThreads().Cores)
+	return downstream.Memory{Fitted: fitted, Fitting: fitting}, nil
+}
+
+// estimate is the arithmetic of [Config.Estimate].
+func estimate(images, k int, input image.Point, fe downstream.Extractor, cfg Config, cores int) (fitted, fitting int64) {
 	channels := int64(fe.Channels(backbone.Pooled))
 	head := 4 * int64(k) * (channels + 1)
 	fitted = head

@@ -137,8 +137,11 @@ func one(ctx context.Context, o options, net *backbone.ResNet, p problem, b, wei
 	if m == sigmoids {
 		train = p.train.labels
 	}
-	_, bytes := classify.Estimate(train.Len(), len(train.Names()), image.Pt(o.size, o.size), net, cfg, tensor.GetThreads().Cores)
-	fmt.Fprintf(stderr, "%s: fit on %d pictures; weights, state and batches take %d MB\n", name, train.Len(), bytes/1e6)
+	memory, err := cfg.Estimate(net, image.Pt(o.size, o.size), train.Len(), len(train.Names()))
+	if err != nil {
+		return row, err
+	}
+	fmt.Fprintf(stderr, "%s: fit on %d pictures; weights, state and batches take %d MB\n", name, train.Len(), memory.Fitting/1e6)
 	logs, err := o.curves.Of(fileName(fmt.Sprintf("%s-%s-%s-%s", weights, b, m, p.split))).Open(0)
 	if err != nil {
 		return row, err
