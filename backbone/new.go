@@ -32,11 +32,7 @@ func New(arch Arch, dev tensor.Device, rng *rand.Rand) (*ResNet, error) {
 		arrays = append(arrays, a...)
 	}
 	in := int64(arch.Channels(Pooled))
-	w, err := tensor.Uniform(rng, classes*in, tensor.LinearBound(in))
-	if err != nil {
-		return nil, fmt.Errorf("backbone: new %s: %w", arch, err)
-	}
-	b, err := tensor.Uniform(rng, classes, tensor.LinearBound(in))
+	w, b, err := layers.Linear(rng, in, classes)
 	if err != nil {
 		return nil, fmt.Errorf("backbone: new %s: %w", arch, err)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/downstream"
+	"github.com/gotab/gotab/downstream/classify"
 )
 
 // hollow gives sample 1 without its image.
@@ -54,10 +55,10 @@ func TestSampleWithoutImage(t *testing.T) {
 	}
 	requireNames("Train", newTiny(t, &fake{}, regadConfig()).Train(t.Context(), hollow{products()}))
 
-	labelled, err := downstream.LabelOne(without, []string{"a", "b"}, func(i int, _ dataset.Item) (int, error) { return i % 2, nil })
+	labelled, err := classify.LabelOne(without, []string{"a", "b"}, func(i int, _ dataset.Item) (int, error) { return i % 2, nil })
 	require.NoError(t, err)
-	for _, e := range []downstream.Encoding{downstream.Colours, downstream.Dies} {
-		cfg := frozenConfig(downstream.MultiClass)
+	for _, e := range []classify.Encoding{classify.Colours, classify.Dies} {
+		cfg := frozenConfig(classify.MultiClass)
 		cfg.Encoding, cfg.Epochs = e, 1
 		frozen := newClassifier(t, &pooler{scale: 1}, cfg)
 		requireNames("frozen", frozen.Fit(t.Context(), labelled))

@@ -11,6 +11,7 @@ import (
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/downstream"
+	"github.com/gotab/gotab/downstream/classify"
 	"github.com/gotab/gotab/tensor"
 )
 
@@ -117,11 +118,11 @@ func requireClassifiesOn(t *testing.T, net *backbone.ResNet, side int) {
 	t.Helper()
 	ds, err := dataset.NewMemory(quartered(16, 1, side))
 	require.NoError(t, err)
-	l, err := downstream.LabelOne(ds, []string{"dark", "bright"}, func(i int, _ dataset.Item) (int, error) { return i & 1, nil })
+	l, err := classify.LabelOne(ds, []string{"dark", "bright"}, func(i int, _ dataset.Item) (int, error) { return i & 1, nil })
 	require.NoError(t, err)
-	cfg := frozenConfig(downstream.MultiClass)
+	cfg := frozenConfig(classify.MultiClass)
 	cfg.Transform = dataset.Square(side)
-	c, err := downstream.NewClassifier(net, cfg, seeded(1))
+	c, err := classify.New(net, cfg, seeded(1))
 	require.NoError(t, err)
 	defer c.Close()
 	require.NoError(t, c.Fit(t.Context(), l))

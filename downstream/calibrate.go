@@ -6,21 +6,24 @@ import (
 	"slices"
 
 	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/downstream/internal/engine"
+	"github.com/gotab/gotab/downstream/internal/feed"
+	"github.com/gotab/gotab/downstream/internal/network"
 	"github.com/gotab/gotab/internal/usual"
 	"github.com/gotab/gotab/metrics"
 )
 
 // calibrate is Calibrate of a detector: a change that gives the model in force a
 // calibration.
-func (d *core[M]) calibrate(ctx context.Context, parts dataset.Dataset, rule metrics.Rule, score scoring[M]) (*Calibration, error) {
-	return d.recalibrated(ctx, "calibrate", func(ctx context.Context, g M) (*Calibration, error) {
+func calibrate[M fitted](ctx context.Context, d *engine.Core[M], by method[M], parts dataset.Dataset, rule metrics.Rule) (*Calibration, error) {
+	return recalibrated(ctx, d, "calibrate", func(ctx context.Context, g M) (*Calibration, error) {
 		if err := checkParts(parts, rule); err != nil {
 			return nil, err
 		}
-		if err := d.in.transform.Agrees(parts); err != nil {
+		if err := d.In.Transform.Agrees(parts); err != nil {
 			return nil, err
 		}
-		good, defective, scale, err := d.survey(ctx, g, parts, score)
+		good, defective, scale, err := survey(ctx, d, by, g, parts)
 		if err != nil {
 			return nil, err
 		}
@@ -29,9 +32,9 @@ func (d *core[M]) calibrate(ctx context.Context, parts dataset.Dataset, rule met
 }
 
 // recalibrate is Recalibrate of a detector.
-func (d *core[M]) recalibrate(ctx context.Context, rule metrics.Rule) (*Calibration, error) {
-	return d.recalibrated(ctx, "recalibrate", func(_ context.Context, g M) (*Calibration, error) {
-		now := g.common().calibration()
+func recalibrate[M fitted](ctx context.Context, d *engine.Core[M], rule metrics.Rule) (*Calibration, error) {
+	return recalibrated(ctx, d, "recalibrate", func(_ context.Context, g M) (*Calibration, error) {
+		now := g.own().calibration()
 		if now == nil {
 			return nil, ErrNotCalibrated
 		}
@@ -42,12 +45,15 @@ func (d *core[M]) recalibrate(ctx context.Context, rule metrics.Rule) (*Calibrat
 	})
 }
 
-// judge makes a calibration for a detector around this one, in this one's turn. fitted
-// tells the digests of the images that the model was fitted on.
-func (d *core[M]) judge(ctx context.Context, make func(ctx context.Context, fitted func(digest uint64) bool) (*Calibration, error)) (*Calibration, error) {
-	return d.recalibrated(ctx, "calibrate", func(ctx context.Context, g M) (*Calibration, error) {
+// judging makes a calibration for a detector around another one. fitted tells the digests
+// of the images that the model was fitted on.
+type judging func(ctx context.Context, fitted func(digest uint64) bool) (*Calibration, error)
+
+// judge makes the calibration of a detector around this one, in this one's turn.
+func judge[M fitted](ctx context.Context, d *engine.Core[M], make judging) (*Calibration, error) {
+	return recalibrated(ctx, d, "calibrate", func(ctx context.Context, g M) (*Calibration, error) {
 		return make(ctx, func(digest uint64) bool {
-			_, fitted := slices.BinarySearch(g.common().seen, digest)
+			_, fitted := slices.BinarySearch(g.own().seen, digest)
 			return fitted
 		})
 	})
@@ -55,13 +61,13 @@ func (d *core[M]) judge(ctx context.Context, make func(ctx context.Context, fitt
 
 // recalibrated is a change of the calibration of the model in force, to the one that
 // make returns.
-func (d *core[M]) recalibrated(ctx context.Context, doing string, make func(ctx context.Context, g M) (*Calibration, error)) (c *Calibration, err error) {
-	err = d.change(ctx, doing, func(ctx context.Context) error {
-		g, ok := d.hold()
+func recalibrated[M fitted](ctx context.Context, d *engine.Core[M], doing string, make func(ctx context.Context, g M) (*Calibration, error)) (c *Calibration, err error) {
+	err = d.Change(ctx, doing, func(ctx context.Context) error {
+		g, ok := d.Current.Hold()
 		if !ok {
 			return ErrNotFitted
 		}
-		defer func() { _ = d.release(g) }() // frees memory, cannot fail
+		defer d.Release(g)
 		made, err := make(ctx, g)
 		if err == nil {
 			err = ctx.Err() // of a data set that does not obey it
@@ -69,7 +75,7 @@ func (d *core[M]) recalibrated(ctx context.Context, doing string, make func(ctx 
 		if err != nil {
 			return err
 		}
-		g.common().made.Store(made)
+		g.own().made.Store(made)
 		c = made
 		return nil
 	})
@@ -104,15 +110,15 @@ func checkParts(parts dataset.Dataset, rule metrics.Rule) error {
 }
 
 // survey scores parts that g was not fitted on and gathers what a calibration is made of.
-func (d *core[M]) survey(ctx context.Context, g M, parts dataset.Dataset, score scoring[M]) (good, defective []float64, scale ColourScale, err error) {
-	seen := newSightings(parts.Len())
+func survey[M fitted](ctx context.Context, d *engine.Core[M], by method[M], g M, parts dataset.Dataset) (good, defective []float64, scale ColourScale, err error) {
+	seen := feed.NewSightings(parts.Len())
 	var maps usual.Values
 	i := 0
-	for sc, err := range d.scored(ctx, g, "calibrate", parts, seen, score) {
+	for sc, err := range scored(ctx, d, by, g, "calibrate", parts, seen) {
 		if err != nil {
 			return nil, nil, scale, err
 		}
-		if err := d.unseen(g, seen, i, sc.Name); err != nil {
+		if err := unseen(g, seen, i, sc.Name); err != nil {
 			return nil, nil, scale, err
 		}
 		i++
@@ -120,7 +126,7 @@ func (d *core[M]) survey(ctx context.Context, g M, parts dataset.Dataset, score 
 			defective = append(defective, sc.Score)
 			continue
 		}
-		if v, ok := notFinite(sc.Map.Data); ok {
+		if v, ok := network.NotFinite(sc.Map.Data); ok {
 			return nil, nil, scale, fmt.Errorf("map of image %s: %w: %v", sc.Name, ErrNotFinite, v)
 		}
 		good = append(good, sc.Score)
@@ -131,26 +137,26 @@ func (d *core[M]) survey(ctx context.Context, g M, parts dataset.Dataset, score 
 }
 
 // unseen refuses an image that g was fitted on.
-func (d *core[M]) unseen(g M, seen *sightings, i int, name string) error {
-	digest, ok := seen.at(i)
+func unseen[M fitted](g M, seen *feed.Sightings, i int, name string) error {
+	digest, ok := seen.At(i)
 	if !ok {
 		return nil
 	}
-	if _, fitted := slices.BinarySearch(g.common().seen, digest); fitted {
+	if _, fitted := slices.BinarySearch(g.own().seen, digest); fitted {
 		return fmt.Errorf("image %s: %w: the detector was fitted on it, and knows it better than parts to come; hold some good parts back from the fit, for instance with dataset.SplitConfig", name, ErrSeen)
 	}
 	return nil
 }
 
 // calibrationNow is Calibration of a detector.
-func (d *core[M]) calibrationNow() (*Calibration, error) {
-	g, err := d.acquire("calibration of")
+func calibrationNow[M fitted](d *engine.Core[M]) (*Calibration, error) {
+	g, err := d.Acquire("calibration of")
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = d.release(g) }() // frees memory, cannot fail
-	if c := g.common().calibration(); c != nil {
+	defer d.Release(g)
+	if c := g.own().calibration(); c != nil {
 		return c, nil
 	}
-	return nil, fmt.Errorf("downstream: calibration of %s: %w", d.name, ErrNotCalibrated)
+	return nil, fmt.Errorf("%s: %w", d.Who.Doing("calibration of"), ErrNotCalibrated)
 }

@@ -4,10 +4,13 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"io"
 	"math"
 	"slices"
 	"strings"
 
+	"github.com/gotab/gotab/downstream/internal/engine"
+	"github.com/gotab/gotab/downstream/internal/feed"
 	"github.com/gotab/gotab/metrics"
 	"github.com/gotab/gotab/tensor"
 )
@@ -31,7 +34,37 @@ type beside struct {
 	calibration *Calibration
 }
 
-func (m *model) beside() beside { return beside{seen: m.seen, calibration: m.calibration()} }
+// beside is what a file says of t besides its arrays.
+func (t *state) beside() beside { return beside{seen: t.seen, calibration: t.calibration()} }
+
+// take makes what a file says besides part of t, which is new.
+func (t *state) take(k beside) { t.seen, t.opened = k.seen, k.calibration }
+
+// writeFitted is WriteTo of a detector.
+func writeFitted[M fitted](w io.Writer, d *engine.Core[M], by method[M], kind string) (int64, error) {
+	return d.Write(w, kind, func(g M) (*engine.Contents, error) { return contentsOf(by, g) })
+}
+
+// contentsOf is what a file says of g, with what it says besides.
+func contentsOf[M fitted](by method[M], g M) (*engine.Contents, error) {
+	c, err := by.contents(g)
+	if err == nil {
+		err = g.own().beside().add(c)
+	}
+	return c, err
+}
+
+// readFitted reads what writeFitted wrote.
+func readFitted[C any, S interface{ Config() (C, error) }](r io.Reader, by engine.Who, kind string) (st S, cfg C, arrays []tensor.Array, also beside, err error) {
+	st, cfg, f, err := engine.ReadSaved[C, S](r, by, kind)
+	if err != nil {
+		return st, cfg, nil, also, err
+	}
+	if also, arrays, err = readKept(f); err != nil {
+		err = fmt.Errorf("%s: %w: %w", by.Doing("read"), ErrFile, err)
+	}
+	return st, cfg, arrays, also, err
+}
 
 // savedCalibration is the JSON form of a calibration without its scores.
 type savedCalibration struct {
@@ -41,24 +74,27 @@ type savedCalibration struct {
 	Tiles   string                 `json:"tiles,omitempty"`
 }
 
-// write adds k to the metadata and arrays of a file.
-func (k beside) write(metadata map[string]string, arrays []tensor.Array) ([]tensor.Array, error) {
+// add adds k to what a file holds.
+func (k beside) add(to *engine.Contents) error {
 	if len(k.seen) > 0 {
 		digests := make([]int64, len(k.seen))
 		for i, d := range k.seen {
 			digests[i] = int64(d)
 		}
-		arrays = append(arrays, tensor.IntArray(keptImages, digests, int64(len(digests))))
+		to.Arrays = append(to.Arrays, tensor.IntArray(keptImages, digests, int64(len(digests))))
 	}
 	c := k.calibration
 	if c == nil {
-		return arrays, nil
+		return nil
 	}
 	text, err := json.Marshal(savedCalibration{calibrationVersion, c.point, [2]float64{c.scale.Low, c.scale.High}, c.tiles})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	metadata[keyCalibration] = string(text)
+	if to.Metadata == nil {
+		to.Metadata = map[string]string{}
+	}
+	to.Metadata[keyCalibration] = string(text)
 	for _, list := range []struct {
 		name   string
 		scores []float64
@@ -70,12 +106,12 @@ func (k beside) write(metadata map[string]string, arrays []tensor.Array) ([]tens
 		for _, s := range list.scores {
 			data = binary.LittleEndian.AppendUint64(data, math.Float64bits(s))
 		}
-		arrays = append(arrays, tensor.Array{Name: list.name, DType: tensor.Float64, Shape: []int64{int64(len(list.scores))}, Data: data})
+		to.Arrays = append(to.Arrays, tensor.Array{Name: list.name, DType: tensor.Float64, Shape: []int64{int64(len(list.scores))}, Data: data})
 	}
-	return arrays, nil
+	return nil
 }
 
-// readKept takes what write added out of the arrays of a file.
+// readKept takes what add added out of the arrays of a file.
 func readKept(w *tensor.Weights) (k beside, own []tensor.Array, err error) {
 	lists := make(map[string][]uint64)
 	for _, a := range w.Arrays {
@@ -85,7 +121,7 @@ func readKept(w *tensor.Weights) (k beside, own []tensor.Array, err error) {
 		}
 		want, most := tensor.Float64, maxScores
 		if a.Name == keptImages {
-			want, most = tensor.Int64, maxSightings
+			want, most = tensor.Int64, feed.MaxSightings
 		}
 		if a.DType != want || len(a.Shape) != 1 || a.Shape[0] < 1 || a.Shape[0] > int64(most) || int64(len(a.Data)) != 8*a.Shape[0] {
 			return k, nil, fmt.Errorf("%s is %s %v, want %s and 1 to %d of them", a.Name, a.DType, a.Shape, want, most)

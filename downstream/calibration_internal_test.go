@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gotab/gotab/downstream/internal/engine"
 	"github.com/gotab/gotab/metrics"
 	"github.com/gotab/gotab/tensor"
 )
@@ -22,11 +23,10 @@ func FuzzReadCalibration(f *testing.F) {
 	for _, rule := range []metrics.Rule{metrics.Overkill(0.05), metrics.TailOverkill(0.01), metrics.Youden()} {
 		c, err := NewCalibration(good, defective, ColourScale{1, 2}, rule)
 		require.NoError(f, err)
-		metadata := map[string]string{}
-		_, err = beside{calibration: c}.write(metadata, nil)
-		require.NoError(f, err)
-		f.Add(metadata[keyCalibration], bytesOf(good), bytesOf(defective))
-		f.Add(metadata[keyCalibration], bytesOf(good[:99]), []byte{})
+		var file engine.Contents
+		require.NoError(f, beside{calibration: c}.add(&file))
+		f.Add(file.Metadata[keyCalibration], bytesOf(good), bytesOf(defective))
+		f.Add(file.Metadata[keyCalibration], bytesOf(good[:99]), []byte{})
 	}
 	f.Fuzz(func(t *testing.T, text string, good, defective []byte) {
 		w := &tensor.Weights{Metadata: map[string]string{keyCalibration: text}}
@@ -53,10 +53,9 @@ func FuzzReadCalibration(f *testing.F) {
 		if len(c.good) == c.point.Cut.Good {
 			require.Equal(t, c.point.Cut.Overkilled, rejected)
 		}
-		metadata := map[string]string{}
-		arrays, err := k.write(metadata, nil)
-		require.NoError(t, err)
-		again, _, err := readKept(&tensor.Weights{Metadata: metadata, Arrays: arrays})
+		var file engine.Contents
+		require.NoError(t, k.add(&file))
+		again, _, err := readKept(&tensor.Weights{Metadata: file.Metadata, Arrays: file.Arrays})
 		require.NoError(t, err)
 		before, err := json.Marshal(c.point)
 		require.NoError(t, err)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/downstream/internal/engine"
 	"github.com/gotab/gotab/metrics"
 	"github.com/gotab/gotab/tensor"
 )
@@ -15,19 +16,12 @@ import (
 // Extractor gives the features that detectors look at. *backbone.ResNet18 is
 // one. Forward runs in an evaluation Run on x [N, 3, H, W] and returns maps
 // [N, C, h, w] in the order of at; it may be called from several Runs at once.
-// Channels is the C of a layer, 0 for a layer that there is not. An Extractor
-// that lives on a GPU has a method Device() tensor.Device; without it the CPU is
-// assumed.
+// Channels is the C of a layer, 0 for a layer that there is not. Device is where its
+// weights are, and where a detector on it works.
 type Extractor interface {
 	Channels(l backbone.Layer) int
 	Forward(s *tensor.Scope, x *tensor.Tensor, at ...backbone.Layer) []*tensor.Tensor
-}
-
-func deviceOf(fe Extractor) tensor.Device {
-	if d, ok := fe.(interface{ Device() tensor.Device }); ok {
-		return d.Device()
-	}
-	return tensor.CPU
+	Device() tensor.Device
 }
 
 // Result is what a detector says about one image. [Result.Verdict] says whether to
@@ -64,6 +58,9 @@ type Detector interface {
 	Score(ctx context.Context, imgs ...image.Image) ([]Result, error)
 	// ScoreSet judges a data set and yields its samples in order. An error ends it.
 	ScoreSet(ctx context.Context, ds dataset.Dataset) iter.Seq2[Scored, error]
+	// ScoreSeq judges images as they come, such as those of a camera, and yields their
+	// results in order, each as soon as it is there. An error ends it.
+	ScoreSeq(ctx context.Context, imgs iter.Seq[image.Image]) iter.Seq2[Result, error]
 	// Calibrate chooses a threshold by a rule, from labelled parts that the detector
 	// was not fitted on; [Result.Verdict] then decides by it. When it fails, the
 	// calibration is as it was before.
@@ -77,3 +74,6 @@ type Detector interface {
 
 // SetScorer is another name of [Detector], from when that did not score data sets.
 type SetScorer = Detector
+
+// whoIs names a detector of this package in messages.
+func whoIs(name string) engine.Who { return engine.Who{Pkg: "downstream", Name: name} }

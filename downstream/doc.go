@@ -1,5 +1,5 @@
-// Package downstream holds detectors that find defects, and a classifier that
-// names them, with the features of a backbone. A detector is fitted on good
+// Package downstream holds detectors that find defects with the features of a
+// backbone. A detector is fitted on good
 // images of one product and then says for every further image how abnormal it
 // is, as a whole and at each place:
 //
@@ -34,9 +34,8 @@
 // decoder of the detector's transform ([dataset.Transform.Decoder]): it then has
 // the pixels that a fit on files had, with its EXIF orientation followed.
 //
-// [Classifier] is no detector: it is fitted on images whose defects have names
-// and says which of them a further image shows, one or any number, with the
-// backbone as it is or trained along.
+// Package classify names defects. It is no detector: it is fitted on images whose
+// defects have names, and says which of them a further image shows.
 //
 // [RegAD] is for products of which there are only a few good images: it is
 // trained on other products first, and then fitted on those few.

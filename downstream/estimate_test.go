@@ -15,6 +15,7 @@ import (
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/downstream"
+	"github.com/gotab/gotab/downstream/classify"
 	"github.com/gotab/gotab/tensor"
 )
 
@@ -22,6 +23,8 @@ import (
 type broad struct{}
 
 var broadChannels = map[backbone.Layer]int{backbone.Layer1: 32, backbone.Layer2: 64, backbone.Layer3: 128}
+
+func (*broad) Device() tensor.Device { return tensor.CPU }
 
 func (*broad) Channels(l backbone.Layer) int { return broadChannels[l] }
 
@@ -144,11 +147,12 @@ func TestEstimatesHoldWhatIsMeasured(t *testing.T) {
 		}},
 		"classifier": {64, 16, func(t *testing.T, side, images int) (subject, int64, int64) {
 			net := smallNet(t)
-			cfg := frozenConfig(downstream.MultiClass)
+			cfg := frozenConfig(classify.MultiClass)
 			cfg.Frozen, cfg.Epochs, cfg.Batch, cfg.Transform = false, 1, 8, view(side)
-			c, err := downstream.NewClassifier(net, cfg, seeded(1))
-			fitted, fitting := downstream.EstimateClassifier(images, 2, image.Pt(side, side), net, cfg, cores)
-			return classifierSubject(t, c, err), fitted, fitting
+			c, err := classify.New(net, cfg, seeded(1))
+			m, wrong := cfg.Estimate(net, image.Pt(side, side), images, 2)
+			require.NoError(t, wrong)
+			return classifierSubject(t, c, err), m.Fitted, m.Fitting
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -194,3 +198,53 @@ func TestEstimatesHoldWhatIsMeasured(t *testing.T) {
 }
 
 func mb(n int64) string { return fmt.Sprintf("%.1f MB", float64(n)/1e6) }
+
+// What the settings say on an extractor is the arithmetic for the maps that it makes, and
+// what no fit takes is refused.
+func TestEstimatesOfSettings(t *testing.T) {
+	noLeak(t)
+	fe, cores := &broad{}, tensor.GetThreads().Cores
+	layers := []backbone.Layer{backbone.Layer1, backbone.Layer2, backbone.Layer3}
+	const side, images = 64, 20
+	input := image.Pt(side, side)
+	type settings interface {
+		Estimate(fe downstream.Extractor, input image.Point, images int) (downstream.Memory, error)
+	}
+	want := func(fitted, fitting int64) downstream.Memory {
+		return downstream.Memory{Fitted: fitted, Fitting: fitting}
+	}
+	padim := fakeConfig()
+	padim.Reduced = 96
+	whole := fakeConfig()
+	patches := patchConfig()
+	patches.Layers, patches.Dim = layers, 0
+	distilled := rd4adConfig()
+	simple := simpleConfig()
+	simple.Layers, simple.LayerDim, simple.Dim = layers, 0, 0
+	support := downstream.DefaultRegAD()
+	for name, c := range map[string]struct {
+		settings settings
+		want     downstream.Memory
+	}{
+		"PaDiM":             {padim, want(downstream.EstimatePaDiM(16*16, 96, padim.Batch, cores))},
+		"PaDiM, all layers": {whole, want(downstream.EstimatePaDiM(16*16, 224, whole.Batch, cores))},
+		"PatchCore":         {patches, want(downstream.EstimatePatchCore(images, 16*16, 224, patches, cores))},
+		"RD4AD":             {distilled, want(downstream.EstimateRD4AD(images, []int{32, 64, 128}, image.Pt(16, 16), distilled))},
+		"SimpleNet":         {simple, want(downstream.EstimateSimpleNet(images, 16*16, 16*16*(32+64/4+128/16), 224, simple))},
+		"RegAD":             {support, want(downstream.EstimateRegAD(images, []int{256, 64, 16}, []int{32, 64, 128}, support.Batch, cores))},
+	} {
+		got, err := c.settings.Estimate(fe, input, images)
+		require.NoError(t, err, name)
+		require.Equal(t, c.want, got, name)
+		_, err = c.settings.Estimate(nil, input, images)
+		require.ErrorIs(t, err, downstream.ErrConfig, name)
+		for _, bad := range []image.Point{{}, {side, -1}, {1 << 20, side}} {
+			_, err = c.settings.Estimate(fe, bad, images)
+			require.ErrorIs(t, err, downstream.ErrImage, name)
+		}
+		if !strings.HasPrefix(name, "PaDiM") {
+			_, err = c.settings.Estimate(fe, input, 0)
+			require.ErrorIs(t, err, downstream.ErrTooFewImages, name)
+		}
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/downstream"
+	"github.com/gotab/gotab/downstream/classify"
 	"github.com/gotab/gotab/metrics"
 	"github.com/gotab/gotab/tensor"
 )
@@ -106,6 +107,53 @@ func ExamplePaDiM_Calibrate() {
 	// reject: true
 }
 
+// Score what a camera sees, until the line stops. A real program's sequence waits for the
+// camera, and ends with ctx.
+func ExamplePaDiM_ScoreSeq() {
+	cfg := downstream.DefaultPaDiM()
+	cfg.Channels = nil // all that the extractor has
+	cfg.Transform = dataset.Square(32)
+	det, err := downstream.NewPaDiM(&fake{scale: 1}, cfg, nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer det.Close()
+	good, err := dataset.NewImages("texture", textures(20, 1, 32)...)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	ctx := context.Background()
+	if err := det.Fit(ctx, good); err != nil {
+		fmt.Println(err)
+		return
+	}
+	camera := func(yield func(image.Image) bool) {
+		for i, img := range textures(4, 2, 32) {
+			if i == 2 {
+				img = scratched(img)
+			}
+			if !yield(img) {
+				return
+			}
+		}
+	}
+	part, worst, highest := 0, 0, 0.0
+	for result, err := range det.ScoreSeq(ctx, camera) {
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		part++
+		if result.Score > highest {
+			worst, highest = part, result.Score
+		}
+	}
+	fmt.Println("the worst is part", worst, "of", part)
+	// Output: the worst is part 3 of 4
+}
+
 // Train on other products, fit on two images of a new one, and score.
 func ExampleNewRegAD() {
 	net, err := backbone.New(backbone.ArchResNet18, tensor.CPU, rand.New(rand.NewPCG(1, 1)))
@@ -152,7 +200,7 @@ func ExampleNewRegAD() {
 
 // Name what is bright: labels come from the items, here from their defect. A real
 // program passes a *backbone.ResNet18 and may leave Frozen out.
-func ExampleNewClassifier() {
+func Example_classify() {
 	pictures := quartered(64, 1, 32)
 	for i := range pictures {
 		pictures[i].Defect = []string{dataset.Good, "left", "right", "left+right"}[i%4]
@@ -163,15 +211,15 @@ func ExampleNewClassifier() {
 		fmt.Println(err)
 		return
 	}
-	train, err := downstream.ByDefects(ds, []string{"left", "right"})
+	train, err := classify.ByDefects(ds, []string{"left", "right"})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	cfg := downstream.DefaultClassifier()
-	cfg.Task, cfg.Frozen, cfg.Epochs, cfg.LR = downstream.MultiLabel, true, 100, 0.05
+	cfg := classify.Default()
+	cfg.Task, cfg.Frozen, cfg.Epochs, cfg.LR = classify.MultiLabel, true, 100, 0.05
 	cfg.Transform = dataset.Square(32)
-	c, err := downstream.NewClassifier(&pooler{scale: 1}, cfg, rand.New(rand.NewPCG(1, 1)))
+	c, err := classify.New(&pooler{scale: 1}, cfg, rand.New(rand.NewPCG(1, 1)))
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/gotab/gotab/backbone"
+	"github.com/gotab/gotab/downstream/internal/life"
 	"github.com/gotab/gotab/tensor"
 )
 
@@ -33,7 +34,7 @@ func (r *RegAD) WriteCheckpoint(path string, epochs int) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = r.trained.release(n) }() // frees memory, cannot fail
+	defer func() { _ = r.trained.Release(n) }() // frees memory, cannot fail
 	learners, err := r.learners(n)
 	if err != nil {
 		return err
@@ -56,31 +57,31 @@ func ReadRegADOn(ctx context.Context, r io.Reader, grow func([]tensor.Array) (Tr
 func HeldBytes(d any) (n int64) {
 	switch d := d.(type) {
 	case *PaDiM:
-		return heldBytes(&d.slot, nil)
+		return heldBytes(&d.core.Current, nil)
 	case *PatchCore:
-		return heldBytes(&d.slot, nil)
+		return heldBytes(&d.core.Current, nil)
 	case *RD4AD:
-		return heldBytes(&d.slot, func(g *distilled) int64 { return 4 * (g.net.params.Len() + g.packed.Len()) })
+		return heldBytes(&d.core.Current, func(g *distilled) int64 { return 4 * (g.net.params.Len() + g.packed.Len()) })
 	case *SimpleNet:
-		return heldBytes(&d.slot, func(g *simpleModel) (n int64) {
+		return heldBytes(&d.core.Current, func(g *simpleModel) (n int64) {
 			for _, a := range g.trained {
 				n += int64(len(a.Data))
 			}
 			return n
 		})
 	case *RegAD:
-		return heldBytes(&d.slot, nil)
+		return heldBytes(&d.core.Current, nil)
 	}
 	return 0
 }
 
-func heldBytes[M fitted](s *slot[M], more func(g M) int64) (n int64) {
-	g, ok := s.hold()
+func heldBytes[M fitted](s *life.Slot[M], more func(g M) int64) (n int64) {
+	g, ok := s.Hold()
 	if !ok {
 		return 0
 	}
-	defer func() { _ = s.release(g) }() // frees memory, cannot fail
-	p := g.common().params
+	defer func() { _ = s.Release(g) }() // frees memory, cannot fail
+	p := g.Common().Params
 	for _, name := range p.Names() {
 		if !strings.HasSuffix(name, "rows") && !strings.HasSuffix(name, "columns") {
 			n += 4 * p.Get(name).Len()
@@ -91,3 +92,12 @@ func heldBytes[M fitted](s *slot[M], more func(g M) int64) (n int64) {
 	}
 	return n
 }
+
+// The arithmetic of the estimates, for numbers that no network of a test gives.
+var (
+	EstimatePaDiM     = estimatePaDiM
+	EstimatePatchCore = estimatePatchCore
+	EstimateRD4AD     = estimateRD4AD
+	EstimateSimpleNet = estimateSimpleNet
+	EstimateRegAD     = estimateRegAD
+)

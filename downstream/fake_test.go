@@ -28,6 +28,8 @@ type fake struct {
 
 var fakeChannels = map[backbone.Layer]int{backbone.Layer1: 4, backbone.Layer2: 6, backbone.Layer3: 5, backbone.Pooled: 5}
 
+func (*fake) Device() tensor.Device { return tensor.CPU }
+
 func (f *fake) Channels(l backbone.Layer) int { return fakeChannels[l] }
 
 func (f *fake) Forward(s *tensor.Scope, x *tensor.Tensor, at ...backbone.Layer) []*tensor.Tensor {

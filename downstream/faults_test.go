@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gotab/gotab/downstream"
+	"github.com/gotab/gotab/downstream/classify"
 	"github.com/gotab/gotab/internal/faulttest"
 )
 
@@ -20,7 +21,7 @@ func fileWriters(t *testing.T) []faulttest.Writer {
 	for v := range savers {
 		good := textures(3, 90+uint64(v), fakeSide)
 		regads[v] = trainedTiny(t, regadConfig(), good[:2])
-		cfg := frozenConfig(downstream.MultiLabel)
+		cfg := frozenConfig(classify.MultiLabel)
 		cfg.Epochs = 2
 		c := newClassifier(t, &pooler{scale: 1}, cfg)
 		require.NoError(t, c.Fit(t.Context(), bits(t, 32, uint64(v))))

@@ -11,6 +11,7 @@ import (
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/downstream"
+	"github.com/gotab/gotab/downstream/classify"
 	"github.com/gotab/gotab/internal/testutil"
 	"github.com/gotab/gotab/tensor"
 )
@@ -56,9 +57,9 @@ var scorers = []scorer{
 		return fittedScorer(t, d, nil, side)
 	}},
 	{"classifier", func(t testing.TB, net *backbone.ResNet18, side int) (func(context.Context, ...image.Image) error, func() error) {
-		c := downstream.DefaultClassifier()
-		c.Task, c.Epochs, c.Warmup, c.Batch, c.Transform = downstream.MultiClass, 1, 0, 8, dataset.Square(side)
-		d, err := downstream.NewClassifier(net, c, rand.New(rand.NewPCG(1, 1)))
+		c := classify.Default()
+		c.Task, c.Epochs, c.Warmup, c.Batch, c.Transform = classify.MultiClass, 1, 0, 8, dataset.Square(side)
+		d, err := classify.New(net, c, rand.New(rand.NewPCG(1, 1)))
 		require.NoError(t, err)
 		require.NoError(t, d.Fit(t.Context(), kinds(t, 8, 1)))
 		return func(ctx context.Context, imgs ...image.Image) error {

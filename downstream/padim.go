@@ -3,13 +3,17 @@ package downstream
 import (
 	"context"
 	"fmt"
+	"image"
 	"math"
 	"math/rand/v2"
 	"slices"
 
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/dataset"
-	"github.com/gotab/gotab/tensor"
+	"github.com/gotab/gotab/downstream/internal/engine"
+	"github.com/gotab/gotab/downstream/internal/feed"
+	"github.com/gotab/gotab/downstream/internal/network"
+	"github.com/gotab/gotab/downstream/internal/padim"
 )
 
 // PaDiMConfig are the settings of PaDiM. DefaultPaDiM explains the values.
@@ -73,7 +77,7 @@ func DefaultPaDiM() PaDiMConfig {
 // Validate reports the first setting that makes no sense, by name; the error
 // wraps [ErrConfig]. Whether layers and channels exist, NewPaDiM checks.
 func (c PaDiMConfig) Validate() error {
-	bad := invalidSetting("PaDiM")
+	bad := whoIs("PaDiM").Invalid
 	switch {
 	case len(c.Layers) == 0:
 		return bad("Layers is empty, want at least one")
@@ -86,7 +90,7 @@ func (c PaDiMConfig) Validate() error {
 	case !(c.Epsilon > 0) || math.IsInf(c.Epsilon, 0):
 		return bad("Epsilon is %v, want a number above 0", c.Epsilon)
 	}
-	return validateView(bad, c.Sigma, c.Batch, c.Transform, c.Normalize)
+	return engine.ValidateView(whoIs("PaDiM"), c.Sigma, c.Batch, c.Transform, c.Normalize)
 }
 
 // PaDiM models the features of good images at every position of a grid by a
@@ -110,9 +114,9 @@ func (c PaDiMConfig) Validate() error {
 // meanwhile. These take their turns in the order of the calls, but Close, which
 // comes first.
 type PaDiM struct {
-	padimCore
-	cfg PaDiMConfig // Channels resolved, ascending
-	sel *selection
+	core engine.Core[*gaussians]
+	cfg  PaDiMConfig // Channels resolved, ascending
+	sel  *network.Selection
 }
 
 var _ Detector = (*PaDiM)(nil)
@@ -128,7 +132,7 @@ func NewPaDiM(fe Extractor, cfg PaDiMConfig, rng *rand.Rand, opts ...Option) (*P
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	all, err := totalChannels(fe, cfg.Layers)
+	all, err := network.TotalChannels(fe, cfg.Layers)
 	if err != nil {
 		return nil, fmt.Errorf("downstream: new PaDiM: %w", err)
 	}
@@ -144,13 +148,13 @@ func NewPaDiM(fe Extractor, cfg PaDiMConfig, rng *rand.Rand, opts ...Option) (*P
 		cfg.Reduced = 0
 	}
 	slices.Sort(cfg.Channels)
-	sel, err := newSelection(fe, cfg.Layers, cfg.Channels)
+	sel, err := network.NewSelection(fe, cfg.Layers, cfg.Channels)
 	if err != nil {
 		return nil, fmt.Errorf("downstream: new PaDiM: %w", err)
 	}
 	cfg.Transform = cfg.Transform.Shared()
-	return &PaDiM{cfg: cfg, sel: sel, padimCore: padimCore{name: "PaDiM", dev: deviceOf(fe), batch: cfg.Batch, embed: sel.embed,
-		in: reader{transform: cfg.Transform, normalize: cfg.Normalize}, options: optionsOf(opts)}}, nil
+	return &PaDiM{cfg: cfg, sel: sel, core: engine.Core[*gaussians]{Who: whoIs("PaDiM"), Dev: fe.Device(), Batch: cfg.Batch, Embed: sel.Embed,
+		In: feed.Reader{Transform: cfg.Transform, Normalize: cfg.Normalize}, Options: engine.OptionsOf(opts)}}, nil
 }
 
 func drawChannels(all, n int, rng *rand.Rand) ([]int, error) {
@@ -174,41 +178,61 @@ func (p *PaDiM) Config() PaDiMConfig {
 	return c
 }
 
-// EstimatePaDiM returns the bytes that the statistics take for c channels on a
-// grid of positions: resident ones of a fitted detector, and the largest amount
-// during a fit. Neither depends on the number of images.
+// Estimate returns what a detector of these settings takes on fe, for images that the
+// transform brings to the size of input. The number of images does not matter. It runs fe
+// once. It returns [ErrConfig], [ErrLayers], [ErrChannels] or [ErrImage] for what a fit
+// would refuse too.
 //
 // Fitted: a mean and a matrix in float32, 4 P C (C+1). Fitting, besides: the sum
 // vectors, and the larger of the features of cores+3 batches on their way into
 // the sums and of four double-precision copies of one block of 56 positions a
 // core. For 3136 positions, 100 channels and batches of 8 on 2 cores: 127 MB and
 // 178 MB. The network's own memory is not in it.
-func EstimatePaDiM(positions, c, batch, cores int) (fitted, fitting int64) {
-	p, n := int64(positions), int64(c)
-	fitted = 4 * p * n * (n + 1)
-	features := 4 * int64(batch) * p * n
-	fitting = fitted + 4*p*n + max(features*int64(3+cores), int64(cores)*whitenBlock*n*n*8*4)
-	return fitted, fitting
+func (c PaDiMConfig) Estimate(fe Extractor, input image.Point, _ int) (Memory, error) {
+	if err := c.Validate(); err != nil {
+		return Memory{}, err
+	}
+	maps, err := probe("PaDiM", fe, c.Layers, input)
+	if err != nil {
+		return Memory{}, err
+	}
+	n := c.Reduced
+	if c.Channels != nil {
+		n = len(c.Channels)
+	}
+	all := 0
+	for _, m := range maps {
+		all += m.C
+	}
+	if n > all {
+		return Memory{}, fmt.Errorf("downstream: estimate PaDiM: %w: %d channels, the layers %v have %d", ErrChannels, n, c.Layers, all)
+	}
+	if n == 0 {
+		n = all
+	}
+	fitted, fitting := estimatePaDiM(maps[0].H*maps[0].W, n, c.Batch, cores())
+	return Memory{fitted, fitting}, nil
 }
 
-// padimCore is the core under a name that documentation leaves out.
-type padimCore = core[*gaussians]
+// estimatePaDiM is the arithmetic of [PaDiMConfig.Estimate].
+func estimatePaDiM(positions, c, batch, cores int) (fitted, fitting int64) {
+	return padim.Bytes(positions, c, batch, cores)
+}
 
 // gaussians is what a fit leaves.
 type gaussians struct {
-	model
-	mean      *tensor.Tensor // [P, C]
-	whitening *tensor.Tensor // [P, C, C]: the transposes of L^-1
+	state
+	padim.Gaussians
 }
 
 // Reset forgets what was fitted, when the Fits before it have ended; the detector
 // can be fitted again. Memory is freed as soon as scoring that is going on has
 // ended. Errors are ctx's or wrap [ErrClosed].
-func (p *PaDiM) Reset(ctx context.Context) error { return p.reset(ctx) }
+func (p *PaDiM) Reset(ctx context.Context) error { return p.core.Reset(ctx) }
 
 // Close frees the statistics for good; every other method that returns an error wraps
 // [ErrClosed] from then on. It does not wait: scoring that is going on ends as it
 // would have, and a Fit that is going on, or waits, is cancelled and returns
 // [ErrClosed]. The extractor must live until these have returned. Closing twice is
 // harmless.
-func (p *PaDiM) Close() error { return p.shut() }
+func (p *PaDiM) Close() error { return p.core.Close() }

@@ -2,13 +2,13 @@ package downstream
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
-	"math"
-	"slices"
 
+	"github.com/gotab/gotab/downstream/internal/engine"
+	"github.com/gotab/gotab/downstream/internal/padim"
+	"github.com/gotab/gotab/internal/layers"
 	"github.com/gotab/gotab/tensor"
 )
 
@@ -19,23 +19,23 @@ const padimKind = "gotab.padim.1"
 
 // padimSettings is the JSON form of settings and sizes.
 type padimSettings struct {
-	Layers   layerNames `json:"layers"`
-	Channels []int      `json:"channels"`
-	Epsilon  float64    `json:"epsilon"`
-	viewSettings
-	sizes
+	Layers   engine.LayerNames `json:"layers"`
+	Channels []int             `json:"channels"`
+	Epsilon  float64           `json:"epsilon"`
+	engine.ViewSettings
+	engine.Sizes
 }
 
-func (s padimSettings) config() (c PaDiMConfig, err error) {
+func (s padimSettings) Config() (c PaDiMConfig, err error) {
 	c = PaDiMConfig{
 		Channels: s.Channels, Epsilon: s.Epsilon, Sigma: s.Sigma, Batch: s.Batch,
-		Transform: s.transform(), Normalize: s.normalize(),
+		Transform: s.Transform(), Normalize: s.Normalize(),
 	}
-	if c.Layers, err = s.Layers.layers(); err != nil {
+	if c.Layers, err = s.Layers.Layers(); err != nil {
 		return c, err
 	}
 	// The grid is bounded by the tensors, the input by the grid besides.
-	if err := errors.Join(s.viewSettings.check(s.sizes), s.sizes.check(coarsest)); err != nil {
+	if err := errors.Join(s.ViewSettings.Check(s.Sizes), s.Sizes.Check(engine.Coarsest)); err != nil {
 		return c, err
 	}
 	if s.Images < 2 {
@@ -51,55 +51,27 @@ func (s padimSettings) config() (c PaDiMConfig, err error) {
 // the transform included, not the backbone. Reading it back gives the same bits.
 // It holds twice the whitening matrices in memory. Errors wrap [ErrNotFitted] or
 // are w's.
-func (p *PaDiM) WriteTo(w io.Writer) (int64, error) { return p.write(w, padimKind, p.contents) }
+func (p *PaDiM) WriteTo(w io.Writer) (int64, error) { return writeFitted(w, &p.core, p, padimKind) }
 
 // contents is what a file says of g.
-func (p *PaDiM) contents(g *gaussians) (any, []tensor.Array, error) {
+func (p *PaDiM) contents(g *gaussians) (*engine.Contents, error) {
 	settings := padimSettings{
-		Layers: namesOf(p.cfg.Layers), Channels: p.cfg.Channels, Epsilon: p.cfg.Epsilon,
-		viewSettings: viewOf(p.cfg.Sigma, p.cfg.Transform, p.cfg.Normalize, p.cfg.Batch), sizes: g.sizes(),
+		Layers: engine.NamesOf(p.cfg.Layers), Channels: p.cfg.Channels, Epsilon: p.cfg.Epsilon,
+		ViewSettings: engine.ViewOf(p.cfg.Sigma, p.cfg.Transform, p.cfg.Normalize, p.cfg.Batch), Sizes: g.Sizes(),
 	}
-	grid, c := g.gridH*g.gridW, p.sel.count
-	half := c * (c + 1) / 2
-	mean, triangles := make([]float32, grid*c), make([]byte, 0, 4*grid*half)
-	err := tensor.Run(context.Background(), p.dev, tensor.Evaluation, func(s *tensor.Scope) error {
-		if err := s.FloatsInto(mean, g.mean); err != nil {
-			return err
-		}
-		block := make([]float32, whitenBlock*c*c)
-		for lo := 0; lo < grid; lo += whitenBlock {
-			k := min(whitenBlock, grid-lo)
-			part := s.Narrow(g.whitening, 0, int64(lo), int64(k))
-			if err := s.FloatsInto(block[:k*c*c], part); err != nil {
-				return err
-			}
-			s.Free(part)
-			for at := range k {
-				for row := range c {
-					for col := range row + 1 { // the tensor holds transposes
-						triangles = binary.LittleEndian.AppendUint32(triangles, math.Float32bits(block[(at*c+col)*c+row]))
-					}
-				}
-			}
-		}
-		return nil
-	})
+	arrays, err := g.Gaussians.Arrays(context.Background(), p.core.Dev)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	return settings, []tensor.Array{
-		tensor.FloatArray("mean", mean, int64(grid), int64(c)),
-		{Name: "whitening", DType: tensor.Float32, Shape: []int64{int64(grid), int64(half)}, Data: triangles},
-		tensor.FloatArray("fingerprint", g.fingerprint, int64(c)),
-	}, nil
+	return &engine.Contents{Settings: settings, Arrays: append(arrays, tensor.FloatArray("fingerprint", g.Fingerprint, int64(p.sel.Count)))}, nil
 }
 
 // Save writes the fitted detector to a file that appears whole or not at all.
-func (p *PaDiM) Save(path string) error { return save(path, p) }
+func (p *PaDiM) Save(path string) error { return engine.Save(path, p) }
 
 // OpenPaDiM reads a detector that Save wrote.
 func OpenPaDiM(ctx context.Context, path string, fe Extractor, opts ...Option) (*PaDiM, error) {
-	return openSaved(ctx, path, "PaDiM", fe, ReadPaDiM, opts)
+	return engine.OpenSaved(ctx, path, whoIs("PaDiM"), fe, ReadPaDiM, opts)
 }
 
 // ReadPaDiM reads a detector that WriteTo wrote; it is fitted and scores as the
@@ -107,7 +79,7 @@ func OpenPaDiM(ctx context.Context, path string, fe Extractor, opts ...Option) (
 // extractor of the fit: it is run once on a fixed picture, and one that answers
 // otherwise than then is [ErrExtractor]. A damaged file is [ErrFile].
 func ReadPaDiM(ctx context.Context, r io.Reader, fe Extractor, opts ...Option) (*PaDiM, error) {
-	st, cfg, arrays, err := readSaved[PaDiMConfig, padimSettings](r, "PaDiM", padimKind)
+	st, cfg, arrays, also, err := readFitted[PaDiMConfig, padimSettings](r, whoIs("PaDiM"), padimKind)
 	if err != nil {
 		return nil, err
 	}
@@ -115,82 +87,39 @@ func ReadPaDiM(ctx context.Context, r io.Reader, fe Extractor, opts ...Option) (
 	if err != nil {
 		return nil, err
 	}
-	g, err := p.load(ctx, arrays, st)
+	g, err := p.load(ctx, arrays, st, also)
 	if err != nil {
 		if errors.Is(err, ErrFile) || errors.Is(err, ErrExtractor) {
 			return nil, fmt.Errorf("downstream: read PaDiM: %w", err)
 		}
 		return nil, err
 	}
-	return p, p.install(g)
+	return p, p.core.Current.Install(g)
 }
 
 // load makes statistics of the arrays of a file.
-func (p *PaDiM) load(ctx context.Context, arrays []tensor.Array, st padimSettings) (_ *gaussians, err error) {
-	grid, c := st.Grid[0]*st.Grid[1], p.sel.count
-	half := c * (c + 1) / 2
-	byName := map[string]tensor.Array{}
-	for name, shape := range map[string][]int64{"mean": {int64(grid), int64(c)}, "whitening": {int64(grid), int64(half)}, "fingerprint": {int64(c)}} {
-		a, err := arrayNamed(arrays, name)
-		if err != nil {
-			return nil, err
-		}
-		if a.DType != tensor.Float32 || !slices.Equal(a.Shape, shape) {
-			return nil, fmt.Errorf("%w: %s is %s %v, want float32 %v", ErrFile, name, a.DType, a.Shape, shape)
-		}
-		for at := 0; at < len(a.Data); at += 4 {
-			if v := readFloat(a.Data[at:]); v-v != 0 {
-				return nil, fmt.Errorf("%w: %s holds %v", ErrFile, name, v)
-			}
-		}
-		byName[name] = a
-	}
-	g := &gaussians{model: st.newModel(p.dev)}
-	defer func() {
-		if err != nil {
-			_ = g.params.Close() // frees memory, cannot fail
-		}
-	}()
-	if g.fingerprint, err = byName["fingerprint"].Floats(); err != nil {
-		return nil, err
-	}
-	if err := p.identify(ctx, &g.model); err != nil {
-		return nil, err
-	}
-	err = tensor.Run(ctx, p.dev, tensor.Evaluation, func(s *tensor.Scope) error {
-		if err := errors.Join(
-			g.params.PutBuffer(s, "mean", s.FromArray(byName["mean"])),
-			g.params.PutBuffer(s, "whitening", s.Zeros(int64(grid), int64(c), int64(c))),
-		); err != nil {
-			return err
-		}
-		g.mean, g.whitening = g.params.Get("mean"), g.params.Get("whitening")
-		data := byName["whitening"].Data
-		block := make([]float32, whitenBlock*c*c)
-		for lo := 0; lo < grid; lo += whitenBlock {
-			if err := s.Err(); err != nil {
-				return err
-			}
-			k := min(whitenBlock, grid-lo)
-			for at := range k {
-				for row := range c {
-					for col := range row + 1 {
-						block[(at*c+col)*c+row] = readFloat(data)
-						data = data[4:]
-					}
-				}
-			}
-			part := s.FromFloats(block[:k*c*c], int64(k), int64(c), int64(c))
-			place := s.Narrow(g.whitening, 0, int64(lo), int64(k))
-			s.CopyInto(place, part)
-			s.Free(part, place)
-		}
-		return s.Err()
-	})
+func (p *PaDiM) load(ctx context.Context, arrays []tensor.Array, st padimSettings, also beside) (_ *gaussians, err error) {
+	c := p.sel.Count
+	specs := append(padim.Specs(st.Grid[0]*st.Grid[1], c), layers.Spec{Name: "fingerprint", Shape: []int64{int64(c)}})
+	byName, err := engine.ArraysOf(specs, arrays)
 	if err != nil {
 		return nil, err
 	}
-	return g, g.addSmoothing(ctx, p.cfg.Sigma)
+	g := &gaussians{state: state{Model: st.NewModel(p.core.Dev)}}
+	g.take(also)
+	defer func() {
+		if err != nil {
+			_ = g.Params.Close() // frees memory, cannot fail
+		}
+	}()
+	if g.Fingerprint, err = byName["fingerprint"].Floats(); err != nil {
+		return nil, err
+	}
+	if err := p.core.Identify(ctx, g.Common()); err != nil {
+		return nil, err
+	}
+	if g.Gaussians, err = padim.Load(ctx, g.Params, byName); err != nil {
+		return nil, err
+	}
+	return g, g.AddSmoothing(ctx, p.cfg.Sigma)
 }
-
-func readFloat(b []byte) float32 { return math.Float32frombits(binary.LittleEndian.Uint32(b)) }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"image"
 	"math"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"testing"
@@ -56,7 +57,7 @@ func TestPaDiMEqualsPyTorchOnFormula(t *testing.T) {
 	require.Equal(t, referenceChannels()[:len(want.Channels)], want.Channels, "CPython's draw")
 	require.Len(t, want.Images, 2)
 
-	net, err := backbone.NewResNet18(tensor.CPU, seeded(1))
+	net, err := backbone.NewResNet18(tensor.CPU, rand.New(rand.NewPCG(1, 0)))
 	require.NoError(t, err)
 	defer net.Close()
 	arrays, err := net.Params().Arrays(t.Context())

@@ -6,6 +6,7 @@ import (
 	"iter"
 
 	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/downstream/internal/feed"
 	"github.com/gotab/gotab/metrics"
 	"github.com/gotab/gotab/tensor"
 )
@@ -19,7 +20,7 @@ import (
 // (below 1e-5 relative). Errors wrap [ErrNotFitted], [ErrImage] or
 // [ErrNotFinite], or are ctx's; there is no partial result.
 func (p *PaDiM) Score(ctx context.Context, imgs ...image.Image) ([]Result, error) {
-	return p.scoreImages(ctx, imgs, p.score)
+	return scoreImages(ctx, &p.core, p, imgs)
 }
 
 // ScoreSet scores a whole data set and yields its samples in order. Reading,
@@ -28,7 +29,19 @@ func (p *PaDiM) Score(ctx context.Context, imgs ...image.Image) ([]Result, error
 // once and ends the iteration. When the iteration ends, for whatever reason, all
 // its goroutines have ended.
 func (p *PaDiM) ScoreSet(ctx context.Context, ds dataset.Dataset) iter.Seq2[Scored, error] {
-	return p.scoreSet(ctx, ds, p.score)
+	return scoreSet(ctx, &p.core, p, ds)
+}
+
+// ScoreSeq scores images as they come, such as those of a camera, and yields their
+// results in order, each as soon as it is there. At most two images more than there are
+// cores are taken before their results are handed over; memory does not grow with the
+// sequence. An error, also ctx's, is yielded once and ends the iteration.
+//
+// The sequence runs on a goroutine of its own. When the iteration ends, all scoring has
+// ended, and so has the sequence, which notices with its next image; only where ctx ends
+// it is not waited for. So a sequence that waits for a camera should heed ctx.
+func (p *PaDiM) ScoreSeq(ctx context.Context, imgs iter.Seq[image.Image]) iter.Seq2[Result, error] {
+	return scoreSeq(ctx, &p.core, p, imgs)
 }
 
 // Calibrate chooses the score from which on a part is rejected, by a rule, from parts
@@ -46,7 +59,7 @@ func (p *PaDiM) ScoreSet(ctx context.Context, ds dataset.Dataset) iter.Seq2[Scor
 // calibration is as it was before. Calibrate takes its turn with Fits and Updates;
 // scoring goes on meanwhile with the calibration before.
 func (p *PaDiM) Calibrate(ctx context.Context, parts dataset.Dataset, rule metrics.Rule) (*Calibration, error) {
-	return p.calibrate(ctx, parts, rule, p.score)
+	return calibrate(ctx, &p.core, p, parts, rule)
 }
 
 // Recalibrate chooses another threshold from the scores that the last Calibrate kept,
@@ -54,22 +67,26 @@ func (p *PaDiM) Calibrate(ctx context.Context, parts dataset.Dataset, rule metri
 // rule that makes no sense, and [ErrTooFewImages] for one that promises more than so
 // many parts can.
 func (p *PaDiM) Recalibrate(ctx context.Context, rule metrics.Rule) (*Calibration, error) {
-	return p.recalibrate(ctx, rule)
+	return recalibrate(ctx, &p.core, rule)
 }
 
 // Calibration returns the calibration in force. It returns [ErrNotCalibrated] if there
 // is none.
-func (p *PaDiM) Calibration() (*Calibration, error) { return p.calibrationNow() }
+func (p *PaDiM) Calibration() (*Calibration, error) { return calibrationNow(&p.core) }
+
+func (p *PaDiM) judge(ctx context.Context, by judging) (*Calibration, error) {
+	return judge(ctx, &p.core, by)
+}
 
 // score scores one batch.
-func (p *PaDiM) score(ctx context.Context, g *gaussians, b *packed, out []Result) error {
-	err := tensor.Run(ctx, p.dev, tensor.Evaluation, func(s *tensor.Scope) error {
+func (p *PaDiM) score(ctx context.Context, g *gaussians, b *feed.Batch, out []Result) error {
+	err := tensor.Run(ctx, p.core.Dev, tensor.Evaluation, func(s *tensor.Scope) error {
 		maps := s.Sub(func(s *tensor.Scope) *tensor.Tensor {
 			dist := s.Sub(func(s *tensor.Scope) *tensor.Tensor {
-				white := s.Sub(func(s *tensor.Scope) *tensor.Tensor { return p.whiten(s, g, b) })
+				white := s.Sub(func(s *tensor.Scope) *tensor.Tensor { return g.Whiten(s, p.core.Vectors(s, g, b)) })
 				return s.Norm(white, 2) // [P, n]
 			})
-			return g.smooth(s, s.Reshape(s.Transpose(dist, 0, 1), int64(b.n), int64(g.gridH), int64(g.gridW)))
+			return g.Smooth(s, s.Reshape(s.Transpose(dist, 0, 1), int64(b.N), int64(g.GridH), int64(g.GridW)))
 		})
 		for i := range out {
 			if err := s.FloatsInto(out[i].Map.Data, s.Select(maps, 0, int64(i))); err != nil {
@@ -85,16 +102,4 @@ func (p *PaDiM) score(ctx context.Context, g *gaussians, b *packed, out []Result
 		out[i].Score = out[i].Map.Max()
 	}
 	return nil
-}
-
-// whiten returns L^-1 (x-m) for every position and image, [P, n, C]: vectors
-// whose lengths are the distances.
-func (p *PaDiM) whiten(s *tensor.Scope, g *gaussians, b *packed) *tensor.Tensor {
-	e := p.vectors(s, g, b)
-	if s.Err() != nil {
-		return nil
-	}
-	d := s.Reshape(e, int64(b.n), int64(g.gridH*g.gridW), int64(p.sel.count))
-	s.AddInto(d, g.mean, -1)
-	return s.Bmm(s.Permute(d, 1, 0, 2), g.whitening)
 }

@@ -4,10 +4,9 @@ import (
 	"context"
 	"fmt"
 	"image"
-	"math"
 
 	"github.com/gotab/gotab/dataset"
-	"github.com/gotab/gotab/tensor"
+	"github.com/gotab/gotab/downstream/internal/feed"
 )
 
 // Update adds good images, at least one, to the statistics of a fitted detector,
@@ -25,7 +24,7 @@ import (
 // Fit (Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for
 // computing sample variances", 1979). The detector keeps L^-1 of S = L L^T only;
 // S is built of it in double precision, a block of positions at a time. Memory is
-// that of a Fit and, until the end, the statistics before ([EstimatePaDiM]); it
+// that of a Fit and, until the end, the statistics before ([PaDiMConfig.Estimate]); it
 // depends on no number of images.
 //
 // Scoring goes on meanwhile with the statistics before. Concurrent Fits and Updates
@@ -34,12 +33,12 @@ import (
 // [ErrNotFitted], images of another size after the transform are [ErrImage],
 // and an extractor whose weights have changed since the fit is [ErrExtractor].
 func (p *PaDiM) Update(ctx context.Context, more dataset.Dataset) error {
-	return p.refit(ctx, "update", func(ctx context.Context) (*gaussians, error) {
-		before, ok := p.hold()
+	return p.core.Refit(ctx, "update", func(ctx context.Context) (*gaussians, error) {
+		before, ok := p.core.Current.Hold()
 		if !ok {
 			return nil, ErrNotFitted
 		}
-		defer func() { _ = p.release(before) }() // frees memory, cannot fail
+		defer p.core.Release(before)
 		return p.update(ctx, before, more)
 	})
 }
@@ -48,30 +47,17 @@ func (p *PaDiM) update(ctx context.Context, before *gaussians, more dataset.Data
 	if more == nil || more.Len() == 0 {
 		return nil, fmt.Errorf("%w: there is none to add", ErrTooFewImages)
 	}
-	from, seen, err := fitImages(more, p.cfg.Transform)
+	from, seen, err := feed.FitImages(more, p.cfg.Transform)
 	if err != nil {
 		return nil, err
 	}
-	if err := p.identify(ctx, &before.model); err != nil {
+	if err := p.core.Identify(ctx, before.Common()); err != nil {
 		return nil, err
 	}
-	size := image.Pt(before.inW, before.inH)
-	g, err := p.gather(ctx, "update", &moments{p: p, size: size, before: before}, from, more.Len())
+	size := image.Pt(before.InW, before.InH)
+	g, err := p.gather(ctx, "update", size, before, from, more.Len())
 	if err == nil {
-		g.seen = seen.with(before.seen)
+		g.seen = seen.With(before.seen)
 	}
 	return g, err
-}
-
-// addScatter adds to cov, [k, C, C] in double precision for the positions from lo
-// on, the sum of squares about the mean that the images before had: (n-1) times
-// their covariance without Epsilon. eye is [C, C].
-func (m *moments) addScatter(s *tensor.Scope, cov, eye *tensor.Tensor, lo int64) {
-	g, k, c := m.before, cov.Size(0), cov.Size(1)
-	inverse := s.Transpose(s.Cast(s.Narrow(g.whitening, 0, lo, k), tensor.Float64), 1, 2)
-	l := s.SolveLower(inverse, s.Expand(eye, k, c, c))
-	free := float64(g.images - 1)
-	l = s.MulScalar(l, math.Sqrt(free))
-	s.AddBmmInto(cov, l, s.Transpose(l, 1, 2), 1)
-	s.AddInto(cov, s.Expand(eye, k, c, c), -free*m.p.cfg.Epsilon)
 }

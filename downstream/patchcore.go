@@ -3,12 +3,16 @@ package downstream
 import (
 	"context"
 	"fmt"
+	"image"
 	"math/rand/v2"
 	"slices"
 
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/dataset"
-	"github.com/gotab/gotab/tensor"
+	"github.com/gotab/gotab/downstream/internal/engine"
+	"github.com/gotab/gotab/downstream/internal/feed"
+	"github.com/gotab/gotab/downstream/internal/network"
+	"github.com/gotab/gotab/downstream/internal/patchcore"
 )
 
 // PatchCoreConfig are the settings of PatchCore. DefaultPatchCore explains the
@@ -92,7 +96,7 @@ const (
 // Validate reports the first setting that makes no sense, by name; the error
 // wraps [ErrConfig]. Whether the layers exist, NewPatchCore checks.
 func (c PatchCoreConfig) Validate() error {
-	bad := invalidSetting("PatchCore")
+	bad := whoIs("PatchCore").Invalid
 	switch {
 	case len(c.Layers) == 0:
 		return bad("Layers is empty, want at least one")
@@ -109,7 +113,7 @@ func (c PatchCoreConfig) Validate() error {
 	case c.Neighbours != 0 && (c.Neighbours < 2 || c.Neighbours > maxNeighbours):
 		return bad("Neighbours is %d, want 0 or 2 to %d", c.Neighbours, maxNeighbours)
 	}
-	return validateView(bad, c.Sigma, c.Batch, c.Transform, c.Normalize)
+	return engine.ValidateView(whoIs("PatchCore"), c.Sigma, c.Batch, c.Transform, c.Normalize)
 }
 
 // PatchCore remembers patches of good images and scores a patch of another image
@@ -140,9 +144,9 @@ func (c PatchCoreConfig) Validate() error {
 // the bank they began with, whatever a Fit, Reset or Close does meanwhile. These
 // take their turns in the order of the calls, but Close, which comes first.
 type PatchCore struct {
-	patchcoreCore
+	core engine.Core[*patchBank]
 	cfg  PatchCoreConfig
-	emb  *patchEmbedding
+	emb  *network.PatchEmbedding
 	seed [2]uint64 // of projection and starting points
 }
 
@@ -171,13 +175,13 @@ func newPatchCore(fe Extractor, cfg PatchCoreConfig, seed [2]uint64, opts ...Opt
 		return nil, err
 	}
 	cfg.Layers = slices.Clone(cfg.Layers)
-	emb, err := newPatchEmbedding(fe, cfg.Layers, cfg.Neighbourhood, cfg.Dim, cfg.Dim)
+	emb, err := network.NewPatchEmbedding(fe, cfg.Layers, cfg.Neighbourhood, cfg.Dim, cfg.Dim)
 	if err != nil {
 		return nil, fmt.Errorf("downstream: new PatchCore: %w", err)
 	}
 	cfg.Transform = cfg.Transform.Shared()
-	return &PatchCore{cfg: cfg, emb: emb, seed: seed, patchcoreCore: patchcoreCore{name: "PatchCore", dev: deviceOf(fe), batch: cfg.Batch, embed: emb.embed,
-		in: reader{transform: cfg.Transform, normalize: cfg.Normalize}, options: optionsOf(opts)}}, nil
+	return &PatchCore{cfg: cfg, emb: emb, seed: seed, core: engine.Core[*patchBank]{Who: whoIs("PatchCore"), Dev: fe.Device(), Batch: cfg.Batch, Embed: emb.Embed,
+		In: feed.Reader{Transform: cfg.Transform, Normalize: cfg.Normalize}, Options: engine.OptionsOf(opts)}}, nil
 }
 
 // Config returns the settings in force.
@@ -187,9 +191,9 @@ func (p *PatchCore) Config() PatchCoreConfig {
 	return c
 }
 
-// EstimatePatchCore returns the bytes that PatchCore takes for a number of good
-// images, positions of a grid and values of a patch's vector: resident ones of a
-// fitted detector, and the largest amount during a fit.
+// Estimate returns what a detector of these settings takes on fe, fitted on so many images
+// that the transform brings to the size of input. It runs fe once. It returns [ErrConfig],
+// [ErrLayers], [ErrImage] or [ErrTooFewImages] for what a fit would refuse too.
 //
 // With N = images x positions patches and M = N Share kept ones of C values:
 // fitted 4 M (C+1). Fitting, the larger of choosing and keeping: 4 N (K+10) for
@@ -199,11 +203,39 @@ func (p *PatchCore) Config() PatchCoreConfig {
 // through the network twice, once to choose patches and once to keep them. For 200
 // images on 28x28 positions, 384 values and the default settings with 2 cores: 24 MB
 // and 143 MB. The network's own memory is not in it.
-func EstimatePatchCore(images, positions, c int, cfg PatchCoreConfig, cores int) (fitted, fitting int64) {
+func (c PatchCoreConfig) Estimate(fe Extractor, input image.Point, images int) (Memory, error) {
+	if err := c.Validate(); err != nil {
+		return Memory{}, err
+	}
+	maps, err := probe("PatchCore", fe, c.Layers, input)
+	if err != nil {
+		return Memory{}, err
+	}
+	if images < 1 {
+		return Memory{}, fmt.Errorf("downstream: estimate PatchCore: %w: %d", ErrTooFewImages, images)
+	}
+	fitted, fitting := estimatePatchCore(images, maps[0].H*maps[0].W, vectorLen(maps, c.Dim), c, cores())
+	return Memory{fitted, fitting}, nil
+}
+
+// vectorLen is the number of values of a patch's vector: dim, or all channels where that
+// is 0.
+func vectorLen(maps []network.MapShape, dim int) int {
+	if dim > 0 {
+		return dim
+	}
+	for _, m := range maps {
+		dim += m.C
+	}
+	return dim
+}
+
+// estimatePatchCore is the arithmetic of [PatchCoreConfig.Estimate].
+func estimatePatchCore(images, positions, c int, cfg PatchCoreConfig, cores int) (fitted, fitting int64) {
 	n, dim := int64(images)*int64(positions), int64(c)
 	kept := n
 	if cfg.Share < 1 {
-		kept = int64(coresetSize(int(n), cfg.Share))
+		kept = int64(patchcore.Size(int(n), cfg.Share))
 	}
 	fitted = 4 * kept * (dim + 1)
 	choosing := int64(0)
@@ -223,29 +255,20 @@ func (c PatchCoreConfig) projected(values int) int {
 	return c.Projection
 }
 
-// coresetSize is how many of n patches a share keeps, rounded down.
-func coresetSize(n int, share float64) int { return int(float64(n) * share) }
-
-// patchcoreCore is the core under a name that documentation leaves out.
-type patchcoreCore = core[*patchBank]
-
 // patchBank is what a fit leaves.
 type patchBank struct {
-	model
-	patches *tensor.Tensor // [M, C], less their mean
-	mean    *tensor.Tensor // [C]
-	half    *tensor.Tensor // [M]: half the squared lengths of patches, negated
-	count   int            // M
+	state
+	patchcore.Bank
 }
 
 // Reset forgets what was fitted, when the Fits before it have ended; the detector
 // can be fitted again. Memory is freed as soon as scoring that is going on has
 // ended. Errors are ctx's or wrap [ErrClosed].
-func (p *PatchCore) Reset(ctx context.Context) error { return p.reset(ctx) }
+func (p *PatchCore) Reset(ctx context.Context) error { return p.core.Reset(ctx) }
 
 // Close frees the memory bank for good; every other method that returns an error wraps
 // [ErrClosed] from then on. It does not wait: scoring that is going on ends as it
 // would have, and a Fit that is going on, or waits, is cancelled and returns
 // [ErrClosed]. The extractor must live until these have returned. Closing twice is
 // harmless.
-func (p *PatchCore) Close() error { return p.shut() }
+func (p *PatchCore) Close() error { return p.core.Close() }

@@ -2,11 +2,10 @@ package downstream
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"slices"
 
+	"github.com/gotab/gotab/downstream/internal/engine"
 	"github.com/gotab/gotab/tensor"
 )
 
@@ -16,30 +15,30 @@ const patchcoreKind = "gotab.patchcore.1"
 
 // patchcoreSettings is the JSON form of settings and sizes.
 type patchcoreSettings struct {
-	Layers        layerNames `json:"layers"`
-	Neighbourhood int        `json:"neighbourhood"`
-	Dim           int        `json:"dim"`
-	Share         float64    `json:"share"`
-	Projection    int        `json:"projection"`
-	Starts        int        `json:"starts"`
-	Neighbours    int        `json:"neighbours"`
-	Squared       bool       `json:"squared"`
-	viewSettings
+	Layers        engine.LayerNames `json:"layers"`
+	Neighbourhood int               `json:"neighbourhood"`
+	Dim           int               `json:"dim"`
+	Share         float64           `json:"share"`
+	Projection    int               `json:"projection"`
+	Starts        int               `json:"starts"`
+	Neighbours    int               `json:"neighbours"`
+	Squared       bool              `json:"squared"`
+	engine.ViewSettings
 	Seed [2]uint64 `json:"seed"`
-	sizes
+	engine.Sizes
 }
 
-func (s patchcoreSettings) config() (c PatchCoreConfig, err error) {
+func (s patchcoreSettings) Config() (c PatchCoreConfig, err error) {
 	c = PatchCoreConfig{
 		Neighbourhood: s.Neighbourhood, Dim: s.Dim, Share: s.Share, Projection: s.Projection, Starts: s.Starts,
 		Neighbours: s.Neighbours, Squared: s.Squared, Sigma: s.Sigma, Batch: s.Batch,
-		Transform: s.transform(), Normalize: s.normalize(),
+		Transform: s.Transform(), Normalize: s.Normalize(),
 	}
-	if c.Layers, err = s.Layers.layers(); err != nil {
+	if c.Layers, err = s.Layers.Layers(); err != nil {
 		return c, err
 	}
 	// The network gives the grid, so that only the input must be bounded here.
-	if err := s.viewSettings.check(s.sizes); err != nil {
+	if err := s.ViewSettings.Check(s.Sizes); err != nil {
 		return c, err
 	}
 	return c, c.Validate()
@@ -49,38 +48,30 @@ func (s patchcoreSettings) config() (c PatchCoreConfig, err error) {
 // the transform included, not the backbone. Reading it back gives the same bits.
 // It holds the bank twice in memory. Errors wrap [ErrNotFitted] or are w's.
 func (p *PatchCore) WriteTo(w io.Writer) (int64, error) {
-	return p.write(w, patchcoreKind, p.contents)
+	return writeFitted(w, &p.core, p, patchcoreKind)
 }
 
 // contents is what a file says of g.
-func (p *PatchCore) contents(g *patchBank) (any, []tensor.Array, error) {
+func (p *PatchCore) contents(g *patchBank) (*engine.Contents, error) {
 	cfg := p.cfg
 	settings := patchcoreSettings{
-		Layers: namesOf(cfg.Layers), Neighbourhood: cfg.Neighbourhood, Dim: cfg.Dim, Share: cfg.Share, Projection: cfg.Projection,
+		Layers: engine.NamesOf(cfg.Layers), Neighbourhood: cfg.Neighbourhood, Dim: cfg.Dim, Share: cfg.Share, Projection: cfg.Projection,
 		Starts: cfg.Starts, Neighbours: cfg.Neighbours, Squared: cfg.Squared,
-		viewSettings: viewOf(cfg.Sigma, cfg.Transform, cfg.Normalize, cfg.Batch), Seed: p.seed, sizes: g.sizes(),
+		ViewSettings: engine.ViewOf(cfg.Sigma, cfg.Transform, cfg.Normalize, cfg.Batch), Seed: p.seed, Sizes: g.Sizes(),
 	}
-	c := p.emb.count
-	patches, mean := make([]float32, g.count*c), make([]float32, c)
-	err := tensor.Run(context.Background(), p.dev, tensor.Evaluation, func(s *tensor.Scope) error {
-		return errors.Join(s.FloatsInto(patches, g.patches), s.FloatsInto(mean, g.mean))
-	})
+	arrays, err := g.Arrays(context.Background(), p.core.Dev)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	return settings, []tensor.Array{
-		tensor.FloatArray("patches", patches, int64(g.count), int64(c)),
-		tensor.FloatArray("mean", mean, int64(c)),
-		tensor.FloatArray("fingerprint", g.fingerprint, int64(c)),
-	}, nil
+	return &engine.Contents{Settings: settings, Arrays: append(arrays, tensor.FloatArray("fingerprint", g.Fingerprint, int64(p.emb.Count)))}, nil
 }
 
 // Save writes the fitted detector to a file that appears whole or not at all.
-func (p *PatchCore) Save(path string) error { return save(path, p) }
+func (p *PatchCore) Save(path string) error { return engine.Save(path, p) }
 
 // OpenPatchCore reads a detector that Save wrote.
 func OpenPatchCore(ctx context.Context, path string, fe Extractor, opts ...Option) (*PatchCore, error) {
-	return openSaved(ctx, path, "PatchCore", fe, ReadPatchCore, opts)
+	return engine.OpenSaved(ctx, path, whoIs("PatchCore"), fe, ReadPatchCore, opts)
 }
 
 // ReadPatchCore reads a detector that WriteTo wrote; it is fitted and scores as
@@ -89,7 +80,7 @@ func OpenPatchCore(ctx context.Context, path string, fe Extractor, opts ...Optio
 // picture, and one that answers otherwise than then is [ErrExtractor]. A damaged
 // file is [ErrFile].
 func ReadPatchCore(ctx context.Context, r io.Reader, fe Extractor, opts ...Option) (*PatchCore, error) {
-	st, cfg, arrays, err := readSaved[PatchCoreConfig, patchcoreSettings](r, "PatchCore", patchcoreKind)
+	st, cfg, arrays, also, err := readFitted[PatchCoreConfig, patchcoreSettings](r, whoIs("PatchCore"), patchcoreKind)
 	if err != nil {
 		return nil, err
 	}
@@ -97,47 +88,38 @@ func ReadPatchCore(ctx context.Context, r io.Reader, fe Extractor, opts ...Optio
 	if err != nil {
 		return nil, err
 	}
-	g, err := p.load(ctx, arrays, st)
+	g, err := p.load(ctx, arrays, st, also)
 	if err != nil {
-		return nil, p.failed(ctx, "read", err)
+		return nil, p.core.Failed(ctx, "read", err)
 	}
-	return p, p.install(g)
+	return p, p.core.Current.Install(g)
 }
 
 // load makes a bank of the arrays of a file.
-func (p *PatchCore) load(ctx context.Context, arrays []tensor.Array, st patchcoreSettings) (*patchBank, error) {
-	c := p.emb.count
-	values := map[string][]float32{}
-	for _, name := range []string{"patches", "mean", "fingerprint"} {
-		a, err := arrayNamed(arrays, name)
-		if err != nil {
-			return nil, err
-		}
-		shape := []int64{int64(c)}
-		if name == "patches" && len(a.Shape) == 2 && a.Shape[0] > 0 {
-			shape = []int64{a.Shape[0], int64(c)}
-		}
-		if name == "patches" && len(shape) == 1 || a.DType != tensor.Float32 || !slices.Equal(a.Shape, shape) {
-			return nil, fmt.Errorf("%w: %s is %s %v, want float32 and %d values a row", ErrFile, name, a.DType, a.Shape, c)
-		}
-		v, err := a.Floats()
-		if err != nil {
-			return nil, fmt.Errorf("%w: %s: %w", ErrFile, name, err)
-		}
-		if x, ok := notFinite(v); ok {
-			return nil, fmt.Errorf("%w: %s holds %v", ErrFile, name, x)
-		}
-		values[name] = v
+func (p *PatchCore) load(ctx context.Context, arrays []tensor.Array, st patchcoreSettings, also beside) (*patchBank, error) {
+	c := int64(p.emb.Count)
+	patches, err := engine.FloatsOf(arrays, "patches", -1, c)
+	if err != nil {
+		return nil, err
 	}
-	count := len(values["patches"]) / c
+	mean, err := engine.FloatsOf(arrays, "mean", c)
+	if err != nil {
+		return nil, err
+	}
+	fingerprint, err := engine.FloatsOf(arrays, "fingerprint", c)
+	if err != nil {
+		return nil, err
+	}
+	count := len(patches) / int(c)
 	if count < p.cfg.Neighbours {
 		return nil, fmt.Errorf("%w: %d patches, Neighbours is %d", ErrFile, count, p.cfg.Neighbours)
 	}
 	// The smoothing tables take as much as the grid says: ask the network first.
-	if err := p.checkGrid(ctx, st.sizes); err != nil {
+	if err := p.core.CheckGrid(ctx, st.Sizes); err != nil {
 		return nil, err
 	}
-	g := &patchBank{model: st.newModel(p.dev), count: count}
-	g.fingerprint = values["fingerprint"]
-	return p.complete(ctx, g, values["patches"], values["mean"])
+	g := &patchBank{state: state{Model: st.NewModel(p.core.Dev)}}
+	g.take(also)
+	g.Fingerprint = fingerprint
+	return p.complete(ctx, g, patches, mean)
 }

@@ -2,7 +2,6 @@ package downstream
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"image"
 	"math"
@@ -10,6 +9,10 @@ import (
 	"slices"
 
 	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/downstream/internal/engine"
+	"github.com/gotab/gotab/downstream/internal/feed"
+	"github.com/gotab/gotab/downstream/internal/network"
+	"github.com/gotab/gotab/downstream/internal/patchcore"
 	"github.com/gotab/gotab/internal/pipeline"
 	"github.com/gotab/gotab/tensor"
 )
@@ -17,7 +20,7 @@ import (
 // Fit fills the memory bank from good images, at least one, and replaces that of
 // an earlier Fit. With a Share below 1 it reads every image twice: to choose the
 // patches that are kept, by their random projections, and to keep them. Memory
-// is therefore that of the projections ([EstimatePatchCore]); the data set must
+// is therefore that of the projections ([PatchCoreConfig.Estimate]); the data set must
 // give the same images both times. Choosing M of N patches in K dimensions takes
 // up to N M K multiplications; on the processor, and for patches of real images,
 // less than half of them. Only so many patches can be chosen from as fit into 31
@@ -30,13 +33,13 @@ import (
 // in the order of the calls; ctx ends the wait too. A Fit that Close ends is
 // [ErrClosed].
 func (p *PatchCore) Fit(ctx context.Context, normal dataset.Dataset) error {
-	return p.refit(ctx, "fit", func(ctx context.Context) (*patchBank, error) { return p.fit(ctx, normal) })
+	return p.core.Refit(ctx, "fit", func(ctx context.Context) (*patchBank, error) { return p.fit(ctx, normal) })
 }
 
 // patchFit is a fit that is going on.
 type patchFit struct {
 	p     *PatchCore
-	from  pictures
+	from  feed.Pictures
 	n     int // images
 	cut   [][2]int
 	cores int
@@ -52,15 +55,15 @@ func (p *PatchCore) fit(ctx context.Context, normal dataset.Dataset) (*patchBank
 	if n < 1 {
 		return nil, fmt.Errorf("%w: have none, a memory bank needs 1 or more", ErrTooFewImages)
 	}
-	from, seen, err := fitImages(normal, p.cfg.Transform)
+	from, seen, err := feed.FitImages(normal, p.cfg.Transform)
 	if err != nil {
 		return nil, err
 	}
-	size, err := p.in.inputSize(ctx, from)
+	size, err := p.core.In.InputSize(ctx, from)
 	if err != nil {
 		return nil, err
 	}
-	f := &patchFit{p: p, from: from, n: n, cut: spans(n, p.cfg.Batch, 1), cores: tensor.GetThreads().Cores, size: size}
+	f := &patchFit{p: p, from: from, n: n, cut: feed.Spans(n, p.cfg.Batch, 1), cores: tensor.GetThreads().Cores, size: size}
 	var chosen []int64 // nil keeps all
 	if p.cfg.Share < 1 {
 		if chosen, err = f.choose(ctx); err != nil {
@@ -69,7 +72,7 @@ func (p *PatchCore) fit(ctx context.Context, normal dataset.Dataset) (*patchBank
 	}
 	g, err := f.keep(ctx, chosen)
 	if err == nil {
-		g.seen = seen.with(nil)
+		g.seen = seen.With(nil)
 	}
 	return g, err
 }
@@ -97,39 +100,39 @@ func (f *patchFit) pass(ctx context.Context, stage string, only func(batch int) 
 		if !only(i) {
 			return nil, nil
 		}
-		b, err := p.in.pack(ctx, f.from, f.cut[i][0], f.cut[i][1], f.size)
+		b, err := p.core.In.Pack(ctx, f.from, f.cut[i][0], f.cut[i][1], f.size)
 		if err != nil {
 			return nil, err
 		}
-		defer p.in.put(b.pixels)
+		defer p.core.In.Put(b.Pixels)
 		r := &patchRows{}
 		var of []int64
 		c := 0
-		err = tensor.Run(ctx, p.dev, tensor.Evaluation, func(s *tensor.Scope) error {
-			e := p.emb.embed(s, s.FromNHWC(b.pixels, b.n, f.size.Y, f.size.X, 3))
+		err = tensor.Run(ctx, p.core.Dev, tensor.Evaluation, func(s *tensor.Scope) error {
+			e := p.emb.Embed(s, s.FromNHWC(b.Pixels, b.N, f.size.Y, f.size.X, 3))
 			if err := s.Err(); err != nil {
 				return err
 			}
 			r.h, r.w = int(e.Size(1)), int(e.Size(2))
 			var rows *tensor.Tensor
-			rows, of = pick(s, s.Reshape(e, int64(b.n*r.h*r.w), int64(p.emb.count)), i)
+			rows, of = pick(s, s.Reshape(e, int64(b.N*r.h*r.w), int64(p.emb.Count)), i)
 			if err := s.Err(); err != nil {
 				return err
 			}
 			c = int(rows.Size(1))
-			r.values = p.in.get(int(rows.Len()))
+			r.values = p.core.In.Get(int(rows.Len()))
 			return s.FloatsInto(r.values, rows)
 		})
 		if err != nil {
 			return nil, err
 		}
 		for row := 0; row*c < len(r.values); row++ {
-			if v, ok := notFinite(r.values[row*c:][:c]); ok {
+			if v, ok := network.NotFinite(r.values[row*c:][:c]); ok {
 				at := row
 				if of != nil {
 					at = int(of[row])
 				}
-				return nil, fmt.Errorf("features of image %s: %w: %v", b.names[at/(r.h*r.w)], ErrNotFinite, v)
+				return nil, fmt.Errorf("features of image %s: %w: %v", b.Names[at/(r.h*r.w)], ErrNotFinite, v)
 			}
 		}
 		return r, nil
@@ -147,9 +150,9 @@ func (f *patchFit) pass(ctx context.Context, stage string, only func(batch int) 
 			if err := take(i, r); err != nil {
 				return err
 			}
-			p.in.put(r.values)
+			p.core.In.Put(r.values)
 		}
-		p.report(stage, f.cut[i][1], f.n)
+		p.core.Report(stage, f.cut[i][1], f.n)
 		i++
 	}
 	return nil
@@ -160,7 +163,7 @@ func (f *patchFit) pass(ctx context.Context, stage string, only func(batch int) 
 func (f *patchFit) choose(ctx context.Context) ([]int64, error) {
 	p := f.p
 	rng := rand.New(rand.NewPCG(p.seed[0], p.seed[1]))
-	c, k := p.emb.count, p.cfg.projected(p.emb.count)
+	c, k := p.emb.Count, p.cfg.projected(p.emb.Count)
 	var projection []float32 // [C, K]
 	if k < c {
 		// As a fresh linear layer has it; the scale does not matter.
@@ -180,7 +183,7 @@ func (f *patchFit) choose(ctx context.Context) ([]int64, error) {
 		},
 		func(_ int, r *patchRows) error {
 			if projected == nil {
-				n, err := countPatches(f.n, f.h, f.w)
+				n, err := patchcore.Count(f.n, f.h, f.w)
 				if err != nil {
 					return err
 				}
@@ -193,7 +196,7 @@ func (f *patchFit) choose(ctx context.Context) ([]int64, error) {
 	if err != nil {
 		return nil, err
 	}
-	count := coresetSize(total, p.cfg.Share)
+	count := patchcore.Size(total, p.cfg.Share)
 	if count < 1 {
 		return nil, fmt.Errorf("%w: a Share of %v of %d patches leaves none", ErrTooFewImages, p.cfg.Share, total)
 	}
@@ -202,32 +205,16 @@ func (f *patchFit) choose(ctx context.Context) ([]int64, error) {
 		starts = append(starts, int64(i))
 	}
 	var chosen []int64
-	report := func(done int) { p.report("choose", done, count) }
-	if p.dev.IsCUDA() {
-		chosen, err = coreset(ctx, p.dev, projected, k, count, starts, report)
-	} else {
-		if err = alongAxes(ctx, projected, k); err == nil {
-			chosen, err = coresetOnHost(ctx, projected, k, count, starts, f.cores, report)
-		}
-	}
+	report := func(done int) { p.core.Report("choose", done, count) }
+	chosen, err = patchcore.Choose(ctx, p.core.Dev, projected, k, count, starts, f.cores, report)
 	slices.Sort(chosen)
 	return chosen, err
-}
-
-// countPatches is how many patches n images have on a grid. Those among which is
-// chosen are numbered by 31 bits ([farthest]).
-func countPatches(n, h, w int) (int, error) {
-	if all := int64(n) * int64(h*w); all <= math.MaxInt32 {
-		return int(all), nil
-	}
-	return 0, fmt.Errorf("%w: %d images of %dx%d positions are more patches than the %d that can be chosen from; take fewer images, a smaller input or a deeper first layer",
-		ErrConfig, n, w, h, math.MaxInt32)
 }
 
 // keep fills the bank with the chosen patches, all where chosen is nil.
 func (f *patchFit) keep(ctx context.Context, chosen []int64) (_ *patchBank, err error) {
 	p := f.p
-	c := p.emb.count
+	c := p.emb.Count
 	// local returns which patches of a batch are kept.
 	local := func(batch int) []int64 {
 		grid := int64(f.h * f.w)
@@ -265,29 +252,8 @@ func (f *patchFit) keep(ctx context.Context, chosen []int64) (_ *patchBank, err 
 	if b := p.cfg.Neighbours; count < b {
 		return nil, fmt.Errorf("%w: the bank has %d patches, Neighbours is %d", ErrTooFewImages, count, b)
 	}
-	g := &patchBank{model: model{params: tensor.NewParams(p.dev), gridH: f.h, gridW: f.w, inW: f.size.X, inH: f.size.Y, images: f.n}, count: count}
-	return p.complete(ctx, g, values, centre(values, c))
-}
-
-// centre shifts rows of c values to mean 0, in place, and returns the mean.
-// Distances stay, and products of rows are then no larger than distances.
-func centre(values []float32, c int) []float32 {
-	sum := make([]float64, c)
-	for at := 0; at < len(values); at += c {
-		for i, v := range values[at : at+c] {
-			sum[i] += float64(v)
-		}
-	}
-	mean := make([]float32, c)
-	for i, v := range sum {
-		mean[i] = float32(v / float64(len(values)/c))
-	}
-	for at := 0; at < len(values); at += c {
-		for i, m := range mean {
-			values[at+i] -= m
-		}
-	}
-	return mean
+	g := &patchBank{state: state{Model: engine.Model{Params: tensor.NewParams(p.core.Dev), GridH: f.h, GridW: f.w, InW: f.size.X, InH: f.size.Y, Images: f.n}}}
+	return p.complete(ctx, g, values, patchcore.Centre(values, c))
 }
 
 // complete puts patches and mean into g with what follows from them and from the
@@ -295,33 +261,16 @@ func centre(values []float32, c int) []float32 {
 func (p *PatchCore) complete(ctx context.Context, g *patchBank, patches, mean []float32) (_ *patchBank, err error) {
 	defer func() {
 		if err != nil {
-			_ = g.params.Close() // frees memory, cannot fail
+			_ = g.Params.Close() // frees memory, cannot fail
 		}
 	}()
-	c := int64(p.emb.count)
-	half := make([]float32, g.count)
-	for i := range half {
-		sum := 0.0
-		for _, v := range patches[i*int(c):][:c] {
-			sum += float64(v) * float64(v)
-		}
-		half[i] = float32(-sum / 2)
-	}
-	err = tensor.Run(ctx, p.dev, tensor.Evaluation, func(s *tensor.Scope) error {
-		return errors.Join(
-			g.params.PutBuffer(s, "patches", s.FromFloats(patches, int64(g.count), c)),
-			g.params.PutBuffer(s, "mean", s.FromFloats(mean, c)),
-			g.params.PutBuffer(s, "half", s.FromFloats(half, int64(g.count))),
-		)
-	})
-	if err != nil {
+	if g.Bank, err = patchcore.NewBank(ctx, g.Params, patches, mean); err != nil {
 		return nil, err
 	}
-	g.patches, g.mean, g.half = g.params.Get("patches"), g.params.Get("mean"), g.params.Get("half")
-	if err := g.addSmoothing(ctx, p.cfg.Sigma); err != nil {
+	if err := g.AddSmoothing(ctx, p.cfg.Sigma); err != nil {
 		return nil, err
 	}
-	if err := p.identify(ctx, &g.model); err != nil {
+	if err := p.core.Identify(ctx, g.Common()); err != nil {
 		return nil, err
 	}
 	return g, nil

@@ -11,11 +11,15 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gotab/gotab/backbone"
+	"github.com/gotab/gotab/downstream/internal/engine"
+	"github.com/gotab/gotab/downstream/internal/patchcore"
 	"github.com/gotab/gotab/tensor"
 )
 
 // waves is an extractor whose features are a formula of their index.
 type waves struct{}
+
+func (waves) Device() tensor.Device { return tensor.CPU }
 
 func (waves) Channels(l backbone.Layer) int {
 	return map[backbone.Layer]int{backbone.Layer2: 6, backbone.Layer3: 5}[l]
@@ -62,7 +66,7 @@ func TestPatchCoreEqualsPyTorch(t *testing.T) {
 	var chosen []int64
 	require.NoError(t, tensor.Run(t.Context(), tensor.CPU, tensor.Evaluation, func(s *tensor.Scope) error {
 		var err error
-		if all, err = s.Floats(p.emb.embed(s, s.Zeros(images, 3, 28, 20))); err != nil {
+		if all, err = s.Floats(p.emb.Embed(s, s.Zeros(images, 3, 28, 20))); err != nil {
 			return err
 		}
 		return err
@@ -72,25 +76,30 @@ func TestPatchCoreEqualsPyTorch(t *testing.T) {
 	for i, v := range query {
 		require.InDelta(t, want.Patches[i], v, tolerance, "patch value %d", i)
 	}
-	for name, choose := range coresets(t) {
-		chosen = choose(all[:3*grid*want.Dim], want.Dim, len(want.Chosen), want.Starts)
-		require.Equal(t, want.Chosen, chosen, name)
+	rows := all[:3*grid*want.Dim]
+	quiet := func(int) {}
+	chosen, err = patchcore.Coreset(t.Context(), tensor.CPU, rows, want.Dim, len(want.Chosen), want.Starts, quiet)
+	require.NoError(t, err)
+	require.Equal(t, want.Chosen, chosen)
+	for _, workers := range []int{1, 2, 3, 500} {
+		chosen, err = patchcore.CoresetOnHost(t.Context(), rows, want.Dim, len(want.Chosen), want.Starts, workers, quiet)
+		require.NoError(t, err)
+		require.Equal(t, want.Chosen, chosen)
 	}
 
 	slices.Sort(chosen)
-	var bank []float32
+	var kept []float32
 	for _, i := range chosen {
-		bank = append(bank, all[int(i)*want.Dim:][:want.Dim]...)
+		kept = append(kept, all[int(i)*want.Dim:][:want.Dim]...)
 	}
-	mean := centre(bank, want.Dim)
-	g, err := p.complete(t.Context(), &patchBank{count: len(chosen),
-		model: model{params: tensor.NewParams(tensor.CPU), gridW: 5, gridH: 7, inW: 20, inH: 28}}, bank, mean)
+	mean := patchcore.Centre(kept, want.Dim)
+	g, err := p.complete(t.Context(), &patchBank{state: state{Model: engine.Model{Params: tensor.NewParams(tensor.CPU), GridW: 5, GridH: 7, InW: 20, InH: 28}}}, kept, mean)
 	require.NoError(t, err)
 	got := make([]float32, 20*28)
 	require.NoError(t, tensor.Run(t.Context(), tensor.CPU, tensor.Evaluation, func(s *tensor.Scope) error {
 		q := s.FromFloats(query, grid, int64(want.Dim))
-		s.AddInto(q, g.mean, -1)
-		d, at, err := nearestPatches(s, g, q)
+		s.AddInto(q, g.Mean, -1)
+		d, at, err := g.Nearest(s, q)
 		if err != nil {
 			return err
 		}
@@ -98,14 +107,17 @@ func TestPatchCoreEqualsPyTorch(t *testing.T) {
 		for i, v := range d {
 			require.InDelta(t, want.Distances[i], math.Sqrt(float64(v)), tolerance)
 		}
-		score, err := p.scoreImage(s, g, q, got)
+		score, d, err := g.Score(s, q, want.Neighbours, true)
+		if err != nil {
+			return err
+		}
 		require.InEpsilon(t, want.Weight*math.Pow(slices.Max(want.Distances), 2), score, 10*tolerance)
-		return err
+		return s.FloatsInto(got, g.Smooth(s, s.FromFloats(d, 7, 5)))
 	}))
 	require.Len(t, want.Map, len(got))
 	for i, v := range got {
 		require.InDelta(t, want.Map[i], v, tolerance)
 	}
-	require.NoError(t, g.params.Close())
+	require.NoError(t, g.Params.Close())
 	require.Equal(t, start, tensor.Live())
 }

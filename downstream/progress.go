@@ -1,6 +1,10 @@
 package downstream
 
-import "iter"
+import (
+	"iter"
+
+	"github.com/gotab/gotab/downstream/internal/engine"
+)
 
 // Progress is how far a detector or classifier has come with what it is doing.
 type Progress struct {
@@ -43,30 +47,16 @@ func (p Progress) Scalars() iter.Seq2[string, float64] {
 }
 
 // Option adds a collaborator to a detector or classifier.
-type Option func(*options)
-
-type options struct{ progress func(Progress) }
-
-func optionsOf(opts []Option) (o options) {
-	for _, set := range opts {
-		set(&o)
-	}
-	return o
-}
+type Option func(*engine.Options)
 
 // WithProgress calls f after every batch of a Fit, Update, Train, Score, Calibrate or Predict,
 // on the goroutine that called it. f should return soon; several scorings at once call
 // it at once.
-func WithProgress(f func(Progress)) Option { return func(o *options) { o.progress = f } }
-
-// report tells how far a stage has come.
-func (d *core[M]) report(stage string, done, total int) {
-	d.reportTraining(Progress{Stage: stage, Done: done, Total: total})
-}
-
-func (d *core[M]) reportTraining(p Progress) {
-	if d.progress != nil {
-		p.Detector = d.name
-		d.progress(p)
+func WithProgress(f func(Progress)) Option {
+	return func(o *engine.Options) {
+		o.Progress = nil
+		if f != nil {
+			o.Progress = func(p engine.Progress) { f(Progress(p)) }
+		}
 	}
 }

@@ -10,6 +10,10 @@ import (
 
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/downstream/internal/engine"
+	"github.com/gotab/gotab/downstream/internal/feed"
+	"github.com/gotab/gotab/downstream/internal/network"
+	"github.com/gotab/gotab/downstream/internal/train"
 	"github.com/gotab/gotab/tensor"
 )
 
@@ -81,18 +85,18 @@ func DefaultRD4AD() RD4ADConfig {
 // wraps [ErrConfig]. Whether the layers exist and fit each other, NewRD4AD and
 // Fit check.
 func (c RD4ADConfig) Validate() error {
-	bad := invalidSetting("RD4AD")
+	bad := whoIs("RD4AD").Invalid
 	if len(c.Layers) == 0 {
 		return bad("Layers is empty, want at least one")
 	}
-	if err := c.Blocks.validate(bad, len(c.Layers)); err != nil {
+	if err := c.Blocks.validate(whoIs("RD4AD"), len(c.Layers)); err != nil {
 		return err
 	}
 	switch {
-	case c.Epochs < 1 || c.Epochs > maxEpochs:
-		return bad("Epochs is %d, want 1 to %d", c.Epochs, maxEpochs)
-	case c.TrainBatch < 1 || c.TrainBatch > maxBatch:
-		return bad("TrainBatch is %d, want 1 to %d", c.TrainBatch, maxBatch)
+	case c.Epochs < 1 || c.Epochs > engine.MaxEpochs:
+		return bad("Epochs is %d, want 1 to %d", c.Epochs, engine.MaxEpochs)
+	case c.TrainBatch < 1 || c.TrainBatch > engine.MaxBatch:
+		return bad("TrainBatch is %d, want 1 to %d", c.TrainBatch, engine.MaxBatch)
 	case !(c.Rate > 0) || math.IsInf(c.Rate, 0):
 		return bad("Rate is %v, want a number above 0", c.Rate)
 	case !(c.Beta1 >= 0 && c.Beta1 < 1):
@@ -102,7 +106,7 @@ func (c RD4ADConfig) Validate() error {
 	case c.Cache < 0 || c.Cache > maxCache:
 		return bad("Cache is %d, want 0 to %d bytes", c.Cache, int64(maxCache))
 	}
-	return validateView(bad, c.Sigma, c.Batch, c.Transform, c.Normalize)
+	return engine.ValidateView(whoIs("RD4AD"), c.Sigma, c.Batch, c.Transform, c.Normalize)
 }
 
 // RD4AD trains a student to rebuild the features of good images from a compact
@@ -129,9 +133,9 @@ func (c RD4ADConfig) Validate() error {
 // they began with, whatever a Fit, Reset or Close does meanwhile. These take their
 // turns in the order of the calls, but Close, which comes first.
 type RD4AD struct {
-	rd4adCore
+	core engine.Core[*distilled]
 	cfg  RD4ADConfig // Blocks resolved
-	sel  *selection
+	sel  *network.Selection
 	seed [2]uint64 // of weights and order
 }
 
@@ -156,7 +160,7 @@ func newRD4AD(fe Extractor, cfg RD4ADConfig, seed [2]uint64, opts ...Option) (*R
 		return nil, err
 	}
 	cfg.Layers = slices.Clone(cfg.Layers)
-	sel, err := newSelection(fe, cfg.Layers, nil)
+	sel, err := network.NewSelection(fe, cfg.Layers, nil)
 	if err == nil {
 		err = followEachOther(cfg.Layers)
 	}
@@ -178,8 +182,8 @@ func newRD4AD(fe Extractor, cfg RD4ADConfig, seed [2]uint64, opts ...Option) (*R
 		}
 	}
 	cfg.Transform = cfg.Transform.Shared()
-	return &RD4AD{cfg: cfg, sel: sel, seed: seed, rd4adCore: rd4adCore{name: "RD4AD", dev: deviceOf(fe), batch: cfg.Batch, embed: sel.embed,
-		in: reader{transform: cfg.Transform, normalize: cfg.Normalize}, options: optionsOf(opts)}}, nil
+	return &RD4AD{cfg: cfg, sel: sel, seed: seed, core: engine.Core[*distilled]{Who: whoIs("RD4AD"), Dev: fe.Device(), Batch: cfg.Batch, Embed: sel.Embed,
+		In: feed.Reader{Transform: cfg.Transform, Normalize: cfg.Normalize}, Options: engine.OptionsOf(opts)}}, nil
 }
 
 // followEachOther refuses layers that are not stages, one after the other.
@@ -203,16 +207,14 @@ func (p *RD4AD) Config() RD4ADConfig {
 func (p *RD4AD) channels() []int {
 	cs := make([]int, len(p.cfg.Layers))
 	for i, l := range p.cfg.Layers {
-		cs[i] = p.sel.fe.Channels(l)
+		cs[i] = p.sel.Fe.Channels(l)
 	}
 	return cs
 }
 
-// EstimateRD4AD returns the bytes that RD4AD takes for a number of good images
-// and layers of so many channels, the first of which has a grid of columns and
-// rows: resident ones of a fitted detector, and the largest amount during a fit.
-// The zero value of cfg.Blocks stands for those of ResNet-18. Without channels, or
-// with Blocks that do not stand for as many layers, both are 0.
+// Estimate returns what a detector of these settings takes on fe, fitted on so many images
+// that the transform brings to the size of input. It runs fe once. It returns [ErrConfig],
+// [ErrLayers], [ErrImage] or [ErrTooFewImages] for what a fit would refuse too.
 //
 // With P parameters and running statistics of the student: fitted 8 P, for the
 // weights and the folded ones that scoring uses. Fitting: 16 P for weights,
@@ -224,12 +226,32 @@ func (p *RD4AD) channels() []int {
 // joined map; 3 F are the maps and the loss. For 200 images of 256x256 and a
 // ResNet-18: 123 MB and 1.03 GB. The network's own memory is not in it, nor further
 // layouts of folded weights (see [tensor.Scope.PackConv]).
-func EstimateRD4AD(images int, channels []int, grid image.Point, cfg RD4ADConfig) (fitted, fitting int64) {
+func (c RD4ADConfig) Estimate(fe Extractor, input image.Point, images int) (Memory, error) {
+	p, err := newRD4AD(fe, c, [2]uint64{})
+	if err != nil {
+		return Memory{}, err
+	}
+	maps, err := probe("RD4AD", fe, c.Layers, input)
+	if err == nil {
+		err = p.checkHalving(maps, input)
+	}
+	if err != nil {
+		return Memory{}, err
+	}
+	if images < 1 {
+		return Memory{}, fmt.Errorf("downstream: estimate RD4AD: %w: %d", ErrTooFewImages, images)
+	}
+	fitted, fitting := estimateRD4AD(images, p.channels(), image.Pt(maps[0].W, maps[0].H), p.cfg)
+	return Memory{fitted, fitting}, nil
+}
+
+// estimateRD4AD is the arithmetic of [RD4ADConfig.Estimate].
+func estimateRD4AD(images int, channels []int, grid image.Point, cfg RD4ADConfig) (fitted, fitting int64) {
 	b := cfg.Blocks
 	if b.follows() {
 		b = blocksFor(backbone.ArchResNet18, len(channels))
 	}
-	if len(channels) == 0 || b.validate(invalidSetting("RD4AD"), len(channels)) != nil {
+	if len(channels) == 0 || b.validate(whoIs("RD4AD"), len(channels)) != nil {
 		return 0, 0
 	}
 	net := describeStudent(channels, b)
@@ -241,31 +263,28 @@ func EstimateRD4AD(images int, channels []int, grid image.Point, cfg RD4ADConfig
 	for i, c := range channels {
 		maps += int64(c) * int64(grid.X>>i) * int64(grid.Y>>i)
 	}
-	kept := hostMaps(images, maps, cfg.TrainBatch, cfg.Cache)
+	kept := train.HostMaps(images, maps, cfg.TrainBatch, cfg.Cache)
 	return 8 * params, 16*params + kept + 4*int64(cfg.TrainBatch)*(net.held(int64(grid.Y), int64(grid.X))+3*maps)
 }
 
-// rd4adCore is the core under a name that documentation leaves out.
-type rd4adCore = core[*distilled]
-
 // distilled is what a fit leaves.
 type distilled struct {
-	model  // its own tensors are the tables of the enlargers
+	state  // its own tensors are the tables of the enlargers
 	net    *student
 	packed *tensor.Params // what folded stands on
 	folded *foldedStudent
-	shapes []mapShape // of the layers
-	levels []enlarger // of the layers
+	shapes []network.MapShape // of the layers
+	levels []engine.Enlarger  // of the layers
 }
 
 // Reset forgets what was fitted, when the Fits before it have ended; the detector
 // can be fitted again. Memory is freed as soon as scoring that is going on has
 // ended. Errors are ctx's or wrap [ErrClosed].
-func (p *RD4AD) Reset(ctx context.Context) error { return p.reset(ctx) }
+func (p *RD4AD) Reset(ctx context.Context) error { return p.core.Reset(ctx) }
 
 // Close frees the student for good; every other method that returns an error wraps
 // [ErrClosed] from then on. It does not wait: scoring that is going on ends as it
 // would have, and a Fit that is going on, or waits, is cancelled and returns
 // [ErrClosed]. The extractor must live until these have returned. Closing twice is
 // harmless.
-func (p *RD4AD) Close() error { return p.shut() }
+func (p *RD4AD) Close() error { return p.core.Close() }

@@ -5,8 +5,9 @@ import (
 	"fmt"
 	"image"
 	"io"
-	"slices"
 
+	"github.com/gotab/gotab/downstream/internal/engine"
+	"github.com/gotab/gotab/downstream/internal/network"
 	"github.com/gotab/gotab/internal/layers"
 	"github.com/gotab/gotab/tensor"
 )
@@ -18,33 +19,33 @@ const rd4adKind = "gotab.rd4ad.1"
 
 // rd4adSettings is the JSON form of settings and sizes.
 type rd4adSettings struct {
-	Layers      layerNames `json:"layers"`
-	Width       int        `json:"blocks_width"`
-	OCE         int        `json:"blocks_oce"`
-	Decoder     []int      `json:"blocks_decoder"`
-	PerPosition bool       `json:"per_position"`
-	Epochs      int        `json:"epochs"`
-	TrainBatch  int        `json:"train_batch"`
-	Rate        float64    `json:"rate"`
-	Beta1       float64    `json:"beta1"`
-	Beta2       float64    `json:"beta2"`
-	Cache       int64      `json:"cache"`
-	viewSettings
+	Layers      engine.LayerNames `json:"layers"`
+	Width       int               `json:"blocks_width"`
+	OCE         int               `json:"blocks_oce"`
+	Decoder     []int             `json:"blocks_decoder"`
+	PerPosition bool              `json:"per_position"`
+	Epochs      int               `json:"epochs"`
+	TrainBatch  int               `json:"train_batch"`
+	Rate        float64           `json:"rate"`
+	Beta1       float64           `json:"beta1"`
+	Beta2       float64           `json:"beta2"`
+	Cache       int64             `json:"cache"`
+	engine.ViewSettings
 	Seed [2]uint64 `json:"seed"`
-	sizes
+	engine.Sizes
 }
 
-func (s rd4adSettings) config() (c RD4ADConfig, err error) {
+func (s rd4adSettings) Config() (c RD4ADConfig, err error) {
 	c = RD4ADConfig{
 		Blocks:      RD4ADBlocks{Width: s.Width, OCE: s.OCE, Decoder: s.Decoder},
 		PerPosition: s.PerPosition, Epochs: s.Epochs, TrainBatch: s.TrainBatch, Rate: s.Rate, Beta1: s.Beta1, Beta2: s.Beta2, Cache: s.Cache,
-		Sigma: s.Sigma, Batch: s.Batch, Transform: s.transform(), Normalize: s.normalize(),
+		Sigma: s.Sigma, Batch: s.Batch, Transform: s.Transform(), Normalize: s.Normalize(),
 	}
-	if c.Layers, err = s.Layers.layers(); err != nil {
+	if c.Layers, err = s.Layers.Layers(); err != nil {
 		return c, err
 	}
 	// The network gives the grid, so that only the input must be bounded here.
-	if err := s.viewSettings.check(s.sizes); err != nil {
+	if err := s.ViewSettings.Check(s.Sizes); err != nil {
 		return c, err
 	}
 	return c, c.Validate()
@@ -53,29 +54,29 @@ func (s rd4adSettings) config() (c RD4ADConfig, err error) {
 // WriteTo writes the fitted detector as safetensors: student and settings, the
 // transform included, not the backbone. Reading it back gives the same bits. It
 // holds the student twice in memory. Errors wrap [ErrNotFitted] or are w's.
-func (p *RD4AD) WriteTo(w io.Writer) (int64, error) { return p.write(w, rd4adKind, p.contents) }
+func (p *RD4AD) WriteTo(w io.Writer) (int64, error) { return writeFitted(w, &p.core, p, rd4adKind) }
 
 // contents is what a file says of g.
-func (p *RD4AD) contents(g *distilled) (any, []tensor.Array, error) {
+func (p *RD4AD) contents(g *distilled) (*engine.Contents, error) {
 	cfg := p.cfg
 	settings := rd4adSettings{
-		Layers: namesOf(cfg.Layers), Width: cfg.Blocks.Width, OCE: cfg.Blocks.OCE, Decoder: cfg.Blocks.Decoder, PerPosition: cfg.PerPosition,
+		Layers: engine.NamesOf(cfg.Layers), Width: cfg.Blocks.Width, OCE: cfg.Blocks.OCE, Decoder: cfg.Blocks.Decoder, PerPosition: cfg.PerPosition,
 		Epochs: cfg.Epochs, TrainBatch: cfg.TrainBatch, Rate: cfg.Rate, Beta1: cfg.Beta1, Beta2: cfg.Beta2, Cache: cfg.Cache,
-		viewSettings: viewOf(cfg.Sigma, cfg.Transform, cfg.Normalize, cfg.Batch), Seed: p.seed, sizes: g.sizes(),
+		ViewSettings: engine.ViewOf(cfg.Sigma, cfg.Transform, cfg.Normalize, cfg.Batch), Seed: p.seed, Sizes: g.Sizes(),
 	}
 	arrays, err := g.net.params.Arrays(context.Background())
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	return settings, append(arrays, tensor.FloatArray("fingerprint", g.fingerprint, int64(p.sel.count))), nil
+	return &engine.Contents{Settings: settings, Arrays: append(arrays, tensor.FloatArray("fingerprint", g.Fingerprint, int64(p.sel.Count)))}, nil
 }
 
 // Save writes the fitted detector to a file that appears whole or not at all.
-func (p *RD4AD) Save(path string) error { return save(path, p) }
+func (p *RD4AD) Save(path string) error { return engine.Save(path, p) }
 
 // OpenRD4AD reads a detector that Save wrote.
 func OpenRD4AD(ctx context.Context, path string, fe Extractor, opts ...Option) (*RD4AD, error) {
-	return openSaved(ctx, path, "RD4AD", fe, ReadRD4AD, opts)
+	return engine.OpenSaved(ctx, path, whoIs("RD4AD"), fe, ReadRD4AD, opts)
 }
 
 // ReadRD4AD reads a detector that WriteTo wrote; it is fitted and scores as the
@@ -84,7 +85,7 @@ func OpenRD4AD(ctx context.Context, path string, fe Extractor, opts ...Option) (
 // picture, and one that answers otherwise than then is [ErrExtractor]. A damaged
 // file is [ErrFile].
 func ReadRD4AD(ctx context.Context, r io.Reader, fe Extractor, opts ...Option) (*RD4AD, error) {
-	st, cfg, arrays, err := readSaved[RD4ADConfig, rd4adSettings](r, "RD4AD", rd4adKind)
+	st, cfg, arrays, also, err := readFitted[RD4ADConfig, rd4adSettings](r, whoIs("RD4AD"), rd4adKind)
 	if err != nil {
 		return nil, err
 	}
@@ -92,27 +93,21 @@ func ReadRD4AD(ctx context.Context, r io.Reader, fe Extractor, opts ...Option) (
 	if err != nil {
 		return nil, err
 	}
-	g, err := p.load(ctx, arrays, st)
+	g, err := p.load(ctx, arrays, st, also)
 	if err != nil {
-		return nil, p.failed(ctx, "read", err)
+		return nil, p.core.Failed(ctx, "read", err)
 	}
-	return p, p.install(g)
+	return p, p.core.Current.Install(g)
 }
 
 // load makes a model of the arrays of a file.
-func (p *RD4AD) load(ctx context.Context, arrays []tensor.Array, st rd4adSettings) (*distilled, error) {
-	specs := append(describeStudent(p.channels(), p.cfg.Blocks).specs(), layers.Spec{Name: "fingerprint", Shape: []int64{int64(p.sel.count)}})
-	for _, sp := range specs {
-		a, err := arrayNamed(arrays, sp.Name)
-		if err != nil {
-			return nil, err
-		}
-		if want := sp.DType(); a.DType != want || !slices.Equal(a.Shape, sp.Shape) {
-			return nil, fmt.Errorf("%w: %s is %s %v, want %s %v", ErrFile, sp.Name, a.DType, a.Shape, want, sp.Shape)
-		}
-		if err := a.CheckFinite(); err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrFile, err)
-		}
+func (p *RD4AD) load(ctx context.Context, arrays []tensor.Array, st rd4adSettings, also beside) (*distilled, error) {
+	if _, err := engine.ArraysOf(describeStudent(p.channels(), p.cfg.Blocks).specs(), arrays); err != nil {
+		return nil, err
+	}
+	fingerprint, err := engine.FloatsOf(arrays, "fingerprint", int64(p.sel.Count))
+	if err != nil {
+		return nil, err
 	}
 	// Tables and packed weights take as much as the grids say: ask the network
 	// first.
@@ -120,14 +115,9 @@ func (p *RD4AD) load(ctx context.Context, arrays []tensor.Array, st rd4adSetting
 	if err != nil {
 		return nil, err
 	}
-	fingerprint, err := arrayNamed(arrays, "fingerprint")
-	if err != nil {
-		return nil, err
-	}
-	g := &distilled{shapes: shapes, model: st.newModel(p.dev)}
-	if g.fingerprint, err = fingerprint.Floats(); err != nil {
-		return nil, err
-	}
+	g := &distilled{shapes: shapes, state: state{Model: st.NewModel(p.core.Dev)}}
+	g.take(also)
+	g.Fingerprint = fingerprint
 	if g.net, err = p.newStudent(ctx, func(*layers.ConvNorm) ([]tensor.Array, error) { return arrays, nil }); err != nil {
 		return nil, err
 	}
@@ -136,20 +126,12 @@ func (p *RD4AD) load(ctx context.Context, arrays []tensor.Array, st rd4adSetting
 
 // shapesOf returns the maps that the network makes of the input size of a file,
 // which must be those that the file and the settings ask for.
-func (p *RD4AD) shapesOf(ctx context.Context, st rd4adSettings) (shapes []mapShape, err error) {
-	err = tensor.Run(ctx, p.dev, tensor.Evaluation, func(s *tensor.Scope) error {
-		maps := p.sel.fe.Forward(s, s.Zeros(1, 3, int64(st.Input[1]), int64(st.Input[0])), p.cfg.Layers...)
-		if err := s.Err(); err != nil {
-			return err
-		}
-		shapes, err = shapesOf(p.sel.fe, p.cfg.Layers, maps)
-		return err
-	})
-	if err != nil {
+func (p *RD4AD) shapesOf(ctx context.Context, st rd4adSettings) (shapes []network.MapShape, err error) {
+	if shapes, err = network.Probe(ctx, p.sel.Fe, p.cfg.Layers, image.Pt(st.Input[0], st.Input[1])); err != nil {
 		return nil, err
 	}
-	if first := shapes[0]; first.h != st.Grid[1] || first.w != st.Grid[0] {
-		return nil, fmt.Errorf("%w: the grid is %v, for an input of %v the extractor makes %dx%d", ErrFile, st.Grid, st.Input, first.w, first.h)
+	if first := shapes[0]; first.H != st.Grid[1] || first.W != st.Grid[0] {
+		return nil, fmt.Errorf("%w: the grid is %v, for an input of %v the extractor makes %dx%d", ErrFile, st.Grid, st.Input, first.W, first.H)
 	}
 	if err := p.checkHalving(shapes, image.Pt(st.Input[0], st.Input[1])); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrFile, err)

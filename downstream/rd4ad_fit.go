@@ -7,6 +7,10 @@ import (
 	"image"
 
 	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/downstream/internal/engine"
+	"github.com/gotab/gotab/downstream/internal/feed"
+	"github.com/gotab/gotab/downstream/internal/network"
+	"github.com/gotab/gotab/downstream/internal/train"
 	"github.com/gotab/gotab/internal/layers"
 	"github.com/gotab/gotab/internal/seed"
 	"github.com/gotab/gotab/tensor"
@@ -30,26 +34,26 @@ const cosineEpsilon = 1e-8
 // before. Concurrent Fits run one after another, in the order of the calls; ctx
 // ends the wait too. A Fit that Close ends is [ErrClosed].
 func (p *RD4AD) Fit(ctx context.Context, normal dataset.Dataset) error {
-	return p.refit(ctx, "fit", func(ctx context.Context) (*distilled, error) { return p.fit(ctx, normal) })
+	return p.core.Refit(ctx, "fit", func(ctx context.Context) (*distilled, error) { return p.fit(ctx, normal) })
 }
 
 func (p *RD4AD) fit(ctx context.Context, normal dataset.Dataset) (*distilled, error) {
 	if normal == nil || normal.Len() < 1 {
 		return nil, fmt.Errorf("%w: there is none", ErrTooFewImages)
 	}
-	from, seen, err := fitImages(normal, p.cfg.Transform)
+	from, seen, err := feed.FitImages(normal, p.cfg.Transform)
 	if err != nil {
 		return nil, err
 	}
 	defer tensor.ReleasePool() // last, so that what the teacher frees goes too
 	n := normal.Len()
-	teacher, err := newFrozen(ctx, p.sel.fe, p.cfg.Layers, &p.in, p.dev, from, n, p.cfg.Cache,
-		func(done, total int) { p.report("features", done, total) })
+	teacher, err := train.NewFrozen(ctx, p.sel.Fe, p.cfg.Layers, &p.core.In, p.core.Dev, from, n, p.cfg.Cache,
+		func(done, total int) { p.core.Report("features", done, total) })
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = teacher.close() }() // frees memory, cannot fail
-	if err := p.checkHalving(teacher.shapes, teacher.size); err != nil {
+	defer func() { _ = teacher.Close() }() // frees memory, cannot fail
+	if err := p.checkHalving(teacher.Shapes, teacher.Size); err != nil {
 		return nil, err
 	}
 	net, err := p.freshStudent(ctx)
@@ -59,22 +63,23 @@ func (p *RD4AD) fit(ctx context.Context, normal dataset.Dataset) (*distilled, er
 	if err := p.train(ctx, net, teacher); err != nil {
 		return nil, errors.Join(err, net.params.Close())
 	}
-	first := teacher.shapes[0]
-	return p.complete(ctx, &distilled{net: net, shapes: teacher.shapes, model: model{params: tensor.NewParams(p.dev), gridH: first.h, gridW: first.w,
-		inW: teacher.size.X, inH: teacher.size.Y, images: n, seen: seen.with(nil)}})
+	first := teacher.Shapes[0]
+	g := &distilled{net: net, shapes: teacher.Shapes, state: state{Model: engine.Model{Params: tensor.NewParams(p.core.Dev), GridH: first.H, GridW: first.W,
+		InW: teacher.Size.X, InH: teacher.Size.Y, Images: n}, seen: seen.With(nil)}}
+	return p.complete(ctx, g)
 }
 
 // checkHalving refuses maps that the student cannot rebuild: it halves and
 // doubles their grids exactly.
-func (p *RD4AD) checkHalving(shapes []mapShape, input image.Point) error {
+func (p *RD4AD) checkHalving(shapes []network.MapShape, input image.Point) error {
 	for i, m := range shapes {
-		h, w := 2*(m.h/2), 2*(m.w/2)
+		h, w := 2*(m.H/2), 2*(m.W/2)
 		if i+1 < len(shapes) {
-			h, w = 2*shapes[i+1].h, 2*shapes[i+1].w
+			h, w = 2*shapes[i+1].H, 2*shapes[i+1].W
 		}
-		if m.h != h || m.w != w {
+		if m.H != h || m.W != w {
 			return fmt.Errorf("%w: for an input of %dx%d %s has %dx%d positions, want twice those of the next layer, and even ones in the last",
-				ErrLayers, input.X, input.Y, p.cfg.Layers[i], m.w, m.h)
+				ErrLayers, input.X, input.Y, p.cfg.Layers[i], m.W, m.H)
 		}
 	}
 	return nil
@@ -90,7 +95,7 @@ func (p *RD4AD) freshStudent(ctx context.Context) (*student, error) {
 // newStudent makes a student of the parameters that of returns for each unit.
 func (p *RD4AD) newStudent(ctx context.Context, of func(u *layers.ConvNorm) ([]tensor.Array, error)) (*student, error) {
 	net := describeStudent(p.channels(), p.cfg.Blocks)
-	err := tensor.Run(ctx, p.dev, tensor.Evaluation, func(s *tensor.Scope) error { return net.build(s, of) })
+	err := tensor.Run(ctx, p.core.Dev, tensor.Evaluation, func(s *tensor.Scope) error { return net.build(s, of) })
 	if err != nil {
 		return nil, errors.Join(err, net.params.Close())
 	}
@@ -98,12 +103,12 @@ func (p *RD4AD) newStudent(ctx context.Context, of func(u *layers.ConvNorm) ([]t
 }
 
 // train runs all epochs.
-func (p *RD4AD) train(ctx context.Context, net *student, teacher *frozen) error {
-	deepest := teacher.shapes[len(teacher.shapes)-1]
-	alone := deepest.h*deepest.w == 4 // one position in the embedding
-	if alone && (teacher.n == 1 || p.cfg.TrainBatch == 1) {
+func (p *RD4AD) train(ctx context.Context, net *student, teacher *train.Frozen) error {
+	deepest := teacher.Shapes[len(teacher.Shapes)-1]
+	alone := deepest.H*deepest.W == 4 // one position in the embedding
+	if alone && (teacher.N == 1 || p.cfg.TrainBatch == 1) {
 		return fmt.Errorf("%w: the embedding has one position, so that batch norm needs two images in a batch: have %d, TrainBatch is %d",
-			ErrTooFewImages, teacher.n, p.cfg.TrainBatch)
+			ErrTooFewImages, teacher.N, p.cfg.TrainBatch)
 	}
 	rule, err := p.learner(net)
 	if err != nil {
@@ -111,34 +116,34 @@ func (p *RD4AD) train(ctx context.Context, net *student, teacher *frozen) error 
 	}
 	defer func() { _ = rule.Optimizer.Close() }() // frees memory, cannot fail
 	plan := func(epoch int) [][]int {
-		batches := batchesOf(teacher.n, p.cfg.TrainBatch, p.seed, epoch)
+		batches := train.BatchesOf(teacher.N, p.cfg.TrainBatch, p.seed, epoch)
 		if last := len(batches) - 1; alone && len(batches[last]) == 1 {
 			batches = batches[:last]
 		}
 		return batches
 	}
-	step := func(ctx context.Context, _, _ int, b *mapBatch) (outcome, error) {
+	step := func(ctx context.Context, _, _ int, b *train.MapBatch) (train.Outcome, error) {
 		return p.step(ctx, net, []tensor.Learner{rule}, b)
 	}
-	c := course[[]int, *mapBatch]{epochs: p.cfg.Epochs, workers: 1, plan: plan, load: teacher.load, step: step, report: p.reportTraining}
-	if err := c.run(ctx); err != nil {
+	c := train.Course[[]int, *train.MapBatch]{Epochs: p.cfg.Epochs, Workers: 1, Plan: plan, Load: teacher.Load, Step: step, Report: p.core.ReportTraining}
+	if err := c.Run(ctx); err != nil {
 		return err
 	}
-	return finiteParams(ctx, net.params)
+	return train.FiniteParams(ctx, net.params)
 }
 
 // learner is the student with the rule that trains it.
 func (p *RD4AD) learner(net *student) (tensor.Learner, error) {
-	opt, err := tensor.NewAdam(tensor.AdamConfig{Beta1: p.cfg.Beta1, Beta2: p.cfg.Beta2, Epsilon: tensor.DefaultAdam().Epsilon}, p.dev)
-	return tensor.Learner{Params: net.params, Optimizer: opt, Rate: always(p.cfg.Rate)}, err
+	opt, err := tensor.NewAdam(tensor.AdamConfig{Beta1: p.cfg.Beta1, Beta2: p.cfg.Beta2, Epsilon: tensor.DefaultAdam().Epsilon}, p.core.Dev)
+	return tensor.Learner{Params: net.params, Optimizer: opt, Rate: train.Always(p.cfg.Rate)}, err
 }
 
 // step trains the student on one batch.
-func (p *RD4AD) step(ctx context.Context, net *student, rule []tensor.Learner, b *mapBatch) (o outcome, err error) {
-	defer b.done()
-	err = tensor.Run(ctx, p.dev, tensor.Training, func(s *tensor.Scope) (err error) {
-		o.loss, err = descend(s, 0, rule, func(s *tensor.Scope) (*tensor.Tensor, error) {
-			maps := b.tensors(s)
+func (p *RD4AD) step(ctx context.Context, net *student, rule []tensor.Learner, b *train.MapBatch) (o train.Outcome, err error) {
+	defer b.Done()
+	err = tensor.Run(ctx, p.core.Dev, tensor.Training, func(s *tensor.Scope) (err error) {
+		o.Loss, err = train.Descend(s, 0, rule, func(s *tensor.Scope) (*tensor.Tensor, error) {
+			maps := b.Tensors(s)
 			return p.loss(s, maps, net.forward(s, maps, true)), s.Err()
 		})
 		return err
@@ -164,29 +169,29 @@ func (p *RD4AD) loss(s *tensor.Scope, teacher, student []*tensor.Tensor) *tensor
 // complete adds to a model with student and sizes what follows from them and from
 // the settings. After an error g's memory is freed.
 func (p *RD4AD) complete(ctx context.Context, g *distilled) (_ *distilled, err error) {
-	g.packed = tensor.NewParams(p.dev)
-	g.also = func() error { return errors.Join(g.net.params.Close(), g.packed.Close()) }
+	g.packed = tensor.NewParams(p.core.Dev)
+	g.Also = func() error { return errors.Join(g.net.params.Close(), g.packed.Close()) }
 	defer func() {
 		if err != nil {
-			_ = g.free() // frees memory, cannot fail
+			_ = g.Free() // frees memory, cannot fail
 		}
 	}()
-	input := image.Pt(g.inW, g.inH)
+	input := image.Pt(g.InW, g.InH)
 	for i, m := range g.shapes {
-		e, err := newEnlarger(ctx, g.params, p.cfg.Layers[i].String()+".", image.Pt(m.w, m.h), input, alignCorners, p.cfg.Sigma)
+		e, err := engine.NewEnlarger(ctx, g.Params, p.cfg.Layers[i].String()+".", image.Pt(m.W, m.H), input, engine.AlignCorners, p.cfg.Sigma)
 		if err != nil {
 			return nil, err
 		}
 		g.levels = append(g.levels, e)
 	}
-	err = tensor.Run(ctx, p.dev, tensor.Evaluation, func(s *tensor.Scope) (err error) {
+	err = tensor.Run(ctx, p.core.Dev, tensor.Evaluation, func(s *tensor.Scope) (err error) {
 		g.folded, err = g.net.fold(s, g.packed, p.cfg.Batch, g.shapes)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	if err := p.identify(ctx, &g.model); err != nil {
+	if err := p.core.Identify(ctx, g.Common()); err != nil {
 		return nil, err
 	}
 	return g, nil

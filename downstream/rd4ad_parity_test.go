@@ -15,6 +15,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gotab/gotab/backbone"
+	"github.com/gotab/gotab/downstream/internal/engine"
+	"github.com/gotab/gotab/downstream/internal/feed"
+	"github.com/gotab/gotab/downstream/internal/network"
+	"github.com/gotab/gotab/downstream/internal/train"
 	"github.com/gotab/gotab/internal/layers"
 	"github.com/gotab/gotab/internal/testutil"
 	"github.com/gotab/gotab/tensor"
@@ -40,9 +44,9 @@ type rd4adCase struct {
 const rd4adImages, rd4adRows, rd4adColumns = 4, 16, 24
 
 // shapes are those of the maps of the layers.
-func (c rd4adCase) shapes() (out []mapShape) {
+func (c rd4adCase) shapes() (out []network.MapShape) {
 	for k, n := range c.Channels {
-		out = append(out, mapShape{h: rd4adRows >> k, w: rd4adColumns >> k, c: n})
+		out = append(out, network.MapShape{H: rd4adRows >> k, W: rd4adColumns >> k, C: n})
 	}
 	return out
 }
@@ -50,6 +54,8 @@ func (c rd4adCase) shapes() (out []mapShape) {
 // Channels and Forward make a case an extractor that gives the formula's maps,
 // whatever it sees.
 type formulaExtractor struct{ rd4adCase }
+
+func (formulaExtractor) Device() tensor.Device { return tensor.CPU }
 
 func (e formulaExtractor) Channels(l backbone.Layer) int {
 	if l < backbone.Layer1 || l > backbone.Layer3 {
@@ -61,16 +67,16 @@ func (e formulaExtractor) Channels(l backbone.Layer) int {
 func (e formulaExtractor) Forward(s *tensor.Scope, x *tensor.Tensor, at ...backbone.Layer) (out []*tensor.Tensor) {
 	for _, l := range at {
 		m := e.shapes()[l-backbone.Layer1]
-		n := x.Size(0) * int64(m.len())
-		out = append(out, s.ReLU(s.FromFloats(testutil.Draw(l.String(), n), x.Size(0), int64(m.c), int64(m.h), int64(m.w))))
+		n := x.Size(0) * int64(m.Len())
+		out = append(out, s.ReLU(s.FromFloats(testutil.Draw(l.String(), n), x.Size(0), int64(m.C), int64(m.H), int64(m.W))))
 	}
 	return out
 }
 
 // teacher keeps the formula's maps of all images.
-func (e formulaExtractor) teacher(t *testing.T) *frozen {
-	f := &frozen{n: rd4adImages, shapes: e.shapes(), kept: tensor.NewParams(tensor.CPU)}
-	t.Cleanup(func() { require.NoError(t, f.close()) })
+func (e formulaExtractor) teacher(t *testing.T) *train.Frozen {
+	f := &train.Frozen{N: rd4adImages, Shapes: e.shapes(), Kept: tensor.NewParams(tensor.CPU)}
+	t.Cleanup(func() { require.NoError(t, f.Close()) })
 	images := make([][]float32, rd4adImages)
 	require.NoError(t, tensor.Run(t.Context(), tensor.CPU, tensor.Evaluation, func(s *tensor.Scope) error {
 		for _, m := range e.Forward(s, s.Zeros(rd4adImages, 3, 1, 1), backbone.Layer1, backbone.Layer2, backbone.Layer3) {
@@ -85,7 +91,7 @@ func (e formulaExtractor) teacher(t *testing.T) *frozen {
 		return nil
 	}))
 	for _, v := range images {
-		require.NoError(t, f.keep(t.Context(), v))
+		require.NoError(t, f.Keep(t.Context(), v))
 	}
 	return f
 }
@@ -144,11 +150,11 @@ func parameters(t *testing.T, net *student, names []string) (out [][]float64) {
 }
 
 // rebuilt runs a student in a mode and returns values of each of its maps.
-func rebuilt(t *testing.T, teacher *frozen, mode tensor.Mode, run func(s *tensor.Scope, maps []*tensor.Tensor) []*tensor.Tensor) (out [][]float64) {
-	maps, err := teacher.load(t.Context(), []int{0, 1, 2, 3})
+func rebuilt(t *testing.T, teacher *train.Frozen, mode tensor.Mode, run func(s *tensor.Scope, maps []*tensor.Tensor) []*tensor.Tensor) (out [][]float64) {
+	maps, err := teacher.Load(t.Context(), []int{0, 1, 2, 3})
 	require.NoError(t, err)
 	require.NoError(t, tensor.Run(t.Context(), tensor.CPU, mode, func(s *tensor.Scope) error {
-		for _, m := range run(s, maps.tensors(s)) {
+		for _, m := range run(s, maps.Tensors(s)) {
 			v, err := s.Floats(m)
 			if err != nil {
 				return err
@@ -185,9 +191,9 @@ func rd4adFixture(t *testing.T) (cases map[string]rd4adCase, structure map[strin
 }
 
 // trained trains the formula's student for so many steps and returns the losses.
-func trained(t *testing.T, p *RD4AD, net *student, teacher *frozen, steps int) (losses []float64) {
+func trained(t *testing.T, p *RD4AD, net *student, teacher *train.Frozen, steps int) (losses []float64) {
 	p.cfg.Epochs = steps
-	p.progress = func(r Progress) { losses = append(losses, r.Loss) }
+	p.core.Options.Progress = func(r engine.Progress) { losses = append(losses, r.Loss) }
 	require.NoError(t, p.train(t.Context(), net, teacher))
 	require.Len(t, losses, steps)
 	return losses
@@ -219,11 +225,11 @@ func secondStep(t *testing.T, c rd4adCase, got [][]float64) float64 {
 const chanceFactor = 3
 
 // formulaModel completes a student as a Fit does.
-func formulaModel(t *testing.T, p *RD4AD, net *student, shapes []mapShape) *distilled {
+func formulaModel(t *testing.T, p *RD4AD, net *student, shapes []network.MapShape) *distilled {
 	g, err := p.complete(t.Context(), &distilled{net: net, shapes: shapes,
-		model: model{params: tensor.NewParams(tensor.CPU), gridH: rd4adRows, gridW: rd4adColumns, inH: 4 * rd4adRows, inW: 4 * rd4adColumns}})
+		state: state{Model: engine.Model{Params: tensor.NewParams(tensor.CPU), GridH: rd4adRows, GridW: rd4adColumns, InH: 4 * rd4adRows, InW: 4 * rd4adColumns}}})
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, g.free()) })
+	t.Cleanup(func() { require.NoError(t, g.Free()) })
 	return g
 }
 
@@ -243,7 +249,7 @@ func TestRD4ADEqualsPyTorch(t *testing.T) {
 				}
 			}
 			p, net := formulaStudent(t, c, nil)
-			g := formulaModel(t, p, net, teacher.shapes)
+			g := formulaModel(t, p, net, teacher.Shapes)
 			each(c.Rebuilt, rebuilt(t, teacher, tensor.Evaluation, g.folded.forward), "map in evaluation")
 			maps, scores := scoredByFormula(t, p, g)
 			each([][]float64{c.Maps, c.Scores}, [][]float64{maps, scores}, "maps and scores")
@@ -271,10 +277,10 @@ func TestRD4ADEqualsPyTorch(t *testing.T) {
 // scoredByFormula scores the images, for which the extractor gives the
 // formula's maps, and returns the values that the script keeps.
 func scoredByFormula(t *testing.T, p *RD4AD, g *distilled) (values, scores []float64) {
-	b := &packed{n: rd4adImages, pixels: make([]float32, rd4adImages*g.inH*g.inW*3)}
-	out := make([]Result, b.n)
+	b := &feed.Batch{N: rd4adImages, Pixels: make([]float32, rd4adImages*g.InH*g.InW*3)}
+	out := make([]Result, b.N)
 	for i := range out {
-		out[i].Map = Map{W: g.inW, H: g.inH, Data: make([]float32, g.inW*g.inH)}
+		out[i].Map = Map{W: g.InW, H: g.InH, Data: make([]float32, g.InW*g.InH)}
 	}
 	require.NoError(t, p.score(t.Context(), g, b, out))
 	for _, r := range out {
@@ -307,10 +313,10 @@ func TestRD4ADFixtureSeesWrongSettings(t *testing.T) {
 		require.Greater(t, second, 3*chanceFactor*c.Chance, name)
 	}
 	p, net := formulaStudent(t, c, nil)
-	g := formulaModel(t, p, net, teacher.shapes)
+	g := formulaModel(t, p, net, teacher.Shapes)
 	for i, m := range g.shapes {
 		var err error
-		g.levels[i], err = newEnlarger(t.Context(), g.params, fmt.Sprint("wrong", i), image.Pt(m.w, m.h), image.Pt(g.inW, g.inH), halfPixel, p.cfg.Sigma)
+		g.levels[i], err = engine.NewEnlarger(t.Context(), g.Params, fmt.Sprint("wrong", i), image.Pt(m.W, m.H), image.Pt(g.InW, g.InH), engine.HalfPixel, p.cfg.Sigma)
 		require.NoError(t, err)
 	}
 	maps, _ := scoredByFormula(t, p, g)

@@ -7,6 +7,7 @@ import (
 	"iter"
 
 	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/downstream/internal/feed"
 	"github.com/gotab/gotab/metrics"
 	"github.com/gotab/gotab/tensor"
 )
@@ -20,7 +21,7 @@ import (
 // (below 1e-5 relative). Errors wrap [ErrNotFitted], [ErrImage] or
 // [ErrNotFinite], or are ctx's; there is no partial result.
 func (p *RD4AD) Score(ctx context.Context, imgs ...image.Image) ([]Result, error) {
-	return p.scoreImages(ctx, imgs, p.score)
+	return scoreImages(ctx, &p.core, p, imgs)
 }
 
 // ScoreSet scores a whole data set and yields its samples in order. Reading,
@@ -29,7 +30,19 @@ func (p *RD4AD) Score(ctx context.Context, imgs ...image.Image) ([]Result, error
 // once and ends the iteration. When the iteration ends, for whatever reason, all
 // its goroutines have ended.
 func (p *RD4AD) ScoreSet(ctx context.Context, ds dataset.Dataset) iter.Seq2[Scored, error] {
-	return p.scoreSet(ctx, ds, p.score)
+	return scoreSet(ctx, &p.core, p, ds)
+}
+
+// ScoreSeq scores images as they come, such as those of a camera, and yields their
+// results in order, each as soon as it is there. At most two images more than there are
+// cores are taken before their results are handed over; memory does not grow with the
+// sequence. An error, also ctx's, is yielded once and ends the iteration.
+//
+// The sequence runs on a goroutine of its own. When the iteration ends, all scoring has
+// ended, and so has the sequence, which notices with its next image; only where ctx ends
+// it is not waited for. So a sequence that waits for a camera should heed ctx.
+func (p *RD4AD) ScoreSeq(ctx context.Context, imgs iter.Seq[image.Image]) iter.Seq2[Result, error] {
+	return scoreSeq(ctx, &p.core, p, imgs)
 }
 
 // Calibrate chooses the score from which on a part is rejected, by a rule, from parts
@@ -47,7 +60,7 @@ func (p *RD4AD) ScoreSet(ctx context.Context, ds dataset.Dataset) iter.Seq2[Scor
 // calibration is as it was before. Calibrate takes its turn with Fits;
 // scoring goes on meanwhile with the calibration before.
 func (p *RD4AD) Calibrate(ctx context.Context, parts dataset.Dataset, rule metrics.Rule) (*Calibration, error) {
-	return p.calibrate(ctx, parts, rule, p.score)
+	return calibrate(ctx, &p.core, p, parts, rule)
 }
 
 // Recalibrate chooses another threshold from the scores that the last Calibrate kept,
@@ -55,16 +68,20 @@ func (p *RD4AD) Calibrate(ctx context.Context, parts dataset.Dataset, rule metri
 // rule that makes no sense, and [ErrTooFewImages] for one that promises more than so
 // many parts can.
 func (p *RD4AD) Recalibrate(ctx context.Context, rule metrics.Rule) (*Calibration, error) {
-	return p.recalibrate(ctx, rule)
+	return recalibrate(ctx, &p.core, rule)
 }
 
 // Calibration returns the calibration in force. It returns [ErrNotCalibrated] if there
 // is none.
-func (p *RD4AD) Calibration() (*Calibration, error) { return p.calibrationNow() }
+func (p *RD4AD) Calibration() (*Calibration, error) { return calibrationNow(&p.core) }
+
+func (p *RD4AD) judge(ctx context.Context, by judging) (*Calibration, error) {
+	return judge(ctx, &p.core, by)
+}
 
 // score scores one batch.
-func (p *RD4AD) score(ctx context.Context, g *distilled, b *packed, out []Result) error {
-	err := tensor.Run(ctx, p.dev, tensor.Evaluation, func(s *tensor.Scope) error {
+func (p *RD4AD) score(ctx context.Context, g *distilled, b *feed.Batch, out []Result) error {
+	err := tensor.Run(ctx, p.core.Dev, tensor.Evaluation, func(s *tensor.Scope) error {
 		maps := p.teach(s, g, b)
 		if err := s.Err(); err != nil {
 			return err
@@ -88,12 +105,12 @@ func (p *RD4AD) score(ctx context.Context, g *distilled, b *packed, out []Result
 
 // teach returns the extractor's maps of a batch; maps that are not as they were
 // when fitted fail s.
-func (p *RD4AD) teach(s *tensor.Scope, g *distilled, b *packed) []*tensor.Tensor {
-	maps := p.sel.fe.Forward(s, s.FromNHWC(b.pixels, b.n, g.inH, g.inW, 3), p.cfg.Layers...)
+func (p *RD4AD) teach(s *tensor.Scope, g *distilled, b *feed.Batch) []*tensor.Tensor {
+	maps := p.sel.Fe.Forward(s, s.FromNHWC(b.Pixels, b.N, g.InH, g.InW, 3), p.cfg.Layers...)
 	for i, m := range maps {
 		want := g.shapes[i]
-		if sh := m.Shape(); s.Err() == nil && (len(sh) != 4 || sh[0] != int64(b.n) || sh[1] != int64(want.c) || sh[2] != int64(want.h) || sh[3] != int64(want.w)) {
-			s.Fail(fmt.Errorf("%w: %s is %v for %d images, when fitted it had %d channels on %dx%d", ErrLayers, p.cfg.Layers[i], sh, b.n, want.c, want.w, want.h))
+		if sh := m.Shape(); s.Err() == nil && (len(sh) != 4 || sh[0] != int64(b.N) || sh[1] != int64(want.C) || sh[2] != int64(want.H) || sh[3] != int64(want.W)) {
+			s.Fail(fmt.Errorf("%w: %s is %v for %d images, when fitted it had %d channels on %dx%d", ErrLayers, p.cfg.Layers[i], sh, b.N, want.C, want.W, want.H))
 		}
 	}
 	return maps
@@ -106,7 +123,7 @@ func (g *distilled) unlike(s *tensor.Scope, teacher, student []*tensor.Tensor) *
 		for i, e := range g.levels {
 			level := s.Sub(func(s *tensor.Scope) *tensor.Tensor {
 				cos := s.CosineSimilarity(teacher[i], student[i], 1, cosineEpsilon)
-				return e.smooth(s, s.AddScalar(s.Neg(cos), 1))
+				return e.Smooth(s, s.AddScalar(s.Neg(cos), 1))
 			})
 			if sum == nil {
 				sum = level

@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"github.com/gotab/gotab/backbone"
+	"github.com/gotab/gotab/downstream/internal/engine"
+	"github.com/gotab/gotab/downstream/internal/network"
 	"github.com/gotab/gotab/internal/layers"
 	"github.com/gotab/gotab/tensor"
 )
@@ -46,22 +48,22 @@ func blocksFor(a backbone.Arch, levels int) RD4ADBlocks {
 func (b RD4ADBlocks) follows() bool { return b.Width == 0 && b.OCE == 0 && b.Decoder == nil }
 
 // validate checks the blocks for a number of layers.
-func (b RD4ADBlocks) validate(bad invalid, levels int) error {
+func (b RD4ADBlocks) validate(by engine.Who, levels int) error {
 	if b.follows() {
 		return nil
 	}
 	if b.Width < 0 || b.Width > 8 {
-		return bad("Blocks.Width is %d, want 0 to 8", b.Width)
+		return by.Invalid("Blocks.Width is %d, want 0 to 8", b.Width)
 	}
 	if b.OCE < 1 || b.OCE > maxBlocks {
-		return bad("Blocks.OCE is %d, want 1 to %d", b.OCE, maxBlocks)
+		return by.Invalid("Blocks.OCE is %d, want 1 to %d", b.OCE, maxBlocks)
 	}
 	if len(b.Decoder) != levels {
-		return bad("Blocks.Decoder is %v, want a number for each of the %d layers", b.Decoder, levels)
+		return by.Invalid("Blocks.Decoder is %v, want a number for each of the %d layers", b.Decoder, levels)
 	}
 	for _, n := range b.Decoder {
 		if n < 1 || n > maxBlocks {
-			return bad("Blocks.Decoder is %v, want 1 to %d each", b.Decoder, maxBlocks)
+			return by.Invalid("Blocks.Decoder is %v, want 1 to %d each", b.Decoder, maxBlocks)
 		}
 	}
 	return nil
@@ -231,10 +233,10 @@ type foldedStudent struct {
 
 // fold makes the folded form of the present weights for batches of n images,
 // whose layers have maps of the given shapes, and keeps its tensors in to.
-func (m *student) fold(s *tensor.Scope, to *tensor.Params, n int, shapes []mapShape) (*foldedStudent, error) {
+func (m *student) fold(s *tensor.Scope, to *tensor.Params, n int, shapes []network.MapShape) (*foldedStudent, error) {
 	f := &foldedStudent{}
 	for i, path := range m.fusion {
-		h, w := int64(shapes[i].h), int64(shapes[i].w)
+		h, w := int64(shapes[i].H), int64(shapes[i].W)
 		var folded []*layers.Folded
 		for k := range path {
 			u, err := path[k].Fold(s, to, [4]int64{int64(n), path[k].In, h, w})
@@ -247,7 +249,7 @@ func (m *student) fold(s *tensor.Scope, to *tensor.Params, n int, shapes []mapSh
 		f.fusion = append(f.fusion, folded)
 	}
 	deepest := shapes[len(shapes)-1]
-	h, w := int64(deepest.h), int64(deepest.w)
+	h, w := int64(deepest.H), int64(deepest.W)
 	stage := func(bs []layers.Block) (folded []*layers.FoldedBlock, err error) {
 		for i := range bs {
 			b, err := bs[i].Fold(s, to, [4]int64{int64(n), bs[i].Path[0].In, h, w})

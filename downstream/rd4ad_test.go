@@ -221,6 +221,8 @@ type withArch struct {
 
 func (w withArch) Arch() backbone.Arch { return w.arch }
 
+func (withArch) Device() tensor.Device { return tensor.CPU }
+
 func (w withArch) Channels(l backbone.Layer) int { return w.arch.Channels(l) }
 
 func TestRD4ADBlocksFollowTheExtractor(t *testing.T) {

@@ -12,6 +12,9 @@ import (
 
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/downstream/internal/engine"
+	"github.com/gotab/gotab/downstream/internal/feed"
+	"github.com/gotab/gotab/downstream/internal/life"
 	"github.com/gotab/gotab/tensor"
 )
 
@@ -92,7 +95,7 @@ const (
 // Validate reports the first setting that makes no sense, by name; the error
 // wraps [ErrConfig]. Whether the layers exist, NewRegAD checks.
 func (c RegADConfig) Validate() error {
-	bad := invalidSetting("RegAD")
+	bad := whoIs("RegAD").Invalid
 	switch {
 	case len(c.Layers) == 0:
 		return bad("Layers is empty, want at least one")
@@ -100,14 +103,14 @@ func (c RegADConfig) Validate() error {
 		return bad("Layers are %v, want each once and ascending", c.Layers)
 	case !c.Warp.valid():
 		return bad("Warp is %d, want one of the constants", int(c.Warp))
-	case c.Hidden < 1 || c.Hidden > maxHidden:
-		return bad("Hidden is %d, want 1 to %d", c.Hidden, maxHidden)
+	case c.Hidden < 1 || c.Hidden > engine.MaxHidden:
+		return bad("Hidden is %d, want 1 to %d", c.Hidden, engine.MaxHidden)
 	case c.Shots < 1 || c.Shots > maxShots:
 		return bad("Shots is %d, want 1 to %d", c.Shots, maxShots)
 	case c.Queries < 1 || c.Queries > maxQueries:
 		return bad("Queries is %d, want 1 to %d", c.Queries, maxQueries)
-	case c.Epochs < 0 || c.Epochs > maxEpochs:
-		return bad("Epochs is %d, want 0 to %d", c.Epochs, maxEpochs)
+	case c.Epochs < 0 || c.Epochs > engine.MaxEpochs:
+		return bad("Epochs is %d, want 0 to %d", c.Epochs, engine.MaxEpochs)
 	case !(c.Rate > 0) || math.IsInf(c.Rate, 0):
 		return bad("Rate is %v, want a number above 0", c.Rate)
 	case !(c.Momentum >= 0 && c.Momentum < 1):
@@ -115,7 +118,7 @@ func (c RegADConfig) Validate() error {
 	case !(c.Epsilon > 0) || math.IsInf(c.Epsilon, 0):
 		return bad("Epsilon is %v, want a number above 0", c.Epsilon)
 	}
-	return validateView(bad, c.Sigma, c.Batch, c.Transform, c.Normalize)
+	return engine.ValidateView(whoIs("RegAD"), c.Sigma, c.Batch, c.Transform, c.Normalize)
 }
 
 // RegAD finds defects in products of which there are only a few good images
@@ -148,7 +151,7 @@ func (c RegADConfig) Validate() error {
 // where L is n x n. X is kept on each layer's own grid, as are the products with
 // it, and only L^-1 at every position of the first: for four shots 0.19 GB in
 // place of 2.5. Where there are so many samples that the inverse factor of S
-// itself takes less, that is kept ([EstimateRegAD]). Both forms are the same
+// itself takes less, that is kept ([RegADConfig.Estimate]). Both forms are the same
 // distance. It differs from that of a dense computation in double precision by
 // float32 rounding: on real images by some 1e-7 of itself, on the support images
 // themselves, where nearly equal numbers are subtracted, by some 1e-6.
@@ -162,13 +165,13 @@ func (c RegADConfig) Validate() error {
 // with, whatever a Train, Fit, Reset or Close does meanwhile. These take their turns
 // in the order of the calls, but Close, which comes first.
 type RegAD struct {
-	regadCore
+	core    engine.Core[*supports]
 	cfg     RegADConfig
 	first   []tensor.Array // what a Train begins with, named as in a file
 	grow    grower
 	arch    string // of the trunk
 	seed    [2]uint64
-	trained slot[*registration]
+	trained life.Slot[*registration]
 }
 
 var _ Detector = (*RegAD)(nil)
@@ -234,7 +237,7 @@ func newRegAD(first []tensor.Array, grow grower, arch string, dev tensor.Device,
 	cfg.Layers = slices.Clone(cfg.Layers)
 	cfg.Transform = cfg.Transform.Shared()
 	return &RegAD{cfg: cfg, first: first, grow: grow, arch: arch, seed: seed,
-		regadCore: regadCore{name: "RegAD", dev: dev, batch: cfg.Batch, in: reader{transform: cfg.Transform, normalize: cfg.Normalize}, options: optionsOf(opts)}}
+		core: engine.Core[*supports]{Who: whoIs("RegAD"), Dev: dev, Batch: cfg.Batch, In: feed.Reader{Transform: cfg.Transform, Normalize: cfg.Normalize}, Options: engine.OptionsOf(opts)}}
 }
 
 // Config returns the settings in force.
@@ -247,22 +250,22 @@ func (r *RegAD) Config() RegADConfig {
 // Classes returns the classes that the network in force was trained on, sorted;
 // nil before Train.
 func (r *RegAD) Classes() []string {
-	n, ok := r.trained.hold()
+	n, ok := r.trained.Hold()
 	if !ok {
 		return nil
 	}
-	defer func() { _ = r.trained.release(n) }() // frees memory, cannot fail
+	defer func() { _ = r.trained.Release(n) }() // frees memory, cannot fail
 	return slices.Clone(n.classes)
 }
 
 // network returns the trained network in force; release must follow.
 func (r *RegAD) network(doing string) (*registration, error) {
-	n, ok := r.trained.hold()
+	n, ok := r.trained.Hold()
 	switch {
 	case ok:
 		return n, nil
-	case r.isClosed():
-		return nil, r.closedError(doing)
+	case r.core.Current.IsClosed():
+		return nil, r.core.ClosedError(doing)
 	}
 	return nil, fmt.Errorf("downstream: %s RegAD: %w: %w", doing, ErrNotFitted, ErrNotTrained)
 }
@@ -274,7 +277,7 @@ func (r *RegAD) build(ctx context.Context, weights []tensor.Array, size image.Po
 	if err != nil {
 		return nil, err
 	}
-	n, err := describeRegistration(ctx, r.dev, t, r.cfg, size)
+	n, err := describeRegistration(ctx, r.core.Dev, t, r.cfg, size)
 	if err != nil {
 		return nil, errors.Join(err, t.Close())
 	}
@@ -283,20 +286,17 @@ func (r *RegAD) build(ctx context.Context, weights []tensor.Array, size image.Po
 		own, err = n.fresh(r.generator("weights"))
 	}
 	if err == nil {
-		err = n.give(ctx, r.dev, own)
+		err = n.give(ctx, r.core.Dev, own)
 	}
 	if err != nil {
-		return nil, errors.Join(err, n.free())
+		return nil, errors.Join(err, n.Free())
 	}
 	return n, nil
 }
 
-// regadCore is the core under a name that documentation leaves out.
-type regadCore = core[*supports]
-
 // supports is what a fit leaves.
 type supports struct {
-	model
+	state
 	net   *registration // held
 	stats *factors
 }
@@ -305,11 +305,11 @@ type supports struct {
 // ended; the detector can be trained again. Memory is freed as soon as scoring that
 // is going on has ended. Errors are ctx's or wrap [ErrClosed].
 func (r *RegAD) Reset(ctx context.Context) error {
-	return r.change(ctx, "reset", func(context.Context) error { return errors.Join(r.trained.install(nil), r.install(nil)) })
+	return r.core.Change(ctx, "reset", func(context.Context) error { return errors.Join(r.trained.Install(nil), r.core.Current.Install(nil)) })
 }
 
 // Close frees network and statistics for good; every other method that returns an
 // error wraps [ErrClosed] from then on. It does not wait: scoring that is going on
 // ends as it would have, and a Train or Fit that is going on, or waits, is cancelled
 // and returns [ErrClosed]. Closing twice is harmless.
-func (r *RegAD) Close() error { return errors.Join(r.shut(), r.trained.shut()) }
+func (r *RegAD) Close() error { return errors.Join(r.core.Close(), r.trained.Shut()) }

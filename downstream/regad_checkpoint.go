@@ -14,9 +14,13 @@ import (
 	"strings"
 
 	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/downstream/internal/engine"
 	"github.com/gotab/gotab/internal/atomicfile"
 	"github.com/gotab/gotab/tensor"
 )
+
+// regadCheckpointName is what messages call it.
+const regadCheckpointName = "checkpoint of RegAD"
 
 // regadCheckpointKind marks a checkpoint and the version of its layout:
 // safetensors with the network as in a saved detector and the state of the
@@ -43,11 +47,11 @@ type regadProgress struct {
 	Done     int           `json:"epochs_done"`
 }
 
-func (p regadProgress) config() (RegADConfig, error) {
+func (p regadProgress) Config() (RegADConfig, error) {
 	if p.Done < 1 {
 		return RegADConfig{}, fmt.Errorf("%d epochs are done", p.Done)
 	}
-	return p.Detector.config()
+	return p.Detector.Config()
 }
 
 // itemsHash tells data sets apart by what they are made of.
@@ -94,12 +98,12 @@ func (c *regadCheckpoint) read(r *RegAD, weights *[]tensor.Array) error {
 		return err
 	}
 	defer f.Close()
-	st, _, arrays, err := readSaved[RegADConfig, regadProgress](f, "checkpoint of RegAD", regadCheckpointKind)
+	st, _, saved, err := engine.ReadSaved[RegADConfig, regadProgress](f, whoIs(regadCheckpointName), regadCheckpointKind)
 	if err != nil {
 		return fmt.Errorf("%w (file %s)", err, c.path)
 	}
 	// Where the two differ in their sizes alone, build and the images will tell.
-	want, got := r.settings(st.Detector.Classes, st.Detector.sizes), st.Detector
+	want, got := r.settings(st.Detector.Classes, st.Detector.Sizes), st.Detector
 	a, err := got.fingerprint()
 	if err != nil {
 		return err
@@ -119,7 +123,7 @@ func (c *regadCheckpoint) read(r *RegAD, weights *[]tensor.Array) error {
 		return fmt.Errorf("%w: file %s has %d epochs, Epochs is %d", ErrCheckpoint, c.path, st.Done, r.cfg.Epochs)
 	}
 	c.epochs, *weights = st.Done, nil
-	for _, a := range arrays {
+	for _, a := range saved.Arrays {
 		own := true
 		for i := range c.states {
 			if name, ok := strings.CutPrefix(a.Name, optimizerPrefix(i)); ok {
@@ -162,23 +166,22 @@ func (c *regadCheckpoint) write(ctx context.Context, r *RegAD, n *registration, 
 		return nil
 	}
 	return atomicfile.Write(c.path, func(w io.Writer) error {
-		_, err := writeSaved(w, "checkpoint of RegAD", regadCheckpointKind, beside{}, func() (any, []tensor.Array, error) {
-			arrays, err := n.arrays(ctx)
+		arrays, err := n.arrays(ctx)
+		if err != nil {
+			return err
+		}
+		for i, l := range learners {
+			state, err := l.Optimizer.State(ctx)
 			if err != nil {
-				return nil, nil, err
+				return err
 			}
-			for i, l := range learners {
-				state, err := l.Optimizer.State(ctx)
-				if err != nil {
-					return nil, nil, err
-				}
-				for _, a := range state {
-					a.Name = optimizerPrefix(i) + a.Name
-					arrays = append(arrays, a)
-				}
+			for _, a := range state {
+				a.Name = optimizerPrefix(i) + a.Name
+				arrays = append(arrays, a)
 			}
-			return regadProgress{Detector: r.settings(n.classes, n.sizes()), Data: c.data, First: c.first, Done: epochs}, arrays, nil
-		})
+		}
+		content := engine.Contents{Settings: regadProgress{Detector: r.settings(n.classes, n.sizes()), Data: c.data, First: c.first, Done: epochs}, Arrays: arrays}
+		_, err = content.Write(w, whoIs(regadCheckpointName), regadCheckpointKind)
 		return err
 	})
 }

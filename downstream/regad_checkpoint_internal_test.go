@@ -7,13 +7,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gotab/gotab/backbone"
+	"github.com/gotab/gotab/downstream/internal/engine"
 	"github.com/gotab/gotab/tensor"
 )
 
 // Every setting of a RegAD is in what a checkpoint is told by.
 func TestRegADFingerprintTellsAllSettings(t *testing.T) {
 	print := func(c RegADConfig, arch string, seed [2]uint64) string {
-		f, err := newRegAD(nil, nil, arch, tensor.CPU, c, seed).settings([]string{"cloth"}, sizes{}).fingerprint()
+		f, err := newRegAD(nil, nil, arch, tensor.CPU, c, seed).settings([]string{"cloth"}, engine.Sizes{}).fingerprint()
 		require.NoError(t, err)
 		return f
 	}

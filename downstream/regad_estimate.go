@@ -1,16 +1,17 @@
 package downstream
 
 import (
+	"fmt"
 	"image"
 
 	"github.com/gotab/gotab/backbone"
+	"github.com/gotab/gotab/downstream/internal/network"
 )
 
-// EstimateRegAD returns the bytes that the statistics take for a number of
-// support images: resident ones of a fitted detector, and the largest amount
-// during a fit. positions and channels are those of the layers' maps, in their
-// order: {3136, 784, 196} and {64, 128, 256} for ResNet-18 at 224x224. Where
-// there are none, or not as many of the one as of the other, both are 0.
+// Estimate returns what the statistics of a detector of these settings take, fitted on so
+// many support images that the transform brings to the size of input. fe is the backbone,
+// which gives maps of the network's sizes; it is run once. It returns [ErrConfig],
+// [ErrLayers], [ErrImage] or [ErrTooFewImages] for what a fit would refuse too.
 //
 // With n = 22 shots samples, P positions of the first layer, p positions and c
 // channels of a layer, C all channels and T(k) = k^2 (b+1) / 2b the entries of a
@@ -24,21 +25,40 @@ import (
 // ResNet-18 at 224x224 and batches of 8 on 2 cores: 4 shots take 186 MB and 231,
 // 8 take 491 and 602, 64 take 1.6 GB and 4.3, where a dense inverse at every
 // position takes 2.5. The network's own memory is not in it: see
-// [EstimateRegADTraining].
-func EstimateRegAD(shots int, positions, channels []int, batch, cores int) (fitted, fitting int64) {
+// [RegADConfig.EstimateTraining].
+func (c RegADConfig) Estimate(fe Extractor, input image.Point, images int) (Memory, error) {
+	if err := c.Validate(); err != nil {
+		return Memory{}, err
+	}
+	maps, err := probe("RegAD", fe, c.Layers, input)
+	if err != nil {
+		return Memory{}, err
+	}
+	switch {
+	case images < 1:
+		return Memory{}, fmt.Errorf("downstream: estimate RegAD: %w: %d", ErrTooFewImages, images)
+	case images > maxShots:
+		return Memory{}, fmt.Errorf("downstream: estimate RegAD: %w: %d images, at most %d are taken", ErrConfig, images, maxShots)
+	}
+	fitted, fitting := factorSizes{count: variations * images, maps: maps}.bytes(c.Batch, cores())
+	return Memory{fitted, fitting}, nil
+}
+
+// estimateRegAD is the arithmetic of [RegADConfig.Estimate].
+func estimateRegAD(shots int, positions, channels []int, batch, cores int) (fitted, fitting int64) {
 	if len(positions) == 0 || len(positions) != len(channels) {
 		return 0, 0
 	}
 	z := factorSizes{count: variations * shots}
 	for i := range positions {
-		z.maps = append(z.maps, mapShape{h: positions[i], w: 1, c: channels[i]})
+		z.maps = append(z.maps, network.MapShape{H: positions[i], W: 1, C: channels[i]})
 	}
 	return z.bytes(batch, cores)
 }
 
-// EstimateRegADTraining returns the bytes that a Train takes at most, for images
-// that the transform brings to a size; 0 where there is no network or the settings
-// are not valid for it.
+// EstimateTraining returns the bytes that a Train of these settings takes at most, for
+// images that the transform brings to the size of input. It returns [ErrConfig],
+// [ErrLayers] or [ErrImage] for what a Train would refuse too.
 //
 // With N = Queries (1 + Shots) images of p pixels in a step, W weights of the
 // network's layers, transformers and head, and running statistics among them,
@@ -62,38 +82,57 @@ func EstimateRegAD(shots int, positions, channels []int, batch, cores int) (fitt
 // of processes were 0.99 to 1.18 times what is said here, for steps of 20 to 80
 // images of ResNet-18 and 20 of ResNet-50; the rest is some 130 MB of libtorch's
 // own. A step of fewer images, where the classes are small, takes less.
-func EstimateRegADTraining(net *backbone.ResNet, size image.Point, cfg RegADConfig) int64 {
+func (c RegADConfig) EstimateTraining(net *backbone.ResNet, input image.Point) (int64, error) {
+	if net == nil {
+		return 0, fmt.Errorf("downstream: estimate RegAD: %w: the backbone is nil", ErrConfig)
+	}
+	if err := c.Validate(); err != nil {
+		return 0, err
+	}
+	if err := stagesOf(net, c.Layers); err != nil {
+		return 0, fmt.Errorf("downstream: estimate RegAD: %w", err)
+	}
+	if input.X < 1 || input.Y < 1 {
+		return 0, fmt.Errorf("downstream: estimate RegAD: %w: an image of %dx%d", ErrImage, input.X, input.Y)
+	}
+	return estimateRegADTraining(net, input, c), nil
+}
+
+// estimateRegADTraining is the arithmetic of [RegADConfig.EstimateTraining].
+func estimateRegADTraining(net *backbone.ResNet, size image.Point, cfg RegADConfig) int64 {
 	if net == nil || cfg.Validate() != nil || stagesOf(net, cfg.Layers) != nil || size.X < 1 || size.Y < 1 {
 		return 0
 	}
-	z := stepOf(net, cfg.Layers[len(cfg.Layers)-1], size)
-	weights, held := z.weights, z.held
-	var last mapShape
+	z := network.StepOf(net, cfg.Layers[len(cfg.Layers)-1], size)
+	weights, held := z.Weights, z.Held
+	var last network.MapShape
 	for _, l := range cfg.Layers {
-		last = z.maps[l]
+		last = z.Maps[l]
 		t := newTransformer("", cfg.Warp, last, cfg.Hidden)
 		for _, sp := range t.specs() {
 			weights += valuesOf(sp.Shape)
 		}
 		held += t.held(last)
 	}
-	head := newSiamese(last.c)
+	head := newSiamese(last.C)
 	for _, sp := range append(head.encoder.specs(), head.predictor.specs()...) {
 		weights += valuesOf(sp.Shape)
 	}
 	images := int64(cfg.Queries) * int64(1+cfg.Shots)
-	return 16*weights + images*(48*int64(size.X)*int64(size.Y)+4*held) + 96*int64(cfg.Queries)*int64(last.len())
+	return 16*weights + images*(48*int64(size.X)*int64(size.Y)+4*held) + 96*int64(cfg.Queries)*int64(last.Len())
 }
 
 // held returns how many values of one map a training step keeps until Backward.
-func (t *transformer) held(m mapShape) int64 {
-	half := func(m mapShape, c int) mapShape { return mapShape{h: (m.h + 1) / 2, w: (m.w + 1) / 2, c: c} }
-	wide := mapShape{h: m.h, w: m.w, c: warpWide}
+func (t *transformer) held(m network.MapShape) int64 {
+	half := func(m network.MapShape, c int) network.MapShape {
+		return network.MapShape{H: (m.H + 1) / 2, W: (m.W + 1) / 2, C: c}
+	}
+	wide := network.MapShape{H: m.H, W: m.W, C: warpWide}
 	second := half(m, warpNarrow)
 	last := half(second, warpNarrow)
-	n := m.len() + 2*m.h*m.w                      // warped, and the points where it was read
-	n += 2*wide.len() + 3*half(m, warpWide).len() // batch norm's two, and the maximum with its places
-	n += 2*second.len() + 4*last.len()            // likewise, and the maximum once more as a row
+	n := m.Len() + 2*m.H*m.W                      // warped, and the points where it was read
+	n += 2*wide.Len() + 3*half(m, warpWide).Len() // batch norm's two, and the maximum with its places
+	n += 2*second.Len() + 4*last.Len()            // likewise, and the maximum once more as a row
 	return int64(n) + 2*t.hidden.out
 }
 

@@ -7,23 +7,26 @@ import (
 	"math"
 	"slices"
 
+	"github.com/gotab/gotab/downstream/internal/engine"
+	"github.com/gotab/gotab/downstream/internal/feed"
+	"github.com/gotab/gotab/downstream/internal/gaussian"
+	"github.com/gotab/gotab/downstream/internal/network"
 	"github.com/gotab/gotab/internal/layers"
-	"github.com/gotab/gotab/internal/pipeline"
 	"github.com/gotab/gotab/tensor"
 )
 
 // factorSizes is what the size of RegAD's statistics depends on.
 type factorSizes struct {
-	count int        // samples a position
-	maps  []mapShape // of the layers; the first one's grid is the model's
+	count int                // samples a position
+	maps  []network.MapShape // of the layers; the first one's grid is the model's
 }
 
-func (z factorSizes) positions() int { return z.maps[0].h * z.maps[0].w }
+func (z factorSizes) positions() int { return z.maps[0].H * z.maps[0].W }
 
 // channels of a position's vector.
 func (z factorSizes) channels() (c int) {
 	for _, m := range z.maps {
-		c += m.c
+		c += m.C
 	}
 	return c
 }
@@ -31,7 +34,7 @@ func (z factorSizes) channels() (c int) {
 // values of one image in the layers' maps.
 func (z factorSizes) values() (v int) {
 	for _, m := range z.maps {
-		v += m.len()
+		v += m.Len()
 	}
 	return v
 }
@@ -46,96 +49,22 @@ func (z factorSizes) side() int {
 }
 
 func (z factorSizes) lowRank() bool {
-	few := int64(z.positions())*triangleLen(z.count) + int64(z.count)*int64(z.values())
-	return few <= int64(z.positions())*triangleLen(z.channels())
+	few := int64(z.positions())*gaussian.TriangleEntries(z.count) + int64(z.count)*int64(z.values())
+	return few <= int64(z.positions())*gaussian.TriangleEntries(z.channels())
 }
 
-// bytes are those of EstimateRegAD.
+// bytes are those of [RegADConfig.Estimate].
 func (z factorSizes) bytes(batch, cores int) (fitted, fitting int64) {
 	held := 4 * int64(z.count) * int64(z.values())
-	fitted = 4 * (int64(z.positions())*triangleLen(z.side()) + int64(z.values()))
+	fitted = 4 * (int64(z.positions())*gaussian.TriangleEntries(z.side()) + int64(z.values()))
 	side := int64(z.side())
-	solving := 4 * 8 * whitenBlock * side * side
+	solving := 4 * 8 * gaussian.Block * side * side
 	if z.lowRank() {
 		fitted += held
 		held = 0 // they stay
 	}
 	passing := 2 * 4 * int64(batch) * int64(z.values())
 	return fitted, fitted + held + int64(cores)*max(solving, passing)
-}
-
-// rowBlocks is in how many blocks of rows a lower triangular matrix is kept: with
-// four, five eighths of the square.
-const rowBlocks = 4
-
-// blocksOf returns the rows of the blocks of a k x k matrix.
-func blocksOf(k int) [][2]int { return spans(k, (k+rowBlocks-1)/rowBlocks, 1) }
-
-// triangleLen is the number of entries of a k x k matrix in blocks.
-func triangleLen(k int) (n int64) {
-	for _, rows := range blocksOf(k) {
-		n += int64(rows[1]-rows[0]) * int64(rows[1])
-	}
-	return n
-}
-
-// triangles are lower triangular k x k matrices, one for each of P positions. The
-// block of the rows lo to hi-1 is a tensor [P, hi, hi-lo] of their transposes,
-// without the columns that are zero.
-type triangles struct {
-	rows   [][2]int
-	blocks []*tensor.Tensor
-}
-
-// putTriangles makes matrices of zeros in p.
-func putTriangles(s *tensor.Scope, p *tensor.Params, positions, k int) error {
-	for i, rows := range blocksOf(k) {
-		if err := p.PutBuffer(s, triangleName(i), s.Zeros(int64(positions), int64(rows[1]), int64(rows[1]-rows[0]))); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// trianglesOf takes k x k matrices from p.
-func trianglesOf(p *tensor.Params, k int) *triangles {
-	t := &triangles{rows: blocksOf(k)}
-	for i := range t.rows {
-		t.blocks = append(t.blocks, p.Get(triangleName(i)))
-	}
-	return t
-}
-
-func triangleName(block int) string { return fmt.Sprintf("inverse.%d", block) }
-
-// set puts matrices [n, k, k] in place of those from position lo on.
-func (t *triangles) set(s *tensor.Scope, lo int, full *tensor.Tensor) {
-	for i, rows := range t.rows {
-		s.Sub(func(s *tensor.Scope) *tensor.Tensor {
-			part := s.Narrow(s.Narrow(full, 1, int64(rows[0]), int64(rows[1]-rows[0])), 2, 0, int64(rows[1]))
-			s.CopyInto(s.Narrow(t.blocks[i], 0, int64(lo), full.Size(0)), s.Transpose(part, 1, 2))
-			return nil
-		})
-	}
-}
-
-// squares returns the squared lengths of the matrices' products with the vectors
-// v [P, n, k], [P, n].
-func (t *triangles) squares(s *tensor.Scope, v *tensor.Tensor) *tensor.Tensor {
-	return s.Sub(func(s *tensor.Scope) *tensor.Tensor {
-		var sum *tensor.Tensor
-		for i, rows := range t.rows {
-			part := s.Sub(func(s *tensor.Scope) *tensor.Tensor {
-				return s.Square(s.Norm(s.Bmm(s.Narrow(v, 2, 0, int64(rows[1])), t.blocks[i]), 2))
-			})
-			if sum == nil {
-				sum = part
-				continue
-			}
-			s.AddInto(sum, part, 1)
-		}
-		return sum
-	})
 }
 
 // factors are the statistics of RegAD, for the distances that [RegAD] describes.
@@ -145,9 +74,9 @@ type factors struct {
 	factorSizes
 	epsilon float64
 	index   [][]int64
-	means   []*tensor.Tensor // of each layer, [p, c]
-	samples []*tensor.Tensor // X of each layer, [p, n, c]; nil where the triangles are of S
-	inverse *triangles       // of L, or of the factor of S
+	means   []*tensor.Tensor    // of each layer, [p, c]
+	samples []*tensor.Tensor    // X of each layer, [p, n, c]; nil where the gaussian.Triangles are of S
+	inverse *gaussian.Triangles // of L, or of the factor of S
 }
 
 // newFactors describes statistics; their tensors are not there yet.
@@ -156,9 +85,9 @@ func newFactors(z factorSizes, epsilon float64) *factors {
 	grid := z.maps[0]
 	for _, m := range z.maps {
 		at := make([]int64, 0, z.positions())
-		for y := range grid.h {
-			for x := range grid.w {
-				at = append(at, int64(y*m.h/grid.h*m.w+x*m.w/grid.w))
+		for y := range grid.H {
+			for x := range grid.W {
+				at = append(at, int64(y*m.H/grid.H*m.W+x*m.W/grid.W))
 			}
 		}
 		f.index = append(f.index, at)
@@ -184,39 +113,28 @@ func (f *factors) finish(ctx context.Context, raw, keep *tensor.Params, cores in
 			}
 			s.Free(mean)
 		}
-		return putTriangles(s, keep, f.positions(), f.side())
+		return gaussian.PutTriangles(s, keep, f.positions(), f.side())
 	})
 	if err != nil {
 		return err
 	}
 	f.bind(keep)
-	blocks := spans(f.positions(), whitenBlock, 1)
 	ctx = tensor.WithThreads(ctx, 1)
-	for _, err := range pipeline.Ordered(ctx, len(blocks), cores, cores, func(ctx context.Context, i int) (struct{}, error) {
-		return struct{}{}, tensor.Run(ctx, raw.Device(), tensor.Evaluation, func(s *tensor.Scope) error {
-			lo, hi := blocks[i][0], blocks[i][1]
-			a := s.Sub(func(s *tensor.Scope) *tensor.Tensor {
-				if f.lowRank() {
-					return f.products(s, x, lo, hi)
-				}
-				return f.covariances(s, x, lo, hi)
-			})
-			k := int64(f.side())
-			eye := s.Expand(s.Cast(s.Eye(k), tensor.Float64), a.Size(0), k, k)
-			s.AddInto(a, eye, f.epsilon)
-			f.inverse.set(s, lo, s.SolveLower(s.Cholesky(a), eye))
-			return s.Err()
+	err = gaussian.EachBlock(ctx, raw.Device(), feed.Spans(f.positions(), gaussian.Block, 1), cores, func(s *tensor.Scope, lo, hi int) error {
+		a := s.Sub(func(s *tensor.Scope) *tensor.Tensor {
+			if f.lowRank() {
+				return f.products(s, x, lo, hi)
+			}
+			return f.covariances(s, x, lo, hi)
 		})
-	}) {
-		var op *tensor.OpError
-		if errors.As(err, &op) && op.Op == "Cholesky" {
-			return fmt.Errorf("%w: Epsilon is %v, too little for features of this size: %w", ErrConfig, f.epsilon, err)
-		}
-		if err != nil {
-			return err
-		}
+		f.inverse.Set(s, lo, gaussian.InverseFactor(s, a, f.epsilon))
+		return nil
+	})
+	var op *tensor.OpError
+	if errors.As(err, &op) && op.Op == "Cholesky" {
+		return fmt.Errorf("%w: Epsilon is %v, too little for features of this size: %w", ErrConfig, f.epsilon, err)
 	}
-	return nil
+	return err
 }
 
 // products returns X X^T at the positions lo to hi-1, [n, n] each, in double
@@ -251,7 +169,7 @@ func (f *factors) covariances(s *tensor.Scope, x []*tensor.Tensor, lo, hi int) *
 	const most = 64 // samples at a time
 	n, c := hi-lo, int64(f.channels())
 	sum := s.Cast(s.Zeros(int64(n), c, c), tensor.Float64)
-	for _, part := range spans(f.count, most, 1) {
+	for _, part := range feed.Spans(f.count, most, 1) {
 		s.Sub(func(s *tensor.Scope) *tensor.Tensor {
 			var rows []*tensor.Tensor
 			for i, t := range x {
@@ -285,7 +203,7 @@ func (f *factors) distances(s *tensor.Scope, maps []*tensor.Tensor) *tensor.Tens
 			for i, d := range deviations {
 				all[i] = f.spread(s, i, d)
 			}
-			return s.Sqrt(f.inverse.squares(s, s.Cat(2, all...)))
+			return s.Sqrt(f.inverse.Squares(s, s.Cat(2, all...)))
 		}
 		var lengths, along *tensor.Tensor // |d|^2 [P, n] and X d [P, n, samples]
 		for i, d := range deviations {
@@ -299,7 +217,7 @@ func (f *factors) distances(s *tensor.Scope, maps []*tensor.Tensor) *tensor.Tens
 			s.AddInto(along, a, 1)
 			s.Free(l, a)
 		}
-		s.AddInto(lengths, f.inverse.squares(s, along), -1)
+		s.AddInto(lengths, f.inverse.Squares(s, along), -1)
 		s.ScaleInto(lengths, 1/f.epsilon)
 		return s.Sqrt(s.ClampMin(lengths, 0)) // rounding can leave less than nothing of a sample's own distance
 	})
@@ -308,7 +226,7 @@ func (f *factors) distances(s *tensor.Scope, maps []*tensor.Tensor) *tensor.Tens
 // spread repeats what a layer has at its positions [p, ..] to the first layer's
 // grid [P, ..].
 func (f *factors) spread(s *tensor.Scope, layer int, x *tensor.Tensor) *tensor.Tensor {
-	if m := f.maps[layer]; m.h == f.maps[0].h && m.w == f.maps[0].w {
+	if m := f.maps[layer]; m.H == f.maps[0].H && m.W == f.maps[0].W {
 		return x
 	}
 	return s.Sub(func(s *tensor.Scope) *tensor.Tensor {
@@ -319,7 +237,7 @@ func (f *factors) spread(s *tensor.Scope, layer int, x *tensor.Tensor) *tensor.T
 // load puts the tensors of a file, by the names of specs, into p and takes them.
 // Nothing is made before all are there and right.
 func (f *factors) load(ctx context.Context, p *tensor.Params, arrays []tensor.Array) error {
-	byName, err := arraysFor(f.specs(), arrays)
+	byName, err := engine.ArraysOf(f.specs(), arrays)
 	if err != nil {
 		return err
 	}
@@ -340,7 +258,7 @@ func (f *factors) bind(p *tensor.Params) {
 			f.samples = append(f.samples, p.Get(samplesName(i)))
 		}
 	}
-	f.inverse = trianglesOf(p, f.side())
+	f.inverse = gaussian.TrianglesOf(p, f.side())
 }
 
 // specs are the names and shapes of all tensors.
@@ -353,15 +271,15 @@ func (f *factors) specs() (out []layers.Spec) {
 		out = append(out, sp)
 	}
 	for i, m := range f.maps {
-		add(meanName(i), m.h*m.w, m.c)
+		add(meanName(i), m.H*m.W, m.C)
 	}
 	for i, m := range f.maps {
 		if f.lowRank() {
-			add(samplesName(i), m.h*m.w, f.count, m.c)
+			add(samplesName(i), m.H*m.W, f.count, m.C)
 		}
 	}
-	for i, rows := range blocksOf(f.side()) {
-		add(triangleName(i), f.positions(), rows[1], rows[1]-rows[0])
+	for i, rows := range gaussian.TriangleRows(f.side()) {
+		add(gaussian.TriangleName(i), f.positions(), rows[1], rows[1]-rows[0])
 	}
 	return out
 }

@@ -10,7 +10,8 @@ import (
 	"strings"
 
 	"github.com/gotab/gotab/backbone"
-	"github.com/gotab/gotab/internal/layers"
+	"github.com/gotab/gotab/downstream/internal/engine"
+	"github.com/gotab/gotab/downstream/internal/network"
 	"github.com/gotab/gotab/tensor"
 )
 
@@ -26,30 +27,30 @@ const (
 // regadSettings is the JSON form of settings and sizes. Images is 0 where there
 // are no statistics.
 type regadSettings struct {
-	Arch          string     `json:"arch"`
-	Layers        layerNames `json:"layers"`
-	Warp          string     `json:"warp"`
-	Hidden        int        `json:"hidden"`
-	Shots         int        `json:"shots"`
-	Queries       int        `json:"queries"`
-	Epochs        int        `json:"epochs"`
-	Rate          float64    `json:"rate"`
-	Momentum      float64    `json:"momentum"`
-	TrainedTarget bool       `json:"trained_target"`
-	Epsilon       float64    `json:"epsilon"`
-	viewSettings
+	Arch          string            `json:"arch"`
+	Layers        engine.LayerNames `json:"layers"`
+	Warp          string            `json:"warp"`
+	Hidden        int               `json:"hidden"`
+	Shots         int               `json:"shots"`
+	Queries       int               `json:"queries"`
+	Epochs        int               `json:"epochs"`
+	Rate          float64           `json:"rate"`
+	Momentum      float64           `json:"momentum"`
+	TrainedTarget bool              `json:"trained_target"`
+	Epsilon       float64           `json:"epsilon"`
+	engine.ViewSettings
 	Seed    [2]uint64 `json:"seed"`
 	Classes []string  `json:"classes"`
-	sizes
+	engine.Sizes
 }
 
-func (s regadSettings) config() (c RegADConfig, err error) {
+func (s regadSettings) Config() (c RegADConfig, err error) {
 	c = RegADConfig{
 		Hidden: s.Hidden, Shots: s.Shots, Queries: s.Queries, Epochs: s.Epochs, Rate: s.Rate, Momentum: s.Momentum,
 		TrainedTarget: s.TrainedTarget, Epsilon: s.Epsilon, Sigma: s.Sigma, Batch: s.Batch,
-		Transform: s.transform(), Normalize: s.normalize(),
+		Transform: s.Transform(), Normalize: s.Normalize(),
 	}
-	if c.Layers, err = s.Layers.layers(); err != nil {
+	if c.Layers, err = s.Layers.Layers(); err != nil {
 		return c, err
 	}
 	if c.Warp, err = ParseWarp(s.Warp); err != nil {
@@ -67,13 +68,13 @@ func (s regadSettings) config() (c RegADConfig, err error) {
 	if len(s.Classes) == 0 || !slices.IsSorted(s.Classes) {
 		return c, fmt.Errorf("classes %q", s.Classes)
 	}
-	z := s.sizes
+	z := s.Sizes
 	z.Images = max(z.Images, 1) // there are none where it is trained and not fitted
-	if _, err := s.agree(z); err != nil {
+	if _, err := s.Agree(z); err != nil {
 		return c, err
 	}
 	// The grid is bounded by the weights, the input by the grid.
-	return c, z.check(4 << (c.Layers[0] - backbone.Layer1))
+	return c, z.Check(4 << (c.Layers[0] - backbone.Layer1))
 }
 
 // WriteTo writes the trained detector as safetensors: the whole network, the
@@ -81,64 +82,77 @@ func (s regadSettings) config() (c RegADConfig, err error) {
 // Reading it back gives the same bits. It holds all of it in memory once more.
 // Errors wrap [ErrNotTrained] or are w's.
 func (r *RegAD) WriteTo(w io.Writer) (int64, error) {
-	var net *registration
-	var also beside
-	g, ok := r.hold()
-	if ok {
-		also = g.beside()
-		defer func() { _ = r.release(g) }() // frees memory, cannot fail
-		net = g.net
-	} else {
-		var err error
-		if net, err = r.network("save"); err != nil {
-			return 0, err
-		}
-		defer func() { _ = r.trained.release(net) }() // frees memory, cannot fail
+	c, err := r.current()
+	if err != nil {
+		return 0, err
 	}
-	return writeSaved(w, r.name, regadKind, also, func() (any, []tensor.Array, error) { return r.contents(net, g) })
+	return c.Write(w, r.core.Who, regadKind)
+}
+
+// current is what a file says of what is in force: statistics with their network, or a
+// network alone.
+func (r *RegAD) current() (c *engine.Contents, err error) {
+	if g, ok := r.core.Current.Hold(); ok {
+		defer r.core.Release(g)
+		c, err = contentsOf(r, g)
+	} else {
+		var n *registration
+		if n, err = r.network("save"); err != nil {
+			return nil, err
+		}
+		defer func() { _ = r.trained.Release(n) }() // frees memory, cannot fail
+		c, err = r.saved(n, nil)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", r.core.Who.Doing("save"), err)
+	}
+	return c, nil
 }
 
 // settings is what a file says of the settings, of the classes of a training and
 // of the sizes of its network.
-func (r *RegAD) settings(classes []string, z sizes) regadSettings {
+func (r *RegAD) settings(classes []string, z engine.Sizes) regadSettings {
 	c := r.cfg
 	return regadSettings{
-		Arch: r.arch, Layers: namesOf(c.Layers), Warp: c.Warp.String(), Hidden: c.Hidden, Shots: c.Shots, Queries: c.Queries,
+		Arch: r.arch, Layers: engine.NamesOf(c.Layers), Warp: c.Warp.String(), Hidden: c.Hidden, Shots: c.Shots, Queries: c.Queries,
 		Epochs: c.Epochs, Rate: c.Rate, Momentum: c.Momentum, TrainedTarget: c.TrainedTarget, Epsilon: c.Epsilon,
-		viewSettings: viewOf(c.Sigma, c.Transform, c.Normalize, c.Batch), Seed: r.seed, Classes: classes, sizes: z,
+		ViewSettings: engine.ViewOf(c.Sigma, c.Transform, c.Normalize, c.Batch), Seed: r.seed, Classes: classes, Sizes: z,
 	}
 }
 
-// contents is what a file says of a network and of statistics, which may be nil.
-func (r *RegAD) contents(net *registration, g *supports) (any, []tensor.Array, error) {
+// contents is what a file says of g.
+func (r *RegAD) contents(g *supports) (*engine.Contents, error) { return r.saved(g.net, g) }
+
+// saved is what a file says of a network and of statistics, which may be nil.
+func (r *RegAD) saved(net *registration, g *supports) (*engine.Contents, error) {
 	settings := r.settings(net.classes, net.sizes())
 	arrays, err := net.arrays(context.Background())
 	if err != nil || g == nil {
-		return settings, arrays, err
+		return &engine.Contents{Settings: settings, Arrays: arrays}, err
 	}
-	settings.Images = g.images
-	stats, err := g.params.Arrays(context.Background())
+	settings.Images = g.Images
+	stats, err := g.Params.Arrays(context.Background())
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	for _, sp := range g.stats.specs() { // the tables of smoothing follow from the settings
-		a, err := arrayNamed(stats, sp.Name)
+		a, err := engine.ArrayNamed(stats, sp.Name)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		a.Name = supportPrefix + a.Name
 		arrays = append(arrays, a)
 	}
-	return settings, arrays, nil
+	return &engine.Contents{Settings: settings, Arrays: arrays}, nil
 }
 
 // Save writes the trained detector to a file that appears whole or not at all:
 // after Train, so that a long training is kept, or after Fit.
-func (r *RegAD) Save(path string) error { return save(path, r) }
+func (r *RegAD) Save(path string) error { return engine.Save(path, r) }
 
 // OpenRegAD reads a detector that Save wrote.
 func OpenRegAD(ctx context.Context, path string, dev tensor.Device, opts ...Option) (*RegAD, error) {
-	return openSaved(ctx, path, "RegAD", dev, ReadRegAD, opts)
+	return engine.OpenSaved(ctx, path, whoIs("RegAD"), dev, ReadRegAD, opts)
 }
 
 // ReadRegAD reads a detector that WriteTo wrote, to work on a device. It is
@@ -157,7 +171,7 @@ func ReadRegAD(ctx context.Context, r io.Reader, dev tensor.Device, opts ...Opti
 
 // readRegAD is ReadRegAD for any trunk.
 func readRegAD(ctx context.Context, from io.Reader, dev tensor.Device, growing func(arch string, last backbone.Layer) (grower, error), opts ...Option) (*RegAD, error) {
-	st, cfg, arrays, err := readSaved[RegADConfig, regadSettings](from, "RegAD", regadKind)
+	st, cfg, arrays, also, err := readFitted[RegADConfig, regadSettings](from, whoIs("RegAD"), regadKind)
 	if err != nil {
 		return nil, err
 	}
@@ -175,22 +189,22 @@ func readRegAD(ctx context.Context, from io.Reader, dev tensor.Device, growing f
 		weights = append(weights, a)
 	}
 	r := newRegAD(weights, grow, st.Arch, dev, cfg, st.Seed, opts...)
-	if err := r.load(ctx, st, stats); err != nil {
+	if err := r.load(ctx, st, stats, also); err != nil {
 		// What the network's weights do to libtorch is the file's fault, what the
 		// machine lacks is not.
 		machine := errors.Is(err, tensor.ErrOutOfMemory) || errors.Is(err, tensor.ErrDevice)
 		if !errors.Is(err, ErrFile) && !machine && ctx.Err() == nil {
 			err = fmt.Errorf("%w: %w", ErrFile, err)
 		}
-		return nil, r.failed(ctx, "read", err)
+		return nil, r.core.Failed(ctx, "read", err)
 	}
 	return r, nil
 }
 
 // load puts the network of r.first in force, and the statistics where the
 // settings say that there are some.
-func (r *RegAD) load(ctx context.Context, st regadSettings, stats []tensor.Array) (err error) {
-	if err := checkGrid(r.first, r.cfg, st.sizes); err != nil {
+func (r *RegAD) load(ctx context.Context, st regadSettings, stats []tensor.Array, also beside) (err error) {
+	if err := checkGrid(r.first, r.cfg, st.Sizes); err != nil {
 		return err
 	}
 	net, err := r.build(ctx, r.first, image.Pt(st.Input[0], st.Input[1]))
@@ -198,35 +212,36 @@ func (r *RegAD) load(ctx context.Context, st regadSettings, stats []tensor.Array
 		return err
 	}
 	net.classes = st.Classes
-	if err := net.settle(ctx, r.dev); err != nil {
-		return errors.Join(err, net.free())
+	if err := net.settle(ctx, r.core.Dev); err != nil {
+		return errors.Join(err, net.Free())
 	}
-	if m := net.maps[0]; m.w != st.Grid[0] || m.h != st.Grid[1] {
-		return errors.Join(fmt.Errorf("%w: the grid is %v, for an input of %v the network makes %dx%d", ErrFile, st.Grid, st.Input, m.w, m.h), net.free())
+	if m := net.maps[0]; m.W != st.Grid[0] || m.H != st.Grid[1] {
+		return errors.Join(fmt.Errorf("%w: the grid is %v, for an input of %v the network makes %dx%d", ErrFile, st.Grid, st.Input, m.W, m.H), net.Free())
 	}
-	if err := r.trained.install(net); err != nil || st.Images == 0 {
+	if err := r.trained.Install(net); err != nil || st.Images == 0 {
 		return err
 	}
-	g := &supports{net: net, model: st.newModel(r.dev), stats: newFactors(factorSizes{count: variations * st.Images, maps: net.maps}, r.cfg.Epsilon)}
-	r.trained.share(net)
-	g.also = func() error { return r.trained.release(net) }
-	err = g.stats.load(ctx, g.params, stats)
+	g := &supports{net: net, state: state{Model: st.NewModel(r.core.Dev)}, stats: newFactors(factorSizes{count: variations * st.Images, maps: net.maps}, r.cfg.Epsilon)}
+	g.take(also)
+	r.trained.Share(net)
+	g.Also = func() error { return r.trained.Release(net) }
+	err = g.stats.load(ctx, g.Params, stats)
 	if err == nil {
-		err = g.addSmoothing(ctx, r.cfg.Sigma)
+		err = g.AddSmoothing(ctx, r.cfg.Sigma)
 	}
 	if err != nil {
-		return errors.Join(err, g.free(), r.trained.install(nil))
+		return errors.Join(err, g.Free(), r.trained.Install(nil))
 	}
-	return r.install(g)
+	return r.core.Current.Install(g)
 }
 
 // checkGrid holds the grid that a file names against the first transformer's
 // hidden layer, which has as many inputs as that gives: a small file must not ask
 // for a large picture.
-func checkGrid(weights []tensor.Array, cfg RegADConfig, z sizes) error {
-	t := newTransformer(transformerPrefix(cfg.Layers[0]), cfg.Warp, mapShape{h: z.Grid[1], w: z.Grid[0], c: 1}, cfg.Hidden)
+func checkGrid(weights []tensor.Array, cfg RegADConfig, z engine.Sizes) error {
+	t := newTransformer(transformerPrefix(cfg.Layers[0]), cfg.Warp, network.MapShape{H: z.Grid[1], W: z.Grid[0], C: 1}, cfg.Hidden)
 	want := t.hidden.specs()[0]
-	a, err := arrayNamed(weights, want.Name)
+	a, err := engine.ArrayNamed(weights, want.Name)
 	if err != nil {
 		return err
 	}
@@ -234,28 +249,4 @@ func checkGrid(weights []tensor.Array, cfg RegADConfig, z sizes) error {
 		return fmt.Errorf("%w: %s is %v, a grid of %v wants %v", ErrFile, a.Name, a.Shape, z.Grid, want.Shape)
 	}
 	return nil
-}
-
-// arraysFor returns by name the arrays of a file that specs asks for; the first
-// one that is missing, has another type or shape or is not finite is [ErrFile].
-func arraysFor(specs []layers.Spec, arrays []tensor.Array) (map[string]tensor.Array, error) {
-	byName := make(map[string]tensor.Array, len(specs))
-	for _, sp := range specs {
-		a, err := arrayNamed(arrays, sp.Name)
-		if err != nil {
-			return nil, err
-		}
-		dtype := tensor.Float32
-		if strings.HasSuffix(sp.Name, layers.Counter) {
-			dtype = tensor.Int64
-		}
-		if a.DType != dtype || !slices.Equal(a.Shape, sp.Shape) {
-			return nil, fmt.Errorf("%w: %s is %s %v, want %s %v", ErrFile, sp.Name, a.DType, a.Shape, dtype, sp.Shape)
-		}
-		if err := a.CheckFinite(); err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrFile, err)
-		}
-		byName[sp.Name] = a
-	}
-	return byName, nil
 }

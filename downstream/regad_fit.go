@@ -7,6 +7,8 @@ import (
 	"slices"
 
 	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/downstream/internal/engine"
+	"github.com/gotab/gotab/downstream/internal/feed"
 	"github.com/gotab/gotab/internal/pipeline"
 	"github.com/gotab/gotab/tensor"
 )
@@ -23,7 +25,7 @@ import (
 // in the order of the calls; ctx ends the wait too. A Fit that Close ends is
 // [ErrClosed].
 func (r *RegAD) Fit(ctx context.Context, support dataset.Dataset) error {
-	return r.refit(ctx, "fit", func(ctx context.Context) (*supports, error) { return r.fit(ctx, support) })
+	return r.core.Refit(ctx, "fit", func(ctx context.Context) (*supports, error) { return r.fit(ctx, support) })
 }
 
 func (r *RegAD) fit(ctx context.Context, support dataset.Dataset) (_ *supports, err error) {
@@ -33,20 +35,20 @@ func (r *RegAD) fit(ctx context.Context, support dataset.Dataset) (_ *supports, 
 	if support.Len() > maxShots {
 		return nil, fmt.Errorf("%w: the support set has %d images, at most %d are taken", ErrConfig, support.Len(), maxShots)
 	}
-	from, seen, err := fitImages(support, r.cfg.Transform)
+	from, seen, err := feed.FitImages(support, r.cfg.Transform)
 	if err != nil {
 		return nil, err
 	}
-	net, ok := r.trained.hold()
+	net, ok := r.trained.Hold()
 	if !ok {
 		return nil, ErrNotTrained
 	}
-	release := func() error { return r.trained.release(net) }
-	g := &supports{net: net, model: model{params: tensor.NewParams(r.dev), also: release,
-		gridH: net.maps[0].h, gridW: net.maps[0].w, inW: net.size.X, inH: net.size.Y, images: support.Len()}}
+	release := func() error { return r.trained.Release(net) }
+	g := &supports{net: net, state: state{Model: engine.Model{Params: tensor.NewParams(r.core.Dev), Also: release,
+		GridH: net.maps[0].H, GridW: net.maps[0].W, InW: net.size.X, InH: net.size.Y, Images: support.Len()}}}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, g.free())
+			err = errors.Join(err, g.Free())
 		}
 	}()
 	for i := range support.Len() {
@@ -55,34 +57,34 @@ func (r *RegAD) fit(ctx context.Context, support dataset.Dataset) (_ *supports, 
 		}
 	}
 	z := factorSizes{count: variations * support.Len(), maps: net.maps}
-	raw := g.params
+	raw := g.Params
 	if !z.lowRank() {
-		raw = tensor.NewParams(r.dev) // the samples are not kept
+		raw = tensor.NewParams(r.core.Dev) // the samples are not kept
 		defer func() { err = errors.Join(err, raw.Close()) }()
 	}
 	if err := r.collect(ctx, net, from, z, raw); err != nil {
 		return nil, err
 	}
-	g.seen = seen.with(nil)
+	g.seen = seen.With(nil)
 	g.stats = newFactors(z, r.cfg.Epsilon)
-	if err := g.stats.finish(ctx, raw, g.params, tensor.GetThreads().Cores); err != nil {
+	if err := g.stats.finish(ctx, raw, g.Params, tensor.GetThreads().Cores); err != nil {
 		return nil, err
 	}
-	return g, g.addSmoothing(ctx, r.cfg.Sigma)
+	return g, g.AddSmoothing(ctx, r.cfg.Sigma)
 }
 
 // collect puts the maps of all variations of all images into tensors [p, n, c] of
 // raw, one a layer.
-func (r *RegAD) collect(ctx context.Context, net *registration, from pictures, z factorSizes, raw *tensor.Params) error {
+func (r *RegAD) collect(ctx context.Context, net *registration, from feed.Pictures, z factorSizes, raw *tensor.Params) error {
 	shots := z.count / variations
-	b, err := r.in.pack(ctx, from, 0, shots, net.size)
+	b, err := r.core.In.Pack(ctx, from, 0, shots, net.size)
 	if err != nil {
 		return err
 	}
-	defer r.in.put(b.pixels)
-	err = tensor.Run(ctx, r.dev, tensor.Evaluation, func(s *tensor.Scope) error {
+	defer r.core.In.Put(b.Pixels)
+	err = tensor.Run(ctx, r.core.Dev, tensor.Evaluation, func(s *tensor.Scope) error {
 		for i, m := range z.maps {
-			if err := raw.PutBuffer(s, samplesName(i), s.Zeros(int64(m.h*m.w), int64(z.count), int64(m.c))); err != nil {
+			if err := raw.PutBuffer(s, samplesName(i), s.Zeros(int64(m.H*m.W), int64(z.count), int64(m.C))); err != nil {
 				return err
 			}
 		}
@@ -91,7 +93,7 @@ func (r *RegAD) collect(ctx context.Context, net *registration, from pictures, z
 	if err != nil {
 		return err
 	}
-	parts := spans(variations, r.cfg.Batch, 1)
+	parts := feed.Spans(variations, r.cfg.Batch, 1)
 	// One thread a Run and as many Runs as cores: convolutions of one batch scale
 	// worse over threads than batches do over cores.
 	ctx = tensor.WithThreads(ctx, 1)
@@ -105,18 +107,18 @@ func (r *RegAD) collect(ctx context.Context, net *registration, from pictures, z
 			return err
 		}
 		done += n
-		r.report("fit", done, z.count)
+		r.core.Report("fit", done, z.count)
 	}
 	return nil
 }
 
 // collectPart does it for some of the variations of one image.
-func (r *RegAD) collectPart(ctx context.Context, net *registration, b *packed, shot int, part [2]int, raw *tensor.Params) error {
-	return tensor.Run(ctx, r.dev, tensor.Evaluation, func(s *tensor.Scope) error {
-		per := len(b.pixels) / b.n
-		x := s.FromNHWC(b.pixels[shot*per:][:per], 1, b.size.Y, b.size.X, 3)
+func (r *RegAD) collectPart(ctx context.Context, net *registration, b *feed.Batch, shot int, part [2]int, raw *tensor.Params) error {
+	return tensor.Run(ctx, r.core.Dev, tensor.Evaluation, func(s *tensor.Scope) error {
+		per := len(b.Pixels) / b.N
+		x := s.FromNHWC(b.Pixels[shot*per:][:per], 1, b.Size.Y, b.Size.X, 3)
 		maps := net.features(s, variationsOf(s, x, part[0], part[1]))
-		if err := checkMaps(s, maps, func(int) string { return b.names[shot] }); err != nil {
+		if err := checkMaps(s, maps, func(int) string { return b.Names[shot] }); err != nil {
 			return err
 		}
 		lo, n := int64(shot*variations+part[0]), int64(part[1]-part[0])

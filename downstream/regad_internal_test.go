@@ -13,6 +13,8 @@ import (
 
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/downstream/internal/feed"
+	"github.com/gotab/gotab/downstream/internal/network"
 	"github.com/gotab/gotab/tensor"
 )
 
@@ -20,19 +22,19 @@ import (
 // covariance of all channels by its formula, and a dense solve, in double
 // precision. samples and queries are images as lists of the layers' maps
 // [c][h][w], flat.
-func slowDistances(t *testing.T, maps []mapShape, samples, queries [][][]float32, epsilon float64) (out [][]float64) {
+func slowDistances(t *testing.T, maps []network.MapShape, samples, queries [][][]float32, epsilon float64) (out [][]float64) {
 	t.Helper()
 	grid := maps[0]
 	at := func(image [][]float32, y, x int) (v []float64) {
 		for i, m := range maps {
-			for c := range m.c {
-				v = append(v, float64(image[i][(c*m.h+y*m.h/grid.h)*m.w+x*m.w/grid.w]))
+			for c := range m.C {
+				v = append(v, float64(image[i][(c*m.H+y*m.H/grid.H)*m.W+x*m.W/grid.W]))
 			}
 		}
 		return v
 	}
-	for y := range grid.h {
-		for x := range grid.w {
+	for y := range grid.H {
+		for x := range grid.W {
 			var rows [][]float64
 			for _, img := range samples {
 				rows = append(rows, at(img, y, x))
@@ -77,18 +79,18 @@ func slowDistances(t *testing.T, maps []mapShape, samples, queries [][][]float32
 
 // randomImages have channels that hang together, some of much larger spread than
 // the rest, and are far from zero: what lets digits cancel.
-func randomImages(rng *rand.Rand, n int, maps []mapShape) (out [][][]float32) {
+func randomImages(rng *rand.Rand, n int, maps []network.MapShape) (out [][][]float32) {
 	for range n {
 		var img [][]float32
 		for _, m := range maps {
-			v := make([]float32, m.len())
-			common := make([]float64, m.h*m.w)
+			v := make([]float32, m.Len())
+			common := make([]float64, m.H*m.W)
 			for i := range common {
 				common[i] = 3 * rng.NormFloat64()
 			}
 			for i := range v {
-				c := i / (m.h * m.w)
-				v[i] = float32(5 + common[i%(m.h*m.w)]/float64(1+c%5) + 0.4*rng.NormFloat64())
+				c := i / (m.H * m.W)
+				v[i] = float32(5 + common[i%(m.H*m.W)]/float64(1+c%5) + 0.4*rng.NormFloat64())
 			}
 			img = append(img, v)
 		}
@@ -108,15 +110,15 @@ func TestRegADDistancesEqualADenseSolve(t *testing.T) {
 	const tolerance = 1e-4
 	const epsilon = 0.01
 	for name, c := range map[string]struct {
-		maps    []mapShape
+		maps    []network.MapShape
 		samples int
 		low     bool
 	}{
-		"low rank":           {[]mapShape{{8, 8, 16}, {4, 4, 24}, {2, 2, 30}}, 22, true},
-		"low rank, odd grid": {[]mapShape{{7, 5, 16}, {4, 3, 24}}, 14, true},
-		"low rank, coarse":   {[]mapShape{{4, 4, 12}, {4, 4, 10}}, 9, true},
-		"triangles":          {[]mapShape{{7, 5, 9}, {4, 3, 8}}, 150, false},
-		"one layer":          {[]mapShape{{3, 4, 7}}, 30, false},
+		"low rank":           {[]network.MapShape{{H: 8, W: 8, C: 16}, {H: 4, W: 4, C: 24}, {H: 2, W: 2, C: 30}}, 22, true},
+		"low rank, odd grid": {[]network.MapShape{{H: 7, W: 5, C: 16}, {H: 4, W: 3, C: 24}}, 14, true},
+		"low rank, coarse":   {[]network.MapShape{{H: 4, W: 4, C: 12}, {H: 4, W: 4, C: 10}}, 9, true},
+		"triangles":          {[]network.MapShape{{H: 7, W: 5, C: 9}, {H: 4, W: 3, C: 8}}, 150, false},
+		"one layer":          {[]network.MapShape{{H: 3, W: 4, C: 7}}, 30, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			live := tensor.Live()
@@ -131,15 +133,15 @@ func TestRegADDistancesEqualADenseSolve(t *testing.T) {
 			}
 			require.NoError(t, tensor.Run(t.Context(), tensor.CPU, tensor.Evaluation, func(s *tensor.Scope) error {
 				for i, m := range c.maps {
-					v := make([]float32, 0, m.len()*c.samples)
-					for p := range m.h * m.w {
+					v := make([]float32, 0, m.Len()*c.samples)
+					for p := range m.H * m.W {
 						for _, img := range samples {
-							for k := range m.c {
-								v = append(v, img[i][k*m.h*m.w+p])
+							for k := range m.C {
+								v = append(v, img[i][k*m.H*m.W+p])
 							}
 						}
 					}
-					if err := raw.PutBuffer(s, samplesName(i), s.FromFloats(v, int64(m.h*m.w), int64(c.samples), int64(m.c))); err != nil {
+					if err := raw.PutBuffer(s, samplesName(i), s.FromFloats(v, int64(m.H*m.W), int64(c.samples), int64(m.C))); err != nil {
 						return err
 					}
 				}
@@ -156,7 +158,7 @@ func TestRegADDistancesEqualADenseSolve(t *testing.T) {
 					for _, q := range queries {
 						v = append(v, q[i]...)
 					}
-					in = append(in, s.ChannelsLast(s.FromFloats(v, int64(len(queries)), int64(m.c), int64(m.h), int64(m.w))))
+					in = append(in, s.ChannelsLast(s.FromFloats(v, int64(len(queries)), int64(m.C), int64(m.H), int64(m.W))))
 				}
 				got, err = s.Floats(f.distances(s, in))
 				return err
@@ -195,7 +197,7 @@ func TestRegADEpsilonTooSmall(t *testing.T) {
 	require.NoError(t, tensor.Run(t.Context(), tensor.CPU, tensor.Evaluation, func(s *tensor.Scope) error {
 		return p.PutBuffer(s, samplesName(0), s.Zeros(4, 3, 5))
 	}))
-	err := newFactors(factorSizes{count: 3, maps: []mapShape{{2, 2, 5}}}, -1).finish(t.Context(), p, p, 1)
+	err := newFactors(factorSizes{count: 3, maps: []network.MapShape{{H: 2, W: 2, C: 5}}}, -1).finish(t.Context(), p, p, 1)
 	require.ErrorIs(t, err, ErrConfig)
 	require.ErrorContains(t, err, "Epsilon is -1, too little")
 	require.NoError(t, p.Close())
@@ -209,20 +211,20 @@ func TestEstimateRegAD(t *testing.T) {
 		4:  4 * (3136*(88*88*5/8) + 88*int64(values) + int64(values)),
 		64: 4 * (3136*(448*448*5/8) + int64(values)),
 	} {
-		fitted, _ := EstimateRegAD(shots, positions, channels, 8, 2)
+		fitted, _ := estimateRegAD(shots, positions, channels, 8, 2)
 		require.Equal(t, want, fitted)
 	}
-	fitted, fitting := EstimateRegAD(4, positions, channels, 8, 2)
+	fitted, fitting := estimateRegAD(4, positions, channels, 8, 2)
 	require.InDelta(t, 186e6, float64(fitted), 1e6)
 	require.InDelta(t, 231e6, float64(fitting), 1e6)
-	fitted, fitting = EstimateRegAD(8, positions, channels, 8, 2)
+	fitted, fitting = estimateRegAD(8, positions, channels, 8, 2)
 	require.InDelta(t, 491e6, float64(fitted), 1e6)
 	require.InDelta(t, 602e6, float64(fitting), 1e6)
-	fitted, fitting = EstimateRegAD(64, positions, channels, 8, 2)
+	fitted, fitting = estimateRegAD(64, positions, channels, 8, 2)
 	require.InDelta(t, 1.6e9, float64(fitted), 0.05e9)
 	require.InDelta(t, 4.3e9, float64(fitting), 0.05e9)
 	for _, bad := range [][2][]int{{}, {{1}, {}}, {{1}, {1, 2}}} {
-		fitted, fitting = EstimateRegAD(4, bad[0], bad[1], 8, 2)
+		fitted, fitting = estimateRegAD(4, bad[0], bad[1], 8, 2)
 		require.Zero(t, fitted+fitting)
 	}
 }
@@ -273,7 +275,7 @@ func TestWarpMatrices(t *testing.T) {
 	require.Len(t, warps, 9)
 	require.NoError(t, tensor.Run(t.Context(), tensor.CPU, tensor.Evaluation, func(s *tensor.Scope) error {
 		v, err := s.Floats(invert(s, s.FromFloats([]float32{1, 2, 0, 2, 4, 0}, 1, 2, 3)))
-		_, bad := notFinite(v)
+		_, bad := network.NotFinite(v)
 		require.True(t, bad, "no inverse")
 		return err
 	}))
@@ -316,7 +318,7 @@ func TestRegADVariations(t *testing.T) {
 		}
 		for _, size := range []int{1, 8, 21} {
 			var parts []*tensor.Tensor
-			for _, p := range spans(variations, size, 1) {
+			for _, p := range feed.Spans(variations, size, 1) {
 				parts = append(parts, variationsOf(s, x, p[0], p[1]))
 			}
 			require.InDeltaSlice(t, values(all), values(s.Cat(0, parts...)), 1e-6, "parts of %d", size)
@@ -428,23 +430,23 @@ func TestEstimateRegADTraining(t *testing.T) {
 	} {
 		net, err := backbone.New(arch, tensor.CPU, rng)
 		require.NoError(t, err)
-		z := stepOf(net, backbone.Layer3, image.Pt(224, 224))
-		require.Equal(t, want, z.held, arch)
-		require.Equal(t, mapShape{h: 14, w: 14, c: arch.Channels(backbone.Layer3)}, z.maps[backbone.Layer3])
+		z := network.StepOf(net, backbone.Layer3, image.Pt(224, 224))
+		require.Equal(t, want, z.Held, arch)
+		require.Equal(t, network.MapShape{H: 14, W: 14, C: arch.Channels(backbone.Layer3)}, z.Maps[backbone.Layer3])
 		cfg := DefaultRegAD()
-		all := EstimateRegADTraining(net, image.Pt(224, 224), cfg)
+		all := estimateRegADTraining(net, image.Pt(224, 224), cfg)
 		cfg.Queries /= 2
-		half := EstimateRegADTraining(net, image.Pt(224, 224), cfg)
+		half := estimateRegADTraining(net, image.Pt(224, 224), cfg)
 		cfg.Queries, cfg.Shots = 32, 9
-		require.InEpsilon(t, 2*(all-half), EstimateRegADTraining(net, image.Pt(224, 224), cfg)-all, 0.05, "twice the images but for the head")
+		require.InEpsilon(t, 2*(all-half), estimateRegADTraining(net, image.Pt(224, 224), cfg)-all, 0.05, "twice the images but for the head")
 		if arch == backbone.ArchResNet18 {
 			require.InDelta(t, 4.7e9, float64(all), 0.05e9)
 		}
 		cfg.Layers = []backbone.Layer{backbone.Pooled}
-		require.Zero(t, EstimateRegADTraining(net, image.Pt(224, 224), cfg))
+		require.Zero(t, estimateRegADTraining(net, image.Pt(224, 224), cfg))
 		require.NoError(t, net.Close())
 	}
-	require.Zero(t, EstimateRegADTraining(nil, image.Pt(224, 224), DefaultRegAD()))
+	require.Zero(t, estimateRegADTraining(nil, image.Pt(224, 224), DefaultRegAD()))
 	require.Equal(t, live, tensor.Live())
 }
 

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/gotab/gotab/backbone"
+	"github.com/gotab/gotab/downstream/internal/engine"
+	"github.com/gotab/gotab/downstream/internal/network"
 	"github.com/gotab/gotab/internal/layers"
 	"github.com/gotab/gotab/tensor"
 )
@@ -37,16 +39,16 @@ type registration struct {
 	layers       []backbone.Layer
 	transformers []*transformer // one a layer
 	head         siamese
-	size         image.Point // of the images
-	maps         []mapShape  // of the layers
-	classes      []string    // that it has been trained on, sorted
+	size         image.Point        // of the images
+	maps         []network.MapShape // of the layers
+	classes      []string           // that it has been trained on, sorted
 	folded       *tensor.Params
 	refs         int
 }
 
-func (n *registration) holders() *int { return &n.refs }
+func (n *registration) Holders() *int { return &n.refs }
 
-func (n *registration) free() error {
+func (n *registration) Free() error {
 	return errors.Join(n.trunk.Close(), n.params.Close(), n.folded.Close())
 }
 
@@ -80,7 +82,7 @@ func (n *registration) probe(ctx context.Context, dev tensor.Device) error {
 				return err
 			}
 			if slices.Contains(n.layers, l) {
-				n.maps = append(n.maps, mapShape{h: int(x.Size(2)), w: int(x.Size(3)), c: n.trunk.Channels(l)})
+				n.maps = append(n.maps, network.MapShape{H: int(x.Size(2)), W: int(x.Size(3)), C: n.trunk.Channels(l)})
 			}
 		}
 		return nil
@@ -120,7 +122,7 @@ func (n *registration) fresh(rng *rand.Rand) (out []tensor.Array, err error) {
 // give makes the network's own tensors of arrays, which must be exactly those of
 // specs; an error names the first that is not.
 func (n *registration) give(ctx context.Context, dev tensor.Device, arrays []tensor.Array) error {
-	byName, err := arraysFor(n.specs(), arrays)
+	byName, err := engine.ArraysOf(n.specs(), arrays)
 	if err != nil {
 		return err
 	}
@@ -152,8 +154,8 @@ func (n *registration) arrays(ctx context.Context) ([]tensor.Array, error) {
 }
 
 // sizes returns what a file says of the sizes of a network without statistics.
-func (n *registration) sizes() sizes {
-	return sizes{Grid: [2]int{n.maps[0].w, n.maps[0].h}, Input: [2]int{n.size.X, n.size.Y}}
+func (n *registration) sizes() engine.Sizes {
+	return engine.Sizes{Grid: [2]int{n.maps[0].W, n.maps[0].H}, Input: [2]int{n.size.X, n.size.Y}}
 }
 
 // ofTrunk returns the trunk's weights out of a list, by the trunk's names.
@@ -229,9 +231,9 @@ func (n *registration) features(s *tensor.Scope, x *tensor.Tensor) []*tensor.Ten
 			return make([]*tensor.Tensor, len(n.layers))
 		}
 		for i, m := range n.maps {
-			if sh := out[i].Shape(); !slices.Equal(sh, []int64{x.Size(0), int64(m.c), int64(m.h), int64(m.w)}) {
+			if sh := out[i].Shape(); !slices.Equal(sh, []int64{x.Size(0), int64(m.C), int64(m.H), int64(m.W)}) {
 				s.Fail(fmt.Errorf("features of %s: %w: the network gave %v, want %dx%d positions of %d channels",
-					n.layers[i], ErrLayers, sh, m.w, m.h, m.c))
+					n.layers[i], ErrLayers, sh, m.W, m.H, m.C))
 			}
 		}
 		return out

@@ -16,6 +16,8 @@ import (
 
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/downstream/internal/feed"
+	"github.com/gotab/gotab/downstream/internal/train"
 	"github.com/gotab/gotab/tensor"
 )
 
@@ -195,12 +197,12 @@ func TestRegADTrainsAsPyTorch(t *testing.T) {
 	require.NoError(t, err)
 	for i := range learners {
 		learners[i].Optimizer = &watched{Optimizer: learners[i].Optimizer, t: t, want: f.Grads, worst: worst, own: i == 1}
-		learners[i].Rate = always(f.LR)
+		learners[i].Rate = train.Always(f.LR)
 	}
 	for step, want := range f.Losses {
 		got, err := r.step(t.Context(), n, f.batch(t, r, step), learners)
 		require.NoError(t, err)
-		require.InDelta(t, want, got.loss, lossTolerance, "loss of step %d", step)
+		require.InDelta(t, want, got.Loss, lossTolerance, "loss of step %d", step)
 		if step > 0 {
 			continue
 		}
@@ -224,7 +226,7 @@ func TestRegADTrainsAsPyTorch(t *testing.T) {
 	for _, l := range learners {
 		require.NoError(t, l.Optimizer.Close())
 	}
-	require.NoError(t, n.free())
+	require.NoError(t, n.Free())
 	require.Equal(t, live, tensor.Live())
 }
 
@@ -271,7 +273,7 @@ func (f *regadFixture) batch(t *testing.T, r *RegAD, step int) *registrationBatc
 	for i := range at {
 		at[i] = i
 	}
-	from, err := goodImages(f.set(t, "c", names...), dataset.Transform{})
+	from, err := feed.GoodImages(f.set(t, "c", names...), dataset.Transform{})
 	require.NoError(t, err)
 	b, err := r.readBatch(t.Context(), from, at, image.Pt(f.Side, f.Side))
 	require.NoError(t, err)
@@ -296,15 +298,15 @@ func TestRegADTrainingParitySeesFaults(t *testing.T) {
 		learners, err := r.learners(n)
 		require.NoError(t, err)
 		for i := range learners {
-			learners[i].Rate = always(0)
+			learners[i].Rate = train.Always(0)
 		}
 		got, err := r.step(t.Context(), n, b, learners)
 		require.NoError(t, err, name)
-		require.Greater(t, math.Abs(got.loss-f.Losses[0]), 2*lossTolerance, name)
+		require.Greater(t, math.Abs(got.Loss-f.Losses[0]), 2*lossTolerance, name)
 		for _, l := range learners {
 			require.NoError(t, l.Optimizer.Close())
 		}
-		require.NoError(t, n.free())
+		require.NoError(t, n.Free())
 	}
 }
 
@@ -317,15 +319,15 @@ func TestRegADScoresAsPyTorch(t *testing.T) {
 	r, n := f.detector(t, func(*RegADConfig) {})
 	require.NoError(t, n.settle(t.Context(), tensor.CPU))
 	n.classes = []string{"others"}
-	require.NoError(t, r.trained.install(n))
+	require.NoError(t, r.trained.Install(n))
 	test := f.set(t, "c", "test 0", "test 1")
-	from, err := goodImages(test, dataset.Transform{})
+	from, err := feed.GoodImages(test, dataset.Transform{})
 	require.NoError(t, err)
-	b, err := r.in.pack(t.Context(), from, 0, 2, n.size)
+	b, err := r.core.In.Pack(t.Context(), from, 0, 2, n.size)
 	require.NoError(t, err)
 	support := f.set(t, "c", "shot 0", "shot 1")
 	require.NoError(t, r.Fit(t.Context(), support))
-	g, ok := r.hold()
+	g, ok := r.core.Current.Hold()
 	require.True(t, ok)
 	require.True(t, g.stats.lowRank())
 
@@ -338,7 +340,7 @@ func TestRegADScoresAsPyTorch(t *testing.T) {
 		}
 	}
 	require.NoError(t, tensor.Run(t.Context(), tensor.CPU, tensor.Evaluation, func(s *tensor.Scope) error {
-		x := s.FromNHWC(b.pixels, 2, f.Side, f.Side, 3)
+		x := s.FromNHWC(b.Pixels, 2, f.Side, f.Side, 3)
 		n.align(s, x, func(s *tensor.Scope, layer int, _, theta *tensor.Tensor) {
 			v, err := s.Floats(theta)
 			require.NoError(t, err)
@@ -372,13 +374,13 @@ func TestRegADScoresAsPyTorch(t *testing.T) {
 	for kind, v := range worst {
 		require.LessOrEqual(t, v, regadTolerance, kind)
 	}
-	require.NoError(t, r.release(g))
+	r.core.Release(g)
 	require.NoError(t, r.Close())
 
 	// Another epsilon must show.
 	wrong, m := f.detector(t, func(c *RegADConfig) { c.Epsilon *= 1.01 })
 	require.NoError(t, m.settle(t.Context(), tensor.CPU))
-	require.NoError(t, wrong.trained.install(m))
+	require.NoError(t, wrong.trained.Install(m))
 	require.NoError(t, wrong.Fit(t.Context(), support))
 	res, err := wrong.Score(t.Context(), f.picture("test 0"))
 	require.NoError(t, err)

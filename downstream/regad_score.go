@@ -6,6 +6,7 @@ import (
 	"iter"
 
 	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/downstream/internal/feed"
 	"github.com/gotab/gotab/metrics"
 	"github.com/gotab/gotab/tensor"
 )
@@ -19,7 +20,7 @@ import (
 // (below 1e-5 relative). Errors wrap [ErrNotFitted], [ErrImage] or
 // [ErrNotFinite], or are ctx's; there is no partial result.
 func (r *RegAD) Score(ctx context.Context, imgs ...image.Image) ([]Result, error) {
-	return r.scoreImages(ctx, imgs, r.score)
+	return scoreImages(ctx, &r.core, r, imgs)
 }
 
 // ScoreSet scores a whole data set and yields its samples in order. Reading,
@@ -28,7 +29,19 @@ func (r *RegAD) Score(ctx context.Context, imgs ...image.Image) ([]Result, error
 // once and ends the iteration. When the iteration ends, for whatever reason, all
 // its goroutines have ended.
 func (r *RegAD) ScoreSet(ctx context.Context, ds dataset.Dataset) iter.Seq2[Scored, error] {
-	return r.scoreSet(ctx, ds, r.score)
+	return scoreSet(ctx, &r.core, r, ds)
+}
+
+// ScoreSeq scores images as they come, such as those of a camera, and yields their
+// results in order, each as soon as it is there. At most two images more than there are
+// cores are taken before their results are handed over; memory does not grow with the
+// sequence. An error, also ctx's, is yielded once and ends the iteration.
+//
+// The sequence runs on a goroutine of its own. When the iteration ends, all scoring has
+// ended, and so has the sequence, which notices with its next image; only where ctx ends
+// it is not waited for. So a sequence that waits for a camera should heed ctx.
+func (r *RegAD) ScoreSeq(ctx context.Context, imgs iter.Seq[image.Image]) iter.Seq2[Result, error] {
+	return scoreSeq(ctx, &r.core, r, imgs)
 }
 
 // Calibrate chooses the score from which on a part is rejected, by a rule, from parts
@@ -46,7 +59,7 @@ func (r *RegAD) ScoreSet(ctx context.Context, ds dataset.Dataset) iter.Seq2[Scor
 // calibration is as it was before. Calibrate takes its turn with Fits and Trains;
 // scoring goes on meanwhile with the calibration before.
 func (r *RegAD) Calibrate(ctx context.Context, parts dataset.Dataset, rule metrics.Rule) (*Calibration, error) {
-	return r.calibrate(ctx, parts, rule, r.score)
+	return calibrate(ctx, &r.core, r, parts, rule)
 }
 
 // Recalibrate chooses another threshold from the scores that the last Calibrate kept,
@@ -54,21 +67,25 @@ func (r *RegAD) Calibrate(ctx context.Context, parts dataset.Dataset, rule metri
 // rule that makes no sense, and [ErrTooFewImages] for one that promises more than so
 // many parts can.
 func (r *RegAD) Recalibrate(ctx context.Context, rule metrics.Rule) (*Calibration, error) {
-	return r.recalibrate(ctx, rule)
+	return recalibrate(ctx, &r.core, rule)
 }
 
 // Calibration returns the calibration in force. It returns [ErrNotCalibrated] if there
 // is none.
-func (r *RegAD) Calibration() (*Calibration, error) { return r.calibrationNow() }
+func (r *RegAD) Calibration() (*Calibration, error) { return calibrationNow(&r.core) }
+
+func (r *RegAD) judge(ctx context.Context, by judging) (*Calibration, error) {
+	return judge(ctx, &r.core, by)
+}
 
 // score scores one batch.
-func (r *RegAD) score(ctx context.Context, g *supports, b *packed, out []Result) error {
-	err := tensor.Run(ctx, r.dev, tensor.Evaluation, func(s *tensor.Scope) error {
+func (r *RegAD) score(ctx context.Context, g *supports, b *feed.Batch, out []Result) error {
+	err := tensor.Run(ctx, r.core.Dev, tensor.Evaluation, func(s *tensor.Scope) error {
 		maps := s.Sub(func(s *tensor.Scope) *tensor.Tensor {
 			dist := s.Sub(func(s *tensor.Scope) *tensor.Tensor {
-				return g.stats.distances(s, g.net.features(s, s.FromNHWC(b.pixels, b.n, g.inH, g.inW, 3)))
+				return g.stats.distances(s, g.net.features(s, s.FromNHWC(b.Pixels, b.N, g.InH, g.InW, 3)))
 			})
-			return g.smooth(s, s.Reshape(s.Transpose(dist, 0, 1), int64(b.n), int64(g.gridH), int64(g.gridW)))
+			return g.Smooth(s, s.Reshape(s.Transpose(dist, 0, 1), int64(b.N), int64(g.GridH), int64(g.GridW)))
 		})
 		for i := range out {
 			if err := s.FloatsInto(out[i].Map.Data, s.Select(maps, 0, int64(i))); err != nil {

@@ -76,6 +76,8 @@ func growTiny(fe *fake) func(arrays []tensor.Array) (downstream.Trunk, error) {
 	}
 }
 
+func (*tiny) Device() tensor.Device { return tensor.CPU }
+
 func (m *tiny) Channels(l backbone.Layer) int {
 	if l < backbone.Stem || l > backbone.Layer3 {
 		return 0

@@ -10,6 +10,8 @@ import (
 	"slices"
 
 	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/downstream/internal/feed"
+	"github.com/gotab/gotab/downstream/internal/train"
 	"github.com/gotab/gotab/internal/seed"
 	"github.com/gotab/gotab/tensor"
 )
@@ -42,7 +44,7 @@ func (r *RegAD) generator(purpose string, ids ...uint64) *rand.Rand {
 // class [ErrClass], a class of a single image [ErrTooFewImages], a loss that is no
 // number [ErrDiverged], a Train that Close ends [ErrClosed]. After an error, or the
 // end of ctx, the detector is as it was before. At the default settings a step of 160 images
-// takes 4.7 GB of memory ([EstimateRegADTraining]), in proportion to the number of
+// takes 4.7 GB of memory ([RegADConfig.EstimateTraining]), in proportion to the number of
 // images and of their pixels.
 func (r *RegAD) Train(ctx context.Context, others dataset.Dataset) error {
 	return r.TrainResumable(ctx, others, "")
@@ -55,12 +57,12 @@ func (r *RegAD) Train(ctx context.Context, others dataset.Dataset) error {
 // the training has ended. One of other settings, another seed, other images or
 // other weights to begin with is [ErrCheckpoint], a damaged one [ErrFile].
 func (r *RegAD) TrainResumable(ctx context.Context, others dataset.Dataset, path string) error {
-	return r.change(ctx, "train", func(ctx context.Context) error {
+	return r.core.Change(ctx, "train", func(ctx context.Context) error {
 		n, err := r.train(ctx, others, path)
 		if err != nil {
 			return err
 		}
-		return errors.Join(r.trained.install(n), r.install(nil))
+		return errors.Join(r.trained.Install(n), r.core.Current.Install(nil))
 	})
 }
 
@@ -68,7 +70,7 @@ func (r *RegAD) train(ctx context.Context, others dataset.Dataset, path string) 
 	if others == nil || others.Len() == 0 {
 		return nil, fmt.Errorf("%w: the data set is empty", ErrTooFewImages)
 	}
-	from, err := goodImages(others, r.cfg.Transform)
+	from, err := feed.GoodImages(others, r.cfg.Transform)
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +78,7 @@ func (r *RegAD) train(ctx context.Context, others dataset.Dataset, path string) 
 	if err != nil {
 		return nil, err
 	}
-	size, err := r.in.inputSize(ctx, from)
+	size, err := r.core.In.InputSize(ctx, from)
 	if err != nil {
 		return nil, err
 	}
@@ -91,7 +93,7 @@ func (r *RegAD) train(ctx context.Context, others dataset.Dataset, path string) 
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, n.free())
+			err = errors.Join(err, n.Free())
 		}
 	}()
 	for _, c := range cs {
@@ -100,14 +102,14 @@ func (r *RegAD) train(ctx context.Context, others dataset.Dataset, path string) 
 	if err := r.descend(ctx, n, cs, from, point); err != nil {
 		return nil, err
 	}
-	if err := n.probe(ctx, r.dev); err != nil {
+	if err := n.probe(ctx, r.core.Dev); err != nil {
 		return nil, err
 	}
-	return n, n.settle(ctx, r.dev)
+	return n, n.settle(ctx, r.core.Dev)
 }
 
 // descend trains n for the epochs that point has not seen.
-func (r *RegAD) descend(ctx context.Context, n *registration, cs []category, from pictures, point *regadCheckpoint) error {
+func (r *RegAD) descend(ctx context.Context, n *registration, cs []category, from feed.Pictures, point *regadCheckpoint) error {
 	learners, err := r.learners(n)
 	if err != nil {
 		return err
@@ -125,24 +127,24 @@ func (r *RegAD) descend(ctx context.Context, n *registration, cs []category, fro
 	load := func(ctx context.Context, at []int) (*registrationBatch, error) {
 		return r.readBatch(ctx, from, at, n.size)
 	}
-	step := func(ctx context.Context, epoch, _ int, b *registrationBatch) (outcome, error) {
+	step := func(ctx context.Context, epoch, _ int, b *registrationBatch) (train.Outcome, error) {
 		for i := range learners {
-			learners[i].Rate = always(r.cfg.rate(epoch))
+			learners[i].Rate = train.Always(r.cfg.rate(epoch))
 		}
 		return r.step(ctx, n, b, learners)
 	}
 	after := func(ctx context.Context, epoch int) error { return point.write(ctx, r, n, learners, epoch+1) }
-	c := course[[]int, *registrationBatch]{done: point.epochs, epochs: r.cfg.Epochs, workers: 1, plan: plan, load: load, step: step, after: after, report: r.reportTraining}
-	if err := c.run(ctx); err != nil {
+	c := train.Course[[]int, *registrationBatch]{Done: point.epochs, Epochs: r.cfg.Epochs, Workers: 1, Plan: plan, Load: load, Step: step, After: after, Report: r.core.ReportTraining}
+	if err := c.Run(ctx); err != nil {
 		return err
 	}
-	return finiteParams(ctx, n.trunk.Params(), n.params)
+	return train.FiniteParams(ctx, n.trunk.Params(), n.params)
 }
 
 // learners are the weights of the trunk and the others, each with its optimizer.
 func (r *RegAD) learners(n *registration) (out []tensor.Learner, err error) {
 	for _, p := range []*tensor.Params{n.trunk.Params(), n.params} {
-		opt, err := tensor.NewSGD(tensor.SGDConfig{Momentum: r.cfg.Momentum}, r.dev)
+		opt, err := tensor.NewSGD(tensor.SGDConfig{Momentum: r.cfg.Momentum}, r.core.Dev)
 		if err != nil {
 			return nil, err
 		}
@@ -153,10 +155,10 @@ func (r *RegAD) learners(n *registration) (out []tensor.Learner, err error) {
 
 // step goes one step down the gradient of a batch's loss, which it returns, and
 // gives the batch's memory back.
-func (r *RegAD) step(ctx context.Context, n *registration, b *registrationBatch, learners []tensor.Learner) (o outcome, err error) {
-	defer r.in.put(b.pixels)
-	err = tensor.Run(ctx, r.dev, tensor.Training, func(s *tensor.Scope) (err error) {
-		o.loss, err = descend(s, 0, learners, func(s *tensor.Scope) (*tensor.Tensor, error) {
+func (r *RegAD) step(ctx context.Context, n *registration, b *registrationBatch, learners []tensor.Learner) (o train.Outcome, err error) {
+	defer r.core.In.Put(b.pixels)
+	err = tensor.Run(ctx, r.core.Dev, tensor.Training, func(s *tensor.Scope) (err error) {
+		o.Loss, err = train.Descend(s, 0, learners, func(s *tensor.Scope) (*tensor.Tensor, error) {
 			queries, support := b.tensors(s, r.cfg.Shots)
 			return n.loss(s, queries, support), s.Err()
 		})
@@ -199,7 +201,7 @@ type registrationBatch struct {
 }
 
 // readBatch reads the images of a batch that pairs made, several at a time.
-func (r *RegAD) readBatch(ctx context.Context, from pictures, at []int, size image.Point) (*registrationBatch, error) {
+func (r *RegAD) readBatch(ctx context.Context, from feed.Pictures, at []int, size image.Point) (*registrationBatch, error) {
 	once := slices.Compact(slices.Sorted(slices.Values(at)))
 	b := &registrationBatch{size: size, images: len(once), at: make([]int64, len(at))}
 	for i, v := range at {
@@ -207,7 +209,7 @@ func (r *RegAD) readBatch(ctx context.Context, from pictures, at []int, size ima
 		b.at[i] = int64(k)
 	}
 	var err error
-	b.pixels, err = r.in.packTogether(ctx, func(ctx context.Context, i int) (image.Image, string, error) { return from(ctx, once[i]) }, len(once), size)
+	b.pixels, err = r.core.In.PackTogether(ctx, func(ctx context.Context, i int) (image.Image, string, error) { return from(ctx, once[i]) }, len(once), size)
 	return b, err
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 
+	"github.com/gotab/gotab/downstream/internal/network"
 	"github.com/gotab/gotab/internal/layers"
 	"github.com/gotab/gotab/tensor"
 )
@@ -156,15 +157,15 @@ type transformer struct {
 }
 
 // newTransformer describes the transformer of maps of a shape.
-func newTransformer(prefix string, warp Warp, m mapShape, hidden int) *transformer {
+func newTransformer(prefix string, warp Warp, m network.MapShape, hidden int) *transformer {
 	half := func(n int) int { return (n + 1) / 2 } // what the maximum over 3x3 leaves
 	unit := func(i int, in, out int64) layers.ConvNorm {
 		return layers.ConvNorm{Name: fmt.Sprintf("%sconv%d", prefix, i), Norm: fmt.Sprintf("%sbn%d", prefix, i),
 			In: in, Out: out, Kernel: 3, Conv: tensor.Conv{Padding: 1}}
 	}
-	flat := warpNarrow * half(half(m.h)) * half(half(m.w))
+	flat := warpNarrow * half(half(m.H)) * half(half(m.W))
 	return &transformer{warp: warp,
-		units:  [2]layers.ConvNorm{unit(1, int64(m.c), warpWide), unit(2, warpWide, warpNarrow)},
+		units:  [2]layers.ConvNorm{unit(1, int64(m.C), warpWide), unit(2, warpWide, warpNarrow)},
 		hidden: linear{name: prefix + "fc1", in: int64(flat), out: int64(hidden)},
 		out:    linear{name: prefix + "fc2", in: int64(hidden), out: int64(len(warps[warp].parts))},
 	}
@@ -207,8 +208,8 @@ func (t *transformer) fresh(rng *rand.Rand) (out []tensor.Array, err error) {
 }
 
 // fold makes the evaluation form for maps of a shape; its tensors go to to.
-func (t *transformer) fold(s *tensor.Scope, to *tensor.Params, m mapShape) (err error) {
-	h, w := int64(m.h), int64(m.w)
+func (t *transformer) fold(s *tensor.Scope, to *tensor.Params, m network.MapShape) (err error) {
+	h, w := int64(m.H), int64(m.W)
 	for i := range t.units {
 		u := &t.units[i]
 		if t.folded[i], err = u.Fold(s, to, [4]int64{1, u.In, h, w}); err != nil {
@@ -257,11 +258,7 @@ func (l *linear) arrays(w, b []float32) []tensor.Array {
 }
 
 func (l *linear) fresh(rng *rand.Rand) ([]tensor.Array, error) {
-	w, err := tensor.Uniform(rng, l.in*l.out, tensor.LinearBound(l.in))
-	if err != nil {
-		return nil, err
-	}
-	b, err := tensor.Uniform(rng, l.out, tensor.LinearBound(l.in))
+	w, b, err := layers.Linear(rng, l.in, l.out)
 	if err != nil {
 		return nil, err
 	}

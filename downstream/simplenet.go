@@ -9,6 +9,10 @@ import (
 
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/downstream/internal/engine"
+	"github.com/gotab/gotab/downstream/internal/feed"
+	"github.com/gotab/gotab/downstream/internal/network"
+	"github.com/gotab/gotab/downstream/internal/train"
 	"github.com/gotab/gotab/tensor"
 )
 
@@ -99,7 +103,7 @@ const maxCache = 1 << 44
 // Validate reports the first setting that makes no sense, by name; the error
 // wraps [ErrConfig]. Whether the layers exist, NewSimpleNet checks.
 func (c SimpleNetConfig) Validate() error {
-	bad := invalidSetting("SimpleNet")
+	bad := whoIs("SimpleNet").Invalid
 	switch {
 	case len(c.Layers) == 0:
 		return bad("Layers is empty, want at least one")
@@ -109,18 +113,18 @@ func (c SimpleNetConfig) Validate() error {
 		return bad("LayerDim is %d with a Dim of %d, want both 1 to %d or both 0", c.LayerDim, c.Dim, maxPatchDim)
 	case c.Dim < 0 || c.Dim > maxPatchDim || c.Dim%len(c.Layers) != 0:
 		return bad("Dim is %d, want 0 to %d and a multiple of the %d layers", c.Dim, maxPatchDim, len(c.Layers))
-	case c.Hidden < 1 || c.Hidden > maxHidden:
-		return bad("Hidden is %d, want 1 to %d", c.Hidden, maxHidden)
+	case c.Hidden < 1 || c.Hidden > engine.MaxHidden:
+		return bad("Hidden is %d, want 1 to %d", c.Hidden, engine.MaxHidden)
 	case !(c.Noise > 0 && c.Noise <= 100):
 		return bad("Noise is %v, want above 0 to 100", c.Noise)
 	case !(c.Margin > 0 && c.Margin <= 100):
 		return bad("Margin is %v, want above 0 to 100", c.Margin)
-	case c.Epochs < 1 || c.Epochs > maxEpochs:
-		return bad("Epochs is %d, want 1 to %d", c.Epochs, maxEpochs)
+	case c.Epochs < 1 || c.Epochs > engine.MaxEpochs:
+		return bad("Epochs is %d, want 1 to %d", c.Epochs, engine.MaxEpochs)
 	case c.TestEvery < 1:
 		return bad("TestEvery is %d, want 1 or more", c.TestEvery)
-	case c.TrainBatch < 1 || c.TrainBatch > maxBatch:
-		return bad("TrainBatch is %d, want 1 to %d", c.TrainBatch, maxBatch)
+	case c.TrainBatch < 1 || c.TrainBatch > engine.MaxBatch:
+		return bad("TrainBatch is %d, want 1 to %d", c.TrainBatch, engine.MaxBatch)
 	case !(c.AdaptorRate > 0 && c.AdaptorRate <= 1):
 		return bad("AdaptorRate is %v, want above 0 to 1", c.AdaptorRate)
 	case !(c.DiscriminatorRate > 0 && c.DiscriminatorRate <= 1):
@@ -132,7 +136,7 @@ func (c SimpleNetConfig) Validate() error {
 	case c.Cache < 0 || c.Cache > maxCache:
 		return bad("Cache is %d bytes, want 0 to %d", c.Cache, int64(maxCache))
 	}
-	return validateView(bad, c.Sigma, c.Batch, c.Transform, c.Normalize)
+	return engine.ValidateView(whoIs("SimpleNet"), c.Sigma, c.Batch, c.Transform, c.Normalize)
 }
 
 // SimpleNet learns to tell features of good patches from the same with noise
@@ -159,9 +163,9 @@ func (c SimpleNetConfig) Validate() error {
 // weights they began with, whatever a Fit, Reset or Close does meanwhile. These
 // take their turns in the order of the calls, but Close, which comes first.
 type SimpleNet struct {
-	simplenetCore
+	core engine.Core[*simpleModel]
 	cfg  SimpleNetConfig
-	emb  *patchEmbedding
+	emb  *network.PatchEmbedding
 	seed [2]uint64 // of weights, order and noise
 }
 
@@ -186,13 +190,13 @@ func newSimpleNet(fe Extractor, cfg SimpleNetConfig, seed [2]uint64, opts ...Opt
 		return nil, err
 	}
 	cfg.Layers = slices.Clone(cfg.Layers)
-	emb, err := newPatchEmbedding(fe, cfg.Layers, cfg.Neighbourhood, cfg.LayerDim, cfg.Dim)
+	emb, err := network.NewPatchEmbedding(fe, cfg.Layers, cfg.Neighbourhood, cfg.LayerDim, cfg.Dim)
 	if err != nil {
 		return nil, fmt.Errorf("downstream: new SimpleNet: %w", err)
 	}
 	cfg.Transform = cfg.Transform.Shared()
-	return &SimpleNet{cfg: cfg, emb: emb, seed: seed, simplenetCore: simplenetCore{name: "SimpleNet", dev: deviceOf(fe), batch: cfg.Batch, embed: emb.embed,
-		in: reader{transform: cfg.Transform, normalize: cfg.Normalize}, options: optionsOf(opts)}}, nil
+	return &SimpleNet{cfg: cfg, emb: emb, seed: seed, core: engine.Core[*simpleModel]{Who: whoIs("SimpleNet"), Dev: fe.Device(), Batch: cfg.Batch, Embed: emb.Embed,
+		In: feed.Reader{Transform: cfg.Transform, Normalize: cfg.Normalize}, Options: engine.OptionsOf(opts)}}, nil
 }
 
 // Config returns the settings in force.
@@ -205,18 +209,17 @@ func (p *SimpleNet) Config() SimpleNetConfig {
 // BestOnTest says whether the weights in force are those of FitBestOnTest, also
 // of a detector that was read from a file: figures on its test set flatter.
 func (p *SimpleNet) BestOnTest() bool {
-	g, ok := p.hold()
+	g, ok := p.core.Current.Hold()
 	if !ok {
 		return false
 	}
-	defer func() { _ = p.release(g) }() // frees memory, cannot fail
+	defer p.core.Release(g)
 	return g.onTest
 }
 
-// EstimateSimpleNet returns the bytes that SimpleNet takes for a number of good
-// images: resident ones of a fitted detector, and the largest amount during a
-// fit. positions are those of the first layer's grid, features the values of all
-// its layers' maps of one image, c the values of a patch's vector.
+// Estimate returns what a detector of these settings takes on fe, fitted on so many images
+// that the transform brings to the size of input. It runs fe once. It returns [ErrConfig],
+// [ErrLayers], [ErrImage] or [ErrTooFewImages] for what a fit would refuse too.
 //
 // With H = Hidden and W = c c + H c + c + 6 H weights: fitted 4 W for the file and
 // 4 H (c+2) for scoring. Fitting: 12 W for weights and two moments; the features of
@@ -226,22 +229,39 @@ func (p *SimpleNet) BestOnTest() bool {
 // 32 R H for the two wide layers and their gradients. For 200 images of 288x288,
 // ResNet-18 and the default settings: 22 MB and 777 MB, of which 199 MB are
 // features. The network's own memory is not in it.
-func EstimateSimpleNet(images, positions, features, c int, cfg SimpleNetConfig) (fitted, fitting int64) {
+func (c SimpleNetConfig) Estimate(fe Extractor, input image.Point, images int) (Memory, error) {
+	if err := c.Validate(); err != nil {
+		return Memory{}, err
+	}
+	maps, err := probe("SimpleNet", fe, c.Layers, input)
+	if err != nil {
+		return Memory{}, err
+	}
+	if images < 1 {
+		return Memory{}, fmt.Errorf("downstream: estimate SimpleNet: %w: %d", ErrTooFewImages, images)
+	}
+	features := 0
+	for _, m := range maps {
+		features += m.Len()
+	}
+	fitted, fitting := estimateSimpleNet(images, maps[0].H*maps[0].W, features, vectorLen(maps, c.Dim), c)
+	return Memory{fitted, fitting}, nil
+}
+
+// estimateSimpleNet is the arithmetic of [SimpleNetConfig.Estimate].
+func estimateSimpleNet(images, positions, features, c int, cfg SimpleNetConfig) (fitted, fitting int64) {
 	dim, hidden := int64(c), int64(cfg.Hidden)
 	weights := dim*dim + hidden*dim + dim + 6*hidden
 	fitted = 4*weights + 4*hidden*(dim+2)
 	rows := int64(cfg.TrainBatch) * int64(positions)
-	kept := hostMaps(images, int64(features), cfg.TrainBatch, cfg.Cache)
+	kept := train.HostMaps(images, int64(features), cfg.TrainBatch, cfg.Cache)
 	return fitted, 12*weights + kept + rows*(12*dim+32*hidden)
 }
-
-// simplenetCore is the core under a name that documentation leaves out.
-type simplenetCore = core[*simpleModel]
 
 // simpleModel is what a fit leaves: the whole of adaptor, first linear layer and
 // batch norm is linear once trained, so that it is one matrix.
 type simpleModel struct {
-	model
+	state
 	fold    *tensor.Tensor // [Hidden, Dim]
 	bias    *tensor.Tensor // [Hidden]
 	tail    *tensor.Tensor // [1, Hidden]: the last layer, negated
@@ -252,11 +272,11 @@ type simpleModel struct {
 // Reset forgets what was fitted, when the Fits before it have ended; the detector
 // can be fitted again. Memory is freed as soon as scoring that is going on has
 // ended. Errors are ctx's or wrap [ErrClosed].
-func (p *SimpleNet) Reset(ctx context.Context) error { return p.reset(ctx) }
+func (p *SimpleNet) Reset(ctx context.Context) error { return p.core.Reset(ctx) }
 
 // Close frees the weights for good; every other method that returns an error wraps
 // [ErrClosed] from then on. It does not wait: scoring that is going on ends as it
 // would have, and a Fit that is going on, or waits, is cancelled and returns
 // [ErrClosed]. The extractor must live until these have returned. Closing twice is
 // harmless.
-func (p *SimpleNet) Close() error { return p.shut() }
+func (p *SimpleNet) Close() error { return p.core.Close() }

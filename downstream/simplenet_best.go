@@ -7,6 +7,7 @@ import (
 	"math"
 
 	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/downstream/internal/feed"
 	"github.com/gotab/gotab/metrics"
 )
 
@@ -26,7 +27,7 @@ import (
 // [metrics.ErrOneClass], one with an unlabelled image [dataset.ErrLabel], before
 // anything is trained.
 func (p *SimpleNet) FitBestOnTest(ctx context.Context, normal, test dataset.Dataset) error {
-	return p.refit(ctx, "fit", func(ctx context.Context) (*simpleModel, error) {
+	return p.core.Refit(ctx, "fit", func(ctx context.Context) (*simpleModel, error) {
 		judge, err := newSimpleJudge(test)
 		if err != nil {
 			return nil, err
@@ -38,8 +39,8 @@ func (p *SimpleNet) FitBestOnTest(ctx context.Context, normal, test dataset.Data
 // simpleJudge keeps the model that does best on a test set.
 type simpleJudge struct {
 	test         dataset.Dataset
-	masked       bool       // every defect has a mask
-	seen         *sightings // of test: it has a say in the weights
+	masked       bool            // every defect has a mask
+	seen         *feed.Sightings // of test: it has a say in the weights
 	best         *simpleModel
 	image, pixel float64 // AUROC of the best
 }
@@ -63,7 +64,7 @@ func newSimpleJudge(test dataset.Dataset) (*simpleJudge, error) {
 	if defects == 0 || defects == test.Len() {
 		return nil, fmt.Errorf("test set: %w: %d of %d images are defective", metrics.ErrOneClass, defects, test.Len())
 	}
-	return &simpleJudge{test: test, masked: masks == defects, seen: newSightings(test.Len()), image: math.Inf(-1)}, nil
+	return &simpleJudge{test: test, masked: masks == defects, seen: feed.NewSightings(test.Len()), image: math.Inf(-1)}, nil
 }
 
 // testPixels is how many bytes the pixels of a test set may take before their
@@ -74,14 +75,14 @@ const testPixels = 128 << 20
 func (j *simpleJudge) look(ctx context.Context, p *SimpleNet, g *simpleModel) (err error) {
 	defer func() {
 		if j.best != g {
-			err = errors.Join(err, g.params.Close())
+			err = errors.Join(err, g.Params.Close())
 		}
 	}()
 	var scores []float64
 	var positive []bool
 	pixels := metrics.NewPixelAUROC(testPixels)
-	applied := p.in.transform.AppliedTo(j.test) // to the masks too
-	for sc, err := range p.scored(ctx, g, "score", j.test, j.seen, p.score) {
+	applied := p.core.In.Transform.AppliedTo(j.test) // to the masks too
+	for sc, err := range scored(ctx, &p.core, p, g, "score", j.test, j.seen) {
 		if err != nil {
 			return err
 		}
@@ -95,7 +96,7 @@ func (j *simpleJudge) look(ctx context.Context, p *SimpleNet, g *simpleModel) (e
 		}
 		mask := sc.Mask
 		if !applied {
-			if mask, err = p.in.transform.MaskBilinear(sc.Mask, 255); err != nil {
+			if mask, err = p.core.In.Transform.MaskBilinear(sc.Mask, 255); err != nil {
 				return fmt.Errorf("mask of %s: %w", sc.Name, err)
 			}
 		}
@@ -120,7 +121,7 @@ func (j *simpleJudge) look(ctx context.Context, p *SimpleNet, g *simpleModel) (e
 	}
 	j.image, j.pixel = image, pixel
 	if j.best != nil {
-		err = j.best.params.Close()
+		err = j.best.Params.Close()
 	}
 	j.best = g
 	return err
@@ -131,5 +132,5 @@ func (j *simpleJudge) forget(failed error) error {
 	if failed == nil || j.best == nil {
 		return nil
 	}
-	return j.best.params.Close()
+	return j.best.Params.Close()
 }

@@ -6,6 +6,8 @@ import (
 	"io"
 	"slices"
 
+	"github.com/gotab/gotab/downstream/internal/engine"
+	"github.com/gotab/gotab/internal/layers"
 	"github.com/gotab/gotab/tensor"
 )
 
@@ -16,39 +18,39 @@ const simplenetKind = "gotab.simplenet.1"
 
 // simplenetSettings is the JSON form of settings and sizes.
 type simplenetSettings struct {
-	Layers             layerNames `json:"layers"`
-	Neighbourhood      int        `json:"neighbourhood"`
-	LayerDim           int        `json:"layer_dim"`
-	Dim                int        `json:"dim"`
-	Hidden             int        `json:"hidden"`
-	Noise              float64    `json:"noise"`
-	Margin             float64    `json:"margin"`
-	Epochs             int        `json:"epochs"`
-	TestEvery          int        `json:"test_every"`
-	TrainBatch         int        `json:"train_batch"`
-	AdaptorRate        float64    `json:"adaptor_rate"`
-	AdaptorDecay       float64    `json:"adaptor_decay"`
-	DiscriminatorRate  float64    `json:"discriminator_rate"`
-	DiscriminatorDecay float64    `json:"discriminator_decay"`
-	Cache              int64      `json:"cache"`
-	viewSettings
+	Layers             engine.LayerNames `json:"layers"`
+	Neighbourhood      int               `json:"neighbourhood"`
+	LayerDim           int               `json:"layer_dim"`
+	Dim                int               `json:"dim"`
+	Hidden             int               `json:"hidden"`
+	Noise              float64           `json:"noise"`
+	Margin             float64           `json:"margin"`
+	Epochs             int               `json:"epochs"`
+	TestEvery          int               `json:"test_every"`
+	TrainBatch         int               `json:"train_batch"`
+	AdaptorRate        float64           `json:"adaptor_rate"`
+	AdaptorDecay       float64           `json:"adaptor_decay"`
+	DiscriminatorRate  float64           `json:"discriminator_rate"`
+	DiscriminatorDecay float64           `json:"discriminator_decay"`
+	Cache              int64             `json:"cache"`
+	engine.ViewSettings
 	Seed       [2]uint64 `json:"seed"`
 	BestOnTest bool      `json:"best_on_test,omitempty"`
-	sizes
+	engine.Sizes
 }
 
-func (s simplenetSettings) config() (c SimpleNetConfig, err error) {
+func (s simplenetSettings) Config() (c SimpleNetConfig, err error) {
 	c = SimpleNetConfig{
 		Neighbourhood: s.Neighbourhood, LayerDim: s.LayerDim, Dim: s.Dim, Hidden: s.Hidden, Noise: s.Noise, Margin: s.Margin,
 		Epochs: s.Epochs, TestEvery: s.TestEvery, TrainBatch: s.TrainBatch,
 		AdaptorRate: s.AdaptorRate, AdaptorDecay: s.AdaptorDecay, DiscriminatorRate: s.DiscriminatorRate, DiscriminatorDecay: s.DiscriminatorDecay,
-		Cache: s.Cache, Sigma: s.Sigma, Batch: s.Batch, Transform: s.transform(), Normalize: s.normalize(),
+		Cache: s.Cache, Sigma: s.Sigma, Batch: s.Batch, Transform: s.Transform(), Normalize: s.Normalize(),
 	}
-	if c.Layers, err = s.Layers.layers(); err != nil {
+	if c.Layers, err = s.Layers.Layers(); err != nil {
 		return c, err
 	}
 	// The network gives the grid, so that only the input must be bounded here.
-	if err := s.viewSettings.check(s.sizes); err != nil {
+	if err := s.ViewSettings.Check(s.Sizes); err != nil {
 		return c, err
 	}
 	return c, c.Validate()
@@ -58,27 +60,27 @@ func (s simplenetSettings) config() (c SimpleNetConfig, err error) {
 // transform included, not the backbone. Reading it back gives the same bits.
 // Errors wrap [ErrNotFitted] or are w's.
 func (p *SimpleNet) WriteTo(w io.Writer) (int64, error) {
-	return p.write(w, simplenetKind, p.contents)
+	return writeFitted(w, &p.core, p, simplenetKind)
 }
 
 // contents is what a file says of g.
-func (p *SimpleNet) contents(g *simpleModel) (any, []tensor.Array, error) {
+func (p *SimpleNet) contents(g *simpleModel) (*engine.Contents, error) {
 	c := p.cfg
 	settings := simplenetSettings{
-		Layers: namesOf(c.Layers), Neighbourhood: c.Neighbourhood, LayerDim: c.LayerDim, Dim: c.Dim, Hidden: c.Hidden, Noise: c.Noise,
+		Layers: engine.NamesOf(c.Layers), Neighbourhood: c.Neighbourhood, LayerDim: c.LayerDim, Dim: c.Dim, Hidden: c.Hidden, Noise: c.Noise,
 		Margin: c.Margin, Epochs: c.Epochs, TestEvery: c.TestEvery, TrainBatch: c.TrainBatch,
 		AdaptorRate: c.AdaptorRate, AdaptorDecay: c.AdaptorDecay, DiscriminatorRate: c.DiscriminatorRate, DiscriminatorDecay: c.DiscriminatorDecay,
-		Cache: c.Cache, viewSettings: viewOf(c.Sigma, c.Transform, c.Normalize, c.Batch), Seed: p.seed, BestOnTest: g.onTest, sizes: g.sizes(),
+		Cache: c.Cache, ViewSettings: engine.ViewOf(c.Sigma, c.Transform, c.Normalize, c.Batch), Seed: p.seed, BestOnTest: g.onTest, Sizes: g.Sizes(),
 	}
-	return settings, append(slices.Clone(g.trained), tensor.FloatArray("fingerprint", g.fingerprint, int64(len(g.fingerprint)))), nil
+	return &engine.Contents{Settings: settings, Arrays: append(slices.Clone(g.trained), tensor.FloatArray("fingerprint", g.Fingerprint, int64(len(g.Fingerprint))))}, nil
 }
 
 // Save writes the fitted detector to a file that appears whole or not at all.
-func (p *SimpleNet) Save(path string) error { return save(path, p) }
+func (p *SimpleNet) Save(path string) error { return engine.Save(path, p) }
 
 // OpenSimpleNet reads a detector that Save wrote.
 func OpenSimpleNet(ctx context.Context, path string, fe Extractor, opts ...Option) (*SimpleNet, error) {
-	return openSaved(ctx, path, "SimpleNet", fe, ReadSimpleNet, opts)
+	return engine.OpenSaved(ctx, path, whoIs("SimpleNet"), fe, ReadSimpleNet, opts)
 }
 
 // ReadSimpleNet reads a detector that WriteTo wrote; it is fitted and scores as
@@ -87,7 +89,7 @@ func OpenSimpleNet(ctx context.Context, path string, fe Extractor, opts ...Optio
 // picture, and one that answers otherwise than then is [ErrExtractor]. A damaged
 // file is [ErrFile].
 func ReadSimpleNet(ctx context.Context, r io.Reader, fe Extractor, opts ...Option) (*SimpleNet, error) {
-	st, cfg, arrays, err := readSaved[SimpleNetConfig, simplenetSettings](r, "SimpleNet", simplenetKind)
+	st, cfg, arrays, also, err := readFitted[SimpleNetConfig, simplenetSettings](r, whoIs("SimpleNet"), simplenetKind)
 	if err != nil {
 		return nil, err
 	}
@@ -95,52 +97,42 @@ func ReadSimpleNet(ctx context.Context, r io.Reader, fe Extractor, opts ...Optio
 	if err != nil {
 		return nil, err
 	}
-	g, err := p.load(ctx, arrays, st)
+	g, err := p.load(ctx, arrays, st, also)
 	if err != nil {
-		return nil, p.failed(ctx, "read", err)
+		return nil, p.core.Failed(ctx, "read", err)
 	}
-	return p, p.install(g)
+	return p, p.core.Current.Install(g)
 }
 
 // load makes a model of the arrays of a file.
-func (p *SimpleNet) load(ctx context.Context, arrays []tensor.Array, st simplenetSettings) (*simpleModel, error) {
-	read := func(name string, shape []int64) (tensor.Array, []float32, error) {
-		a, err := arrayNamed(arrays, name)
-		if err != nil {
-			return a, nil, err
-		}
-		if a.DType != tensor.Float32 || !slices.Equal(a.Shape, shape) {
-			return a, nil, fmt.Errorf("%w: %s is %s %v, want float32 %v", ErrFile, name, a.DType, a.Shape, shape)
-		}
-		v, err := a.Floats()
-		if err != nil {
-			return a, nil, fmt.Errorf("%w: %s: %w", ErrFile, name, err)
-		}
-		if x, ok := notFinite(v); ok {
-			return a, nil, fmt.Errorf("%w: %s holds %v", ErrFile, name, x)
-		}
-		return a, v, nil
-	}
+func (p *SimpleNet) load(ctx context.Context, arrays []tensor.Array, st simplenetSettings, also beside) (*simpleModel, error) {
 	var trained []tensor.Array
-	for _, sp := range simpleSpecs(p.emb.count, p.cfg.Hidden) {
-		a, v, err := read(sp.name, sp.shape)
+	for _, sp := range simpleSpecs(p.emb.Count, p.cfg.Hidden) {
+		a, err := engine.ArrayOf(arrays, layers.Spec{Name: sp.name, Shape: sp.shape})
 		if err != nil {
 			return nil, err
 		}
-		if sp.name == discriminatorPrefix+"norm.running_var" && slices.Min(v) < 0 {
-			return nil, fmt.Errorf("%w: %s holds %v, a variance is not negative", ErrFile, sp.name, slices.Min(v))
+		if sp.name == discriminatorPrefix+"norm.running_var" {
+			v, err := a.Floats()
+			if err != nil {
+				return nil, err
+			}
+			if slices.Min(v) < 0 {
+				return nil, fmt.Errorf("%w: %s holds %v, a variance is not negative", ErrFile, sp.name, slices.Min(v))
+			}
 		}
 		trained = append(trained, a)
 	}
-	_, fingerprint, err := read("fingerprint", []int64{int64(p.emb.count)})
+	fingerprint, err := engine.FloatsOf(arrays, "fingerprint", int64(p.emb.Count))
 	if err != nil {
 		return nil, err
 	}
 	// The smoothing tables take as much as the grid says: ask the network first.
-	if err := p.checkGrid(ctx, st.sizes); err != nil {
+	if err := p.core.CheckGrid(ctx, st.Sizes); err != nil {
 		return nil, err
 	}
-	g := &simpleModel{model: st.newModel(p.dev), onTest: st.BestOnTest}
-	g.fingerprint = fingerprint
+	g := &simpleModel{state: state{Model: st.NewModel(p.core.Dev)}, onTest: st.BestOnTest}
+	g.take(also)
+	g.Fingerprint = fingerprint
 	return p.complete(ctx, g, trained)
 }

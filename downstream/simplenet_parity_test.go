@@ -14,6 +14,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/downstream/internal/engine"
+	"github.com/gotab/gotab/downstream/internal/feed"
+	"github.com/gotab/gotab/downstream/internal/train"
 	"github.com/gotab/gotab/tensor"
 )
 
@@ -33,7 +36,7 @@ type simpleFixture struct {
 	Scores, Best, Map []float32
 }
 
-func (f simpleFixture) config() SimpleNetConfig {
+func (f simpleFixture) Config() SimpleNetConfig {
 	c := DefaultSimpleNet()
 	c.LayerDim, c.Dim, c.Hidden, c.Sigma = f.LayerDim, f.Dim, f.Hidden, 2
 	c.AdaptorRate, c.AdaptorDecay, c.DiscriminatorRate, c.DiscriminatorDecay = f.AdaptorRate, f.AdaptorDecay, f.Rate, f.Decay
@@ -72,7 +75,7 @@ func simpleParity(t *testing.T, want simpleFixture, cfg SimpleNetConfig) map[str
 	p, err := NewSimpleNet(waves{}, cfg, rand.New(rand.NewPCG(1, 1)))
 	require.NoError(t, err)
 	const grid = 7 * 5
-	tr, err := p.newTraining(t.Context(), &frozen{n: want.Images})
+	tr, err := p.newTraining(t.Context(), &train.Frozen{N: want.Images})
 	require.NoError(t, err)
 	var given []tensor.Array
 	for k, sp := range simpleSpecs(want.Dim, want.Hidden) {
@@ -92,7 +95,7 @@ func simpleParity(t *testing.T, want simpleFixture, cfg SimpleNetConfig) map[str
 	require.NoError(t, tr.weights.discriminator.SetArrays(t.Context(), renamed(given, discriminatorPrefix), nil))
 
 	parts := func(s *tensor.Scope) []*tensor.Tensor {
-		return p.emb.parts(s, waves{}.Forward(s, s.Zeros(int64(want.Images), 3, 28, 20), cfg.Layers...))
+		return p.emb.Parts(s, waves{}.Forward(s, s.Zeros(int64(want.Images), 3, 28, 20), cfg.Layers...))
 	}
 	for i, step := range want.Steps {
 		noise := sines(want.Images*grid*want.Dim, float64(30+i), want.Noise)
@@ -126,7 +129,7 @@ func simpleParity(t *testing.T, want simpleFixture, cfg SimpleNetConfig) map[str
 			s.CopyInto(tr.weights.discriminator.Get("norm.running_mean"), s.FromFloats(before, int64(want.Hidden)))
 			s.CopyInto(tr.weights.discriminator.Get("norm.running_var"), s.FromFloats(variance, int64(want.Hidden)))
 
-			loss, err := descend(s, 0, tr.rules, func(s *tensor.Scope) (*tensor.Tensor, error) {
+			loss, err := train.Descend(s, 0, tr.rules, func(s *tensor.Scope) (*tensor.Tensor, error) {
 				return tr.weights.loss(s, parts(s), s.FromFloats(noise, int64(len(noise)/want.Dim), int64(want.Dim)), cfg.Margin), nil
 			})
 			require.NoError(t, err)
@@ -148,7 +151,7 @@ func simpleParity(t *testing.T, want simpleFixture, cfg SimpleNetConfig) map[str
 	arrays, err := tr.weights.arrays(t.Context())
 	require.NoError(t, err)
 	require.NoError(t, tr.close())
-	g, err := p.complete(t.Context(), &simpleModel{model: model{params: tensor.NewParams(tensor.CPU), gridW: 5, gridH: 7, inW: 20, inH: 28}}, arrays)
+	g, err := p.complete(t.Context(), &simpleModel{state: state{Model: engine.Model{Params: tensor.NewParams(tensor.CPU), GridW: 5, GridH: 7, InW: 20, InH: 28}}}, arrays)
 	require.NoError(t, err)
 	out := make([]Result, want.Images)
 	for i := range out {
@@ -159,7 +162,7 @@ func simpleParity(t *testing.T, want simpleFixture, cfg SimpleNetConfig) map[str
 		scores, err = s.Floats(g.patchScores(s, parts(s)))
 		return err
 	}))
-	require.NoError(t, p.score(t.Context(), g, &packed{pixels: make([]float32, want.Images*3*28*20), n: want.Images}, out))
+	require.NoError(t, p.score(t.Context(), g, &feed.Batch{Pixels: make([]float32, want.Images*3*28*20), N: want.Images}, out))
 	note("scores", want.Scores, scores)
 	best := make([]float32, want.Images)
 	for i, r := range out {
@@ -167,7 +170,7 @@ func simpleParity(t *testing.T, want simpleFixture, cfg SimpleNetConfig) map[str
 	}
 	note("scores", want.Best, best)
 	note("map", want.Map, out[want.Images-1].Map.Data)
-	require.NoError(t, g.params.Close())
+	require.NoError(t, g.Params.Close())
 	return diff
 }
 
@@ -196,14 +199,14 @@ func TestSimpleNetEqualsPyTorch(t *testing.T) {
 	require.NoError(t, json.Unmarshal(raw, &want))
 	require.Len(t, want.Steps, 2)
 
-	p, err := NewSimpleNet(waves{}, want.config(), rand.New(rand.NewPCG(1, 1)))
+	p, err := NewSimpleNet(waves{}, want.Config(), rand.New(rand.NewPCG(1, 1)))
 	require.NoError(t, err)
 	require.NoError(t, tensor.Run(t.Context(), tensor.CPU, tensor.Evaluation, func(s *tensor.Scope) error {
-		got, err := s.Floats(p.emb.embed(s, s.Zeros(int64(want.Images), 3, 28, 20)))
+		got, err := s.Floats(p.emb.Embed(s, s.Zeros(int64(want.Images), 3, 28, 20)))
 		require.LessOrEqual(t, difference(t, want.Patches, got[:len(want.Patches)]), tolerance)
 		return err
 	}))
-	right := simpleParity(t, want, want.config())
+	right := simpleParity(t, want, want.Config())
 	t.Logf("differences: %v", right)
 	require.ElementsMatch(t, []string{"loss", "gradients", "weights", "scores", "map"}, slices.Collect(maps.Keys(right)))
 	for kind, d := range right {
@@ -218,7 +221,7 @@ func TestSimpleNetEqualsPyTorch(t *testing.T) {
 		"scores":    func(c *SimpleNetConfig) { c.DiscriminatorDecay = 0 },
 		"map":       func(c *SimpleNetConfig) { c.Sigma = 2.1 },
 	} {
-		cfg := want.config()
+		cfg := want.Config()
 		change(&cfg)
 		require.Greater(t, simpleParity(t, want, cfg)[kind], 1e-4, kind)
 	}

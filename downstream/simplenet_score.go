@@ -8,6 +8,8 @@ import (
 	"iter"
 
 	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/downstream/internal/engine"
+	"github.com/gotab/gotab/downstream/internal/feed"
 	"github.com/gotab/gotab/metrics"
 	"github.com/gotab/gotab/tensor"
 )
@@ -21,7 +23,7 @@ import (
 // (below 1e-5 relative). Errors wrap [ErrNotFitted], [ErrImage] or
 // [ErrNotFinite], or are ctx's; there is no partial result.
 func (p *SimpleNet) Score(ctx context.Context, imgs ...image.Image) ([]Result, error) {
-	return p.scoreImages(ctx, imgs, p.score)
+	return scoreImages(ctx, &p.core, p, imgs)
 }
 
 // ScoreSet scores a whole data set and yields its samples in order. Reading,
@@ -30,7 +32,19 @@ func (p *SimpleNet) Score(ctx context.Context, imgs ...image.Image) ([]Result, e
 // once and ends the iteration. When the iteration ends, for whatever reason, all
 // its goroutines have ended.
 func (p *SimpleNet) ScoreSet(ctx context.Context, ds dataset.Dataset) iter.Seq2[Scored, error] {
-	return p.scoreSet(ctx, ds, p.score)
+	return scoreSet(ctx, &p.core, p, ds)
+}
+
+// ScoreSeq scores images as they come, such as those of a camera, and yields their
+// results in order, each as soon as it is there. At most two images more than there are
+// cores are taken before their results are handed over; memory does not grow with the
+// sequence. An error, also ctx's, is yielded once and ends the iteration.
+//
+// The sequence runs on a goroutine of its own. When the iteration ends, all scoring has
+// ended, and so has the sequence, which notices with its next image; only where ctx ends
+// it is not waited for. So a sequence that waits for a camera should heed ctx.
+func (p *SimpleNet) ScoreSeq(ctx context.Context, imgs iter.Seq[image.Image]) iter.Seq2[Result, error] {
+	return scoreSeq(ctx, &p.core, p, imgs)
 }
 
 // Calibrate chooses the score from which on a part is rejected, by a rule, from parts
@@ -48,7 +62,7 @@ func (p *SimpleNet) ScoreSet(ctx context.Context, ds dataset.Dataset) iter.Seq2[
 // calibration is as it was before. Calibrate takes its turn with Fits;
 // scoring goes on meanwhile with the calibration before.
 func (p *SimpleNet) Calibrate(ctx context.Context, parts dataset.Dataset, rule metrics.Rule) (*Calibration, error) {
-	return p.calibrate(ctx, parts, rule, p.score)
+	return calibrate(ctx, &p.core, p, parts, rule)
 }
 
 // Recalibrate chooses another threshold from the scores that the last Calibrate kept,
@@ -56,18 +70,22 @@ func (p *SimpleNet) Calibrate(ctx context.Context, parts dataset.Dataset, rule m
 // rule that makes no sense, and [ErrTooFewImages] for one that promises more than so
 // many parts can.
 func (p *SimpleNet) Recalibrate(ctx context.Context, rule metrics.Rule) (*Calibration, error) {
-	return p.recalibrate(ctx, rule)
+	return recalibrate(ctx, &p.core, rule)
 }
 
 // Calibration returns the calibration in force. It returns [ErrNotCalibrated] if there
 // is none.
-func (p *SimpleNet) Calibration() (*Calibration, error) { return p.calibrationNow() }
+func (p *SimpleNet) Calibration() (*Calibration, error) { return calibrationNow(&p.core) }
+
+func (p *SimpleNet) judge(ctx context.Context, by judging) (*Calibration, error) {
+	return judge(ctx, &p.core, by)
+}
 
 // score scores one batch. What comes after the backbone is done image by image:
 // it is as fast, and the wide layers of one image stay in the cache.
-func (p *SimpleNet) score(ctx context.Context, g *simpleModel, b *packed, out []Result) error {
-	return tensor.Run(ctx, p.dev, tensor.Evaluation, func(s *tensor.Scope) error {
-		maps := p.emb.fe.Forward(s, s.FromNHWC(b.pixels, b.n, g.inH, g.inW, 3), p.emb.layers...)
+func (p *SimpleNet) score(ctx context.Context, g *simpleModel, b *feed.Batch, out []Result) error {
+	return tensor.Run(ctx, p.core.Dev, tensor.Evaluation, func(s *tensor.Scope) error {
+		maps := p.emb.Fe.Forward(s, s.FromNHWC(b.Pixels, b.N, g.InH, g.InW, 3), p.emb.Layers...)
 		if err := s.Err(); err != nil {
 			return err
 		}
@@ -78,7 +96,7 @@ func (p *SimpleNet) score(ctx context.Context, g *simpleModel, b *packed, out []
 				for k, m := range maps {
 					one[k] = s.Narrow(m, 0, int64(i), 1)
 				}
-				err = g.scoreImage(s, p.emb.parts(s, one), &out[i])
+				err = g.scoreImage(s, p.emb.Parts(s, one), &out[i])
 				return nil
 			})
 			if err := errors.Join(err, s.Err()); err != nil {
@@ -94,16 +112,16 @@ func (g *simpleModel) scoreImage(s *tensor.Scope, parts []*tensor.Tensor, out *R
 	if err := s.Err(); err != nil {
 		return err
 	}
-	if h, w := int(parts[0].Size(2)), int(parts[0].Size(3)); h != g.gridH || w != g.gridW {
-		return fmt.Errorf("%w: the grid is %dx%d, when fitted it was %dx%d", ErrLayers, w, h, g.gridW, g.gridH)
+	if h, w := int(parts[0].Size(2)), int(parts[0].Size(3)); h != g.GridH || w != g.GridW {
+		return fmt.Errorf("%w: the grid is %dx%d, when fitted it was %dx%d", ErrLayers, w, h, g.GridW, g.GridH)
 	}
-	patches := s.Reshape(g.patchScores(s, parts), int64(g.gridH), int64(g.gridW))
+	patches := s.Reshape(g.patchScores(s, parts), int64(g.GridH), int64(g.GridW))
 	values, err := s.Floats(patches)
 	if err != nil {
 		return err
 	}
 	out.Score = Map{Data: values}.Max()
-	return s.FloatsInto(out.Map.Data, g.smooth(s, patches))
+	return s.FloatsInto(out.Map.Data, g.Smooth(s, patches))
 }
 
 // patchScores returns -D of every patch, [N h w, 1].
@@ -124,12 +142,12 @@ func (g *simpleModel) patchScores(s *tensor.Scope, parts []*tensor.Tensor) *tens
 func (p *SimpleNet) complete(ctx context.Context, g *simpleModel, trained []tensor.Array) (_ *simpleModel, err error) {
 	defer func() {
 		if err != nil {
-			_ = g.params.Close() // frees memory, cannot fail
+			_ = g.Params.Close() // frees memory, cannot fail
 		}
 	}()
-	err = tensor.Run(tensor.WithThreads(ctx, 1), p.dev, tensor.Evaluation, func(s *tensor.Scope) error {
+	err = tensor.Run(tensor.WithThreads(ctx, 1), p.core.Dev, tensor.Evaluation, func(s *tensor.Scope) error {
 		get := func(name string) *tensor.Tensor {
-			a, missing := arrayNamed(trained, name)
+			a, missing := engine.ArrayNamed(trained, name)
 			if missing != nil {
 				s.Fail(missing)
 				return nil
@@ -144,20 +162,20 @@ func (p *SimpleNet) complete(ctx context.Context, g *simpleModel, trained []tens
 		bias := s.Add(s.Mul(s.Minus(before, get(discriminatorPrefix+"norm.running_mean")), gain), get(discriminatorPrefix+"norm.bias"))
 		tail := s.Neg(get(discriminatorPrefix + "out.weight"))
 		return errors.Join(
-			g.params.PutBuffer(s, "fold", s.Cast(fold, tensor.Float32)),
-			g.params.PutBuffer(s, "bias", s.Cast(bias, tensor.Float32)),
-			g.params.PutBuffer(s, "tail", s.Cast(tail, tensor.Float32)),
+			g.Params.PutBuffer(s, "fold", s.Cast(fold, tensor.Float32)),
+			g.Params.PutBuffer(s, "bias", s.Cast(bias, tensor.Float32)),
+			g.Params.PutBuffer(s, "tail", s.Cast(tail, tensor.Float32)),
 		)
 	})
 	if err != nil {
 		return nil, err
 	}
-	g.fold, g.bias, g.tail = g.params.Get("fold"), g.params.Get("bias"), g.params.Get("tail")
+	g.fold, g.bias, g.tail = g.Params.Get("fold"), g.Params.Get("bias"), g.Params.Get("tail")
 	g.trained = trained
-	if err := g.addSmoothing(ctx, p.cfg.Sigma); err != nil {
+	if err := g.AddSmoothing(ctx, p.cfg.Sigma); err != nil {
 		return nil, err
 	}
-	if err := p.identify(ctx, &g.model); err != nil {
+	if err := p.core.Identify(ctx, g.Common()); err != nil {
 		return nil, err
 	}
 	return g, nil

@@ -24,6 +24,7 @@ import (
 
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/downstream"
+	"github.com/gotab/gotab/downstream/classify"
 	"github.com/gotab/gotab/metrics"
 	"github.com/gotab/gotab/tensor"
 )
@@ -178,7 +179,7 @@ func newSoak(t testing.TB) *soak {
 		}},
 		{name: "RegAD", make: func() (subject, error) { return regad(t.Context(), bytes.NewReader(trained)) }, read: regad},
 		{name: "classifier", make: made("classifier"), read: func(ctx context.Context, r io.Reader) (subject, error) {
-			c, err := downstream.ReadClassifier(ctx, r, &pooler{scale: 1})
+			c, err := classify.Read(ctx, r, &pooler{scale: 1})
 			if err != nil {
 				return subject{}, err
 			}

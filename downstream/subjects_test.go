@@ -11,6 +11,7 @@ import (
 
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/downstream"
+	"github.com/gotab/gotab/downstream/classify"
 )
 
 // subject is a detector or the classifier in the form in which tests of what all
@@ -55,13 +56,13 @@ func subjects() map[string]func(t testing.TB, opts ...downstream.Option) subject
 			return detectorSubject(t, r, nil)
 		},
 		"classifier": func(t testing.TB, opts ...downstream.Option) subject {
-			c, err := downstream.NewClassifier(&pooler{scale: 1}, frozenConfig(downstream.MultiClass), seeded(1), opts...)
+			c, err := classify.New(&pooler{scale: 1}, frozenConfig(classify.MultiClass), seeded(1), opts...)
 			return classifierSubject(t, c, err)
 		},
 		"trained classifier": func(t testing.TB, opts ...downstream.Option) subject {
-			cfg := frozenConfig(downstream.MultiClass)
+			cfg := frozenConfig(classify.MultiClass)
 			cfg.Frozen, cfg.Epochs, cfg.Batch = false, 1, 4
-			c, err := downstream.NewClassifier(smallNet(t), cfg, seeded(1), opts...)
+			c, err := classify.New(smallNet(t), cfg, seeded(1), opts...)
 			return classifierSubject(t, c, err)
 		},
 	}
@@ -99,14 +100,14 @@ func detectorSubject(t testing.TB, d resettable, err error) subject {
 	}
 }
 
-func classifierSubject(t testing.TB, c *downstream.Classifier, err error) subject {
+func classifierSubject(t testing.TB, c *classify.Classifier, err error) subject {
 	t.Helper()
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, c.Close()) })
 	return subject{
 		learner: c,
 		fit: func(ctx context.Context, ds dataset.Dataset) error {
-			l, err := downstream.LabelOne(ds, []string{"even", "odd"}, func(i int, _ dataset.Item) (int, error) { return i % 2, nil })
+			l, err := classify.LabelOne(ds, []string{"even", "odd"}, func(i int, _ dataset.Item) (int, error) { return i % 2, nil })
 			if err != nil {
 				return err
 			}

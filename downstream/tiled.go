@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 
 	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/downstream/internal/feed"
+	"github.com/gotab/gotab/downstream/internal/network"
 	"github.com/gotab/gotab/internal/pipeline"
 	"github.com/gotab/gotab/internal/usual"
 	"github.com/gotab/gotab/metrics"
@@ -134,6 +136,29 @@ func (t *Tiled) ScoreSet(ctx context.Context, ds dataset.Dataset) iter.Seq2[Scor
 	}
 }
 
+// ScoreSeq yields the results of pictures as they come, in order, or one error. It takes
+// two pictures ahead. The sequence runs on a goroutine of its own and should heed ctx, as
+// with the detectors of this package.
+func (t *Tiled) ScoreSeq(ctx context.Context, imgs iter.Seq[image.Image]) iter.Seq2[Result, error] {
+	return func(yield func(Result, error) bool) {
+		if imgs == nil {
+			yield(Result{}, fmt.Errorf("downstream: score tiled: %w: the sequence is nil", ErrImage))
+			return
+		}
+		for r, err := range pipeline.Sequence(ctx, imgs, 1, 1, func(ctx context.Context, i int, img image.Image) (Result, error) {
+			r, err := t.picture(ctx, img, nil)
+			if err != nil {
+				return r, fmt.Errorf("downstream: score tiled: image %d: %w", i, err)
+			}
+			return r, nil
+		}) {
+			if !yield(r, err) {
+				return
+			}
+		}
+	}
+}
+
 // cut names the tiles, for calibrations.
 func (t *Tiled) cut() string {
 	return fmt.Sprintf("tiles of side %d that overlap by %g", t.cfg.Tiles.Side, t.cfg.Tiles.Overlap)
@@ -141,7 +166,7 @@ func (t *Tiled) cut() string {
 
 // judged is a detector of this package.
 type judged interface {
-	judge(ctx context.Context, make func(ctx context.Context, fitted func(digest uint64) bool) (*Calibration, error)) (*Calibration, error)
+	judge(ctx context.Context, by judging) (*Calibration, error)
 }
 
 // Calibrate is that of the detectors of this package, for whole pictures: the threshold
@@ -172,7 +197,7 @@ func (t *Tiled) calibration(ctx context.Context, parts dataset.Dataset, rule met
 		}
 		var unknown atomic.Bool // of any tile
 		r, err := t.picture(ctx, s.Image, func(px *image.RGBA) {
-			if !fitted(digest(px)) {
+			if !fitted(feed.Digest(px)) {
 				unknown.Store(true)
 			}
 		})
@@ -185,7 +210,7 @@ func (t *Tiled) calibration(ctx context.Context, parts dataset.Dataset, rule met
 			defective = append(defective, r.Score)
 			continue
 		}
-		if v, ok := notFinite(r.Map.Data); ok {
+		if v, ok := network.NotFinite(r.Map.Data); ok {
 			return nil, fmt.Errorf("map of image %s: %w: %v", s.Name, ErrNotFinite, v)
 		}
 		good = append(good, r.Score)
@@ -209,7 +234,7 @@ func (t *Tiled) Close() error { return t.d.Close() }
 // picture scores one picture. see, unless it is nil, is given the tiles as the network
 // gets them, from several goroutines.
 func (t *Tiled) picture(ctx context.Context, img image.Image, see func(px *image.RGBA)) (Result, error) {
-	if absent(img) {
+	if feed.Absent(img) {
 		return Result{}, fmt.Errorf("%w: it is nil", ErrImage)
 	}
 	whole := img.Bounds()
@@ -231,7 +256,7 @@ func (t *Tiled) picture(ctx context.Context, img image.Image, see func(px *image
 		for i, r := range of {
 			tiles[i] = part.SubImage(r.Add(whole.Min))
 			if see != nil {
-				tiles[i] = watchedImage{tiles[i], see}
+				tiles[i] = feed.WatchedImage{Image: tiles[i], See: see}
 			}
 		}
 		results, err := t.d.Score(ctx, tiles...)

@@ -73,6 +73,16 @@ func (b *brightest) ScoreSet(ctx context.Context, ds dataset.Dataset) iter.Seq2[
 	}
 }
 
+func (b *brightest) ScoreSeq(ctx context.Context, imgs iter.Seq[image.Image]) iter.Seq2[downstream.Result, error] {
+	return func(yield func(downstream.Result, error) bool) {
+		for img := range imgs {
+			if r, err := b.Score(ctx, img); err != nil || !yield(r[0], nil) {
+				return
+			}
+		}
+	}
+}
+
 func (b *brightest) Save(string) error { return errors.ErrUnsupported }
 
 func (b *brightest) Calibrate(context.Context, dataset.Dataset, metrics.Rule) (*downstream.Calibration, error) {

@@ -5,57 +5,19 @@ import (
 	"errors"
 
 	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/downstream/internal/feed"
+	"github.com/gotab/gotab/downstream/internal/train"
+	"github.com/gotab/gotab/internal/testutil"
 	"github.com/gotab/gotab/tensor"
 )
 
-// Trainee is a training whose steps tests take by themselves, always on the batch
-// that an epoch begins with.
-type Trainee struct {
-	Step  func(ctx context.Context) (loss float64, err error)
-	Sets  []*tensor.Params
-	Rules []tensor.Optimizer
-	Close func() error
-}
-
-func (t *Trainee) learn(learners []tensor.Learner) {
-	for _, l := range learners {
-		t.Sets, t.Rules = append(t.Sets, l.Params), append(t.Rules, l.Optimizer)
-	}
-}
-
-// ClassifierTrainee begins what Fit does.
-func ClassifierTrainee(ctx context.Context, c *Classifier, data *Labelled) (*Trainee, error) {
-	size, err := c.in.inputSize(ctx, c.upright(data))
-	if err != nil {
-		return nil, err
-	}
-	t := &training{c: c, data: data, size: size}
-	if err := t.begin(ctx); err != nil {
-		return nil, err
-	}
-	if c.cfg.Frozen {
-		if err := t.compute(ctx); err != nil {
-			return nil, err
-		}
-	}
-	return &Trainee{Sets: t.trained(), Rules: t.opt, Close: func() error { t.close(false); return nil },
-		Step: func(ctx context.Context) (float64, error) {
-			b, err := t.load(ctx, t.plan(0)[0])
-			if err != nil {
-				return 0, err
-			}
-			o, err := t.advance(ctx, 0, 0, b)
-			return o.loss, err
-		}}, nil
-}
-
 // RD4ADTrainee begins what Fit does.
-func RD4ADTrainee(ctx context.Context, p *RD4AD, normal dataset.Dataset) (*Trainee, error) {
-	from, err := goodImages(normal, p.cfg.Transform)
+func RD4ADTrainee(ctx context.Context, p *RD4AD, normal dataset.Dataset) (*testutil.Trainee, error) {
+	from, err := feed.GoodImages(normal, p.cfg.Transform)
 	if err != nil {
 		return nil, err
 	}
-	teacher, err := newFrozen(ctx, p.sel.fe, p.cfg.Layers, &p.in, p.dev, from, normal.Len(), p.cfg.Cache, func(int, int) {})
+	teacher, err := train.NewFrozen(ctx, p.sel.Fe, p.cfg.Layers, &p.core.In, p.core.Dev, from, normal.Len(), p.cfg.Cache, func(int, int) {})
 	if err != nil {
 		return nil, err
 	}
@@ -67,26 +29,26 @@ func RD4ADTrainee(ctx context.Context, p *RD4AD, normal dataset.Dataset) (*Train
 	if err != nil {
 		return nil, err
 	}
-	t := &Trainee{Close: func() error { return errors.Join(teacher.close(), net.params.Close(), rule.Optimizer.Close()) },
+	t := &testutil.Trainee{Close: func() error { return errors.Join(teacher.Close(), net.params.Close(), rule.Optimizer.Close()) },
 		Step: func(ctx context.Context) (float64, error) {
-			b, err := teacher.load(ctx, []int{0, 1})
+			b, err := teacher.Load(ctx, []int{0, 1})
 			if err != nil {
 				return 0, err
 			}
 			o, err := p.step(ctx, net, []tensor.Learner{rule}, b)
-			return o.loss, err
+			return o.Loss, err
 		}}
-	t.learn([]tensor.Learner{rule})
+	t.Learn([]tensor.Learner{rule})
 	return t, nil
 }
 
 // SimpleNetTrainee begins what Fit does.
-func SimpleNetTrainee(ctx context.Context, p *SimpleNet, normal dataset.Dataset) (*Trainee, error) {
-	from, err := goodImages(normal, p.cfg.Transform)
+func SimpleNetTrainee(ctx context.Context, p *SimpleNet, normal dataset.Dataset) (*testutil.Trainee, error) {
+	from, err := feed.GoodImages(normal, p.cfg.Transform)
 	if err != nil {
 		return nil, err
 	}
-	maps, err := newFrozen(ctx, p.emb.fe, p.emb.layers, &p.in, p.dev, from, normal.Len(), p.cfg.Cache, func(int, int) {})
+	maps, err := train.NewFrozen(ctx, p.emb.Fe, p.emb.Layers, &p.core.In, p.core.Dev, from, normal.Len(), p.cfg.Cache, func(int, int) {})
 	if err != nil {
 		return nil, err
 	}
@@ -94,22 +56,22 @@ func SimpleNetTrainee(ctx context.Context, p *SimpleNet, normal dataset.Dataset)
 	if err != nil {
 		return nil, err
 	}
-	t := &Trainee{Close: func() error { return errors.Join(tr.close(), maps.close()) },
+	t := &testutil.Trainee{Close: func() error { return errors.Join(tr.close(), maps.Close()) },
 		Step: func(ctx context.Context) (float64, error) {
 			b, err := tr.load(ctx, tr.plan(0)[0])
 			if err != nil {
 				return 0, err
 			}
 			o, err := tr.step(ctx, 0, 0, b)
-			return o.loss, err
+			return o.Loss, err
 		}}
-	t.learn(tr.rules)
+	t.Learn(tr.rules)
 	return t, nil
 }
 
 // RegADTrainee begins what Train does.
-func RegADTrainee(ctx context.Context, r *RegAD, others dataset.Dataset) (*Trainee, error) {
-	from, err := goodImages(others, r.cfg.Transform)
+func RegADTrainee(ctx context.Context, r *RegAD, others dataset.Dataset) (*testutil.Trainee, error) {
+	from, err := feed.GoodImages(others, r.cfg.Transform)
 	if err != nil {
 		return nil, err
 	}
@@ -117,7 +79,7 @@ func RegADTrainee(ctx context.Context, r *RegAD, others dataset.Dataset) (*Train
 	if err != nil {
 		return nil, err
 	}
-	size, err := r.in.inputSize(ctx, from)
+	size, err := r.core.In.InputSize(ctx, from)
 	if err != nil {
 		return nil, err
 	}
@@ -130,19 +92,19 @@ func RegADTrainee(ctx context.Context, r *RegAD, others dataset.Dataset) (*Train
 		return nil, err
 	}
 	for i := range learners {
-		learners[i].Rate = always(r.cfg.Rate)
+		learners[i].Rate = train.Always(r.cfg.Rate)
 	}
-	t := &Trainee{Step: func(ctx context.Context) (float64, error) {
+	t := &testutil.Trainee{Step: func(ctx context.Context) (float64, error) {
 		b, err := r.readBatch(ctx, from, pairs(cs, r.cfg.Queries, r.cfg.Shots, r.seed, 0)[0], n.size)
 		if err != nil {
 			return 0, err
 		}
 		o, err := r.step(ctx, n, b, learners)
-		return o.loss, err
+		return o.Loss, err
 	}}
-	t.learn(learners)
+	t.Learn(learners)
 	t.Close = func() error {
-		err := n.free()
+		err := n.Free()
 		for _, o := range t.Rules {
 			err = errors.Join(err, o.Close())
 		}

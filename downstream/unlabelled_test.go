@@ -9,6 +9,7 @@ import (
 
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/downstream"
+	"github.com/gotab/gotab/downstream/classify"
 )
 
 // hidden are images whose labels the data set keeps to itself.
@@ -77,10 +78,10 @@ func TestUnlabelledImagesAreNoTruth(t *testing.T) {
 	require.ErrorContains(t, err, "private/0")
 	require.ErrorIs(t, err, dataset.ErrLabel)
 
-	_, err = downstream.ByDefect(dataset.Concat(test, secret), nil)
+	_, err = classify.ByDefect(dataset.Concat(test, secret), nil)
 	requireUnlabelledRefused(t, err, downstream.ErrLabels, "by defect")
-	_, err = downstream.ByDefects(dataset.Concat(test, secret), []string{"scratch", dataset.Unknown})
+	_, err = classify.ByDefects(dataset.Concat(test, secret), []string{"scratch", dataset.Unknown})
 	requireUnlabelledRefused(t, err, downstream.ErrLabels, "by defects")
-	_, err = downstream.ByClass(dataset.Concat(test, secret), nil) // the class is known
+	_, err = classify.ByClass(dataset.Concat(test, secret), nil) // the class is known
 	require.NoError(t, err)
 }

@@ -1,6 +1,8 @@
 package downstream
 
-import "fmt"
+import (
+	"fmt"
+)
 
 // Verdict is what a calibrated detector decides about one image, and why.
 type Verdict struct {

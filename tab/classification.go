@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 
+	"github.com/gotab/gotab/internal/layers"
 	"github.com/gotab/gotab/tensor"
 )
 
@@ -42,12 +43,7 @@ func (c Classification) Setup(s *tensor.Scope, p *tensor.Params, d Dims, rng *ra
 
 // linear puts a linear layer with PyTorch's initialisation into p.
 func linear(s *tensor.Scope, p *tensor.Params, name string, in, out int64, rng *rand.Rand) error {
-	bound := tensor.LinearBound(in)
-	w, err := tensor.Uniform(rng, in*out, bound)
-	if err != nil {
-		return fmt.Errorf("tab: %s: %w", name, err)
-	}
-	b, err := tensor.Uniform(rng, out, bound)
+	w, b, err := layers.Linear(rng, in, out)
 	if err != nil {
 		return fmt.Errorf("tab: %s: %w", name, err)
 	}

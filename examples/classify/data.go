@@ -13,6 +13,7 @@ import (
 
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/downstream"
+	"github.com/gotab/gotab/downstream/classify"
 	"github.com/gotab/gotab/examples/internal/inputs"
 )
 
@@ -110,9 +111,9 @@ func (o options) tryOut() error {
 // part is data to train or to test on.
 type part struct {
 	set     dataset.Dataset
-	kinds   *downstream.Labelled // one class each
-	labels  *downstream.Labelled // eight bits; nil for folders
-	indices []int                // in source
+	kinds   *classify.Labelled // one class each
+	labels  *classify.Labelled // eight bits; nil for folders
+	indices []int              // in source
 	source  source
 }
 
@@ -129,9 +130,9 @@ type problem struct {
 func newProblem(o options, split string, data, test source) (problem, error) {
 	p := problem{split: split}
 	text := func(it dataset.Item) string { return it.Defect }
-	label := downstream.ByDefect
+	label := classify.ByDefect
 	if !o.wafers() && o.label == "class" {
-		text, label = func(it dataset.Item) string { return it.Class }, downstream.ByClass
+		text, label = func(it dataset.Item) string { return it.Class }, classify.ByClass
 	}
 	for _, s := range []source{data, test} {
 		if s.Dataset != nil {
@@ -179,7 +180,7 @@ func newProblem(o options, split string, data, test source) (problem, error) {
 			return p, err
 		}
 		if p.labels != nil {
-			if side.labels, err = downstream.ByDefects(side.set, p.labels); err != nil {
+			if side.labels, err = classify.ByDefects(side.set, p.labels); err != nil {
 				return p, err
 			}
 		}

@@ -14,12 +14,13 @@ import (
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/downstream"
+	"github.com/gotab/gotab/downstream/classify"
 	"github.com/gotab/gotab/tensor"
 )
 
-// classify trains and tests every model and adds a row for each. The report is
+// judge trains and tests every model and adds a row for each. The report is
 // written after every row, so that what is done is kept.
-func classify(ctx context.Context, o options, dev tensor.Device, r *report, stderr io.Writer) (err error) {
+func judge(ctx context.Context, o options, dev tensor.Device, r *report, stderr io.Writer) (err error) {
 	names, err := weightsNames(o.weights)
 	if err != nil {
 		return err
@@ -102,19 +103,19 @@ func openNet(o options, weights string, dev tensor.Device) (*backbone.ResNet, er
 }
 
 // settings are those of a classifier.
-func (o options) settings(b, m string) downstream.ClassifierConfig {
-	c := downstream.DefaultClassifier()
+func (o options) settings(b, m string) classify.Config {
+	c := classify.Default()
 	c.Transform = o.reading.Tune(dataset.Square(o.size))
 	if o.wafers() {
-		c = downstream.DefaultWaferClassifier(o.size)
+		c = classify.DefaultWafer(o.size)
 		if o.encoding == "dies" {
-			c.Encoding = downstream.Dies
+			c.Encoding = classify.Dies
 			c.Normalize = dataset.Normalize{Mean: [3]float32{0.5, 0.5, 0.5}, Std: [3]float32{0.5, 0.5, 0.5}}
 		}
 	}
-	c.Task = downstream.MultiClass
+	c.Task = classify.MultiClass
 	if m == sigmoids {
-		c.Task = downstream.MultiLabel
+		c.Task = classify.MultiLabel
 	}
 	c.Frozen = b == frozen
 	c.Epochs = o.epochs
@@ -136,15 +137,18 @@ func one(ctx context.Context, o options, net *backbone.ResNet, p problem, b, wei
 	if m == sigmoids {
 		train = p.train.labels
 	}
-	_, bytes := downstream.EstimateClassifier(train.Len(), len(train.Names()), image.Pt(o.size, o.size), net, cfg, tensor.GetThreads().Cores)
-	fmt.Fprintf(stderr, "%s: fit on %d pictures; weights, state and batches take %d MB\n", name, train.Len(), bytes/1e6)
+	memory, err := cfg.Estimate(net, image.Pt(o.size, o.size), train.Len(), len(train.Names()))
+	if err != nil {
+		return row, err
+	}
+	fmt.Fprintf(stderr, "%s: fit on %d pictures; weights, state and batches take %d MB\n", name, train.Len(), memory.Fitting/1e6)
 	logs, err := o.curves.Of(fileName(fmt.Sprintf("%s-%s-%s-%s", weights, b, m, p.split))).Open(0)
 	if err != nil {
 		return row, err
 	}
 	defer func() { err = errors.Join(err, logs.Close()) }()
 	tell := progress(name, train.Len(), stderr)
-	c, err := downstream.NewClassifier(net, cfg, rand.New(rand.NewPCG(o.seed, 1)), downstream.WithProgress(func(p downstream.Progress) {
+	c, err := classify.New(net, cfg, rand.New(rand.NewPCG(o.seed, 1)), downstream.WithProgress(func(p downstream.Progress) {
 		tell(p)
 		_ = logs.Add(p.Step(), p.Scalars()) // what fails is told by Close
 	}))

@@ -29,6 +29,6 @@ func TestWeightsAreToldApart(t *testing.T) {
 	}
 	// Before the data are opened.
 	var out bytes.Buffer
-	err := classify(t.Context(), options{data: "none.npz", weights: []string{"w.pth", "./w.pth"}}, tensor.CPU, &report{}, &out)
+	err := judge(t.Context(), options{data: "none.npz", weights: []string{"w.pth", "./w.pth"}}, tensor.CPU, &report{}, &out)
 	require.ErrorContains(t, err, "-weights w.pth,./w.pth: ")
 }

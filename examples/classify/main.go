@@ -51,7 +51,7 @@ import (
 	"syscall"
 
 	"github.com/gotab/gotab/dataset"
-	"github.com/gotab/gotab/downstream"
+	"github.com/gotab/gotab/downstream/classify"
 	"github.com/gotab/gotab/examples/internal/curves"
 	"github.com/gotab/gotab/examples/internal/inputs"
 	"github.com/gotab/gotab/tensor"
@@ -182,9 +182,9 @@ func (o options) checked() (options, error) {
 		}
 	}
 	if o.backboneLR == 0 {
-		o.backboneLR = downstream.DefaultClassifier().BackboneLR
+		o.backboneLR = classify.Default().BackboneLR
 		if o.wafers() {
-			o.backboneLR = downstream.DefaultWaferClassifier(o.size).BackboneLR
+			o.backboneLR = classify.DefaultWafer(o.size).BackboneLR
 		}
 	}
 	o.backbones = choose(o.backbone, frozen, trained)
@@ -260,7 +260,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return fmt.Errorf("classify: %w", err)
 	}
 	r := &report{o: o}
-	err = classify(ctx, o, dev, r, stderr)
+	err = judge(ctx, o, dev, r, stderr)
 	if len(r.Rows) > 0 {
 		err = errors.Join(err, r.table(stdout))
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/downstream"
+	"github.com/gotab/gotab/downstream/classify"
 	"github.com/gotab/gotab/internal/wafers"
 	"github.com/gotab/gotab/tensor"
 )
@@ -125,7 +126,7 @@ func TestClassifyWafers(t *testing.T) {
 	again, err := backbone.Open(saved, tensor.CPU)
 	require.NoError(t, err)
 	defer again.Close()
-	c, err := downstream.OpenClassifier(t.Context(), path, again)
+	c, err := classify.Open(t.Context(), path, again)
 	require.NoError(t, err)
 	require.Len(t, c.Names(), 38)
 	require.NoError(t, c.Close())

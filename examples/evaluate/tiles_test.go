@@ -70,6 +70,11 @@ func (n native) ScoreSet(context.Context, dataset.Dataset) iter.Seq2[downstream.
 	return func(yield func(downstream.Scored, error) bool) { yield(downstream.Scored{}, errors.ErrUnsupported) }
 }
 
+// ScoreSeq is not called either.
+func (n native) ScoreSeq(context.Context, iter.Seq[image.Image]) iter.Seq2[downstream.Result, error] {
+	return func(yield func(downstream.Result, error) bool) { yield(downstream.Result{}, errors.ErrUnsupported) }
+}
+
 // Parts are judged by their worst tile, and pixels on maps of each part's own size.
 func TestTilesOfLongParts(t *testing.T) {
 	root, dir := t.TempDir(), t.TempDir()

@@ -163,7 +163,11 @@ func (c probed) measure(ctx context.Context, v tab.VisualEncoder) (auroc float64
 	if c.bits != dataset.DefaultDecoder().Bits16 {
 		cfg.Transform.Bits16 = c.bits // as the files are read
 	}
-	det, err := downstream.NewPaDiM(v, cfg, nil)
+	fe, ok := v.(downstream.Extractor)
+	if !ok {
+		return 0, fmt.Errorf("%w: a %T does not say on which device it is", downstream.ErrConfig, v)
+	}
+	det, err := downstream.NewPaDiM(fe, cfg, nil)
 	if err != nil {
 		return 0, err
 	}

@@ -31,6 +31,8 @@ const (
 	faulttest = "internal/faulttest"
 	// plots is the one package of the library that draws them.
 	plots = "evaluate/report"
+	// rooms are what stands under the detectors of downstream.
+	rooms = "downstream/internal"
 	// layers are blocks of networks, on tensor.
 	layers = "internal/layers"
 )
@@ -75,7 +77,9 @@ func ruleFor(dir string) (rule, bool) {
 		return rule{native: true, internal: true, public: []string{"tensor"}, anyTest: true,
 			foreign: append(numeric(), "github.com/sugarme/tokenizer", "golang.org/x/text")}, true
 	case "downstream":
-		return rule{native: true, internal: true, public: []string{"backbone", "dataset", "metrics", "tensor"}, foreign: numeric(), anyTest: true}, true
+		return rule{native: true, internal: true, public: []string{"backbone", "dataset", "metrics", "tensor", rooms}, foreign: numeric(), anyTest: true}, true
+	case "downstream/classify": // is fitted and saved as detectors are, and is none
+		return rule{native: true, internal: true, public: []string{"backbone", "dataset", "downstream", "tensor"}, foreign: numeric(), anyTest: true}, true
 	case "downstream/heatmap": // draws results, so it stands above the detectors
 		return rule{native: true, internal: true, public: []string{"downstream", "dataset"}, foreign: numeric(), anyTest: true}, true
 	case "tab":
@@ -92,6 +96,8 @@ func ruleFor(dir string) (rule, bool) {
 		return rule{native: true, internal: true, public: []string{"tensor"}, foreign: []string{testify}}, true
 	}
 	switch top, _, _ := strings.Cut(dir, "/"); {
+	case under(dir, rooms): // arithmetic on images, arrays and tensors: no public type of detectors
+		return rule{native: true, internal: true, public: []string{"backbone", "dataset", "tensor", rooms}, foreign: numeric(), anyTest: true}, true
 	case dir == "internal/wafers": // its tests read back what it writes
 		return rule{internal: true, anyTest: true}, true
 	case dir == "internal/tiff":

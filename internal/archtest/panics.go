@@ -13,8 +13,9 @@ import (
 
 // panics are the files of the library that may call panic, each with the reason.
 var panics = map[string]string{
-	"tensor/worker.go":             "raises what the caller's own function threw on a libtorch thread again on the caller's",
-	"internal/pipeline/ordered.go": "raises what the caller's own function threw on a goroutine of the pipeline again on the caller's",
+	"tensor/worker.go":              "raises what the caller's own function threw on a libtorch thread again on the caller's",
+	"internal/pipeline/ordered.go":  "raises what the caller's own function threw on a goroutine of the pipeline again on the caller's",
+	"internal/pipeline/sequence.go": "raises what the caller's own sequence threw on a goroutine of the pipeline again on the caller's",
 }
 
 // CheckPanics walks the module whose root is fsys and returns a sentence for

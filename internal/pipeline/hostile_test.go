@@ -15,6 +15,7 @@ func TestHostileArguments(t *testing.T) {
 	r := hostile.Registry{
 		Funcs: []any{
 			pipeline.Ordered[int],
+			pipeline.Sequence[int, int],
 		},
 		Types: []any{
 			new(pipeline.Panic),

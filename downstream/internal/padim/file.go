@@ -1,0 +1,93 @@
+package padim
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"math"
+
+	"github.com/gotab/gotab/downstream/internal/gaussian"
+	"github.com/gotab/gotab/internal/layers"
+	"github.com/gotab/gotab/tensor"
+)
+
+// Specs are the arrays of a file: mean [P, C] and whitening [P, C(C+1)/2], the lower
+// triangles of L^-1, row by row.
+func Specs(positions, channels int) []layers.Spec {
+	p, c := int64(positions), int64(channels)
+	return []layers.Spec{{Name: meanName, Shape: []int64{p, c}}, {Name: whiteningName, Shape: []int64{p, c * (c + 1) / 2}}}
+}
+
+// Arrays copies the Gaussians to the host, as Specs say. Whitening matrices are there
+// twice meanwhile.
+func (g Gaussians) Arrays(ctx context.Context, dev tensor.Device) ([]tensor.Array, error) {
+	grid, c := int(g.Mean.Size(0)), int(g.Mean.Size(1))
+	half := c * (c + 1) / 2
+	mean, triangles := make([]float32, grid*c), make([]byte, 0, 4*grid*half)
+	err := tensor.Run(ctx, dev, tensor.Evaluation, func(s *tensor.Scope) error {
+		if err := s.FloatsInto(mean, g.Mean); err != nil {
+			return err
+		}
+		block := make([]float32, gaussian.Block*c*c)
+		for _, b := range blocks(grid) {
+			k := b[1] - b[0]
+			part := s.Narrow(g.Whitening, 0, int64(b[0]), int64(k))
+			if err := s.FloatsInto(block[:k*c*c], part); err != nil {
+				return err
+			}
+			s.Free(part)
+			for at := range k {
+				for row := range c {
+					for col := range row + 1 { // the tensor holds transposes
+						triangles = binary.LittleEndian.AppendUint32(triangles, math.Float32bits(block[(at*c+col)*c+row]))
+					}
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return []tensor.Array{
+		tensor.FloatArray(meanName, mean, int64(grid), int64(c)),
+		{Name: whiteningName, DType: tensor.Float32, Shape: []int64{int64(grid), int64(half)}, Data: triangles},
+	}, nil
+}
+
+// Load puts the arrays of a file, which are as Specs say, into p.
+func Load(ctx context.Context, p *tensor.Params, arrays map[string]tensor.Array) (g Gaussians, err error) {
+	mean := arrays[meanName]
+	grid, c := int(mean.Shape[0]), int(mean.Shape[1])
+	err = tensor.Run(ctx, p.Device(), tensor.Evaluation, func(s *tensor.Scope) error {
+		if err := errors.Join(
+			p.PutBuffer(s, meanName, s.FromArray(mean)),
+			p.PutBuffer(s, whiteningName, s.Zeros(int64(grid), int64(c), int64(c))),
+		); err != nil {
+			return err
+		}
+		g = of(p)
+		data := arrays[whiteningName].Data
+		block := make([]float32, gaussian.Block*c*c)
+		for _, b := range blocks(grid) {
+			if err := s.Err(); err != nil {
+				return err
+			}
+			k := b[1] - b[0]
+			for at := range k {
+				for row := range c {
+					for col := range row + 1 {
+						block[(at*c+col)*c+row] = math.Float32frombits(binary.LittleEndian.Uint32(data))
+						data = data[4:]
+					}
+				}
+			}
+			part := s.FromFloats(block[:k*c*c], int64(k), int64(c), int64(c))
+			place := s.Narrow(g.Whitening, 0, int64(b[0]), int64(k))
+			s.CopyInto(place, part)
+			s.Free(part, place)
+		}
+		return s.Err()
+	})
+	return g, err
+}
