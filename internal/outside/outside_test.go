@@ -3,6 +3,7 @@ package outside_test
 import (
 	"image"
 	"image/png"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -28,10 +29,31 @@ func module(t *testing.T) string {
 		"\nrequire github.com/gotab/gotab v0.0.0\n\nreplace github.com/gotab/gotab => " + here + "\n"
 	require.Contains(t, text, "module example.com/plant\n")
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "go.mod"), []byte(text), 0o600))
+	lookAt(t)
 	sums, err := os.ReadFile(filepath.Join(root, "go.sum"))
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "go.sum"), sums, 0o600))
 	return dir
+}
+
+// lookAt opens what the programs are compiled with. The go command remembers that a
+// test passed for as long as the files are the same that the test itself has looked at.
+func lookAt(t *testing.T) {
+	t.Helper()
+	files := 0
+	require.NoError(t, filepath.WalkDir(root, func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && name != root && (d.Name()[0] == '.' || d.Name() == "testdata" || d.Name() == "examples" || d.Name() == "bench"):
+			return fs.SkipDir
+		case filepath.Ext(name) == ".go" && !strings.HasSuffix(name, "_test.go"):
+			files++
+			_, err = os.Stat(name)
+		}
+		return err
+	}))
+	require.Greater(t, files, 300)
 }
 
 // run runs the go command in the module, without a network.
