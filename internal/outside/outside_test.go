@@ -138,19 +138,39 @@ func TestContributingShowsThesePrograms(t *testing.T) {
 	}
 }
 
-// Every path that the page names is there.
-func TestContributingNamesWhatIsThere(t *testing.T) {
-	page, err := os.ReadFile(filepath.Join(root, "CONTRIBUTING.md"))
+// links returns how many files a page names, which must be there.
+func links(t *testing.T, page string) (found int) {
+	t.Helper()
+	b, err := os.ReadFile(page)
 	require.NoError(t, err)
-	found := 0
-	for _, part := range strings.Split(string(page), "](")[1:] {
+	for _, part := range strings.Split(string(b), "](")[1:] {
 		name, _, _ := strings.Cut(part, ")")
 		if strings.Contains(name, "://") {
 			continue
 		}
-		_, err := os.Stat(filepath.Join(root, name))
-		require.NoError(t, err, name)
+		_, err := os.Stat(filepath.Join(filepath.Dir(page), name))
+		require.NoError(t, err, "%s in %s", name, page)
 		found++
 	}
-	require.GreaterOrEqual(t, found, 5)
+	return found
+}
+
+func TestContributingNamesWhatIsThere(t *testing.T) {
+	require.GreaterOrEqual(t, links(t, filepath.Join(root, "CONTRIBUTING.md")), 5)
+}
+
+// Every program has a page that says how it is started and what one sees.
+func TestEveryExampleHasAPage(t *testing.T) {
+	programs, err := filepath.Glob(filepath.Join(root, "examples", "*", "main.go"))
+	require.NoError(t, err)
+	require.GreaterOrEqual(t, len(programs), 10)
+	for _, program := range programs {
+		dir := filepath.Dir(program)
+		page := filepath.Join(dir, "README.md")
+		b, err := os.ReadFile(page)
+		require.NoError(t, err)
+		require.Contains(t, string(b), "./examples/"+filepath.Base(dir), page)
+		require.Contains(t, string(b), "## What one sees", page)
+		links(t, page)
+	}
 }
