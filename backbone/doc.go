@@ -2,7 +2,8 @@
 // module read and that package tab pre-trains: ResNet-18, ResNet-34, ResNet-50
 // and WideResNet-50-2 with torchvision's architecture and parameter names, so
 // that weights go back and forth between Go and Python by name. All of them are
-// a [ResNet]; [Arch] says which, and [Open] finds out from the file.
+// a [ResNet]; [Arch] says which, and [Open] finds out from the file. [ResNet.SaveAs]
+// writes other libraries' names, [ResNet.SaveONNX] a model for other runtimes.
 //
 // A network is used inside a [tensor.Run]; the Run's mode decides between
 // training and evaluation. In evaluation batch norm is folded into the

@@ -19,6 +19,9 @@ var (
 	ErrLayer = errors.New("no such layer")
 	// ErrArch reports an architecture that this package does not have.
 	ErrArch = errors.New("no such architecture")
+	// ErrNames reports a naming that this package does not have, or a parameter that has
+	// no name in one.
+	ErrNames = errors.New("no such name of weights")
 	// ErrScale reports factors that ScaleChannels does not take.
 	ErrScale = errors.New("factors do not fit")
 	// ErrClosed reports the use of a network after Close. It is [tensor.ErrClosed].
@@ -220,19 +223,13 @@ func (m *ResNet) plain(s *tensor.Scope, x *tensor.Tensor, l Layer, _ bool) *tens
 // WriteTo writes the weights as safetensors that torchvision's network of the
 // same name loads strictly.
 func (m *ResNet) WriteTo(w io.Writer) (int64, error) {
-	return m.params.Write(context.Background(), w, map[string]string{"format": "pt", "architecture": m.arch.String()})
+	return m.params.Write(context.Background(), w, m.metadata())
 }
 
-// Save writes the weights to a file that appears whole or not at all.
+// Save writes the weights, with torchvision's names, to a file that appears whole or
+// not at all. [ResNet.SaveAs] writes other libraries' names.
 func (m *ResNet) Save(path string) error {
-	a, err := m.params.Arrays(context.Background())
-	if err != nil {
-		return fmt.Errorf("backbone: save %s: %w", path, err)
-	}
-	if err := tensor.SaveWeights(path, map[string]string{"format": "pt", "architecture": m.arch.String()}, a); err != nil {
-		return fmt.Errorf("backbone: save %s: %w", path, err)
-	}
-	return nil
+	return m.SaveAs(context.Background(), path, Torchvision)
 }
 
 // Close frees the weights; what returns an error wraps [ErrClosed] from then on.

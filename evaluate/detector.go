@@ -10,7 +10,9 @@ import (
 	"github.com/gotab/gotab/dataset"
 )
 
-// Detector is what is evaluated: it is fitted on good images and scores others.
+// Detector is what is evaluated: it is fitted on good images and scores others. To
+// evaluate one that is fitted already, such as one that was read from a file, wrap it in
+// a type whose Fit does nothing.
 type Detector interface {
 	// Fit learns what good images look like.
 	Fit(ctx context.Context, good dataset.Dataset) error

@@ -409,6 +409,9 @@ func TestSurvey(t *testing.T) {
 	require.Equal(t, "weave", r[3].Class)
 	require.Less(t, r[3].Share(), 1.)
 	require.Zero(t, synth.Rate{}.Share())
+	require.Equal(t, "hand: of 3 draws 0 were not placed and 1 not to be seen; median change 20.0 grey levels", r[1].String())
+	require.Equal(t, "x: of 9 draws 0 were not placed and 0 not to be seen, 9 were normal; median change 0.0 grey levels",
+		synth.Rate{Class: "x", Draws: 9, Normal: 9}.String())
 	require.ErrorIs(t, s.Run(ctx, synth.DefaultNSA(), "x", nil, 1, rng(1)), synth.ErrImage)
 	require.ErrorIs(t, s.Run(ctx, synth.DefaultNSA(), "x", flat, 1, nil), synth.ErrNoRand)
 	done, cancel := context.WithCancel(ctx)

@@ -50,6 +50,15 @@ type Rate struct {
 	Median    float64 // median Change of the draws that were placed, in grey levels, cut to sixteenths; 0 where there were none
 }
 
+// String says it in words, such as "weave: of 20 draws 1 were not placed and 3 not to be seen; median change 14.5 grey levels".
+func (r Rate) String() string {
+	text := fmt.Sprintf("%s: of %d draws %d were not placed and %d not to be seen", r.Class, r.Draws, r.Unplaced, r.Invisible)
+	if r.Normal > 0 {
+		text += fmt.Sprintf(", %d were normal", r.Normal)
+	}
+	return text + fmt.Sprintf("; median change %.1f grey levels", r.Median)
+}
+
 // Share is the part of all draws that shows nothing: not placed, or not to be seen. 0 to 1.
 func (r Rate) Share() float64 {
 	if r.Draws == 0 {

@@ -49,7 +49,9 @@ type Pair struct {
 	Normal bool
 }
 
-// Generator makes damaged twins. Implementations are safe for concurrent use when every call has its own rng.
+// Generator makes damaged twins. Implementations are safe for concurrent use when every call has its own rng. One of your
+// own fills Image, Support, Mask, Placed, Change and Kind (any name) of the Pair, and Label if what reads the pair does; it
+// needs a Fingerprint (Fingerprinter) for a training to be resumed.
 type Generator interface {
 	// Generate damages a copy of dst with material from src, an image of the same class; dst and src stay as they are and
 	// may be the same. Any image type and any origin will do, from 8x8 pixels. It returns ErrNotPlaced when this draw made

@@ -29,6 +29,8 @@ const (
 	hostile = "internal/hostile"
 	// faulttest serves tests alone and lets writers fail.
 	faulttest = "internal/faulttest"
+	// onnxtest serves tests alone and runs models.
+	onnxtest = "internal/onnx/onnxtest"
 	// plots is the one package of the library that draws them.
 	plots = "evaluate/report"
 	// rooms are what stands under the detectors of downstream.
@@ -248,7 +250,7 @@ func refuseOwn(dir string, r rule, test bool, to string) string {
 		return "the package has no place in the design"
 	case to == dir:
 		return "" // an external test of the package itself
-	case (to == testutil || to == hostile || to == faulttest) && !test:
+	case (to == testutil || to == hostile || to == faulttest || to == onnxtest) && !test:
 		return "it serves tests alone"
 	case toRule.native && !r.native:
 		return "the package must build without native code"

@@ -58,6 +58,7 @@ func TestCheckFindsViolations(t *testing.T) {
 		{"backbone/a.go", own + "internal/testutil", "tests alone"},
 		{"backbone/a_test.go", own + "internal/testutil", ""},
 		{"metrics/a.go", own + "internal/hostile", "tests alone"},
+		{"backbone/a.go", own + "internal/onnx/onnxtest", "tests alone"},
 		{"metrics/a_test.go", own + "internal/hostile", ""},
 		{"backbone/a.go", own + "internal/faulttest", "tests alone"},
 		{"dataset/a_test.go", own + "internal/faulttest", ""},

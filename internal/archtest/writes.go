@@ -21,6 +21,7 @@ var writesOutside = map[string]string{
 	"examples/dataset/convert.go":        "renames a folder that is finished",
 	"internal/mutate/main.go":            "changed copies of files in a temporary folder, for one run of the tests",
 	"internal/hostile/child.go":          "the note of a test's child in a temporary folder: the call that it is at",
+	"internal/onnx/onnxtest/runtime.go":  "what a test gives to Python, in a temporary folder",
 	"internal/testutil/limited_linux.go": "a copy of the test's own program in a temporary folder, for a child of another user",
 	"evaluate/store.go":                  "a lock, which is empty and removed in the end; results go through the layer",
 	"examples/internal/inputs/inputs.go": "an empty hidden file that tries a folder and is removed at once",

@@ -1,0 +1,252 @@
+package downstream
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"strconv"
+
+	"github.com/gotab/gotab/backbone"
+	"github.com/gotab/gotab/internal/atomicfile"
+	"github.com/gotab/gotab/internal/onnx"
+	"github.com/gotab/gotab/tensor"
+)
+
+// onnxWriter is an extractor that can be written as an ONNX model: a *backbone.ResNet.
+type onnxWriter interface {
+	WriteONNX(ctx context.Context, w io.Writer, layers ...backbone.Layer) error
+}
+
+// onnxKind marks a model and the version of its inputs, outputs and metadata.
+const onnxKind = "gotab.padim.onnx.1"
+
+// WriteONNX writes the fitted detector with its backbone as an ONNX model (operator
+// set 17) for programs without this module. The input "images" is float32 [batch, 3, H, W], where
+// H and W are those of the fit: pictures that have gone through Transform, RGB,
+// channels first, each value (v/255 - mean) / std. The outputs are "map", float32
+// [batch, H, W], and "score", float32 [batch], with the values of Result.Map and
+// Result.Score but for rounding (some 1e-6 of the value). Features, choice of channels,
+// distances, interpolation and smoothing are in the model; the transform is not.
+//
+// The metadata, all strings, say what the caller has to do: "kind", "transform" (JSON:
+// shorter, exact and crop in pixels, [width, height], 0 for not used, and filter; see
+// [dataset.Transform]), "mean" and "std" (JSON lists of three), "layers" and "channels"
+// (JSON lists). A calibrated detector adds "threshold", "reject" (when a part is
+// rejected, in words), "rule", and "scale", the ends of the colour scale of maps. A score
+// that rounding alone sets apart from the threshold may get the other verdict.
+//
+// The model has a matrix for every position, four bytes for each of P C C values: 125 MB for the
+// default settings. It returns [ErrNotFitted] before a Fit, [ErrClosed] after Close, [ErrConfig] if the
+// extractor has no ONNX form (of this module's a *backbone.ResNet alone has one), an
+// error that says so if the model would have 2 GiB or more, and ctx's or w's error. It
+// goes on with the statistics that it began with, whatever a Fit or Close does meanwhile.
+func (p *PaDiM) WriteONNX(ctx context.Context, w io.Writer) error {
+	g, err := p.acquire("write ONNX of")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = p.release(g) }() // frees memory, cannot fail
+	model, err := p.onnx(ctx, g)
+	if err == nil {
+		err = model.Write(ctx, w)
+	}
+	if err != nil {
+		return p.failed(ctx, "write ONNX of", err)
+	}
+	return nil
+}
+
+// SaveONNX writes what WriteONNX writes to a file that appears whole or not at all.
+func (p *PaDiM) SaveONNX(ctx context.Context, path string) error {
+	return atomicfile.Write(path, func(w io.Writer) error { return p.WriteONNX(ctx, w) })
+}
+
+// onnx puts the detector behind the model of its backbone.
+func (p *PaDiM) onnx(ctx context.Context, g *gaussians) (*onnx.Model, error) {
+	fe, ok := p.sel.fe.(onnxWriter)
+	if !ok {
+		return nil, fmt.Errorf("%w: the extractor (%T) has no ONNX form, want a *backbone.ResNet", ErrConfig, p.sel.fe)
+	}
+	var net bytes.Buffer
+	if err := fe.WriteONNX(ctx, &net, p.sel.layers...); err != nil {
+		return nil, err
+	}
+	m, err := onnx.Read(net.Bytes())
+	if err != nil {
+		return nil, err
+	}
+	if err := p.checkNetwork(m); err != nil {
+		return nil, err
+	}
+	grids, err := p.grids(ctx, g)
+	if err != nil {
+		return nil, err
+	}
+	arrays, err := p.onnxArrays(ctx, g)
+	if err != nil {
+		return nil, err
+	}
+	p.addEmbedding(&m.Graph, grids)
+	addDistances(&m.Graph, g, p.sel.count, arrays)
+	batch := onnx.Dim{Name: "batch"}
+	m.Graph.Name = "padim"
+	m.Graph.Inputs[0].Shape = append([]onnx.Dim{batch}, onnx.Fixed(3, int64(g.inH), int64(g.inW))...)
+	m.Graph.Outputs = []onnx.Value{
+		{Name: "map", Type: onnx.Float32, Shape: append([]onnx.Dim{batch}, onnx.Fixed(int64(g.inH), int64(g.inW))...)},
+		{Name: "score", Type: onnx.Float32, Shape: []onnx.Dim{batch}},
+	}
+	m.Doc = "PaDiM. Input: pictures after the transform in the metadata, RGB, (v/255 - mean) / std, channels first. Outputs: map of distances, and its largest value."
+	return m, p.describe(m, g)
+}
+
+// checkNetwork refuses a model that does not give the layers.
+func (p *PaDiM) checkNetwork(m *onnx.Model) error {
+	ok := len(m.Graph.Inputs) == 1 && len(m.Graph.Outputs) == len(p.sel.layers)
+	for i, l := range p.sel.layers {
+		ok = ok && m.Graph.Outputs[i].Name == l.String() && m.Graph.Outputs[i].Type == onnx.Float32
+	}
+	if !ok {
+		return fmt.Errorf("%w: the ONNX form of the extractor has not one input and the outputs %v", ErrLayers, p.sel.layers)
+	}
+	return nil
+}
+
+// grids returns rows and columns of each layer for the input of the fit.
+func (p *PaDiM) grids(ctx context.Context, g *gaussians) (out [][2]int64, err error) {
+	err = tensor.Run(ctx, p.dev, tensor.Evaluation, func(s *tensor.Scope) error {
+		for _, f := range p.sel.fe.Forward(s, s.Zeros(1, 3, int64(g.inH), int64(g.inW)), p.sel.layers...) {
+			if s.Err() == nil {
+				out = append(out, [2]int64{f.Size(2), f.Size(3)})
+			}
+		}
+		return s.Err()
+	})
+	if err == nil && (len(out) == 0 || out[0] != [2]int64{int64(g.gridH), int64(g.gridW)}) {
+		err = fmt.Errorf("%w: the extractor gives grids %v, the fit had %d rows and %d columns", ErrLayers, out, g.gridH, g.gridW)
+	}
+	return out, err
+}
+
+// onnxArrays copies the model's tensors to the host.
+func (p *PaDiM) onnxArrays(ctx context.Context, g *gaussians) (map[string]onnx.Tensor, error) {
+	n, c := int64(g.gridH*g.gridW), int64(p.sel.count)
+	if c > math.MaxInt32/4/n/c {
+		return nil, fmt.Errorf("%w: %d positions with a matrix of %dx%d each; choose fewer channels or a deeper first layer", onnx.ErrTooLarge, n, c, c)
+	}
+	out := make(map[string]onnx.Tensor)
+	err := tensor.Run(ctx, p.dev, tensor.Evaluation, func(s *tensor.Scope) error {
+		for _, x := range []struct {
+			name string
+			t    *tensor.Tensor
+			dims []int64
+		}{
+			{"padim.mean", g.mean, []int64{n, 1, c}}, {"padim.whitening", g.whitening, []int64{n, c, c}},
+			{"padim.rows", g.rows, []int64{int64(g.inH), int64(g.gridH)}}, {"padim.columns", g.columns, []int64{int64(g.gridW), int64(g.inW)}},
+		} {
+			a := onnx.Tensor{Name: x.name, Type: onnx.Float32, Dims: x.dims, Data: make([]byte, 0, 4*x.t.Len())}
+			for lo := int64(0); lo < x.t.Size(0); lo += whitenBlock { // a block at a time: the whole would lie in memory once more
+				part := s.Narrow(x.t, 0, lo, min(whitenBlock, x.t.Size(0)-lo))
+				v, err := s.Floats(part)
+				if err != nil {
+					return err
+				}
+				s.Free(part)
+				a.Data = onnx.AppendFloats(a.Data, v)
+			}
+			out[x.name] = a
+		}
+		return s.Err()
+	})
+	return out, err
+}
+
+// addEmbedding adds what selection.embed does: the chosen channels of every layer, on
+// the grid of the first one, as "padim.features" [batch, C, h, w].
+func (p *PaDiM) addEmbedding(g *onnx.Graph, grids [][2]int64) {
+	var parts []string
+	for i, l := range p.sel.layers {
+		channels := p.sel.groups[i]
+		if len(channels) == 0 {
+			continue
+		}
+		y, name := l.String(), "padim."+l.String()
+		take := func(axis int64, what string, index []int64) {
+			at := g.Constant(onnx.Integers(name+"."+what+".index", index...))
+			y = g.Add("Gather", name+"."+what, []string{y, at}, onnx.Int("axis", axis))
+		}
+		if len(channels) < p.sel.fe.Channels(l) {
+			take(1, "channels", channels)
+		}
+		for axis, what := range []string{"rows", "columns"} {
+			if in, out := grids[i][axis], grids[0][axis]; in != out {
+				take(int64(2+axis), what, nearest(in, out))
+			}
+		}
+		parts = append(parts, y)
+	}
+	g.Add("Concat", "padim.features", parts, onnx.Int("axis", 1))
+}
+
+// nearest returns the positions of in that stand for the positions of out, as
+// libtorch's nearest neighbour takes them.
+func nearest(in, out int64) []int64 {
+	scale := float32(in) / float32(out)
+	index := make([]int64, out)
+	for i := range index {
+		index[i] = min(int64(float32(i)*scale), in-1)
+	}
+	return index
+}
+
+// addDistances adds the arithmetic of PaDiM.score behind "padim.features".
+func addDistances(g *onnx.Graph, of *gaussians, channels int, arrays map[string]onnx.Tensor) {
+	shape := func(name string, n ...int64) string { return g.Constant(onnx.Integers("padim."+name, n...)) }
+	constant := func(name string) string { return g.Constant(arrays[name]) }
+	grid := int64(of.gridH * of.gridW)
+	y := g.Add("Reshape", "padim.vectors", []string{"padim.features", shape("vectors.shape", 0, int64(channels), grid)})
+	y = g.Add("Transpose", "padim.positions", []string{y}, onnx.Ints("perm", 2, 0, 1)) // [P, batch, C]
+	y = g.Add("Sub", "padim.differences", []string{y, constant("padim.mean")})
+	y = g.Add("MatMul", "padim.white", []string{y, constant("padim.whitening")})
+	y = g.Add("ReduceL2", "padim.distances", []string{y}, onnx.Ints("axes", 2), onnx.Int("keepdims", 0)) // [P, batch]
+	y = g.Add("Transpose", "padim.images", []string{y}, onnx.Ints("perm", 1, 0))
+	y = g.Add("Reshape", "padim.grid", []string{y, shape("grid.shape", 0, int64(of.gridH), int64(of.gridW))})
+	y = g.Add("MatMul", "padim.tall", []string{constant("padim.rows"), y})
+	y = g.Add("MatMul", "map", []string{y, constant("padim.columns")})
+	g.Add("ReduceMax", "score", []string{y}, onnx.Ints("axes", 1, 2), onnx.Int("keepdims", 0))
+}
+
+// describe adds the metadata.
+func (p *PaDiM) describe(m *onnx.Model, g *gaussians) error {
+	t := p.cfg.Transform
+	values := map[string]any{
+		"transform": struct {
+			Shorter   int    `json:"shorter"`
+			Exact     [2]int `json:"exact"`
+			Filter    string `json:"filter"`
+			Crop      [2]int `json:"crop"`
+			RowsFirst bool   `json:"rows_first"`
+			Bits16    int    `json:"bits16"`
+		}{t.Shorter, [2]int{t.Exact.X, t.Exact.Y}, t.Filter.String(), [2]int{t.Crop.X, t.Crop.Y}, t.RowsFirst, t.Bits16},
+		"mean": p.cfg.Normalize.Mean, "std": p.cfg.Normalize.Std,
+		"layers": namesOf(p.cfg.Layers), "channels": slices.Clone(p.cfg.Channels),
+	}
+	if c := g.calibration(); c != nil {
+		values["scale"] = [2]float64{c.Scale().Low, c.Scale().High}
+		m.Metadata["threshold"] = strconv.FormatFloat(c.Threshold(), 'g', -1, 64)
+		m.Metadata["reject"] = "score >= threshold, or score is NaN"
+		m.Metadata["rule"] = c.Point().Rule.String()
+	}
+	for name, v := range values {
+		text, err := json.Marshal(v)
+		if err != nil {
+			return err
+		}
+		m.Metadata[name] = string(text)
+	}
+	m.Metadata["kind"] = onnxKind
+	return nil
+}
