@@ -135,7 +135,7 @@ func (t Trial) hash(r Record) (string, error) {
 		MaskAbove                                 int    `json:",omitempty"` // what is not the default
 		Transform                                 string `json:",omitempty"` // what the settings do not name
 	}{r.Version, r.Method, r.Arch, r.WeightsSHA256, r.Mask, r.Score, r.Epoch, r.Layers, r.Epochs, r.Shots, r.Settings,
-		dataset.Items(t.Train), dataset.Items(t.Test), others, by.Rule.String(), by.Limit, by.Bootstrap, by.PixelBytes, above, transform})
+		dataset.Items(t.Train), dataset.Items(t.Test), others, by.Rule.Flag(), by.Limit, by.Bootstrap, by.PixelBytes, above, transform})
 	if err != nil {
 		return "", fmt.Errorf("settings of %s: %w", r.Method, err)
 	}

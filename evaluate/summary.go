@@ -337,8 +337,8 @@ func (w *Setting) meanings() (out []string) {
 		}
 		out = append(out, MeaningOfAUPRO(limit))
 	}
-	if rule, err := ParseRule(ruleOf(r)); err == nil {
-		out = append(out, rule.Meaning())
+	if rule, err := metrics.ParseRule(ruleOf(r)); err == nil {
+		out = append(out, MeaningOfCut(rule))
 	}
 	return out
 }
