@@ -22,7 +22,7 @@
 // A [Store] keeps records as JSON lines and knows what is done already. [Summarize]
 // makes means over seeds and [Settings] over classes; [WriteTable], [WriteDetails] and
 // [WriteMarkdown] print them. [Compare] says how two methods or networks differ on the
-// same images. [SupportSets] and [OverSupports] are for detectors that learn from a few
+// same images, and [Cell] how recipes do over several trainings. [SupportSets] and [OverSupports] are for detectors that learn from a few
 // images.
 //
 // The package is pure Go. It prints nothing, and draws nothing: see evaluate/report for

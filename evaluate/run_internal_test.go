@@ -177,6 +177,7 @@ func TestKeyOfATrial(t *testing.T) {
 		"budget": func(x *Trial) { x.Method.Protocol.PixelBytes = 7 }, "train": func(x *Trial) { x.Train = few },
 		"epoch": func(x *Trial) { x.Method.Protocol.Epoch = "best" }, "score": func(x *Trial) { x.Method.Protocol.Score = "mean" },
 		"decoder": func(x *Trial) { x.Decoder = dataset.DefaultDecoder(); x.Decoder.MaskAbove = 9 }, "others": func(x *Trial) { x.Others = few },
+		"training": func(x *Trial) { x.Method.Training = &Training{Name: "a", Seed: 1, Share: 1} },
 	} {
 		x := fresh()
 		change(&x)

@@ -152,12 +152,13 @@ func (s *Store) Records() []Record {
 	return slices.Clone(s.records)
 }
 
-// Find returns the record of a key, and false if there is none.
+// Find returns the record of a key, and false if there is none but of trials that
+// failed.
 func (s *Store) Find(k Key) (Record, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, r := range s.records {
-		if r.Key() == k {
+		if r.Failed == "" && r.Key() == k {
 			return r, true
 		}
 	}
@@ -203,7 +204,9 @@ func (s *Store) write() error {
 }
 
 // Run is [Run] unless the store has the record already, which it returns then with
-// true. A new record is added before functions of [WithDetector] are called.
+// true. A new record is added before functions of [WithDetector] are called. A trial
+// that fails leaves none: who goes on with others adds the [Trial.Known] of it with the
+// reason as Failed.
 func (s *Store) Run(ctx context.Context, t Trial, opts ...Option) (r Record, found bool, err error) {
 	known, err := t.Known()
 	if err != nil {
