@@ -134,7 +134,7 @@ func PaDiM(c Choice) (evaluate.Method, error) {
 		if s.Reference {
 			cfg.Channels, cfg.Reduced = downstream.DefaultPaDiM().Channels, 0
 		}
-		return made(downstream.NewPaDiM(c.Net.Net, cfg, s.Rand(), c.options()...))
+		return made(downstream.NewPaDiM(c.Net.Features(), cfg, s.Rand(), c.options()...))
 	}
 	return m, nil
 }
@@ -158,7 +158,7 @@ func PatchCore(c Choice) (evaluate.Method, error) {
 	m.Protocol.Transform, m.Protocol.Score = cfg.Transform, metrics.ScorePatchMax
 	m.Chance = "the projection and the first patches of the memory bank"
 	m.New = func(s evaluate.Seed) (evaluate.Detector, error) {
-		return made(downstream.NewPatchCore(c.Net.Net, cfg, s.Rand(), c.options()...))
+		return made(downstream.NewPatchCore(c.Net.Features(), cfg, s.Rand(), c.options()...))
 	}
 	return m, nil
 }
