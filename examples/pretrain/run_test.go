@@ -363,6 +363,19 @@ func TestTwinsOfTheMixture(t *testing.T) {
 	require.NoError(t, train("control", "-twins", filepath.Join(dir, "whole.twins.json"), "-control", "misplaced"))
 	require.False(t, bytes.Equal(read("whole"), read("control")), "misplaced masks teach the same")
 
+	// A table of more products serves, and one of fewer does not.
+	cloth := t.TempDir()
+	require.NoError(t, os.Rename(filepath.Join(root, "steel"), filepath.Join(cloth, "steel")))
+	stderr.Reset()
+	require.NoError(t, train("less", "-twins", filepath.Join(dir, "whole.twins.json")))
+	require.Contains(t, stderr.String(), "is of more products than are trained; passed over: steel\n")
+	require.Equal(t, raw, read("less.twins.json"))
+	require.NoError(t, train("cloth"))
+	require.NoError(t, os.Rename(filepath.Join(cloth, "steel"), filepath.Join(root, "steel")))
+	err = train("more", "-twins", filepath.Join(dir, "cloth.twins.json"))
+	require.ErrorIs(t, err, tab.ErrUnknownClass)
+	require.ErrorContains(t, err, `"steel"`)
+
 	// Another table, another way or none at all are refused.
 	require.NoError(t, train("other", "-max-steps", "2"))
 	require.ErrorIs(t, train("other", "-resume", "-twins", "plain"), tab.ErrCheckpoint)
