@@ -170,7 +170,7 @@ func TestProbeIsLookedAtFirst(t *testing.T) {
 	one := fresh()
 	require.NoError(t, os.RemoveAll(filepath.Join(one, "cloth/test/hole")))
 	require.NoError(t, os.RemoveAll(filepath.Join(one, "steel/test/good")))
-	refused(one, "cloth: ", "1 good and 0 defective", "steel: ", "0 good and 1 defective")
+	refused(one, "cloth: ", "all 1 test images are good", "steel: ", "none of the 1 test images is good")
 
 	mask := fresh()
 	path := filepath.Join(mask, "cloth/ground_truth/hole/000_mask.png")
