@@ -158,7 +158,7 @@ func (s *sweep) all(ctx context.Context) error {
 		if bad[v.File] {
 			continue
 		}
-		if err := s.Judge(ctx, v, sets, s.plan.fits()); errors.Is(err, study.ErrTrials) {
+		if _, err := s.Judge(ctx, v, sets, s.plan.fits()); errors.Is(err, study.ErrTrials) {
 			failures = errors.Join(failures, err)
 		} else if err != nil {
 			return err

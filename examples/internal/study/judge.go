@@ -1,12 +1,15 @@
 package study
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"runtime"
 	"sync"
 	"time"
@@ -29,8 +32,6 @@ type Runner struct {
 	Device   tensor.Device
 	Store    *evaluate.Store
 	Log      io.Writer // one line for what is done
-	// Failed is called with a trial that failed, before the others go on.
-	Failed func(r evaluate.Record)
 	// Done says whether a fit has been done elsewhere; nil for no.
 	Done func(v Variant, sha256 string, s Set, f Fit) bool
 }
@@ -62,56 +63,75 @@ const (
 	pictureBudget = 1 << 29
 )
 
-// Judge fits and scores all that is not in the store yet, on one set of weights. A trial
-// that fails is noted in the store, and its error returned in the end; what keeps all from
-// going on ends it at once.
-func (r *Runner) Judge(ctx context.Context, v Variant, sets []Set, fits []Fit) (err error) {
+// Judged is what the store has of a fit on a class.
+type Judged struct {
+	Variant Variant
+	Set     Set
+	Fit     Fit
+	Record  evaluate.Record
+}
+
+// Judge fits and scores all that is not in the store yet, on one set of weights, and
+// returns what the store has then. A trial that fails is noted there, and [ErrTrials]
+// returned in the end; what keeps all from going on ends it at once.
+func (r *Runner) Judge(ctx context.Context, v Variant, sets []Set, fits []Fit) (out []Judged, err error) {
 	file, err := card.FileAt(v.File)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	opened, err := r.open(ctx, v)
 	if err != nil {
-		return fmt.Errorf("%s: %w", v, err)
+		return nil, fmt.Errorf("%s: %w", v, err)
 	}
 	net := &detectors.Network{Net: opened, Arch: opened.Arch(), Weights: v.String(), SHA256: file.SHA256}
 	defer func() { err = errors.Join(err, net.Close()) }()
 	if v.Share != 1 {
 		start, err := card.FileAt(r.Start)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		sum := sha256.Sum256(fmt.Appendf(nil, "%g of %s and %s", v.Share, file.SHA256, start.SHA256))
 		net.SHA256 = hex.EncodeToString(sum[:])
 	}
 	var failures error
 	for _, s := range sets {
-		if err := r.class(ctx, v, file.SHA256, net, s, fits); errors.Is(err, ErrTrials) {
+		of, err := r.class(ctx, v, file.SHA256, net, s, fits)
+		out = append(out, of...)
+		if errors.Is(err, ErrTrials) {
 			failures = errors.Join(failures, fmt.Errorf("%s, class %s: %w", v, s.Class, err))
 		} else if err != nil {
-			return fmt.Errorf("%s, class %s: %w", v, s.Class, err)
+			return out, fmt.Errorf("%s, class %s: %w", v, s.Class, err)
 		}
 	}
-	return failures
+	return out, failures
 }
 
 // ErrTrials says that trials failed, and are noted.
 var ErrTrials = errors.New("not all fits succeeded")
 
 // class does the fits of one class.
-func (r *Runner) class(ctx context.Context, v Variant, sha string, net *detectors.Network, s Set, fits []Fit) error {
+func (r *Runner) class(ctx context.Context, v Variant, sha string, net *detectors.Network, s Set, fits []Fit) (out []Judged, err error) {
 	var todo []evaluate.Trial
 	var of []Fit
 	methods := map[string]evaluate.Method{}
-	for _, f := range fits {
+	keys := map[int]evaluate.Key{}
+	defer func() {
+		for i, f := range fits {
+			if k, ok := keys[i]; !ok {
+				continue
+			} else if found, ok := r.Store.Find(k); ok {
+				out = append(out, Judged{v, s, f, found})
+			}
+		}
+	}()
+	for i, f := range fits {
 		if r.Done != nil && r.Done(v, sha, s, f) {
 			continue
 		}
 		m, ok := methods[f.Name] // one for all seeds: a method may keep what they share
 		if !ok {
-			var err error
 			if m, err = f.Method(net); err != nil {
-				return fmt.Errorf("%s: %w", f.Name, err)
+				return nil, fmt.Errorf("%s: %w", f.Name, err)
 			}
 			m.Training = &v.Training
 			methods[f.Name] = m
@@ -119,25 +139,31 @@ func (r *Runner) class(ctx context.Context, v Variant, sha string, net *detector
 		t := evaluate.Trial{Method: m, Seed: f.Seed, Data: s.Data, Class: s.Class, Train: s.Good, Test: s.Test}
 		if m.Others {
 			t.Others = s.Others
-			t.Checkpoint = fmt.Sprintf("%s.%s-%s.ckpt", v.File, m.Name, s.Class)
 		}
 		known, err := t.Known()
 		if err != nil {
-			return fmt.Errorf("%s: %w", f.Name, err)
+			return nil, fmt.Errorf("%s: %w", f.Name, err)
 		}
+		if m.Others { // the hash tells settings, data and weights
+			t.Checkpoint = filepath.Join(r.Out, "checkpoints", fmt.Sprintf("%s-%s-%s.ckpt", m.Name, s.Class, known.Hash[:16]))
+			if err := os.MkdirAll(filepath.Dir(t.Checkpoint), 0o755); err != nil {
+				return nil, err
+			}
+		}
+		keys[i] = known.Key()
 		if _, ok := r.Store.Find(known.Key()); !ok {
 			todo, of = append(todo, t), append(of, f)
 		}
 	}
 	if len(todo) == 0 {
-		return nil
+		return nil, nil
 	}
 	begin := time.Now()
 	if err := r.trials(ctx, net, todo, of); err != nil {
-		return err
+		return nil, err
 	}
 	fmt.Fprintf(r.Log, "%s, %s: %d fits in %s\n", v, s.Class, len(todo), time.Since(begin).Round(time.Second/10))
-	return nil
+	return nil, nil
 }
 
 // trials runs trials of one class. Pictures are resized once for each transform, and
@@ -154,7 +180,7 @@ func (r *Runner) trials(ctx context.Context, net *detectors.Network, all []evalu
 		mu.Lock()
 		defer mu.Unlock()
 		if err = r.failed(ctx, t, err); err != nil {
-			fatal = errors.Join(fatal, err)
+			fatal = cmp.Or(fatal, err) // the others end because of it
 			cancel()
 			return
 		}
@@ -163,6 +189,9 @@ func (r *Runner) trials(ctx context.Context, net *detectors.Network, all []evalu
 	var good, test *dataset.Cached
 	seen := ""
 	for i, t := range all {
+		if ctx.Err() != nil {
+			break
+		}
 		// What is kept of one transform is given back before the next.
 		if by := t.Method.Protocol; by.Tiles == nil && (seen == "" || seen != by.Transform.Fingerprint()) {
 			wg.Wait()
@@ -203,13 +232,16 @@ func (r *Runner) trials(ctx context.Context, net *detectors.Network, all []evalu
 	}
 	wg.Wait()
 	net.Memory = nil
-	return errors.Join(fatal, failures)
+	if fatal == nil && ctx.Err() != nil { // between two fits
+		fatal = ctx.Err()
+	}
+	return cmp.Or(fatal, failures)
 }
 
 // failed keeps the reason in the store, unless the study itself cannot go on.
 func (r *Runner) failed(ctx context.Context, t evaluate.Trial, reason error) error {
-	if err := ctx.Err(); err != nil || errors.Is(reason, evaluate.ErrStore) {
-		return errors.Join(reason, err)
+	if ctx.Err() != nil || errors.Is(reason, evaluate.ErrStore) {
+		return reason
 	}
 	known, err := t.Known()
 	if err != nil {
@@ -217,9 +249,6 @@ func (r *Runner) failed(ctx context.Context, t evaluate.Trial, reason error) err
 	}
 	known.Failed = reason.Error()
 	fmt.Fprintf(r.Log, "%s, %s, %s seed %s: failed: %v\n", known.Weights, known.Class, known.Method, known.Seed, reason)
-	if r.Failed != nil {
-		r.Failed(known)
-	}
 	return r.Store.Add(known)
 }
 
