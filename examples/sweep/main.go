@@ -24,30 +24,20 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/evaluate"
+	"github.com/gotab/gotab/examples/internal/process"
 	"github.com/gotab/gotab/examples/internal/study"
 	"github.com/gotab/gotab/internal/atomicfile"
 	"github.com/gotab/gotab/tensor"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	err := run(ctx, os.Args[1:], os.Stderr)
-	if errors.Is(err, flag.ErrHelp) {
-		return
-	}
-	if err != nil {
-		fmt.Fprintf(os.Stderr, "sweep: %v\n", err)
-		os.Exit(1)
-	}
+	process.Main("sweep: ", errUsage, func(ctx context.Context, args []string, _, stderr io.Writer) error { return run(ctx, args, stderr) })
 }
 
 type sweep struct {

@@ -80,9 +80,10 @@ func (r *runner) classified(ctx context.Context, v study.Variant) (report, error
 	if err != nil {
 		return report{}, err
 	}
-	dir := filepath.Join(r.o.out, "wafers", fmt.Sprintf("%s-%s-%d", kind, v.Name, v.Seed))
+	data := strings.TrimSuffix(filepath.Base(r.data.wafer), ".npz")
+	dir := filepath.Join(r.o.out, "wafers", fmt.Sprintf("%s-%s-%s-%d", data, kind, v.Name, v.Seed))
 	if v.Name == study.Start {
-		dir = filepath.Join(r.o.out, "wafers", fmt.Sprintf("%s-start-%s", kind, sum[:8]))
+		dir = filepath.Join(r.o.out, "wafers", fmt.Sprintf("%s-%s-start-%s", data, kind, sum[:8]))
 	}
 	done := filepath.Join(dir, "report.json")
 	if got, err := readReport(done); err == nil && len(got.Rows) == 4 {

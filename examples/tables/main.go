@@ -22,32 +22,22 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 
 	"github.com/gotab/gotab/evaluate"
 	"github.com/gotab/gotab/evaluate/detectors"
+	"github.com/gotab/gotab/examples/internal/process"
 	"github.com/gotab/gotab/examples/internal/study"
 	"github.com/gotab/gotab/internal/atomicfile"
 	"github.com/gotab/gotab/tensor"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:], detectors.Kinds(), os.Stdout, os.Stderr)
-	stop()
-	switch {
-	case err == nil, errors.Is(err, flag.ErrHelp):
-		return
-	case errors.Is(err, errUsage):
-		fmt.Fprintln(os.Stderr, "tables:", err)
-		os.Exit(2)
-	}
-	fmt.Fprintln(os.Stderr, "tables:", err)
-	os.Exit(1)
+	process.Main("tables: ", errUsage, func(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+		return run(ctx, args, detectors.Kinds(), stdout, stderr)
+	})
 }
 
 var errUsage = errors.New("wrong arguments")

@@ -69,7 +69,7 @@ func tableOf(o options) table {
 	return t
 }
 
-// flags are those of a training but its data, text and seed.
+// flags are those of a training that change its weights, but its data, text and seed.
 func (o options) flags(n network) []string {
 	out := slices.Clone(n.flags)
 	if o.small {
@@ -78,13 +78,18 @@ func (o options) flags(n network) []string {
 			out = append(out, "-crop", "64", "-warmup", "2", "-draws", "6")
 		}
 	}
+	return append(out, o.pretrain...)
+}
+
+// machine are the flags of a training about where it is done.
+func (o options) machine() (out []string) {
 	if o.device != "auto" {
 		out = append(out, "-device", o.device)
 	}
 	if o.threads > 0 {
 		out = append(out, "-threads", fmt.Sprint(o.threads))
 	}
-	return append(out, o.pretrain...)
+	return out
 }
 
 // fits are those of a method, a seed each.

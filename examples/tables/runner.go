@@ -168,7 +168,8 @@ func (r *runner) training(ctx context.Context, n network) (args []string, name s
 		return nil, "", err
 	}
 	words := strings.FieldsFunc(strings.ToLower(n.label), func(c rune) bool { return (c < 'a' || c > 'z') && (c < '0' || c > '9') })
-	return args, fmt.Sprintf("%s-%x", strings.Join(words, "-"), sha256.Sum256(b))[:len(strings.Join(words, "-"))+9], nil
+	sum := sha256.Sum256(b)
+	return append(args, r.o.machine()...), fmt.Sprintf("%s-%x", strings.Join(words, "-"), sum[:4]), nil
 }
 
 // bank is the text bank of a list of sentences; the program bank makes it where a CLIP
