@@ -43,35 +43,28 @@ type rates struct {
 // maxReport bounds a report, in bytes.
 const maxReport = 64 << 20
 
-// classify runs the program classify on each network, and prints.
-func (r *runner) classify(ctx context.Context, columns []column, variants []study.Variant) (text string, err error) {
-	of := map[string][]report{} // by network
-	for _, v := range variants {
-		got, err := r.classified(ctx, v)
-		if ctx.Err() != nil {
-			return text, fmt.Errorf("stopped: %w", ctx.Err())
-		}
-		if err != nil {
-			r.failures = append(r.failures, fmt.Sprintf("%s: %v", v, err))
-			fmt.Fprintln(r.Log, err)
-			continue
-		}
-		of[v.Name] = append(of[v.Name], got)
-		if text, err = r.printWafers(columns, of); err != nil {
-			return text, err
-		}
-		if err := r.write(text); err != nil {
-			return text, err
-		}
+// classifying runs the program classify on each network.
+type classifying struct {
+	*runner
+	of map[string][]report // by network
+}
+
+func (c *classifying) judge(ctx context.Context, v study.Variant) error {
+	got, err := c.classified(ctx, v)
+	if ctx.Err() != nil {
+		return fmt.Errorf("stopped: %w", ctx.Err())
 	}
-	if len(r.failures) > 0 {
-		return text, fmt.Errorf("%w", study.ErrTrials)
+	if err != nil {
+		c.failures = append(c.failures, fmt.Sprintf("%s: %v", v, err))
+		fmt.Fprintln(c.Log, err)
+		return fmt.Errorf("%w: %w", study.ErrTrials, err)
 	}
-	return text, nil
+	c.of[v.Name] = append(c.of[v.Name], got)
+	return nil
 }
 
 // classified is the report of one network, made unless it is there.
-func (r *runner) classified(ctx context.Context, v study.Variant) (report, error) {
+func (r *classifying) classified(ctx context.Context, v study.Variant) (report, error) {
 	kind := "full"
 	if r.o.small {
 		kind = "small"
@@ -128,35 +121,31 @@ func readReport(path string) (r report, err error) {
 
 var errReport = errors.New("not a report of classify")
 
-// printWafers prints the four figures for each way to classify, accuracy with the paired
+// body has the four figures for each way to classify, accuracy with the paired
 // difference from the start over the test pictures.
-func (r *runner) printWafers(columns []column, of map[string][]report) (string, error) {
-	var b strings.Builder
-	if err := r.head(&b); err != nil {
-		return "", err
-	}
+func (r *classifying) body(_ context.Context, b *strings.Builder) error {
 	b.WriteString("| backbone | model | network | accuracy | precision | recall | F1 |\n|---|---|---|---|---|---|---|\n")
 	for _, backbone := range []string{"frozen", "trained"} {
 		for _, model := range []string{"sigmoids", "softmax"} {
-			base := rowsOf(of[study.Start], backbone, model)
-			for _, c := range columns {
-				rows := rowsOf(of[c.name], backbone, model)
+			base := rowsOf(r.of[study.Start], backbone, model)
+			for _, c := range r.columns {
+				rows := rowsOf(r.of[c.name], backbone, model)
 				if len(rows) == 0 {
-					fmt.Fprintf(&b, "| %s | %s | %s | - | - | - | - |\n", backbone, model, c.label)
+					fmt.Fprintf(b, "| %s | %s | %s | - | - | - | - |\n", backbone, model, c.label)
 					continue
 				}
 				a, err := accuracy(rows, base, c.name == study.Start)
 				if err != nil {
-					return "", fmt.Errorf("%s, %s, %s: %w", c.label, backbone, model, err)
+					return fmt.Errorf("%s, %s, %s: %w", c.label, backbone, model, err)
 				}
 				m, from := macro(rows), macro(base)
-				fmt.Fprintf(&b, "| %s | %s | %s | %s |", backbone, model, c.label, a)
+				fmt.Fprintf(b, "| %s | %s | %s | %s |", backbone, model, c.label, a)
 				for i := range m {
 					n := number{value: m[i], known: true}
 					if c.name != study.Start && len(base) > 0 {
 						n.difference, n.paired = m[i]-from[i], true
 					}
-					fmt.Fprintf(&b, " %s |", n)
+					fmt.Fprintf(b, " %s |", n)
 				}
 				b.WriteString("\n")
 			}
@@ -164,8 +153,7 @@ func (r *runner) printWafers(columns []column, of map[string][]report) (string, 
 	}
 	b.WriteString("\nAccuracy: share of maps whose combination of labels is right, %. Precision, recall and F1 are macro means, over the eight labels for sigmoids and over\n" +
 		"the combinations for softmax. In brackets: less the start on the same maps, ± standard error over the test maps.\n")
-	r.foot(&b)
-	return b.String(), nil
+	return nil
 }
 
 func rowsOf(of []report, backbone, model string) (out []classified) {

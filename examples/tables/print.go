@@ -60,8 +60,8 @@ func groups(tested []study.Set) (out []group) {
 }
 
 // cell gathers what a network's trainings gave on a class by a method.
-func (r *runner) cell(name string, s study.Set, m method) (c evaluate.Cell) {
-	for _, j := range r.judged {
+func (d *detecting) cell(name string, s study.Set, m method) (c evaluate.Cell) {
+	for _, j := range d.judged {
 		if j.Variant.Name == name && j.Fit.Name == m.label && j.Set.Data == s.Data && j.Set.Class == s.Class {
 			c = append(c, j.Record)
 		}
@@ -76,12 +76,12 @@ type number struct {
 }
 
 // number of one class.
-func (r *runner) number(ctx context.Context, key evaluate.FigureKey, name string, s study.Set, m method) (n number, err error) {
-	c := r.cell(name, s, m)
+func (d *detecting) number(ctx context.Context, key evaluate.FigureKey, name string, s study.Set, m method) (n number, err error) {
+	c := d.cell(name, s, m)
 	if n.value, n.known = c.Mean(key); !n.known || name == study.Start {
 		return n, nil
 	}
-	base := r.cell(study.Start, s, m)
+	base := d.cell(study.Start, s, m)
 	b, ok := base.Mean(key)
 	if !ok {
 		return n, nil
@@ -92,8 +92,8 @@ func (r *runner) number(ctx context.Context, key evaluate.FigureKey, name string
 	}
 	cfg := metrics.DefaultBootstrap()
 	cfg.Resamples = 1000
-	d, ok, err := c.Over(ctx, base, cfg, rand.New(rand.NewPCG(1, 4)))
-	n.err, n.errs = d.Error, ok
+	over, ok, err := c.Over(ctx, base, cfg, rand.New(rand.NewPCG(1, 4)))
+	n.err, n.errs = over.Error, ok
 	return n, err
 }
 
@@ -132,59 +132,49 @@ func (n number) String() string {
 	return fmt.Sprintf("%.2f (%+.2f ± %.2f)", 100*n.value, 100*n.difference, 100*n.err)
 }
 
-// print is the table as it is by now.
-func (r *runner) print(ctx context.Context, columns []column, tested []study.Set) (string, error) {
-	var b strings.Builder
-	if err := r.head(&b); err != nil {
-		return "", err
-	}
-	var methods []method
-	for _, m := range r.table.methods {
-		if r.o.wanted(m) {
-			methods = append(methods, m)
-		}
-	}
+// body is a table for each figure.
+func (d *detecting) body(ctx context.Context, b *strings.Builder) error {
 	domain := "in-domain: good training images of these classes were in pre-training"
-	if r.table.cross {
+	if d.table.cross {
 		domain = "cross-data: no image of these classes was in pre-training"
 	}
-	for _, key := range r.table.figures {
-		fmt.Fprintf(&b, "## %s, %% (%s)\n\n| |", key.Name(), domain)
-		for _, m := range methods {
-			for _, c := range columns {
-				fmt.Fprintf(&b, " %s, %s |", m.label, c.label)
+	for _, key := range d.table.figures {
+		fmt.Fprintf(b, "## %s, %% (%s)\n\n| |", key.Name(), domain)
+		for _, m := range d.methods {
+			for _, c := range d.columns {
+				fmt.Fprintf(b, " %s, %s |", m.label, c.label)
 			}
 		}
-		b.WriteString("\n|---|" + strings.Repeat("---|", len(methods)*len(columns)) + "\n")
-		cells := make([][]number, len(tested)) // a row for each class
-		for i, s := range tested {
-			for _, m := range methods {
-				for _, c := range columns {
-					n, err := r.number(ctx, key, c.name, s, m)
+		b.WriteString("\n|---|" + strings.Repeat("---|", len(d.methods)*len(d.columns)) + "\n")
+		cells := make([][]number, len(d.tested)) // a row for each class
+		for i, s := range d.tested {
+			for _, m := range d.methods {
+				for _, c := range d.columns {
+					n, err := d.number(ctx, key, c.name, s, m)
 					if err != nil {
-						return "", fmt.Errorf("%s, %s, %s: %w", c.label, s.Class, m.label, err)
+						return fmt.Errorf("%s, %s, %s: %w", c.label, s.Class, m.label, err)
 					}
 					cells[i] = append(cells[i], n)
 				}
 			}
 		}
-		for _, g := range groups(tested) {
-			fmt.Fprintf(&b, "| **%s** |", g.label)
-			for k := range len(methods) * len(columns) {
+		for _, g := range groups(d.tested) {
+			fmt.Fprintf(b, "| **%s** |", g.label)
+			for k := range len(d.methods) * len(d.columns) {
 				var of []number
-				for i, s := range tested {
+				for i, s := range d.tested {
 					if g.has(s) {
 						of = append(of, cells[i][k])
 					}
 				}
-				fmt.Fprintf(&b, " %s |", mean(of, key))
+				fmt.Fprintf(b, " %s |", mean(of, key))
 			}
 			b.WriteString("\n")
 		}
-		for i, s := range tested {
-			fmt.Fprintf(&b, "| %s |", s.Class)
+		for i, s := range d.tested {
+			fmt.Fprintf(b, "| %s |", s.Class)
 			for _, n := range cells[i] {
-				fmt.Fprintf(&b, " %s |", n)
+				fmt.Fprintf(b, " %s |", n)
 			}
 			b.WriteString("\n")
 		}
@@ -192,8 +182,7 @@ func (r *runner) print(ctx context.Context, columns []column, tested []study.Set
 	}
 	b.WriteString("In brackets: less the start on the same images, ± standard error. That of an image AUROC is over images (bootstrap of good and defective images,\n" +
 		"the fits kept), and a mean's adds those of its classes as independent; that of a mean of pixel figures is over classes, and a class has none.\n")
-	r.foot(&b)
-	return b.String(), nil
+	return nil
 }
 
 // head says what the table is of and how it was made.
@@ -218,7 +207,7 @@ func (r *runner) head(b *strings.Builder) error {
 func (r *runner) foot(b *strings.Builder) {
 	failed := slices.Clone(r.failures)
 	for _, x := range r.Store.Records() {
-		if x.Failed == "" || x.Training == nil {
+		if x.Failed == "" || x.Training == nil || !slices.ContainsFunc(r.columns, func(c column) bool { return c.name == x.Training.Name }) {
 			continue
 		}
 		line := fmt.Sprintf("%s seed %d, %s of %s by %s, seed %s: %s", x.Training.Name, x.Training.Seed, x.Class, x.Data, x.Method, x.Seed, x.Failed)
@@ -229,7 +218,11 @@ func (r *runner) foot(b *strings.Builder) {
 	if len(failed) > 0 {
 		b.WriteString("\n## Failed\n\n")
 		for _, f := range failed {
-			fmt.Fprintf(b, "- %s\n", strings.ReplaceAll(f, "\n", " "))
+			const most = 400 // bytes of a line
+			if f = strings.ReplaceAll(f, "\n", " "); len(f) > most {
+				f = strings.ToValidUTF8(f[:most], "") + " ..."
+			}
+			fmt.Fprintf(b, "- %s\n", f)
 		}
 	}
 }

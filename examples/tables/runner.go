@@ -24,53 +24,82 @@ type runner struct {
 	*study.Runner
 
 	held     []string // classes that are kept out of training, for want of other data
-	judged   []study.Judged
-	failures []string
+	columns  []column
+	failures []string // of trainings and programs
 }
 
-// all trains, judges and prints. The table is written after each network.
+// all trains, judges and prints. The start comes first, then each network as it is
+// trained; the table is written after each.
 func (r *runner) all(ctx context.Context) (text string, err error) {
-	if err := r.holdOut(); err != nil {
-		return "", err
-	}
-	if r.table.wafers && r.data.wafer == "" {
-		return "", fmt.Errorf("%w: table %d needs wafer maps: -data has no file *.npz in MixedWM38's format", errUsage, r.o.table)
-	}
 	if len(r.data.own) == 0 {
 		return "", fmt.Errorf("%w: -data holds nothing to train on", errUsage)
 	}
-	columns := []column{{"start", study.Start}}
-	variants := []study.Variant{study.StartOf(r.o.start)}
-	var failed error
-	for _, n := range r.table.networks {
+	if err := r.holdOut(); err != nil {
+		return "", err
+	}
+	j, err := r.judge()
+	if err != nil {
+		return "", err
+	}
+	r.columns = []column{{"start", study.Start}}
+	var trainings [][]string
+	for _, n := range r.table.networks { // what is missing is found before the first hour
 		args, name, err := r.training(ctx, n)
 		if err != nil {
 			return "", err
 		}
-		columns = append(columns, column{n.label, name})
-		for seed := range uint64(r.o.seeds) {
-			v := study.Variant{Training: evaluate.Training{Name: name, Seed: seed + 1, Share: 1}, File: r.Weights(name, seed+1)}
+		trainings = append(trainings, args)
+		r.columns = append(r.columns, column{n.label, name})
+	}
+	var failed error
+	step := func(v study.Variant, args []string) error {
+		if args != nil {
 			if err := r.Train(ctx, v, args); ctx.Err() != nil {
-				return "", fmt.Errorf("stopped: %w", ctx.Err())
+				return fmt.Errorf("stopped: %w", ctx.Err())
 			} else if err != nil {
 				failed = errors.Join(failed, err)
 				r.failures = append(r.failures, err.Error())
 				fmt.Fprintln(r.Log, err)
-				continue
+				return r.print(ctx, j, &text)
 			}
-			variants = append(variants, v)
+		}
+		if err := j.judge(ctx, v); errors.Is(err, study.ErrTrials) {
+			failed = errors.Join(failed, err)
+		} else if err != nil {
+			return err
+		}
+		return r.print(ctx, j, &text)
+	}
+	if err := step(study.StartOf(r.o.start), nil); err != nil {
+		return text, err
+	}
+	for i, args := range trainings {
+		for seed := range uint64(r.o.seeds) {
+			name := r.columns[i+1].name
+			v := study.Variant{Training: evaluate.Training{Name: name, Seed: seed + 1, Share: 1}, File: r.Weights(name, seed+1)}
+			if err := step(v, args); err != nil {
+				return text, errors.Join(failed, err)
+			}
 		}
 	}
-	if r.table.wafers {
-		text, err = r.classify(ctx, columns, variants)
-	} else {
-		text, err = r.detect(ctx, columns, variants)
-	}
-	return text, errors.Join(failed, err)
+	return text, failed
 }
 
-// detect fits and scores on all networks, and prints.
-func (r *runner) detect(ctx context.Context, columns []column, variants []study.Variant) (text string, err error) {
+// judge is what one set of weights is put to, and the table of it.
+type judge interface {
+	// judge returns study.ErrTrials for what failed and was noted.
+	judge(ctx context.Context, v study.Variant) error
+	body(ctx context.Context, b *strings.Builder) error
+}
+
+func (r *runner) judge() (judge, error) {
+	if r.table.wafers {
+		if r.data.wafer == "" {
+			return nil, fmt.Errorf("%w: table %d needs wafer maps: -data has no file *.npz in MixedWM38's format", errUsage, r.o.table)
+		}
+		return &classifying{r, map[string][]report{}}, nil
+	}
+	d := &detecting{runner: r}
 	of, keep := r.data.own, func(string) bool { return true }
 	if r.table.cross {
 		of = r.data.other
@@ -78,41 +107,52 @@ func (r *runner) detect(ctx context.Context, columns []column, variants []study.
 			of, keep = r.data.own, func(c string) bool { return slices.Contains(r.held, c) }
 		}
 	}
-	tested := sets(of, keep, r.Log)
-	if len(tested) == 0 {
-		return "", fmt.Errorf("%w: no class of -data has good images for training and test images of both kinds", errUsage)
+	if d.tested = sets(of, keep, r.Log); len(d.tested) == 0 {
+		return nil, fmt.Errorf("%w: no class of -data has good images for training and test images of both kinds", errUsage)
 	}
-	var fits []study.Fit
 	for _, m := range r.table.methods {
 		if !r.o.wanted(m) {
 			continue
 		}
-		more, err := r.o.fits(m)
+		fits, err := r.o.fits(m)
 		if err != nil {
-			return "", err
+			return nil, err
 		}
-		fits = append(fits, more...)
+		d.methods, d.fits = append(d.methods, m), append(d.fits, fits...)
 	}
-	if len(fits) == 0 {
-		return "", fmt.Errorf("%w: -methods leaves none of the table's out, which has %v", errUsage, r.table.methods)
+	if len(d.fits) == 0 {
+		return nil, fmt.Errorf("%w: -methods names none of the table's: %v", errUsage, r.table.methods)
 	}
-	var failed error
-	for _, v := range variants {
-		found, err := r.Judge(ctx, v, tested, fits)
-		r.judged = append(r.judged, found...)
-		if errors.Is(err, study.ErrTrials) {
-			failed = errors.Join(failed, err)
-		} else if err != nil {
-			return text, err
-		}
-		if text, err = r.print(ctx, columns, tested); err != nil {
-			return text, err
-		}
-		if err := r.write(text); err != nil {
-			return text, err
-		}
+	return d, nil
+}
+
+// detecting fits detectors.
+type detecting struct {
+	*runner
+	tested  []study.Set
+	methods []method
+	fits    []study.Fit
+	judged  []study.Judged
+}
+
+func (d *detecting) judge(ctx context.Context, v study.Variant) error {
+	found, err := d.Judge(ctx, v, d.tested, d.fits)
+	d.judged = append(d.judged, found...)
+	return err
+}
+
+// print makes the table as it is by now and writes it.
+func (r *runner) print(ctx context.Context, j judge, text *string) error {
+	var b strings.Builder
+	if err := r.head(&b); err != nil {
+		return err
 	}
-	return text, failed
+	if err := j.body(ctx, &b); err != nil {
+		return err
+	}
+	r.foot(&b)
+	*text = b.String()
+	return r.write(*text)
 }
 
 // holdOut keeps every second class out of the training of a table about other data, where
