@@ -139,49 +139,68 @@ func (d *detecting) body(ctx context.Context, b *strings.Builder) error {
 		domain = "cross-data: no image of these classes was in pre-training"
 	}
 	for _, key := range d.table.figures {
-		fmt.Fprintf(b, "## %s, %% (%s)\n\n| |", key.Name(), domain)
-		for _, m := range d.methods {
-			for _, c := range d.columns {
-				fmt.Fprintf(b, " %s, %s |", m.label, c.label)
-			}
+		fmt.Fprintf(b, "## %s, %% (%s)\n\n", key.Name(), domain)
+		if err := d.figure(ctx, b, key); err != nil {
+			return err
 		}
-		b.WriteString("\n|---|" + strings.Repeat("---|", len(d.methods)*len(d.columns)) + "\n")
-		cells := make([][]number, len(d.tested)) // a row for each class
-		for i, s := range d.tested {
-			for _, m := range d.methods {
-				for _, c := range d.columns {
-					n, err := d.number(ctx, key, c.name, s, m)
-					if err != nil {
-						return fmt.Errorf("%s, %s, %s: %w", c.label, s.Class, m.label, err)
-					}
-					cells[i] = append(cells[i], n)
-				}
-			}
-		}
-		for _, g := range groups(d.tested) {
-			fmt.Fprintf(b, "| **%s** |", g.label)
-			for k := range len(d.methods) * len(d.columns) {
-				var of []number
-				for i, s := range d.tested {
-					if g.has(s) {
-						of = append(of, cells[i][k])
-					}
-				}
-				fmt.Fprintf(b, " %s |", mean(of, key))
-			}
-			b.WriteString("\n")
-		}
-		for i, s := range d.tested {
-			fmt.Fprintf(b, "| %s |", s.Class)
-			for _, n := range cells[i] {
-				fmt.Fprintf(b, " %s |", n)
-			}
-			b.WriteString("\n")
-		}
-		b.WriteString("\n")
 	}
 	b.WriteString("In brackets: less the start on the same images, ± standard error. That of an image AUROC is over images (bootstrap of good and defective images,\n" +
 		"the fits kept), and a mean's adds those of its classes as independent; that of a mean of pixel figures is over classes, and a class has none.\n")
+	return nil
+}
+
+// figure is the table of one figure. A class without masks has no figures of pixels and
+// no line there.
+func (d *detecting) figure(ctx context.Context, b *strings.Builder, key evaluate.FigureKey) error {
+	var tested []study.Set
+	var cells [][]number // a row for each class
+	for _, s := range d.tested {
+		var row []number
+		for _, m := range d.methods {
+			for _, c := range d.columns {
+				n, err := d.number(ctx, key, c.name, s, m)
+				if err != nil {
+					return fmt.Errorf("%s, %s, %s: %w", c.label, s.Class, m.label, err)
+				}
+				row = append(row, n)
+			}
+		}
+		if key == evaluate.ImageAUROC || slices.ContainsFunc(row, func(n number) bool { return n.known }) {
+			tested, cells = append(tested, s), append(cells, row)
+		}
+	}
+	if len(tested) == 0 {
+		b.WriteString("No class has masks of its defects.\n\n")
+		return nil
+	}
+	b.WriteString("| |")
+	for _, m := range d.methods {
+		for _, c := range d.columns {
+			fmt.Fprintf(b, " %s, %s |", m.label, c.label)
+		}
+	}
+	b.WriteString("\n|---|" + strings.Repeat("---|", len(d.methods)*len(d.columns)) + "\n")
+	for _, g := range groups(tested) {
+		fmt.Fprintf(b, "| **%s** |", g.label)
+		for k := range len(d.methods) * len(d.columns) {
+			var of []number
+			for i, s := range tested {
+				if g.has(s) {
+					of = append(of, cells[i][k])
+				}
+			}
+			fmt.Fprintf(b, " %s |", mean(of, key))
+		}
+		b.WriteString("\n")
+	}
+	for i, s := range tested {
+		fmt.Fprintf(b, "| %s |", s.Class)
+		for _, n := range cells[i] {
+			fmt.Fprintf(b, " %s |", n)
+		}
+		b.WriteString("\n")
+	}
+	b.WriteString("\n")
 	return nil
 }
 
