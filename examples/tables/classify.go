@@ -91,9 +91,7 @@ func (r *classifying) classified(ctx context.Context, v study.Variant) (report, 
 	if r.o.small {
 		args = append(args, "-epochs", "1", "-head-epochs", "1", "-size", "64")
 	}
-	if r.o.device != "auto" {
-		args = append(args, "-device", r.o.device)
-	}
+	args = append(args, r.o.machine()...)
 	if err := r.Program(ctx, r.o.clsFile, args, filepath.Join(dir, "log")); err != nil {
 		return report{}, fmt.Errorf("classify: %w", err)
 	}

@@ -103,6 +103,8 @@ func parse(args []string, known []detectors.Kind, stderr io.Writer) (o options, 
 		return wrong("-seeds is %d, -draws %d, -epochs %d, -threads %d: want 1 to 100, 0 to 1000, and 0 or more", o.seeds, o.draws, o.epochs, o.threads)
 	case !slices.Contains([]string{"paper", "official", "amplify"}, o.recipe):
 		return wrong("-recipe is %q, want paper, official or amplify", o.recipe)
+	case o.table > 5 && o.recipe != "paper":
+		return wrong("-recipe is %q, and table %d takes the article's recipe apart", o.recipe, o.table)
 	}
 	return o, nil
 }

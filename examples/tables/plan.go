@@ -81,7 +81,7 @@ func (o options) flags(n network) []string {
 	return append(out, o.pretrain...)
 }
 
-// machine are the flags of a training about where it is done.
+// machine are the flags of a program about where it runs.
 func (o options) machine() (out []string) {
 	if o.device != "auto" {
 		out = append(out, "-device", o.device)

@@ -239,7 +239,7 @@ func (r *runner) bank(ctx context.Context, prompts string, folders []string) (st
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 		return "", err
 	}
-	args := []string{"-clip", o.clip, "-prompts", prompts, "-out", file}
+	args := append([]string{"-clip", o.clip, "-prompts", prompts, "-out", file}, o.machine()...)
 	for _, f := range folders {
 		args = append(args, "-data", f)
 	}

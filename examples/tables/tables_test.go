@@ -306,6 +306,7 @@ func TestRefusals(t *testing.T) {
 		"no table":   {[]string{"-data", root, "-start", p.start, "-out", p.out}, "-table is 0"},
 		"no data":    {[]string{"-table", "1"}, "-data, -start and -out"},
 		"recipe":     {[]string{"-table", "1", "-data", root, "-start", p.start, "-out", p.out, "-recipe", "best"}, "-recipe"},
+		"part":       {[]string{"-table", "6", "-data", root, "-start", p.start, "-out", p.out, "-recipe", "amplify"}, "takes the article's recipe apart"},
 		"word":       {[]string{"-table", "1", "-data", root, "-start", p.start, "-out", p.out, "more"}, `"more" is not a flag`},
 		"empty root": {[]string{"-table", "1", "-data", root, "-start", p.start, "-out", p.out, "-tools", p.tools}, "nor does it hold a data set"},
 		"tools":      {[]string{"-table", "1", "-data", root, "-start", p.start, "-out", p.out, "-tools", root}, "-tools"},
