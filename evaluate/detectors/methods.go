@@ -163,6 +163,16 @@ func PatchCore(c Choice) (evaluate.Method, error) {
 	return m, nil
 }
 
+// Custom is a method of your own: make returns a detector of package downstream that
+// sees images through tr. Settings are what it is made with. The protocol is
+// evaluate.DefaultProtocol otherwise, and there is no reference draw.
+func Custom(name string, settings any, tr dataset.Transform, make func(s evaluate.Seed) (downstream.SetScorer, error)) evaluate.Method {
+	m := evaluate.Method{Name: name, Settings: settings, Protocol: evaluate.DefaultProtocol(), Seed: evaluate.Seed{Number: 1}}
+	m.Protocol.Transform = tr
+	m.New = func(s evaluate.Seed) (evaluate.Detector, error) { return made(make(s)) }
+	return m
+}
+
 // channels counts those of layers.
 func channels(arch backbone.Arch, layers []backbone.Layer) int {
 	n := 0

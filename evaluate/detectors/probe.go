@@ -34,9 +34,8 @@ func Probe(classes []ProbeClass, cfg downstream.PaDiMConfig) (tab.Probe, error) 
 		return nil, errors.Join(faults...)
 	}
 	return tab.ProbeFunc(func(ctx context.Context, v tab.VisualEncoder) ([]tab.Measure, error) {
-		m := evaluate.Method{Name: "padim", Settings: cfg, Protocol: evaluate.DefaultProtocol(),
-			New: func(evaluate.Seed) (evaluate.Detector, error) { return made(downstream.NewPaDiM(v, cfg, nil)) }}
-		m.Protocol.Transform, m.Protocol.Bootstrap.Resamples = cfg.Transform, 2 // no interval is told
+		m := Custom("padim", cfg, cfg.Transform, func(evaluate.Seed) (downstream.SetScorer, error) { return downstream.NewPaDiM(v, cfg, nil) })
+		m.Protocol.Bootstrap.Resamples = 2 // no interval is told
 		var out []tab.Measure
 		mean := 0.0
 		for _, c := range classes {

@@ -47,13 +47,7 @@ func detect(ctx context.Context, net *backbone.ResNet18, pictures dataset.Datase
 	if err := dataset.RequireGood(scale); err != nil {
 		return v, fmt.Errorf("%s: %w", class, err)
 	}
-	m := evaluate.Method{Name: "padim", Settings: cfg, Protocol: evaluate.DefaultProtocol(), New: func(evaluate.Seed) (evaluate.Detector, error) {
-		det, err := downstream.NewPaDiM(net, cfg, nil)
-		if err != nil {
-			return nil, err
-		}
-		return detectors.Of(det), nil
-	}}
+	m := detectors.Custom("padim", cfg, cfg.Transform, func(evaluate.Seed) (downstream.SetScorer, error) { return downstream.NewPaDiM(net, cfg, nil) })
 	m.Protocol.Bootstrap.Resamples, m.Protocol.PixelBytes = 2, pixelBudget // no interval is told
 	o, err := evaluate.Run(ctx, evaluate.Trial{Method: m, Class: class, Train: part(pictures, class, splitTrain), Test: part(pictures, class, splitTest)},
 		evaluate.WithScored(func(s evaluate.Scored) error {

@@ -219,13 +219,9 @@ func patchCore(c detectors.Choice) (evaluate.Method, error) {
 	if !ok {
 		return m, fmt.Errorf("%w: PatchCore's settings are %T", errPlan, m.Settings)
 	}
-	m.New = func(s evaluate.Seed) (evaluate.Detector, error) {
-		d, err := downstream.NewPatchCore(c.Net.Features(), cfg, rand.New(rand.NewPCG(s.Number, 2)))
-		if err != nil {
-			return nil, err
-		}
-		return detectors.Of(d), nil
-	}
+	m.New = detectors.Custom(m.Name, cfg, cfg.Transform, func(s evaluate.Seed) (downstream.SetScorer, error) {
+		return downstream.NewPatchCore(c.Net.Features(), cfg, rand.New(rand.NewPCG(s.Number, 2)))
+	}).New
 	return m, nil
 }
 
