@@ -207,7 +207,11 @@ func (r *runner) training(ctx context.Context, n network) (args []string, name s
 	if err != nil {
 		return nil, "", err
 	}
-	words := strings.FieldsFunc(strings.ToLower(n.label), func(c rune) bool { return (c < 'a' || c > 'z') && (c < '0' || c > '9') })
+	label := n.label
+	if n.prompts == fullPrompts && slices.Equal(n.flags, []string{"-recipe", r.o.recipe}) {
+		label = "TAB" // the same training, whatever a table calls it
+	}
+	words := strings.FieldsFunc(strings.ToLower(label), func(c rune) bool { return (c < 'a' || c > 'z') && (c < '0' || c > '9') })
 	sum := sha256.Sum256(b)
 	return append(args, r.o.machine()...), fmt.Sprintf("%s-%x", strings.Join(words, "-"), sum[:4]), nil
 }

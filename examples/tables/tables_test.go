@@ -249,8 +249,10 @@ func TestComparisonsOfTrainings(t *testing.T) {
 	require.NotEqual(t, "-", rows(text, "overall")[0][4])
 	require.Regexp(t, `- cutpaste-[0-9a-f]{8} seed 1: pretrain`, text)
 
+	before := len(p.asked(t))
 	text, err = p.make(t, 7, root, "", "-bank", "b")
 	require.NoError(t, err)
+	require.Len(t, p.asked(t), before+2, "TAB is the column NSA of table 6")
 	require.Contains(t, text, "| PaDiM, classification | PaDiM, TAB, normal only | PaDiM, TAB |")
 
 	_, err = p.make(t, 8, root, "", "-bank", "b")
