@@ -166,7 +166,7 @@ func (s *Store) Find(k Key) (Record, bool) {
 }
 
 // Add takes a record and writes the file anew. It returns [ErrRecords] for a record
-// that no run writes, which it does not take, and [ErrStore] if the file cannot be
+// that no run writes, or that takes more than 1 MiB, which it does not take, and [ErrStore] if the file cannot be
 // written.
 func (s *Store) Add(r Record) error {
 	if err := r.Validate(); err != nil {
@@ -177,6 +177,9 @@ func (s *Store) Add(r Record) error {
 	enc.SetEscapeHTML(false) // "nearest, >= 128" is to be read by people too
 	if err := enc.Encode(r); err != nil {
 		return fmt.Errorf("evaluate: record of class %s: %w: %w", r.Class, ErrRecords, err)
+	}
+	if line.Len() > maxLine {
+		return fmt.Errorf("evaluate: record of class %s: %w: it takes %d bytes, at most %d can be read again; leave out WithScores", r.Class, ErrRecords, line.Len(), maxLine)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

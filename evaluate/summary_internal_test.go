@@ -242,6 +242,20 @@ func TestCellsOfRecords(t *testing.T) {
 	require.ErrorIs(t, err, ErrConfig)
 }
 
+// What could not be read again is not taken.
+func TestRecordsThatAreTooLong(t *testing.T) {
+	s, err := OpenStore("", false)
+	require.NoError(t, err)
+	r := made("alpha", "1")
+	n := maxLine / 10
+	r.Images = &Images{Scores: make([]float64, n), Defective: make([]bool, n)}
+	for i := range r.Images.Scores {
+		r.Images.Scores[i] = 1.25
+	}
+	require.ErrorIs(t, s.Add(r), ErrRecords)
+	require.Empty(t, s.Records())
+}
+
 // A trial that failed is kept, and counts nowhere.
 func TestFailedRecords(t *testing.T) {
 	s, err := OpenStore("", false)

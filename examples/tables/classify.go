@@ -79,7 +79,7 @@ func (r *classifying) classified(ctx context.Context, v study.Variant) (report, 
 		dir = filepath.Join(r.o.out, "wafers", fmt.Sprintf("%s-%s-start-%s", data, kind, sum[:8]))
 	}
 	done := filepath.Join(dir, "report.json")
-	if got, err := readReport(done); err == nil && len(got.Rows) == 4 {
+	if got, err := openReport(done); err == nil && len(got.Rows) == 4 {
 		return got, nil
 	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return got, err
@@ -95,24 +95,41 @@ func (r *classifying) classified(ctx context.Context, v study.Variant) (report, 
 	if err := r.Program(ctx, r.o.clsFile, args, filepath.Join(dir, "log")); err != nil {
 		return report{}, fmt.Errorf("classify: %w", err)
 	}
-	return readReport(done)
+	return openReport(done)
 }
 
-func readReport(path string) (r report, err error) {
+func openReport(path string) (report, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return r, err
+		return report{}, err
 	}
 	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxReport+1))
+	r, err := readReport(f)
+	if err != nil {
+		return r, fmt.Errorf("%s: %w", path, err)
+	}
+	return r, nil
+}
+
+// readReport reads what classify writes, and refuses what it never does.
+func readReport(in io.Reader) (r report, err error) {
+	b, err := io.ReadAll(io.LimitReader(in, maxReport+1))
 	if err != nil {
 		return r, err
 	}
 	if len(b) > maxReport {
-		return r, fmt.Errorf("%s: %w: longer than %d bytes", path, errReport, maxReport)
+		return r, fmt.Errorf("%w: longer than %d bytes", errReport, maxReport)
 	}
 	if err := json.Unmarshal(b, &r); err != nil {
-		return r, fmt.Errorf("%s: %w: %w", path, errReport, err)
+		return r, fmt.Errorf("%w: %w", errReport, err)
+	}
+	for i, row := range r.Rows {
+		if strings.Trim(row.Right, "01") != "" {
+			return r, fmt.Errorf("%w: \"right\" of row %d has other digits than 0 and 1", errReport, i)
+		}
+		if v := row.Top1.Value; !(v >= 0 && v <= 1) {
+			return r, fmt.Errorf("%w: \"top1\" of row %d is %v, want 0 to 1", errReport, i, v)
+		}
 	}
 	return r, nil
 }

@@ -330,3 +330,20 @@ func writeWafers(t *testing.T, path string) {
 	require.NoError(t, wafers.Write(t.Context(), &b, 1, wafers.Even(1)))
 	require.NoError(t, os.WriteFile(path, b.Bytes(), 0o644))
 }
+
+func FuzzReadReport(f *testing.F) {
+	f.Add([]byte(`{"rows":[{"backbone":"frozen","model":"softmax","top1":{"value":0.5},"right":"10"}]}`))
+	f.Add([]byte(`{"rows":[{"top1":{"value":2}}]}`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		r, err := readReport(bytes.NewReader(b))
+		if err != nil {
+			require.ErrorIs(t, err, errReport)
+			return
+		}
+		for _, row := range r.Rows { // what is read can be compared with itself
+			if n, err := accuracy([]classified{row}, []classified{row}, false); err == nil {
+				require.Zero(t, n.difference)
+			}
+		}
+	})
+}
