@@ -11,6 +11,7 @@
 #   PYTHON=FILE    Python for the other side of the paired benchmarks (python3)
 #   N, SEED, MUTATE   changes, seed and packages of mutate
 #   WEIGHTS, ROOT, TARGET, OTHERS   what bench-detectors runs on
+#   WEIGHTS, ROOT, OUT, BANK or CLIP   what table1 to table8 run on (examples/tables); ARGS=-small tries the way
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -133,6 +134,17 @@ bench-detectors: ## every detector beside PyTorch: WEIGHTS=FILE ROOT=DIR TARGET=
 	$(native); dir="$$(mktemp -d)"; trap 'rm -rf "$$dir"' EXIT; $(GO) build -o "$$dir/evaluate" ./examples/evaluate; \
 	set -- "$$dir/evaluate" "$(WEIGHTS)" "$(ROOT)" "$(TARGET)" "$(OTHERS)" $(ARGS); \
 	echo "+ $(PYTHON) bench/detectors.py $$*"; $(PYTHON) bench/detectors.py "$$@"
+
+TABLES := table1 table2 table3 table4 table5 table6 table7 table8
+.PHONY: tables $(TABLES)
+tables: $(TABLES) ## the article's tables, or one of table1 to table8: WEIGHTS=FILE ROOT=DIR OUT=DIR and BANK=FILE or CLIP=FILE
+$(TABLES):
+	@[ -n "$(WEIGHTS)" ] && [ -n "$(ROOT)" ] && [ -n "$(OUT)" ] || { \
+	  echo "$@ needs WEIGHTS=resnet18.safetensors, ROOT=folder of data sets, OUT=folder and, where there are anchors, BANK=bank.safetensors or CLIP=folder of a CLIP model; ARGS may add -small and more" >&2; exit 2; }; \
+	$(native); dir="$$(mktemp -d)"; trap 'rm -rf "$$dir"' EXIT; \
+	$(GO) build -o "$$dir" ./examples/tables ./examples/pretrain ./examples/bank ./examples/classify; \
+	set -- -table $(@:table%=%) -data "$(ROOT)" -start "$(WEIGHTS)" -out "$(OUT)" $(if $(BANK),-bank "$(BANK)") $(if $(CLIP),-clip "$(CLIP)") $(ARGS); \
+	echo "+ tables $$*"; "$$dir/tables" "$$@"
 
 # The go command reports an input that is being tried when the time is up as a failure ("context deadline exceeded") on a
 # busy machine. That alone is no finding; a failing input, which it names and writes down, is.

@@ -11,6 +11,8 @@ import (
 	"strconv"
 
 	"github.com/gotab/gotab/backbone"
+	"github.com/gotab/gotab/downstream/internal/engine"
+	"github.com/gotab/gotab/downstream/internal/gaussian"
 	"github.com/gotab/gotab/internal/atomicfile"
 	"github.com/gotab/gotab/internal/onnx"
 	"github.com/gotab/gotab/tensor"
@@ -45,17 +47,17 @@ const onnxKind = "gotab.padim.onnx.1"
 // error that says so if the model would have 2 GiB or more, and ctx's or w's error. It
 // goes on with the statistics that it began with, whatever a Fit or Close does meanwhile.
 func (p *PaDiM) WriteONNX(ctx context.Context, w io.Writer) error {
-	g, err := p.acquire("write ONNX of")
+	g, err := p.core.Acquire("write ONNX of")
 	if err != nil {
 		return err
 	}
-	defer func() { _ = p.release(g) }() // frees memory, cannot fail
+	defer p.core.Release(g)
 	model, err := p.onnx(ctx, g)
 	if err == nil {
 		err = model.Write(ctx, w)
 	}
 	if err != nil {
-		return p.failed(ctx, "write ONNX of", err)
+		return p.core.Failed(ctx, "write ONNX of", err)
 	}
 	return nil
 }
@@ -67,12 +69,12 @@ func (p *PaDiM) SaveONNX(ctx context.Context, path string) error {
 
 // onnx puts the detector behind the model of its backbone.
 func (p *PaDiM) onnx(ctx context.Context, g *gaussians) (*onnx.Model, error) {
-	fe, ok := p.sel.fe.(onnxWriter)
+	fe, ok := p.sel.Fe.(onnxWriter)
 	if !ok {
-		return nil, fmt.Errorf("%w: the extractor (%T) has no ONNX form, want a *backbone.ResNet", ErrConfig, p.sel.fe)
+		return nil, fmt.Errorf("%w: the extractor (%T) has no ONNX form, want a *backbone.ResNet", ErrConfig, p.sel.Fe)
 	}
 	var net bytes.Buffer
-	if err := fe.WriteONNX(ctx, &net, p.sel.layers...); err != nil {
+	if err := fe.WriteONNX(ctx, &net, p.sel.Layers()...); err != nil {
 		return nil, err
 	}
 	m, err := onnx.Read(net.Bytes())
@@ -91,12 +93,12 @@ func (p *PaDiM) onnx(ctx context.Context, g *gaussians) (*onnx.Model, error) {
 		return nil, err
 	}
 	p.addEmbedding(&m.Graph, grids)
-	addDistances(&m.Graph, g, p.sel.count, arrays)
+	addDistances(&m.Graph, g, p.sel.Count, arrays)
 	batch := onnx.Dim{Name: "batch"}
 	m.Graph.Name = "padim"
-	m.Graph.Inputs[0].Shape = append([]onnx.Dim{batch}, onnx.Fixed(3, int64(g.inH), int64(g.inW))...)
+	m.Graph.Inputs[0].Shape = append([]onnx.Dim{batch}, onnx.Fixed(3, int64(g.InH), int64(g.InW))...)
 	m.Graph.Outputs = []onnx.Value{
-		{Name: "map", Type: onnx.Float32, Shape: append([]onnx.Dim{batch}, onnx.Fixed(int64(g.inH), int64(g.inW))...)},
+		{Name: "map", Type: onnx.Float32, Shape: append([]onnx.Dim{batch}, onnx.Fixed(int64(g.InH), int64(g.InW))...)},
 		{Name: "score", Type: onnx.Float32, Shape: []onnx.Dim{batch}},
 	}
 	m.Doc = "PaDiM. Input: pictures after the transform in the metadata, RGB, (v/255 - mean) / std, channels first. Outputs: map of distances, and its largest value."
@@ -105,51 +107,52 @@ func (p *PaDiM) onnx(ctx context.Context, g *gaussians) (*onnx.Model, error) {
 
 // checkNetwork refuses a model that does not give the layers.
 func (p *PaDiM) checkNetwork(m *onnx.Model) error {
-	ok := len(m.Graph.Inputs) == 1 && len(m.Graph.Outputs) == len(p.sel.layers)
-	for i, l := range p.sel.layers {
+	ok := len(m.Graph.Inputs) == 1 && len(m.Graph.Outputs) == len(p.sel.Layers())
+	for i, l := range p.sel.Layers() {
 		ok = ok && m.Graph.Outputs[i].Name == l.String() && m.Graph.Outputs[i].Type == onnx.Float32
 	}
 	if !ok {
-		return fmt.Errorf("%w: the ONNX form of the extractor has not one input and the outputs %v", ErrLayers, p.sel.layers)
+		return fmt.Errorf("%w: the ONNX form of the extractor has not one input and the outputs %v", ErrLayers, p.sel.Layers())
 	}
 	return nil
 }
 
 // grids returns rows and columns of each layer for the input of the fit.
 func (p *PaDiM) grids(ctx context.Context, g *gaussians) (out [][2]int64, err error) {
-	err = tensor.Run(ctx, p.dev, tensor.Evaluation, func(s *tensor.Scope) error {
-		for _, f := range p.sel.fe.Forward(s, s.Zeros(1, 3, int64(g.inH), int64(g.inW)), p.sel.layers...) {
+	err = tensor.Run(ctx, p.core.Dev, tensor.Evaluation, func(s *tensor.Scope) error {
+		for _, f := range p.sel.Fe.Forward(s, s.Zeros(1, 3, int64(g.InH), int64(g.InW)), p.sel.Layers()...) {
 			if s.Err() == nil {
 				out = append(out, [2]int64{f.Size(2), f.Size(3)})
 			}
 		}
 		return s.Err()
 	})
-	if err == nil && (len(out) == 0 || out[0] != [2]int64{int64(g.gridH), int64(g.gridW)}) {
-		err = fmt.Errorf("%w: the extractor gives grids %v, the fit had %d rows and %d columns", ErrLayers, out, g.gridH, g.gridW)
+	if err == nil && (len(out) == 0 || out[0] != [2]int64{int64(g.GridH), int64(g.GridW)}) {
+		err = fmt.Errorf("%w: the extractor gives grids %v, the fit had %d rows and %d columns", ErrLayers, out, g.GridH, g.GridW)
 	}
 	return out, err
 }
 
 // onnxArrays copies the model's tensors to the host.
 func (p *PaDiM) onnxArrays(ctx context.Context, g *gaussians) (map[string]onnx.Tensor, error) {
-	n, c := int64(g.gridH*g.gridW), int64(p.sel.count)
+	n, c := int64(g.GridH*g.GridW), int64(p.sel.Count)
 	if c > math.MaxInt32/4/n/c {
 		return nil, fmt.Errorf("%w: %d positions with a matrix of %dx%d each; choose fewer channels or a deeper first layer", onnx.ErrTooLarge, n, c, c)
 	}
+	rows, columns := g.Tables()
 	out := make(map[string]onnx.Tensor)
-	err := tensor.Run(ctx, p.dev, tensor.Evaluation, func(s *tensor.Scope) error {
+	err := tensor.Run(ctx, p.core.Dev, tensor.Evaluation, func(s *tensor.Scope) error {
 		for _, x := range []struct {
 			name string
 			t    *tensor.Tensor
 			dims []int64
 		}{
-			{"padim.mean", g.mean, []int64{n, 1, c}}, {"padim.whitening", g.whitening, []int64{n, c, c}},
-			{"padim.rows", g.rows, []int64{int64(g.inH), int64(g.gridH)}}, {"padim.columns", g.columns, []int64{int64(g.gridW), int64(g.inW)}},
+			{"padim.mean", g.Mean, []int64{n, 1, c}}, {"padim.whitening", g.Whitening, []int64{n, c, c}},
+			{"padim.rows", rows, []int64{int64(g.InH), int64(g.GridH)}}, {"padim.columns", columns, []int64{int64(g.GridW), int64(g.InW)}},
 		} {
 			a := onnx.Tensor{Name: x.name, Type: onnx.Float32, Dims: x.dims, Data: make([]byte, 0, 4*x.t.Len())}
-			for lo := int64(0); lo < x.t.Size(0); lo += whitenBlock { // a block at a time: the whole would lie in memory once more
-				part := s.Narrow(x.t, 0, lo, min(whitenBlock, x.t.Size(0)-lo))
+			for lo := int64(0); lo < x.t.Size(0); lo += gaussian.Block { // a block at a time: the whole would lie in memory once more
+				part := s.Narrow(x.t, 0, lo, min(gaussian.Block, x.t.Size(0)-lo))
 				v, err := s.Floats(part)
 				if err != nil {
 					return err
@@ -168,8 +171,8 @@ func (p *PaDiM) onnxArrays(ctx context.Context, g *gaussians) (map[string]onnx.T
 // the grid of the first one, as "padim.features" [batch, C, h, w].
 func (p *PaDiM) addEmbedding(g *onnx.Graph, grids [][2]int64) {
 	var parts []string
-	for i, l := range p.sel.layers {
-		channels := p.sel.groups[i]
+	for i, l := range p.sel.Layers() {
+		channels := p.sel.Channels(i)
 		if len(channels) == 0 {
 			continue
 		}
@@ -178,7 +181,7 @@ func (p *PaDiM) addEmbedding(g *onnx.Graph, grids [][2]int64) {
 			at := g.Constant(onnx.Integers(name+"."+what+".index", index...))
 			y = g.Add("Gather", name+"."+what, []string{y, at}, onnx.Int("axis", axis))
 		}
-		if len(channels) < p.sel.fe.Channels(l) {
+		if len(channels) < p.sel.Fe.Channels(l) {
 			take(1, "channels", channels)
 		}
 		for axis, what := range []string{"rows", "columns"} {
@@ -206,14 +209,14 @@ func nearest(in, out int64) []int64 {
 func addDistances(g *onnx.Graph, of *gaussians, channels int, arrays map[string]onnx.Tensor) {
 	shape := func(name string, n ...int64) string { return g.Constant(onnx.Integers("padim."+name, n...)) }
 	constant := func(name string) string { return g.Constant(arrays[name]) }
-	grid := int64(of.gridH * of.gridW)
+	grid := int64(of.GridH * of.GridW)
 	y := g.Add("Reshape", "padim.vectors", []string{"padim.features", shape("vectors.shape", 0, int64(channels), grid)})
 	y = g.Add("Transpose", "padim.positions", []string{y}, onnx.Ints("perm", 2, 0, 1)) // [P, batch, C]
 	y = g.Add("Sub", "padim.differences", []string{y, constant("padim.mean")})
 	y = g.Add("MatMul", "padim.white", []string{y, constant("padim.whitening")})
 	y = g.Add("ReduceL2", "padim.distances", []string{y}, onnx.Ints("axes", 2), onnx.Int("keepdims", 0)) // [P, batch]
 	y = g.Add("Transpose", "padim.images", []string{y}, onnx.Ints("perm", 1, 0))
-	y = g.Add("Reshape", "padim.grid", []string{y, shape("grid.shape", 0, int64(of.gridH), int64(of.gridW))})
+	y = g.Add("Reshape", "padim.grid", []string{y, shape("grid.shape", 0, int64(of.GridH), int64(of.GridW))})
 	y = g.Add("MatMul", "padim.tall", []string{constant("padim.rows"), y})
 	y = g.Add("MatMul", "map", []string{y, constant("padim.columns")})
 	g.Add("ReduceMax", "score", []string{y}, onnx.Ints("axes", 1, 2), onnx.Int("keepdims", 0))
@@ -232,7 +235,7 @@ func (p *PaDiM) describe(m *onnx.Model, g *gaussians) error {
 			Bits16    int    `json:"bits16"`
 		}{t.Shorter, [2]int{t.Exact.X, t.Exact.Y}, t.Filter.String(), [2]int{t.Crop.X, t.Crop.Y}, t.RowsFirst, t.Bits16},
 		"mean": p.cfg.Normalize.Mean, "std": p.cfg.Normalize.Std,
-		"layers": namesOf(p.cfg.Layers), "channels": slices.Clone(p.cfg.Channels),
+		"layers": engine.NamesOf(p.cfg.Layers), "channels": slices.Clone(p.cfg.Channels),
 	}
 	if c := g.calibration(); c != nil {
 		values["scale"] = [2]float64{c.Scale().Low, c.Scale().High}

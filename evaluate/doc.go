@@ -14,7 +14,7 @@
 //     They are exact while the pixels fit into a budget and counted in bins beyond, with
 //     a bound on the error.
 //   - A line: escape (defects that are shipped) and overkill (good parts that are
-//     rejected) at the threshold of a [Rule]. [Rule.CrossFit] chooses the threshold on one
+//     rejected) at the threshold of a metrics.Rule. [NewCrossFit] chooses the threshold on one
 //     half of the test images and counts on the other, and the other way round.
 //   - All intervals are over the images. They say what other test images of the kind
 //     would give, not what another training would: for that, run several seeds.
@@ -22,7 +22,7 @@
 // A [Store] keeps records as JSON lines and knows what is done already. [Summarize]
 // makes means over seeds and [Settings] over classes; [WriteTable], [WriteDetails] and
 // [WriteMarkdown] print them. [Compare] says how two methods or networks differ on the
-// same images. [SupportSets] and [OverSupports] are for detectors that learn from a few
+// same images, and [Cell] how recipes do over several trainings. [SupportSets] and [OverSupports] are for detectors that learn from a few
 // images.
 //
 // The package is pure Go. It prints nothing, and draws nothing: see evaluate/report for

@@ -135,7 +135,7 @@ func judgeImages(ctx context.Context, r *Record, scores []float64, positive []bo
 		return err
 	}
 	r.keep(ImageAP, ap)
-	if r.Cut, err = by.Rule.CrossFit(scores, positive); err != nil {
+	if r.Cut, err = NewCrossFit(by.Rule, scores, positive); err != nil {
 		return fmt.Errorf("threshold %s: %w", by.Rule, err)
 	}
 	if r.Cut == nil {

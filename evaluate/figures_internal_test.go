@@ -129,7 +129,7 @@ func TestFiguresFollowTheProtocol(t *testing.T) {
 		require.Equal(t, 0.8, few.Intervals[k].Level)
 		require.Less(t, few.Intervals[k].High-few.Intervals[k].Low, plain.Intervals[k].High-plain.Intervals[k].Low)
 	}
-	require.Equal(t, "f1", run(func(p *Protocol) { p.Rule = Rule{Kind: RuleF1} }).Cut.Rule)
+	require.Equal(t, "f1", run(func(p *Protocol) { p.Rule = metrics.BestF1() }).Cut.Rule)
 	counted := run(func(p *Protocol) { p.PixelBytes = 64 })
 	require.False(t, *counted.Exact)
 	require.Positive(t, *counted.PixelBound)

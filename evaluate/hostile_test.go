@@ -8,6 +8,7 @@ import (
 
 	"github.com/gotab/gotab/evaluate"
 	"github.com/gotab/gotab/internal/hostile"
+	"github.com/gotab/gotab/metrics"
 )
 
 // No argument of anything that this package exports makes it panic, hang or take
@@ -26,19 +27,19 @@ func TestHostileArguments(t *testing.T) {
 	r := hostile.Registry{
 		Funcs: []any{
 			evaluate.CheckTest, evaluate.Compare, evaluate.DefaultProtocol, evaluate.FigureKeys, evaluate.MainFigures, evaluate.MeaningOfAUPRO,
-			evaluate.Meanings, evaluate.OpenStore, evaluate.ParseRule, evaluate.ParseSeed, evaluate.ParseSeeds, evaluate.ReadRecords,
+			evaluate.Meanings, evaluate.MeaningOfCut, evaluate.NewCrossFit, evaluate.OpenStore, evaluate.ParseSeed, evaluate.ParseSeeds, evaluate.ReadRecords,
 			evaluate.Run, evaluate.ScoreSet, evaluate.Seeds, evaluate.OverSupports, evaluate.Settings, evaluate.Summarize, evaluate.SupportSets, evaluate.WithDetector,
-			evaluate.WithPeakMemory, evaluate.WithProgress, evaluate.WithScored, evaluate.WriteDetails, evaluate.WriteMarkdown, evaluate.WriteTable,
+			evaluate.MeanOf, evaluate.NewPair, evaluate.WithoutPixels, evaluate.WithPeakMemory, evaluate.WithScores, evaluate.WithProgress, evaluate.WithScored, evaluate.WriteDetails, evaluate.WriteMarkdown, evaluate.WriteTable,
 		},
 		Types: []any{
-			new(evaluate.CrossFit), new(evaluate.Difference), new(evaluate.FigureKey), new(evaluate.Interval), new(evaluate.Key),
+			new(evaluate.Cell), new(evaluate.CrossFit), new(evaluate.Difference), new(evaluate.FigureKey), new(evaluate.Images), new(evaluate.Interval), new(evaluate.Key),
 			new(evaluate.Learnt), new(evaluate.Map), new(evaluate.Material), new(evaluate.Method), new(evaluate.Option), new(evaluate.Origin),
 			new(evaluate.Outcome), new(evaluate.Pair), new(evaluate.Progress), new(evaluate.Protocol), new(evaluate.Record),
-			new(evaluate.Result), new(evaluate.Rule), new(evaluate.RuleKind), new(evaluate.Scored), new(evaluate.Seed), new(evaluate.Setting),
-			new(evaluate.Stage), new(evaluate.Store), new(evaluate.Summary), new(evaluate.Trial),
+			new(evaluate.Result), new(evaluate.Scored), new(evaluate.Seed), new(evaluate.Setting),
+			new(evaluate.Stage), new(evaluate.Store), new(evaluate.Summary), new(evaluate.Training), new(evaluate.Trial),
 		},
 		Values: []any{
-			protocol, trial.Method, trial, out, out.Record, store, train, evaluate.Rule{Kind: evaluate.RuleEscape, Rate: 0.1},
+			protocol, trial.Method, trial, out, out.Record, store, train, metrics.Escape(0.1),
 			evaluate.Pair{A: []*evaluate.Outcome{out}, B: []*evaluate.Outcome{out}}, evaluate.Summary{Records: []evaluate.Record{out.Record}},
 			evaluate.Settings(evaluate.Summarize([]evaluate.Record{out.Record}))[0],
 		},

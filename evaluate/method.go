@@ -21,6 +21,8 @@ type Method struct {
 	Settings any
 	// Arch, Weights and WeightsSHA256 describe the network; empty where there is none.
 	Arch, Weights, WeightsSHA256 string
+	// Training says which training of a study made the weights; nil for none.
+	Training *Training
 	// Layers are those of the network that the method looks at.
 	Layers []string
 	// Epochs of the training; 0 where there is none.
@@ -142,7 +144,7 @@ func (t Trial) known() (r Record, masked bool, err error) {
 		Version: RecordVersion, Data: t.Data, Class: class, Method: m.Name, Seed: t.Seed.String(),
 		ScoreImages: t.Test.Len(), Chance: m.Chance, Arch: m.Arch, Weights: m.Weights, WeightsSHA256: m.WeightsSHA256,
 		Epochs: m.Epochs, Shots: m.Shots, Transform: by.Seen(), Mask: by.Mask, Epoch: by.Epoch, Score: by.Score,
-		Width: by.Width, Height: by.Height, Settings: text, Skipped: t.Skipped, Unseen: t.Unseen, Made: t.Made,
+		Width: by.Width, Height: by.Height, Settings: text, Skipped: t.Skipped, Unseen: t.Unseen, Made: t.Made, Training: m.Training,
 	}
 	r.Layers = append(r.Layers, m.Layers...)
 	r.Hash, err = t.hash(r)

@@ -31,8 +31,9 @@ type Protocol struct {
 	// Limit is the false positive rate up to which AUPRO is integrated, above 0 and at
 	// most 1.
 	Limit float64
-	// Rule chooses the threshold for escape and overkill.
-	Rule Rule
+	// Rule chooses the threshold for escape and overkill, on half of the test images at
+	// a time ([NewCrossFit]).
+	Rule metrics.Rule
 	// Bootstrap says how often images are drawn anew for intervals. Its level is that
 	// of all intervals.
 	Bootstrap metrics.BootstrapConfig
@@ -47,7 +48,7 @@ type Protocol struct {
 // 290 images of 224x224.
 func DefaultProtocol() Protocol {
 	return Protocol{Mask: metrics.MaskNearest, Epoch: metrics.EpochNone, Score: metrics.ScoreMapMax, Limit: metrics.LimitMVTec,
-		Rule: Rule{Kind: RuleOverkill, Rate: 0.05}, Bootstrap: metrics.DefaultBootstrap(), PixelBytes: 128 << 20}
+		Rule: metrics.Overkill(0.05), Bootstrap: metrics.DefaultBootstrap(), PixelBytes: 128 << 20}
 }
 
 // Validate returns [ErrConfig], or the error of the part that makes no sense.
@@ -79,7 +80,10 @@ func (p Protocol) Validate() error {
 	if err := p.Bootstrap.Validate(); err != nil {
 		return fmt.Errorf("evaluate: protocol: %w", err)
 	}
-	return p.Rule.Validate()
+	if err := p.Rule.Validate(); err != nil {
+		return fmt.Errorf("evaluate: protocol: %w", err)
+	}
+	return nil
 }
 
 // View is the transform that brings an image and its mask to a map: Transform, or where

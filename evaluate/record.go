@@ -74,6 +74,48 @@ type Record struct {
 
 	Settings json.RawMessage `json:"settings"` // of the detector
 	Made     Origin          `json:"made"`
+
+	// Training says which training of a study made the weights; nil where none did.
+	Training *Training `json:"training,omitempty"`
+	// Images are what the test images scored; nil unless [WithScores] asked for it.
+	Images *Images `json:"images,omitempty"`
+	// Failed says why the trial has no figures: all of them are 0 or nil then, tables
+	// leave the record out, and [Store.Find] does not find it. It is empty otherwise.
+	Failed string `json:"failed,omitempty"`
+}
+
+// Training is one training of a network of a study.
+type Training struct {
+	Name string `json:"name"` // of the recipe
+	Seed uint64 `json:"seed"` // of the training; 0 where the weights were there already
+	// Share is the share of the trained weights, above 0 and at most 1; the rest are
+	// those of the start.
+	Share float64 `json:"share"`
+}
+
+// Images are the scores of test images, in the order of the test set.
+type Images struct {
+	SHA256    string    `json:"sha256"` // of the names and labels of the images
+	Scores    []float64 `json:"scores"`
+	Defective []bool    `json:"defective"`
+}
+
+func newImages(items []dataset.Item, scores []float64, defective []bool) (*Images, error) {
+	sum, err := sumOf(items)
+	if err != nil {
+		return nil, fmt.Errorf("names of the test images: %w", err)
+	}
+	return &Images{sum, scores, defective}, nil
+}
+
+// sumOf is the checksum of a value's JSON.
+func sumOf(v any) (string, error) {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:]), nil
 }
 
 // Origin says by what a record was made. All of it is for people and may be empty.
@@ -121,7 +163,7 @@ func (t Trial) hash(r Record) (string, error) {
 		transform += " of tiles " + by.Tiles.String()
 	}
 	// Names and order of the fields are part of the checksum.
-	b, err := json.Marshal(struct {
+	sum, err := sumOf(struct {
 		Version                                   int
 		Method, Arch, Weights, Mask, Score, Epoch string
 		Layers                                    []string
@@ -132,15 +174,15 @@ func (t Trial) hash(r Record) (string, error) {
 		Limit                                     float64
 		Bootstrap                                 metrics.BootstrapConfig
 		Budget                                    int64
-		MaskAbove                                 int    `json:",omitempty"` // what is not the default
-		Transform                                 string `json:",omitempty"` // what the settings do not name
+		MaskAbove                                 int       `json:",omitempty"` // what is not the default
+		Transform                                 string    `json:",omitempty"` // what the settings do not name
+		Training                                  *Training `json:",omitempty"`
 	}{r.Version, r.Method, r.Arch, r.WeightsSHA256, r.Mask, r.Score, r.Epoch, r.Layers, r.Epochs, r.Shots, r.Settings,
-		dataset.Items(t.Train), dataset.Items(t.Test), others, by.Rule.String(), by.Limit, by.Bootstrap, by.PixelBytes, above, transform})
+		dataset.Items(t.Train), dataset.Items(t.Test), others, by.Rule.Flag(), by.Limit, by.Bootstrap, by.PixelBytes, above, transform, r.Training})
 	if err != nil {
 		return "", fmt.Errorf("settings of %s: %w", r.Method, err)
 	}
-	sum := sha256.Sum256(b)
-	return hex.EncodeToString(sum[:]), nil
+	return sum, nil
 }
 
 // names says whether settings have a value, such as a transform, in some part of them:
@@ -197,10 +239,14 @@ func (r *Record) check() error {
 		return fmt.Errorf("version is %d, this program writes %d", r.Version, RecordVersion)
 	case r.Class == "" || r.Method == "" || r.Seed == "" || r.Hash == "":
 		return fmt.Errorf("class %q, method %q, seed %q and settings_sha256 %q: one is missing", r.Class, r.Method, r.Seed, r.Hash)
+	case r.Failed != "":
+		return nil
 	case (r.PixelAUROC == nil) != (r.AUPRO == nil) || (r.PixelAUROC == nil) != (r.PixelAP == nil) || r.AUPRO != nil && r.AUPROLimit == nil:
 		return fmt.Errorf("class %s: of the pixel figures some are missing", r.Class)
 	case r.Cut != nil && (r.Cut.Defects < 1 || r.Cut.Good < 1):
 		return fmt.Errorf("class %s: the cut is of %d defects and %d good parts", r.Class, r.Cut.Defects, r.Cut.Good)
+	case r.Images != nil && (len(r.Images.Scores) == 0 || len(r.Images.Scores) != len(r.Images.Defective)):
+		return fmt.Errorf("class %s: %d scores of images and %d labels", r.Class, len(r.Images.Scores), len(r.Images.Defective))
 	}
 	for _, k := range FigureKeys() {
 		if v, ok := r.Value(k); ok && !(v >= 0 && v <= 1) {

@@ -1,114 +1,17 @@
 package evaluate
 
 import (
+	"errors"
 	"fmt"
-	"strconv"
-	"strings"
 
 	"github.com/gotab/gotab/metrics"
 )
 
-// RuleKind says what a [Rule] keeps to.
-type RuleKind string
-
-// Kinds of rules.
-const (
-	// RuleOverkill is the lowest threshold that rejects at most Rate of the good parts.
-	RuleOverkill RuleKind = "overkill"
-	// RuleEscape is the highest threshold that lets at most Rate of the defects through.
-	RuleEscape RuleKind = "escape"
-	// RuleF1 is the threshold of the highest F1. It has no rate.
-	RuleF1 RuleKind = "f1"
-)
-
-// Rule chooses the threshold from which a part is rejected. The zero Rule is none.
-type Rule struct {
-	Kind RuleKind
-	Rate float64 // of parts, at least 0 and below 1; 0 for RuleF1
-}
-
-// Validate returns [ErrConfig] for a rule that there is not.
-func (r Rule) Validate() error {
-	switch r.Kind {
-	case RuleF1:
-		if r.Rate != 0 {
-			return fmt.Errorf("evaluate: %w: rule f1 with the rate %v, want none", ErrConfig, r.Rate)
-		}
-		return nil
-	case RuleOverkill, RuleEscape:
-		if !(r.Rate >= 0 && r.Rate < 1) {
-			return fmt.Errorf("evaluate: %w: rate %v of rule %s, want 0 to below 1", ErrConfig, r.Rate, r.Kind)
-		}
-		return nil
-	}
-	return noRule(string(r.Kind))
-}
-
-func noRule(text string) error {
-	return fmt.Errorf("evaluate: %w: rule %q, want overkill:RATE, escape:RATE or f1", ErrConfig, text)
-}
-
-// ParseRule reads overkill:RATE, escape:RATE or f1. It returns [ErrConfig] for
-// anything else.
-func ParseRule(text string) (Rule, error) {
-	kind, rate, rated := strings.Cut(text, ":")
-	r := Rule{Kind: RuleKind(kind)}
-	switch {
-	case r.Kind == RuleF1 && !rated:
-		return r, nil
-	case r.Kind != RuleOverkill && r.Kind != RuleEscape || !rated:
-		return Rule{}, noRule(text)
-	}
-	v, err := strconv.ParseFloat(rate, 64)
-	if err != nil {
-		return Rule{}, fmt.Errorf("evaluate: %w: rate %q of rule %s, want 0 to below 1", ErrConfig, rate, kind)
-	}
-	r.Rate = v
-	return r, r.Validate()
-}
-
-// String returns what [ParseRule] reads.
-func (r Rule) String() string {
-	if r.Kind == RuleOverkill || r.Kind == RuleEscape {
-		return string(r.Kind) + ":" + strconv.FormatFloat(r.Rate, 'g', -1, 64)
-	}
-	return string(r.Kind)
-}
-
-// Words says the rule as one would to the person who runs the line.
-func (r Rule) Words() string {
-	switch r.Kind {
-	case RuleOverkill:
-		return fmt.Sprintf("lowest threshold that rejects at most %.3g %% of the good parts", 100*r.Rate)
-	case RuleEscape:
-		return fmt.Sprintf("highest threshold that lets at most %.3g %% of the defects through", 100*r.Rate)
-	}
-	return "threshold of the highest F1"
-}
-
-// Meaning says what escape and overkill are, for the foot of a table that has them.
-func (r Rule) Meaning() string {
+// MeaningOfCut says what escape and overkill are, for the foot of a table that has them
+// at the threshold of a rule.
+func MeaningOfCut(r metrics.Rule) string {
 	return "Escape: defects that would be shipped; overkill: good parts that would be rejected, at the " + r.Words() +
 		", which is chosen on one half of the test images and counted on the other, and the other way round."
-}
-
-// Threshold chooses the threshold on some images. On these very images it looks
-// better than it is: see [Rule.CrossFit]. Errors are those of Validate and of
-// metrics.CutForOverkill, CutForEscape and F1Max.
-func (r Rule) Threshold(scores []float64, defective []bool) (float64, error) {
-	if err := r.Validate(); err != nil {
-		return 0, err
-	}
-	switch r.Kind {
-	case RuleOverkill:
-		c, err := metrics.CutForOverkill(scores, defective, r.Rate)
-		return c.Threshold, err
-	case RuleEscape:
-		c, err := metrics.CutForEscape(scores, defective, r.Rate)
-		return c.Threshold, err
-	}
-	_, threshold, err := metrics.F1Max(scores, defective)
-	return threshold, err
 }
 
 // CrossFit is what a rule does to test images when its threshold is chosen on one
@@ -130,19 +33,20 @@ func (c CrossFit) EscapeRate() float64 { return float64(c.Escaped) / float64(c.D
 // OverkillRate is the fraction of the good parts that would be rejected, from 0 to 1.
 func (c CrossFit) OverkillRate() float64 { return float64(c.Overkilled) / float64(c.Good) }
 
-// CrossFit applies the rule to the scores of test images. It returns nil where a
-// kind has one image only, because there are no halves. The halves depend on the
+// NewCrossFit applies a rule to the scores of test images. It returns nil where a
+// kind has one image only, because there are no halves, and where half of the images are
+// too few for the rule (metrics.ErrTooFew). The halves depend on the
 // labels alone, so all methods are judged on the same ones. It returns
 // metrics.ErrLength if scores and labels are not as many. Other errors are those of
-// [Rule.Threshold].
-func (r Rule) CrossFit(scores []float64, defective []bool) (*CrossFit, error) {
+// metrics.Rule.Threshold.
+func NewCrossFit(r metrics.Rule, scores []float64, defective []bool) (*CrossFit, error) {
 	if err := r.Validate(); err != nil {
 		return nil, err
 	}
 	if len(scores) != len(defective) {
 		return nil, fmt.Errorf("evaluate: cross-fit: %w: %d scores and %d labels", metrics.ErrLength, len(scores), len(defective))
 	}
-	c := &CrossFit{Rule: r.String()}
+	c := &CrossFit{Rule: r.Flag()}
 	for _, d := range defective {
 		if d {
 			c.Defects++
@@ -153,14 +57,22 @@ func (r Rule) CrossFit(scores []float64, defective []bool) (*CrossFit, error) {
 	if c.Defects < 2 || c.Good < 2 {
 		return nil, nil
 	}
+	threshold := func(scores []float64, defective []bool) (t float64, enough bool, err error) {
+		t, err = r.Threshold(scores, defective)
+		if errors.Is(err, metrics.ErrTooFew) {
+			return 0, false, nil
+		}
+		return t, true, err
+	}
 	var err error
-	if c.Threshold, err = r.Threshold(scores, defective); err != nil {
+	var enough bool
+	if c.Threshold, enough, err = threshold(scores, defective); err != nil || !enough {
 		return nil, err
 	}
 	half := halves(defective)
 	for h := range half {
 		s, d := pick(scores, half[h]), pick(defective, half[h])
-		if c.Thresholds[h], err = r.Threshold(s, d); err != nil {
+		if c.Thresholds[h], enough, err = threshold(s, d); err != nil || !enough {
 			return nil, err
 		}
 		other := half[1-h]
@@ -204,7 +116,7 @@ func pick[T any](from []T, at []int) []T {
 // String says what happens on the line, with the counts, because a rate of few parts
 // says little.
 func (c CrossFit) String() string {
-	rule, err := ParseRule(c.Rule)
+	rule, err := metrics.ParseRule(c.Rule)
 	words := rule.Words()
 	if err != nil { // of a file that another program wrote
 		words = c.Rule

@@ -7,19 +7,9 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
-)
 
-func TestParseRule(t *testing.T) {
-	for _, text := range []string{"f1", "overkill:0.05", "escape:0", "escape:0.999"} {
-		r, err := ParseRule(text)
-		require.NoError(t, err)
-		require.Equal(t, text, r.String())
-	}
-	for _, text := range []string{"", "f1:0.1", "overkill", "escape:", "escape:1", "overkill:-0.1", "overkill:NaN", "overkill:x", "best:0.1"} {
-		_, err := ParseRule(text)
-		require.ErrorIs(t, err, ErrConfig, text)
-	}
-}
+	"github.com/gotab/gotab/metrics"
+)
 
 func TestHalvesShareEveryKindOut(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 1))
@@ -62,8 +52,8 @@ func TestCrossFitCountsEveryImageOnce(t *testing.T) {
 			scores[i]++
 		}
 	}
-	rule := Rule{Kind: RuleOverkill, Rate: 0.2}
-	got, err := rule.CrossFit(scores, defective)
+	rule := metrics.Overkill(0.2)
+	got, err := NewCrossFit(rule, scores, defective)
 	require.NoError(t, err)
 	want := CrossFit{Rule: "overkill:0.2", Defects: 15, Good: 30}
 	// lowest is the lowest number at which no more than a fifth of the good ones of these
@@ -113,14 +103,18 @@ func TestCrossFitCountsEveryImageOnce(t *testing.T) {
 	require.Contains(t, got.String(), "of 15 defects")
 	require.Contains(t, got.String(), "lowest threshold that rejects at most 20 % of the good parts")
 
-	for _, r := range []Rule{{Kind: RuleEscape, Rate: 0.1}, {Kind: RuleF1}} {
-		c, err := r.CrossFit(scores, defective)
+	for _, r := range []metrics.Rule{metrics.Escape(0.1), metrics.BestF1(), metrics.Youden()} {
+		c, err := NewCrossFit(r, scores, defective)
 		require.NoError(t, err)
-		require.Equal(t, r.String(), c.Rule)
+		require.Equal(t, r.Flag(), c.Rule)
 		require.NotEqual(t, want.Thresholds, c.Thresholds)
 	}
 	// One image of a kind cannot be halved.
-	none, err := rule.CrossFit([]float64{1, 2, 3}, []bool{false, false, true})
+	none, err := NewCrossFit(rule, []float64{1, 2, 3}, []bool{false, false, true})
+	require.NoError(t, err)
+	require.Nil(t, none)
+	// Nor can half of the images tell a conformal rate of a thirtieth.
+	none, err = NewCrossFit(metrics.Conformal(1./30), scores, defective)
 	require.NoError(t, err)
 	require.Nil(t, none)
 }
@@ -138,7 +132,7 @@ func TestCrossFitOfSeparateKindsLetsNothingEscape(t *testing.T) {
 			scores[i] = 2 + 3*rng.Float64()
 		}
 	}
-	got, err := Rule{Kind: RuleOverkill, Rate: 0.05}.CrossFit(scores, defective)
+	got, err := NewCrossFit(metrics.Overkill(0.05), scores, defective)
 	require.NoError(t, err)
 	require.Zero(t, got.Escaped)
 }

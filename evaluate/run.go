@@ -46,6 +46,8 @@ type options struct {
 	scored   []func(Scored) error
 	detector []func(context.Context, Detector, *Outcome) error
 	peak     bool
+	scores   bool
+	noPixels bool
 }
 
 // WithProgress calls f at the beginning of each stage and after each image that is
@@ -84,6 +86,14 @@ func WithDetector(f func(ctx context.Context, d Detector, o *Outcome) error) Opt
 // reader of that count sees. Trials that run at once are charged together.
 func WithPeakMemory() Option { return func(o *options) { o.peak = true } }
 
+// WithScores keeps what each test image scored in the record ([Record.Images]), so that
+// [Pair] can be made of records.
+func WithScores() Option { return func(o *options) { o.scores = true } }
+
+// WithoutPixels counts no pixels although there are maps and masks, which takes as long
+// as a quick fit.
+func WithoutPixels() Option { return func(o *options) { o.noPixels = true } }
+
 // Run makes the detector of a trial, fits it, scores the test images, computes all
 // figures with their intervals, and closes the detector. Figures of pixels are there only where the detector
 // gives maps and the defects have masks.
@@ -112,7 +122,7 @@ func Run(ctx context.Context, t Trial, opts ...Option) (_ *Outcome, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if !masked {
+	if masked = masked && !o.noPixels; !masked && !o.noPixels {
 		if masked, err = hasMask(ctx, t.Test); err != nil {
 			return nil, err
 		}
@@ -138,6 +148,11 @@ func Run(ctx context.Context, t Trial, opts ...Option) (_ *Outcome, err error) {
 	out := &Outcome{Record: r}
 	if err := t.judge(ctx, d, &o, out, masked); err != nil {
 		return nil, err
+	}
+	if o.scores {
+		if out.Record.Images, err = newImages(out.Items, out.Scores, out.Defective); err != nil {
+			return nil, err
+		}
 	}
 	if peakKnown {
 		if out.Record.PeakRSS, err = peakRSS(); err != nil {

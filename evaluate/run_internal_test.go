@@ -173,10 +173,11 @@ func TestKeyOfATrial(t *testing.T) {
 		"layers": func(x *Trial) { x.Method.Layers = []string{"layer2"} }, "epochs": func(x *Trial) { x.Method.Epochs = 3 },
 		"shots": func(x *Trial) { x.Method.Shots = 3 }, "mask": func(x *Trial) { x.Method.Protocol.Mask = metrics.MaskBilinearHalf },
 		"transform": func(x *Trial) { x.Method.Protocol.Transform.Exact.X = 24 }, "limit": func(x *Trial) { x.Method.Protocol.Limit = 0.1 },
-		"rule": func(x *Trial) { x.Method.Protocol.Rule = Rule{Kind: RuleF1} }, "sets": func(x *Trial) { x.Method.Protocol.Bootstrap.Resamples = 7 },
+		"rule": func(x *Trial) { x.Method.Protocol.Rule = metrics.BestF1() }, "sets": func(x *Trial) { x.Method.Protocol.Bootstrap.Resamples = 7 },
 		"budget": func(x *Trial) { x.Method.Protocol.PixelBytes = 7 }, "train": func(x *Trial) { x.Train = few },
 		"epoch": func(x *Trial) { x.Method.Protocol.Epoch = "best" }, "score": func(x *Trial) { x.Method.Protocol.Score = "mean" },
 		"decoder": func(x *Trial) { x.Decoder = dataset.DefaultDecoder(); x.Decoder.MaskAbove = 9 }, "others": func(x *Trial) { x.Others = few },
+		"training": func(x *Trial) { x.Method.Training = &Training{Name: "a", Seed: 1, Share: 1} },
 	} {
 		x := fresh()
 		change(&x)
@@ -261,7 +262,7 @@ func TestTrialsThatMakeNoSense(t *testing.T) {
 		"no New":      {ErrConfig, "New is nil", func(x *Trial) { x.Method.New = nil }},
 		"no detector": {ErrConfig, "no detector", func(x *Trial) { x.Method.New = func(Seed) (Detector, error) { return nil, nil } }},
 		"protocol":    {ErrConfig, "mask rule", func(x *Trial) { x.Method.Protocol = Protocol{} }},
-		"rule":        {ErrConfig, "rule", func(x *Trial) { x.Method.Protocol.Rule = Rule{} }},
+		"rule":        {metrics.ErrRange, "rule", func(x *Trial) { x.Method.Protocol.Rule = metrics.Rule{} }},
 		"limit":       {ErrConfig, "AUPRO", func(x *Trial) { x.Method.Protocol.Limit = math.NaN() }},
 		"bootstrap":   {metrics.ErrRange, "Resamples", func(x *Trial) { x.Method.Protocol.Bootstrap.Resamples = 0 }},
 		"reference":   {ErrSeed, "dark has no reference draw", func(x *Trial) { x.Seed.Reference = true }},

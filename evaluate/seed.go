@@ -82,7 +82,6 @@ const (
 	forHalves                     // halves of a test set
 	forImages                     // sets of images for the intervals of their figures
 	forPixels                     // and of pixels
-	forPairs                      // and of differences
 )
 
 // Rand returns the generator of what a method draws. Equal seeds give equal

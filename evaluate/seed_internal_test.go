@@ -25,8 +25,8 @@ func TestSeedsDrawApart(t *testing.T) {
 	require.Equal(t, Seed{Number: 3}.Rand().Uint64(), Seed{Number: 3}.Rand().Uint64())
 	require.NotEqual(t, Seed{Number: 3}.Rand().Uint64(), Seed{Number: 4}.Rand().Uint64())
 	seen := map[uint64]bool{}
-	for use := forMethod; use <= forPairs; use++ {
+	for use := forMethod; use <= forPixels; use++ {
 		seen[Seed{Number: 3}.rand(use).Uint64()] = true
 	}
-	require.Len(t, seen, int(forPairs), "each purpose draws for itself")
+	require.Len(t, seen, int(forPixels), "each purpose draws for itself")
 }

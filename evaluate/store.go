@@ -152,12 +152,13 @@ func (s *Store) Records() []Record {
 	return slices.Clone(s.records)
 }
 
-// Find returns the record of a key, and false if there is none.
+// Find returns the record of a key, and false if there is none but of trials that
+// failed.
 func (s *Store) Find(k Key) (Record, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, r := range s.records {
-		if r.Key() == k {
+		if r.Failed == "" && r.Key() == k {
 			return r, true
 		}
 	}
@@ -165,7 +166,7 @@ func (s *Store) Find(k Key) (Record, bool) {
 }
 
 // Add takes a record and writes the file anew. It returns [ErrRecords] for a record
-// that no run writes, which it does not take, and [ErrStore] if the file cannot be
+// that no run writes, or that takes more than 1 MiB, which it does not take, and [ErrStore] if the file cannot be
 // written.
 func (s *Store) Add(r Record) error {
 	if err := r.Validate(); err != nil {
@@ -176,6 +177,9 @@ func (s *Store) Add(r Record) error {
 	enc.SetEscapeHTML(false) // "nearest, >= 128" is to be read by people too
 	if err := enc.Encode(r); err != nil {
 		return fmt.Errorf("evaluate: record of class %s: %w: %w", r.Class, ErrRecords, err)
+	}
+	if line.Len() > maxLine {
+		return fmt.Errorf("evaluate: record of class %s: %w: it takes %d bytes, at most %d can be read again; leave out WithScores", r.Class, ErrRecords, line.Len(), maxLine)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -203,7 +207,9 @@ func (s *Store) write() error {
 }
 
 // Run is [Run] unless the store has the record already, which it returns then with
-// true. A new record is added before functions of [WithDetector] are called.
+// true. A new record is added before functions of [WithDetector] are called. A trial
+// that fails leaves none: who goes on with others adds the [Trial.Known] of it with the
+// reason as Failed.
 func (s *Store) Run(ctx context.Context, t Trial, opts ...Option) (r Record, found bool, err error) {
 	known, err := t.Known()
 	if err != nil {

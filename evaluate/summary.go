@@ -15,13 +15,13 @@ type Summary struct{ Records []Record }
 
 // Summarize puts records together that differ in nothing but the seed, in the
 // order of their first ones. Seeds rise, the reference first. Of records of one
-// [Key] it takes the first.
+// [Key] it takes the first. Those of trials that failed are left out.
 func Summarize(records []Record) (out []*Summary) {
 	at := map[Key]*Summary{}
 	seen := map[Key]bool{}
 	for _, r := range records {
 		k := r.Key()
-		if seen[k] {
+		if seen[k] || r.Failed != "" {
 			continue
 		}
 		seen[k] = true
@@ -337,8 +337,8 @@ func (w *Setting) meanings() (out []string) {
 		}
 		out = append(out, MeaningOfAUPRO(limit))
 	}
-	if rule, err := ParseRule(ruleOf(r)); err == nil {
-		out = append(out, rule.Meaning())
+	if rule, err := metrics.ParseRule(ruleOf(r)); err == nil {
+		out = append(out, MeaningOfCut(rule))
 	}
 	return out
 }

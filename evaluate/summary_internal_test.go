@@ -2,6 +2,7 @@ package evaluate
 
 import (
 	"math"
+	"math/rand/v2"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -83,7 +84,7 @@ func outcome(seed uint64, shift float64) *Outcome {
 func TestComparePairsImages(t *testing.T) {
 	cfg := metrics.BootstrapConfig{Resamples: 300, Level: 0.95}
 	a, b := outcome(1, 1), outcome(2, 2)
-	ds, err := Compare(t.Context(), []Pair{{A: []*Outcome{a}, B: []*Outcome{b}}}, cfg)
+	ds, err := Compare(t.Context(), []Pair{{A: []*Outcome{a}, B: []*Outcome{b}}}, cfg, drawn())
 	require.NoError(t, err)
 	require.Len(t, ds, 2)
 	d := ds[0]
@@ -105,7 +106,7 @@ func TestComparePairsImages(t *testing.T) {
 	require.Equal(t, ImageAP, ds[1].Figure)
 	require.Nil(t, ds[1].Test)
 
-	same, err := Compare(t.Context(), []Pair{{A: []*Outcome{a}, B: []*Outcome{a}}}, cfg)
+	same, err := Compare(t.Context(), []Pair{{A: []*Outcome{a}, B: []*Outcome{a}}}, cfg, drawn())
 	require.NoError(t, err)
 	require.Equal(t, [3]float64{0, 0, 0}, [3]float64{same[0].Interval.Value, same[0].Interval.Low, same[0].Interval.High})
 }
@@ -115,7 +116,7 @@ func TestCompareOverSeedsAndClasses(t *testing.T) {
 	cfg := metrics.BootstrapConfig{Resamples: 50, Level: 0.95}
 	one := Pair{A: []*Outcome{outcome(1, 1), outcome(2, 1)}, B: []*Outcome{outcome(3, 2)}}
 	two := Pair{A: []*Outcome{outcome(4, 1)}, B: []*Outcome{outcome(5, 1), outcome(6, 1)}}
-	ds, err := Compare(t.Context(), []Pair{one, two}, cfg)
+	ds, err := Compare(t.Context(), []Pair{one, two}, cfg, drawn())
 	require.NoError(t, err)
 	value := func(o *Outcome) float64 {
 		v, err := metrics.AUROC(o.Scores, o.Defective)
@@ -128,7 +129,7 @@ func TestCompareOverSeedsAndClasses(t *testing.T) {
 	require.InDelta(t, b, ds[0].B, 1e-12)
 	require.InDelta(t, b-a, ds[0].Interval.Value, 1e-12)
 	require.Nil(t, ds[0].Test)
-	again, err := Compare(t.Context(), []Pair{one, two}, cfg)
+	again, err := Compare(t.Context(), []Pair{one, two}, cfg, drawn())
 	require.NoError(t, err)
 	require.Equal(t, ds, again)
 
@@ -143,9 +144,147 @@ func TestCompareOverSeedsAndClasses(t *testing.T) {
 		"nil":          {Pair{A: []*Outcome{outcome(1, 1)}, B: []*Outcome{nil}}, ErrConfig},
 		"half":         {Pair{A: []*Outcome{outcome(1, 1)}, B: []*Outcome{{Items: other.Items}}}, ErrConfig},
 	} {
-		_, err := Compare(t.Context(), []Pair{c.pair}, cfg)
+		_, err := Compare(t.Context(), []Pair{c.pair}, cfg, drawn())
 		require.ErrorIs(t, err, c.is, name)
 	}
-	_, err = Compare(t.Context(), nil, cfg)
+	_, err = Compare(t.Context(), nil, cfg, drawn())
 	require.ErrorIs(t, err, ErrConfig)
+}
+
+func drawn() *rand.Rand { return rand.New(rand.NewPCG(1, 1)) }
+
+// The area by pairs is that by sorting, of drawn images with ties too.
+func TestAreasByPairs(t *testing.T) {
+	rng := drawn()
+	side := func(n int) (out []*Outcome) {
+		for range n {
+			o := outcome(1, 1)
+			for i := range o.Scores {
+				o.Scores[i] = float64(rng.IntN(6))
+			}
+			out = append(out, o)
+		}
+		return out
+	}
+	p := Pair{A: side(3), B: side(2)}
+	slow := p.difference(metrics.AUROC)
+	fast := p.areas(nil)
+	for range 20 {
+		var images []int
+		for range 8 {
+			images = append(images, rng.IntN(8))
+		}
+		for range 12 {
+			images = append(images, 8+rng.IntN(12))
+		}
+		a, err := slow(images)
+		require.NoError(t, err)
+		b, err := fast(images)
+		require.NoError(t, err)
+		require.InDelta(t, a, b, 1e-12)
+	}
+}
+
+// Records with scores compare as their outcomes do, and Error is the deviation that the
+// interval of a nearly normal difference has.
+func TestCellsOfRecords(t *testing.T) {
+	cfg := metrics.BootstrapConfig{Resamples: 2000, Level: 0.95}
+	record := func(seed uint64, shift float64, training uint64) Record {
+		o := outcome(seed, shift)
+		r := o.Record
+		var err error
+		r.ImageAUROC, err = metrics.AUROC(o.Scores, o.Defective)
+		require.NoError(t, err)
+		r.Images, err = newImages(o.Items, o.Scores, o.Defective)
+		require.NoError(t, err)
+		r.Training = &Training{Name: "a", Seed: training, Share: 1}
+		require.NoError(t, r.Validate())
+		return r
+	}
+	base, cell := Cell{record(1, 1, 0)}, Cell{record(2, 2, 1), record(3, 2, 1), record(4, 2, 2), record(5, 2, 2)}
+	d, ok, err := cell.Over(t.Context(), base, cfg, drawn())
+	require.NoError(t, err)
+	require.True(t, ok)
+	want, err := Compare(t.Context(), []Pair{{A: []*Outcome{outcome(1, 1)}, B: []*Outcome{outcome(2, 2), outcome(3, 2), outcome(4, 2), outcome(5, 2)}}}, cfg, drawn(), ImageAUROC)
+	require.NoError(t, err)
+	require.Equal(t, want[0], d)
+	require.InDelta(t, d.Interval.High-d.Interval.Low, 2*1.96*d.Error, 0.2*d.Error)
+	m, ok := cell.Mean(ImageAUROC)
+	require.True(t, ok)
+	require.InDelta(t, d.B, m, 1e-12)
+	_, ok = cell.Mean(PixelAUROC)
+	require.False(t, ok)
+
+	trainings, seeds, err := cell.Deviations(ImageAUROC)
+	require.NoError(t, err)
+	v := func(i int) float64 { return cell[i].ImageAUROC }
+	require.InDelta(t, math.Abs((v(0)+v(1))/2-(v(2)+v(3))/2)/math.Sqrt2, trainings, 1e-12)
+	require.InDelta(t, math.Sqrt(((v(0)-v(1))*(v(0)-v(1))+(v(2)-v(3))*(v(2)-v(3)))/4), seeds, 1e-12)
+	mean, e := MeanOf([]Difference{d, d})
+	require.InDelta(t, d.B-d.A, mean, 1e-12)
+	require.InDelta(t, d.Error/math.Sqrt2, e, 1e-12)
+
+	_, ok, err = cell.Over(t.Context(), nil, cfg, drawn())
+	require.NoError(t, err)
+	require.False(t, ok)
+	bare := record(1, 1, 0)
+	bare.Images = nil
+	_, _, err = cell.Over(t.Context(), Cell{bare}, cfg, drawn())
+	require.ErrorIs(t, err, ErrConfig)
+	other := record(1, 1, 0)
+	other.Images.SHA256 = "of others"
+	_, _, err = cell.Over(t.Context(), Cell{other}, cfg, drawn())
+	require.ErrorIs(t, err, ErrPairs)
+	other.Images.SHA256 = "" // a program that did not keep it
+	_, _, err = cell.Over(t.Context(), Cell{other}, cfg, drawn())
+	require.NoError(t, err)
+	_, err = Compare(t.Context(), []Pair{{A: []*Outcome{outcome(1, 1)}, B: []*Outcome{outcome(2, 2)}}}, cfg, drawn(), AUPRO)
+	require.ErrorIs(t, err, ErrConfig)
+}
+
+// What could not be read again is not taken.
+func TestRecordsThatAreTooLong(t *testing.T) {
+	s, err := OpenStore("", false)
+	require.NoError(t, err)
+	r := made("alpha", "1")
+	n := maxLine / 10
+	r.Images = &Images{Scores: make([]float64, n), Defective: make([]bool, n)}
+	for i := range r.Images.Scores {
+		r.Images.Scores[i] = 1.25
+	}
+	require.ErrorIs(t, s.Add(r), ErrRecords)
+	require.Empty(t, s.Records())
+}
+
+// A trial that failed is kept, and counts nowhere.
+func TestFailedRecords(t *testing.T) {
+	s, err := OpenStore("", false)
+	require.NoError(t, err)
+	f := Record{Version: RecordVersion, Class: "alpha", Method: "dark", Seed: "1", Hash: "x", Failed: "no luck"}
+	require.NoError(t, s.Add(f))
+	_, ok := s.Find(f.Key())
+	require.False(t, ok)
+	require.Len(t, s.Records(), 1)
+	require.Empty(t, Summarize(s.Records()))
+	_, ok = Cell(s.Records()).Mean(ImageAUROC)
+	require.False(t, ok)
+	done := f
+	done.Failed = ""
+	require.ErrorIs(t, s.Add(done), ErrRecords, "without figures and without a reason it is none")
+}
+
+func TestScoresAreKeptAndPixelsLeftOutOnDemand(t *testing.T) {
+	f := newDark()
+	train, test := plates(t, "alpha", true)
+	o, err := Run(t.Context(), f.trial(train, test), WithScores(), WithoutPixels())
+	require.NoError(t, err)
+	require.Nil(t, o.Record.PixelAUROC)
+	require.Equal(t, o.Scores, o.Record.Images.Scores)
+	require.Equal(t, o.Defective, o.Record.Images.Defective)
+	require.Len(t, o.Record.Images.SHA256, 64)
+	with, err := Run(t.Context(), f.trial(train, test))
+	require.NoError(t, err)
+	require.NotNil(t, with.Record.PixelAUROC)
+	require.Nil(t, with.Record.Images)
+	require.Equal(t, with.Record.Key(), o.Record.Key())
 }

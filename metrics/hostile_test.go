@@ -20,7 +20,7 @@ func TestHostileArguments(t *testing.T) {
 			metrics.NewFigure, metrics.Bootstrap, metrics.DeLong, metrics.Resample, metrics.ResampleGroups, metrics.Wilson,
 			metrics.NewMultiLabel, metrics.NewPixelAUROC, metrics.NewPixelBootstrap, metrics.ROC,
 			metrics.OverSeeds, metrics.ClopperPearson, metrics.ConformalThreshold, metrics.ConformalP, metrics.FitTail,
-			metrics.Overkill, metrics.Conformal, metrics.TailOverkill, metrics.Escape, metrics.Youden, metrics.BestF1, metrics.ParseRuleKind,
+			metrics.Overkill, metrics.Conformal, metrics.TailOverkill, metrics.Escape, metrics.Youden, metrics.BestF1, metrics.ParseRule, metrics.ParseRuleKind,
 			metrics.Trustworthiness, metrics.Silhouette, metrics.NeighbourAccuracy,
 		},
 		Types: []any{

@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // RuleKind names a way from scores to a threshold. The zero value is none.
@@ -159,6 +160,55 @@ func (r Rule) String() string {
 	return r.Kind.String()
 }
 
+// ParseRule reads a rule as flags and records have it: overkill:RATE, tail:RATE,
+// conformal:RATE, escape:RATE, youden or f1. Its Level is 0.95. It returns ErrRange for
+// anything else.
+func ParseRule(text string) (Rule, error) {
+	name, rate, rated := strings.Cut(text, ":")
+	kind, err := ParseRuleKind(name)
+	if err != nil {
+		return Rule{}, fmt.Errorf("metrics: rule: %w: %q, want overkill:RATE, tail:RATE, conformal:RATE, escape:RATE, youden or f1", ErrRange, text)
+	}
+	r := Rule{Kind: kind, Level: ruleLevel}
+	if rated == (kind == RuleYouden || kind == RuleF1) {
+		return Rule{}, fmt.Errorf("metrics: rule: %w: %q, want overkill:RATE, tail:RATE, conformal:RATE, escape:RATE, youden or f1", ErrRange, text)
+	}
+	if rated {
+		if r.Rate, err = strconv.ParseFloat(rate, 64); err != nil {
+			return Rule{}, fmt.Errorf("metrics: rule: %w: rate %q of rule %s is no number", ErrRange, rate, kind)
+		}
+	}
+	return r, r.Validate()
+}
+
+// Flag returns what [ParseRule] reads. It leaves Level out.
+func (r Rule) Flag() string {
+	if r.Kind == RuleYouden || r.Kind == RuleF1 {
+		return r.Kind.String()
+	}
+	return r.Kind.String() + ":" + strconv.FormatFloat(r.Rate, 'g', -1, 64)
+}
+
+// Words says what threshold the rule chooses, as one would to the person who runs the
+// line.
+func (r Rule) Words() string {
+	switch rate := fmt.Sprintf("%.3g %%", 100*r.Rate); r.Kind {
+	case RuleOverkill:
+		return "lowest threshold that rejects at most " + rate + " of the good parts"
+	case RuleTail:
+		return "threshold that " + rate + " of the good parts exceed, by the tail of their scores"
+	case RuleConformal:
+		return "threshold that rejects a good part to come with a probability of at most " + rate
+	case RuleEscape:
+		return "highest threshold that lets at most " + rate + " of the defects through"
+	case RuleYouden:
+		return "threshold of the largest Youden index"
+	case RuleF1:
+		return "threshold of the highest F1"
+	}
+	return r.Kind.String()
+}
+
 // percent writes a rate in percent, with as many digits as it has.
 func percent(rate float64) string { return fmt.Sprintf("%.12g %%", 100*rate) }
 
@@ -253,6 +303,35 @@ func (r Rule) choose(good, defective []float64) (OperatingPoint, error) {
 	p.Cut = cut(pos, neg, threshold)
 	r.judge(&p)
 	return p, nil
+}
+
+// Threshold chooses a threshold on labelled parts. Unlike [Rule.Choose] it takes a rate
+// of overkill or of escape that so few parts cannot tell from 0 for 0, which is what a
+// comparison of detectors on half of a test set wants and a line does not. The threshold
+// may be infinite. On the parts that it was chosen on it looks better than it is. Both
+// kinds of parts are needed, else it is ErrOneClass; other errors are those of
+// [CutForOverkill], [CutForEscape], [F1Max] and Choose.
+func (r Rule) Threshold(scores []float64, defective []bool) (float64, error) {
+	if err := r.Validate(); err != nil {
+		return 0, err
+	}
+	switch r.Kind {
+	case RuleOverkill:
+		c, err := CutForOverkill(scores, defective, r.Rate)
+		return c.Threshold, err
+	case RuleEscape:
+		c, err := CutForEscape(scores, defective, r.Rate)
+		return c.Threshold, err
+	case RuleF1:
+		_, threshold, err := F1Max(scores, defective)
+		return threshold, err
+	}
+	pos, neg, err := split(scores, defective)
+	if err != nil {
+		return 0, fmt.Errorf("metrics: choose threshold: %w", err)
+	}
+	p, err := r.Choose(neg, pos)
+	return p.Cut.Threshold, err
 }
 
 // threshold chooses one for rising lists.

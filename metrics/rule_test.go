@@ -381,3 +381,37 @@ func TestEscapeKeepsItsPromise(t *testing.T) {
 	require.GreaterOrEqual(t, float64(escape), (0.95-0.062)*repeats)
 	require.GreaterOrEqual(t, float64(overkill), (0.95-0.062)*repeats)
 }
+
+func TestParseRule(t *testing.T) {
+	for _, text := range []string{"f1", "youden", "overkill:0.05", "escape:0", "escape:0.999", "tail:0.001", "conformal:0.05"} {
+		r, err := metrics.ParseRule(text)
+		require.NoError(t, err)
+		require.Equal(t, text, r.Flag())
+		require.NotEmpty(t, r.Words())
+	}
+	for _, text := range []string{"", "f1:0.1", "youden:0", "overkill", "escape:", "escape:1", "overkill:-0.1", "overkill:NaN", "overkill:x", "best:0.1", "tail:0"} {
+		_, err := metrics.ParseRule(text)
+		require.ErrorIs(t, err, metrics.ErrRange, text)
+	}
+}
+
+// A comparison takes a rate that so few parts cannot count for 0, a line refuses it.
+func TestThresholdOfFewParts(t *testing.T) {
+	scores, defective := []float64{1, 2, 3, 4, 5}, []bool{false, false, false, true, true}
+	for _, c := range []struct {
+		rule metrics.Rule
+		want float64
+	}{{metrics.Overkill(0.05), math.Nextafter(3, 4)}, {metrics.Escape(0.05), 4}, {metrics.BestF1(), 4}, {metrics.Youden(), 4}} {
+		got, err := c.rule.Threshold(scores, defective)
+		require.NoError(t, err)
+		require.Equal(t, c.want, got, c.rule.Flag())
+	}
+	_, err := metrics.Overkill(0.05).Choose(scores[:3], scores[3:])
+	require.ErrorIs(t, err, metrics.ErrTooFew)
+	_, err = metrics.Conformal(0.05).Threshold(scores, defective)
+	require.ErrorIs(t, err, metrics.ErrTooFew)
+	_, err = metrics.Youden().Threshold(scores[:3], defective[:3])
+	require.ErrorIs(t, err, metrics.ErrOneClass)
+	_, err = metrics.Rule{}.Threshold(scores, defective)
+	require.ErrorIs(t, err, metrics.ErrRange)
+}

@@ -83,24 +83,20 @@ func (t *TwinTable) Fits(m synth.Mixture) (TwinsByClass, error) {
 	return t.FitsByClass(mixtures)
 }
 
-// FitsByClass is Fits with a mixture of each product's own, as
-// [MeasureTwinsByClass] had them. ErrUnknownClass says that one of the table has
-// none.
+// FitsByClass returns the twins that fit each product that has a mixture, as
+// [MeasureTwinsByClass] had them. Products of the table that have none are left out: the
+// table may be of more products than are trained. ErrUnknownClass says that the table
+// does not hold one.
 func (t *TwinTable) FitsByClass(mixtures map[string]synth.Mixture) (TwinsByClass, error) {
 	out := TwinsByClass{}
 	var errs []error
-	for _, p := range t.Products {
-		m, ok := mixtures[p.Class]
-		if !ok {
-			errs = append(errs, fmt.Errorf("tab: twins of %q: %w: there is no mixture for it", p.Class, ErrUnknownClass))
-			continue
-		}
-		f, err := t.Fit(p.Class, m)
+	for _, class := range slices.Sorted(maps.Keys(mixtures)) {
+		f, err := t.Fit(class, mixtures[class])
 		if err != nil {
 			errs = append(errs, err)
 			continue
 		}
-		out[p.Class] = f
+		out[class] = f
 	}
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)

@@ -276,7 +276,15 @@ func TestTwinsByClassOfTheirOwn(t *testing.T) {
 	delete(mixtures, "even")
 	_, err = MeasureTwinsByClass(t.Context(), net, ds, mixtures, cfg)
 	require.ErrorIs(t, err, ErrUnknownClass)
+	fits, err := own.FitsByClass(mixtures) // of fewer products than the table has
+	require.NoError(t, err)
+	require.Len(t, fits, 1)
+	whole, err := own.FitsByClass(map[string]synth.Mixture{"even": stains, "blotched": twinMixture()})
+	require.NoError(t, err)
+	require.Equal(t, whole["blotched"].(Fitted).Fingerprint(), fits["blotched"].(Fitted).Fingerprint())
+	require.NotEmpty(t, whole["blotched"].(Fitted).Fingerprint())
+	mixtures["third"] = twinMixture()
 	_, err = own.FitsByClass(mixtures)
 	require.ErrorIs(t, err, ErrUnknownClass)
-	require.ErrorContains(t, err, `"even"`)
+	require.ErrorContains(t, err, `"third"`)
 }

@@ -134,7 +134,7 @@ func PaDiM(c Choice) (evaluate.Method, error) {
 		if s.Reference {
 			cfg.Channels, cfg.Reduced = downstream.DefaultPaDiM().Channels, 0
 		}
-		return made(downstream.NewPaDiM(c.Net.Net, cfg, s.Rand(), c.options()...))
+		return made(downstream.NewPaDiM(c.Net.Features(), cfg, s.Rand(), c.options()...))
 	}
 	return m, nil
 }
@@ -158,9 +158,19 @@ func PatchCore(c Choice) (evaluate.Method, error) {
 	m.Protocol.Transform, m.Protocol.Score = cfg.Transform, metrics.ScorePatchMax
 	m.Chance = "the projection and the first patches of the memory bank"
 	m.New = func(s evaluate.Seed) (evaluate.Detector, error) {
-		return made(downstream.NewPatchCore(c.Net.Net, cfg, s.Rand(), c.options()...))
+		return made(downstream.NewPatchCore(c.Net.Features(), cfg, s.Rand(), c.options()...))
 	}
 	return m, nil
+}
+
+// Custom is a method of your own: make returns a detector of package downstream that
+// sees images through tr. Settings are what it is made with. The protocol is
+// evaluate.DefaultProtocol otherwise, and there is no reference draw.
+func Custom(name string, settings any, tr dataset.Transform, make func(s evaluate.Seed) (downstream.SetScorer, error)) evaluate.Method {
+	m := evaluate.Method{Name: name, Settings: settings, Protocol: evaluate.DefaultProtocol(), Seed: evaluate.Seed{Number: 1}}
+	m.Protocol.Transform = tr
+	m.New = func(s evaluate.Seed) (evaluate.Detector, error) { return made(make(s)) }
+	return m
 }
 
 // channels counts those of layers.

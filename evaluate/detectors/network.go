@@ -5,15 +5,14 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/downstream"
+	"github.com/gotab/gotab/tab/card"
 	"github.com/gotab/gotab/tensor"
 )
 
@@ -23,6 +22,18 @@ type Network struct {
 	Arch    backbone.Arch
 	Weights string // last part of the path, or "random:SEED"
 	SHA256  string // of the file, or of what random weights depend on
+	// Memory is what PaDiM and PatchCore read features through; nil for the network
+	// itself. It is asked for when a detector is made.
+	Memory *Memory
+}
+
+// Features are those that a detector reads that leaves the network alone: the memory's,
+// or the network's own.
+func (n *Network) Features() downstream.Extractor {
+	if n.Memory != nil {
+		return n.Memory
+	}
+	return n.Net
 }
 
 // NetworkOptions say which network is meant.
@@ -63,9 +74,11 @@ func openNetwork(weights, prefix string, arch backbone.Arch, dev tensor.Device) 
 	name, rest, seeded := strings.Cut(weights, ":")
 	var err error
 	if name != "random" {
-		if n.SHA256, err = sumFile(weights); err != nil {
+		file, err := card.FileAt(weights)
+		if err != nil {
 			return nil, fmt.Errorf("detectors: open network: %w", err)
 		}
+		n.SHA256 = file.SHA256
 		n.Weights = filepath.Base(weights)
 		n.Net, err = backbone.OpenChoice(weights, backbone.Choice{Prefix: prefix}, dev)
 		return n, err
@@ -81,19 +94,6 @@ func openNetwork(weights, prefix string, arch backbone.Arch, dev tensor.Device) 
 	n.SHA256 = hex.EncodeToString(sum[:])
 	n.Net, err = backbone.New(arch, dev, rand.New(rand.NewPCG(draw, 0)))
 	return n, err
-}
-
-func sumFile(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", fmt.Errorf("read %s: %w", path, err)
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
 // Close frees the weights, if there are any.

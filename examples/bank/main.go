@@ -39,33 +39,19 @@ import (
 	"io"
 	"maps"
 	"os"
-	"os/signal"
 	"slices"
 	"strings"
-	"syscall"
 	"text/tabwriter"
 
 	"github.com/gotab/gotab/examples/internal/anchors"
 	"github.com/gotab/gotab/examples/internal/inputs"
+	"github.com/gotab/gotab/examples/internal/process"
 	"github.com/gotab/gotab/prompt"
 	"github.com/gotab/gotab/tab"
 	"github.com/gotab/gotab/tensor"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	stop()
-	switch {
-	case err == nil, errors.Is(err, flag.ErrHelp):
-	case errors.Is(err, errUsage):
-		fmt.Fprintln(os.Stderr, "bank:", err)
-		os.Exit(2)
-	default:
-		fmt.Fprintln(os.Stderr, "bank:", err)
-		os.Exit(1)
-	}
-}
+func main() { process.Main("bank: ", errUsage, run) }
 
 var errUsage = errors.New("wrong arguments")
 

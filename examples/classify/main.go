@@ -44,35 +44,18 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
 	"slices"
 	"strings"
-	"syscall"
 
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/downstream/classify"
 	"github.com/gotab/gotab/examples/internal/curves"
 	"github.com/gotab/gotab/examples/internal/inputs"
+	"github.com/gotab/gotab/examples/internal/process"
 	"github.com/gotab/gotab/tensor"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	switch {
-	case err == nil, errors.Is(err, flag.ErrHelp):
-		return
-	case errors.Is(err, errUsage):
-		fmt.Fprintln(os.Stderr, err)
-		stop()
-		os.Exit(2)
-	}
-	fmt.Fprintln(os.Stderr, err)
-	stop()
-	os.Exit(1)
-}
+func main() { process.Main("", errUsage, run) }
 
 var errUsage = errors.New("classify: wrong arguments")
 

@@ -31,6 +31,10 @@ type row struct {
 	Kinds     rates     `json:"classes"` // macro over the classes or combinations
 	PerKind   []named   `json:"per_class"`
 	Confusion confusion `json:"confusion"`
+
+	// Right has a digit for each test picture in its order: 1 where its class or
+	// combination is right, else 0. Models are compared by it.
+	Right string `json:"right"`
 }
 
 // confusion is the table of true (lines) and predicted classes.

@@ -11,6 +11,7 @@ type scores struct {
 	p      problem
 	labels *metrics.MultiLabel // nil for folders
 	kinds  *metrics.Confusion  // the last class is other
+	right  []byte              // a digit for each picture
 }
 
 func newScores(p problem) (*scores, error) {
@@ -32,6 +33,11 @@ func (s *scores) add(i int, labels []bool, kind int) error {
 			return err
 		}
 	}
+	right := byte('0')
+	if kind == s.p.test.kinds.Class(i) {
+		right = '1'
+	}
+	s.right = append(s.right, right)
 	return s.kinds.Add(s.p.test.kinds.Class(i), kind)
 }
 
@@ -91,6 +97,7 @@ func (s *scores) into(r *row) error {
 	if r.Top1, err = shareOf(top, s.kinds.N()); err != nil {
 		return err
 	}
+	r.Right = string(s.right)
 	r.PerKind = namedRates(s.p.kinds, s.kinds.PerClass()[:len(s.p.kinds)])
 	r.Kinds = macro(r.PerKind)
 	names := append(append([]string(nil), s.p.kinds...), other)

@@ -14,6 +14,7 @@ import (
 	"github.com/gotab/gotab/evaluate"
 	"github.com/gotab/gotab/evaluate/detectors"
 	"github.com/gotab/gotab/examples/internal/inputs"
+	"github.com/gotab/gotab/metrics"
 )
 
 var errUsage = errors.New("evaluate: wrong arguments")
@@ -26,7 +27,7 @@ type options struct {
 	layers                []backbone.Layer // nil: the method's own
 	seeds                 []evaluate.Seed  // nil: the method's own
 	epochs, shots         int              // 0: the method's own
-	rule                  evaluate.Rule
+	rule                  metrics.Rule
 	json, maps, report    string
 	compare               string // weights of a second network for the report
 	sameScale             bool   // of its maps and the first network's
@@ -86,7 +87,7 @@ func parse(args []string, known []detectors.Kind, stderr io.Writer) (options, er
 	fs.StringVar(&several, "seeds", "", "`N` for the seeds 1 to N, or a list of them: everything is done for each")
 	fs.IntVar(&o.epochs, "epochs", 0, "`epochs` of methods that train (the article's)")
 	fs.IntVar(&o.shots, "shots", 0, "good `images` a class of methods that learn from few (the method's own)")
-	fs.StringVar(&rule, "cut", "overkill:0.05", "`rule` of the threshold for escape and overkill: overkill:RATE, escape:RATE or f1")
+	fs.StringVar(&rule, "cut", "overkill:0.05", "`rule` of the threshold for escape and overkill: overkill:RATE, escape:RATE, youden or f1")
 	fs.StringVar(&o.device, "device", "auto", "auto, cpu, cuda or cuda:N")
 	fs.StringVar(&o.json, "json", "", "`file` for one JSON object a class, method and seed")
 	fs.BoolVar(&o.resume, "resume", false, "go on with what the -json file has, and leave out what is in it")
@@ -197,8 +198,11 @@ func parse(args []string, known []detectors.Kind, stderr io.Writer) (options, er
 			return wrong("%w", err)
 		}
 	}
-	if o.rule, err = evaluate.ParseRule(rule); err != nil {
+	if o.rule, err = metrics.ParseRule(rule); err != nil {
 		return wrong("-cut: %w", err)
+	}
+	if o.rule.Kind == metrics.RuleTail || o.rule.Kind == metrics.RuleConformal {
+		return wrong("-cut is %s, which half of a test set has too few good parts for: detectors are calibrated by it; want overkill:RATE, escape:RATE, youden or f1", rule)
 	}
 	o.command = commandOf(fs)
 	return o, nil

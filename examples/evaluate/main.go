@@ -95,17 +95,14 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
 	"runtime"
 	"runtime/debug"
-	"syscall"
 
 	"github.com/gotab/gotab/evaluate"
 	"github.com/gotab/gotab/evaluate/detectors"
+	"github.com/gotab/gotab/examples/internal/process"
 	"github.com/gotab/gotab/tensor"
 )
 
@@ -113,20 +110,7 @@ func main() {
 	// Pixels come and go quickly and the heap is small beside libtorch's memory:
 	// collecting twice as often as by default keeps it at 80 MB instead of 180.
 	debug.SetGCPercent(50)
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	switch {
-	case err == nil, errors.Is(err, flag.ErrHelp):
-		return
-	case errors.Is(err, errUsage):
-		fmt.Fprintln(os.Stderr, err)
-		stop()
-		os.Exit(2)
-	}
-	fmt.Fprintln(os.Stderr, err)
-	stop()
-	os.Exit(1)
+	process.Main("", errUsage, run)
 }
 
 // run is the program without the process around it.

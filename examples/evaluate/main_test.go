@@ -223,7 +223,7 @@ func TestEvaluateRefuses(t *testing.T) {
 		"seeds":          {one("alpha", "-seeds", "0"), evaluate.ErrSeed, "0 of them"},
 		"seed":           {one("alpha", "-seed", "-3"), evaluate.ErrSeed, `"-3"`},
 		"seed and seeds": {one("alpha", "-seed", "3", "-seeds", "2"), errUsage, "both given"},
-		"rule":           {one("alpha", "-cut", "overkill:2"), evaluate.ErrConfig, "rate 2"},
+		"rule":           {one("alpha", "-cut", "overkill:2"), metrics.ErrRange, "Rate is 2"},
 		"epochs":         {one("alpha", "-epochs", "3"), errUsage, "none of the methods dark trains"},
 		"shots":          {one("alpha", "-shots", "3"), errUsage, "none of the methods dark learns from few"},
 		"below zero":     {one("alpha", "-epochs", "-3"), errUsage, "-epochs is -3"},

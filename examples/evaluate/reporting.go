@@ -22,7 +22,7 @@ import (
 type exhibit struct {
 	place
 	name    string
-	rule    evaluate.Rule
+	rule    metrics.Rule
 	shared  bool // scales of both networks are the first one's
 	test    dataset.Dataset
 	items   []dataset.Item // of the test set, in its order; samples likewise
@@ -64,7 +64,7 @@ func (s *session) beginReport() (err error) {
 		h.Intro = append(h.Intro, "Each detector's maps are on a scale of its own, which begins where maps of good test images end: "+
 			"scores of two detectors are not on one scale, the colours say the same.")
 	}
-	h.Notes = []string{s.o.rule.Meaning(), evaluate.MeaningOfAUPRO(metrics.LimitMVTec)}
+	h.Notes = []string{evaluate.MeaningOfCut(s.o.rule), evaluate.MeaningOfAUPRO(metrics.LimitMVTec)}
 
 	s.pages, err = report.Create(s.o.report, h)
 	return err
@@ -189,7 +189,7 @@ func (s *session) detectorName(j job) string {
 }
 
 // detail is the threshold of a detector and how its maps are drawn.
-func (j *judged) detail(rule evaluate.Rule) (d report.Detector, err error) {
+func (j *judged) detail(rule metrics.Rule) (d report.Detector, err error) {
 	if d.Threshold, err = rule.Threshold(j.Scores, j.Defective); err != nil {
 		return d, err
 	}
@@ -257,12 +257,12 @@ func (x *exhibit) class() (report.Class, error) {
 
 // heading says in a few words where the threshold of the table's escape and overkill
 // comes from.
-func heading(r evaluate.Rule) string {
+func heading(r metrics.Rule) string {
 	switch r.Kind {
-	case evaluate.RuleOverkill, evaluate.RuleEscape:
+	case metrics.RuleOverkill, metrics.RuleEscape:
 		return fmt.Sprintf("the threshold for at most %.3g %% %s on the other half", 100*r.Rate, r.Kind)
 	}
-	return "the threshold of the highest F1 on the other half"
+	return "the " + r.Words() + " on the other half"
 }
 
 // beside is what a detector is compared with: a method on the second network with

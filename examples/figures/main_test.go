@@ -2,11 +2,8 @@ package main
 
 import (
 	"bytes"
-	"fmt"
 	"image"
-	"image/color"
 	"image/png"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,49 +15,6 @@ import (
 )
 
 func TestMain(m *testing.M) { os.Exit(testutil.OneThread(m)) }
-
-// plant writes two classes in MVTec AD's layout; damage is a dark square.
-func plant(t *testing.T) string {
-	t.Helper()
-	root := t.TempDir()
-	rng := rand.New(rand.NewPCG(1, 1))
-	write := func(path string, m image.Image) {
-		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
-		var b bytes.Buffer
-		require.NoError(t, png.Encode(&b, m))
-		require.NoError(t, os.WriteFile(path, b.Bytes(), 0o600))
-	}
-	hole := image.Rect(20, 20, 34, 40)
-	draw := func(class int, defect bool) image.Image {
-		m := image.NewRGBA(image.Rect(0, 0, 64, 64))
-		for y := range 64 {
-			for x := range 64 {
-				v := uint8(90 + 50*class + 40*(((x*(1+class)+y)/5)%2) + rng.IntN(20))
-				if defect && image.Pt(x, y).In(hole) {
-					v = 5
-				}
-				m.Set(x, y, color.RGBA{v, v, 255 - v, 255})
-			}
-		}
-		return m
-	}
-	for k, c := range []string{"cloth", "steel"} {
-		for i := range 6 {
-			name := fmt.Sprintf("%03d.png", i)
-			write(filepath.Join(root, c, "train", "good", name), draw(k, false))
-			write(filepath.Join(root, c, "test", "good", name), draw(k, false))
-			write(filepath.Join(root, c, "test", "hole", name), draw(k, true))
-			mask := image.NewGray(image.Rect(0, 0, 64, 64))
-			for y := hole.Min.Y; y < hole.Max.Y; y++ {
-				for x := hole.Min.X; x < hole.Max.X; x++ {
-					mask.SetGray(x, y, color.Gray{255})
-				}
-			}
-			write(filepath.Join(root, c, "ground_truth", "hole", fmt.Sprintf("%03d_mask.png", i)), mask)
-		}
-	}
-	return root
-}
 
 func picture(t *testing.T, path string) image.Image {
 	t.Helper()
@@ -86,7 +40,7 @@ func inks(m image.Image) (n int) {
 
 func TestPoints(t *testing.T) {
 	testutil.NoLeak(t)
-	root, out := plant(t), filepath.Join(t.TempDir(), "points.png")
+	root, out := testutil.Plant(t, 6, 6, true), filepath.Join(t.TempDir(), "points.png")
 	base := []string{"points", "-data", root, "-weights", "random", "-compare", "random", "-out", out, "-transform", "64x64", "-device", "cpu"}
 	var first string
 	for i, more := range [][]string{nil, nil, {"-twins"}, {"-class", "steel", "-most", "5", "-layers", "pooled", "-perplexity", "3"}} {
@@ -116,7 +70,7 @@ func TestPoints(t *testing.T) {
 
 func TestMaps(t *testing.T) {
 	testutil.NoLeak(t)
-	root, out := plant(t), filepath.Join(t.TempDir(), "maps.png")
+	root, out := testutil.Plant(t, 6, 6, true), filepath.Join(t.TempDir(), "maps.png")
 	for _, more := range [][]string{nil, {"-method", "patchcore", "-rows", "1", "-same-scale", "-class", "steel"}} {
 		var stdout, stderr bytes.Buffer
 		args := append([]string{"maps", "-data", root, "-weights", "random", "-compare", "random", "-out", out, "-transform", "64x64", "-device", "cpu"}, more...)
@@ -134,7 +88,7 @@ func TestMaps(t *testing.T) {
 }
 
 func TestWrongArguments(t *testing.T) {
-	root := plant(t)
+	root := testutil.Plant(t, 6, 6, true)
 	out := filepath.Join(t.TempDir(), "x.png")
 	whole := []string{"-data", root, "-weights", "random", "-compare", "random", "-out", out}
 	for _, c := range []struct {

@@ -2,82 +2,64 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"image"
 	"io"
-	"iter"
+	"slices"
 
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/downstream"
 	"github.com/gotab/gotab/downstream/heatmap"
-	"github.com/gotab/gotab/metrics"
+	"github.com/gotab/gotab/evaluate"
+	"github.com/gotab/gotab/evaluate/detectors"
 )
 
-// detector is what both methods do.
-type detector interface {
-	downstream.Detector
-	ScoreSet(ctx context.Context, ds dataset.Dataset) iter.Seq2[downstream.Scored, error]
-}
-
-// detect makes a detector on a network, and says how it sees images.
-func detect(o options, n network) (detector, dataset.Transform, error) {
+// method is the detector on a network, as an evaluation takes it.
+func method(o options, n network) (m evaluate.Method) {
 	if o.method == "patchcore" {
 		cfg := downstream.DefaultPatchCore()
 		cfg.Transform = o.reading.Tune(cfg.Transform)
-		d, err := downstream.NewPatchCore(n.ResNet, cfg, seeded(o.seed, 2))
-		return d, cfg.Transform, err
+		m = detectors.Custom("patchcore", cfg, cfg.Transform, func(evaluate.Seed) (downstream.SetScorer, error) {
+			return downstream.NewPatchCore(n.ResNet, cfg, seeded(o.seed, 2))
+		})
+	} else {
+		cfg := downstream.DefaultPaDiM()
+		cfg.Transform = o.reading.Tune(cfg.Transform)
+		m = detectors.Custom("padim", cfg, cfg.Transform, func(evaluate.Seed) (downstream.SetScorer, error) { return downstream.NewPaDiM(n.ResNet, cfg, nil) })
 	}
-	cfg := downstream.DefaultPaDiM()
-	cfg.Transform = o.reading.Tune(cfg.Transform)
-	d, err := downstream.NewPaDiM(n.ResNet, cfg, nil)
-	return d, cfg.Transform, err
+	m.Protocol.Bootstrap.Resamples = 2 // no interval is told
+	return m
 }
 
 // seen is what one network says of a class: its maps of the images that are shown.
 type seen struct {
 	view      heatmap.View
 	transform dataset.Transform
-	scored    map[int]downstream.Scored // by number in the test set
+	scored    map[int]evaluate.Scored // by number in the test set
 	auroc     float64
 }
 
 // look fits a detector on a class and scores its test set.
-func look(ctx context.Context, o options, n network, train, test dataset.Dataset, rows []int) (s seen, err error) {
-	d, transform, err := detect(o, n)
+func look(ctx context.Context, o options, n network, class string, train, test dataset.Dataset, rows []int) (s seen, err error) {
+	m := method(o, n)
+	s = seen{transform: m.Protocol.Transform, scored: map[int]evaluate.Scored{}}
+	var good heatmap.Good
+	i := 0
+	out, err := evaluate.Run(ctx, evaluate.Trial{Method: m, Seed: m.Seed, Class: class, Train: train, Test: test}, evaluate.WithoutPixels(),
+		evaluate.WithScored(func(sc evaluate.Scored) error {
+			if slices.Contains(rows, i) {
+				s.scored[i] = sc
+			}
+			i++
+			if !sc.IsGood() {
+				return nil
+			}
+			return good.Add(downstream.Map(sc.Map))
+		}))
 	if err != nil {
 		return s, err
 	}
-	defer func() { err = errors.Join(err, d.Close()) }()
-	if err := d.Fit(ctx, train); err != nil {
-		return s, err
-	}
-	s = seen{transform: transform, scored: map[int]downstream.Scored{}}
-	for _, i := range rows {
-		s.scored[i] = downstream.Scored{}
-	}
-	var good heatmap.Good
-	var scores []float64
-	var damaged []bool
-	i := 0
-	for sc, err := range d.ScoreSet(ctx, test) {
-		if err != nil {
-			return s, err
-		}
-		if sc.IsGood() {
-			if err := good.Add(sc.Map); err != nil {
-				return s, err
-			}
-		}
-		if _, shown := s.scored[i]; shown {
-			s.scored[i] = sc
-		}
-		scores, damaged = append(scores, sc.Score), append(damaged, sc.IsDefective())
-		i++
-	}
-	if s.auroc, err = metrics.AUROC(scores, damaged); err != nil {
-		return s, err
-	}
+	s.auroc = out.Record.ImageAUROC
 	scale, err := good.Scale(heatmap.DefaultGood())
 	s.view = heatmap.View{Name: n.name, Scale: scale, Threshold: scale.Low}
 	return s, err
@@ -104,7 +86,7 @@ func maps(ctx context.Context, o options, nets [2]network, stdout, stderr io.Wri
 		var said [2]seen
 		for k, n := range nets {
 			fmt.Fprintf(stderr, "%s: %s on %s, %d good images, %d to score\n", class, o.method, n.name, train.Len(), test.Len())
-			if said[k], err = look(ctx, o, n, train, test, rows); err != nil {
+			if said[k], err = look(ctx, o, n, class, train, test, rows); err != nil {
 				return nil, fmt.Errorf("%s, %s: %w", n.name, class, err)
 			}
 			fmt.Fprintf(stdout, "%s: %s: image AUROC %.3f of %d images\n", n.name, class, said[k].auroc, test.Len())
@@ -146,7 +128,7 @@ func drawRow(ctx context.Context, test dataset.Dataset, i int, said [2]seen) (*i
 	line := sample.Name + ", score"
 	for _, s := range said {
 		v := s.view
-		v.Map = s.scored[i].Map
+		v.Map = downstream.Map(s.scored[i].Map)
 		part.Views = append(part.Views, v)
 		line += fmt.Sprintf(" %.4g (%s)", s.scored[i].Score, v.Name)
 	}

@@ -16,7 +16,7 @@ import (
 // A root of good and bad pictures is one class, of the good ones.
 func TestDefectsAreNotLearnt(t *testing.T) {
 	testutil.NoLeak(t)
-	from, dir := plant(t), t.TempDir()
+	from, dir := testutil.Plant(t, 4, 1, false), t.TempDir()
 	for _, names := range [][2]string{{"good", "bad"}, {"OK", "NG"}} {
 		root := filepath.Join(t.TempDir(), "part")
 		require.NoError(t, os.MkdirAll(root, 0o755))
@@ -44,7 +44,7 @@ func copied(t *testing.T, dir string) string {
 func TestResumeKeepsItsSettings(t *testing.T) {
 	testutil.NoLeak(t)
 	out := filepath.Join(t.TempDir(), "w.safetensors")
-	base := []string{"-data", plant(t), "-objective", "binary", "-out", out, "-size", "64", "-repeat", "1", "-device", "cpu", "-batch", "2", "-epochs", "1"}
+	base := []string{"-data", testutil.Plant(t, 4, 1, false), "-objective", "binary", "-out", out, "-size", "64", "-repeat", "1", "-device", "cpu", "-batch", "2", "-epochs", "1"}
 	var stdout, stderr bytes.Buffer
 	require.NoError(t, run(t.Context(), base, &stdout, &stderr))
 	require.NotContains(t, stderr.String(), "nothing was trained")
@@ -65,7 +65,7 @@ func TestResumeKeepsItsSettings(t *testing.T) {
 }
 
 func TestOutputsThatWouldMislead(t *testing.T) {
-	dir, root := t.TempDir(), plant(t)
+	dir, root := t.TempDir(), testutil.Plant(t, 4, 1, false)
 	init := filepath.Join(dir, "a.safetensors")
 	require.NoError(t, os.WriteFile(init, []byte("weights"), 0o644))
 	link := filepath.Join(dir, "b.safetensors")
@@ -98,7 +98,7 @@ func TestOutputsThatWouldMislead(t *testing.T) {
 // Every broken file of every root is listed before the training.
 func TestBrokenImagesAreListedFirst(t *testing.T) {
 	testutil.NoLeak(t)
-	root, out := plant(t), filepath.Join(t.TempDir(), "w.safetensors")
+	root, out := testutil.Plant(t, 4, 1, false), filepath.Join(t.TempDir(), "w.safetensors")
 	for _, name := range []string{"cloth/train/good/001.png", "steel/train/good/002.png"} {
 		require.NoError(t, os.WriteFile(filepath.Join(root, name), []byte("\x89PNG"), 0o644))
 	}
@@ -117,7 +117,7 @@ func TestBrokenImagesAreListedFirst(t *testing.T) {
 // error says what helps.
 func TestUnknownClassSaysWhatToDo(t *testing.T) {
 	testutil.NoLeak(t)
-	root, out := plant(t), filepath.Join(t.TempDir(), "w.safetensors")
+	root, out := testutil.Plant(t, 4, 1, false), filepath.Join(t.TempDir(), "w.safetensors")
 	require.NoError(t, os.Rename(filepath.Join(root, "steel"), filepath.Join(root, "brass")))
 	args := []string{"-data", root, "-out", out, "-size", "64", "-repeat", "1", "-device", "cpu", "-batch", "2", "-epochs", "1"}
 	var stdout, stderr bytes.Buffer
@@ -144,7 +144,7 @@ func TestUnknownClassSaysWhatToDo(t *testing.T) {
 // The folder of -probe is looked at before the training, whose end it would spoil.
 func TestProbeIsLookedAtFirst(t *testing.T) {
 	testutil.NoLeak(t)
-	root, out := plant(t), filepath.Join(t.TempDir(), "w.safetensors")
+	root, out := testutil.Plant(t, 4, 1, false), filepath.Join(t.TempDir(), "w.safetensors")
 	fresh := func() string { return copied(t, root) }
 	var stdout, stderr bytes.Buffer
 	train := func(probe string, more ...string) error {
@@ -170,7 +170,7 @@ func TestProbeIsLookedAtFirst(t *testing.T) {
 	one := fresh()
 	require.NoError(t, os.RemoveAll(filepath.Join(one, "cloth/test/hole")))
 	require.NoError(t, os.RemoveAll(filepath.Join(one, "steel/test/good")))
-	refused(one, "cloth: ", "1 good and 0 defective", "steel: ", "0 good and 1 defective")
+	refused(one, "cloth: ", "all 1 test images are good", "steel: ", "none of the 1 test images is good")
 
 	mask := fresh()
 	path := filepath.Join(mask, "cloth/ground_truth/hole/000_mask.png")
@@ -197,7 +197,7 @@ func TestProbeIsLookedAtFirst(t *testing.T) {
 func TestTrainsOnTiles(t *testing.T) {
 	testutil.NoLeak(t)
 	out := filepath.Join(t.TempDir(), "w.safetensors")
-	args := []string{"-data", plant(t), "-objective", "binary", "-out", out, "-size", "64", "-repeat", "1", "-device", "cpu", "-batch", "4", "-epochs", "1"}
+	args := []string{"-data", testutil.Plant(t, 4, 1, false), "-objective", "binary", "-out", out, "-size", "64", "-repeat", "1", "-device", "cpu", "-batch", "4", "-epochs", "1"}
 	var stdout, stderr bytes.Buffer
 	require.NoError(t, run(t.Context(), append(args, "-transform", "tiles:48", "-max-steps", "1"), &stdout, &stderr))
 	require.Contains(t, stderr.String(), "8 pictures are seen as 32 tiles (tiles of 48 pixels, overlap 25 %)")

@@ -7,9 +7,6 @@ import (
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
-	"image"
-	"image/color"
-	"image/png"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -29,39 +26,6 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(testutil.OneThread(m)) }
 
-// plant writes a small data set in MVTec AD's layout: two classes, four good
-// images each, and a test set with a dark square as the defect.
-func plant(t *testing.T) string {
-	t.Helper()
-	root := t.TempDir()
-	rng := rand.New(rand.NewPCG(1, 1))
-	draw := func(path string, class int, defect bool) {
-		m := image.NewRGBA(image.Rect(0, 0, 64, 64))
-		for y := range 64 {
-			for x := range 64 {
-				v := uint8(90 + 50*class + 40*(((x*(1+class)+y)/5)%2) + rng.IntN(20))
-				if defect && x > 20 && x < 34 && y > 20 && y < 40 {
-					v = 5
-				}
-				m.Set(x, y, color.RGBA{v, v, 255 - v, 255})
-			}
-		}
-		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
-		f, err := os.Create(path)
-		require.NoError(t, err)
-		require.NoError(t, png.Encode(f, m))
-		require.NoError(t, f.Close())
-	}
-	for k, c := range []string{"cloth", "steel"} {
-		for i := range 4 {
-			draw(filepath.Join(root, c, "train", "good", fmt.Sprintf("%03d.png", i)), k, false)
-		}
-		draw(filepath.Join(root, c, "test", "good", "000.png"), k, false)
-		draw(filepath.Join(root, c, "test", "hole", "000.png"), k, true)
-	}
-	return root
-}
-
 func bankFile(t *testing.T) string {
 	t.Helper()
 	b := &tab.Bank{Classes: []string{"cloth", "steel"}, Model: "by hand",
@@ -73,7 +37,7 @@ func bankFile(t *testing.T) string {
 
 func TestPretrainEndToEnd(t *testing.T) {
 	testutil.NoLeak(t)
-	root, dir := plant(t), t.TempDir()
+	root, dir := testutil.Plant(t, 4, 1, false), t.TempDir()
 	base := []string{"-data", root, "-bank", bankFile(t), "-size", "64", "-epochs", "2", "-batch", "2", "-repeat", "1", "-device", "cpu", "-objective", "joint"}
 	with := func(name string, more ...string) []string {
 		return append(append(append([]string(nil), base...), "-out", filepath.Join(dir, name)), more...)
@@ -168,7 +132,7 @@ func TestWeightsHaveTorchvisionsNames(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, json.Unmarshal(raw, &want))
 	require.Len(t, want.State, 122)
-	root, out := plant(t), filepath.Join(t.TempDir(), "w")
+	root, out := testutil.Plant(t, 4, 1, false), filepath.Join(t.TempDir(), "w")
 	var stdout, stderr bytes.Buffer
 	require.NoError(t, run(t.Context(), []string{"-data", root, "-bank", bankFile(t), "-size", "64", "-steps", "1", "-batch", "2", "-device", "cpu", "-out", out}, &stdout, &stderr))
 	require.FileExists(t, projectionFile(out), "4 wide text, 512 wide features")
@@ -191,7 +155,7 @@ func TestWeightsHaveTorchvisionsNames(t *testing.T) {
 
 // The card says what went in, refuses other images, and takes figures later.
 func TestCard(t *testing.T) {
-	root, dir := plant(t), t.TempDir()
+	root, dir := testutil.Plant(t, 4, 1, false), t.TempDir()
 	out, bank := filepath.Join(dir, "w"), bankFile(t)
 	start := filepath.Join(dir, "start.safetensors")
 	net, err := backbone.NewResNet18(tensor.CPU, rand.New(rand.NewPCG(1, 2)))
@@ -344,7 +308,7 @@ func TestGenerators(t *testing.T) {
 // run goes on with it, and with no other.
 func TestTwinsOfTheMixture(t *testing.T) {
 	testutil.NoLeak(t)
-	root, dir := plant(t), t.TempDir()
+	root, dir := testutil.Plant(t, 4, 1, false), t.TempDir()
 	start := filepath.Join(dir, "start")
 	net, err := backbone.NewResNet18(tensor.CPU, rand.New(rand.NewPCG(1, 2)))
 	require.NoError(t, err)
@@ -399,6 +363,19 @@ func TestTwinsOfTheMixture(t *testing.T) {
 	require.NoError(t, train("control", "-twins", filepath.Join(dir, "whole.twins.json"), "-control", "misplaced"))
 	require.False(t, bytes.Equal(read("whole"), read("control")), "misplaced masks teach the same")
 
+	// A table of more products serves, and one of fewer does not.
+	cloth := t.TempDir()
+	require.NoError(t, os.Rename(filepath.Join(root, "steel"), filepath.Join(cloth, "steel")))
+	stderr.Reset()
+	require.NoError(t, train("less", "-twins", filepath.Join(dir, "whole.twins.json")))
+	require.Contains(t, stderr.String(), "is of more products than are trained; passed over: steel\n")
+	require.Equal(t, raw, read("less.twins.json"))
+	require.NoError(t, train("cloth"))
+	require.NoError(t, os.Rename(filepath.Join(cloth, "steel"), filepath.Join(root, "steel")))
+	err = train("more", "-twins", filepath.Join(dir, "cloth.twins.json"))
+	require.ErrorIs(t, err, tab.ErrUnknownClass)
+	require.ErrorContains(t, err, `"steel"`)
+
 	// Another table, another way or none at all are refused.
 	require.NoError(t, train("other", "-max-steps", "2"))
 	require.ErrorIs(t, train("other", "-resume", "-twins", "plain"), tab.ErrCheckpoint)
@@ -425,7 +402,7 @@ func TestTwinsOfTheMixture(t *testing.T) {
 
 func TestWrongArguments(t *testing.T) {
 	testutil.NoLeak(t)
-	root, out := plant(t), filepath.Join(t.TempDir(), "o")
+	root, out := testutil.Plant(t, 4, 1, false), filepath.Join(t.TempDir(), "o")
 	bank := bankFile(t)
 	for _, c := range []struct {
 		args []string
@@ -472,7 +449,7 @@ func TestWrongArguments(t *testing.T) {
 
 func TestAmplifyRecipe(t *testing.T) {
 	testutil.NoLeak(t)
-	root, dir := plant(t), t.TempDir()
+	root, dir := testutil.Plant(t, 4, 1, false), t.TempDir()
 	start := filepath.Join(dir, "start")
 	net, err := backbone.NewResNet18(tensor.CPU, rand.New(rand.NewPCG(1, 2)))
 	require.NoError(t, err)

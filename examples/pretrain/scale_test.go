@@ -32,7 +32,7 @@ func startWeights(t *testing.T, dir string) string {
 // before, with and without a training before.
 func TestScale(t *testing.T) {
 	testutil.NoLeak(t)
-	root, dir := plant(t), t.TempDir()
+	root, dir := testutil.Plant(t, 4, 1, false), t.TempDir()
 	start := startWeights(t, dir)
 	var stdout, stderr bytes.Buffer
 	at := func(name string) string { return filepath.Join(dir, name) }

@@ -130,6 +130,15 @@ func twins(ctx context.Context, o options, ds dataset.Dataset, cfg tab.Config, n
 			return nil, "", err
 		}
 	}
+	var surplus []string
+	for _, p := range table.Products {
+		if _, ok := own[p.Class]; !ok {
+			surplus = append(surplus, p.Class)
+		}
+	}
+	if len(surplus) > 0 {
+		fmt.Fprintf(stderr, "note: -twins %s is of more products than are trained; passed over: %s\n", o.twins, strings.Join(surplus, ", "))
+	}
 	fits, err := table.FitsByClass(own)
 	if errors.Is(err, tab.ErrNoTwin) {
 		return nil, "", fmt.Errorf("%w; -twins plain takes the mixture as it is", err)

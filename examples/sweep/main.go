@@ -22,38 +22,28 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
-	"os/exec"
-	"os/signal"
 	"path/filepath"
-	"syscall"
-	"time"
+	"slices"
+	"strings"
 
-	"github.com/gotab/gotab/backbone"
+	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/evaluate"
+	"github.com/gotab/gotab/examples/internal/process"
+	"github.com/gotab/gotab/examples/internal/study"
 	"github.com/gotab/gotab/internal/atomicfile"
-	"github.com/gotab/gotab/tab/card"
 	"github.com/gotab/gotab/tensor"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	err := run(ctx, os.Args[1:], os.Stderr)
-	if errors.Is(err, flag.ErrHelp) {
-		return
-	}
-	if err != nil {
-		fmt.Fprintf(os.Stderr, "sweep: %v\n", err)
-		os.Exit(1)
-	}
+	process.Main("sweep: ", errUsage, func(ctx context.Context, args []string, _, stderr io.Writer) error { return run(ctx, args, stderr) })
 }
 
 type sweep struct {
-	plan             plan
-	out              string
-	pretrain, device string
-	store            *store
-	stderr           io.Writer
+	plan plan
+	*study.Runner
+	old oldResults
 }
 
 var errUsage = errors.New("usage")
@@ -87,140 +77,170 @@ func run(ctx context.Context, args []string, stderr io.Writer) (err error) {
 			return err
 		}
 	}
-	s := &sweep{plan: p, out: *out, pretrain: *pretrain, device: *device, stderr: stderr}
-	if err := os.MkdirAll(s.out, 0o755); err != nil {
+	dev, err := tensor.ParseDevice(*device)
+	if err != nil {
 		return err
 	}
-	if s.store, err = openStore(filepath.Join(s.out, "results.jsonl")); err != nil {
+	s := &sweep{plan: p, Runner: &study.Runner{Start: p.Start, Out: *out, Pretrain: *pretrain, Device: dev, Log: stderr}}
+	if s.old, err = openOld(filepath.Join(*out, "results.jsonl")); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, s.store.close()) }()
-	if *only {
-		return s.table(ctx)
+	s.Done = s.old.has
+	file := filepath.Join(*out, "records.jsonl")
+	if *only { // may go on beside a sweep that writes
+		records, err := readRecords(file)
+		if err != nil {
+			return err
+		}
+		return s.table(ctx, records)
 	}
+	if err := os.MkdirAll(*out, 0o755); err != nil {
+		return err
+	}
+	if s.Store, err = evaluate.OpenStore(file, true); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Store.Close()) }()
 	return s.all(ctx)
 }
 
-// findPretrain is done before the first hour is spent.
-func (s *sweep) findPretrain() error {
-	needed := false
-	for _, n := range s.plan.Networks {
-		needed = needed || n.File == ""
+// readRecords reads a file of records, which need not be there.
+func readRecords(path string) ([]evaluate.Record, error) {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
 	}
-	if s.pretrain != "" || !needed {
-		return nil
-	}
-	if own, err := os.Executable(); err == nil {
-		beside := filepath.Join(filepath.Dir(own), "pretrain")
-		if st, err := os.Stat(beside); err == nil && st.Mode().IsRegular() {
-			s.pretrain = beside
-			return nil
-		}
-	}
-	path, err := exec.LookPath("pretrain")
 	if err != nil {
-		return fmt.Errorf("%w: the program pretrain is neither beside this one nor in the PATH: build both into one folder (go build -o FOLDER ./examples/sweep ./examples/pretrain), or name it with -pretrain", errUsage)
+		return nil, err
 	}
-	s.pretrain = path
-	return nil
+	defer f.Close()
+	return evaluate.ReadRecords(f)
 }
 
 func (s *sweep) all(ctx context.Context) error {
-	if err := s.findPretrain(); err != nil {
-		return err
+	if slices.ContainsFunc(s.plan.Networks, func(n network) bool { return n.File == "" }) {
+		if err := s.FindPretrain(); err != nil {
+			return fmt.Errorf("%w: %w", errUsage, err)
+		}
 	}
 	sets, err := openSets(ctx, s.plan)
 	if err != nil {
 		return err
 	}
-	start := variant{Network: startName, Share: 1, file: s.plan.Start}
-	if err := s.evaluate(ctx, start, sets); err != nil {
-		return err
-	}
-	var failures error
 	byName := map[string]network{}
 	for _, n := range s.plan.Networks {
 		byName[n.Name] = n
 	}
-	bad := map[string]bool{}
-	for _, v := range s.plan.variants(s.out) {
-		n := byName[v.Network]
-		what := fmt.Sprintf("%s-%d", n.Name, v.Seed)
-		if n.File == "" && !bad[what] {
-			err := s.train(ctx, n, v.Seed, v.file)
+	var failures error
+	bad := map[string]bool{} // files whose training failed
+	for _, v := range append([]study.Variant{study.StartOf(s.plan.Start)}, s.plan.variants(s.Runner)...) {
+		if n := byName[v.Name]; v.Name != startName && n.File == "" && !bad[v.File] {
+			err := s.train(ctx, n, v)
 			if ctx.Err() != nil {
 				return fmt.Errorf("stopped: %w", ctx.Err())
 			}
 			if err != nil {
-				bad[what] = true
+				bad[v.File] = true
 				failures = errors.Join(failures, err)
-				fmt.Fprintf(s.stderr, "%v\n", err)
-				if err := s.store.add(record{Network: n.Name, Seed: v.Seed, Share: v.Share, Failed: err.Error()}); err != nil {
-					return err
-				}
+				fmt.Fprintf(s.Log, "%v\n", err)
 			}
 		}
-		if bad[what] {
+		if bad[v.File] {
 			continue
 		}
-		if err := s.evaluate(ctx, v, sets); err != nil {
-			if ctx.Err() != nil {
-				return fmt.Errorf("stopped: %w", ctx.Err())
-			}
+		if _, err := s.Judge(ctx, v, sets, s.plan.fits()); errors.Is(err, study.ErrTrials) {
+			failures = errors.Join(failures, err)
+		} else if err != nil {
 			return err
 		}
-		if err := s.table(ctx); err != nil {
+		if err := s.table(ctx, s.Store.Records()); err != nil {
 			return err
 		}
 	}
-	return errors.Join(failures, s.table(ctx))
+	return errors.Join(failures, s.table(ctx, s.Store.Records()))
 }
 
-// evaluate fits what is not in the results yet.
-func (s *sweep) evaluate(ctx context.Context, v variant, sets []set) (err error) {
-	fits := s.plan.fittings()
-	weights, err := card.FileAt(v.file)
+// train trains a network of the plan, unless its weights are there.
+func (s *sweep) train(ctx context.Context, n network, v study.Variant) error {
+	if _, err := os.Stat(v.File); err == nil {
+		return nil
+	}
+	roots := n.Data
+	if len(roots) == 0 {
+		roots = s.plan.Data
+	}
+	folders, err := s.folders(ctx, n, roots)
 	if err != nil {
 		return err
 	}
-	sha := weights.SHA256
-	var net *backbone.ResNet
-	defer func() {
-		if net != nil {
-			err = errors.Join(err, net.Close())
-		}
-	}()
-	for _, st := range sets {
-		has := func(f fitting) bool { return s.store.has(v, sha, st.id, f.detector, f.draw) }
-		missing := 0
-		for _, f := range fits {
-			if !has(f) {
-				missing++
-			}
-		}
-		if missing == 0 {
-			continue
-		}
-		if net == nil {
-			if net, err = s.open(ctx, v); err != nil {
-				return fmt.Errorf("%s: %w", v.name(), err)
-			}
-		}
-		begin := time.Now()
-		err := judge(ctx, net, st, fits, has, func(f fitting, r record) error {
-			r.Network, r.Seed, r.Share, r.SHA256, r.Set, r.Class = v.Network, v.Seed, v.Share, sha, st.id, st.class
-			return s.store.add(r)
-		})
-		if err != nil {
-			return fmt.Errorf("%s, class %s: %w", v.name(), st.class, err)
-		}
-		fmt.Fprintf(s.stderr, "%s, %s: %d fits in %s\n", v.name(), st.class, missing, time.Since(begin).Round(time.Second/10))
+	args := append(slices.Clone(s.plan.Pretrain), n.Pretrain...)
+	for _, d := range folders {
+		args = append(args, "-data", d)
 	}
-	return nil
+	return s.Train(ctx, v, args)
 }
 
-func (s *sweep) table(ctx context.Context) error {
-	return atomicfile.Write(filepath.Join(s.out, "table.md"), func(w io.Writer) error {
-		return tables(ctx, w, s.plan, s.store.records, s.plan.variants(s.out))
+// folders are what a training reads: the roots as they are, or, where classes are left
+// out or good images are kept apart, a folder with copies of the images that remain.
+func (s *sweep) folders(ctx context.Context, n network, roots []string) ([]string, error) {
+	if len(n.Without) == 0 && s.plan.Synthetic == nil {
+		return roots, nil
+	}
+	dir := filepath.Join(s.Out, "data", n.Name)
+	if err := os.RemoveAll(dir); err != nil {
+		return nil, err
+	}
+	met := map[string]bool{}
+	for _, root := range roots {
+		classes, err := study.CopyGood(ctx, root, dir, func(class string, good dataset.Dataset) []int {
+			if slices.Contains(n.Without, class) {
+				return nil
+			}
+			if s.plan.Synthetic != nil {
+				train, _ := s.plan.Synthetic.kept(good, class)
+				return train
+			}
+			all := make([]int, good.Len())
+			for i := range all {
+				all[i] = i
+			}
+			return all
+		})
+		if err != nil {
+			return nil, err
+		}
+		for _, c := range classes {
+			met[c] = true
+		}
+	}
+	for _, c := range n.Without {
+		if !met[c] {
+			return nil, fmt.Errorf("%w: network %q: \"without\" names class %q, which is not there", errPlan, n.Name, c)
+		}
+	}
+	return []string{dir}, nil
+}
+
+// table writes the table of records, old ones first.
+func (s *sweep) table(ctx context.Context, records []evaluate.Record) error {
+	r := results{slices.Concat(s.old.records, records), s.old.failures}
+	groups := []string{startName}
+	for _, v := range s.plan.variants(s.Runner) {
+		if !slices.Contains(groups, v.Group()) {
+			groups = append(groups, v.Group())
+		}
+		if v.Share != 1 {
+			continue
+		}
+		reason, err := study.Failure(v)
+		if err != nil {
+			return err
+		}
+		if reason != "" {
+			r.failures = append(r.failures, failedLine(v.Name, v.Seed, strings.TrimSpace(reason)))
+		}
+	}
+	return atomicfile.Write(filepath.Join(s.Out, "table.md"), func(w io.Writer) error {
+		return tables(ctx, w, s.plan, r, groups)
 	})
 }

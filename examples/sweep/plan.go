@@ -5,10 +5,16 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
+
+	"github.com/gotab/gotab/downstream"
+	"github.com/gotab/gotab/evaluate"
+	"github.com/gotab/gotab/evaluate/detectors"
+	"github.com/gotab/gotab/examples/internal/study"
 )
 
 // plan is what a sweep does. It is a file, so that it can stand before its results.
@@ -155,27 +161,69 @@ func (p plan) validate() error {
 }
 
 // startName is what the weights of the start are called.
-const startName = "start"
+const startName = study.Start
 
-// variant is one set of weights that is evaluated.
-type variant struct {
-	Network string
-	Seed    uint64 // of the training; 0 for a file
-	Share   float64
-	file    string // that holds the trained weights
+// variants lists the networks of the plan with all their seeds and shares.
+func (p plan) variants(r *study.Runner) []study.Variant {
+	var vs []study.Variant
+	add := func(n network, seed uint64, file string) {
+		shares := n.Shares
+		if len(shares) == 0 {
+			shares = []float64{1}
+		}
+		for _, a := range shares {
+			vs = append(vs, study.Variant{Training: evaluate.Training{Name: n.Name, Seed: seed, Share: a}, File: file})
+		}
+	}
+	for _, n := range p.Networks {
+		if n.File != "" {
+			add(n, 0, n.File)
+		}
+		for _, s := range n.Seeds {
+			add(n, s, r.Weights(n.Name, s))
+		}
+	}
+	return vs
 }
 
-// name tells a variant from all others.
-func (v variant) name() string {
-	text := v.Network
-	if v.Seed != 0 {
-		text += fmt.Sprintf(" seed %d", v.Seed)
+// fits lists all that are wanted of a class on a network.
+func (p plan) fits() []study.Fit {
+	var out []study.Fit
+	add := func(name string, seed evaluate.Seed, pixels bool, method func(detectors.Choice) (evaluate.Method, error)) {
+		out = append(out, study.Fit{Name: name, Seed: seed, Pixels: pixels, Method: func(n *detectors.Network) (evaluate.Method, error) {
+			m, err := method(detectors.Choice{Net: n})
+			m.Protocol.Bootstrap.Resamples = 100 // intervals of single fits are not shown
+			m.Protocol.PixelBytes = 256 << 20    // exact for 500 images
+			return m, err
+		}})
 	}
-	if v.Share != 1 {
-		text += fmt.Sprintf(" a=%g", v.Share)
+	if p.PaDiM.Reference {
+		add("padim", evaluate.Seed{Reference: true}, true, detectors.PaDiM)
 	}
-	return text
+	for i := range p.PaDiM.Seeds {
+		add("padim", evaluate.Seed{Number: uint64(i + 1)}, p.PaDiM.counts(i), detectors.PaDiM)
+	}
+	for i := range p.PatchCore.Seeds {
+		add("patchcore", evaluate.Seed{Number: uint64(i + 1)}, p.PatchCore.counts(i), patchCore)
+	}
+	return out
 }
 
-// group is what variants have in common that differ in the seed alone.
-func (v variant) group() string { v.Seed = 0; return v.name() }
+// patchCore is PatchCore with the draws that studies have had from the beginning.
+func patchCore(c detectors.Choice) (evaluate.Method, error) {
+	m, err := detectors.PatchCore(c)
+	if err != nil {
+		return m, err
+	}
+	cfg, ok := m.Settings.(downstream.PatchCoreConfig)
+	if !ok {
+		return m, fmt.Errorf("%w: PatchCore's settings are %T", errPlan, m.Settings)
+	}
+	m.New = detectors.Custom(m.Name, cfg, cfg.Transform, func(s evaluate.Seed) (downstream.SetScorer, error) {
+		return downstream.NewPatchCore(c.Net.Features(), cfg, rand.New(rand.NewPCG(s.Number, 2)))
+	}).New
+	return m, nil
+}
+
+// counts says whether the pixels of seed i+1 are counted.
+func (d draws) counts(i int) bool { return d.Pixels == 0 || i < d.Pixels }

@@ -15,12 +15,14 @@ import (
 	"strings"
 
 	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/evaluate"
+	"github.com/gotab/gotab/examples/internal/study"
 	"github.com/gotab/gotab/synth"
 )
 
 // openSets opens the classes of the plan, with real or synthetic test images.
-func openSets(ctx context.Context, p plan) ([]set, error) {
-	var out []set
+func openSets(ctx context.Context, p plan) ([]study.Set, error) {
+	var out []study.Set
 	for _, root := range p.Data {
 		all, err := dataset.OpenMVTecAD(root, "", "")
 		if err != nil {
@@ -30,59 +32,48 @@ func openSets(ctx context.Context, p plan) ([]set, error) {
 			if len(p.Classes) > 0 && !slices.Contains(p.Classes, class) {
 				continue
 			}
-			st, err := openSet(ctx, p, root, class)
+			s, err := openSet(ctx, p, root, class)
 			if err != nil {
 				return nil, fmt.Errorf("class %s of %s: %w", class, root, err)
 			}
-			if slices.ContainsFunc(out, func(o set) bool { return o.class == class }) {
+			if slices.ContainsFunc(out, func(o study.Set) bool { return o.Class == class }) {
 				return nil, fmt.Errorf("%w: class %s is in two roots of \"data\"", errPlan, class)
 			}
-			out = append(out, st)
+			out = append(out, s)
 		}
 	}
 	for _, c := range p.Classes {
-		if !slices.ContainsFunc(out, func(o set) bool { return o.class == c }) {
+		if !slices.ContainsFunc(out, func(o study.Set) bool { return o.Class == c }) {
 			return nil, fmt.Errorf("%w: no root of \"data\" has class %q", errPlan, c)
 		}
 	}
 	return out, nil
 }
 
-func openSet(ctx context.Context, p plan, root, class string) (st set, err error) {
+func openSet(ctx context.Context, p plan, root, class string) (s study.Set, err error) {
 	good, err := dataset.OpenMVTecAD(root, class, dataset.Train)
 	if err != nil {
-		return st, err
+		return s, err
 	}
-	st = set{class: class, good: good}
+	s = study.Set{Class: class, Good: good}
 	if p.Synthetic == nil {
-		if st.test, err = dataset.OpenMVTecAD(root, class, dataset.Test); err != nil {
-			return st, err
-		}
-		if err := dataset.RequireLabels(st.test); err != nil {
-			return st, err
-		}
-		masks, defects := 0, 0
-		for _, it := range dataset.Items(st.test) {
-			if it.IsDefective() {
-				defects++
-				if it.MaskName != "" {
-					masks++
-				}
-			}
-		}
-		st.masked = defects > 0 && masks == defects
-	} else if st.good, st.test, err = p.Synthetic.split(ctx, good, class); err != nil {
-		return st, err
+		s.Test, err = dataset.OpenMVTecAD(root, class, dataset.Test)
 	} else {
-		st.masked = true
+		s.Good, s.Test, err = p.Synthetic.split(ctx, good, class)
 	}
-	raw, err := json.Marshal([]any{dataset.Items(st.good), dataset.Items(st.test), p.Synthetic})
 	if err != nil {
-		return st, err
+		return s, err
+	}
+	if _, err := evaluate.CheckTest(s.Test); err != nil {
+		return s, err
+	}
+	raw, err := json.Marshal([]any{dataset.Items(s.Good), dataset.Items(s.Test), p.Synthetic})
+	if err != nil {
+		return s, err
 	}
 	sum := sha256.Sum256(raw)
-	st.id = hex.EncodeToString(sum[:])
-	return st, nil
+	s.ID = hex.EncodeToString(sum[:])
+	return s, nil
 }
 
 // kept says which good images are kept apart: by a hash of their names, so that what is

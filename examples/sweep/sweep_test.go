@@ -3,9 +3,6 @@ package main
 import (
 	"bytes"
 	"fmt"
-	"image"
-	"image/color"
-	"image/png"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -16,57 +13,14 @@ import (
 
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/evaluate"
 	"github.com/gotab/gotab/internal/testutil"
-	"github.com/gotab/gotab/metrics"
 	"github.com/gotab/gotab/synth"
+	"github.com/gotab/gotab/tab/card"
 	"github.com/gotab/gotab/tensor"
 )
 
 func TestMain(m *testing.M) { os.Exit(testutil.OneThread(m)) }
-
-// plant writes two classes of small pictures, the defective ones with a dark square and
-// its mask.
-func plant(t *testing.T) string {
-	t.Helper()
-	root := t.TempDir()
-	rng := rand.New(rand.NewPCG(1, 1))
-	save := func(img image.Image, parts ...string) {
-		path := filepath.Join(append([]string{root}, parts...)...)
-		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
-		f, err := os.Create(path)
-		require.NoError(t, err)
-		require.NoError(t, png.Encode(f, img))
-		require.NoError(t, f.Close())
-	}
-	draw := func(class int, defect bool) (*image.RGBA, *image.Gray) {
-		img, mask := image.NewRGBA(image.Rect(0, 0, 64, 64)), image.NewGray(image.Rect(0, 0, 64, 64))
-		for y := range 64 {
-			for x := range 64 {
-				v := uint8(90 + 50*class + 40*(((x*(1+class)+y)/5)%2) + rng.IntN(20))
-				if defect && x > 20 && x < 34 && y > 20 && y < 40 {
-					v = 5
-					mask.SetGray(x, y, color.Gray{Y: 255})
-				}
-				img.SetRGBA(x, y, color.RGBA{v, v, 255 - v, 255})
-			}
-		}
-		return img, mask
-	}
-	for k, c := range []string{"cloth", "steel"} {
-		for i := range 6 {
-			img, _ := draw(k, false)
-			save(img, c, "train", "good", fmt.Sprintf("%03d.png", i))
-		}
-		for i := range 2 {
-			img, _ := draw(k, false)
-			save(img, c, "test", "good", fmt.Sprintf("%03d.png", i))
-			img, mask := draw(k, true)
-			save(img, c, "test", "hole", fmt.Sprintf("%03d.png", i))
-			save(mask, c, "ground_truth", "hole", fmt.Sprintf("%03d_mask.png", i))
-		}
-	}
-	return root
-}
 
 // weights writes a random network; one that is trained differs in a convolution.
 func weights(t *testing.T, trained bool) string {
@@ -113,7 +67,7 @@ func writePlan(t *testing.T, text string) string {
 
 func TestSweepFromPlanToTable(t *testing.T) {
 	testutil.NoLeak(t)
-	root, out := plant(t), t.TempDir()
+	root, out := testutil.Plant(t, 6, 2, true), t.TempDir()
 	program, notes := pretrainer(t, weights(t, true))
 	path := writePlan(t, fmt.Sprintf(`{"start": %q, "data": [%q], "pretrain": ["-recipe", "amplify"],
 		"padim": {"reference": true, "seeds": 2, "pixels": 1},
@@ -122,6 +76,7 @@ func TestSweepFromPlanToTable(t *testing.T) {
 	var stderr bytes.Buffer
 	err := run(t.Context(), args, &stderr)
 	require.ErrorContains(t, err, "a seed 13: pretrain")
+	require.FileExists(t, filepath.Join(out, "weights", "a-13.safetensors.failed"))
 
 	said, err := os.ReadFile(notes)
 	require.NoError(t, err)
@@ -133,18 +88,16 @@ func TestSweepFromPlanToTable(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, left, 6, "the class that is left out is not in the training's folder")
 
-	s, err := openStore(filepath.Join(out, "results.jsonl"))
+	records, err := readRecords(filepath.Join(out, "records.jsonl"))
 	require.NoError(t, err)
-	// start, a of two shares, b, each two classes by three fits; one failure.
-	require.Equal(t, 4*2*3+1, len(s.records))
-	for _, r := range s.records {
-		if r.Failed != "" {
-			continue
-		}
-		require.Len(t, r.Scores, 4)
-		require.Equal(t, r.Draw != "2", r.PixelAUROC != nil, r.Draw)
+	require.Len(t, records, 4*2*3, "start, a of two shares, b, each two classes by three fits")
+	sums := map[string]bool{}
+	for _, r := range records {
+		require.Len(t, r.Images.Scores, 4)
+		require.Equal(t, r.Seed != "2", r.PixelAUROC != nil, r.Seed)
+		sums[r.WeightsSHA256] = true
 	}
-	require.NoError(t, s.close())
+	require.Len(t, sums, 3, "a and b are the same file, a share of a is another network")
 
 	table, err := os.ReadFile(filepath.Join(out, "table.md"))
 	require.NoError(t, err)
@@ -165,7 +118,7 @@ func TestSweepFromPlanToTable(t *testing.T) {
 
 func TestSyntheticValidationReadsNoTestImage(t *testing.T) {
 	testutil.NoLeak(t)
-	root, out := plant(t), t.TempDir()
+	root, out := testutil.Plant(t, 6, 2, true), t.TempDir()
 	require.NoError(t, os.RemoveAll(filepath.Join(root, "cloth", "test")))
 	require.NoError(t, os.RemoveAll(filepath.Join(root, "steel", "test")))
 	program, _ := pretrainer(t, weights(t, true))
@@ -181,13 +134,13 @@ func TestSyntheticValidationReadsNoTestImage(t *testing.T) {
 	require.NoError(t, err)
 	sets, err := openSets(t.Context(), p)
 	require.NoError(t, err)
-	require.Equal(t, 4, sets[0].good.Len())
+	require.Equal(t, 4, sets[0].Good.Len())
 	seen := map[string]bool{}
-	for _, it := range dataset.Items(sets[0].good) {
+	for _, it := range dataset.Items(sets[0].Good) {
 		seen[it.Name] = true
 	}
 	good, damaged := 0, 0
-	for _, it := range dataset.Items(sets[0].test) {
+	for _, it := range dataset.Items(sets[0].Test) {
 		if it.IsGood() {
 			require.False(t, seen[it.Name], "%s is fitted on and scored", it.Name)
 			good++
@@ -198,65 +151,65 @@ func TestSyntheticValidationReadsNoTestImage(t *testing.T) {
 	require.Equal(t, 2, good)
 	require.Equal(t, 4, damaged)
 	for _, file := range trained {
-		for _, it := range dataset.Items(sets[0].test) {
+		for _, it := range dataset.Items(sets[0].Test) {
 			require.NotEqual(t, filepath.Base(file), filepath.Base(it.Name), "trained on and scored")
 		}
 	}
 }
 
-func TestStoreCutsOffWhatAKilledProcessLeft(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "r.jsonl")
-	s, err := openStore(path)
+// A file of the first version is read, tabled, and gone on with.
+func TestOldResults(t *testing.T) {
+	testutil.NoLeak(t)
+	root, out := testutil.Plant(t, 6, 2, true), t.TempDir()
+	start, other := weights(t, false), weights(t, true)
+	path := writePlan(t, fmt.Sprintf(`{"start": %q, "data": [%q], "classes": ["cloth"], "padim": {"reference": true}, "networks": [{"name": "a", "file": %q}]}`, start, root, other))
+	p, err := readPlan(path)
 	require.NoError(t, err)
-	require.NoError(t, s.add(record{Network: "a", Class: "x", Detector: "padim", Draw: "1"}))
-	_, err = openStore(path)
-	require.ErrorContains(t, err, "another sweep")
-	_, err = s.f.WriteString(`{"version":1,"network":"half`)
+	sets, err := openSets(t.Context(), p)
 	require.NoError(t, err)
-	require.NoError(t, s.close())
-	s, err = openStore(path)
+	var lines []string
+	for name, file := range map[string]string{"start": start, "a": other} {
+		f, err := card.FileAt(file)
+		require.NoError(t, err)
+		lines = append(lines, fmt.Sprintf(`{"version":1,"network":%q,"seed":0,"share":1,"weights_sha256":%q,"set":%q,"class":"cloth","detector":"padim","draw":"reference",`+
+			`"defective":[false,false,true,true],"scores":[1,%s,3,4],"image_auroc":%s,"pixel_auroc":0.25,"aupro":0.5}`, name, f.SHA256, sets[0].ID,
+			map[string]string{"start": "3.5", "a": "2"}[name], map[string]string{"start": "0.75", "a": "1"}[name]))
+	}
+	lines = append(lines, `{"version":1,"network":"b","seed":13,"share":1,"weights_sha256":"","set":"","class":"","detector":"","draw":"","defective":null,"scores":null,"image_auroc":0,"pixel_auroc":null,"aupro":null,"failed":"no luck"}`)
+	text := strings.Join(lines, "\n") + "\n" + `{"version":1,"network":"half`
+	require.NoError(t, os.WriteFile(filepath.Join(out, "results.jsonl"), []byte(text), 0o644))
+	table := func(args ...string) string {
+		var stderr bytes.Buffer
+		require.NoError(t, run(t.Context(), append([]string{"-plan", path, "-out", out, "-device", "cpu"}, args...), &stderr))
+		require.NotContains(t, stderr.String(), "fits in", "all is done")
+		b, err := os.ReadFile(filepath.Join(out, "table.md"))
+		require.NoError(t, err)
+		return string(b)
+	}
+	first := table("-table")
+	require.Contains(t, first, "| start | 75.00 d0.00 | 75.00 |\n")
+	require.Regexp(t, `\| a \| 100\.00 \(\+25\.00 ± [1-9][0-9.]+\) s0\.00 d0\.00 \| 100\.00 \(\*\*\+25\.00\*\* `, first)
+	require.Contains(t, first, "- b seed 13: no luck\n")
+	require.Contains(t, first, "| a | 25.00 (+0.00) | 25.00 (+0.00) |")
+	require.Equal(t, first, table())
+	after, err := os.ReadFile(filepath.Join(out, "results.jsonl"))
 	require.NoError(t, err)
-	require.Len(t, s.records, 1)
-	require.NoError(t, s.add(record{Network: "b"}))
-	require.NoError(t, s.close())
-	s, err = openStore(path)
-	require.NoError(t, err)
-	require.Len(t, s.records, 2)
-	require.NoError(t, s.close())
-	require.NoError(t, os.WriteFile(path, []byte("{\"version\":7}\n"), 0o644))
-	_, err = openStore(path)
-	require.ErrorContains(t, err, "version 7")
+	require.Equal(t, text, string(after), "it is not written")
+
+	for _, bad := range []string{"{\"version\":7}\n", "{\"version\":1,\"scores\":[1]}\n", "nothing\n"} {
+		_, err := readOld(strings.NewReader(bad))
+		require.ErrorIs(t, err, evaluate.ErrRecords, bad)
+	}
 }
 
-func TestPairsGiveTheAreas(t *testing.T) {
-	rng := rand.New(rand.NewPCG(1, 1))
-	var records []record
-	var sum float64
-	for range 3 {
-		var r record
-		for i := range 20 {
-			r.Defective = append(r.Defective, i%3 == 0)
-			r.Scores = append(r.Scores, float64(rng.IntN(8)))
+func FuzzReadOld(f *testing.F) {
+	f.Add([]byte("{\"version\":1,\"scores\":[1],\"defective\":[true]}\n{"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		o, err := readOld(bytes.NewReader(b))
+		if err == nil {
+			require.LessOrEqual(t, len(o.records)+len(o.failures), bytes.Count(b, []byte("\n")))
 		}
-		a, err := metrics.AUROC(r.Scores, r.Defective)
-		require.NoError(t, err)
-		r.ImageAUROC = a
-		sum += a / 3
-		records = append(records, r)
-	}
-	all := make([]int, 20)
-	for i := range all {
-		all[i] = i
-	}
-	require.InDelta(t, sum, newPairs(records).area(all, records[0].Defective), 1e-6)
-	same, err := compare(t.Context(), cell{records: records, image: sum}, cell{records: records, image: sum})
-	require.NoError(t, err)
-	require.Zero(t, same.difference)
-	require.Zero(t, same.err)
-	records[1].Defective = append([]bool{true}, records[1].Defective[1:19]...)
-	records[1].Defective = append(records[1].Defective, true)
-	_, err = compare(t.Context(), cell{records: records[:1]}, cell{records: records[1:2]})
-	require.ErrorContains(t, err, "different images")
+	})
 }
 
 func TestPlansThatAreRefused(t *testing.T) {

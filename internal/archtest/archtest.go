@@ -89,7 +89,7 @@ func ruleFor(dir string) (rule, bool) {
 	case "evaluate": // judges whatever finds defects, so it knows no detector
 		return rule{internal: true, public: []string{"dataset", "metrics"}, foreign: numeric()}, true
 	case "evaluate/detectors":
-		return rule{native: true, internal: true, public: []string{"backbone", "dataset", "downstream", "evaluate", "metrics", "synth", "tab", "tensor"}, foreign: numeric(), anyTest: true}, true
+		return rule{native: true, internal: true, public: []string{"backbone", "dataset", "downstream", "evaluate", "metrics", "synth", "tab", "tab/card", "tensor"}, foreign: numeric(), anyTest: true}, true
 	case plots: // nothing of the library imports it
 		return rule{native: true, internal: true, public: []string{"dataset", "downstream", "metrics"}, foreign: append(numeric(), plot), anyTest: true}, true
 	case layers:

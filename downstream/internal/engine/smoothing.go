@@ -58,6 +58,10 @@ func NewEnlarger(ctx context.Context, params *tensor.Params, prefix string, grid
 	return Enlarger{rows: params.Get(prefix + "rows"), columns: params.Get(prefix + "columns")}, err
 }
 
+// Tables returns the two matrices, [H, h] and [w, W], by which a map on the grid is
+// multiplied from the left and from the right.
+func (e Enlarger) Tables() (rows, columns *tensor.Tensor) { return e.rows, e.columns }
+
 // Smooth returns values on the grid, [.., h, w], as maps [.., H, W].
 func (e Enlarger) Smooth(s *tensor.Scope, values *tensor.Tensor) *tensor.Tensor {
 	return s.MatMul(s.MatMul(e.rows, values), e.columns)

@@ -62,6 +62,14 @@ func NewSelection(fe Extractor, layers []backbone.Layer, channels []int) (*Selec
 	return sel, nil
 }
 
+// Layers are the layers in their order. The caller must not change them.
+func (sel *Selection) Layers() []backbone.Layer { return sel.layers }
+
+// Channels are the chosen channels of layer i, ascending. The caller must not change them.
+func (sel *Selection) Channels(i int) []int64 { return sel.groups[i] }
+
+// TotalChannels returns how many channels the layers have together; layers that are not
+// there, come twice or have no positions are errors.
 func TotalChannels(fe Extractor, layers []backbone.Layer) (int, error) {
 	if len(layers) == 0 {
 		return 0, fmt.Errorf("%w: none is named", sentinel.ErrLayers)

@@ -1,0 +1,34 @@
+// Package process is the process around an example: signals, the last word, the exit code.
+package process
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// Main calls run with the arguments of the process and a context that an interrupt ends,
+// and ends the process. An error is printed after the prefix; the code is 0 without one,
+// and where help was asked for, 2 for one that wraps usage, and 1 for another.
+func Main(prefix string, usage error, run func(ctx context.Context, args []string, stdout, stderr io.Writer) error) {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code(prefix, usage, err, os.Stderr))
+}
+
+func code(prefix string, usage, err error, stderr io.Writer) int {
+	if err == nil || errors.Is(err, flag.ErrHelp) {
+		return 0
+	}
+	fmt.Fprintf(stderr, "%s%v\n", prefix, err)
+	if usage != nil && errors.Is(err, usage) {
+		return 2
+	}
+	return 1
+}

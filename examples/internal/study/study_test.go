@@ -1,0 +1,86 @@
+package study
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/evaluate"
+	"github.com/gotab/gotab/internal/testutil"
+)
+
+func TestMain(m *testing.M) { os.Exit(testutil.OneThread(m)) }
+
+// A training is asked for once; one that failed says why until another succeeds, and one
+// that has a checkpoint goes on.
+func TestTrain(t *testing.T) {
+	dir := t.TempDir()
+	program, notes := filepath.Join(dir, "pretrain"), filepath.Join(dir, "notes")
+	require.NoError(t, os.WriteFile(program, []byte(`#!/bin/sh
+echo "$*" >> '`+notes+`'
+while [ $# -gt 0 ]; do
+  [ "$1" = -out ] && out=$2
+  shift
+done
+if [ ! -e "$out.ckpt" ]; then echo begun > "$out.ckpt"; echo "no luck" ; exit 1; fi
+echo weights > "$out"
+`), 0o755))
+	var log bytes.Buffer
+	r := &Runner{Start: "start.safetensors", Out: dir, Pretrain: program, Log: &log}
+	v := Variant{evaluate.Training{Name: "a", Seed: 3, Share: 1}, r.Weights("a", 3)}
+	require.ErrorContains(t, r.Train(t.Context(), v, []string{"-x", "1"}), "a seed 3: pretrain: exit status 1; see ")
+	said, err := Failure(v)
+	require.NoError(t, err)
+	require.Contains(t, said, "exit status 1")
+	b, err := os.ReadFile(v.File + ".log")
+	require.NoError(t, err)
+	require.Equal(t, "no luck\n", string(b))
+	require.NoError(t, r.Train(t.Context(), v, []string{"-x", "1"}))
+	said, err = Failure(v)
+	require.NoError(t, err)
+	require.Empty(t, said)
+	require.NoError(t, r.Train(t.Context(), v, nil), "the weights are there")
+	b, err = os.ReadFile(notes)
+	require.NoError(t, err)
+	lines := strings.Split(strings.TrimSpace(string(b)), "\n")
+	require.Len(t, lines, 2)
+	require.Equal(t, "-x 1 -init start.safetensors -seed 3 -out "+v.File+" -log "+v.File+".jsonl", lines[0])
+	require.Equal(t, lines[0]+" -resume", lines[1])
+}
+
+func TestCopyGood(t *testing.T) {
+	root, to := testutil.Plant(t, 3, 1, false), t.TempDir()
+	classes, err := CopyGood(t.Context(), root, to, func(class string, good dataset.Dataset) []int {
+		require.Equal(t, 3, good.Len())
+		if class == "steel" {
+			return nil
+		}
+		return []int{0, 2}
+	})
+	require.NoError(t, err)
+	require.Equal(t, testutil.PlantClasses(), classes)
+	copies, err := filepath.Glob(filepath.Join(to, "*", "*", "*", "*"))
+	require.NoError(t, err)
+	require.Equal(t, []string{filepath.Join(to, "cloth/train/good/000.png"), filepath.Join(to, "cloth/train/good/002.png")}, copies)
+	a, err := os.ReadFile(copies[1])
+	require.NoError(t, err)
+	b, err := os.ReadFile(filepath.Join(root, "cloth/train/good/002.png"))
+	require.NoError(t, err)
+	require.Equal(t, b, a)
+}
+
+func TestNames(t *testing.T) {
+	v := Variant{evaluate.Training{Name: "a", Seed: 3, Share: 0.5}, "f"}
+	require.Equal(t, "a seed 3 a=0.5", v.String())
+	require.Equal(t, "a a=0.5", v.Group())
+	require.Equal(t, v.Group(), GroupOf(evaluate.Record{Training: &v.Training}))
+	require.Empty(t, GroupOf(evaluate.Record{}))
+	require.Equal(t, Start, StartOf("f").Group())
+	_, err := FindProgram("a program that is not there")
+	require.ErrorContains(t, err, "go build -o FOLDER")
+}

@@ -1,8 +1,0 @@
-//go:build !unix
-
-package main
-
-import "os"
-
-// lockFile takes no lock: there is none that all other systems have.
-func lockFile(*os.File) error { return nil }

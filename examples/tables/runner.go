@@ -1,0 +1,254 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/gotab/gotab/evaluate"
+	"github.com/gotab/gotab/examples/internal/study"
+)
+
+// runner makes one table.
+type runner struct {
+	o     options
+	table table
+	data  data
+	*study.Runner
+
+	held     []string // classes that are kept out of training, for want of other data
+	columns  []column
+	failures []string // of trainings and programs
+}
+
+// all trains, judges and prints. The start comes first, then each network as it is
+// trained; the table is written after each.
+func (r *runner) all(ctx context.Context) (text string, err error) {
+	if len(r.data.own) == 0 {
+		return "", fmt.Errorf("%w: -data holds nothing to train on", errUsage)
+	}
+	if err := r.holdOut(); err != nil {
+		return "", err
+	}
+	j, err := r.judge()
+	if err != nil {
+		return "", err
+	}
+	r.columns = []column{{"start", study.Start}}
+	var trainings [][]string
+	for _, n := range r.table.networks { // what is missing is found before the first hour
+		args, name, err := r.training(ctx, n)
+		if err != nil {
+			return "", err
+		}
+		trainings = append(trainings, args)
+		r.columns = append(r.columns, column{n.label, name})
+	}
+	var failed error
+	step := func(v study.Variant, args []string) error {
+		if args != nil {
+			if err := r.Train(ctx, v, args); ctx.Err() != nil {
+				return fmt.Errorf("stopped: %w", ctx.Err())
+			} else if err != nil {
+				failed = errors.Join(failed, err)
+				r.failures = append(r.failures, err.Error())
+				fmt.Fprintln(r.Log, err)
+				return r.print(ctx, j, &text)
+			}
+		}
+		if err := j.judge(ctx, v); errors.Is(err, study.ErrTrials) {
+			failed = errors.Join(failed, err)
+		} else if err != nil {
+			return err
+		}
+		return r.print(ctx, j, &text)
+	}
+	if err := step(study.StartOf(r.o.start), nil); err != nil {
+		return text, err
+	}
+	for i, args := range trainings {
+		for seed := range uint64(r.o.seeds) {
+			name := r.columns[i+1].name
+			v := study.Variant{Training: evaluate.Training{Name: name, Seed: seed + 1, Share: 1}, File: r.Weights(name, seed+1)}
+			if err := step(v, args); err != nil {
+				return text, errors.Join(failed, err)
+			}
+		}
+	}
+	return text, failed
+}
+
+// judge is what one set of weights is put to, and the table of it.
+type judge interface {
+	// judge returns study.ErrTrials for what failed and was noted.
+	judge(ctx context.Context, v study.Variant) error
+	body(ctx context.Context, b *strings.Builder) error
+}
+
+func (r *runner) judge() (judge, error) {
+	if r.table.wafers {
+		if r.data.wafer == "" {
+			return nil, fmt.Errorf("%w: table %d needs wafer maps: -data has no file *.npz in MixedWM38's format", errUsage, r.o.table)
+		}
+		return &classifying{r, map[string][]report{}}, nil
+	}
+	d := &detecting{runner: r}
+	of, keep := r.data.own, func(string) bool { return true }
+	if r.table.cross {
+		of = r.data.other
+		if r.held != nil {
+			of, keep = r.data.own, func(c string) bool { return slices.Contains(r.held, c) }
+		}
+	}
+	if d.tested = sets(of, keep, r.Log); len(d.tested) == 0 {
+		return nil, fmt.Errorf("%w: no class of -data has good images for training and test images of both kinds", errUsage)
+	}
+	for _, m := range r.table.methods {
+		if !r.o.wanted(m) {
+			continue
+		}
+		fits, err := r.o.fits(m)
+		if err != nil {
+			return nil, err
+		}
+		d.methods, d.fits = append(d.methods, m), append(d.fits, fits...)
+	}
+	if len(d.fits) == 0 {
+		return nil, fmt.Errorf("%w: -methods names none of the table's: %v", errUsage, r.table.methods)
+	}
+	return d, nil
+}
+
+// detecting fits detectors.
+type detecting struct {
+	*runner
+	tested  []study.Set
+	methods []method
+	fits    []study.Fit
+	judged  []study.Judged
+}
+
+func (d *detecting) judge(ctx context.Context, v study.Variant) error {
+	found, err := d.Judge(ctx, v, d.tested, d.fits)
+	d.judged = append(d.judged, found...)
+	return err
+}
+
+// print makes the table as it is by now and writes it.
+func (r *runner) print(ctx context.Context, j judge, text *string) error {
+	var b strings.Builder
+	if err := r.head(&b); err != nil {
+		return err
+	}
+	if err := j.body(ctx, &b); err != nil {
+		return err
+	}
+	r.foot(&b)
+	*text = b.String()
+	return r.write(*text)
+}
+
+// holdOut keeps every second class out of the training of a table about other data, where
+// the root has none.
+func (r *runner) holdOut() error {
+	if !r.table.cross || len(r.data.other) > 0 {
+		return nil
+	}
+	var all []string
+	for _, s := range r.data.own {
+		all = append(all, s.Classes()...)
+	}
+	slices.Sort(all)
+	for i, c := range all {
+		if i%2 == 1 {
+			r.held = append(r.held, c)
+		}
+	}
+	if len(r.held) == 0 {
+		return fmt.Errorf("%w: table %d needs other data than is trained on: BTAD or KolektorSDD2 beside another data set below -data, or a data set of two classes or more, half of which are kept out of training", errUsage, r.o.table)
+	}
+	return nil
+}
+
+// training makes the flags of a training, and its name, which depends on all of them and
+// on the start: a folder may hold the trainings of several tables and settings.
+func (r *runner) training(ctx context.Context, n network) (args []string, name string, err error) {
+	dir := filepath.Join(r.o.out, "data", "good")
+	if r.held != nil {
+		dir = filepath.Join(r.o.out, "data", "without-"+strings.Join(r.held, "-"))
+	}
+	folders, err := trainFolders(ctx, r.data.own, dir, r.held == nil, func(c string) bool { return !slices.Contains(r.held, c) })
+	if err != nil {
+		return nil, "", err
+	}
+	args = r.o.flags(n)
+	if n.prompts != "" {
+		bank, err := r.bank(ctx, n.prompts, folders)
+		if err != nil {
+			return nil, "", err
+		}
+		args = append(args, "-bank", bank)
+	}
+	for _, f := range folders {
+		args = append(args, "-data", f)
+	}
+	start, err := r.startSum()
+	if err != nil {
+		return nil, "", err
+	}
+	b, err := json.Marshal([]any{args, start})
+	if err != nil {
+		return nil, "", err
+	}
+	label := n.label
+	if n.prompts == fullPrompts && slices.Equal(n.flags, []string{"-recipe", r.o.recipe}) {
+		label = "TAB" // the same training, whatever a table calls it
+	}
+	words := strings.FieldsFunc(strings.ToLower(label), func(c rune) bool { return (c < 'a' || c > 'z') && (c < '0' || c > '9') })
+	sum := sha256.Sum256(b)
+	return append(args, r.o.machine()...), fmt.Sprintf("%s-%x", strings.Join(words, "-"), sum[:4]), nil
+}
+
+// bank is the text bank of a list of sentences; the program bank makes it where a CLIP
+// model is at hand.
+func (r *runner) bank(ctx context.Context, prompts string, folders []string) (string, error) {
+	o := r.o
+	switch {
+	case o.table == 8 && o.bank != "":
+		return "", fmt.Errorf("%w: table 8 compares lists of sentences, so that one -bank is not enough: give -clip, or -banks with a bank for each list", errUsage)
+	case o.banks != "":
+		file := filepath.Join(o.banks, prompts+".safetensors")
+		if _, err := os.Stat(file); err != nil {
+			return "", fmt.Errorf("%w: -banks: %w", errUsage, err)
+		}
+		return file, nil
+	case o.bank != "":
+		return o.bank, nil
+	case o.clip == "":
+		return "", fmt.Errorf("%w: text anchors are needed: give -bank, -banks or -clip", errUsage)
+	}
+	file := filepath.Join(o.out, "banks", prompts+".safetensors")
+	if _, err := os.Stat(file); err == nil {
+		return file, nil
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return "", err
+	}
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return "", err
+	}
+	args := append([]string{"-clip", o.clip, "-prompts", prompts, "-out", file}, o.machine()...)
+	for _, f := range folders {
+		args = append(args, "-data", f)
+	}
+	if err := r.Program(ctx, o.bankFile, args, file+".log"); err != nil {
+		return "", fmt.Errorf("bank of %s: %w", prompts, err)
+	}
+	return file, nil
+}
