@@ -488,6 +488,11 @@ func (j *journal) Record(_ context.Context, f service.Feedback) error {
 	return j.err
 }
 
+// forgetful takes all feedback.
+type forgetful struct{}
+
+func (forgetful) Record(context.Context, service.Feedback) error { return nil }
+
 func TestFeedback(t *testing.T) {
 	j := &journal{}
 	h := handler(t, func(c *service.Config) { c.Journal = j })
