@@ -38,6 +38,9 @@ LIBTCH := github.com/sugarme/gotch/libtch
 LIBTORCH := $(GO) run ./tensor/libtorch
 CUDA_FLAG := $(if $(filter-out 0,$(CUDA)),-cuda)
 
+# Modules of their own, so that ./... does not build what they depend on.
+MODULES := $(patsubst %/go.mod,%,$(wildcard tensor/gotchts/go.mod inspect/prometheus/go.mod inspect/otel/go.mod))
+
 # Sets the cgo environment in the shell of a recipe; where libtorch's C layer is not compiled for it yet, says so, since
 # the go command is silent for the minutes that it takes.
 define native
@@ -72,9 +75,9 @@ quickstart: ## pre-train on drawn textures, fit a detector, print what it finds
 .PHONY: test
 test: ## run all tests
 	@$(native); $(summary); \
-	if [ -f tensor/gotchts/go.mod ]; then \
-	  echo "+ go test ./... (in tensor/gotchts; gotch's package ts takes another minute the first time)"; \
-	  (cd tensor/gotchts && $(GO) test ./...); fi; \
+	for module in $(MODULES); do \
+	  echo "+ go test ./... (in $$module; gotch's package ts, which tensor/gotchts needs, takes another minute the first time)"; \
+	  (cd $$module && $(GO) test ./...); done; \
 	echo "+ go test -p $(P) ./..."; $(GO) test -p $(P) -json ./... | "$$testsum"
 
 .PHONY: test-pure
@@ -162,12 +165,12 @@ gofmt:
 .PHONY: vet
 vet:
 	@$(native); echo "+ go vet ./..."; $(GO) vet ./...; \
-	if [ -f tensor/gotchts/go.mod ]; then cd tensor/gotchts; echo "+ go vet ./... (in tensor/gotchts)"; $(GO) vet ./...; fi
+	for module in $(MODULES); do echo "+ go vet ./... (in $$module)"; (cd $$module && $(GO) vet ./...); done
 
 .PHONY: staticcheck
 staticcheck:
 	@$(native); echo "+ staticcheck ./..."; $(GO) run $(STATICCHECK) ./...; \
-	if [ -f tensor/gotchts/go.mod ]; then cd tensor/gotchts; echo "+ staticcheck ./... (in tensor/gotchts)"; $(GO) run $(STATICCHECK) ./...; fi
+	for module in $(MODULES); do echo "+ staticcheck ./... (in $$module)"; (cd $$module && $(GO) run $(STATICCHECK) ./...); done
 
 .PHONY: doctor
 doctor: ## look at everything that a build needs and say what is missing

@@ -169,3 +169,23 @@ func formOf(t testing.TB, fields ...field) (kind string, body []byte) {
 	require.NoError(t, w.Close())
 	return w.FormDataContentType(), b.Bytes()
 }
+
+// scene is a part for the page: a washer on a bench, with a red scratch at 140..175,86..94.
+func scene() *image.RGBA {
+	const w, h = 256, 192
+	img := image.NewRGBA(image.Rect(0, 0, w, h))
+	for y := range h {
+		for x := range w {
+			g := uint8(52 + 12*((x/3+y/5)%2))
+			if d := (x-w/2)*(x-w/2) + (y-h/2)*(y-h/2); d < 80*80 && d > 26*26 {
+				g = uint8(80 + d/160)
+			}
+			c := color.RGBA{min(g, 99), g, g, 255}
+			if x >= 140 && x < 175 && y >= 86+(x-140)/8 && y < 94+(x-140)/8 {
+				c.R = 250
+			}
+			img.SetRGBA(x, y, c)
+		}
+	}
+	return img
+}
