@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"strings"
 
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/downstream"
@@ -54,7 +55,7 @@ type fault struct {
 }
 
 func failed(status int, code, format string, args ...any) *fault {
-	return &fault{status: status, code: code, message: fmt.Sprintf(format, args...)}
+	return &fault{status: status, code: code, message: printable(fmt.Sprintf(format, args...), 600)}
 }
 
 func busy(format string, args ...any) *fault {
@@ -111,7 +112,11 @@ func (h *Handler) ofDecoding(err error) *fault {
 	if errors.Is(err, dataset.ErrTooLarge) {
 		return failed(http.StatusRequestEntityTooLarge, codePixels, "The picture has more than %d pixels, which is this server's limit. Send it smaller.", h.cfg.MaxPixels).because(err)
 	}
-	return failed(http.StatusUnprocessableEntity, codeDecode, "The picture cannot be decoded: %v.", err).because(err)
+	why := err.Error()
+	if _, after, ok := strings.Cut(why, dataset.ErrDecode.Error()+": "); ok {
+		why = after // what was being done is known
+	}
+	return failed(http.StatusUnprocessableEntity, codeDecode, "The picture cannot be decoded: %s.", why).because(err)
 }
 
 // ofInspecting is the fault of an Inspector's error.

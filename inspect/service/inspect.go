@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"image"
-	"image/png"
 	"io"
 	"mime"
 	"net/http"
@@ -16,7 +15,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/gotab/gotab/dataset"
-	"github.com/gotab/gotab/downstream/heatmap"
 	"github.com/gotab/gotab/inspect"
 )
 
@@ -161,27 +159,6 @@ func (x *exchange) answer(v inspect.Verdict, img *image.RGBA, wish form) *fault 
 	header.Set("X-Inspect-Threshold", strconv.FormatFloat(v.Threshold, 'g', -1, 64))
 	header.Set("X-Inspect-Bundle", v.Bundle)
 	return x.send(http.StatusOK, "image/png", picture)
-}
-
-// drawMap lays the colours of a verdict's map over the picture.
-func drawMap(img *image.RGBA, v inspect.Verdict) ([]byte, error) {
-	m := v.Map
-	if m.W != img.Rect.Dx() || m.H != img.Rect.Dy() {
-		var err error
-		if m, err = m.ToInput(img.Rect.Dx(), img.Rect.Dy()); err != nil {
-			return nil, err
-		}
-	}
-	over, err := heatmap.Overlay(img, m, v.Scale)
-	if err != nil {
-		return nil, err
-	}
-	var b bytes.Buffer
-	enc := png.Encoder{CompressionLevel: png.BestSpeed}
-	if err := enc.Encode(&b, over); err != nil {
-		return nil, err
-	}
-	return b.Bytes(), nil
 }
 
 const (

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strings"
 	"time"
+	"unicode"
 )
 
 const (
@@ -159,11 +160,19 @@ func (o *obedient) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// clip shortens what a client said for a message.
-func clip(s string) string {
-	const most = 80
-	if len(s) <= most {
-		return s
+// clip makes what a client said fit for a message.
+func clip(s string) string { return printable(s, 80) }
+
+// printable is a text on one line, of at most so many bytes and what says that it was cut.
+func printable(s string, most int) string {
+	end := ""
+	if len(s) > most {
+		s, end = s[:most], "..."
 	}
-	return strings.ToValidUTF8(s[:most], "") + "..."
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, strings.ToValidUTF8(s, "?")) + end
 }

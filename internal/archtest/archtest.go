@@ -85,8 +85,10 @@ func ruleFor(dir string) (rule, bool) {
 		return rule{native: true, internal: true, public: []string{"backbone", "dataset", "downstream", "evaluate", "metrics", "synth", "tab", "tensor"}, foreign: numeric(), anyTest: true}, true
 	case plots: // nothing of the library imports it
 		return rule{native: true, internal: true, public: []string{"dataset", "downstream", "metrics"}, foreign: append(numeric(), plot), anyTest: true}, true
-	case "inspect": // decides with what the packages below fit, and sends nothing
-		return rule{native: true, internal: true, public: []string{"backbone", "dataset", "downstream", "metrics", "tensor"}, foreign: numeric(), anyTest: true}, true
+	case "inspect": // what a service holds
+		return rule{native: true, internal: true, public: []string{"backbone", "dataset", "downstream", "metrics", "tensor", "inspect/internal"}, foreign: numeric(), anyTest: true}, true
+	case "inspect/internal/batch", "inspect/internal/drift": // queues and statistics, tested without native code
+		return rule{internal: true}, true
 	case service: // speaks HTTP, so nothing of the library imports it
 		return rule{native: true, internal: true, public: []string{"dataset", "downstream", "inspect"}, anyTest: true}, true
 	case layers:
