@@ -156,14 +156,18 @@ func (p *parts) encode() ([]byte, error) {
 
 // sealed are the parts with their seal.
 func (p *parts) sealed() (metadata map[string]string, tensors []safetensors.Tensor, err error) {
-	metadata, tensors, err = p.tensors()
-	if err != nil {
+	if metadata, tensors, err = p.tensors(); err != nil {
 		return nil, nil, err
 	}
+	return metadata, tensors, putSeal(metadata, tensors)
+}
+
+// putSeal fills in the seal, which is the last of the tensors.
+func putSeal(metadata map[string]string, tensors []safetensors.Tensor) error {
 	// The seal is of the header too, which says how long the seal is and not what.
 	var header headerOnly
 	if _, err := safetensors.Write(&header, metadata, tensors); err != nil {
-		return nil, nil, err
+		return err
 	}
 	s := newSeal(header.bytes)
 	last := len(tensors) - 1
@@ -171,7 +175,7 @@ func (p *parts) sealed() (metadata map[string]string, tensors []safetensors.Tens
 		s.add(sha256.Sum256(t.Data))
 	}
 	tensors[last].Data = s.sum()
-	return metadata, tensors, nil
+	return nil
 }
 
 // tensors are the parts in their order, with an empty seal.

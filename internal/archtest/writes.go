@@ -24,6 +24,7 @@ var writesOutside = map[string]string{
 	"internal/testutil/limited_linux.go": "a copy of the test's own program in a temporary folder, for a child of another user",
 	"evaluate/store.go":                  "a lock, which is empty and removed in the end; results go through the layer",
 	"examples/internal/inputs/inputs.go": "an empty hidden file that tries a folder and is removed at once",
+	"inspect/journal.go":                 "a journal grows by whole lines; what is left of an incomplete one its readers leave out",
 	"examples/sweep/store.go":            "results grow by whole lines; an incomplete last one is cut off when they are gone on with",
 	"examples/sweep/train.go":            "the log of another program, which is added to",
 	"scalars/csv.go":                     "a table grows by whole rows; an incomplete last one is cut off when it is gone on with",
