@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"image"
 	"io"
-	"maps"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -61,6 +60,9 @@ func parsePack(args []string, stderr io.Writer) (packing, error) {
 		k, v, ok := strings.Cut(s, "=")
 		if !ok || k == "" {
 			return errors.New("want KEY=VALUE")
+		}
+		if slices.Contains(ownNotes(), k) {
+			return errors.New("pack writes that itself")
 		}
 		p.provenance[k] = v
 		return nil
@@ -279,24 +281,20 @@ func (p packing) newDetector(net *backbone.ResNet) (downstream.Detector, dataset
 	return d, cfg.Transform, err
 }
 
+// ownNotes are what pack says itself of a bundle.
+func ownNotes() []string {
+	return []string{"weights.sha256", "fit.pictures", "held.pictures", "seed", "holdout"}
+}
+
 // note adds what the bundle is made of to what the user says of it.
 func (p packing) note(fit, held dataset.Dataset) error {
 	weights, err := card.FileAt(p.weights)
 	if err != nil {
 		return err
 	}
-	own := map[string]string{
-		"weights.sha256": weights.SHA256,
-		"fit.pictures":   fmt.Sprint(fit.Len()),
-		"held.pictures":  fmt.Sprint(held.Len()),
-		"seed":           fmt.Sprint(p.seed),
-		"holdout":        fmt.Sprint(p.holdout),
+	values := []string{weights.SHA256, fmt.Sprint(fit.Len()), fmt.Sprint(held.Len()), fmt.Sprint(p.seed), fmt.Sprint(p.holdout)}
+	for i, k := range ownNotes() {
+		p.provenance[k] = values[i]
 	}
-	for k := range own {
-		if _, taken := p.provenance[k]; taken {
-			return fmt.Errorf("-note %s: pack writes that itself", k)
-		}
-	}
-	maps.Copy(p.provenance, own)
 	return nil
 }

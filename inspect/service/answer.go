@@ -12,6 +12,7 @@ type Answer struct {
 	RequestID string   `json:"request_id"`
 	Product   string   `json:"product"`
 	Bundle    string   `json:"bundle"`    // that decided: the first 12 digits of its SHA-256
+	Scorer    string   `json:"scorer"`    // identifies what gave the score: alike in bundles that differ by calibration alone
 	Decision  Decision `json:"decision"`  // "pass" or "reject"
 	Score     float64  `json:"score"`     // higher is more unusual
 	Threshold *float64 `json:"threshold"` // a part is rejected from it on; null where it is infinite
@@ -67,6 +68,7 @@ type Information struct {
 type Product struct {
 	Name        string            `json:"name"` // by which the routes know it
 	Bundle      string            `json:"bundle"`
+	Scorer      string            `json:"scorer"`
 	Version     int               `json:"version"` // of the bundle's format
 	Library     string            `json:"library"` // version of gotab that wrote it
 	Detector    string            `json:"detector"`
@@ -96,13 +98,18 @@ type Drift struct {
 	Message string  `json:"message"`
 }
 
-// Opinion is the body of /feedback/{product}.
+// Opinion is the body of /feedback/{product}: what an operator says of a part, with what
+// the Answer said of it.
 type Opinion struct {
-	Label     string   `json:"label"` // "good" or "defective"
-	RequestID string   `json:"request_id,omitempty"`
-	Bundle    string   `json:"bundle,omitempty"`
-	Score     *float64 `json:"score,omitempty"`
-	Note      string   `json:"note,omitempty"`
+	Label     string   `json:"label"` // "good" or "defect"
+	RequestID string   `json:"request_id"`
+	Bundle    string   `json:"bundle"`
+	Scorer    string   `json:"scorer"`
+	Decision  Decision `json:"decision"`
+	Score     float64  `json:"score"`
+	Threshold float64  `json:"threshold"`
+	By        string   `json:"by,omitempty"`   // who says it, at most 200 bytes
+	Note      string   `json:"note,omitempty"` // at most 1000 bytes
 }
 
 // Recorded is the answer to an Opinion that is in the journal.
@@ -130,7 +137,7 @@ type ProblemError struct {
 }
 
 func answerOf(v inspect.Verdict) Answer {
-	a := Answer{Product: v.Product, Bundle: v.Bundle, Decision: Pass, Score: v.Score, Threshold: finite(v.Threshold), Rule: v.Rule,
+	a := Answer{Product: v.Product, Bundle: v.Bundle, Scorer: v.Scorer, Decision: Pass, Score: v.Score, Threshold: finite(v.Threshold), Rule: v.Rule,
 		Reason: v.Verdict.String(), AsHigh: v.AsHigh, Good: v.Good, PValue: v.PValue(), Defects: []Defect{}}
 	if v.Reject {
 		a.Decision = Reject
@@ -142,7 +149,7 @@ func answerOf(v inspect.Verdict) Answer {
 }
 
 func productOf(name string, i inspect.Info, s inspect.Stats) Product {
-	p := Product{Name: name, Bundle: i.Bundle, Version: i.Version, Library: i.Library, Detector: i.Detector, Threshold: finite(i.Threshold),
+	p := Product{Name: name, Bundle: i.Bundle, Scorer: i.Scorer, Version: i.Version, Library: i.Library, Detector: i.Detector, Threshold: finite(i.Threshold),
 		Rule: i.Rule, Calibration: i.Calibration, Width: i.Input.X, Height: i.Input.Y, Created: i.Created, Provenance: i.Provenance,
 		Accepted: s.Accepted, Rejected: s.Rejected, Failed: s.Failed, Busy: s.Busy, Expired: s.Expired, Replaced: s.Replaced,
 		Queued: s.Queued, Running: s.Running, Drift: Drift(s.Drift)}

@@ -15,13 +15,8 @@ import (
 	"github.com/gotab/gotab/inspect"
 )
 
-var (
-	// ErrConfig reports settings or products that make no sense.
-	ErrConfig = errors.New("invalid setting")
-	// ErrNotRecorded reports feedback that a Journal refuses because of what it says; the
-	// caller is answered with 422 and the error's text.
-	ErrNotRecorded = errors.New("feedback was not recorded")
-)
+// ErrConfig reports settings or products that make no sense.
+var ErrConfig = errors.New("invalid setting")
 
 // Inspector decides about pictures. *inspect.Inspector is one.
 //
@@ -36,20 +31,11 @@ type Inspector interface {
 	Stats() inspect.Stats
 }
 
-// Feedback is what an operator says about a part.
-type Feedback struct {
-	Product string // by the route
-	ID      string // request id of the inspection that it is about; empty if not given
-	Bundle  string // that decided; empty if not given
-	Good    bool   // the part is good; false: it is defective
-	Score   float64
-	Scored  bool   // Score was given
-	Note    string // by the operator, at most 1000 bytes
-}
-
-// Journal keeps feedback. It is called from many goroutines at once.
+// Journal keeps what operators say of parts. *inspect.Journal is one. It is called from many
+// goroutines at once. inspect.ErrJournal says that an entry cannot be kept because of
+// what it says.
 type Journal interface {
-	Record(ctx context.Context, f Feedback) error
+	Append(e inspect.Entry) error
 }
 
 // Config says what a Handler allows. Begin with DefaultConfig.
@@ -74,8 +60,8 @@ type Config struct {
 	Tokens []string
 	// NoPage leaves the page at / out.
 	NoPage bool
-	// Journal keeps feedback. Nil: there is no such route.
-	Journal Journal
+	// Journals keep feedback, by product. None: there is no such route.
+	Journals map[string]Journal
 	// Logger gets one line for each request. Nil: nothing is logged.
 	Logger *slog.Logger
 	// Observer is told of each request. Nil: nobody is.
@@ -111,6 +97,11 @@ func (c Config) Validate() error {
 		return bad("Timeout is %v, ReadTimeout %v, WriteTimeout %v, want more than 0", c.Timeout, c.ReadTimeout, c.WriteTimeout)
 	case c.ReadTimeout > c.Timeout:
 		return bad("ReadTimeout is %v, want at most Timeout, which is %v", c.ReadTimeout, c.Timeout)
+	}
+	for name, j := range c.Journals {
+		if j == nil {
+			return bad("the journal of product %q is nil", name)
+		}
 	}
 	for i, t := range c.Tokens {
 		// RFC 6750 allows fewer characters; what a header cannot carry is refused here.

@@ -11,7 +11,7 @@
 //
 //	POST /inspect            verdict about a picture, where there is one product
 //	POST /inspect/{product}  the same for a product by name
-//	POST /feedback/{product} what an operator says about a part, where a [Journal] is set
+//	POST /feedback/{product} what an operator says about a part, where there is a [Journal]
 //	GET  /info               products, bundles in force, counters, drift
 //	GET  /healthz            the process answers
 //	GET  /readyz             requests are welcome; 503 after [Handler.Drain]

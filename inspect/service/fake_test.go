@@ -53,7 +53,7 @@ func (f *fake) Inspect(ctx context.Context, img image.Image) (inspect.Verdict, e
 	for i := range m.Data {
 		m.Data[i] = float32(rgba.Pix[4*i])
 	}
-	v := inspect.Verdict{Product: f.name, Bundle: "0123456789ab", Map: m, Scale: heatmap.Scale{Low: 100, High: 255},
+	v := inspect.Verdict{Product: f.name, Bundle: "0123456789ab", Scorer: "ba9876543210", Map: m, Scale: heatmap.Scale{Low: 100, High: 255},
 		Waited: 2 * time.Millisecond, Took: 3 * time.Millisecond}
 	v.Score, v.Threshold, v.Rule, v.AsHigh, v.Good = m.Max(), limit, "overkill of at most 5 %", 3, 41
 	if v.Reject = v.Score >= limit; v.Reject {
@@ -64,7 +64,7 @@ func (f *fake) Inspect(ctx context.Context, img image.Image) (inspect.Verdict, e
 }
 
 func (f *fake) Info() inspect.Info {
-	return inspect.Info{Product: f.name, Bundle: "0123456789ab", Version: 1, Library: "v0", Detector: "fake", Threshold: limit, Rule: "overkill of at most 5 %",
+	return inspect.Info{Product: f.name, Bundle: "0123456789ab", Scorer: "ba9876543210", Version: 1, Library: "v0", Detector: "fake", Threshold: limit, Rule: "overkill of at most 5 %",
 		Calibration: "one good part in twenty", Input: image.Pt(64, 48), Created: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Provenance: map[string]string{"seed": "1"}}
 }
 

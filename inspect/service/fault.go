@@ -140,12 +140,9 @@ func ofInspecting(ctx context.Context, err error) *fault {
 }
 
 // ofRecording is the fault of a Journal's error.
-func (h *Handler) ofRecording(ctx context.Context, err error) *fault {
-	if errors.Is(err, ErrNotRecorded) {
+func ofRecording(err error) *fault {
+	if errors.Is(err, inspect.ErrJournal) {
 		return failed(http.StatusUnprocessableEntity, codeNotRecorded, "The feedback is not taken: %v.", err).because(err)
-	}
-	if f := ended(ctx); f != nil {
-		return f
 	}
 	return failed(http.StatusInternalServerError, codeInternal, "The feedback could not be written down. The server's log says why, under this request's id.").because(err)
 }

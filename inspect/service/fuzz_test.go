@@ -34,14 +34,14 @@ func FuzzRequest(f *testing.F) {
 		{"/inspect", "", "", "", hugePNG(1<<31-1, 1<<31-1), false},
 		{"/inspect", "", "image/png", "", []byte("GIF89a"), false},
 		{"/inspect/%67ear", "%", "image/png", ",,;", []byte("\xff\xd8\xff\xe1\x00\x08Exif"), false},
-		{"/feedback/gear", "", "application/json", "", []byte(`{"label":"good","note":"x","score":1}`), false},
+		{"/feedback/gear", "", "application/json", "", []byte(`{"label":"good","request_id":"r","bundle":"b","scorer":"s","decision":"pass","score":1,"threshold":2}`), false},
 		{"/feedback/gear", "", "application/json", "", []byte(`{"label":"good"}{`), true},
 		{"//inspect/../gear", "", "", "", nil, false},
 	} {
 		f.Add(s.path, s.query, s.kind, s.accept, s.body, s.chunked)
 	}
 	change := func(c *service.Config) {
-		c.MaxBytes, c.MaxPixels, c.Journal = 64<<10, 1<<14, &forgetful{}
+		c.MaxBytes, c.MaxPixels, c.Journals = 64<<10, 1<<14, map[string]service.Journal{"gear": forgetful{}}
 		c.Memory = 2*(c.MaxBytes+64<<10) + 24*int64(c.MaxPixels)
 	}
 	statuses := []int{200, 400, 404, 405, 406, 413, 415, 422}

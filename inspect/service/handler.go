@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/url"
 	"runtime/debug"
@@ -64,6 +65,12 @@ func New(cfg Config, inspectors ...Inspector) (*Handler, error) {
 		h.names = append(h.names, name)
 	}
 	slices.Sort(h.names)
+	for name := range cfg.Journals {
+		if h.products[name] == nil {
+			return nil, fmt.Errorf("service: %w: there is a journal of product %q and no Inspector", ErrConfig, name)
+		}
+	}
+	h.cfg.Journals = maps.Clone(cfg.Journals)
 	for _, t := range cfg.Tokens {
 		h.tokens = append(h.tokens, sha256.Sum256([]byte(t)))
 	}
@@ -185,7 +192,7 @@ func (h *Handler) routes() []route {
 	if !h.cfg.NoPage {
 		all = append(all, route{routePage, http.MethodGet, true, (*exchange).page})
 	}
-	if h.cfg.Journal != nil {
+	if len(h.cfg.Journals) > 0 {
 		all = append(all, route{routeFeedback, http.MethodPost, false, (*exchange).feedback})
 	}
 	return all

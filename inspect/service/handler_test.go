@@ -38,7 +38,7 @@ func TestAPictureGetsItsVerdict(t *testing.T) {
 		require.Positive(t, a.Timing.Decode)
 		a.Timing.Read, a.Timing.Decode = 0, 0
 		threshold := 200.0
-		require.Equal(t, service.Answer{RequestID: "line-7.42", Product: "gear", Bundle: "0123456789ab", Decision: service.Reject, Score: 250, Threshold: &threshold,
+		require.Equal(t, service.Answer{RequestID: "line-7.42", Product: "gear", Bundle: "0123456789ab", Scorer: "ba9876543210", Decision: service.Reject, Score: 250, Threshold: &threshold,
 			Rule: "overkill of at most 5 %", Reason: "rejected: score 250 is not below the threshold 200 (overkill of at most 5 %); 0 of 41 good parts score as high",
 			AsHigh: 0, Good: 41, PValue: 1.0 / 42, Width: 40, Height: 30, Timing: service.Timing{Waited: 2, Inspect: 3},
 			Defects: []service.Defect{{Name: "scratch", Probability: 0.75}, {Name: "dent", Probability: 0.25}}}, a)
@@ -423,9 +423,9 @@ func TestInfo(t *testing.T) {
 		Drift: inspect.Drift{Seen: 9, PValue: 0.001, Alarm: true, Message: "scores rose"}}}
 	threshold := 200.0
 	require.Equal(t, service.Information{Products: []service.Product{
-		{Name: "bolt", Bundle: "0123456789ab", Version: 1, Library: "v0", Detector: "fake", Threshold: &threshold, Rule: "overkill of at most 5 %", Calibration: "one good part in twenty",
+		{Name: "bolt", Bundle: "0123456789ab", Scorer: "ba9876543210", Version: 1, Library: "v0", Detector: "fake", Threshold: &threshold, Rule: "overkill of at most 5 %", Calibration: "one good part in twenty",
 			Width: 64, Height: 48, Created: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Provenance: map[string]string{"seed": "1"}},
-		{Name: "gear", Bundle: "0123456789ab", Version: 1, Library: "v0", Detector: "fake", Threshold: &threshold, Rule: "overkill of at most 5 %", Calibration: "one good part in twenty",
+		{Name: "gear", Bundle: "0123456789ab", Scorer: "ba9876543210", Version: 1, Library: "v0", Detector: "fake", Threshold: &threshold, Rule: "overkill of at most 5 %", Calibration: "one good part in twenty",
 			Width: 64, Height: 48, Created: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Provenance: map[string]string{"seed": "1"},
 			Accepted: 1, Rejected: 2, Failed: 3, Busy: 4, Expired: 5, Replaced: 6, Queued: 7, Running: 8, Drift: service.Drift{Seen: 9, PValue: 0.001, Alarm: true, Message: "scores rose"}},
 	}}, read[service.Information](t, call(handler(t, nil, f, &fake{name: "bolt"}), "GET", "/info", nil)))
@@ -473,17 +473,23 @@ func TestSettingsThatMakeNoSense(t *testing.T) {
 	}
 	_, err := service.New(service.DefaultConfig(), nil)
 	require.ErrorIs(t, err, service.ErrConfig)
+	for _, journals := range []map[string]service.Journal{{"gear": nil}, {"bolt": &journal{}}} {
+		cfg := service.DefaultConfig()
+		cfg.Journals = journals
+		_, err = service.New(cfg, &fake{name: "gear"})
+		require.ErrorIs(t, err, service.ErrConfig)
+	}
 }
 
 // journal keeps feedback in memory.
 type journal struct {
-	got []service.Feedback
+	got []inspect.Entry
 	err error
 }
 
-func (j *journal) Record(_ context.Context, f service.Feedback) error {
+func (j *journal) Append(e inspect.Entry) error {
 	if j.err == nil {
-		j.got = append(j.got, f)
+		j.got = append(j.got, e)
 	}
 	return j.err
 }
@@ -491,48 +497,67 @@ func (j *journal) Record(_ context.Context, f service.Feedback) error {
 // forgetful takes all feedback.
 type forgetful struct{}
 
-func (forgetful) Record(context.Context, service.Feedback) error { return nil }
+func (forgetful) Append(inspect.Entry) error { return nil }
 
 func TestFeedback(t *testing.T) {
 	j := &journal{}
-	h := handler(t, func(c *service.Config) { c.Journal = j })
+	h := handler(t, func(c *service.Config) { c.Journals = map[string]service.Journal{"gear": j} }, &fake{name: "gear"}, &fake{name: "spring"})
 	post := func(path, kind, body string) (int, string) {
 		w := call(h, "POST", path, strings.NewReader(body), "Content-Type", kind, "X-Request-Id", "f1")
 		return w.Code, w.Body.String()
 	}
-	status, body := post("/feedback/gear", "application/json; charset=utf-8", `{"label":"good","request_id":"r1","bundle":"b1","score":251.5,"note":"dust"}`)
+	// What the answer said goes back with what the operator says.
+	a := read[service.Answer](t, call(h, "POST", "/inspect/gear", bytes.NewReader(encoded(t, part(40, 30, true))), "X-Request-Id", "r1"))
+	o := service.Opinion{Label: "good", RequestID: a.RequestID, Bundle: a.Bundle, Scorer: a.Scorer, Decision: a.Decision, Score: a.Score, Threshold: *a.Threshold, By: "shift 2", Note: "dust"}
+	opinion := func(change func(*service.Opinion)) string {
+		o := o
+		change(&o)
+		b, err := json.Marshal(o)
+		require.NoError(t, err)
+		return string(b)
+	}
+	fine := opinion(func(*service.Opinion) {})
+	status, body := post("/feedback/gear", "application/json; charset=utf-8", fine)
 	require.Equal(t, 200, status, body)
 	require.JSONEq(t, `{"request_id":"f1","product":"gear","recorded":true}`, body)
-	status, _ = post("/feedback/gear", "application/json", `{"label":"defective"}`)
+	status, _ = post("/feedback/gear", "application/json", opinion(func(o *service.Opinion) { o.Label, o.Decision, o.By, o.Note = "defect", service.Pass, "", "" }))
 	require.Equal(t, 200, status)
-	require.Equal(t, []service.Feedback{{Product: "gear", ID: "r1", Bundle: "b1", Good: true, Score: 251.5, Scored: true, Note: "dust"}, {Product: "gear"}}, j.got)
+	want := inspect.Entry{Said: inspect.GoodAfterAll, Product: "gear", Bundle: "0123456789ab", Scorer: "ba9876543210", Score: 250, Threshold: 200, Reject: true, Picture: "r1", By: "shift 2", Note: "dust"}
+	missed := want
+	missed.Said, missed.Reject, missed.By, missed.Note = inspect.MissedDefect, false, "", ""
+	require.Equal(t, []inspect.Entry{want, missed}, j.got)
 
 	for _, c := range []struct {
 		path, kind, body string
 		status           int
 	}{
-		{"/feedback/bolt", "application/json", `{"label":"good"}`, 404},
-		{"/feedback/gear", "text/plain", `{"label":"good"}`, 415},
-		{"/feedback/gear", "", `{"label":"good"}`, 415},
+		{"/feedback/bolt", "application/json", fine, 404},
+		{"/feedback/spring", "application/json", fine, 404},
+		{"/feedback/gear", "text/plain", fine, 415},
+		{"/feedback/gear", "", fine, 415},
 		{"/feedback/gear", "application/json", ``, 400},
-		{"/feedback/gear", "application/json", `{"label":"fine"}`, 400},
-		{"/feedback/gear", "application/json", `{"label":"good","more":1}`, 400},
-		{"/feedback/gear", "application/json", `{"label":"good"} {}`, 400},
-		{"/feedback/gear", "application/json", `{"label":"good","note":"` + strings.Repeat("x", 1001) + `"}`, 400},
-		{"/feedback/gear", "application/json", `{"label":"good","request_id":"` + strings.Repeat("x", 129) + `"}`, 400},
-		{"/feedback/gear", "application/json", `{"label":"good","note":"\u0000"}`, 400},
-		{"/feedback/gear", "application/json", `{"label":"good","score":1e999}`, 400},
-		{"/feedback/gear", "application/json", `{"note":"` + strings.Repeat("x", 17<<10) + `"}`, 413},
+		{"/feedback/gear", "application/json", `{}`, 400},
+		{"/feedback/gear", "application/json", fine + "{}", 400},
+		{"/feedback/gear", "application/json", strings.Replace(fine, "{", `{"more":1,`, 1), 400},
+		{"/feedback/gear", "application/json", strings.Replace(fine, `"score":250`, `"score":1e999`, 1), 400},
+		{"/feedback/gear", "application/json", opinion(func(o *service.Opinion) { o.Label = "fine" }), 400},
+		{"/feedback/gear", "application/json", opinion(func(o *service.Opinion) { o.Decision = "" }), 400},
+		{"/feedback/gear", "application/json", opinion(func(o *service.Opinion) { o.Bundle = "" }), 400},
+		{"/feedback/gear", "application/json", opinion(func(o *service.Opinion) { o.RequestID = strings.Repeat("x", 129) }), 400},
+		{"/feedback/gear", "application/json", opinion(func(o *service.Opinion) { o.By = strings.Repeat("x", 201) }), 400},
+		{"/feedback/gear", "application/json", opinion(func(o *service.Opinion) { o.Note = strings.Repeat("x", 1001) }), 400},
+		{"/feedback/gear", "application/json", opinion(func(o *service.Opinion) { o.Note = "\x00" }), 400},
+		{"/feedback/gear", "application/json", opinion(func(o *service.Opinion) { o.Note = strings.Repeat("x", 17<<10) }), 413},
 	} {
 		status, body := post(c.path, c.kind, c.body)
 		require.Equal(t, c.status, status, "%s: %s", c.body, body)
 	}
 	require.Len(t, j.got, 2)
-	j.err = service.ErrNotRecorded
-	status, _ = post("/feedback/gear", "application/json", `{"label":"good"}`)
+	j.err = inspect.ErrJournal
+	status, _ = post("/feedback/gear", "application/json", fine)
 	require.Equal(t, 422, status)
 	j.err = errors.New("disk full at /a/secret/place")
-	status, body = post("/feedback/gear", "application/json", `{"label":"good"}`)
+	status, body = post("/feedback/gear", "application/json", fine)
 	require.Equal(t, 500, status)
 	require.NotContains(t, body, "secret")
 }

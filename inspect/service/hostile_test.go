@@ -17,7 +17,7 @@ func TestHostileArguments(t *testing.T) {
 	r := hostile.Registry{
 		Funcs: []any{service.DefaultConfig, service.New, service.Observers},
 		Types: []any{
-			new(service.Answer), new(service.Config), new(service.Decision), new(service.Defect), new(service.Drift), new(service.Event), new(service.Feedback),
+			new(service.Answer), new(service.Config), new(service.Decision), new(service.Defect), new(service.Drift), new(service.Event),
 			new(service.Handler), new(service.Information), new(service.Map), new(service.Opinion), new(service.Problem), new(service.ProblemError),
 			new(service.Product), new(service.Recorded), new(service.Stage), new(service.State), new(service.Timing),
 		},

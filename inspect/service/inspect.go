@@ -171,6 +171,10 @@ func (x *exchange) feedback(name string) *fault {
 	if _, f := x.product(name); f != nil {
 		return f
 	}
+	journal := x.h.cfg.Journals[name]
+	if journal == nil {
+		return failed(http.StatusNotFound, codeProduct, "No feedback is kept for product %q here.", clip(name))
+	}
 	// A page of another site cannot send this type unasked, so none can add to the journal.
 	if kind, _, err := mime.ParseMediaType(x.r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
 		return failed(http.StatusUnsupportedMediaType, codeType, "Feedback is JSON. Send it with Content-Type application/json.")
@@ -198,32 +202,29 @@ func (x *exchange) feedback(name string) *fault {
 	}); f != nil {
 		return f
 	}
-	fb := Feedback{Product: name, ID: o.RequestID, Bundle: o.Bundle, Good: o.Label == labelGood, Note: o.Note}
-	if o.Score != nil {
-		fb.Score, fb.Scored = *o.Score, true
-	}
-	if err := x.h.cfg.Journal.Record(x.r.Context(), fb); err != nil {
-		return x.h.ofRecording(x.r.Context(), err)
+	e := inspect.Entry{Said: inspect.Word(o.Label), Product: name, Bundle: o.Bundle, Scorer: o.Scorer, Score: o.Score, Threshold: o.Threshold,
+		Reject: o.Decision == Reject, Picture: o.RequestID, By: o.By, Note: o.Note}
+	if err := journal.Append(e); err != nil {
+		return ofRecording(err)
 	}
 	return x.json(http.StatusOK, Recorded{RequestID: x.id, Product: name, Recorded: true})
 }
 
-const (
-	labelGood      = "good"
-	labelDefective = "defective"
-)
-
 // check refuses feedback that says nothing, or too much.
 func (o Opinion) check() *fault {
-	switch {
-	case o.Label != labelGood && o.Label != labelDefective:
-		return failed(http.StatusBadRequest, codeRequest, "The label is %q, want good or defective.", clip(o.Label))
-	case len(o.RequestID) > 128 || len(o.Bundle) > 128:
-		return failed(http.StatusBadRequest, codeRequest, "request_id and bundle have at most 128 bytes.")
+	switch said := inspect.Word(o.Label); {
+	case said != inspect.GoodAfterAll && said != inspect.MissedDefect:
+		return failed(http.StatusBadRequest, codeRequest, "The label is %q, want %s or %s.", clip(o.Label), inspect.GoodAfterAll, inspect.MissedDefect)
+	case o.Decision != Pass && o.Decision != Reject:
+		return failed(http.StatusBadRequest, codeRequest, "The decision is %q, want %s or %s, as in the answer.", clip(string(o.Decision)), Pass, Reject)
+	case o.RequestID == "" || o.Bundle == "" || o.Scorer == "":
+		return failed(http.StatusBadRequest, codeRequest, "request_id, bundle and scorer are missing or empty. Send them as they are in the answer.")
+	case len(o.RequestID) > 128 || len(o.Bundle) > 128 || len(o.Scorer) > 128 || len(o.By) > 200:
+		return failed(http.StatusBadRequest, codeRequest, "request_id, bundle and scorer have at most 128 bytes, by at most 200.")
 	case len(o.Note) > maxNote:
 		return failed(http.StatusBadRequest, codeRequest, "The note has %d bytes, want at most %d.", len(o.Note), maxNote)
 	}
-	for _, s := range []string{o.RequestID, o.Bundle, o.Note} {
+	for _, s := range []string{o.RequestID, o.Bundle, o.Scorer, o.By, o.Note} {
 		if !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' }) {
 			return failed(http.StatusBadRequest, codeRequest, "The feedback has control characters.")
 		}

@@ -38,7 +38,7 @@ func describe(h *Handler) ([]byte, error) {
 	if len(h.tokens) == 0 {
 		delete(components, "securitySchemes")
 	}
-	if h.cfg.Journal == nil {
+	if len(h.cfg.Journals) == 0 {
 		for _, name := range []string{"Opinion", "Recorded"} {
 			delete(components["schemas"].(map[string]any), name)
 		}

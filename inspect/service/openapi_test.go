@@ -65,7 +65,9 @@ func describe(t *testing.T, h *service.Handler) description {
 
 // everything is a Handler with all that there can be.
 func everything(t *testing.T) *service.Handler {
-	return handler(t, func(c *service.Config) { c.Tokens, c.Journal = []string{"0123456789abcdef"}, &journal{} })
+	return handler(t, func(c *service.Config) {
+		c.Tokens, c.Journals = []string{"0123456789abcdef"}, map[string]service.Journal{"gear": &journal{}}
+	})
 }
 
 // Each path that is described is there with just its method, and asks for a token where

@@ -24,6 +24,7 @@ type Settings struct {
 	Cert, Key          string
 	LogFormat          string
 	StopTimeout, Delay time.Duration // to answer what goes on; before connections are refused
+	Journal            bool
 	Service            service.Config
 	Inspect            inspect.Config
 	reading            inputs.Flags
@@ -70,6 +71,7 @@ func Parse(args []string, getenv func(string) string, stderr io.Writer) (Setting
 	fs.StringVar(&s.Cert, "cert", "", "`FILE` of the TLS certificate; without one it is plain HTTP")
 	fs.StringVar(&s.Key, "key", "", "`FILE` of the certificate's key")
 	fs.StringVar(&s.LogFormat, "log", "text", "`FORM` of the log on standard error: text or json")
+	fs.BoolVar(&s.Journal, "journal", false, "keep what operators say (POST /feedback/{product}) beside each bundle, in FILE.journal")
 	fs.BoolVar(&s.Service.NoPage, "no-page", false, "leave the page at / out")
 	fs.Int64Var(&s.Service.MaxBytes, "max-bytes", s.Service.MaxBytes, "most `bytes` of a picture as it is sent")
 	fs.IntVar(&s.Service.MaxPixels, "max-pixels", s.Service.MaxPixels, "most `pixels` of a picture")

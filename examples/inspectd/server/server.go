@@ -17,6 +17,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/gotab/gotab/inspect"
 	"github.com/gotab/gotab/inspect/service"
 )
 
@@ -71,12 +72,18 @@ func Run(ctx context.Context, s Settings, log *slog.Logger, extra Extra, reload 
 	if extra.Open == nil {
 		extra.Open = Open
 	}
-	var products []Product
+	var closers []io.Closer
 	defer func() {
-		for _, p := range products {
-			err = errors.Join(err, p.Close())
+		for _, c := range closers {
+			err = errors.Join(err, c.Close())
 		}
 	}()
+	var products []Product
+	cfg := s.Service
+	cfg.Logger, cfg.Observer = log, extra.Observer
+	if s.Journal {
+		cfg.Journals = map[string]service.Journal{}
+	}
 	var inspectors []service.Inspector
 	for _, path := range s.Bundles {
 		start := time.Now()
@@ -84,13 +91,20 @@ func Run(ctx context.Context, s Settings, log *slog.Logger, extra Extra, reload 
 		if err != nil {
 			return fmt.Errorf("%s: %w", path, err)
 		}
+		closers = append(closers, p)
 		products = append(products, p)
 		inspectors = append(inspectors, p)
 		i := p.Info()
+		if s.Journal {
+			j, err := inspect.OpenJournal(inspect.JournalOf(path))
+			if err != nil {
+				return fmt.Errorf("-journal: %w", err)
+			}
+			closers = append(closers, j)
+			cfg.Journals[i.Product] = j
+		}
 		log.Info("bundle in force", "product", i.Product, "bundle", i.Bundle, "detector", i.Detector, "threshold", i.Threshold, "rule", i.Rule, "file", path, "took", time.Since(start))
 	}
-	cfg := s.Service
-	cfg.Logger, cfg.Observer = log, extra.Observer
 	h, err := service.New(cfg, inspectors...)
 	if err != nil {
 		return err
