@@ -3,7 +3,8 @@
 #
 #   CUDA=1         link the CUDA libraries too (docs/setup.md)
 #   P=N            packages that are built and tested at the same time (2)
-#   ARGS=...       arguments of the program that quickstart runs
+#   ARGS=...       arguments of the program that quickstart or serve runs
+#   SERVE=DIR      what serve makes and serves; what is there is not made again (out/serve)
 #   BENCH=REGEXP   benchmarks to run (.)
 #   FUZZTIME=D     time for each fuzz target (5s)
 #   DURATION=D     how long soak goes on (10m)
@@ -22,6 +23,7 @@ BENCH ?= .
 FUZZTIME ?= 5s
 DURATION ?= 10m
 ARGS ?=
+SERVE ?= out/serve
 CUDA ?=
 PYTHON ?= python3
 N ?= 50
@@ -72,6 +74,17 @@ help: ## list the targets
 quickstart: ## pre-train on drawn textures, fit a detector, print what it finds
 	@$(native); echo "+ go run ./examples/quickstart $(ARGS)"; $(GO) run ./examples/quickstart $(ARGS)
 
+.PHONY: serve
+serve: ## quickstart's drawings, a bundle of each product, and a server of them on http://127.0.0.1:8080/
+	@$(native); mkdir -p $(SERVE); $(GO) build -o $(SERVE)/inspectd ./examples/inspectd; \
+	if [ ! -f $(SERVE)/resnet18.safetensors ]; then \
+	  echo "+ go run ./examples/quickstart -keep $(SERVE) -out $(SERVE)"; $(GO) run ./examples/quickstart -keep $(SERVE) -out $(SERVE); fi; \
+	for dir in $(SERVE)/pictures/*/; do \
+	  class="$$(basename "$$dir")"; if [ -f $(SERVE)/$$class.gotab ]; then continue; fi; \
+	  set -- -data $(SERVE)/pictures -class $$class -weights $(SERVE)/resnet18.safetensors -transform 128x128 -out $(SERVE)/$$class.gotab; \
+	  echo "+ inspectd pack $$*"; $(SERVE)/inspectd pack "$$@"; done; \
+	echo "+ inspectd $(ARGS) $(SERVE)/*.gotab"; exec $(SERVE)/inspectd $(ARGS) $(SERVE)/*.gotab
+
 .PHONY: test
 test: ## run all tests
 	@$(native); $(summary); \
@@ -94,8 +107,8 @@ MEETINGS := Concurrent|Turns|Close|Cancel|Break|Worker|Thread|Shared|Feed
 
 .PHONY: race-native
 race-native: ## run the tests of native packages in which goroutines meet under the race detector; compiles libtorch's C layer once more
-	@$(native); $(summary); echo "+ go test -race ./tensor ./clipenc ./internal/layers ./downstream/heatmap (the first time libtorch's C layer is compiled again for it: three minutes)"; \
-	$(GO) test -race -p $(P) -json ./tensor ./clipenc ./internal/layers ./downstream/heatmap | "$$testsum"; \
+	@$(native); $(summary); echo "+ go test -race ./tensor ./clipenc ./internal/layers ./downstream/heatmap ./inspect/service (the first time libtorch's C layer is compiled again for it: three minutes)"; \
+	$(GO) test -race -p $(P) -json ./tensor ./clipenc ./internal/layers ./downstream/heatmap ./inspect/service | "$$testsum"; \
 	echo "+ go test -race -run '$(MEETINGS)' ./backbone ./tab ./downstream"; \
 	$(GO) test -race -p $(P) -run '$(MEETINGS)' -json ./backbone ./tab ./downstream | "$$testsum"
 
