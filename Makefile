@@ -80,9 +80,9 @@ serve: ## quickstart's drawings, a bundle of each product, and a server of them 
 	if [ ! -f $(SERVE)/resnet18.safetensors ]; then \
 	  echo "+ go run ./examples/quickstart -keep $(SERVE) -out $(SERVE)"; $(GO) run ./examples/quickstart -keep $(SERVE) -out $(SERVE); fi; \
 	for dir in $(SERVE)/pictures/*/; do \
-	  class="$$(basename "$$dir")"; if [ -f $(SERVE)/$$class.gotab ]; then continue; fi; \
-	  set -- -data $(SERVE)/pictures -class $$class -weights $(SERVE)/resnet18.safetensors -transform 128x128 -out $(SERVE)/$$class.gotab; \
-	  echo "+ inspectd pack $$*"; $(SERVE)/inspectd pack "$$@"; done; \
+	  class="$$(basename "$$dir")"; bundle="$(SERVE)/$${class// /-}.gotab"; if [ -f "$$bundle" ]; then continue; fi; \
+	  set -- -data $(SERVE)/pictures -class "$$class" -weights $(SERVE)/resnet18.safetensors -transform 128x128 -out "$$bundle"; \
+	  echo "+ inspectd pack" "$${@@Q}"; $(SERVE)/inspectd pack "$$@"; done; \
 	echo "+ inspectd $(ARGS) $(SERVE)/*.gotab"; exec $(SERVE)/inspectd $(ARGS) $(SERVE)/*.gotab
 
 .PHONY: test
