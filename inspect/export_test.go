@@ -15,6 +15,7 @@ import (
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/downstream"
+	"github.com/gotab/gotab/inspect/internal/drift"
 	"github.com/gotab/gotab/internal/safetensors"
 	"github.com/gotab/gotab/metrics"
 	"github.com/gotab/gotab/tensor"
@@ -260,3 +261,11 @@ func Reseal(file []byte, head func(text string) string, change map[string][]byte
 
 // FixedTime makes two bundles the same.
 func FixedTime() time.Time { return time.Date(2025, 1, 2, 3, 4, 5, 0, time.UTC) }
+
+// MonitorOf is the drift monitor of a bundle with a calibration; what it returns takes a score
+// and says whether it raises an alarm.
+func MonitorOf(c *downstream.Calibration, window int, rate float64, seed uint64) func(score float64) bool {
+	b := &Bundle{calibration: c, reference: c.Good()}
+	m := drift.New(b.usual(), drift.Config{Window: window, Rate: rate, Seed: seed})
+	return m.Add
+}

@@ -86,8 +86,8 @@ func (i *Inspector) Inspect(ctx context.Context, img image.Image) (Verdict, erro
 }
 
 // InspectAll decides about several parts, in their order. All pictures get into the queue, or
-// none does: more than fit into it together are always [ErrBusy]. Errors are as
-// those of Inspect and name the picture; there is no partial result.
+// none does: more than fit into it together are always [ErrBusy]. Errors are
+// those of Inspect, name the pictures and are joined; there is no partial result.
 func (i *Inspector) InspectAll(ctx context.Context, imgs ...image.Image) ([]Verdict, error) {
 	for k, img := range imgs {
 		if absent(img) {
@@ -107,10 +107,14 @@ func (i *Inspector) InspectAll(ctx context.Context, imgs ...image.Image) ([]Verd
 	out := make([]Verdict, len(answers))
 	for k, a := range answers {
 		if a.Err != nil {
-			return nil, fmt.Errorf("inspect: image %d: %w", k, a.Err)
+			i.count(func(s *Stats) { s.Failed++ })
+			err = errors.Join(err, fmt.Errorf("inspect: image %d: %w", k, a.Err))
 		}
 		out[k] = a.Value
 		out[k].Waited, out[k].Took = a.Waited, a.Took
+	}
+	if err != nil {
+		return nil, err
 	}
 	return out, nil
 }
@@ -140,18 +144,12 @@ func (i *Inspector) answer(ctx context.Context, imgs []image.Image) []batch.Answ
 	}
 	alarm := false
 	for _, a := range out {
-		i.count(func(s *Stats) {
-			switch {
-			case a.Err != nil && ctx.Err() != nil: // nobody waits for it any more
-			case a.Err != nil:
-				s.Failed++
-			case a.Value.Reject:
-				s.Rejected++
-			default:
-				s.Accepted++
-			}
-		})
-		if a.Err == nil && !a.Value.Reject {
+		switch {
+		case a.Err != nil: // counted by whom it is told
+		case a.Value.Reject:
+			i.count(func(s *Stats) { s.Rejected++ })
+		default:
+			i.count(func(s *Stats) { s.Accepted++ })
 			alarm = f.monitor.Add(a.Value.Score) || alarm
 		}
 	}
