@@ -66,7 +66,7 @@ func (i *Inspector) enforceable(b *Bundle) (*inForce, error) {
 	}
 	b.using.RLock()
 	defer b.using.RUnlock()
-	if b.closed {
+	if b.over() {
 		return nil, fmt.Errorf("inspect: bundle of %s: %w", b.info.Product, ErrClosed)
 	}
 	return &inForce{bundle: b, monitor: drift.New(b.usual(), i.cfg.drift()), idle: make(chan struct{})}, nil
@@ -89,6 +89,12 @@ func (i *Inspector) Inspect(ctx context.Context, img image.Image) (Verdict, erro
 // none does: more than fit into it together are always [ErrBusy]. Errors are
 // those of Inspect, name the pictures and are joined; there is no partial result.
 func (i *Inspector) InspectAll(ctx context.Context, imgs ...image.Image) ([]Verdict, error) {
+	switch {
+	case ctx == nil:
+		return nil, fmt.Errorf("inspect: %w", errNoContext)
+	case i.queue == nil:
+		return nil, fmt.Errorf("inspect: inspector: %w", ErrClosed)
+	}
 	for k, img := range imgs {
 		if absent(img) {
 			i.count(func(s *Stats) { s.Failed++ })
@@ -193,6 +199,9 @@ func (f *inForce) settle() {
 // before goes on, and b stays the caller's. Otherwise b is in force, whatever closing
 // the one before has returned. The drift monitor begins anew.
 func (i *Inspector) Replace(ctx context.Context, b *Bundle) error {
+	if i.queue == nil {
+		return fmt.Errorf("inspect: replace bundle: inspector: %w", ErrClosed)
+	}
 	f, err := i.enforceable(b)
 	if err != nil {
 		return err
@@ -228,11 +237,17 @@ func (i *Inspector) Replace(ctx context.Context, b *Bundle) error {
 func (i *Inspector) Info() Info {
 	i.mu.Lock()
 	defer i.mu.Unlock()
+	if i.now == nil {
+		return Info{}
+	}
 	return i.now.bundle.Info()
 }
 
 // Stats returns what has been counted.
 func (i *Inspector) Stats() Stats {
+	if i.queue == nil {
+		return Stats{}
+	}
 	load := i.queue.Load()
 	i.mu.Lock()
 	s, f := i.counts, i.now
@@ -247,7 +262,9 @@ func (i *Inspector) ResetDrift() {
 	i.mu.Lock()
 	f := i.now
 	i.mu.Unlock()
-	f.monitor.Reset()
+	if f != nil {
+		f.monitor.Reset()
+	}
 }
 
 // drift says what the monitor has seen.
@@ -266,6 +283,9 @@ func (f *inForce) drift() Drift {
 // Close refuses further pictures, decides about those that wait, and closes the bundle.
 // It returns when that is done, with the error of closing. Closing twice is harmless.
 func (i *Inspector) Close() error {
+	if i.queue == nil {
+		return nil
+	}
 	i.mu.Lock()
 	first := !i.closed
 	i.closed = true
