@@ -28,6 +28,8 @@ import (
 // [tensor.ErrClosed].
 var ErrClosed = tensor.ErrClosed
 
+var errNoContext = fmt.Errorf("%w: the context is nil", downstream.ErrConfig)
+
 // Bundle is an open bundle: a detector that decides about one product, with all that it
 // stands on. It holds native memory and its file: Close it. Bundles of the same
 // backbone on the same device share one. It is safe for concurrent use.
@@ -76,6 +78,9 @@ func Open(ctx context.Context, path string, opts ...OpenOption) (*Bundle, error)
 }
 
 func open(ctx context.Context, path string, opts openOptions) (_ *Bundle, err error) {
+	if ctx == nil {
+		return nil, errNoContext
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -282,9 +287,12 @@ func (b *Bundle) Decide(ctx context.Context, imgs ...image.Image) ([]Verdict, er
 }
 
 func (b *Bundle) decide(ctx context.Context, imgs []image.Image, mapPixels int) ([]Verdict, error) {
+	if ctx == nil {
+		return nil, errNoContext
+	}
 	b.using.RLock()
 	defer b.using.RUnlock()
-	if b.closed {
+	if b.over() {
 		return nil, fmt.Errorf("inspect: bundle of %s: %w", b.info.Product, ErrClosed)
 	}
 	for i, img := range imgs {
@@ -374,6 +382,12 @@ func (b *Bundle) Verify(ctx context.Context) error {
 }
 
 func (b *Bundle) verify(ctx context.Context) error {
+	switch {
+	case ctx == nil:
+		return errNoContext
+	case b.file == nil:
+		return ErrClosed
+	}
 	for i, want := range b.file.head.Golden {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -397,7 +411,7 @@ func (b *Bundle) verify(ctx context.Context) error {
 func (b *Bundle) golden(i int) (image.Image, error) {
 	b.using.RLock()
 	defer b.using.RUnlock()
-	if b.closed {
+	if b.over() {
 		return nil, ErrClosed
 	}
 	r, err := b.file.open(goldenName(i))
@@ -420,9 +434,12 @@ func (b *Bundle) Recalibrated(ctx context.Context, path string, c *downstream.Ca
 		if c == nil {
 			return downstream.ErrNotCalibrated
 		}
+		if ctx == nil {
+			return errNoContext
+		}
 		b.using.RLock()
 		defer b.using.RUnlock()
-		if b.closed {
+		if b.over() {
 			return ErrClosed
 		}
 		p := parts{head: b.file.head, bytes: make(map[string][]byte)}
@@ -451,12 +468,15 @@ func (b *Bundle) Recalibrated(ctx context.Context, path string, c *downstream.Ca
 	return nil
 }
 
+// over says whether the bundle is closed, or was never opened. It is locked.
+func (b *Bundle) over() bool { return b.closed || b.file == nil }
+
 // Close frees the bundle when what uses it has ended, and waits for that. Closing twice
 // is harmless.
 func (b *Bundle) Close() error {
 	b.using.Lock()
 	defer b.using.Unlock()
-	if b.closed {
+	if b.over() {
 		return nil
 	}
 	b.closed = true

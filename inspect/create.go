@@ -26,7 +26,8 @@ type Spec struct {
 	// Product names the part that is inspected, 1 to 200 bytes.
 	Product string
 	// Backbone is the network that the detector was fitted with, and a frozen classifier
-	// too. As much of it is kept as they read. nil for RegAD, which has its own.
+	// too. Without a classifier, as much of it is kept as the detector reads. nil for
+	// RegAD, which has its own; a trained classifier then works on the CPU.
 	Backbone *backbone.ResNet
 	// Classifier, unless it is nil, names defects. It must be fitted.
 	Classifier *downstream.Classifier
@@ -55,6 +56,8 @@ func (s Spec) check(u unwrapped) error {
 		return bad("Product is %.40q, want 1 to %d bytes of UTF-8", s.Product, maxProduct)
 	case len(s.Golden) == 0 || len(s.Golden) > maxGolden:
 		return bad("%d golden pictures, want 1 to %d: without one, nothing tells that a bundle still scores as it did", len(s.Golden), maxGolden)
+	case s.Backbone != nil && s.Backbone.Params() == nil:
+		return bad("Backbone is a zero value")
 	case len(u.subject.layers) > 0 && s.Backbone == nil:
 		return bad("Backbone is nil; %s needs the network that it was fitted with", u.kind.name)
 	case s.Classifier != nil && s.Classifier.Config().Frozen && s.Backbone == nil:
@@ -93,6 +96,9 @@ func Create(ctx context.Context, path string, det downstream.Detector, spec Spec
 }
 
 func create(ctx context.Context, path string, det downstream.Detector, spec Spec) error {
+	if ctx == nil {
+		return errNoContext
+	}
 	u, err := unwrap(det)
 	if err != nil {
 		return err
@@ -144,7 +150,7 @@ func collect(ctx context.Context, u unwrapped, spec Spec) (*parts, error) {
 			return nil, err
 		}
 		p.bytes[partClassifier] = file.Bytes()
-		if c.Config().Frozen {
+		if spec.Backbone != nil { // one that was trained has its own, and takes the device of this one
 			layers = append([]backbone.Layer{backbone.Pooled}, layers...)
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/downstream"
+	"github.com/gotab/gotab/inspect/internal/drift"
 	"github.com/gotab/gotab/internal/safetensors"
 	"github.com/gotab/gotab/metrics"
 	"github.com/gotab/gotab/tensor"
@@ -125,6 +126,10 @@ func (f *Fake) Score(ctx context.Context, imgs ...image.Image) ([]downstream.Res
 
 func (f *Fake) ScoreSet(ctx context.Context, ds dataset.Dataset) iter.Seq2[downstream.Scored, error] {
 	return func(yield func(downstream.Scored, error) bool) {
+		if ds == nil {
+			yield(downstream.Scored{}, downstream.ErrImage)
+			return
+		}
 		for i := range ds.Len() {
 			s, err := ds.Sample(ctx, i)
 			if err != nil {
@@ -181,8 +186,8 @@ func (f *Fake) Save(string) error { return errors.ErrUnsupported }
 
 func (f *Fake) WriteTo(w io.Writer) (int64, error) {
 	text, err := json.Marshal(f)
-	if err != nil {
-		return 0, err
+	if err != nil || w == nil {
+		return 0, errors.Join(err, errors.ErrUnsupported)
 	}
 	n, err := w.Write(text)
 	return int64(n), err
@@ -260,3 +265,27 @@ func Reseal(file []byte, head func(text string) string, change map[string][]byte
 
 // FixedTime makes two bundles the same.
 func FixedTime() time.Time { return time.Date(2025, 1, 2, 3, 4, 5, 0, time.UTC) }
+
+// MonitorOf is the drift monitor of a bundle with a calibration; what it returns takes a score
+// and says whether it raises an alarm.
+func MonitorOf(c *downstream.Calibration, window int, rate float64, seed uint64) func(score float64) bool {
+	b := &Bundle{calibration: c, reference: c.Good()}
+	m := drift.New(b.usual(), drift.Config{Window: window, Rate: rate, Seed: seed})
+	return m.Add
+}
+
+// Opened returns a bundle's head and parts.
+func Opened(file []byte) (head string, names []string, data [][]byte, err error) {
+	o, err := read(bytes.NewReader(file), int64(len(file)))
+	if err != nil {
+		return "", nil, nil, err
+	}
+	for _, info := range o.file.Infos() {
+		b, err := o.file.Bytes(info.Name)
+		if err != nil {
+			return "", nil, nil, err
+		}
+		names, data = append(names, info.Name), append(data, b)
+	}
+	return o.file.Metadata()[keyHead], names, data, nil
+}

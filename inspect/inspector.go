@@ -66,7 +66,7 @@ func (i *Inspector) enforceable(b *Bundle) (*inForce, error) {
 	}
 	b.using.RLock()
 	defer b.using.RUnlock()
-	if b.closed {
+	if b.over() {
 		return nil, fmt.Errorf("inspect: bundle of %s: %w", b.info.Product, ErrClosed)
 	}
 	return &inForce{bundle: b, monitor: drift.New(b.usual(), i.cfg.drift()), idle: make(chan struct{})}, nil
@@ -86,9 +86,15 @@ func (i *Inspector) Inspect(ctx context.Context, img image.Image) (Verdict, erro
 }
 
 // InspectAll decides about several parts, in their order. All pictures get into the queue, or
-// none does: more than fit into it together are always [ErrBusy]. Errors are as
-// those of Inspect and name the picture; there is no partial result.
+// none does: more than fit into it together are always [ErrBusy]. Errors are
+// those of Inspect, name the pictures and are joined; there is no partial result.
 func (i *Inspector) InspectAll(ctx context.Context, imgs ...image.Image) ([]Verdict, error) {
+	switch {
+	case ctx == nil:
+		return nil, fmt.Errorf("inspect: %w", errNoContext)
+	case i.queue == nil:
+		return nil, fmt.Errorf("inspect: inspector: %w", ErrClosed)
+	}
 	for k, img := range imgs {
 		if absent(img) {
 			i.count(func(s *Stats) { s.Failed++ })
@@ -107,10 +113,14 @@ func (i *Inspector) InspectAll(ctx context.Context, imgs ...image.Image) ([]Verd
 	out := make([]Verdict, len(answers))
 	for k, a := range answers {
 		if a.Err != nil {
-			return nil, fmt.Errorf("inspect: image %d: %w", k, a.Err)
+			i.count(func(s *Stats) { s.Failed++ })
+			err = errors.Join(err, fmt.Errorf("inspect: image %d: %w", k, a.Err))
 		}
 		out[k] = a.Value
 		out[k].Waited, out[k].Took = a.Waited, a.Took
+	}
+	if err != nil {
+		return nil, err
 	}
 	return out, nil
 }
@@ -140,18 +150,12 @@ func (i *Inspector) answer(ctx context.Context, imgs []image.Image) []batch.Answ
 	}
 	alarm := false
 	for _, a := range out {
-		i.count(func(s *Stats) {
-			switch {
-			case a.Err != nil && ctx.Err() != nil: // nobody waits for it any more
-			case a.Err != nil:
-				s.Failed++
-			case a.Value.Reject:
-				s.Rejected++
-			default:
-				s.Accepted++
-			}
-		})
-		if a.Err == nil && !a.Value.Reject {
+		switch {
+		case a.Err != nil: // counted by whom it is told
+		case a.Value.Reject:
+			i.count(func(s *Stats) { s.Rejected++ })
+		default:
+			i.count(func(s *Stats) { s.Accepted++ })
 			alarm = f.monitor.Add(a.Value.Score) || alarm
 		}
 	}
@@ -195,6 +199,9 @@ func (f *inForce) settle() {
 // before goes on, and b stays the caller's. Otherwise b is in force, whatever closing
 // the one before has returned. The drift monitor begins anew.
 func (i *Inspector) Replace(ctx context.Context, b *Bundle) error {
+	if i.queue == nil {
+		return fmt.Errorf("inspect: replace bundle: inspector: %w", ErrClosed)
+	}
 	f, err := i.enforceable(b)
 	if err != nil {
 		return err
@@ -230,11 +237,17 @@ func (i *Inspector) Replace(ctx context.Context, b *Bundle) error {
 func (i *Inspector) Info() Info {
 	i.mu.Lock()
 	defer i.mu.Unlock()
+	if i.now == nil {
+		return Info{}
+	}
 	return i.now.bundle.Info()
 }
 
 // Stats returns what has been counted.
 func (i *Inspector) Stats() Stats {
+	if i.queue == nil {
+		return Stats{}
+	}
 	load := i.queue.Load()
 	i.mu.Lock()
 	s, f := i.counts, i.now
@@ -249,7 +262,9 @@ func (i *Inspector) ResetDrift() {
 	i.mu.Lock()
 	f := i.now
 	i.mu.Unlock()
-	f.monitor.Reset()
+	if f != nil {
+		f.monitor.Reset()
+	}
 }
 
 // drift says what the monitor has seen.
@@ -268,6 +283,9 @@ func (f *inForce) drift() Drift {
 // Close refuses further pictures, decides about those that wait, and closes the bundle.
 // It returns when that is done, with the error of closing. Closing twice is harmless.
 func (i *Inspector) Close() error {
+	if i.queue == nil {
+		return nil
+	}
 	i.mu.Lock()
 	first := !i.closed
 	i.closed = true

@@ -169,8 +169,11 @@ func (j *Journal) Close() error {
 // are so than are entries, as in another file, and for more than 1,048,576 entries or pictures of
 // 1 GiB.
 func ReadJournal(ctx context.Context, r io.Reader) (entries []Entry, torn int, err error) {
-	if r == nil {
+	switch {
+	case r == nil:
 		return nil, 0, fmt.Errorf("inspect: read journal: %w: the reader is nil", ErrJournal)
+	case ctx == nil:
+		return nil, 0, fmt.Errorf("inspect: read journal: %w", errNoContext)
 	}
 	fail := func(err error) ([]Entry, int, error) { return nil, 0, fmt.Errorf("inspect: read journal: %w", err) }
 	in, pictures := bufio.NewReaderSize(r, 64<<10), 0

@@ -131,10 +131,8 @@ func unwrap(d downstream.Detector) (u unwrapped, err error) {
 			continue
 		}
 		u.kind, u.subject = k, s
-		if u.calibration, err = calibration(); err != nil {
-			return u, fmt.Errorf("%w; calibrate it first", err)
-		}
-		return u, nil
+		u.calibration, err = calibration()
+		return u, err
 	}
 	return u, fmt.Errorf("%w: a bundle holds the detectors of package downstream, tiled or not, within regions or not, and not a %T", downstream.ErrConfig, d)
 }

@@ -70,7 +70,15 @@ func set(t testing.TB, imgs []image.Image) *dataset.Memory {
 // network returns a backbone of random weights.
 func network(t testing.TB) *backbone.ResNet {
 	t.Helper()
-	net, err := backbone.New(backbone.ArchResNet18, tensor.CPU, rand.New(rand.NewPCG(1, 2)))
+	return networkOf(t, 1)
+}
+
+// otherNetwork has other weights.
+func otherNetwork(t testing.TB) *backbone.ResNet { return networkOf(t, 2) }
+
+func networkOf(t testing.TB, seed uint64) *backbone.ResNet {
+	t.Helper()
+	net, err := backbone.New(backbone.ArchResNet18, tensor.CPU, rand.New(rand.NewPCG(seed, 2)))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, net.Close()) })
 	return net

@@ -161,6 +161,17 @@ func Within(d downstream.Detector, regions Regions) (*Regional, error) {
 	return &Regional{d: d, regions: regions}, nil
 }
 
+// made refuses a Regional that is not of Within, and no context.
+func (r *Regional) made(ctx context.Context) error {
+	switch {
+	case ctx == nil:
+		return fmt.Errorf("inspect: regions: %w", errNoContext)
+	case r.d == nil:
+		return fmt.Errorf("inspect: regions: %w: make it with Within", downstream.ErrConfig)
+	}
+	return nil
+}
+
 // Detector returns the detector inside, which stays r's.
 func (r *Regional) Detector() downstream.Detector { return r.d }
 
@@ -170,6 +181,9 @@ func (r *Regional) Regions() Regions { return r.regions }
 // Fit fits the detector on whole pictures: what is normal is learnt everywhere. The
 // calibration ends.
 func (r *Regional) Fit(ctx context.Context, normal dataset.Dataset) error {
+	if err := r.made(ctx); err != nil {
+		return err
+	}
 	err := r.d.Fit(ctx, normal)
 	if err == nil {
 		r.setCalibration(nil)
@@ -202,6 +216,9 @@ func (r *Regional) Calibration() (*downstream.Calibration, error) {
 // Score judges pictures of any size, in their order. Errors are the detector's, or
 // [downstream.ErrConfig] if the regions are too small for a map.
 func (r *Regional) Score(ctx context.Context, imgs ...image.Image) ([]downstream.Result, error) {
+	if err := r.made(ctx); err != nil {
+		return nil, err
+	}
 	c := r.now()
 	results, err := r.d.Score(ctx, imgs...)
 	if err != nil {
@@ -234,6 +251,10 @@ func (r *Regional) ScoreSet(ctx context.Context, ds dataset.Dataset) iter.Seq2[d
 func (r *Regional) scored(ctx context.Context, ds dataset.Dataset, c *downstream.Calibration) iter.Seq2[downstream.Scored, error] {
 	return func(yield func(downstream.Scored, error) bool) {
 		fail := func(err error) { yield(downstream.Scored{}, fmt.Errorf("inspect: score within regions: %w", err)) }
+		if err := r.made(ctx); err != nil {
+			yield(downstream.Scored{}, err)
+			return
+		}
 		if ds == nil {
 			fail(fmt.Errorf("%w: the data set is nil", downstream.ErrImage))
 			return
@@ -297,6 +318,9 @@ func (m *measured) take(i int) (image.Point, bool) {
 // Calibrate, of ScoreSet and of [downstream.NewCalibration]; after one of them r's
 // calibration is as it was before. The colour scale is that of the values within the regions.
 func (r *Regional) Calibrate(ctx context.Context, parts dataset.Dataset, rule metrics.Rule) (*downstream.Calibration, error) {
+	if err := r.made(ctx); err != nil {
+		return nil, err
+	}
 	if _, err := r.d.Calibrate(ctx, parts, rule); err != nil {
 		return nil, err
 	}
@@ -333,7 +357,17 @@ func (r *Regional) Calibrate(ctx context.Context, parts dataset.Dataset, rule me
 
 // Save saves the detector inside. Neither regions nor the calibration within them are
 // in its file; a bundle has both ([Create]).
-func (r *Regional) Save(path string) error { return r.d.Save(path) }
+func (r *Regional) Save(path string) error {
+	if r.d == nil {
+		return fmt.Errorf("inspect: regions: %w", downstream.ErrNotFitted)
+	}
+	return r.d.Save(path)
+}
 
 // Close closes the detector.
-func (r *Regional) Close() error { return r.d.Close() }
+func (r *Regional) Close() error {
+	if r.d == nil {
+		return nil
+	}
+	return r.d.Close()
+}

@@ -66,6 +66,12 @@ func (b *Bundle) Revise(ctx context.Context, entries []Entry, rule *metrics.Rule
 }
 
 func (b *Bundle) revise(ctx context.Context, entries []Entry, rule *metrics.Rule) (*Revision, error) {
+	switch {
+	case ctx == nil:
+		return nil, errNoContext
+	case b.calibration == nil:
+		return nil, ErrClosed
+	}
 	r := &Revision{Before: b.calibration.Point()}
 	by := r.Before.Rule
 	if rule != nil {
