@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"image"
 	"io"
+	"math"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -54,7 +55,7 @@ func parsePack(args []string, stderr io.Writer) (packing, error) {
 	fs.StringVar(&p.device, "device", "auto", "`DEVICE` to compute on: auto, cpu, cuda or cuda:N")
 	fs.TextVar(&p.kind, "rule", p.kind, "`RULE` for the threshold: overkill, conformal, tail; with labelled defects also escape, youden, f1")
 	fs.Float64Var(&p.rate, "rate", 0.05, "the rule's `share` of good parts that are rejected, or of defects that escape")
-	fs.Float64Var(&p.holdout, "holdout", 0.3, "`share` of the good pictures that is kept from the fit, for the threshold")
+	fs.Float64Var(&p.holdout, "holdout", 0, "`share` of the good pictures that is kept from the fit, for the threshold (default: 0.3, and up to 0.5 where the rule needs more pictures)")
 	fs.Uint64Var(&p.seed, "seed", 1, "`number` that chooses them")
 	fs.Func("note", "`KEY=VALUE` to be kept in the bundle, such as licence=own; may be given several times", func(s string) error {
 		k, v, ok := strings.Cut(s, "=")
@@ -85,8 +86,8 @@ func parsePack(args []string, stderr io.Writer) (packing, error) {
 		return p, errors.New("-data FOLDER and -weights FILE are needed")
 	case !slices.Contains(detectors(), p.detector):
 		return p, fmt.Errorf("-detector is %q, want %s", p.detector, strings.Join(detectors(), " or "))
-	case !(p.holdout > 0 && p.holdout < 1):
-		return p, fmt.Errorf("-holdout is %v, want above 0 and below 1", p.holdout)
+	case !(p.holdout >= 0 && p.holdout < 1):
+		return p, fmt.Errorf("-holdout is %v, want above 0 and below 1, or 0 for what the rule needs", p.holdout)
 	}
 	if err := p.rule().Validate(); err != nil {
 		return p, err
@@ -210,9 +211,33 @@ func (p *packing) oneClass(all dataset.Dataset) (dataset.Dataset, error) {
 	return dataset.Filter(all, func(it dataset.Item) bool { return it.Class == p.class && it.IsLabelled() }), nil
 }
 
+// share is -holdout, or what the rule needs of n good pictures within reason.
+func (p packing) share(n int) float64 {
+	const usual, most = 0.3, 0.5
+	if p.holdout > 0 {
+		return p.holdout
+	}
+	need := 0.0
+	switch r := p.rule(); {
+	case r.Kind == metrics.RuleTail:
+		need = 80
+	case !r.NeedsDefects() && r.Rate > 0:
+		need = math.Ceil(1 / r.Rate)
+	}
+	// The split gives a part its share to within one picture.
+	return min(max(usual, (need+1)/float64(max(n, 1))), most)
+}
+
 // divide splits good pictures into those of the fit and those of the calibration, which
 // has all defective ones, and good ones of a test split, too.
-func (p packing) divide(ds dataset.Dataset) (fit, held dataset.Dataset, err error) {
+func (p *packing) divide(ds dataset.Dataset) (fit, held dataset.Dataset, err error) {
+	good := 0
+	for i := range ds.Len() {
+		if it := ds.Item(i); it.IsGood() && it.Split != dataset.Test {
+			good++
+		}
+	}
+	p.holdout = p.share(good)
 	split := dataset.DefaultSplit()
 	split.Parts = []dataset.Part{{Name: dataset.Train, Fraction: 1 - p.holdout}, {Name: dataset.Validation, Fraction: p.holdout}}
 	split.Parts[0].Fraction = 1 - split.Parts[1].Fraction

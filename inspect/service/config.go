@@ -45,9 +45,9 @@ type Config struct {
 	// MaxPixels is the most pixels of a picture, width times height.
 	MaxPixels int
 	// Memory is the most bytes that the pictures of all requests in work may take
-	// together: each takes its bytes twice and 24 for every pixel, from decoding to the
-	// answer. At least 2*MaxBytes + 24*MaxPixels. A request that does not fit is answered
-	// with 503.
+	// together: each takes its bytes four times and 32 for every pixel, from its header to
+	// the answer. At least 4*MaxBytes + 32*MaxPixels. A request that does not fit is
+	// answered with 503.
 	Memory int64
 	// Timeout is the longest that a request may take, from its header to the verdict.
 	Timeout time.Duration
@@ -75,10 +75,15 @@ func DefaultConfig() Config {
 		Timeout: 30 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second}
 }
 
-// bytesAPixel is what a picture takes for each pixel: while it is decoded for a moment up
-// to 24 bytes ([dataset.Decoder]); then 4 for its colours, 4 for the map, 4 for the
-// picture of the map and as many for its PNG, which is less.
-const bytesAPixel = 24
+const (
+	// copies is how often the bytes of a picture may be in memory: the decoder reads a
+	// copy, and both grow by doubling.
+	copies = 4
+	// bytesAPixel is what a picture takes for each pixel: up to 24 for a moment while it is
+	// decoded ([dataset.Decoder]); then 4 for its colours, 4 to 12 for the map, 4 for the
+	// picture of it, and up to 12 for that as PNG and in base64.
+	bytesAPixel = 32
+)
 
 // Validate reports settings that make no sense; the error wraps ErrConfig.
 func (c Config) Validate() error {
@@ -92,7 +97,7 @@ func (c Config) Validate() error {
 	case c.MaxPixels < 1 || c.MaxPixels > d.MaxPixels:
 		return bad("MaxPixels is %d, want 1 to %d", c.MaxPixels, d.MaxPixels)
 	case c.Memory < c.most():
-		return bad("Memory is %d, want at least 2*MaxBytes + %d*MaxPixels, which is %d", c.Memory, bytesAPixel, c.most())
+		return bad("Memory is %d, want at least %d*MaxBytes + %d*MaxPixels, which is %d", c.Memory, copies, bytesAPixel, c.most())
 	case c.Timeout <= 0 || c.ReadTimeout <= 0 || c.WriteTimeout <= 0:
 		return bad("Timeout is %v, ReadTimeout %v, WriteTimeout %v, want more than 0", c.Timeout, c.ReadTimeout, c.WriteTimeout)
 	case c.ReadTimeout > c.Timeout:
@@ -116,7 +121,7 @@ func (c Config) Validate() error {
 const minToken = 16
 
 // most is what one request takes at most.
-func (c Config) most() int64 { return 2*c.MaxBytes + bytesAPixel*int64(c.MaxPixels) }
+func (c Config) most() int64 { return copies*c.MaxBytes + bytesAPixel*int64(c.MaxPixels) }
 
 // maxProduct is the longest name of a product, in bytes.
 const maxProduct = 200

@@ -261,7 +261,7 @@ func TestMemoryIsBounded(t *testing.T) {
 	pic := encoded(t, part(40, 30, false))
 	h := handler(t, func(c *service.Config) {
 		c.MaxBytes, c.MaxPixels = 1<<20, 1300
-		c.Memory = 2<<20 + 24*1300 // one of unknown length, or many small ones
+		c.Memory = 4<<20 + 32*1300 // one of unknown length, or many small ones
 	}, g)
 	const many = 40
 	codes := make(chan int, many)
@@ -294,7 +294,7 @@ func TestMemoryOfPixelsIsBounded(t *testing.T) {
 	pic := encoded(t, part(40, 30, false))
 	h := handler(t, func(c *service.Config) {
 		c.MaxBytes, c.MaxPixels = int64(len(pic)), 1200
-		c.Memory = 2*c.MaxBytes + 24*1200 + 24*1200 // the second one's bytes fit, its pixels do not
+		c.Memory = 4*c.MaxBytes + 32*1200 + 32*1200 // the second one's bytes fit, its pixels do not
 	}, g)
 	first := make(chan int, 1)
 	go func() { first <- call(h, "POST", "/inspect", bytes.NewReader(pic)).Code }()

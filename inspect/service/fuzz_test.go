@@ -42,7 +42,7 @@ func FuzzRequest(f *testing.F) {
 	}
 	change := func(c *service.Config) {
 		c.MaxBytes, c.MaxPixels, c.Journals = 64<<10, 1<<14, map[string]service.Journal{"gear": forgetful{}}
-		c.Memory = 2*(c.MaxBytes+64<<10) + 24*int64(c.MaxPixels)
+		c.Memory = 4*c.MaxBytes + 32*int64(c.MaxPixels)
 	}
 	statuses := []int{200, 400, 404, 405, 406, 413, 415, 422}
 	h := handler(f, change)

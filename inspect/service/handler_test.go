@@ -450,7 +450,7 @@ func TestSettingsThatMakeNoSense(t *testing.T) {
 		func(c *service.Config) { c.MaxBytes = math.MaxInt64 },
 		func(c *service.Config) { c.MaxPixels = 0 },
 		func(c *service.Config) { c.MaxPixels = 1<<26 + 1 },
-		func(c *service.Config) { c.Memory = 2*c.MaxBytes + 24*int64(c.MaxPixels) - 1 },
+		func(c *service.Config) { c.Memory = 4*c.MaxBytes + 32*int64(c.MaxPixels) - 1 },
 		func(c *service.Config) { c.Timeout = 0 },
 		func(c *service.Config) { c.ReadTimeout = c.Timeout + 1 },
 		func(c *service.Config) { c.WriteTimeout = -1 },

@@ -115,7 +115,7 @@ func (x *exchange) decode(data []byte, d dataset.Decoder, mem *share) (*image.RG
 		return nil, x.h.ofDecoding(err)
 	}
 	x.event.Pixels = size.X * size.Y
-	if !mem.take(2*int64(len(data)) + bytesAPixel*int64(x.event.Pixels)) {
+	if !mem.take(copies*int64(len(data)) + bytesAPixel*int64(x.event.Pixels)) {
 		return nil, x.h.noMemory()
 	}
 	img, err := d.Image(bytes.NewReader(data))

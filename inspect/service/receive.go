@@ -37,11 +37,11 @@ func (h *Handler) receive(ctx context.Context, w http.ResponseWriter, r *http.Re
 	if r.ContentLength > limit {
 		return nil, h.tooLarge()
 	}
-	want := r.ContentLength
-	if want < 0 {
-		want = limit
+	want := h.cfg.MaxBytes // of a form, only the picture is kept
+	if r.ContentLength >= 0 {
+		want = min(want, r.ContentLength)
 	}
-	if !mem.take(2 * want) {
+	if !mem.take(copies * want) {
 		return nil, h.noMemory()
 	}
 	h.control(w).readBy(time.Now().Add(h.cfg.ReadTimeout))
