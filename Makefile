@@ -103,14 +103,14 @@ race: ## run the tests of the packages without native code under the race detect
 
 # Under the race detector the tests of networks take ten times as long, and most of them use one goroutine. So of the
 # packages where that is many minutes only the tests run whose names say that goroutines meet.
-MEETINGS := Concurrent|Turns|Close|Cancel|Break|Worker|Thread|Shared|Feed
+MEETINGS := Concurrent|Turns|Close|Cancel|Break|Worker|Thread|Share|Feed|Inspect|Replace|Busy|Soak
 
 .PHONY: race-native
 race-native: ## run the tests of native packages in which goroutines meet under the race detector; compiles libtorch's C layer once more
 	@$(native); $(summary); echo "+ go test -race ./tensor ./clipenc ./internal/layers ./downstream/heatmap ./inspect/service (the first time libtorch's C layer is compiled again for it: three minutes)"; \
 	$(GO) test -race -p $(P) -json ./tensor ./clipenc ./internal/layers ./downstream/heatmap ./inspect/service | "$$testsum"; \
-	echo "+ go test -race -run '$(MEETINGS)' ./backbone ./tab ./downstream"; \
-	$(GO) test -race -p $(P) -run '$(MEETINGS)' -json ./backbone ./tab ./downstream | "$$testsum"
+	echo "+ go test -race -run '$(MEETINGS)' ./backbone ./tab ./downstream ./inspect"; \
+	$(GO) test -race -p $(P) -run '$(MEETINGS)' -json ./backbone ./tab ./downstream ./inspect | "$$testsum"
 
 .PHONY: race-all
 race-all: ## run all tests under the race detector: about an hour
@@ -125,6 +125,11 @@ mutate: ## change N=50 places at random (SEED=1), one at a time, and count how m
 soak: ## all detectors used, broken, closed and read back at random from 32 goroutines for DURATION
 	@$(native); echo "+ go test -tags soak -run TestSoak ./downstream -soak $(DURATION) $(ARGS)"; \
 	$(GO) test -tags soak -run '^TestSoak$$' -count 1 -timeout 0 -v ./downstream -soak $(DURATION) $(ARGS)
+
+.PHONY: soak-inspect
+soak-inspect: ## 64 clients ask an Inspector for DURATION, some with broken, cancelled or huge pictures, while its bundle is replaced
+	@$(native); echo "+ GOTAB_SOAK=$(DURATION) go test -run TestSoak ./inspect"; \
+	GOTAB_SOAK=$(DURATION) $(GO) test -run '^TestSoak$$' -count 1 -timeout 0 -v ./inspect $(ARGS)
 
 .PHONY: bench
 bench: ## run all benchmarks, paired with Python where it has what they need

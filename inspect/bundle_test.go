@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"flag"
 	"fmt"
 	"image"
 	"image/color"
@@ -208,6 +209,30 @@ func TestEveryTruncationIsNoticed(t *testing.T) {
 	}
 	_, err := inspect.OpenBytes(t.Context(), append(file, 0))
 	require.ErrorIs(t, err, inspect.ErrBundle)
+}
+
+var update = flag.Bool("update", false, "write testdata anew")
+
+// Bundles of every version so far open, and score as they did.
+func TestReadsOlderVersions(t *testing.T) {
+	for v := 1; v <= inspect.Version; v++ {
+		name := filepath.Join("testdata", fmt.Sprintf("version%d.gotab", v))
+		if *update && v == inspect.Version {
+			det, err := inspect.Within(&inspect.Fake{Gain: 1}, rightMasked())
+			require.NoError(t, err)
+			_, err = det.Calibrate(t.Context(), set(t, greys(10)), metrics.Overkill(0.1))
+			require.NoError(t, err)
+			require.NoError(t, inspect.Create(t.Context(), name, det, fakeSpec()))
+		}
+		b, err := inspect.Open(t.Context(), name)
+		require.NoError(t, err)
+		require.Equal(t, v, b.Info().Version)
+		require.Equal(t, "nut", b.Info().Product)
+		require.Len(t, b.Calibration().Good(), 10)
+		require.NotNil(t, b.Regions().Mask)
+		require.NoError(t, b.Verify(t.Context()))
+		require.NoError(t, b.Close())
+	}
 }
 
 func TestVersions(t *testing.T) {

@@ -178,36 +178,54 @@ func (s *soak) fault(err error) {
 	}
 }
 
-// Ten bundles of one backbone, as a service opens them when it starts.
+// Ten bundles of one backbone, as a service opens them when it starts: of a small
+// detector, and of a PaDiM as it is by default, whose file has 67 MB.
 func BenchmarkOpenTen(b *testing.B) {
-	net := network(b)
-	p := fittedPaDiM(b, net)
-	if _, err := p.Calibrate(b.Context(), set(b, plates(20, 2)), metrics.Overkill(0.1)); err != nil {
-		b.Fatal(err)
-	}
-	var paths []string
-	for i := range 10 {
-		spec := realSpec(net)
-		spec.Product = fmt.Sprint("plate ", i)
-		path := filepath.Join(b.TempDir(), spec.Product)
-		if err := inspect.Create(b.Context(), path, p, spec); err != nil {
-			b.Fatal(err)
-		}
-		paths = append(paths, path)
-	}
-	for b.Loop() {
-		var all []*inspect.Bundle
-		for _, path := range paths {
-			o, err := inspect.Open(b.Context(), path)
-			if err != nil {
-				b.Fatal(err)
+	for name, change := range map[string]func(c *downstream.PaDiMConfig){
+		"small":   func(c *downstream.PaDiMConfig) {},
+		"default": func(c *downstream.PaDiMConfig) { *c = downstream.DefaultPaDiM() },
+	} {
+		b.Run(name, func(b *testing.B) {
+			net := network(b)
+			cfg := tinyConfig()
+			change(&cfg)
+			p, err := downstream.NewPaDiM(net, cfg, rand.New(rand.NewPCG(1, 1)))
+			require.NoError(b, err)
+			require.NoError(b, p.Fit(b.Context(), set(b, plates(20, 1))))
+			_, err = p.Calibrate(b.Context(), set(b, plates(20, 2)), metrics.Overkill(0.1))
+			require.NoError(b, err)
+			var paths []string
+			for i := range 10 {
+				spec := realSpec(net)
+				spec.Product = fmt.Sprint("plate ", i)
+				path := filepath.Join(b.TempDir(), spec.Product)
+				require.NoError(b, inspect.Create(b.Context(), path, p, spec))
+				paths = append(paths, path)
 			}
-			all = append(all, o)
-		}
-		for _, o := range all {
-			if err := o.Close(); err != nil {
-				b.Fatal(err)
+			require.NoError(b, p.Close())
+			for b.Loop() {
+				all := make([]*inspect.Bundle, len(paths))
+				var wg sync.WaitGroup
+				for i, path := range paths {
+					wg.Add(1)
+					go func() {
+						defer wg.Done()
+						var err error
+						if all[i], err = inspect.Open(b.Context(), path); err != nil {
+							b.Error(err)
+						}
+					}()
+				}
+				wg.Wait()
+				for _, o := range all {
+					if o == nil {
+						b.Fatal("not open")
+					}
+					if err := o.Close(); err != nil {
+						b.Fatal(err)
+					}
+				}
 			}
-		}
+		})
 	}
 }
