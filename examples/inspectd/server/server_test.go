@@ -220,7 +220,7 @@ func start(t *testing.T, args ...string) *process {
 func TestTermAnswersWhatGoesOn(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "gear")
 	write(t, file, "gear 1")
-	p := start(t, "-bundle", file)
+	p := start(t, "-stop-delay", "1ms", "-bundle", file)
 	const many = 20
 	pic := picture(t)
 	answers := make(chan error, many)
