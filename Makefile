@@ -4,7 +4,8 @@
 #   CUDA=1         link the CUDA libraries too (docs/setup.md)
 #   FLOOR=libtorch compile on libtorch itself and not on gotch: GPUs newer than Hopper, newer PyTorch, quick first build
 #   P=N            packages that are built and tested at the same time (2)
-#   ARGS=...       arguments of the program that quickstart runs
+#   ARGS=...       arguments of the program that quickstart or serve runs
+#   SERVE=DIR      what serve makes and serves; what is there is not made again (out/serve)
 #   BENCH=REGEXP   benchmarks to run (.)
 #   FUZZTIME=D     time for each fuzz target (5s)
 #   DURATION=D     how long soak goes on (10m)
@@ -24,6 +25,7 @@ BENCH ?= .
 FUZZTIME ?= 5s
 DURATION ?= 10m
 ARGS ?=
+SERVE ?= out/serve
 CUDA ?=
 FLOOR ?= gotch
 PYTHON ?= python3
@@ -41,6 +43,9 @@ LIBTCH := github.com/sugarme/gotch/libtch
 LIBTORCH := $(GO) run ./tensor/libtorch
 CUDA_FLAG := $(if $(filter-out 0,$(CUDA)),-cuda)
 NATIVE := github.com/gotab/gotab/tensor/internal/native
+
+# Modules of their own, so that ./... does not build what they depend on.
+MODULES := $(patsubst %/go.mod,%,$(wildcard $(if $(filter gotch,$(FLOOR)),tensor/gotchts/go.mod) inspect/prometheus/go.mod inspect/otel/go.mod))
 
 # Sets the cgo environment in the shell of a recipe; where libtorch's C layer is not compiled for it yet, says so, since
 # the go command is silent for the minutes that it takes.
@@ -73,12 +78,23 @@ help: ## list the targets
 quickstart: ## pre-train on drawn textures, fit a detector, print what it finds
 	@$(native); echo "+ go run ./examples/quickstart $(ARGS)"; $(GO) run ./examples/quickstart $(ARGS)
 
+.PHONY: serve
+serve: ## quickstart's drawings, a bundle of each product, and a server of them on http://127.0.0.1:8080/
+	@$(native); mkdir -p $(SERVE); $(GO) build -o $(SERVE)/inspectd ./examples/inspectd; \
+	if [ ! -f $(SERVE)/resnet18.safetensors ]; then \
+	  echo "+ go run ./examples/quickstart -keep $(SERVE) -out $(SERVE)"; $(GO) run ./examples/quickstart -keep $(SERVE) -out $(SERVE); fi; \
+	for dir in $(SERVE)/pictures/*/; do \
+	  class="$$(basename "$$dir")"; bundle="$(SERVE)/$${class// /-}.gotab"; if [ -f "$$bundle" ]; then continue; fi; \
+	  set -- -data $(SERVE)/pictures -class "$$class" -weights $(SERVE)/resnet18.safetensors -transform 128x128 -out "$$bundle"; \
+	  echo "+ inspectd pack" "$${@@Q}"; $(SERVE)/inspectd pack "$$@"; done; \
+	echo "+ inspectd $(ARGS) $(SERVE)/*.gotab"; exec $(SERVE)/inspectd $(ARGS) $(SERVE)/*.gotab
+
 .PHONY: test
 test: ## run all tests
 	@$(native); $(summary); \
-	if [ "$(FLOOR)" = gotch ] && [ -f tensor/gotchts/go.mod ]; then \
-	  echo "+ go test ./... (in tensor/gotchts; gotch's package ts takes another minute the first time)"; \
-	  (cd tensor/gotchts && $(GO) test ./...); fi; \
+	for module in $(MODULES); do \
+	  echo "+ go test ./... (in $$module; gotch's package ts, which tensor/gotchts needs, takes another minute the first time)"; \
+	  (cd $$module && $(GO) test ./...); done; \
 	echo "+ go test -p $(P) ./..."; $(GO) test -p $(P) -json ./... | "$$testsum"
 
 .PHONY: test-pure
@@ -91,14 +107,14 @@ race: ## run the tests of the packages without native code under the race detect
 
 # Under the race detector the tests of networks take ten times as long, and most of them use one goroutine. So of the
 # packages where that is many minutes only the tests run whose names say that goroutines meet.
-MEETINGS := Concurrent|Turns|Close|Cancel|Break|Worker|Thread|Shared|Feed
+MEETINGS := Concurrent|Turns|Close|Cancel|Break|Worker|Thread|Share|Feed|Inspect|Replace|Busy|Soak
 
 .PHONY: race-native
 race-native: ## run the tests of native packages in which goroutines meet under the race detector; compiles libtorch's C layer once more
-	@$(native); $(summary); echo "+ go test -race ./tensor ./clipenc ./internal/layers ./downstream/heatmap (the first time libtorch's C layer is compiled again for it: three minutes)"; \
-	$(GO) test -race -p $(P) -json ./tensor ./clipenc ./internal/layers ./downstream/heatmap | "$$testsum"; \
-	echo "+ go test -race -run '$(MEETINGS)' ./backbone ./tab ./downstream"; \
-	$(GO) test -race -p $(P) -run '$(MEETINGS)' -json ./backbone ./tab ./downstream | "$$testsum"
+	@$(native); $(summary); echo "+ go test -race ./tensor ./clipenc ./internal/layers ./downstream/heatmap ./inspect/service (the first time libtorch's C layer is compiled again for it: three minutes)"; \
+	$(GO) test -race -p $(P) -json ./tensor ./clipenc ./internal/layers ./downstream/heatmap ./inspect/service | "$$testsum"; \
+	echo "+ go test -race -run '$(MEETINGS)' ./backbone ./tab ./downstream ./inspect"; \
+	$(GO) test -race -p $(P) -run '$(MEETINGS)' -json ./backbone ./tab ./downstream ./inspect | "$$testsum"
 
 .PHONY: race-all
 race-all: ## run all tests under the race detector: about an hour
@@ -113,6 +129,11 @@ mutate: ## change N=50 places at random (SEED=1), one at a time, and count how m
 soak: ## all detectors used, broken, closed and read back at random from 32 goroutines for DURATION
 	@$(native); echo "+ go test -tags soak -run TestSoak ./downstream -soak $(DURATION) $(ARGS)"; \
 	$(GO) test -tags soak -run '^TestSoak$$' -count 1 -timeout 0 -v ./downstream -soak $(DURATION) $(ARGS)
+
+.PHONY: soak-inspect
+soak-inspect: ## 64 clients ask an Inspector for DURATION, some with broken, cancelled or huge pictures, while its bundle is replaced
+	@$(native); echo "+ GOTAB_SOAK=$(DURATION) go test -run TestSoak ./inspect"; \
+	GOTAB_SOAK=$(DURATION) $(GO) test -run '^TestSoak$$' -count 1 -timeout 0 -v ./inspect $(ARGS)
 
 .PHONY: bench
 bench: ## run all benchmarks, paired with Python where it has what they need
@@ -177,12 +198,12 @@ gofmt:
 .PHONY: vet
 vet:
 	@$(native); echo "+ go vet ./..."; $(GO) vet ./...; \
-	if [ "$(FLOOR)" = gotch ] && [ -f tensor/gotchts/go.mod ]; then cd tensor/gotchts; echo "+ go vet ./... (in tensor/gotchts)"; $(GO) vet ./...; fi
+	for module in $(MODULES); do echo "+ go vet ./... (in $$module)"; (cd $$module && $(GO) vet ./...); done
 
 .PHONY: staticcheck
 staticcheck:
 	@$(native); echo "+ staticcheck ./..."; $(GO) run $(STATICCHECK) ./...; \
-	if [ "$(FLOOR)" = gotch ] && [ -f tensor/gotchts/go.mod ]; then cd tensor/gotchts; echo "+ staticcheck ./... (in tensor/gotchts)"; $(GO) run $(STATICCHECK) ./...; fi
+	for module in $(MODULES); do echo "+ staticcheck ./... (in $$module)"; (cd $$module && $(GO) run $(STATICCHECK) ./...); done
 
 .PHONY: doctor
 doctor: ## look at everything that a build needs and say what is missing

@@ -26,8 +26,9 @@ var (
 type Verdict struct {
 	downstream.Verdict
 	Product string         // of the bundle
-	Bundle  string         // identifies the bundle that decided: the first 12 digits of its SHA-256
-	Map     downstream.Map // where the picture is unusual, at the picture's own size
+	Bundle  string         // identifies the bundle that decided: the first 12 digits of the SHA-256 that it carries
+	Scorer  string         // identifies what gave the score: alike in bundles that differ by calibration and words alone
+	Map     downstream.Map // where the picture is unusual, at the picture's own size ([Config.MapPixels]); NaN where the bundle does not look
 	Scale   heatmap.Scale  // colours of Map
 	// Defects names what the bundle's classifier sees, the most probable first; empty
 	// without one, and on parts that pass.
@@ -46,13 +47,15 @@ type Named struct {
 type Info struct {
 	Product     string
 	Bundle      string // as in Verdict
+	Scorer      string // as in Verdict
 	Version     int    // of the bundle's format
 	Library     string // version of gotab that wrote it
 	Detector    string // such as "padim"
 	Threshold   float64
-	Rule        string // what the threshold was chosen for, in words
-	Calibration string // what it promises, in a sentence
-	Input       image.Point
+	Rule        string      // what the threshold was chosen for, in words
+	Calibration string      // what it promises, in a sentence
+	Transform   string      // what becomes of a picture, in words
+	Input       image.Point // what the network sees, of a picture or a tile
 	Created     time.Time
 	Provenance  map[string]string // data hashes, prompts, seeds, licences as given
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/examples/quickstart/internal/drawing"
 	"github.com/gotab/gotab/prompt"
@@ -29,12 +30,13 @@ func tiny(out string) []string {
 }
 
 func TestWholeProgram(t *testing.T) {
-	out := t.TempDir()
+	out, kept := t.TempDir(), t.TempDir()
 	live := tensor.Live()
 	var stdout, stderr bytes.Buffer
-	require.NoError(t, run(t.Context(), tiny(out), &stdout, &stderr))
+	require.NoError(t, run(t.Context(), append(tiny(out), "-keep", kept), &stdout, &stderr))
 	require.Empty(t, stderr.String())
 	require.Equal(t, live, tensor.Live(), "all tensors are freed")
+	requireKept(t, kept)
 
 	said := stdout.String()
 	require.Contains(t, said, "recipe dense: "+recipes()[0].what)
@@ -71,6 +73,28 @@ func TestWholeProgram(t *testing.T) {
 	sheet, err := png.Decode(f)
 	require.NoError(t, err)
 	require.Greater(t, sheet.Bounds().Dx(), 600)
+}
+
+// requireKept looks at what -keep has written: a data set and weights that other programs
+// open.
+func requireKept(t *testing.T, dir string) {
+	t.Helper()
+	ds, closer, err := dataset.Open(t.Context(), filepath.Join(dir, keepPictures), dataset.DefaultConfig())
+	require.NoError(t, err)
+	defer func() { require.NoError(t, closer.Close()) }()
+	require.Empty(t, ds.Issues())
+	require.Equal(t, drawing.Classes(), ds.Classes())
+	good := 0
+	for i := range ds.Len() {
+		if it := ds.Item(i); it.Split == dataset.Train {
+			require.True(t, it.IsGood(), it.Name)
+			good++
+		}
+	}
+	require.Equal(t, len(drawing.Classes())*(4+scalePictures), good)
+	net, err := backbone.OpenResNet18(filepath.Join(dir, keepWeights), tensor.CPU)
+	require.NoError(t, err)
+	require.NoError(t, net.Close())
 }
 
 func TestTableIsHonest(t *testing.T) {

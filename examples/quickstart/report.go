@@ -77,6 +77,12 @@ func (r *report) measure(ctx context.Context, dev tensor.Device, log *progress) 
 	if r.Anchors, err = pretrain(ctx, net, good, r.Settings, dev, log); err != nil {
 		return err
 	}
+	if r.Settings.keep != "" {
+		if err := keep(ctx, r.Settings.keep, pictures, net); err != nil {
+			return err
+		}
+		log.say("kept in %s: the pictures and %s", r.Settings.keep, keepWeights)
+	}
 	if err := each("pre-trained", func(p *productReport) *verdict { return &p.Trained }); err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ type settings struct {
 	clip      string
 	clipModel string
 	out       string
+	keep      string
 	seed      uint64
 	size      int // side of a picture in pixels
 	recipe    string
@@ -37,6 +38,7 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	fs.StringVar(&s.clip, "clip", "", "`FILE` or folder of CLIP weights in safetensors, its vocabulary beside it (default: the built-in text bank)")
 	fs.StringVar(&s.clipModel, "clip-model", "b", "`KIND` of that CLIP: b (ViT-B/32 and B/16) or l (ViT-L/14) of OpenAI, b-gelu or l-gelu of OpenCLIP's LAION and DataComp models")
 	fs.StringVar(&s.out, "out", "", "`DIR` for the page of heat maps (default: a new folder among the temporary files)")
+	fs.StringVar(&s.keep, "keep", "", "`DIR` for the drawn pictures and the trained network, for other programs (default: they are not kept)")
 	fs.Uint64Var(&s.seed, "seed", 1, "seed of drawings, weights and training")
 	fs.IntVar(&s.size, "size", 128, "side of the pictures in pixels")
 	fs.StringVar(&s.recipe, "recipe", recipes()[0].name, "`NAME` of what pre-training does: "+recipeHelp())

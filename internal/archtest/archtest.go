@@ -37,6 +37,8 @@ const (
 	rooms = "downstream/internal"
 	// layers are blocks of networks, on tensor.
 	layers = "internal/layers"
+	// service is the one package of the library that answers requests.
+	service = "inspect/service"
 )
 
 // Result is what a walk found.
@@ -92,6 +94,12 @@ func ruleFor(dir string) (rule, bool) {
 		return rule{native: true, internal: true, public: []string{"backbone", "dataset", "downstream", "evaluate", "metrics", "synth", "tab", "tab/card", "tensor"}, foreign: numeric(), anyTest: true}, true
 	case plots: // nothing of the library imports it
 		return rule{native: true, internal: true, public: []string{"dataset", "downstream", "metrics"}, foreign: append(numeric(), plot), anyTest: true}, true
+	case "inspect": // what a service holds
+		return rule{native: true, internal: true, public: []string{"backbone", "dataset", "downstream", "metrics", "tensor", "inspect/internal"}, foreign: numeric(), anyTest: true}, true
+	case "inspect/internal/batch", "inspect/internal/drift": // queues and statistics, tested without native code
+		return rule{internal: true}, true
+	case service: // speaks HTTP, so nothing of the library imports it
+		return rule{native: true, internal: true, public: []string{"dataset", "downstream", "inspect"}, anyTest: true}, true
 	case layers:
 		return rule{native: true, public: []string{"tensor"}, anyTest: true}, true
 	case testutil:
@@ -110,7 +118,7 @@ func ruleFor(dir string) (rule, bool) {
 		return rule{internal: true, foreign: numeric()}, true
 	case top == "examples":
 		return rule{native: true, anyTest: true, foreign: append(numeric(), plot), public: []string{"tab", "downstream", "backbone",
-			"clipenc", "tensor", "synth", "prompt", "dataset", "metrics", "scalars", "evaluate", ownExample(dir), "examples/internal", "internal/atomicfile", "internal/cpus", "internal/wafers"}}, true
+			"clipenc", "tensor", "synth", "prompt", "dataset", "metrics", "scalars", "evaluate", "inspect", ownExample(dir), "examples/internal", "internal/atomicfile", "internal/cpus", "internal/wafers"}}, true
 	}
 	return rule{}, false
 }
@@ -236,7 +244,7 @@ func refuse(dir string, r rule, test bool, imported string) string {
 		return "this module is not among what the package may use"
 	case imported == "math/rand":
 		return "randomness comes from math/rand/v2, as an argument"
-	case first == "net" && imported != "net/url" && !under(dir, "tensor/libtorch") && !under(dir, "examples"):
+	case first == "net" && imported != "net/url" && !under(dir, "tensor/libtorch") && !under(dir, "examples") && dir != service:
 		return "the library opens no connection"
 	}
 	return "" // the standard library
@@ -256,6 +264,8 @@ func refuseOwn(dir string, r rule, test bool, to string) string {
 		return "the package must build without native code"
 	case under(to, "tensor/libtorch") && !under(dir, "tensor/libtorch"):
 		return "no arrow goes to a command"
+	case to == service && !under(dir, "examples"):
+		return "it answers requests, which programs alone do"
 	case to == plots && !under(dir, "examples"):
 		return "it carries the fonts of plots, which programs alone pay for"
 	case slices.ContainsFunc(r.public, func(root string) bool { return under(to, root) }):

@@ -18,7 +18,7 @@ func TestTheArrows(t *testing.T) {
 	r, err := archtest.Check(os.DirFS(root))
 	require.NoError(t, err)
 	// A walk that saw nothing would find nothing.
-	for _, p := range []string{"backbone", "clipenc", "dataset", "downstream", "downstream/heatmap", "evaluate/report", "internal/archtest", "metrics", "prompt", "synth", "tab", "tensor"} {
+	for _, p := range []string{"backbone", "clipenc", "dataset", "downstream", "downstream/heatmap", "evaluate/report", "inspect", "inspect/internal/batch", "internal/archtest", "metrics", "prompt", "synth", "tab", "tensor"} {
 		require.Contains(t, r.Packages, p)
 	}
 	for _, v := range r.Violations {
@@ -110,6 +110,13 @@ func TestCheckFindsViolations(t *testing.T) {
 		{"evaluate/detectors/a_test.go", own + "evaluate/report", "fonts of plots"},
 		{"evaluate/detectors/a.go", "gonum.org/v1/plot", "not among"},
 		{"evaluate/surprise/a.go", "fmt", "no place"},
+		{"inspect/a.go", own + "downstream/heatmap", ""},
+		{"inspect/a.go", own + "inspect/internal/batch", ""},
+		{"inspect/a.go", own + "evaluate", "no arrow"},
+		{"inspect/a.go", own + "tab", "no arrow"},
+		{"inspect/a.go", "net/http", "no connection"},
+		{"inspect/internal/drift/a.go", own + "inspect", "without native code"},
+		{"downstream/a.go", own + "inspect", "no arrow"},
 		{"downstream/a.go", own + "evaluate", "no arrow"},
 		{"tab/a.go", own + "evaluate/report", "fonts of plots"},
 		{"examples/evaluate/main.go", own + "evaluate/report", ""},
@@ -117,6 +124,16 @@ func TestCheckFindsViolations(t *testing.T) {
 		{"examples/pretrain/main.go", "gonum.org/v1/plot", ""},
 		{"examples/evaluate/main.go", own + "downstream/heatmap", ""},
 		{"downstream/a.go", "net/http", "no connection"},
+		{"inspect/a.go", own + "downstream", ""},
+		{"inspect/a.go", own + "inspect/service", "answers requests"},
+		{"inspect/a.go", "net/http", "no connection"},
+		{"inspect/service/a.go", "net/http", ""},
+		{"inspect/service/a.go", own + "inspect", ""},
+		{"inspect/service/a.go", own + "backbone", "no arrow"},
+		{"inspect/service/a_test.go", own + "backbone", ""},
+		{"inspect/service/a.go", "github.com/prometheus/client_golang/prometheus", "not among"},
+		{"downstream/a.go", own + "inspect", "no arrow"},
+		{"examples/inspectd/main.go", own + "inspect/service", ""},
 		{"metrics/a.go", own + "dataset", "no arrow goes from metrics to dataset"},
 		{"metrics/a_test.go", own + "dataset", "no arrow"},
 		{"metrics/a.go", own + "tensor", "without native code"},

@@ -4,6 +4,8 @@
 // needs neither a compiler nor libtorch.
 //
 //	examples/*  ->  everything public
+//	inspect/service     ->  inspect downstream dataset, and net/http
+//	inspect     ->  downstream backbone dataset metrics tensor
 //	evaluate/report     ->  dataset downstream metrics
 //	evaluate/detectors  ->  evaluate tab downstream backbone synth dataset metrics tensor
 //	evaluate    ->  dataset metrics

@@ -26,6 +26,7 @@ var writesOutside = map[string]string{
 	"evaluate/store.go":                  "a lock, which is empty and removed in the end; results go through the layer",
 	"examples/internal/inputs/inputs.go": "an empty hidden file that tries a folder and is removed at once",
 	"examples/internal/study/train.go":   "the log of another program, which is added to",
+	"inspect/journal.go":                 "a journal grows by whole lines; what is left of an incomplete one its readers leave out",
 	"scalars/csv.go":                     "a table grows by whole rows; an incomplete last one is cut off when it is gone on with",
 	"scalars/events.go":                  "an event file grows by whole records, and its readers leave out an incomplete last one",
 	"examples/pretrain/log.go":           "a log grows by whole lines; an incomplete last one is cut off when it is gone on with",
