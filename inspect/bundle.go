@@ -19,6 +19,7 @@ import (
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/downstream"
+	"github.com/gotab/gotab/downstream/classify"
 	"github.com/gotab/gotab/downstream/heatmap"
 	"github.com/gotab/gotab/metrics"
 	"github.com/gotab/gotab/tensor"
@@ -39,8 +40,8 @@ type Bundle struct {
 	calibration *downstream.Calibration
 	reference   []float64 // scores of good parts, rising
 	det         downstream.Detector
-	classifier  *downstream.Classifier // nil for none
-	names       []string               // of the classifier
+	classifier  *classify.Classifier // nil for none
+	names       []string             // of the classifier
 	regions     Regions
 	net         *sharedNet // nil where the detector has its own
 	closer      io.Closer  // of the file; nil where it is in memory
@@ -147,7 +148,7 @@ func load(ctx context.Context, o *opened, dev tensor.Device) (_ *Bundle, err err
 	if net != nil {
 		fe = net
 	}
-	if b.classifier, err = downstream.ReadClassifier(ctx, r, fe); err != nil {
+	if b.classifier, err = classify.Read(ctx, r, fe); err != nil {
 		return nil, err
 	}
 	b.names = b.classifier.Names()

@@ -18,6 +18,7 @@ import (
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/downstream"
+	"github.com/gotab/gotab/downstream/classify"
 	"github.com/gotab/gotab/tensor"
 )
 
@@ -30,7 +31,7 @@ type Spec struct {
 	// RegAD, which has its own; a trained classifier then works on the CPU.
 	Backbone *backbone.ResNet
 	// Classifier, unless it is nil, names defects. It must be fitted.
-	Classifier *downstream.Classifier
+	Classifier *classify.Classifier
 	// Golden are pictures that [Bundle.Verify] scores again, 1 to 64: good ones and, best,
 	// defective ones. They are kept as PNG.
 	Golden []image.Image

@@ -144,6 +144,21 @@ func (f *Fake) ScoreSet(ctx context.Context, ds dataset.Dataset) iter.Seq2[downs
 	}
 }
 
+func (f *Fake) ScoreSeq(ctx context.Context, imgs iter.Seq[image.Image]) iter.Seq2[downstream.Result, error] {
+	return func(yield func(downstream.Result, error) bool) {
+		for img := range imgs {
+			if img == nil {
+				yield(downstream.Result{}, downstream.ErrImage)
+				return
+			}
+			r, err := f.one(img)
+			if !yield(r, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
 func (f *Fake) Calibrate(ctx context.Context, parts dataset.Dataset, rule metrics.Rule) (*downstream.Calibration, error) {
 	var good, defective []float64
 	for s, err := range f.ScoreSet(ctx, parts) {

@@ -11,6 +11,7 @@ import (
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/downstream"
+	"github.com/gotab/gotab/downstream/classify"
 	"github.com/gotab/gotab/inspect"
 	"github.com/gotab/gotab/metrics"
 	"github.com/gotab/gotab/tensor"
@@ -96,16 +97,16 @@ func TestClassifierNamesDefects(t *testing.T) {
 	}
 	ds, err := dataset.NewMemory(samples)
 	require.NoError(t, err)
-	labelled, err := downstream.ByDefect(ds, []string{"bar", "speck"})
+	labelled, err := classify.ByDefect(ds, []string{"bar", "speck"})
 	require.NoError(t, err)
 	for _, frozen := range []bool{true, false} {
-		cfg := downstream.DefaultClassifier()
+		cfg := classify.Default()
 		cfg.Frozen, cfg.Epochs, cfg.Batch, cfg.Transform, cfg.LR = frozen, 1, 4, dataset.Square(side), 0.05
 		cfg.Warmup = 0
 		if frozen {
 			cfg.Epochs = 30
 		}
-		c, err := downstream.NewClassifier(net, cfg, rand.New(rand.NewPCG(1, 1)))
+		c, err := classify.New(net, cfg, rand.New(rand.NewPCG(1, 1)))
 		require.NoError(t, err)
 		defer func() { require.NoError(t, c.Close()) }()
 		spec := realSpec(net)

@@ -241,6 +241,57 @@ func (r *Regional) within(of downstream.Result, size image.Point, c *downstream.
 	return c.Mark(downstream.Result{Score: score, Map: of.Map}), nil
 }
 
+// ScoreSeq judges pictures as they come and yields their results in order. An error ends
+// it.
+func (r *Regional) ScoreSeq(ctx context.Context, imgs iter.Seq[image.Image]) iter.Seq2[downstream.Result, error] {
+	return func(yield func(downstream.Result, error) bool) {
+		fail := func(err error) {
+			yield(downstream.Result{}, fmt.Errorf("inspect: score within regions: %w", err))
+		}
+		if err := r.made(ctx); err != nil {
+			yield(downstream.Result{}, err)
+			return
+		}
+		if imgs == nil {
+			fail(fmt.Errorf("%w: the sequence is nil", downstream.ErrImage))
+			return
+		}
+		c := r.now()
+		var mu sync.Mutex
+		var sizes []image.Point // of pictures whose results have not come
+		seen := func(yield func(image.Image) bool) {
+			for img := range imgs {
+				if img != nil { // a nil picture is an error of the detector, and has no result
+					mu.Lock()
+					sizes = append(sizes, img.Bounds().Size())
+					mu.Unlock()
+				}
+				if !yield(img) {
+					return
+				}
+			}
+		}
+		for res, err := range r.d.ScoreSeq(ctx, seen) {
+			if err != nil {
+				yield(downstream.Result{}, err)
+				return
+			}
+			mu.Lock()
+			size := sizes[0]
+			sizes = sizes[1:]
+			mu.Unlock()
+			out, err := r.within(res, size, c)
+			if err != nil {
+				fail(err)
+				return
+			}
+			if !yield(out, nil) {
+				return
+			}
+		}
+	}
+}
+
 // ScoreSet judges a data set and yields its samples in order. Regions are parts of whole
 // pictures: a data set whose samples have gone through a transform is
 // [errors.ErrUnsupported].

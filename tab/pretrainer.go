@@ -15,9 +15,11 @@ import (
 // VisualEncoder is the network that is trained; *backbone.ResNet18 is one.
 // Forward returns features in the order of at, in the scope's mode; Pooled is a
 // layer too. Parameters named as torchvision's are sorted into stages, others
-// count as layer 4.
+// count as layer 4. Every VisualEncoder is a downstream.Extractor, so that a probe can
+// fit detectors on it.
 type VisualEncoder interface {
 	Params() *tensor.Params
+	Device() tensor.Device
 	Channels(l backbone.Layer) int
 	Forward(s *tensor.Scope, x *tensor.Tensor, at ...backbone.Layer) []*tensor.Tensor
 }

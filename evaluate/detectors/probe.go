@@ -34,11 +34,7 @@ func Probe(classes []ProbeClass, cfg downstream.PaDiMConfig) (tab.Probe, error) 
 		return nil, errors.Join(faults...)
 	}
 	return tab.ProbeFunc(func(ctx context.Context, v tab.VisualEncoder) ([]tab.Measure, error) {
-		fe, ok := v.(downstream.Extractor)
-		if !ok {
-			return nil, fmt.Errorf("%w: a %T does not say on which device it is", downstream.ErrConfig, v)
-		}
-		m := Custom("padim", cfg, cfg.Transform, func(evaluate.Seed) (downstream.SetScorer, error) { return downstream.NewPaDiM(fe, cfg, nil) })
+		m := Custom("padim", cfg, cfg.Transform, func(evaluate.Seed) (downstream.SetScorer, error) { return downstream.NewPaDiM(v, cfg, nil) })
 		m.Protocol.Bootstrap.Resamples = 2 // no interval is told
 		var out []tab.Measure
 		mean := 0.0
