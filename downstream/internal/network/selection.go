@@ -62,6 +62,8 @@ func NewSelection(fe Extractor, layers []backbone.Layer, channels []int) (*Selec
 	return sel, nil
 }
 
+// TotalChannels returns the number of channels of all layers, each of which the extractor
+// must have, with positions, and once.
 func TotalChannels(fe Extractor, layers []backbone.Layer) (int, error) {
 	if len(layers) == 0 {
 		return 0, fmt.Errorf("%w: none is named", sentinel.ErrLayers)
