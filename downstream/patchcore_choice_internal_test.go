@@ -85,7 +85,10 @@ func TestPatchCoreBankIsTheCoreset(t *testing.T) {
 		require.NoError(t, err)
 		t.Cleanup(func() { require.NoError(t, p.Close()) })
 		require.NoError(t, p.Fit(t.Context(), ds))
-		return p.core.Current.Current
+		g, ok := p.core.Current.Hold()
+		require.True(t, ok)
+		t.Cleanup(func() { p.core.Release(g) })
+		return g
 	}
 	rows := func(g *patchBank) (v [][]float64) {
 		require.NoError(t, tensor.Run(t.Context(), tensor.CPU, tensor.Evaluation, func(s *tensor.Scope) error {

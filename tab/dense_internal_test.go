@@ -83,6 +83,7 @@ type wavy struct {
 }
 
 func (w wavy) Params() *tensor.Params        { return w.params }
+func (w wavy) Device() tensor.Device         { return w.params.Device() }
 func (w wavy) Channels(l backbone.Layer) int { return denseChannels[l-backbone.Layer1] }
 func (w wavy) Forward(s *tensor.Scope, x *tensor.Tensor, at ...backbone.Layer) []*tensor.Tensor {
 	number, err := s.Floats(x)

@@ -36,6 +36,7 @@ func newTiny(t testing.TB) tiny {
 }
 
 func (m tiny) Params() *tensor.Params { return m.params }
+func (m tiny) Device() tensor.Device  { return m.params.Device() }
 
 func (m tiny) Channels(l backbone.Layer) int {
 	if l == backbone.Pooled || l == backbone.Layer3 {

@@ -17,6 +17,7 @@ import (
 type pinhole struct{ params *tensor.Params }
 
 func (p pinhole) Params() *tensor.Params      { return p.params }
+func (p pinhole) Device() tensor.Device       { return p.params.Device() }
 func (p pinhole) Channels(backbone.Layer) int { return 4 }
 func (p pinhole) Forward(s *tensor.Scope, _ *tensor.Tensor, _ ...backbone.Layer) []*tensor.Tensor {
 	return nil

@@ -20,6 +20,7 @@ import (
 type pools struct{ params *tensor.Params }
 
 func (p pools) Params() *tensor.Params      { return p.params }
+func (p pools) Device() tensor.Device       { return p.params.Device() }
 func (p pools) Channels(backbone.Layer) int { return 3 }
 func (p pools) Forward(s *tensor.Scope, x *tensor.Tensor, at ...backbone.Layer) []*tensor.Tensor {
 	out := make([]*tensor.Tensor, len(at))

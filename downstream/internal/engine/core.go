@@ -69,6 +69,7 @@ func (d *Core[M]) Failed(ctx context.Context, doing string, err error) error {
 	return fmt.Errorf("%s: %w", d.Who.Doing(doing), err)
 }
 
+// ClosedError is what a method returns after Close; doing says what was asked for.
 func (d *Core[M]) ClosedError(doing string) error {
 	return fmt.Errorf("%s: %w", d.Who.Doing(doing), tensor.ErrClosed)
 }

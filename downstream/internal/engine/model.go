@@ -30,10 +30,13 @@ type Held interface {
 	Common() *Model
 }
 
+// Common returns m, of whatever it is part of.
 func (m *Model) Common() *Model { return m }
 
+// Holders implements [life.Counted].
 func (m *Model) Holders() *int { return &m.refs }
 
+// Free closes the tensors and lets go of what the model stands on.
 func (m *Model) Free() error {
 	err := m.Params.Close()
 	if m.Also != nil {

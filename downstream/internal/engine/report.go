@@ -25,6 +25,7 @@ func (d *Core[M]) Report(stage string, done, total int) {
 	d.ReportTraining(Progress{Stage: stage, Done: done, Total: total})
 }
 
+// ReportTraining tells how far a training has come.
 func (d *Core[M]) ReportTraining(p Progress) {
 	if d.Options.Progress != nil {
 		p.Detector = d.Who.Name

@@ -13,6 +13,7 @@ import (
 // LayerNames is the JSON form of layers.
 type LayerNames []string
 
+// NamesOf returns the names of layers.
 func NamesOf(layers []backbone.Layer) (names LayerNames) {
 	for _, l := range layers {
 		names = append(names, l.String())
@@ -20,6 +21,7 @@ func NamesOf(layers []backbone.Layer) (names LayerNames) {
 	return names
 }
 
+// Layers returns the layers of the names.
 func (names LayerNames) Layers() (out []backbone.Layer, err error) {
 	for _, name := range names {
 		l, err := backbone.ParseLayer(name)
@@ -46,6 +48,7 @@ type ViewSettings struct {
 	Batch     int        `json:"batch"`
 }
 
+// ViewOf returns the JSON form of settings that all have.
 func ViewOf(sigma float64, t dataset.Transform, n dataset.Normalize, batch int) ViewSettings {
 	return ViewSettings{
 		Sigma:   sigma,
@@ -68,6 +71,7 @@ func (v ViewSettings) Transform() dataset.Transform {
 	return t
 }
 
+// Normalize returns how bytes become the floats of the network.
 func (v ViewSettings) Normalize() dataset.Normalize {
 	return dataset.Normalize{Mean: v.Mean, Std: v.Std}
 }

@@ -31,6 +31,7 @@ func (p *Spares) Get(n int) []float32 {
 	return make([]float32, n)
 }
 
+// Put gives memory back.
 func (p *Spares) Put(v []float32) { p.pool.Put(&v) }
 
 // Absent says whether there is no image: a sample without one gives a nil

@@ -23,6 +23,7 @@ type Sightings struct {
 	of    []uint64 // by image
 }
 
+// NewSightings returns sightings of n images, none of which has been seen.
 func NewSightings(n int) *Sightings { return &Sightings{taken: make([]bool, n), of: make([]uint64, n)} }
 
 // Watch returns from with images that are seen when they are read.

@@ -20,7 +20,7 @@ type Counted interface {
 // away. Once closed it stays empty.
 type Slot[T Counted] struct {
 	mu      sync.Mutex // guards current, closed and the counts of all that was ever in force
-	Current T
+	current T
 	closed  bool
 }
 
@@ -29,11 +29,11 @@ func (s *Slot[T]) Hold() (T, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var none T
-	if s.Current == none {
+	if s.current == none {
 		return none, false
 	}
-	*s.Current.Holders()++
-	return s.Current, true
+	*s.current.Holders()++
+	return s.current, true
 }
 
 // Share adds a holder to v, which the caller holds.
@@ -43,6 +43,7 @@ func (s *Slot[T]) Share(v T) {
 	*v.Holders()++
 }
 
+// Release ends a hold; the last one of what is no longer in force frees it.
 func (s *Slot[T]) Release(v T) error {
 	s.mu.Lock()
 	n := v.Holders()
@@ -84,8 +85,8 @@ func (s *Slot[T]) Shut() error {
 // exchange puts v in the place of what is in force, unlocks s and lets go of that.
 func (s *Slot[T]) exchange(v T) error {
 	var none T
-	old := s.Current
-	s.Current = v
+	old := s.current
+	s.current = v
 	s.mu.Unlock()
 	if old != none {
 		return s.Release(old)
@@ -93,6 +94,7 @@ func (s *Slot[T]) exchange(v T) error {
 	return nil
 }
 
+// IsClosed says whether the slot has been shut.
 func (s *Slot[T]) IsClosed() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -68,8 +68,8 @@ func (sel *Selection) Layers() []backbone.Layer { return sel.layers }
 // Channels are the chosen channels of layer i, ascending. The caller must not change them.
 func (sel *Selection) Channels(i int) []int64 { return sel.groups[i] }
 
-// TotalChannels returns how many channels the layers have together; layers that are not
-// there, come twice or have no positions are errors.
+// TotalChannels returns the number of channels of all layers, each of which the extractor
+// must have, with positions, and once.
 func TotalChannels(fe Extractor, layers []backbone.Layer) (int, error) {
 	if len(layers) == 0 {
 		return 0, fmt.Errorf("%w: none is named", sentinel.ErrLayers)
