@@ -92,8 +92,9 @@ serve: ## quickstart's drawings, a bundle of each product, and a server of them 
 .PHONY: test
 test: ## run all tests
 	@$(native); $(summary); \
+	if [ "$(FLOOR)" = gotch ]; then echo "tensor/gotchts needs gotch's package ts, which takes another minute the first time"; fi; \
 	for module in $(MODULES); do \
-	  echo "+ go test ./... (in $$module; gotch's package ts, which tensor/gotchts needs, takes another minute the first time)"; \
+	  echo "+ go test ./... (in $$module)"; \
 	  (cd $$module && $(GO) test ./...); done; \
 	echo "+ go test -p $(P) ./..."; $(GO) test -p $(P) -json ./... | "$$testsum"
 
