@@ -140,7 +140,7 @@ func TestReadFindsTheArchitecture(t *testing.T) {
 	_, err = backbone.FromWeights(&tensor.Weights{Arrays: deeper}, tensor.CPU)
 	require.ErrorIs(t, err, backbone.ErrWeights)
 	require.ErrorContains(t, err, "layer3.6.bn1.weight [256] is not expected")
-	require.ErrorContains(t, err, "resnet50 (1 faults)")
+	require.ErrorContains(t, err, "resnet50 (1 fault)")
 }
 
 // TestFreshWeightsHaveTorchvisionsSpread checks deviation and mean of each kind

@@ -210,7 +210,7 @@ func fit(arch Arch, last Layer, n network, src source) ([]tensor.Array, error) {
 		faults = append(faults, fmt.Errorf("fc.weight %v and fc.bias %v do not belong together", w.Shape, b.Shape))
 	}
 	if len(faults) > 0 {
-		return nil, fmt.Errorf("%w %s (%d faults): %w", ErrWeights, arch, len(faults), errors.Join(first(faults, 12)...))
+		return nil, fmt.Errorf("%w %s (%s): %w", ErrWeights, arch, number(len(faults), "fault"), errors.Join(first(faults, 12)...))
 	}
 	if last < Pooled {
 		return out, nil
@@ -264,4 +264,12 @@ func toCounter(a tensor.Array) (tensor.Array, error) {
 		return a, fmt.Errorf("%s is %g, want a count", a.Name, v)
 	}
 	return tensor.IntArray(a.Name, []int64{int64(v)}), nil
+}
+
+// number is "1 fault", "2 faults".
+func number(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
 }

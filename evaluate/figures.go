@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"image"
+	"slices"
 
 	"github.com/gotab/gotab/metrics"
 )
@@ -31,6 +32,10 @@ type pixels struct {
 	roc *metrics.PixelAUROC
 	pro *metrics.AUPRO
 	set *metrics.PixelBootstrap
+	// marked says that a mask marked something. Masks that mark nothing at all, such as
+	// those that another program writes for parts that nobody has drawn yet, tell no more
+	// than none.
+	marked bool
 
 	waiting       []pixelMap
 	bytes, budget int
@@ -59,6 +64,7 @@ func (p *pixels) add(m pixelMap) error {
 // count counts what waits.
 func (p *pixels) count() error {
 	for _, m := range p.waiting {
+		p.marked = p.marked || m.mask != nil && slices.ContainsFunc(m.mask.Pix, func(v uint8) bool { return v != 0 })
 		for _, add := range []func([]float32, *image.Gray) error{p.roc.AddMask, p.pro.AddMask, p.set.AddMask} {
 			if err := add(m.scores, m.mask); err != nil {
 				return fmt.Errorf("pixels of %s: %w", m.name, err)
@@ -69,10 +75,14 @@ func (p *pixels) count() error {
 	return nil
 }
 
-// judge computes the figures of pixels and their intervals.
+// judge computes the figures of pixels and their intervals; none where no mask marks
+// anything.
 func (p *pixels) judge(ctx context.Context, r *Record, by Protocol) error {
 	if err := p.count(); err != nil {
 		return err
+	}
+	if !p.marked {
+		return nil
 	}
 	roc, err := p.roc.Result()
 	if err != nil {

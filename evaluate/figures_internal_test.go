@@ -102,6 +102,19 @@ func TestPixelsMayWait(t *testing.T) {
 	require.Equal(t, 36, many.bytes)
 }
 
+// Masks of which none marks anything give no figures of pixels, and no error when all the
+// work is done.
+func TestMasksThatMarkNothing(t *testing.T) {
+	by := DefaultProtocol()
+	p := newPixels(by.PixelBytes)
+	for range 2 {
+		require.NoError(t, p.add(pixelMap{"a", []float32{1, 2, 3, 4}, image.NewGray(image.Rect(0, 0, 2, 2))}))
+	}
+	r := Record{ImageAUROC: 0.5}
+	require.NoError(t, p.judge(t.Context(), &r, by))
+	require.Equal(t, Record{ImageAUROC: 0.5}, r)
+}
+
 // The protocol decides the figures: another limit of AUPRO, level and rule.
 func TestFiguresFollowTheProtocol(t *testing.T) {
 	train, test := plates(t, "alpha", true)

@@ -25,7 +25,7 @@ func TestDefectsAreNotLearnt(t *testing.T) {
 		out := filepath.Join(dir, names[0]+".safetensors")
 		var stdout, stderr bytes.Buffer
 		require.NoError(t, run(t.Context(), []string{"-data", root, "-objective", "binary", "-size", "64", "-epochs", "1", "-batch", "2", "-repeat", "1", "-device", "cpu", "-out", out}, &stdout, &stderr))
-		require.Contains(t, stderr.String(), "4 good images of 1 classes")
+		require.Contains(t, stderr.String(), "4 good images of 1 class")
 		w, err := tensor.OpenWeights(out)
 		require.NoError(t, err)
 		require.Equal(t, `["part"]`, w.Metadata["classes"])

@@ -111,7 +111,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 			return err
 		}
 	}
-	fmt.Fprintf(stderr, "%d good images of %d classes on %s; objective %s; anchors: %s\n", ds.Len(), len(ds.Classes()), dev, cfg.Objective.Name(), from)
+	fmt.Fprintf(stderr, "%s of %s on %s; objective %s; anchors: %s\n", inputs.Number(ds.Len(), "good image"), inputs.Number(len(ds.Classes()), "class"), dev, cfg.Objective.Name(), from)
 	log, err := openJournal(o, pre.Taken())
 	if err != nil {
 		return err
