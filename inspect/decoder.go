@@ -27,5 +27,8 @@ func (b *Bundle) Decoder() dataset.Decoder {
 func (i *Inspector) Decoder() dataset.Decoder {
 	i.mu.Lock()
 	defer i.mu.Unlock()
+	if i.now == nil {
+		return dataset.DefaultDecoder()
+	}
 	return i.now.bundle.Decoder()
 }

@@ -146,6 +146,10 @@ func (f *Fake) ScoreSet(ctx context.Context, ds dataset.Dataset) iter.Seq2[downs
 
 func (f *Fake) ScoreSeq(ctx context.Context, imgs iter.Seq[image.Image]) iter.Seq2[downstream.Result, error] {
 	return func(yield func(downstream.Result, error) bool) {
+		if imgs == nil {
+			yield(downstream.Result{}, downstream.ErrImage)
+			return
+		}
 		for img := range imgs {
 			if img == nil {
 				yield(downstream.Result{}, downstream.ErrImage)

@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -94,6 +95,21 @@ func TestRegionsFromCalibrationToVerdict(t *testing.T) {
 				n++
 			}
 			require.Equal(t, 3, n)
+
+			// A camera's pictures likewise, also of other sizes, and until one is missing.
+			wide := image.NewGray(image.Rect(0, 0, 64, 12))
+			come := []image.Image{greys(1)[0], wide, nil, greys(1)[0]}
+			want, err := det.Score(t.Context(), come[:2]...)
+			require.NoError(t, err)
+			var got []downstream.Result
+			err = nil
+			for r, e := range det.ScoreSeq(t.Context(), slices.Values(come)) {
+				if err = e; err == nil {
+					got = append(got, r)
+				}
+			}
+			require.Equal(t, want, got)
+			require.ErrorIs(t, err, downstream.ErrImage)
 		})
 	}
 }
