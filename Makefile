@@ -61,7 +61,7 @@ endef
 define pure
 all="$$($(GO) list ./...)"; \
 reach="$$($(GO) list -test -f '{{$$p := .ImportPath}}{{range .Deps}}{{if eq . "$(NATIVE)"}}{{$$p}}{{"\n"}}{{end}}{{end}}' ./...)"; \
-pkgs="$$(comm -23 <(sort -u <<<"$$all") <(sed 's/ .*//; s/\.test$$//' <<<"$$reach" | sort -u))"
+pkgs="$$(comm -23 <(sort -u <<<"$$all") <(sed 's/ .*//; s/\.test$$//' <<<"$$reach"$$'\n'"$(NATIVE)" | sort -u))"
 endef
 
 # Builds the program that shortens the output of the tests and lists the skipped ones with their reasons. It is built
