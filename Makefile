@@ -42,6 +42,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.6.1
 LIBTCH := github.com/sugarme/gotch/libtch
 LIBTORCH := $(GO) run ./tensor/libtorch
 CUDA_FLAG := $(if $(filter-out 0,$(CUDA)),-cuda)
+comma := ,
 NATIVE := github.com/gotab/gotab/tensor/internal/native
 
 # Modules of their own, so that ./... does not build what they depend on.
@@ -129,7 +130,7 @@ mutate: ## change N=50 places at random (SEED=1), one at a time, and count how m
 .PHONY: soak
 soak: ## all detectors used, broken, closed and read back at random from 32 goroutines for DURATION
 	@$(native); echo "+ go test -tags soak -run TestSoak ./downstream -soak $(DURATION) $(ARGS)"; \
-	$(GO) test -tags soak -run '^TestSoak$$' -count 1 -timeout 0 -v ./downstream -soak $(DURATION) $(ARGS)
+	$(GO) test -tags soak$(if $(filter libtorch,$(FLOOR)),$(comma)gotab_libtorch) -run '^TestSoak$$' -count 1 -timeout 0 -v ./downstream -soak $(DURATION) $(ARGS)
 
 .PHONY: soak-inspect
 soak-inspect: ## 64 clients ask an Inspector for DURATION, some with broken, cancelled or huge pictures, while its bundle is replaced
@@ -165,7 +166,7 @@ $(TABLES):
 	  echo "$@ needs WEIGHTS=resnet18.safetensors, ROOT=folder of data sets, OUT=folder and, where there are anchors, BANK=bank.safetensors or CLIP=folder of a CLIP model; ARGS may add -small and more" >&2; exit 2; }; \
 	$(native); dir="$$(mktemp -d)"; trap 'rm -rf "$$dir"' EXIT; \
 	$(GO) build -o "$$dir" ./examples/tables ./examples/pretrain ./examples/bank ./examples/classify; \
-	set -- -table $(@:table%=%) -data "$(ROOT)" -start "$(WEIGHTS)" -out "$(OUT)" $(if $(BANK),-bank "$(BANK)") $(if $(CLIP),-clip "$(CLIP)") $(ARGS); \
+	set -- -table $(@:table%=%) -data "$(ROOT)" -start "$(WEIGHTS)" -out "$(OUT)" $(if $(BANK),$(if $(filter table8,$@),,-bank "$(BANK)")) $(if $(CLIP),-clip "$(CLIP)") $(ARGS); \
 	echo "+ tables $$*"; "$$dir/tables" "$$@"
 
 # The go command reports an input that is being tried when the time is up as a failure ("context deadline exceeded") on a

@@ -73,7 +73,10 @@ func (c Cell) Deviations(key FigureKey) (trainings, seeds float64, err error) {
 // images. Both need the scores of images ([WithScores]). It returns false where a cell is
 // empty or a kind of image has none, so that there is no standard error.
 func (c Cell) Over(ctx context.Context, base Cell, cfg metrics.BootstrapConfig, rng *rand.Rand) (d Difference, ok bool, err error) {
-	if len(c) == 0 || len(base) == 0 {
+	done := func(c Cell) Cell {
+		return slices.DeleteFunc(slices.Clone(c), func(r Record) bool { return r.Failed != "" })
+	}
+	if c, base = done(c), done(base); len(c) == 0 || len(base) == 0 {
 		return d, false, nil
 	}
 	p, err := NewPair(base, c)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -452,6 +453,9 @@ func (b *Bundle) Recalibrated(ctx context.Context, path string, c *downstream.Ca
 			data, err := b.file.file.Bytes(info.Name)
 			if err != nil {
 				return err
+			}
+			if sha256.Sum256(data) != b.file.sums[info.Name] {
+				return fmt.Errorf("%w: its file was changed while it was open (part %s)", ErrBundle, info.Name)
 			}
 			p.bytes[info.Name] = data
 		}

@@ -87,6 +87,9 @@ var ErrBright = errors.New("the picture is broken")
 func (f *Fake) Fit(context.Context, dataset.Dataset) error { return nil }
 
 func (f *Fake) one(img image.Image) (downstream.Result, error) {
+	if absent(img) {
+		return downstream.Result{}, downstream.ErrImage
+	}
 	b := img.Bounds()
 	if r, g, _, _ := img.At(b.Min.X, b.Min.Y).RGBA(); r == 0xffff && g == 0 {
 		return downstream.Result{}, ErrBright

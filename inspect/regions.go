@@ -121,7 +121,7 @@ func (g Regions) score(m downstream.Map, size image.Point) (float64, error) {
 	return top, nil
 }
 
-// hide makes what is not looked at NaN, which heat maps draw as not seen.
+// hide makes what is not looked at NaN; [Verdict.Overlay] draws that as not seen.
 func (g Regions) hide(m downstream.Map, size image.Point) {
 	if g.All() {
 		return
@@ -261,7 +261,7 @@ func (r *Regional) ScoreSeq(ctx context.Context, imgs iter.Seq[image.Image]) ite
 		var sizes []image.Point // of pictures whose results have not come
 		seen := func(yield func(image.Image) bool) {
 			for img := range imgs {
-				if img != nil { // a nil picture is an error of the detector, and has no result
+				if !absent(img) { // no picture is an error of the detector, and has no result
 					mu.Lock()
 					sizes = append(sizes, img.Bounds().Size())
 					mu.Unlock()
@@ -347,13 +347,16 @@ type measured struct {
 
 func (m *measured) Sample(ctx context.Context, i int) (dataset.Sample, error) {
 	s, err := m.Dataset.Sample(ctx, i)
-	if err == nil && s.Image != nil {
+	if err == nil && !absent(s.Image) {
 		m.mu.Lock()
 		m.sizes[i] = s.Image.Bounds().Size()
 		m.mu.Unlock()
 	}
 	return s, err
 }
+
+// Transform is that of the samples: regions refuse any.
+func (m *measured) Transform() (dataset.Transform, bool) { return dataset.TransformOf(m.Dataset) }
 
 func (m *measured) take(i int) (image.Point, bool) {
 	m.mu.Lock()

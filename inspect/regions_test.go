@@ -81,6 +81,15 @@ func TestRegionsFromCalibrationToVerdict(t *testing.T) {
 					require.Equal(t, x >= 8, math.IsNaN(float64(v[0].Map.At(x, y))), "(%d, %d)", x, y)
 				}
 			}
+			over, err := v[1].Overlay(spotted(0.25, 0.5)) // what is hidden is hatched, also where it is no frame
+			require.NoError(t, err)
+			require.Equal(t, image.Pt(16, 12), over.Rect.Size())
+			inside := v[1]
+			inside.Map.Data = slices.Clone(inside.Map.Data)
+			inside.Map.Data[5*inside.Map.W+3] = float32(math.NaN())
+			_, err = inside.Overlay(spotted(0.25, 0.5))
+			require.NoError(t, err)
+
 			// The same scores outside of a bundle, and in a set.
 			r, err := det.Score(t.Context(), greys(1)[0])
 			require.NoError(t, err)
@@ -152,6 +161,11 @@ func TestRegionsRefuse(t *testing.T) {
 			}
 		}
 		require.True(t, failed)
+	}
+	_, err = det.Calibrate(t.Context(), transformed{set(t, greys(20))}, metrics.Overkill(0.1))
+	require.ErrorIs(t, err, errors.ErrUnsupported)
+	for _, err := range det.ScoreSeq(t.Context(), slices.Values([]image.Image{(*image.RGBA)(nil)})) {
+		require.Error(t, err)
 	}
 	_, err = det.Score(t.Context(), broken())
 	require.ErrorIs(t, err, inspect.ErrBright)

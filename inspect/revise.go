@@ -147,7 +147,7 @@ func (b *Bundle) scoreOf(ctx context.Context, e Entry, r *Revision) (float64, bo
 	case len(e.Image) == 0:
 		return 0, false, nil
 	}
-	img, err := dataset.Decode(bytes.NewReader(e.Image))
+	img, err := b.Decoder().Image(bytes.NewReader(e.Image))
 	if err != nil {
 		return 0, false, nil // counted as skipped
 	}

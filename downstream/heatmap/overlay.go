@@ -6,8 +6,10 @@ import (
 	"image/color"
 	"image/draw"
 	"math"
+	"reflect"
 
 	"github.com/gotab/gotab/downstream"
+	"github.com/gotab/gotab/internal/pixels"
 )
 
 // Overlay lays the colours of a map over a pale grey copy of the picture. Where the map is
@@ -120,8 +122,11 @@ func prepare(doing string, img image.Image, m downstream.Map) (*image.RGBA, imag
 
 // canvas is a copy of a picture with origin (0, 0), on white where it is transparent.
 func canvas(img image.Image) (*image.RGBA, error) {
-	if img == nil || img.Bounds().Empty() {
+	if v := reflect.ValueOf(img); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() || img.Bounds().Empty() {
 		return nil, fmt.Errorf("%w: there is no picture", ErrSize)
+	}
+	if err := pixels.Check(img); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrSize, err)
 	}
 	b := img.Bounds()
 	out := image.NewRGBA(image.Rect(0, 0, b.Dx(), b.Dy()))

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,8 +13,10 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/evaluate"
 	"github.com/gotab/gotab/examples/internal/study"
+	"github.com/gotab/gotab/tab/card"
 )
 
 // runner makes one table.
@@ -23,7 +26,8 @@ type runner struct {
 	data  data
 	*study.Runner
 
-	held     []string // classes that are kept out of training, for want of other data
+	sums     map[string]string // of images, by the classes that are kept out
+	held     []string          // classes that are kept out of training, for want of other data
 	columns  []column
 	failures []string // of trainings and programs
 }
@@ -180,20 +184,30 @@ func (r *runner) holdOut() error {
 // training makes the flags of a training, and its name, which depends on all of them and
 // on the start: a folder may hold the trainings of several tables and settings.
 func (r *runner) training(ctx context.Context, n network) (args []string, name string, err error) {
-	dir := filepath.Join(r.o.out, "data", "good")
-	if r.held != nil {
-		dir = filepath.Join(r.o.out, "data", "without-"+strings.Join(r.held, "-"))
+	keep := func(c string) bool { return !slices.Contains(r.held, c) }
+	images, err := r.imagesSum(ctx, keep)
+	if err != nil {
+		return nil, "", err
 	}
-	folders, err := trainFolders(ctx, r.data.own, dir, r.held == nil, func(c string) bool { return !slices.Contains(r.held, c) })
+	// Copies of other data, or of fewer classes, have a folder of their own.
+	dir := filepath.Join(r.o.out, "data", "good-"+images[:8])
+	folders, err := trainFolders(ctx, r.data.own, dir, r.held == nil, keep)
 	if err != nil {
 		return nil, "", err
 	}
 	args = r.o.flags(n)
+	anchors := ""
+	flags := slices.Clone(args)
 	if n.prompts != "" {
-		bank, err := r.bank(ctx, n.prompts, folders)
+		bank, err := r.bank(ctx, n.prompts, images, folders)
 		if err != nil {
 			return nil, "", err
 		}
+		file, err := card.FileAt(bank)
+		if err != nil {
+			return nil, "", err
+		}
+		anchors = file.SHA256
 		args = append(args, "-bank", bank)
 	}
 	for _, f := range folders {
@@ -203,7 +217,7 @@ func (r *runner) training(ctx context.Context, n network) (args []string, name s
 	if err != nil {
 		return nil, "", err
 	}
-	b, err := json.Marshal([]any{args, start})
+	b, err := json.Marshal([]any{flags, anchors, images, start})
 	if err != nil {
 		return nil, "", err
 	}
@@ -216,9 +230,42 @@ func (r *runner) training(ctx context.Context, n network) (args []string, name s
 	return append(args, r.o.machine()...), fmt.Sprintf("%s-%x", strings.Join(words, "-"), sum[:4]), nil
 }
 
+// imagesSum is the sum of the images that a training reads, in hexadecimal: their classes,
+// names and pixels. It is computed once for each choice of classes.
+func (r *runner) imagesSum(ctx context.Context, keep func(class string) bool) (string, error) {
+	held := strings.Join(r.held, "\x00")
+	if sum, ok := r.sums[held]; ok {
+		return sum, nil
+	}
+	h := sha256.New()
+	for _, s := range r.data.own {
+		fmt.Fprintf(h, "%s\n", s.layout)
+		for i := range s.Len() {
+			it := s.Item(i)
+			if it.Split != dataset.Train && it.Split != "" || !it.IsGood() || !keep(it.Class) {
+				continue
+			}
+			sample, err := s.Sample(ctx, i)
+			if err != nil {
+				return "", err
+			}
+			b := sample.Image.Bounds()
+			fmt.Fprintf(h, "%q %q %v\n", it.Class, it.Name, b)
+			for y := range b.Dy() {
+				h.Write(sample.Image.Pix[y*sample.Image.Stride:][:4*b.Dx()])
+			}
+		}
+	}
+	if r.sums == nil {
+		r.sums = map[string]string{}
+	}
+	r.sums[held] = hex.EncodeToString(h.Sum(nil))
+	return r.sums[held], nil
+}
+
 // bank is the text bank of a list of sentences; the program bank makes it where a CLIP
 // model is at hand.
-func (r *runner) bank(ctx context.Context, prompts string, folders []string) (string, error) {
+func (r *runner) bank(ctx context.Context, prompts, images string, folders []string) (string, error) {
 	o := r.o
 	switch {
 	case o.table == 8 && o.bank != "":
@@ -234,7 +281,12 @@ func (r *runner) bank(ctx context.Context, prompts string, folders []string) (st
 	case o.clip == "":
 		return "", fmt.Errorf("%w: text anchors are needed: give -bank, -banks or -clip", errUsage)
 	}
-	file := filepath.Join(o.out, "banks", prompts+".safetensors")
+	clip, err := sumOfPath(o.clip)
+	if err != nil {
+		return "", err
+	}
+	// A bank is of the classes and of the model that it was made of.
+	file := filepath.Join(o.out, "banks", fmt.Sprintf("%s-%s-%s.safetensors", prompts, images[:8], clip[:8]))
 	if _, err := os.Stat(file); err == nil {
 		return file, nil
 	} else if !errors.Is(err, fs.ErrNotExist) {
@@ -251,4 +303,33 @@ func (r *runner) bank(ctx context.Context, prompts string, folders []string) (st
 		return "", fmt.Errorf("bank of %s: %w", prompts, err)
 	}
 	return file, nil
+}
+
+// sumOfPath is the sum of a file, or of the names and sizes of the files in a folder,
+// whose contents may be gigabytes.
+func sumOfPath(path string) (string, error) {
+	st, err := os.Stat(path)
+	if err != nil {
+		return "", err
+	}
+	if !st.IsDir() {
+		file, err := card.FileAt(path)
+		if err != nil {
+			return "", err
+		}
+		return file.SHA256, nil
+	}
+	h := sha256.New()
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return "", err
+	}
+	for _, e := range entries {
+		info, err := e.Info()
+		if err != nil {
+			return "", err
+		}
+		fmt.Fprintf(h, "%q %d %d\n", e.Name(), info.Size(), info.ModTime().UnixNano())
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
 }

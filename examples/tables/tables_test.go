@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -119,6 +120,14 @@ func (p place) make(t *testing.T, number int, root, fail string, more ...string)
 	t.Helper()
 	var stdout, stderr bytes.Buffer
 	args := []string{"-table", fmt.Sprint(number), "-data", root, "-start", p.start, "-out", p.out, "-tools", p.tools, "-device", "cpu", "-small"}
+	more = slices.Clone(more)
+	for i, a := range more { // files that the fake programs do not read; the tables sum them up
+		if i > 0 && (more[i-1] == "-bank" || more[i-1] == "-clip") {
+			more[i] = filepath.Join(filepath.Dir(p.notes), "anchors", a)
+			require.NoError(t, os.MkdirAll(filepath.Dir(more[i]), 0o755))
+			require.NoError(t, os.WriteFile(more[i], []byte(a), 0o644))
+		}
+	}
 	err := run(t.Context(), append(args, more...), fakes(fail), &stdout, &stderr)
 	if stdout.Len() > 0 {
 		b, rerr := os.ReadFile(filepath.Join(p.out, fmt.Sprintf("table%d.md", number)))
@@ -188,7 +197,7 @@ func TestDetectionAndLocalisation(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, beside, 2, "nothing is written beside the weights of the start")
 	require.Contains(t, p.asked(t)[0], "-recipe paper -steps 4")
-	require.Contains(t, p.asked(t)[0], "-bank bank.safetensors -data "+filepath.Join(root, "mvtec"))
+	require.Contains(t, p.asked(t)[0], "bank.safetensors -data "+filepath.Join(root, "mvtec"))
 
 	text, err = p.make(t, 2, root, "", "-bank", "bank.safetensors")
 	require.NoError(t, err)
@@ -225,10 +234,33 @@ func TestOtherData(t *testing.T) {
 	require.Len(t, rows(bare, "cable"), 1)
 	require.Contains(t, bare, "No class has masks of its defects.")
 	asked := p.asked(t)
-	require.Contains(t, asked[1], filepath.Join(p.out, "data", "without-cable"))
-	left, err := filepath.Glob(filepath.Join(p.out, "data", "without-cable", "*", "train", "good", "*"))
+	require.Contains(t, asked[1], filepath.Join(p.out, "data", "good-"))
+	left, err := filepath.Glob(filepath.Join(p.out, "data", "good-*", "*", "train", "good", "*"))
 	require.NoError(t, err)
 	require.Len(t, left, 8)
+	for _, f := range left {
+		require.NotContains(t, f, "cable", "its good images were kept out")
+	}
+}
+
+// Another bank under the same name, and other images in the same folder, are another training.
+func TestWhatATrainingReadsIsInItsName(t *testing.T) {
+	testutil.NoLeak(t)
+	root, p := several(t), newPlace(t)
+	asked := func() int {
+		_, err := p.make(t, 1, root, "", "-bank", "b", "-methods", "padim")
+		require.NoError(t, err)
+		return len(p.asked(t))
+	}
+	require.Equal(t, 1, asked())
+	require.Equal(t, 1, asked())
+	good, err := filepath.Glob(filepath.Join(root, "mvtec", "tile", "train", "good", "*"))
+	require.NoError(t, err)
+	require.NoError(t, os.Remove(good[0]))
+	require.Equal(t, 2, asked())
+	_, err = p.make(t, 1, root, "", "-bank", "b2", "-methods", "padim")
+	require.NoError(t, err)
+	require.Len(t, p.asked(t), 3)
 }
 
 // Ways to pre-train, twins, objectives and sentences are columns beside the start.
@@ -240,7 +272,7 @@ func TestComparisonsOfTrainings(t *testing.T) {
 	require.Contains(t, text, "| PaDiM, start | PaDiM, classification | PaDiM, TAB |")
 	require.Contains(t, p.asked(t)[0], "-objective binary")
 	require.NotContains(t, p.asked(t)[0], "-bank")
-	require.Contains(t, p.asked(t)[1], "-lr 0.5 -bank b")
+	require.Contains(t, p.asked(t)[1], "-lr 0.5 -bank "+filepath.Join(filepath.Dir(p.notes), "anchors", "b"))
 
 	text, err = p.make(t, 6, root, "", "-bank", "b", "-seeds", "2")
 	require.ErrorContains(t, err, "pretrain: exit status 1")

@@ -46,7 +46,8 @@ type Config struct {
 	MaxPixels int
 	// Memory is the most bytes that the pictures of all requests in work may take
 	// together: each takes its bytes four times and 32 for every pixel, from its header to
-	// the answer. At least 4*MaxBytes + 32*MaxPixels. A request that does not fit is
+	// the answer. One whose time is over no longer counts, although a batch that is being scored may hold it
+	// until it ends. At least 4*MaxBytes + 32*MaxPixels. A request that does not fit is
 	// answered with 503.
 	Memory int64
 	// Timeout is the longest that a request may take, from its header to the verdict.

@@ -111,6 +111,20 @@ func TestASlowClientIsToldSo(t *testing.T) {
 	require.Equal(t, "slow_client", (<-ended).Code)
 }
 
+// Answers that come before the body is read do not wait for it beyond ReadTimeout.
+func TestABodyThatNeverComesHoldsNothing(t *testing.T) {
+	for _, request := range []string{"POST /inspect", "GET /healthz", "POST /nowhere", "PUT /inspect"} {
+		c := dial(t, handler(t, func(c *service.Config) { c.ReadTimeout, c.Tokens = 20*time.Millisecond, []string{"0123456789abcdef"} }))
+		_, err := io.WriteString(c, request+" HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: 1000\r\n\r\n")
+		require.NoError(t, err)
+		resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+		require.NoError(t, err, request)
+		_, err = io.Copy(io.Discard, resp.Body)
+		require.NoError(t, err, request)
+		require.NoError(t, resp.Body.Close())
+	}
+}
+
 func TestAClientThatDoesNotReadIsGivenUp(t *testing.T) {
 	ended := make(ends, 1)
 	c := dial(t, handler(t, func(c *service.Config) { c.WriteTimeout, c.Observer = 20*time.Millisecond, ended }))

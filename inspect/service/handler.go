@@ -127,6 +127,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // serve finds the route.
 func (x *exchange) serve() {
+	if x.r.ContentLength != 0 {
+		// An answer that comes before the body is read waits for what net/http still reads of
+		// it: a client that sends nothing must not hold the connection for ever.
+		x.h.control(x.w).readBy(time.Now().Add(x.h.cfg.ReadTimeout))
+	}
 	rt, product, f := x.h.route(x.r.URL.EscapedPath())
 	if f != nil {
 		x.fail(f)

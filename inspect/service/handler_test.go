@@ -543,6 +543,8 @@ func TestFeedback(t *testing.T) {
 		{"/feedback/gear", "application/json", opinion(func(o *service.Opinion) { o.Label = "fine" }), 400},
 		{"/feedback/gear", "application/json", opinion(func(o *service.Opinion) { o.Decision = "" }), 400},
 		{"/feedback/gear", "application/json", opinion(func(o *service.Opinion) { o.Bundle = "" }), 400},
+		{"/feedback/gear", "application/json", strings.Replace(fine, `"score":250,`, "", 1), 400},
+		{"/feedback/gear", "application/json", strings.Replace(fine, `"threshold":200`, `"threshold":null`, 1), 400},
 		{"/feedback/gear", "application/json", opinion(func(o *service.Opinion) { o.RequestID = strings.Repeat("x", 129) }), 400},
 		{"/feedback/gear", "application/json", opinion(func(o *service.Opinion) { o.By = strings.Repeat("x", 201) }), 400},
 		{"/feedback/gear", "application/json", opinion(func(o *service.Opinion) { o.Note = strings.Repeat("x", 1001) }), 400},

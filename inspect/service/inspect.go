@@ -198,6 +198,12 @@ func (x *exchange) feedback(name string) *fault {
 		if _, err := d.Token(); err != io.EOF {
 			return failed(http.StatusBadRequest, codeRequest, "The feedback has more than one value.")
 		}
+		var given struct { // what is not there would count as 0
+			Score, Threshold *float64
+		}
+		if err := json.Unmarshal(data, &given); err != nil || given.Score == nil || given.Threshold == nil {
+			return failed(http.StatusBadRequest, codeRequest, "score and threshold are missing or null. Send them as they are in the answer; feedback on a part that no threshold judged cannot be kept.")
+		}
 		return o.check()
 	}); f != nil {
 		return f

@@ -28,8 +28,8 @@ const usage = `libtorch finds or fetches libtorch for Go programs that use gotab
   libtorch env [-floor F] [-cuda] [-format shell|make|json]   set up what is missing, prove it, print the cgo environment
   libtorch fetch [-floor F] [-cuda]                fetch libtorch into the cache folder, print where it is
   libtorch doctor [-floor F] [-cuda]               look at everything that is needed, change nothing but the proof
-  libtorch bundle PROGRAM DIR                      copy a finished program and its libraries into DIR
-  libtorch version                                 print the versions and hashes of what is fetched
+  libtorch bundle [-floor F] PROGRAM DIR                     copy a finished program and its libraries into DIR
+  libtorch version                                           print the versions and hashes of what is fetched
 
   -floor gotch     the C layer of gotch, on libtorch 2.1 (the default)
   -floor libtorch  this module's own, on libtorch 2.1 to 2.15: for GPUs newer than Hopper, for a Python with a newer PyTorch,
@@ -90,7 +90,9 @@ func (a *app) run(ctx context.Context, args []string) error {
 	case "env", "fetch", "doctor":
 		fs.StringVar(&floor, "floor", floor, "what package tensor is compiled on: gotch, or libtorch itself")
 		fs.BoolVar(&cuda, "cuda", false, "link the CUDA libraries too; downloads 2.6 GB (4.3 GB unpacked) where they are missing")
-	case "bundle", "version":
+	case "bundle":
+		fs.StringVar(&floor, "floor", floor, "what the program was compiled on: gotch, or libtorch itself")
+	case "version":
 	case "help", "-h", "-help", "--help":
 		fmt.Fprint(a.stdout, usage)
 		return nil

@@ -205,7 +205,7 @@ func (r *Runner) trials(ctx context.Context, net *detectors.Network, all []evalu
 			net.Memory = detectors.NewMemory(net.Net, featureBudget)
 			seen = by.Transform.Fingerprint()
 		}
-		if t.Method.Protocol.Mask == metrics.MaskNearest { // the data set makes masks by this rule alone
+		if t.Method.Protocol.Tiles == nil && t.Method.Protocol.Mask == metrics.MaskNearest { // the data set makes masks by this rule alone
 			t.Train, t.Test = good, test
 		}
 		opts := []evaluate.Option{evaluate.WithScores()}

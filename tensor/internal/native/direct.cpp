@@ -29,6 +29,16 @@ at::TensorOptions options(int dtype, int device) {
   return at::TensorOptions().dtype(static_cast<at::ScalarType>(dtype)).device(d);
 }
 
+// A tensor that comes from other code may be of a kind that has no sizes or no memory,
+// such as a nested one; it looks empty then.
+template <typename R, typename F> R answer(R otherwise, F f) {
+  try {
+    return f();
+  } catch (...) {
+    return otherwise;
+  }
+}
+
 } // namespace
 
 // make defines a function that makes one tensor.
@@ -43,20 +53,32 @@ void tab_free(void *self) { delete static_cast<at::Tensor *>(self); }
 
 int tab_defined(void *self) { return T(self).defined() ? 1 : 0; }
 
-int64_t tab_dim(void *self) { return T(self).defined() ? T(self).dim() : 0; }
-
-void tab_shape(void *self, int64_t *sizes) {
-  for (int64_t n : T(self).sizes()) *sizes++ = n;
+int64_t tab_dim(void *self) {
+  return answer<int64_t>(0, [=] { return T(self).defined() ? static_cast<int64_t>(T(self).sizes().size()) : 0; });
 }
 
-int tab_scalar_type(void *self) { return static_cast<int>(T(self).scalar_type()); }
+void tab_shape(void *self, int64_t *sizes) {
+  answer<int>(0, [=] {
+    int64_t *to = sizes;
+    for (int64_t n : T(self).sizes()) *to++ = n;
+    return 0;
+  });
+}
 
-void *tab_data(void *self) { return T(self).data_ptr(); }
+int tab_scalar_type(void *self) {
+  return answer<int>(-1, [=] { return static_cast<int>(T(self).scalar_type()); });
+}
+
+void *tab_data(void *self) {
+  return answer<void *>(nullptr, [=] { return T(self).data_ptr(); });
+}
 
 // -1 is the CPU, a number from 0 on a CUDA device, -99 anything else.
 int tab_device(void *self) {
-  auto d = T(self).device();
-  return d.is_cpu() ? -1 : d.is_cuda() ? d.index() : -99;
+  return answer<int>(-99, [=] {
+    auto d = T(self).device();
+    return d.is_cpu() ? -1 : d.is_cuda() ? static_cast<int>(d.index()) : -99;
+  });
 }
 
 int tab_cuda_devices(void) {
