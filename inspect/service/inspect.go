@@ -202,7 +202,7 @@ func (x *exchange) feedback(name string) *fault {
 			Score, Threshold *float64
 		}
 		if err := json.Unmarshal(data, &given); err != nil || given.Score == nil || given.Threshold == nil {
-			return failed(http.StatusBadRequest, codeRequest, "score and threshold are missing or null. Send them as they are in the answer; feedback on a part that no threshold judged cannot be kept.")
+			return failed(http.StatusBadRequest, codeRequest, "The fields score and threshold are missing or null. Send them as they are in the answer; feedback on a part that no threshold judged cannot be kept.")
 		}
 		return o.check()
 	}); f != nil {
@@ -224,9 +224,9 @@ func (o Opinion) check() *fault {
 	case o.Decision != Pass && o.Decision != Reject:
 		return failed(http.StatusBadRequest, codeRequest, "The decision is %q, want %s or %s, as in the answer.", clip(string(o.Decision)), Pass, Reject)
 	case o.RequestID == "" || o.Bundle == "" || o.Scorer == "":
-		return failed(http.StatusBadRequest, codeRequest, "request_id, bundle and scorer are missing or empty. Send them as they are in the answer.")
+		return failed(http.StatusBadRequest, codeRequest, "The fields request_id, bundle and scorer are missing or empty. Send them as they are in the answer.")
 	case len(o.RequestID) > 128 || len(o.Bundle) > 128 || len(o.Scorer) > 128 || len(o.By) > 200:
-		return failed(http.StatusBadRequest, codeRequest, "request_id, bundle and scorer have at most 128 bytes, by at most 200.")
+		return failed(http.StatusBadRequest, codeRequest, "The fields request_id, bundle and scorer have at most 128 bytes, by at most 200.")
 	case len(o.Note) > maxNote:
 		return failed(http.StatusBadRequest, codeRequest, "The note has %d bytes, want at most %d.", len(o.Note), maxNote)
 	}
