@@ -230,7 +230,7 @@ func (d Decoder) admit(c codec, size image.Point) error {
 	if size.X < 1 || size.Y < 1 {
 		return fmt.Errorf("%w: %s: the header says %s pixels", ErrDecode, c.name, sizeText(size))
 	}
-	if int64(size.X)*int64(size.Y) > int64(d.MaxPixels) {
+	if size.X > d.MaxPixels/size.Y { // a product of two sides of 32 bits may be more than an int
 		return fmt.Errorf("%w: %s of %s pixels, the limit is %d; raise MaxPixels if it is meant", ErrTooLarge, c.name, sizeText(size), d.MaxPixels)
 	}
 	return nil

@@ -48,3 +48,12 @@ func TestSizeNeedsTheHeaderOnly(t *testing.T) {
 		require.ErrorIs(t, err, dataset.ErrDecode, "%q", data)
 	}
 }
+
+// Sides whose product is more than an int64 are too large, and not small.
+func TestSizeOfSidesWhoseProductOverflows(t *testing.T) {
+	head := []byte("\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\xda000\xb3000\x08\x02\x00\x00\x00\x00\x00\x00\x00")
+	_, err := dataset.DefaultDecoder().Size(head)
+	require.ErrorIs(t, err, dataset.ErrTooLarge)
+	_, err = dataset.DefaultDecoder().Image(bytes.NewReader(head))
+	require.ErrorIs(t, err, dataset.ErrTooLarge)
+}
