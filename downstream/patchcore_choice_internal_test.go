@@ -12,39 +12,9 @@ import (
 
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/internal/testutil"
 	"github.com/gotab/gotab/tensor"
 )
-
-// greedy is the greedy choice with every distance by definition.
-func greedy(x [][]float64, count int, starts []int64) []int64 {
-	distance := func(a, b []float64) float64 {
-		sum := 0.0
-		for i := range a {
-			sum += (a[i] - b[i]) * (a[i] - b[i])
-		}
-		return math.Sqrt(sum)
-	}
-	nearest := make([]float64, len(x))
-	for i := range x {
-		for _, j := range starts {
-			nearest[i] += distance(x[i], x[j]) / float64(len(starts))
-		}
-	}
-	var out []int64
-	for len(out) < count {
-		far := 0
-		for i, d := range nearest {
-			if d > nearest[far] {
-				far = i
-			}
-		}
-		out = append(out, int64(far))
-		for i := range x {
-			nearest[i] = min(nearest[i], distance(x[i], x[far]))
-		}
-	}
-	return out
-}
 
 // pixels is an extractor whose one layer is the picture, averaged 4 by 4.
 type pixels struct{}
@@ -128,7 +98,7 @@ func TestPatchCoreBankIsTheCoreset(t *testing.T) {
 			}
 		}
 	}
-	chosen := greedy(projected, 36, starts)
+	chosen := testutil.GreedyChoice(projected, 36, starts)
 	slices.Sort(chosen)
 	for i, at := range chosen {
 		require.InDeltaSlice(t, all[at], got[i], 1e-6, "%d", at) // means of the two banks round otherwise

@@ -15,6 +15,7 @@ import (
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/downstream/internal/feed"
 	"github.com/gotab/gotab/downstream/internal/network"
+	"github.com/gotab/gotab/internal/testutil"
 	"github.com/gotab/gotab/tensor"
 )
 
@@ -401,12 +402,12 @@ func TestRegADRate(t *testing.T) {
 
 // A batch's images are read together: each waits for another here.
 func TestRegADReadsABatchTogether(t *testing.T) {
-	withCores(t, 2)
+	testutil.WithCores(t, 2)
 	cfg := DefaultRegAD()
 	cfg.Transform = dataset.Transform{}
 	r := newRegAD(nil, nil, "", tensor.CPU, cfg, [2]uint64{})
 	at := []int{5, 3, 4, 3, 5, 5}
-	b, err := r.readBatch(t.Context(), inPairs(t, 4, ramps(-1)), at, image.Pt(8, 8))
+	b, err := r.readBatch(t.Context(), testutil.InPairs(4, ramps(-1)), at, image.Pt(8, 8))
 	require.NoError(t, err)
 	require.Equal(t, []int64{2, 0, 1, 0, 2, 2}, b.at)
 	for k, v := range []int{3, 4, 5} {

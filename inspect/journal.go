@@ -11,9 +11,10 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"syscall"
 	"time"
 	"unicode/utf8"
+
+	"github.com/gotab/gotab/internal/atomicfile"
 )
 
 // ErrJournal says that an entry cannot be kept, or that a file is no journal.
@@ -99,25 +100,12 @@ func OpenJournal(path string) (*Journal, error) {
 	}
 	j := &Journal{file: f}
 	if j.torn, err = endsTorn(f); err == nil && !j.torn {
-		err = syncFolder(filepath.Dir(path)) // the file may be new: its name must outlive a loss of power too
+		err = atomicfile.SyncDir(filepath.Dir(path)) // the file may be new: its name must outlive a loss of power too
 	}
 	if err != nil {
 		return nil, fmt.Errorf("inspect: open journal: %w", errors.Join(err, f.Close()))
 	}
 	return j, nil
-}
-
-// syncFolder brings a folder's names to the disk, where the system can.
-func syncFolder(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	err = d.Sync()
-	if errors.Is(err, errors.ErrUnsupported) || errors.Is(err, syscall.EINVAL) {
-		err = nil // a file system that has no such thing
-	}
-	return errors.Join(err, d.Close())
 }
 
 // endsTorn says whether a file's last line has no end.

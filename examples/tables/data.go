@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -194,6 +195,24 @@ func sets(of []source, keep func(class string) bool, stderr io.Writer) (out []st
 	return out
 }
 
+// trains says whether a network may be trained on an image.
+func trains(it dataset.Item) bool {
+	return (it.Split == dataset.Train || it.Split == "") && it.IsGood()
+}
+
+// contents are the bytes of image i: its file where there is one, else its pixels.
+func (s source) contents(ctx context.Context, i int) (io.ReadCloser, error) {
+	f, err := os.Open(filepath.Join(s.path, filepath.FromSlash(s.Item(i).Name)))
+	if err == nil {
+		return f, nil
+	}
+	sample, err := s.Sample(ctx, i)
+	if err != nil {
+		return nil, err
+	}
+	return io.NopCloser(io.MultiReader(strings.NewReader(sample.Image.Rect.String()), bytes.NewReader(sample.Image.Pix))), nil
+}
+
 // trainFolders are what pretrain reads: the folders in MVTec AD's layout as they are, or a
 // folder with copies of the good images of the classes that are kept.
 func trainFolders(ctx context.Context, of []source, dir string, whole bool, keep func(class string) bool) ([]string, error) {
@@ -236,7 +255,7 @@ func copyGood(ctx context.Context, s source, dir string, plain bool, keep func(c
 	}
 	for i := range s.Len() {
 		it := s.Item(i)
-		if it.Split != dataset.Train && it.Split != "" || !it.IsGood() || !keep(it.Class) {
+		if !trains(it) || !keep(it.Class) {
 			continue
 		}
 		to := filepath.Join(dir, it.Class, "train", "good", fmt.Sprintf("%06d.png", i))

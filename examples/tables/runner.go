@@ -7,13 +7,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
-	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/evaluate"
 	"github.com/gotab/gotab/examples/internal/study"
 	"github.com/gotab/gotab/tab/card"
@@ -231,35 +231,33 @@ func (r *runner) training(ctx context.Context, n network) (args []string, name s
 }
 
 // imagesSum is the sum of the images that a training reads, in hexadecimal: their classes,
-// names and pixels. It is computed once for each choice of classes.
+// names and contents. It is computed once for each choice of classes.
 func (r *runner) imagesSum(ctx context.Context, keep func(class string) bool) (string, error) {
 	held := strings.Join(r.held, "\x00")
 	if sum, ok := r.sums[held]; ok {
 		return sum, nil
 	}
-	h := sha256.New()
+	var images []card.Image
 	for _, s := range r.data.own {
-		fmt.Fprintf(h, "%s\n", s.layout)
 		for i := range s.Len() {
-			it := s.Item(i)
-			if it.Split != dataset.Train && it.Split != "" || !it.IsGood() || !keep(it.Class) {
-				continue
-			}
-			sample, err := s.Sample(ctx, i)
-			if err != nil {
-				return "", err
-			}
-			b := sample.Image.Bounds()
-			fmt.Fprintf(h, "%q %q %v\n", it.Class, it.Name, b)
-			for y := range b.Dy() {
-				h.Write(sample.Image.Pix[y*sample.Image.Stride:][:4*b.Dx()])
+			if it := s.Item(i); trains(it) && keep(it.Class) {
+				images = append(images, card.Image{Class: s.name + "/" + it.Class, Name: it.Name, Open: func() (io.ReadCloser, error) { return s.contents(ctx, i) }})
 			}
 		}
 	}
+	classes, err := card.Data(ctx, images)
+	if err != nil {
+		return "", err
+	}
+	b, err := json.Marshal(classes)
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(b)
 	if r.sums == nil {
 		r.sums = map[string]string{}
 	}
-	r.sums[held] = hex.EncodeToString(h.Sum(nil))
+	r.sums[held] = hex.EncodeToString(sum[:])
 	return r.sums[held], nil
 }
 

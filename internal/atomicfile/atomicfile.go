@@ -165,3 +165,16 @@ func syncFolder(d *os.File) error {
 	}
 	return err
 }
+
+// SyncDir makes the names in a folder durable: that of a file which was made without
+// Write, such as one that grows. It does nothing where the system has no such call.
+func SyncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return fmt.Errorf("atomicfile: sync folder: %w", err)
+	}
+	if err := errors.Join(syncFolder(d), d.Close()); err != nil {
+		return fmt.Errorf("atomicfile: sync folder: %w", err)
+	}
+	return nil
+}

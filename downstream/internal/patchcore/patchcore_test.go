@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gotab/gotab/downstream/internal/sentinel"
+	"github.com/gotab/gotab/internal/testutil"
 	"github.com/gotab/gotab/tensor"
 )
 
@@ -20,37 +21,6 @@ func TestPatchCoreReweight(t *testing.T) {
 	require.InEpsilon(t, 1-e/(e+e*e+e*e*e), reweight(1, []float32{1, 4, 9}), 1e-12)
 	require.InDelta(t, 1.0, reweight(1, []float32{1, 1e12}), 1e-12)                         // no overflow to NaN
 	require.InDelta(t, 2.0/3, reweight(1<<19, []float32{1 << 38, 1 << 38, 1 << 38}), 1e-12) // nor here
-}
-
-// slowCoreset is the greedy choice with every distance by definition.
-func slowCoreset(x [][]float64, count int, starts []int64) []int64 {
-	distance := func(a, b []float64) float64 {
-		sum := 0.0
-		for i := range a {
-			sum += (a[i] - b[i]) * (a[i] - b[i])
-		}
-		return math.Sqrt(sum)
-	}
-	nearest := make([]float64, len(x))
-	for i := range x {
-		for _, j := range starts {
-			nearest[i] += distance(x[i], x[j]) / float64(len(starts))
-		}
-	}
-	var out []int64
-	for len(out) < count {
-		far := 0
-		for i, d := range nearest {
-			if d > nearest[far] {
-				far = i
-			}
-		}
-		out = append(out, int64(far))
-		for i := range x {
-			nearest[i] = min(nearest[i], distance(x[i], x[far]))
-		}
-	}
-	return out
 }
 
 func TestPatchCoreCoresetEqualsTheDefinition(t *testing.T) {
@@ -66,8 +36,8 @@ func TestPatchCoreCoresetEqualsTheDefinition(t *testing.T) {
 		}
 	}
 	starts := []int64{5, 17, 300}
-	want := slowCoreset(x, count, starts)
-	require.NotEqual(t, want, slowCoreset(x, count, starts[:2]), "the starting points must matter, or the comparison proves less")
+	want := testutil.GreedyChoice(x, count, starts)
+	require.NotEqual(t, want, testutil.GreedyChoice(x, count, starts[:2]), "the starting points must matter, or the comparison proves less")
 	for name, choose := range coresets(t) {
 		t.Run(name, func(t *testing.T) {
 			require.Equal(t, want, choose(flat, k, count, starts))
@@ -118,7 +88,7 @@ func TestPatchCoreCoresetOfEquals(t *testing.T) {
 			rows[i] = append(rows[i], float64(v))
 		}
 	}
-	want := slowCoreset(rows, 60, []int64{7})
+	want := testutil.GreedyChoice(rows, 60, []int64{7})
 	for _, workers := range []int{1, 2, 5} {
 		got, err := CoresetOnHost(t.Context(), x, k, 60, []int64{7}, workers, func(int) {})
 		require.NoError(t, err)

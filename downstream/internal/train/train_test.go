@@ -8,9 +8,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strconv"
-	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -20,6 +18,7 @@ import (
 	"github.com/gotab/gotab/downstream/internal/feed"
 	"github.com/gotab/gotab/downstream/internal/network"
 	"github.com/gotab/gotab/downstream/internal/sentinel"
+	"github.com/gotab/gotab/internal/testutil"
 	"github.com/gotab/gotab/tensor"
 )
 
@@ -125,33 +124,6 @@ func TestFrozenMapsDoNotDependOnTheBudget(t *testing.T) {
 	require.Equal(t, live, tensor.Live())
 }
 
-// withCores sets a budget of cores, all of them for one Run, for a test.
-func withCores(t *testing.T, n int) {
-	t.Helper()
-	before := tensor.GetThreads()
-	require.NoError(t, tensor.SetThreads(tensor.Threads{Cores: n, PerRun: n}))
-	t.Cleanup(func() { require.NoError(t, tensor.SetThreads(before)) })
-}
-
-// inPairs holds images from first on back until two of them are being read.
-func inPairs(t *testing.T, first int, from feed.Pictures) feed.Pictures {
-	both := make(chan struct{})
-	var reading atomic.Int64
-	return func(ctx context.Context, i int) (image.Image, string, error) {
-		if i >= first {
-			if reading.Add(1) == 2 {
-				close(both)
-			}
-			select {
-			case <-both:
-			case <-time.After(5 * time.Second):
-				return nil, "", errors.New("nobody else is reading")
-			}
-		}
-		return from(ctx, i)
-	}
-}
-
 // summed is a pyramid times the sum of all pixels, which threads add up in another
 // order; ResNets happen to give the same bits for any number of them.
 type summed struct{ pyramid }
@@ -163,7 +135,7 @@ func (p summed) Forward(s *tensor.Scope, x *tensor.Tensor, at ...backbone.Layer)
 // Maps that are made anew are the bits of those that are kept, whatever threads
 // the caller has, and are made several at once.
 func TestFrozenMapsDoNotDependOnThreads(t *testing.T) {
-	withCores(t, 2)
+	testutil.WithCores(t, 2)
 	live := tensor.Live()
 	net, err := backbone.NewResNet18(tensor.CPU, rand.New(rand.NewPCG(1, 1)))
 	require.NoError(t, err)
@@ -206,7 +178,7 @@ func TestFrozenMapsDoNotDependOnThreads(t *testing.T) {
 	}
 	for _, fe := range []network.Extractor{net, summed{}} {
 		all := load(fe, 1<<30, from)
-		require.True(t, slices.EqualFunc(all, load(fe, 0, inPairs(t, 1, from)), slices.Equal), "nothing is kept")
+		require.True(t, slices.EqualFunc(all, load(fe, 0, testutil.InPairs(1, from)), slices.Equal), "nothing is kept")
 		per := int64(len(all[0])+len(all[1])) / n
 		require.True(t, slices.EqualFunc(all, load(fe, 4*per, from), slices.Equal), "image 0 alone is kept")
 	}
