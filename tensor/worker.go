@@ -96,9 +96,11 @@ func (p *scheduler) configure(t Threads) {
 // onWorker reports whether the calling thread is a libtorch thread. Workers are
 // locked to theirs, so the thread's number identifies them.
 func (p *scheduler) onWorker() bool {
-	tid := syscall.Gettid()
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	// Asked under the lock, under which workers get their threads: a goroutine that waits
+	// for it may go on on another thread, and a worker have begun on the one before.
+	tid := syscall.Gettid()
 	for _, w := range p.workers {
 		if w.tid == tid && w.busy {
 			return true

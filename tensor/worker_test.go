@@ -3,6 +3,7 @@ package tensor
 import (
 	"context"
 	"runtime"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -144,4 +145,33 @@ func TestEachWorkerKeepsItsThreads(t *testing.T) {
 		require.NoError(t, <-other)
 		require.Equal(t, 2, native.Threads())
 	}))
+}
+
+// A goroutine that waited for the scheduler is not taken for a worker that has meanwhile
+// begun on the thread that it was on before.
+func TestWaitingOnAWorkersLaterThreadIsNotNested(t *testing.T) {
+	p := &scheduler{}
+	for range 50 {
+		p.mu.Lock()
+		got := make(chan bool)
+		go func() { got <- p.onWorker() }()
+		for range 100 {
+			runtime.Gosched() // it waits for the lock, most likely
+		}
+		stop, tids := make(chan struct{}), make(chan int)
+		p.workers = nil
+		for range 8 {
+			go func() {
+				runtime.LockOSThread()
+				defer runtime.UnlockOSThread()
+				tids <- syscall.Gettid()
+				<-stop
+			}()
+			p.workers = append(p.workers, &worker{tid: <-tids, busy: true})
+		}
+		p.mu.Unlock()
+		nested := <-got
+		close(stop)
+		require.False(t, nested)
+	}
 }
