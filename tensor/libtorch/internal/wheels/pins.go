@@ -22,6 +22,12 @@ type Pin struct {
 	Keep          func(name string) bool
 }
 
+// platforms are the platform tags in the wheel's name, which pip must be told.
+func (p Pin) platforms() []string {
+	name := strings.TrimSuffix(p.File, ".whl")
+	return strings.Split(name[strings.LastIndex(name, "-")+1:], ".")
+}
+
 // Pins returns the wheels that a version needs, [Version] or [Newest]: for the CPU alone, or for CUDA as well. The small
 // ones come first, so that a broken set-up shows before much has been fetched.
 func Pins(version string, cuda bool) []Pin {

@@ -51,10 +51,13 @@ func download(ctx context.Context, pip []string, pin Pin, dir string, log io.Wri
 	if err := os.MkdirAll(tmp, 0o755); err != nil {
 		return "", cacheError(dir, err)
 	}
-	// The tags are named, so that the pip of any Python, also of one that torch 2.1.2 knows nothing of, takes the wheel.
+	// The tags are named, so that the pip of any Python, also of one that this torch knows nothing of, takes the wheel.
 	args := append(pip[1:len(pip):len(pip)], "download", "--no-deps", "--no-cache-dir", "--only-binary=:all:", "--require-hashes",
-		"--implementation", "cp", "--python-version", "311", "--abi", "cp311", "--platform", "manylinux1_x86_64",
+		"--implementation", "cp", "--python-version", "311", "--abi", "cp311",
 		"--progress-bar", "off", "-d", dir, "-r", req)
+	for _, platform := range pin.platforms() {
+		args = append(args, "--platform", platform)
+	}
 	cmd := exec.CommandContext(ctx, pip[0], args...)
 	cmd.Env = append(os.Environ(), "TMPDIR="+tmp, "PIP_REQUIRE_VIRTUALENV=0", "PIP_DISABLE_PIP_VERSION_CHECK=1", "PIP_NO_INPUT=1")
 	// Asked to stop, pip gets the chance to clean up, and is killed if it does not.

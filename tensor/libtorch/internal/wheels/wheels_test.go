@@ -30,7 +30,7 @@ func makeWheel(t *testing.T, dir, name string, entries map[string]string) Pin {
 		require.NoError(t, err)
 	}
 	require.NoError(t, z.Close())
-	file := name + "-1.0-py3-none-any.whl"
+	file := name + "-1.0-py3-none-manylinux1_x86_64.whl"
 	require.NoError(t, os.WriteFile(filepath.Join(dir, file), buf.Bytes(), 0o644))
 	sum := sha256.Sum256(buf.Bytes())
 	return Pin{Name: name, Version: "1.0", File: file, SHA256: hex.EncodeToString(sum[:]), Size: int64(buf.Len()), Unpacked: 1 << 20,
@@ -165,7 +165,7 @@ func TestFetchHalfDownload(t *testing.T) {
 
 func TestFetchRefusesOtherHash(t *testing.T) {
 	shop, a, _ := twoWheels(t)
-	fakePython(t, shop, `echo evil > "$to/alpha-1.0-py3-none-any.whl"`)
+	fakePython(t, shop, `echo evil > "$to/alpha-1.0-py3-none-manylinux1_x86_64.whl"`)
 	f, _ := fetcher(t, a)
 	_, err := f.Fetch(t.Context())
 	require.ErrorIs(t, err, ErrHash)
@@ -361,6 +361,9 @@ func TestPins(t *testing.T) {
 		seen[p.SHA256] = true
 		require.Contains(t, p.File, p.Version)
 	}
+	require.Equal(t, []string{"manylinux1_x86_64"}, cpu[2].platforms())
+	require.Equal(t, []string{"manylinux2014_x86_64", "manylinux_2_17_x86_64"}, Pins(Newest, false)[0].platforms())
+	require.Equal(t, []string{"manylinux_2_28_x86_64"}, Pins(Newest, false)[2].platforms())
 	keepCPU, keepCUDA := cpu[2].Keep, cuda[12].Keep
 	for _, n := range []string{"torch/lib/libc10.so", "torch/lib/libtorch_cpu.so", "torch/lib/libgomp-a34b3233.so.1", "torch/lib/libgomp.so.1", "torch/include/ATen/ATen.h", "torch/share/cmake/Torch/TorchConfig.cmake", "torch-2.1.2.dist-info/LICENSE"} {
 		require.True(t, keepCPU(n), n)
