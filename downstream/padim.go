@@ -153,7 +153,7 @@ func NewPaDiM(fe Extractor, cfg PaDiMConfig, rng *rand.Rand, opts ...Option) (*P
 		return nil, fmt.Errorf("downstream: new PaDiM: %w", err)
 	}
 	cfg.Transform = cfg.Transform.Shared()
-	return &PaDiM{cfg: cfg, sel: sel, core: engine.Core[*gaussians]{Who: whoIs("PaDiM"), Dev: fe.Device(), Batch: cfg.Batch, Embed: sel.Embed,
+	return &PaDiM{cfg: cfg, sel: sel, core: engine.Core[*gaussians]{Who: whoIs("PaDiM"), Dev: fe.Device(), Batch: cfg.Batch, Embed: sel.Embed, Precision: network.PrecisionOf(fe),
 		In: feed.Reader{Transform: cfg.Transform, Normalize: cfg.Normalize}, Options: engine.OptionsOf(opts)}}, nil
 }
 

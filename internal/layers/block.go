@@ -111,10 +111,15 @@ type FoldedBlock struct {
 // Fold makes the folded form of the present weights for inputs [N, C, H, W] and
 // keeps its tensors in to.
 func (b *Block) Fold(s *tensor.Scope, to *tensor.Params, input [4]int64) (*FoldedBlock, error) {
+	return b.FoldAs(s, to, input, tensor.Float32)
+}
+
+// FoldAs is Fold for inputs of another type; see [ConvNorm.FoldAs].
+func (b *Block) FoldAs(s *tensor.Scope, to *tensor.Params, input [4]int64, dt tensor.DType) (*FoldedBlock, error) {
 	n, h, w := input[0], input[2], input[3]
 	f := &FoldedBlock{}
 	if b.Down != nil {
-		d, err := b.Down.Fold(s, to, [4]int64{n, b.Down.In, h, w})
+		d, err := b.Down.FoldAs(s, to, [4]int64{n, b.Down.In, h, w}, dt)
 		if err != nil {
 			return nil, err
 		}
@@ -122,7 +127,7 @@ func (b *Block) Fold(s *tensor.Scope, to *tensor.Params, input [4]int64) (*Folde
 	}
 	for k := range b.Path {
 		u := &b.Path[k]
-		p, err := u.Fold(s, to, [4]int64{n, u.In, h, w})
+		p, err := u.FoldAs(s, to, [4]int64{n, u.In, h, w}, dt)
 		if err != nil {
 			return nil, err
 		}

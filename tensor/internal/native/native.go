@@ -87,6 +87,10 @@ func SetDevice(index int) error { return shimError(C.tab_set_device(C.int(index)
 // convolutions of PackConv stand.
 func HasOneDNN() bool { return C.tab_has_onednn() != 0 }
 
+// HasBFloat16 reports whether PackConv takes weights in bfloat16: oneDNN is there and the
+// processor has AVX512-BF16.
+func HasBFloat16() bool { return C.tab_has_bfloat16() != 0 }
+
 func hp(h Handle) unsafe.Pointer { return unsafe.Pointer(h) }
 
 // shimOut runs a shim function that makes a tensor.

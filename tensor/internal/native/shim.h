@@ -13,6 +13,8 @@ int tab_try_threads(int n); // how many of n more threads can be made (spawn.cpp
 void tab_no_idle_pool(void);
 char *tab_set_device(int index);
 int tab_has_onednn(void);
+/* whether oneDNN is there and the processor multiplies bfloat16 */
+int tab_has_bfloat16(void);
 char *tab_channels_last(void **out, void *self);
 int tab_is_channels_last(void *self);
 char *tab_to_device(void **out, void *self, int device);
