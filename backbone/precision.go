@@ -67,24 +67,30 @@ func (p Precision) dtype() tensor.DType {
 	return tensor.Float32
 }
 
-// SetPrecision says in which precision Forward and Stage compute in evaluation.
-// Images go in and features come out in float32 with either; training, the weights and
-// what is saved of them stay in float32 throughout. BFloat16 takes a network on the CPU
-// and a processor for which [tensor.HasBFloat16] holds, else SetPrecision returns an error
-// that wraps [ErrPrecision] and changes nothing. Features in bfloat16 differ from those in float32 by some
-// thousandths of the largest, so detectors are fitted, calibrated and used in one precision; their
-// files say in which. Like training it needs the network for itself. [ResNet.Clone] has the
-// default.
-func (m *ResNet) SetPrecision(p Precision) error {
+// check refuses a precision that there is not, and one that a network cannot compute in.
+func (p Precision) check(doing string, m *ResNet) error {
 	switch {
 	case p != Float32 && p != BFloat16:
-		return fmt.Errorf("backbone: set precision: %w: %s", ErrPrecision, p)
+		return fmt.Errorf("backbone: %s: %w: %s", doing, ErrPrecision, p)
 	case m.params.Closed():
-		return fmt.Errorf("backbone: set precision: %w", ErrClosed)
-	case p == BFloat16 && m.Device().IsCUDA():
-		return fmt.Errorf("backbone: set precision: %w: bfloat16 is for networks on the CPU, this one is on %s", ErrPrecision, m.Device())
-	case p == BFloat16 && !tensor.HasBFloat16():
-		return fmt.Errorf("backbone: set precision: %w: this processor has no AVX512-BF16, or this libtorch no oneDNN; leave it at float32", ErrPrecision)
+		return fmt.Errorf("backbone: %s: %w", doing, ErrClosed)
+	case p == BFloat16 && !m.Device().IsCUDA() && !tensor.HasBFloat16():
+		return fmt.Errorf("backbone: %s: %w: this processor has no AVX512-BF16, or this libtorch no oneDNN; leave it at float32", doing, ErrPrecision)
+	}
+	return nil
+}
+
+// SetPrecision says in which precision Forward and Stage compute in evaluation.
+// Images go in and features come out in float32 with either; the weights and
+// what is saved of them stay in float32 throughout. On the CPU BFloat16 takes a processor for
+// which [tensor.HasBFloat16] holds, else SetPrecision returns an error
+// that wraps [ErrPrecision] and changes nothing. Features in bfloat16 differ from those in
+// float32 by some thousandths of the largest, so detectors are fitted, calibrated and used in one
+// precision; their files say in which. Like training it needs the network for itself.
+// [ResNet.Clone] has the default.
+func (m *ResNet) SetPrecision(p Precision) error {
+	if err := p.check("set precision", m); err != nil {
+		return err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -100,4 +106,26 @@ func (m *ResNet) Precision() Precision {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.precision
+}
+
+// SetTrainingPrecision says in which precision Forward and Stage convolve in training. With
+// BFloat16 each convolution rounds its input and a copy of its weight; batch norm computes in
+// float32, and weights, gradients of weights and statistics are kept in it, so that no loss needs scaling. Features come
+// out in float32. Activations take half the memory. Errors are those of SetPrecision. It needs the network for
+// itself; [ResNet.Clone] has the default.
+func (m *ResNet) SetTrainingPrecision(p Precision) error {
+	if err := p.check("set training precision", m); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.training = p
+	return nil
+}
+
+// TrainingPrecision returns the precision of convolutions in training.
+func (m *ResNet) TrainingPrecision() Precision {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.training
 }

@@ -47,6 +47,7 @@ type ResNet struct {
 	mu        sync.Mutex
 	folded    *folded
 	precision Precision // of evaluation
+	training  Precision // of the convolutions of a training
 }
 
 // ResNet18 is a [ResNet]; what NewResNet18, ReadResNet18 and OpenResNet18 return
@@ -207,9 +208,13 @@ type stageRun func(s *tensor.Scope, x *tensor.Tensor, l Layer, keep bool) *tenso
 // stage gave. A failure is left in s.
 func (m *ResNet) runner(s *tensor.Scope, x *tensor.Tensor, first, last Layer) (run stageRun, leave func(s *tensor.Scope, y *tensor.Tensor) *tensor.Tensor) {
 	same := func(_ *tensor.Scope, y *tensor.Tensor) *tensor.Tensor { return y }
+	single := func(s *tensor.Scope, y *tensor.Tensor) *tensor.Tensor { return s.Cast(y, tensor.Float32) }
 	if s.Mode() != tensor.Evaluation {
 		m.params.Touch() // running statistics move
-		return m.plain, same
+		if m.TrainingPrecision() == Float32 {
+			return m.plain, same
+		}
+		return m.plain, single
 	}
 	f, err := m.fold(s, x.Shape(), first, last)
 	switch {
@@ -219,17 +224,24 @@ func (m *ResNet) runner(s *tensor.Scope, x *tensor.Tensor, first, last Layer) (r
 	case f.precision == Float32:
 		return f.run, same
 	}
-	return f.run, func(s *tensor.Scope, y *tensor.Tensor) *tensor.Tensor { return s.Cast(y, tensor.Float32) }
+	return f.run, single
 }
 
 // plain runs one stage with batch norm as it stands.
 func (m *ResNet) plain(s *tensor.Scope, x *tensor.Tensor, l Layer, _ bool) *tensor.Tensor {
 	train := s.Mode() == tensor.Training && !m.frozen[l]
+	dt := tensor.Float32
+	if p := m.TrainingPrecision(); p != Float32 && s.Mode() == tensor.Training && x.DType() != tensor.NoDType {
+		dt = p.dtype()
+	}
 	if l == Stem {
-		return s.MaxPool2d(s.ReLUInto(m.stem.Forward(s, s.ChannelsLast(x), train)), 3, 2, 1)
+		return s.MaxPool2d(s.ReLUInto(m.stem.ForwardAs(s, s.ChannelsLast(x), train, dt)), 3, 2, 1)
+	}
+	if dt != tensor.Float32 {
+		x = s.Cast(x, dt)
 	}
 	for i := range m.stages[l-Layer1] {
-		x = m.stages[l-Layer1][i].Forward(s, x, train)
+		x = m.stages[l-Layer1][i].ForwardAs(s, x, train, dt)
 	}
 	return x
 }

@@ -78,17 +78,23 @@ func (b *Block) Units() []*ConvNorm {
 // Forward runs the block on x with batch norm as it stands; train is as in
 // ConvNorm.Forward.
 func (b *Block) Forward(s *tensor.Scope, x *tensor.Tensor, train bool) *tensor.Tensor {
+	return b.ForwardAs(s, x, train, tensor.Float32)
+}
+
+// ForwardAs is Forward with convolutions in another type; see [ConvNorm.ForwardAs]. x is of
+// that type already.
+func (b *Block) ForwardAs(s *tensor.Scope, x *tensor.Tensor, train bool, dt tensor.DType) *tensor.Tensor {
 	return s.Sub(func(s *tensor.Scope) *tensor.Tensor {
 		y := x
 		for k := range b.Path {
 			if k > 0 {
 				y = s.ReLUInto(y)
 			}
-			y = b.Path[k].Forward(s, y, train)
+			y = b.Path[k].ForwardAs(s, y, train, dt)
 		}
 		id := x
 		if b.Down != nil {
-			id = b.Down.Forward(s, x, train)
+			id = b.Down.ForwardAs(s, x, train, dt)
 		}
 		return s.ReLUInto(s.PlusInto(y, id))
 	})
