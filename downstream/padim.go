@@ -14,6 +14,7 @@ import (
 	"github.com/gotab/gotab/downstream/internal/feed"
 	"github.com/gotab/gotab/downstream/internal/network"
 	"github.com/gotab/gotab/downstream/internal/padim"
+	"github.com/gotab/gotab/tensor"
 )
 
 // PaDiMConfig are the settings of PaDiM. DefaultPaDiM explains the values.
@@ -183,11 +184,12 @@ func (p *PaDiM) Config() PaDiMConfig {
 // once. It returns [ErrConfig], [ErrLayers], [ErrChannels] or [ErrImage] for what a fit
 // would refuse too.
 //
-// Fitted: a mean and a matrix in float32, 4 P C (C+1). Fitting, besides: the sum
+// Fitted: a mean and the lower half of a matrix in float32, with C rounded up to eights in the latter:
+// 4 P C + 2 P C (C+8); on CUDA the whole matrix, 4 P C (C+1). Fitting, besides: the sum
 // vectors, and the larger of the features of cores+3 batches on their way into
 // the sums and of four double-precision copies of one block of 56 positions a
-// core. For 3136 positions, 100 channels and batches of 8 on 2 cores: 127 MB and
-// 178 MB. The network's own memory is not in it.
+// core. For 3136 positions, 100 channels and batches of 8 on 2 cores: 74 MB and
+// 126 MB. The network's own memory is not in it.
 func (c PaDiMConfig) Estimate(fe Extractor, input image.Point, _ int) (Memory, error) {
 	if err := c.Validate(); err != nil {
 		return Memory{}, err
@@ -210,13 +212,13 @@ func (c PaDiMConfig) Estimate(fe Extractor, input image.Point, _ int) (Memory, e
 	if n == 0 {
 		n = all
 	}
-	fitted, fitting := estimatePaDiM(maps[0].H*maps[0].W, n, c.Batch, cores())
+	fitted, fitting := estimatePaDiM(fe.Device(), maps[0].H*maps[0].W, n, c.Batch, cores())
 	return Memory{fitted, fitting}, nil
 }
 
 // estimatePaDiM is the arithmetic of [PaDiMConfig.Estimate].
-func estimatePaDiM(positions, c, batch, cores int) (fitted, fitting int64) {
-	return padim.Bytes(positions, c, batch, cores)
+func estimatePaDiM(dev tensor.Device, positions, c, batch, cores int) (fitted, fitting int64) {
+	return padim.Bytes(dev, positions, c, batch, cores)
 }
 
 // gaussians is what a fit leaves.

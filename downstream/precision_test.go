@@ -82,4 +82,3 @@ func TestFilesKeepToThePrecisionOfTheFit(t *testing.T) {
 		}
 	}
 }
-

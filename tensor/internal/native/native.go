@@ -120,6 +120,14 @@ func LeakyReLU(x Handle, slope float64) (Handle, error) {
 	return shimOut(func(o *unsafe.Pointer) *C.char { return C.tab_leaky_relu(o, hp(x), C.double(slope)) })
 }
 
+// Mahalanobis returns |L (x-mean)| for x [n, P, C] and packed lower triangular L, [n, P].
+func Mahalanobis(x, mean, factor Handle) (Handle, error) {
+	return shimOut(func(o *unsafe.Pointer) *C.char { return C.tab_mahalanobis(o, hp(x), hp(mean), hp(factor)) })
+}
+
+// ScatterLower adds the lower halves of x_p x_p^T, x [n, P, C], to packed sums.
+func ScatterLower(sums, x Handle) error { return shimError(C.tab_scatter_lower(hp(sums), hp(x))) }
+
 func GridSample(x, grid Handle) (Handle, error) {
 	return shimOut(func(o *unsafe.Pointer) *C.char { return C.tab_grid_sample(o, hp(x), hp(grid)) })
 }

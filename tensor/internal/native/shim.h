@@ -50,6 +50,8 @@ int64_t tab_conv_shapes(void); // for how many problems a layout was looked for
 // Bilinear reading of a map at the places of a grid, recorded for Backward
 // (warp.cpp).
 char *tab_grid_sample(void **out, void *map, void *grid);
+char *tab_mahalanobis(void **out, void *x, void *mean, void *factor);
+char *tab_scatter_lower(void *sums, void *x);
 
 // In place, recorded for Backward.
 char *tab_relu_into(void *self);
