@@ -386,13 +386,16 @@ func (s *soak) fault(err error) {
 }
 
 // resident is the memory that this process has in use, where the system says so.
-func resident() (bytes int64, ok bool) {
+func resident() (bytes int64, ok bool) { return status("VmRSS:") }
+
+// status is a number of /proc/self/status, in bytes.
+func status(name string) (bytes int64, ok bool) {
 	data, err := os.ReadFile("/proc/self/status")
 	if err != nil {
 		return 0, false
 	}
 	for line := range strings.Lines(string(data)) {
-		if text, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+		if text, ok := strings.CutPrefix(line, name); ok {
 			kb, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(text), "kB")), 10, 64)
 			return kb << 10, err == nil
 		}
