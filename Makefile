@@ -9,6 +9,7 @@
 #   BENCH=REGEXP   benchmarks to run (.)
 #   FUZZTIME=D     time for each fuzz target (5s)
 #   DURATION=D     how long soak goes on (10m)
+#   ROUNDS=N       rounds of bench-inspect (9)
 #   PYTHON=FILE    Python for the other side of the paired benchmarks (python3)
 #   N, SEED, MUTATE   changes, seed and packages of mutate
 #   WEIGHTS, ROOT, TARGET, OTHERS   what bench-detectors runs on
@@ -24,6 +25,7 @@ P ?= 2
 BENCH ?= .
 FUZZTIME ?= 5s
 DURATION ?= 10m
+ROUNDS ?= 9
 ARGS ?=
 SERVE ?= out/serve
 CUDA ?=
@@ -133,9 +135,15 @@ soak: ## all detectors used, broken, closed and read back at random from 32 goro
 	$(GO) test -tags soak$(if $(filter libtorch,$(FLOOR)),$(comma)gotab_libtorch) -run '^TestSoak$$' -count 1 -timeout 0 -v ./downstream -soak $(DURATION) $(ARGS)
 
 .PHONY: soak-inspect
-soak-inspect: ## 64 clients ask an Inspector for DURATION, some with broken, cancelled or huge pictures, while its bundle is replaced
-	@$(native); echo "+ GOTAB_SOAK=$(DURATION) go test -run TestSoak ./inspect"; \
-	GOTAB_SOAK=$(DURATION) $(GO) test -run '^TestSoak$$' -count 1 -timeout 0 -v ./inspect $(ARGS)
+soak-inspect: ## 64 clients ask an Inspector for DURATION, and then a server over HTTP for as long, some with broken, cancelled, huge or slow pictures, while bundles are replaced
+	@$(native); echo "+ GOTAB_SOAK=$(DURATION) go test -run 'TestSoak(HTTP)?' ./inspect ./inspect/service"; \
+	GOTAB_SOAK=$(DURATION) $(GO) test -p 1 -run '^TestSoak(HTTP)?$$' -count 1 -timeout 0 -v ./inspect ./inspect/service $(ARGS)
+
+# Medians of ROUNDS rounds in which the sides take turns, so that a machine that is busy for a while tells on all of them.
+.PHONY: bench-inspect
+bench-inspect: ## latency and throughput of the service beside Score: ROUNDS=9
+	@$(native); echo "+ go test -bench 'Latency|Throughput' ./inspect/service"; \
+	$(GO) test -run '^$$' -bench 'Latency|Throughput' -benchtime $(ROUNDS)x -timeout 0 ./inspect/service $(ARGS) | awk '/^Benchmark/ { sub("-[0-9]+$$", "", $$1); print $$1; for (i = 5; i < NF; i += 2) printf "  %10s  %s\n", $$i, $$(i + 1) }  !/^Benchmark/'
 
 .PHONY: bench
 bench: ## run all benchmarks, paired with Python where it has what they need

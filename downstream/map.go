@@ -46,21 +46,58 @@ func (m Map) ToInput(w, h int) (Map, error) {
 	case !(m.Rect.MaxX > m.Rect.MinX && m.Rect.MaxY > m.Rect.MinY):
 		return Map{}, fmt.Errorf("downstream: map to input: %w: the map covers nothing (%+v)", ErrImage, m.Rect)
 	}
+	out := Map{W: w, H: h, Data: make([]float32, w*h), Rect: dataset.Rect{MaxX: float64(w), MaxY: float64(h)}}
+	if m.W == w && m.H == h && m.Rect == out.Rect {
+		copy(out.Data, m.Data)
+		return out, nil
+	}
 	xs := taps(w, m.W, m.Rect.MinX, m.Rect.MaxX)
 	ys := taps(h, m.H, m.Rect.MinY, m.Rect.MaxY)
-	out := Map{W: w, H: h, Data: make([]float32, w*h), Rect: dataset.Rect{MaxX: float64(w), MaxY: float64(h)}}
+	nan := float32(math.NaN())
+	// Two rows of the map, drawn out to the width: many rows of the input lie between
+	// the same two.
+	upper, lower := wideRow{of: -1, v: make([]float32, w)}, wideRow{of: -1, v: make([]float32, w)}
 	for y, ty := range ys {
-		for x, tx := range xs {
-			v := float32(math.NaN())
-			if tx.inside && ty.inside {
-				a := mix(m.At(tx.i, ty.i), m.At(tx.j, ty.i), tx.f)
-				b := mix(m.At(tx.i, ty.j), m.At(tx.j, ty.j), tx.f)
-				v = mix(a, b, ty.f)
+		row := out.Data[y*w:][:w]
+		if !ty.inside {
+			for x := range row {
+				row[x] = nan
 			}
-			out.Data[y*w+x] = v
+			continue
+		}
+		if ty.i == lower.of {
+			upper, lower = lower, upper
+		}
+		upper.draw(m, ty.i, xs)
+		lower.draw(m, ty.j, xs)
+		b := lower.v[:len(row)]
+		for x, a := range upper.v[:len(row)] {
+			row[x] = mix(a, b[x], ty.f)
 		}
 	}
 	return out, nil
+}
+
+// wideRow is a row of a map at the width of the input.
+type wideRow struct {
+	of int // the row; -1 for none
+	v  []float32
+}
+
+// draw makes it row y of m, if it is not.
+func (r *wideRow) draw(m Map, y int, xs []tap) {
+	if r.of == y {
+		return
+	}
+	r.of = y
+	row := m.Data[y*m.W:][:m.W]
+	for x, t := range xs {
+		if t.inside {
+			r.v[x] = mix(row[t.i], row[t.j], t.f)
+		} else {
+			r.v[x] = float32(math.NaN())
+		}
+	}
 }
 
 // tap says between which two entries of the map a pixel's centre lies.

@@ -8,6 +8,7 @@ import (
 	"image/color"
 	"iter"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"testing"
 
@@ -131,6 +132,31 @@ func TestTiledMapsAreStitched(t *testing.T) {
 		for _, n := range d.given {
 			require.LessOrEqual(t, n, 3)
 		}
+	}
+}
+
+// Whatever the size, the side and the overlap, stitching leaves no seam: with a detector
+// whose value of a pixel does not depend on the tile that it is seen in, the map is the
+// same as that of one tile which is the whole picture.
+func TestTiledMapsHaveNoSeams(t *testing.T) {
+	rng := rand.New(rand.NewPCG(5, 5))
+	for range 60 {
+		size := image.Pt(1+rng.IntN(150), 1+rng.IntN(150))
+		img := ramp(size.X, size.Y)
+		cfg := downstream.DefaultTiled()
+		cfg.Batch, cfg.Tiles.Side, cfg.Tiles.Overlap, cfg.Tiles.Most = 1+rng.IntN(9), rng.IntN(90), 0.9*rng.Float64(), 1<<20
+		tiled, err := downstream.NewTiled(&brightest{step: 1}, cfg)
+		require.NoError(t, err)
+		got, err := tiled.Score(t.Context(), img)
+		require.NoError(t, err)
+		m := got[0].Map
+		require.Equal(t, []int{size.X, size.Y}, []int{m.W, m.H})
+		for i, v := range m.Data {
+			if want := float32(img.RGBAAt(i%m.W, i/m.W).R); v != want {
+				t.Fatalf("%v in %+v: the value at %d,%d is %v, want %v", size, cfg.Tiles, i%m.W, i/m.W, v, want)
+			}
+		}
+		require.Equal(t, m.Max(), got[0].Score)
 	}
 }
 

@@ -285,10 +285,40 @@ func (b *Bundle) Regions() Regions { return b.regions }
 // 16,777,216 values. Errors are those of the detector's Score and of the classifier;
 // there is no partial result.
 func (b *Bundle) Decide(ctx context.Context, imgs ...image.Image) ([]Verdict, error) {
-	return b.decide(ctx, imgs, DefaultConfig().MapPixels)
+	out, err := b.decide(ctx, imgs)
+	if err != nil {
+		return nil, err
+	}
+	for i := range out {
+		size := imgs[i].Bounds().Size()
+		if !mapless(ctx) {
+			if out[i].Map, err = enlarged(out[i].Map, size, DefaultConfig().MapPixels); err != nil {
+				return nil, err
+			}
+		}
+		b.regions.hide(out[i].Map, size)
+	}
+	return out, nil
 }
 
-func (b *Bundle) decide(ctx context.Context, imgs []image.Image, mapPixels int) ([]Verdict, error) {
+type maplessKey struct{}
+
+// WithoutMap returns a context in which [Inspector.Inspect], [Inspector.InspectAll] and
+// [Bundle.Decide] leave [Verdict.Map] as the detector made it and do not bring it to the
+// picture's size, for callers that want the decision alone. [Verdict.Overlay] draws such
+// a map, too.
+func WithoutMap(ctx context.Context) context.Context {
+	if ctx == nil {
+		return nil // which those refuse
+	}
+	return context.WithValue(ctx, maplessKey{}, true)
+}
+
+// mapless says whether a context is one of [WithoutMap].
+func mapless(ctx context.Context) bool { return ctx.Value(maplessKey{}) != nil }
+
+// decide gives verdicts whose maps are the detector's own, and hide nothing yet.
+func (b *Bundle) decide(ctx context.Context, imgs []image.Image) ([]Verdict, error) {
 	if ctx == nil {
 		return nil, errNoContext
 	}
@@ -313,13 +343,9 @@ func (b *Bundle) decide(ctx context.Context, imgs []image.Image, mapPixels int) 
 	out := make([]Verdict, len(imgs))
 	var rejected []int
 	for i, r := range results {
-		m, err := b.shown(r.Map, imgs[i].Bounds().Size(), mapPixels)
-		if err != nil {
-			return nil, err
-		}
 		out[i] = Verdict{
 			Verdict: b.calibration.Verdict(r.Score), Product: b.info.Product, Bundle: b.info.Bundle, Scorer: b.info.Scorer,
-			Map: m, Scale: heatmap.Scale(b.calibration.Scale()),
+			Map: r.Map, Scale: heatmap.Scale(b.calibration.Scale()),
 		}
 		if out[i].Reject {
 			rejected = append(rejected, i)
@@ -335,16 +361,13 @@ func (b *Bundle) decide(ctx context.Context, imgs []image.Image, mapPixels int) 
 	return out, nil
 }
 
-// shown is the map of a verdict.
-func (b *Bundle) shown(m downstream.Map, size image.Point, mapPixels int) (downstream.Map, error) {
-	if size.X < 1 || size.Y < 1 || size.X <= mapPixels/size.Y {
-		var err error
-		if m, err = m.ToInput(size.X, size.Y); err != nil {
-			return m, err
-		}
+// enlarged brings a map to the size of its picture, where that has no more pixels than a
+// map may have values.
+func enlarged(m downstream.Map, size image.Point, mapPixels int) (downstream.Map, error) {
+	if size.X > 0 && size.Y > 0 && size.X > mapPixels/size.Y {
+		return m, nil
 	}
-	b.regions.hide(m, size)
-	return m, nil
+	return m.ToInput(size.X, size.Y)
 }
 
 // name has the classifier name the defects of rejected parts.
@@ -398,7 +421,7 @@ func (b *Bundle) verify(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		got, err := b.decide(ctx, []image.Image{img}, 1)
+		got, err := b.decide(ctx, []image.Image{img})
 		if err != nil {
 			return err
 		}

@@ -13,9 +13,10 @@ import (
 type Config struct {
 	// Batch is the largest number of pictures that are scored together, 1 to 1024.
 	Batch int
-	// Delay is how long a batch may wait to fill, 0 to a minute, counted from when its
-	// first picture came. It holds for several pictures that wait while there is a free
-	// worker; one that is alone is scored at once.
+	// Delay is how long a batch may wait to fill, 0 to a minute, counted from when the one
+	// before was answered, and never longer than a quarter of what that took. It waits only
+	// for as many as were answered and have not come back yet: clients that send one picture
+	// after another soon do. Where nobody was answered just now, nothing waits.
 	Delay time.Duration
 	// Queue is the largest number of pictures that wait, 1 to 1,048,576. One more is
 	// [ErrBusy]. Those that are being scored do not count.
@@ -37,11 +38,11 @@ type Config struct {
 	Seed uint64
 }
 
-// DefaultConfig returns batches of at most 16 pictures that wait for 2 ms at most, a
+// DefaultConfig returns batches of at most 16 pictures that wait for 20 ms at most, a
 // queue of 128, two workers, maps of up to 16,777,216 values, and a drift monitor that
 // raises a false alarm in at most one of a hundred windows of 1,000 accepted parts.
 func DefaultConfig() Config {
-	return Config{Batch: 16, Delay: 2 * time.Millisecond, Queue: 128, Workers: 2, MapPixels: 1 << 24, DriftWindow: 1000, DriftRate: 0.01, Seed: 1}
+	return Config{Batch: 16, Delay: 20 * time.Millisecond, Queue: 128, Workers: 2, MapPixels: 1 << 24, DriftWindow: 1000, DriftRate: 0.01, Seed: 1}
 }
 
 // Validate names the first field that is out of range; the error wraps

@@ -19,7 +19,7 @@ import (
 type Inspector struct {
 	cfg   Config
 	alarm func(Drift) // may be nil
-	queue *batch.Queue[image.Image, Verdict]
+	queue *batch.Queue[image.Image, judged]
 
 	replacing sync.Mutex // one Replace after another
 	mu        sync.Mutex
@@ -110,13 +110,19 @@ func (i *Inspector) InspectAll(ctx context.Context, imgs ...image.Image) ([]Verd
 	case err != nil:
 		return nil, fmt.Errorf("inspect: %w", err)
 	}
+	// Maps are enlarged here and not by the worker, which goes on to the next batch.
 	out := make([]Verdict, len(answers))
 	for k, a := range answers {
+		out[k] = a.Value.Verdict
+		if a.Err == nil && !mapless(ctx) {
+			out[k].Map, a.Err = enlarged(out[k].Map, imgs[k].Bounds().Size(), i.cfg.MapPixels)
+		}
 		if a.Err != nil {
 			i.count(func(s *Stats) { s.Failed++ })
 			err = errors.Join(err, fmt.Errorf("inspect: image %d: %w", k, a.Err))
+			continue
 		}
-		out[k] = a.Value
+		a.Value.by.regions.hide(out[k].Map, imgs[k].Bounds().Size())
 		out[k].Waited, out[k].Took = a.Waited, a.Took
 	}
 	if err != nil {
@@ -126,15 +132,15 @@ func (i *Inspector) InspectAll(ctx context.Context, imgs ...image.Image) ([]Verd
 }
 
 // answer scores a batch with the bundle that is in force when it begins.
-func (i *Inspector) answer(ctx context.Context, imgs []image.Image) []batch.Answer[Verdict] {
+func (i *Inspector) answer(ctx context.Context, imgs []image.Image) []batch.Answer[judged] {
 	f := i.hold()
 	defer i.release(f)
-	out := make([]batch.Answer[Verdict], len(imgs))
-	verdicts, err := f.bundle.decide(ctx, imgs, i.cfg.MapPixels)
+	out := make([]batch.Answer[judged], len(imgs))
+	verdicts, err := f.bundle.decide(ctx, imgs)
 	switch {
 	case err == nil:
 		for k := range out {
-			out[k].Value = verdicts[k]
+			out[k].Value = judged{verdicts[k], f.bundle}
 		}
 	case len(imgs) == 1 || ctx.Err() != nil:
 		for k := range out {
@@ -142,9 +148,9 @@ func (i *Inspector) answer(ctx context.Context, imgs []image.Image) []batch.Answ
 		}
 	default: // each by itself: one that is broken must not take the others along
 		for k, img := range imgs {
-			verdicts, err := f.bundle.decide(ctx, []image.Image{img}, i.cfg.MapPixels)
+			verdicts, err := f.bundle.decide(ctx, []image.Image{img})
 			if out[k].Err = err; err == nil {
-				out[k].Value = verdicts[0]
+				out[k].Value = judged{verdicts[0], f.bundle}
 			}
 		}
 	}
@@ -163,6 +169,13 @@ func (i *Inspector) answer(ctx context.Context, imgs []image.Image) []batch.Answ
 		i.alarm(f.drift())
 	}
 	return out
+}
+
+// judged is a verdict with the detector's own map, and the bundle that gave it, which may
+// have been closed since.
+type judged struct {
+	Verdict
+	by *Bundle
 }
 
 func (i *Inspector) count(f func(s *Stats)) {

@@ -151,7 +151,7 @@ func (b *Bundle) scoreOf(ctx context.Context, e Entry, r *Revision) (float64, bo
 	if err != nil {
 		return 0, false, nil // counted as skipped
 	}
-	v, err := b.decide(ctx, []image.Image{img}, 1)
+	v, err := b.decide(ctx, []image.Image{img})
 	switch {
 	case errors.Is(err, downstream.ErrImage) || errors.Is(err, dataset.ErrSize):
 		return 0, false, nil

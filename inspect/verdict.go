@@ -28,7 +28,7 @@ type Verdict struct {
 	Product string         // of the bundle
 	Bundle  string         // identifies the bundle that decided: the first 12 digits of the SHA-256 that it carries
 	Scorer  string         // identifies what gave the score: alike in bundles that differ by calibration and words alone
-	Map     downstream.Map // where the picture is unusual, at the picture's own size ([Config.MapPixels]); NaN where the bundle does not look ([Verdict.Overlay] draws it)
+	Map     downstream.Map // where the picture is unusual, at the picture's own size (but see [Config.MapPixels] and [WithoutMap]); NaN where the bundle does not look ([Verdict.Overlay] draws it)
 	Scale   heatmap.Scale  // colours of Map
 	// Defects names what the bundle's classifier sees, the most probable first; empty
 	// without one, and on parts that pass.

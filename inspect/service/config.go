@@ -21,7 +21,8 @@ var ErrConfig = errors.New("invalid setting")
 // Inspector decides about pictures. *inspect.Inspector is one.
 //
 // All methods are called from many goroutines at once. Inspect returns inspect.ErrBusy if
-// it cannot take the picture now, and the error of ctx once that ends.
+// it cannot take the picture now, and the error of ctx once that ends. Where no map is
+// asked for, ctx is one of inspect.WithoutMap.
 //
 // An Inspector with a method Decoder() dataset.Decoder says how its pictures are read, for
 // instance how many of 16 bits count. Config.MaxPixels holds all the same.

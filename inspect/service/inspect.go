@@ -83,8 +83,12 @@ func (x *exchange) inspect(name string) *fault {
 	}
 	var v inspect.Verdict
 	if f := x.stage(StageInspect, func() *fault {
+		asked := ctx
+		if wish == asJSON {
+			asked = inspect.WithoutMap(ctx)
+		}
 		var err error
-		if v, err = in.Inspect(ctx, img); err != nil {
+		if v, err = in.Inspect(asked, img); err != nil {
 			return ofInspecting(ctx, err)
 		}
 		if !isFinite(v.Score) {

@@ -26,7 +26,11 @@ type Config struct {
 	Size    int           // the largest batch
 	Queue   int           // how many may wait; those of a batch that is answered do not
 	Workers int           // batches that are answered at a time
-	Delay   time.Duration // how long several that wait may wait for their batch to fill
+	Delay   time.Duration // how long questions wait for callers that were just answered, at most
+
+	// Now is the clock by which questions wait and answers are measured; nil stands for
+	// time.Now.
+	Now func() time.Time
 }
 
 // Answer is the answer to one question, or why there is none.
@@ -54,7 +58,36 @@ type Queue[In, Out any] struct {
 	waiting *list.List // of *question[In, Out]
 	load    Load
 	closed  bool
+	back    returning
 	workers sync.WaitGroup
+}
+
+// returning are the callers that were answered a moment ago: who asks one question after
+// another is soon back, and worth waiting for.
+type returning struct {
+	n     int       // answered in the last moment, less the questions that came since
+	until time.Time // when the moment is over: after Delay, or a part of what the batch took
+}
+
+// patience is the part of a batch's time that questions wait for others to come back: a
+// wait is to cost little beside what it waits for.
+const patience = 4
+
+// answered says that n questions were answered, which took so long.
+func (r *returning) answered(n int, took, most time.Duration, now time.Time) {
+	r.n = r.now(now) + n
+	r.until = now.Add(min(most, took/patience))
+}
+
+// came says that n questions came.
+func (r *returning) came(n int) { r.n = max(0, r.n-n) }
+
+// now is how many may still come back.
+func (r *returning) now(at time.Time) int {
+	if !at.Before(r.until) {
+		return 0
+	}
+	return r.n
 }
 
 // question is one of a call.
@@ -83,6 +116,9 @@ func (c *call) answered() {
 // questions, in their order. Its context ends when those of all questions have ended.
 // Close ends the workers.
 func New[In, Out any](cfg Config, do func(ctx context.Context, in []In) []Answer[Out]) *Queue[In, Out] {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
 	q := &Queue[In, Out]{cfg: cfg, do: do, waiting: list.New()}
 	q.some.L = &q.mu
 	for range cfg.Workers {
@@ -117,7 +153,8 @@ func (q *Queue[In, Out]) Do(ctx context.Context, ins ...In) ([]Answer[Out], erro
 		q.mu.Unlock()
 		return nil, fmt.Errorf("%w: %d wait of at most %d, %d more were to come", ErrFull, n, q.cfg.Queue, len(ins))
 	}
-	now := time.Now()
+	q.back.came(len(ins))
+	now := q.cfg.Now()
 	for i, in := range ins {
 		asked[i] = &question[In, Out]{in: in, ctx: ctx, since: now, to: &answers[i], call: c}
 		asked[i].at = q.waiting.PushBack(asked[i])
@@ -190,15 +227,15 @@ func (q *Queue[In, Out]) next() []*question[In, Out] {
 			q.some.Wait()
 			continue
 		}
-		// One that is alone goes at once: nothing says that another will come.
-		if n == 1 || n >= q.cfg.Size || q.closed {
-			return q.take(min(n, q.cfg.Size))
+		// A worker's share of all that there is: batches of like size, of which one is
+		// answered while the questions of another come back.
+		now := q.cfg.Now()
+		back := q.back.now(now)
+		share := min((n+q.load.Running+back+q.cfg.Workers-1)/q.cfg.Workers, q.cfg.Size)
+		if n >= share || back == 0 || q.closed {
+			return q.take(min(n, share))
 		}
-		left := q.cfg.Delay - time.Since(q.waiting.Front().Value.(*question[In, Out]).since)
-		if left <= 0 {
-			return q.take(n)
-		}
-		alarm := time.AfterFunc(left, func() {
+		alarm := time.AfterFunc(q.back.until.Sub(now), func() {
 			q.mu.Lock()
 			defer q.mu.Unlock() // so that no worker is between its look and its wait
 			q.some.Broadcast()
@@ -226,7 +263,7 @@ func (q *Queue[In, Out]) answer(batch []*question[In, Out]) {
 	var left atomic.Int64
 	left.Store(int64(len(batch)))
 	ins := make([]In, len(batch))
-	start := time.Now()
+	start := q.cfg.Now()
 	for i, a := range batch {
 		ins[i] = a.in
 		stop := context.AfterFunc(a.ctx, func() {
@@ -237,10 +274,12 @@ func (q *Queue[In, Out]) answer(batch []*question[In, Out]) {
 		defer stop()
 	}
 	answers := q.ask(ctx, ins)
-	took := time.Since(start)
+	end := q.cfg.Now()
+	took := end.Sub(start)
 	// Counted before anybody hears of it: who has an answer sees it counted.
 	q.mu.Lock()
 	q.load.Running -= len(batch)
+	q.back.answered(len(batch), took, q.cfg.Delay, end)
 	q.mu.Unlock()
 	for i, a := range batch {
 		*a.to = answers[i]

@@ -74,35 +74,84 @@ func TestOneAloneDoesNotWait(t *testing.T) {
 	q.Close()
 }
 
-// What waits while the worker is busy is one batch; several wait for it to fill.
+// clock is a clock that stands until it is moved.
+type clock struct{ at atomic.Int64 }
+
+func (c *clock) now() time.Time       { return time.Unix(0, c.at.Load()) }
+func (c *clock) move(d time.Duration) { c.at.Add(int64(d)) }
+
+// What waits when a batch is answered waits for the callers of that batch to come back.
 func TestBatchesFill(t *testing.T) {
-	g := newGate()
-	q := batch.New(batch.Config{Size: 3, Queue: 10, Workers: 1, Delay: time.Hour}, g.do)
+	g, now := newGate(), &clock{}
+	q := batch.New(batch.Config{Size: 3, Queue: 10, Workers: 1, Delay: time.Hour, Now: now.now}, g.do)
 	first := asking(q, t.Context(), 0)
 	require.Equal(t, []int{0}, <-g.begun)
+	now.move(4 * time.Hour) // a quarter of which is an hour
 	second, third := asking(q, t.Context(), 1), asking(q, t.Context(), 1)
 	until(t, queued(q, 2))
-	g.open <- struct{}{} // the worker is free, and two are not enough
+	g.open <- struct{}{} // the worker is free, and one may come back
 	require.NoError(t, <-first)
 	require.Equal(t, 2, q.Load().Queued)
 	fourth := asking(q, t.Context(), 1)
 	require.Equal(t, []int{1, 1, 1}, <-g.begun)
 	require.Equal(t, 3, q.Load().Running)
+	// All are being answered: nobody is worth waiting for.
+	fifth := asking(q, t.Context(), 2)
+	until(t, queued(q, 1))
+	now.move(4 * time.Hour)
 	g.open <- struct{}{}
 	for _, c := range []chan error{second, third, fourth} {
 		require.NoError(t, <-c)
 	}
+	require.Equal(t, 1, q.Load().Queued, "three may come back")
+	now.move(time.Hour)
+	sixth := asking(q, t.Context(), 2) // wakes the worker, which sees that the time is over
+	require.Equal(t, []int{2, 2}, <-g.begun)
+	g.open <- struct{}{}
+	require.NoError(t, <-fifth)
+	require.NoError(t, <-sixth)
 	require.Zero(t, q.Load().Running)
 	q.Close()
 }
 
-// After Delay a batch goes as it is.
-func TestDelayEnds(t *testing.T) {
+// Waiting ends when the moment is over in which others may come back, which is a quarter
+// of what the last batch took where that is less than Delay.
+func TestWaitingEnds(t *testing.T) {
+	for _, delay := range []time.Duration{4 * time.Millisecond, time.Hour} {
+		g, now := newGate(), &clock{}
+		q := batch.New(batch.Config{Size: 8, Queue: 10, Workers: 1, Delay: delay, Now: now.now}, g.do)
+		first := asking(q, t.Context(), 0)
+		<-g.begun
+		now.move(16 * time.Millisecond)
+		other := asking(q, t.Context(), 0, 0, 0)
+		until(t, queued(q, 3))
+		g.open <- struct{}{}
+		require.NoError(t, <-first)
+		now.move(4 * time.Millisecond)
+		require.Equal(t, []int{0, 0, 0}, <-g.begun)
+		now.move(16 * time.Millisecond)
+		g.open <- struct{}{}
+		require.NoError(t, <-other)
+		second := asking(q, t.Context(), 1) // two more may come back
+		until(t, queued(q, 1))
+		now.move(4 * time.Millisecond)
+		require.Equal(t, []int{1}, <-g.begun)
+		g.open <- struct{}{}
+		require.NoError(t, <-second)
+		q.Close()
+	}
+}
+
+// Workers share what there is.
+func TestWorkersShare(t *testing.T) {
 	g := newGate()
-	q := batch.New(batch.Config{Size: 3, Queue: 10, Workers: 1, Delay: time.Nanosecond}, g.do)
-	done := asking(q, t.Context(), 1, 2)
-	require.Equal(t, []int{1, 2}, <-g.begun)
-	g.open <- struct{}{}
+	q := batch.New(batch.Config{Size: 16, Queue: 100, Workers: 2, Delay: time.Hour}, g.do)
+	done := asking(q, t.Context(), make([]int, 20)...)
+	require.Len(t, <-g.begun, 10)
+	require.Len(t, <-g.begun, 10)
+	for range 2 {
+		g.open <- struct{}{}
+	}
 	require.NoError(t, <-done)
 	q.Close()
 }
