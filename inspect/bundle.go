@@ -63,7 +63,7 @@ func OnDevice(d tensor.Device) OpenOption { return func(o *openOptions) { o.devi
 // SHA-256 that it carries; nothing of it is run. It returns [ErrBundle] if the file is no
 // bundle, is cut short or was altered, and [ErrVersion] if its version is not one that this
 // library reads; [downstream.ErrExtractor] if its backbone answers otherwise here than where it was
-// made; others come from the file system, the device or the end of ctx. Whether it
+// made; [backbone.ErrPrecision] if it computes in bfloat16 and this machine does not; others come from the file system, the device or the end of ctx. Whether it
 // still scores as it did, [Bundle.Verify] says.
 func Open(ctx context.Context, path string, opts ...OpenOption) (*Bundle, error) {
 	var o openOptions
@@ -129,7 +129,7 @@ func load(ctx context.Context, o *opened, dev tensor.Device) (_ *Bundle, err err
 		if err != nil {
 			return nil, err
 		}
-		key := netKey{sum: o.sums[partBackbone], arch: arch, last: last, device: dev}
+		key := netKey{sum: o.sums[partBackbone], arch: arch, last: last, precision: o.head.Backbone.Precision, device: dev}
 		if b.net, err = nets.use(ctx, key, func() (io.Reader, error) { return o.open(partBackbone) }); err != nil {
 			return nil, err
 		}
@@ -158,7 +158,7 @@ func load(ctx context.Context, o *opened, dev tensor.Device) (_ *Bundle, err err
 
 // blame adds ErrBundle to an error that is the file's fault.
 func (o *opened) blame(ctx context.Context, err error) error {
-	for _, other := range []error{ErrBundle, downstream.ErrExtractor, tensor.ErrOutOfMemory, tensor.ErrDevice, tensor.ErrThreads, os.ErrClosed} {
+	for _, other := range []error{ErrBundle, backbone.ErrPrecision, downstream.ErrExtractor, tensor.ErrOutOfMemory, tensor.ErrDevice, tensor.ErrThreads, os.ErrClosed} {
 		if errors.Is(err, other) {
 			return err
 		}
@@ -392,13 +392,18 @@ func (b *Bundle) name(ctx context.Context, imgs []image.Image, rejected []int, o
 	return nil
 }
 
-// goldenTolerance is how far a score may be, in parts of the one it was, from what it was
+// tolerance is how far a score may be, in parts of the one it was, from what it was
 // when the bundle was made: what other processors, devices and threads round.
-const goldenTolerance = 1e-3
+func (h head) tolerance() float64 {
+	if h.Backbone != nil && h.Backbone.Precision == backbone.BFloat16 {
+		return 2e-2
+	}
+	return 1e-3
+}
 
 // Verify scores the golden pictures and compares with the scores that they had when the
 // bundle was made. It returns [ErrGolden] if one of them differs by more than a
-// thousandth, as after a change of libtorch, processor or device that matters.
+// thousandth (a fiftieth where the network computes in bfloat16), as after a change of libtorch, processor or device that matters.
 func (b *Bundle) Verify(ctx context.Context) error {
 	if err := b.verify(ctx); err != nil {
 		return fmt.Errorf("inspect: verify bundle %s of %s: %w", b.info.Bundle, b.info.Product, err)
@@ -425,7 +430,7 @@ func (b *Bundle) verify(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if s := got[0].Score; !(math.Abs(s-want) <= goldenTolerance*math.Abs(want)) {
+		if s := got[0].Score; !(math.Abs(s-want) <= b.file.head.tolerance()*math.Abs(want)) {
 			return fmt.Errorf("%w: picture %d has %.9g, it had %.9g; fit and calibrate on this machine, or run what the bundle was made with", ErrGolden, i, s, want)
 		}
 	}

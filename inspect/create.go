@@ -213,7 +213,7 @@ func (p *parts) addBackbone(ctx context.Context, net *backbone.ResNet, layers []
 	if _, err := tensor.WriteWeights(&file, map[string]string{"format": "pt", "architecture": net.Arch().String()}, kept); err != nil {
 		return err
 	}
-	p.head.Backbone = &backboneHead{net.Arch().String(), last.String()}
+	p.head.Backbone = &backboneHead{net.Arch().String(), last.String(), net.Precision()}
 	p.bytes[partBackbone] = file.Bytes()
 	return nil
 }

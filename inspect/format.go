@@ -64,6 +64,8 @@ type head struct {
 type backboneHead struct {
 	Arch string `json:"arch"`
 	Last string `json:"last"` // the deepest layer that is there
+	// Precision is that of features, the detector's and a frozen classifier's.
+	Precision backbone.Precision `json:"precision,omitempty"`
 }
 
 // tilesHead is a downstream.TiledConfig.

@@ -14,10 +14,11 @@ import (
 // netKey tells backbones apart: by the very bytes of their weights, not by what a file
 // says that they are.
 type netKey struct {
-	sum    [sha256.Size]byte
-	arch   backbone.Arch
-	last   backbone.Layer
-	device tensor.Device
+	sum       [sha256.Size]byte
+	arch      backbone.Arch
+	last      backbone.Layer
+	precision backbone.Precision
+	device    tensor.Device
 }
 
 // sharedNet is a backbone that any number of bundles of the process use.
@@ -76,10 +77,19 @@ func readNet(key netKey, open func() (io.Reader, error)) (*backbone.ResNet, erro
 	if err != nil {
 		return nil, err
 	}
+	var net *backbone.ResNet
 	if key.last == backbone.Pooled {
-		return backbone.FromWeights(w, key.device)
+		net, err = backbone.FromWeights(w, key.device)
+	} else {
+		net, err = backbone.FromStages(w, key.arch, key.last, key.device)
 	}
-	return backbone.FromStages(w, key.arch, key.last, key.device)
+	if err != nil {
+		return nil, err
+	}
+	if err := net.SetPrecision(key.precision); err != nil {
+		return nil, errors.Join(err, net.Close())
+	}
+	return net, nil
 }
 
 // done gives a backbone back; the last user's closes it.

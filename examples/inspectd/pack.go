@@ -27,6 +27,7 @@ import (
 // packing are the flags of pack.
 type packing struct {
 	data, class, weights, product, out string
+	precision                          backbone.Precision
 	detector, device                   string
 	kind                               metrics.RuleKind
 	rate, holdout                      float64
@@ -48,6 +49,7 @@ func parsePack(args []string, stderr io.Writer) (packing, error) {
 	fs.SetOutput(stderr)
 	fs.StringVar(&p.data, "data", "", "`FOLDER` or zip file of pictures, in any layout that dataset.Open finds: pictures alone, or good and defective ones")
 	fs.StringVar(&p.class, "class", "", "`NAME` of the class to take where there are several")
+	fs.TextVar(&p.precision, "precision", backbone.Float32, "`precision` of the network: float32, or bfloat16, which is several times faster where packing and serving have AVX512-BF16")
 	fs.StringVar(&p.weights, "weights", "", "`FILE` of the backbone's weights: torchvision's .pth, safetensors, what examples/pretrain writes")
 	fs.StringVar(&p.product, "product", "", "`NAME` of the product (default: the class)")
 	fs.StringVar(&p.out, "out", "", "`FILE` for the bundle (default: the product's name with .gotab)")
@@ -160,6 +162,9 @@ func pack(ctx context.Context, args []string, stdout, stderr io.Writer) (err err
 		return err
 	}
 	defer func() { err = errors.Join(err, net.Close()) }()
+	if err := net.SetPrecision(p.precision); err != nil {
+		return err
+	}
 	det, transform, err := p.newDetector(net)
 	if err != nil {
 		return err
@@ -308,7 +313,7 @@ func (p packing) newDetector(net *backbone.ResNet) (downstream.Detector, dataset
 
 // ownNotes are what pack says itself of a bundle.
 func ownNotes() []string {
-	return []string{"weights.sha256", "fit.pictures", "held.pictures", "seed", "holdout"}
+	return []string{"weights.sha256", "fit.pictures", "held.pictures", "seed", "holdout", "precision"}
 }
 
 // note adds what the bundle is made of to what the user says of it.
@@ -317,7 +322,7 @@ func (p packing) note(fit, held dataset.Dataset) error {
 	if err != nil {
 		return err
 	}
-	values := []string{weights.SHA256, fmt.Sprint(fit.Len()), fmt.Sprint(held.Len()), fmt.Sprint(p.seed), fmt.Sprint(p.holdout)}
+	values := []string{weights.SHA256, fmt.Sprint(fit.Len()), fmt.Sprint(held.Len()), fmt.Sprint(p.seed), fmt.Sprint(p.holdout), p.precision.String()}
 	for i, k := range ownNotes() {
 		p.provenance[k] = values[i]
 	}
