@@ -100,8 +100,8 @@ type Listed interface {
 const ManifestFile = "manifest.jsonl"
 
 // NewLayout opens a data set in the layout of that name. fsys may be a folder,
-// a zip file (see [OpenRoot]) or anything else. A [MixedWM38] is to be closed by
-// the caller.
+// a zip file (see [OpenRoot]) or anything else. A result that is an [io.Closer] is to be
+// closed by the caller. A manifest of 64 MiB or more is opened by [NewLongManifest].
 func NewLayout(ctx context.Context, fsys fs.FS, l Layout, cfg Config) (Listed, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -141,6 +141,9 @@ func NewLayout(ctx context.Context, fsys fs.FS, l Layout, cfg Config) (Listed, e
 			}
 		}
 	case LayoutManifest:
+		if isLong(fsys, ManifestFile) {
+			return NewLongManifest(ctx, fsys, ManifestFile, cfg)
+		}
 		f, err = NewManifest(fsys, ManifestFile, cfg)
 	case LayoutMixedWM:
 		w, err := cfg.wafers(func() (*MixedWM38, error) { return openMixedWM38(fsys) })

@@ -34,7 +34,15 @@ func Open(ctx context.Context, name string, cfg Config) (Listed, io.Closer, erro
 	if info, err := os.Stat(name); err == nil && info.Mode().IsRegular() {
 		switch strings.ToLower(filepath.Ext(name)) {
 		case ".jsonl":
-			f, err := NewManifest(dirFS(filepath.Dir(name)), base, cfg)
+			dir := dirFS(filepath.Dir(name))
+			if isLong(dir, base) {
+				m, err := NewLongManifest(ctx, dir, base, cfg)
+				if err != nil {
+					return nil, nil, err
+				}
+				return m, m, nil
+			}
+			f, err := NewManifest(dir, base, cfg)
 			if err != nil {
 				return nil, nil, err
 			}
