@@ -291,7 +291,7 @@ func source(ds Dataset, i int) (*Files, int) {
 		case *Tiled:
 			i, _ = d.find(i)
 			ds = d.ds
-		case interface{ file(i int) (*Files, int, error) }:
+		case filed:
 			f, at, err := d.file(i)
 			if err != nil {
 				return nil, 0 // which reading the sample reports

@@ -81,12 +81,13 @@ const (
 	LayoutGoodBad  Layout = "goodbad"   // [NewGoodBad]
 	LayoutManifest Layout = "manifest"  // [NewManifest], manifest.jsonl in the root
 	LayoutMixedWM  Layout = "mixedwm38" // [NewMixedWM38], the npz file in the root
+	LayoutShards   Layout = "shards"    // [NewShards]
 )
 
 // Layouts lists all of them.
 func Layouts() []Layout {
 	return []Layout{LayoutMVTecAD, LayoutMVTecAD2, LayoutBTAD, LayoutKSDD2, LayoutVisA, LayoutMPDD,
-		LayoutFolders, LayoutGoodBad, LayoutManifest, LayoutMixedWM}
+		LayoutFolders, LayoutGoodBad, LayoutManifest, LayoutMixedWM, LayoutShards}
 }
 
 // Listed is a data set that lists what it passed over.
@@ -142,7 +143,11 @@ func NewLayout(ctx context.Context, fsys fs.FS, l Layout, cfg Config) (Listed, e
 		}
 	case LayoutManifest:
 		if isLong(fsys, ManifestFile) {
-			return NewLongManifest(ctx, fsys, ManifestFile, cfg)
+			m, err := NewLongManifest(ctx, fsys, ManifestFile, cfg)
+			if err != nil {
+				return nil, err
+			}
+			return m, nil
 		}
 		f, err = NewManifest(fsys, ManifestFile, cfg)
 	case LayoutMixedWM:
@@ -151,6 +156,12 @@ func NewLayout(ctx context.Context, fsys fs.FS, l Layout, cfg Config) (Listed, e
 			return nil, err
 		}
 		return w, nil
+	case LayoutShards:
+		s, err := NewShards(ctx, fsys, cfg)
+		if err != nil {
+			return nil, err
+		}
+		return s, nil
 	default:
 		return nil, fmt.Errorf("dataset: open: %w: there is no layout %q, want one of %v", ErrConfig, l, Layouts())
 	}

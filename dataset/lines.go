@@ -121,9 +121,9 @@ func openLines(fsys fs.FS, name string, places bool) (_ *lineFile, err error) {
 	return l, nil
 }
 
-// scan goes through all lines once. each, if it is not nil, sees those that are kept, in
-// their order, and may refuse one. Empty lines are passed over.
-func (l *lineFile) scan(ctx context.Context, each func(e *shardEntry) error) error {
+// scan goes through all lines once and takes note of those that are kept. each, if it is not
+// nil, sees all of them and may refuse one. Empty lines are passed over.
+func (l *lineFile) scan(ctx context.Context, each func(e *shardEntry, kept bool) error) error {
 	r := bufio.NewReaderSize(io.NewSectionReader(l.src, 0, l.size), scanBuffer)
 	if head, err := r.Peek(2); err == nil && (head[0] == 0 || head[1] == 0 || head[0] >= 0xfe) {
 		return fmt.Errorf("%w: it is UTF-16; save it as UTF-8", ErrLayout)
@@ -175,7 +175,13 @@ func (l *lineFile) scan(ctx context.Context, each func(e *shardEntry) error) err
 			fault(older, errors.New(`"label" is missing, other lines have it; give it unknown, good or defective`))
 			break
 		}
-		if l.keep != nil && !l.keep(it) {
+		kept := l.keep == nil || l.keep(it)
+		if each != nil {
+			if err := each(&e, kept); err != nil {
+				fault(number, err)
+			}
+		}
+		if !kept {
 			continue
 		}
 		if it.Class != "" && !seen[it.Class] {
@@ -183,11 +189,6 @@ func (l *lineFile) scan(ctx context.Context, each func(e *shardEntry) error) err
 			l.classes = append(l.classes, it.Class)
 		}
 		l.mark(start)
-		if each != nil {
-			if err := each(&e); err != nil {
-				fault(number, err)
-			}
-		}
 	}
 	if len(faults) > 0 {
 		return fmt.Errorf("%w: %w", ErrLayout, errors.Join(faults...))
@@ -215,6 +216,9 @@ func (l *lineFile) mark(at int64) {
 func (l *lineFile) parse(line []byte, e *shardEntry) (it Item, labelled bool, err error) {
 	*e = shardEntry{}
 	if !l.quick(line, e) {
+		if !utf8.Valid(line) {
+			return Item{}, false, errors.New("it is not UTF-8")
+		}
 		if !l.places {
 			return parseEntry(line)
 		}

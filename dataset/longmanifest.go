@@ -32,8 +32,8 @@ type Manifest struct {
 // NewLongManifest opens the images that a manifest below the root of fsys lists, in its
 // order, as [NewManifest] does, for more of them than memory holds. What it does not do for
 // that: look whether the files are there (Sample returns an error that wraps
-// [fs.ErrNotExist]), look for names that come twice, read UTF-16, and turn backslashes
-// into slashes. cfg.Classes and cfg.Split choose among the lines.
+// [fs.ErrNotExist]), look for names that come twice, read UTF-16 or mend broken UTF-8, and
+// turn backslashes into slashes. cfg.Classes and cfg.Split choose among the lines.
 //
 // Faults of lines are an error that wraps [ErrLayout] and lists up to a hundred of them, as
 // [ReadManifest] has it. A file system that cannot read in the middle of a file, such

@@ -18,6 +18,7 @@ import (
 	"testing"
 	"testing/fstest"
 	"time"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 )
@@ -153,6 +154,7 @@ func TestLongManifestNamesFaults(t *testing.T) {
 		good + "\n" + `{"image":"b.png"}`:                        `line 3: "label" is missing`,
 		good + good + strings.Repeat("x", maxLine+1):             "line 3: bufio.Scanner: token too long",
 		good + `{"image":"` + strings.Repeat("x", scanBuffer):    "line 2: bufio.Scanner: token too long",
+		good + "{\"image\":\"b\xff.png\",\"label\":\"good\"}":    "line 2: it is not UTF-8",
 		"\xff\xfe{\x00": "UTF-16",
 		"":              "lists no picture",
 		`{"image":"b.png","image":"c.png","label":"good"} {}`: "more than one JSON object",
@@ -258,7 +260,7 @@ func FuzzManifestLine(f *testing.F) {
 				t.Fatal(err)
 			}
 			if err := l.scan(context.Background(), nil); err != nil {
-				if strings.Contains(err.Error(), "UTF-16") {
+				if strings.Contains(err.Error(), "UTF-16") || !utf8.Valid(line) {
 					return
 				}
 				t.Fatalf("%q: %v", line, err)

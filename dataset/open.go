@@ -103,6 +103,7 @@ type sign struct {
 func signs() []sign {
 	return []sign{
 		{LayoutManifest, 1, "a file " + ManifestFile, func(l *finder) (bool, error) { return slices.Contains(l.top.files, ManifestFile), nil }},
+		{LayoutShards, 1, "a file " + ShardsFile, func(l *finder) (bool, error) { return slices.Contains(l.top.files, ShardsFile), nil }},
 		{LayoutVisA, 1, "split_csv/*.csv", (*finder).visa},
 		{LayoutMixedWM, 1, "one file *.npz", (*finder).wafers},
 		{LayoutMVTecAD2, 2, "<class>/test_public", (*finder).mvtec2},
