@@ -16,8 +16,8 @@ import (
 	"github.com/gotab/gotab/tensor"
 )
 
-// detector is a PaDiM that is not fitted.
-func detector(t *testing.T, fe downstream.Extractor, cfg downstream.PaDiMConfig) *downstream.PaDiM {
+// bare is a PaDiM that is not fitted.
+func bare(t *testing.T, fe downstream.Extractor, cfg downstream.PaDiMConfig) *downstream.PaDiM {
 	t.Helper()
 	p, err := downstream.NewPaDiM(fe, cfg, nil)
 	require.NoError(t, err)
@@ -28,7 +28,7 @@ func detector(t *testing.T, fe downstream.Extractor, cfg downstream.PaDiMConfig)
 // momentsOf gathers those of images on a machine of its own, through a file.
 func momentsOf(t *testing.T, fe downstream.Extractor, cfg downstream.PaDiMConfig, imgs []image.Image) *downstream.PaDiMMoments {
 	t.Helper()
-	m, err := detector(t, fe, cfg).Moments(t.Context(), memory(t, imgs))
+	m, err := bare(t, fe, cfg).Moments(t.Context(), memory(t, imgs))
 	require.NoError(t, err)
 	require.Equal(t, len(imgs), m.Images())
 	path := t.TempDir() + "/moments"
@@ -79,7 +79,7 @@ func TestPaDiMMomentsOfPartsAreThoseOfAll(t *testing.T) {
 	}
 	test := append(textures(2, 42, 40), scratched(good[0]))
 	whole := momentsOf(t, fe, cfg, good)
-	p := detector(t, fe, cfg)
+	p := bare(t, fe, cfg)
 	require.NoError(t, p.FitMoments(t.Context(), whole))
 	want, err := p.Score(t.Context(), test...)
 	require.NoError(t, err)
@@ -109,7 +109,7 @@ func TestPaDiMMomentsOfPartsAreThoseOfAll(t *testing.T) {
 				require.InDelta(t, was[name][i], v, 1e-12*top, "%s %d", name, i)
 			}
 		}
-		q := detector(t, fe, cfg)
+		q := bare(t, fe, cfg)
 		require.NoError(t, q.FitMoments(t.Context(), list...))
 		got, err := q.Score(t.Context(), test...)
 		require.NoError(t, err)
@@ -131,7 +131,7 @@ func TestPaDiMMomentsRefuse(t *testing.T) {
 	good := textures(8, 41, 40)
 	m := momentsOf(t, fe, cfg, good[:4])
 	before := values(t, m)
-	p := detector(t, fe, cfg)
+	p := bare(t, fe, cfg)
 	refuse := func(is error, other *downstream.PaDiMMoments) {
 		t.Helper()
 		require.ErrorIs(t, m.Add(other), is)
@@ -152,7 +152,7 @@ func TestPaDiMMomentsRefuse(t *testing.T) {
 	larger.Transform = dataset.Transform{Exact: image.Pt(fakeSide+8, fakeSide+8)}
 	refuse(downstream.ErrConfig, momentsOf(t, fe, larger, good[4:]))
 	refuse(downstream.ErrExtractor, momentsOf(t, &fake{scale: 1.2}, cfg, good[4:]))
-	require.ErrorIs(t, detector(t, &fake{scale: 1.2}, cfg).FitMoments(t.Context(), m), downstream.ErrExtractor)
+	require.ErrorIs(t, bare(t, &fake{scale: 1.2}, cfg).FitMoments(t.Context(), m), downstream.ErrExtractor)
 	_, err := p.Score(t.Context(), good[0])
 	require.ErrorIs(t, err, downstream.ErrNotFitted, "what was refused has left nothing")
 
