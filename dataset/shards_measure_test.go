@@ -91,14 +91,19 @@ func TestShardsAgainstFolder(t *testing.T) {
 		{"Loader, at random and by a window", func() time.Duration { return load(folder, order) }, func() time.Duration { return load(window(), nil) }},
 	}
 	for _, w := range ways {
-		var a, b, ratio []float64
+		var a, b, ratio, busy []float64
 		for range 5 {
-			x, y := w.folder().Seconds(), w.inShards().Seconds()
+			from := processorTime(t)
+			x := w.folder().Seconds()
+			between := processorTime(t)
+			y := w.inShards().Seconds()
+			spent := processorTime(t) - between
 			a, b, ratio = append(a, float64(n)/x), append(b, float64(n)/y), append(ratio, x/y)
+			busy = append(busy, (between-from)/spent)
 		}
-		for _, v := range [][]float64{a, b, ratio} {
+		for _, v := range [][]float64{a, b, ratio, busy} {
 			slices.Sort(v)
 		}
-		t.Logf("%s: folder %.0f images/s, shards %.0f; ratio %.2f (%.2f to %.2f)", w.name, a[2], b[2], ratio[2], ratio[0], ratio[4])
+		t.Logf("%s: folder %.0f images/s, shards %.0f; ratio %.2f (%.2f to %.2f), of the processors' time alone %.2f (%.2f to %.2f)", w.name, a[2], b[2], ratio[2], ratio[0], ratio[4], busy[2], busy[0], busy[4])
 	}
 }
