@@ -7,6 +7,7 @@ import (
 	"image"
 	"math"
 	"slices"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -206,4 +207,80 @@ func TestPaDiMMomentsOfDamagedFiles(t *testing.T) {
 	require.ErrorIs(t, err, downstream.ErrTooFewImages)
 	_, err = downstream.OpenPaDiMMoments(t.Context(), t.TempDir()+"/none")
 	require.Error(t, err)
+}
+
+// Moments that are added to each other, and written, by goroutines at the same time do not wait for each other
+// for ever, and every write has one of the states.
+func TestPaDiMMomentsConcurrent(t *testing.T) {
+	good := textures(6, 41, 40)
+	a, b := momentsOf(t, &fake{scale: 1}, fakeConfig(), good[:2]), momentsOf(t, &fake{scale: 1}, fakeConfig(), good[2:5])
+	c := momentsOf(t, &fake{scale: 1}, fakeConfig(), good[5:])
+	var wg sync.WaitGroup
+	for _, f := range []func() error{
+		func() error { return a.Add(b) }, func() error { return b.Add(a) }, func() error { return a.Add(c) },
+		func() error {
+			var w bytes.Buffer
+			if _, err := a.WriteTo(&w); err != nil {
+				return err
+			}
+			_, err := downstream.ReadPaDiMMoments(&w)
+			return err
+		},
+	} {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			if err := f(); err != nil {
+				t.Error(err)
+			}
+		}()
+	}
+	wg.Wait()
+	require.GreaterOrEqual(t, a.Images(), 6)
+	require.GreaterOrEqual(t, b.Images(), 5)
+}
+
+func FuzzReadPaDiMMoments(f *testing.F) {
+	cfg := fakeConfig() // a file of some hundred bytes, so that the fuzzer changes what matters
+	cfg.Channels = []int{1, 6}
+	cfg.Transform = dataset.Square(16)
+	p, err := downstream.NewPaDiM(&fake{scale: 1}, cfg, nil)
+	require.NoError(f, err)
+	f.Cleanup(func() { require.NoError(f, p.Close()) })
+	m, err := p.Moments(f.Context(), memory(f, textures(3, 22, fakeSide)))
+	require.NoError(f, err)
+	var b bytes.Buffer
+	_, err = m.WriteTo(&b)
+	require.NoError(f, err)
+	f.Add(b.Bytes())
+	f.Add(b.Bytes()[:100])
+	f.Fuzz(func(t *testing.T, data []byte) {
+		m, err := downstream.ReadPaDiMMoments(bytes.NewReader(data))
+		if err != nil {
+			return
+		}
+		var first, second bytes.Buffer
+		if _, err := m.WriteTo(&first); err != nil {
+			t.Fatal(err)
+		}
+		again, err := downstream.ReadPaDiMMoments(bytes.NewReader(first.Bytes()))
+		if err != nil {
+			t.Fatalf("what was read cannot be read again: %v", err)
+		}
+		if _, err := again.WriteTo(&second); err != nil || !bytes.Equal(first.Bytes(), second.Bytes()) {
+			t.Fatalf("it is written otherwise the second time (%v)", err)
+		}
+		q, err := downstream.NewPaDiM(&fake{scale: 1}, cfg, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := q.FitMoments(t.Context(), m); err == nil {
+			if _, err := q.Score(t.Context(), textures(1, 5, fakeSide)[0]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := q.Close(); err != nil {
+			t.Fatal(err)
+		}
+	})
 }
