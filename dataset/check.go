@@ -291,6 +291,12 @@ func source(ds Dataset, i int) (*Files, int) {
 		case *Tiled:
 			i, _ = d.find(i)
 			ds = d.ds
+		case filed:
+			f, at, err := d.file(i)
+			if err != nil {
+				return nil, 0 // which reading the sample reports
+			}
+			return f, at
 		default:
 			return nil, 0
 		}

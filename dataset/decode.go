@@ -181,9 +181,14 @@ func (d Decoder) decode(r io.Reader, hint int64, use purpose, admit func(size im
 	if r == nil {
 		return decoded{}, fmt.Errorf("%w: the reader is nil", ErrDecode)
 	}
-	data, err := readAll(r, hint, d.maxFile())
-	if err != nil {
-		return decoded{}, err
+	var data []byte
+	if held, ok := r.(*heldFile); ok {
+		data = held.data
+	} else {
+		var err error
+		if data, err = readAll(r, hint, d.maxFile()); err != nil {
+			return decoded{}, err
+		}
 	}
 	c, err := codecOf(data)
 	if err != nil {

@@ -4,14 +4,18 @@
 //   - A [Dataset] is a list of samples that can be read concurrently. Open one
 //     of a folder or any fs.FS, a zip file too ([OpenRoot]), with [NewMVTecAD],
 //     [NewMVTecAD2], [NewBTAD], [NewKSDD2], [NewVisA], [NewMPDD], [NewMixedWM38],
-//     [NewFolders] (a folder a class, only good), [NewGoodBad] or [NewManifest], or
-//     by name with [NewLayout]. Make one of pictures at hand with [NewMemory], and
+//     [NewFolders] (a folder a class, only good), [NewGoodBad], [NewManifest] or
+//     [NewShards], or by name with [NewLayout]. Make one of pictures at hand with [NewMemory], and
 //     combine them with [Subset], [Filter], [Concat], [NewRegion] and [NewCached].
 //   - What a reader passes over is listed (Issues), never dropped in silence.
 //   - A [SplitConfig] divides items: seeded, stratified, by parts; [Support] draws
 //     k of each class. [WriteManifest] saves the result, one JSON object a line,
 //     and [ReadManifest] and [Apply] bring it back. Pictures of a test split stay
 //     there unless one asks for something else by name.
+//   - More images than a list in memory holds: [WriteShards] puts them into a few
+//     large files, which [Shards] reads at random and a [Window] in one go,
+//     shuffled; [NewLongManifest] leaves a manifest where it lies; a [Permutation]
+//     is an order that takes no memory. docs/scale-data.md says more.
 //   - A [Transform] resizes and crops, equal to Pillow and torchvision byte for
 //     byte; masks follow with nearest neighbour, or bilinearly as some
 //     evaluations have it.

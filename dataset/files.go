@@ -68,7 +68,12 @@ func (f *Files) Sample(ctx context.Context, i int) (Sample, error) {
 	if err := ended(ctx); err != nil {
 		return Sample{}, err
 	}
-	s := Sample{Item: f.items[i]}
+	return f.sample(ctx, f.items[i])
+}
+
+// sample reads the files of an item.
+func (f *Files) sample(ctx context.Context, it Item) (Sample, error) {
+	s := Sample{Item: it}
 	picture, err := f.read(s.Name, picturePixels, func(size image.Point) error {
 		return reserve(ctx, decodeBytes*int64(size.X)*int64(size.Y))
 	})

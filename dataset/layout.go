@@ -81,12 +81,13 @@ const (
 	LayoutGoodBad  Layout = "goodbad"   // [NewGoodBad]
 	LayoutManifest Layout = "manifest"  // [NewManifest], manifest.jsonl in the root
 	LayoutMixedWM  Layout = "mixedwm38" // [NewMixedWM38], the npz file in the root
+	LayoutShards   Layout = "shards"    // [NewShards]
 )
 
 // Layouts lists all of them.
 func Layouts() []Layout {
 	return []Layout{LayoutMVTecAD, LayoutMVTecAD2, LayoutBTAD, LayoutKSDD2, LayoutVisA, LayoutMPDD,
-		LayoutFolders, LayoutGoodBad, LayoutManifest, LayoutMixedWM}
+		LayoutFolders, LayoutGoodBad, LayoutManifest, LayoutMixedWM, LayoutShards}
 }
 
 // Listed is a data set that lists what it passed over.
@@ -100,8 +101,8 @@ type Listed interface {
 const ManifestFile = "manifest.jsonl"
 
 // NewLayout opens a data set in the layout of that name. fsys may be a folder,
-// a zip file (see [OpenRoot]) or anything else. A [MixedWM38] is to be closed by
-// the caller.
+// a zip file (see [OpenRoot]) or anything else. A result that is an [io.Closer] is to be
+// closed by the caller. A manifest of 64 MiB or more is opened by [NewLongManifest].
 func NewLayout(ctx context.Context, fsys fs.FS, l Layout, cfg Config) (Listed, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -141,6 +142,13 @@ func NewLayout(ctx context.Context, fsys fs.FS, l Layout, cfg Config) (Listed, e
 			}
 		}
 	case LayoutManifest:
+		if isLong(fsys, ManifestFile) {
+			m, err := NewLongManifest(ctx, fsys, ManifestFile, cfg)
+			if err != nil {
+				return nil, err
+			}
+			return m, nil
+		}
 		f, err = NewManifest(fsys, ManifestFile, cfg)
 	case LayoutMixedWM:
 		w, err := cfg.wafers(func() (*MixedWM38, error) { return openMixedWM38(fsys) })
@@ -148,6 +156,12 @@ func NewLayout(ctx context.Context, fsys fs.FS, l Layout, cfg Config) (Listed, e
 			return nil, err
 		}
 		return w, nil
+	case LayoutShards:
+		s, err := NewShards(ctx, fsys, cfg)
+		if err != nil {
+			return nil, err
+		}
+		return s, nil
 	default:
 		return nil, fmt.Errorf("dataset: open: %w: there is no layout %q, want one of %v", ErrConfig, l, Layouts())
 	}

@@ -4,6 +4,8 @@ import (
 	"archive/zip"
 	"bytes"
 	"image"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -115,8 +117,32 @@ func layouts(t testing.TB) map[dataset.Layout]fstest.MapFS {
 				`{"image":"a/2.png","class":"x","split":"test","defect":"cut","mask":"m/2.png","group":"g"}`),
 			"a/1.png": flat(t, 4, 3, 1), "a/2.png": flat(t, 4, 3, 1), "m/2.png": maskFile(t, 4, 3),
 		},
+		dataset.LayoutShards:  shardFiles(t),
 		dataset.LayoutMixedWM: {"MixedWM38.npz": wafers(t, zip.Deflate, make([]byte, 2*6), []int{2, 3, 2}, append(make([]byte, 8), 1, 0, 0, 0, 0, 0, 0, 0))["w.npz"]},
 	}
+}
+
+// shardFiles are the pictures of the manifest's layout in shards.
+func shardFiles(t testing.TB) fstest.MapFS {
+	t.Helper()
+	ds, err := dataset.NewManifest(fstest.MapFS{
+		"list.jsonl": csvFile(`{"image":"a/1.png","class":"x","split":"train"}`, `{"image":"a/2.png","class":"x","split":"test","defect":"cut","mask":"m/2.png","group":"g"}`),
+		"a/1.png":    flat(t, 4, 3, 1), "a/2.png": flat(t, 4, 3, 1), "m/2.png": maskFile(t, 4, 3),
+	}, "list.jsonl", dataset.DefaultConfig())
+	require.NoError(t, err)
+	cfg := dataset.DefaultShards()
+	cfg.Shuffle = false
+	dir := filepath.Join(t.TempDir(), "set")
+	require.NoError(t, dataset.WriteShards(t.Context(), dir, ds, cfg))
+	out := fstest.MapFS{}
+	entries, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	for _, e := range entries {
+		data, err := os.ReadFile(filepath.Join(dir, e.Name()))
+		require.NoError(t, err)
+		out[e.Name()] = &fstest.MapFile{Data: data}
+	}
+	return out
 }
 
 // want are the items of layouts, one line each.
@@ -166,6 +192,9 @@ bad/3.png product  bad
 good/1.png product  good  
 good/2.png product  good  `,
 		dataset.LayoutManifest: `
+a/1.png x train good  
+a/2.png x test cut m/2.png g`,
+		dataset.LayoutShards: `
 a/1.png x train good  
 a/2.png x test cut m/2.png g`,
 		dataset.LayoutMixedWM: `

@@ -152,22 +152,57 @@ func (l *Loader) Batches(ctx context.Context, order []int) iter.Seq2[*Batch, err
 			yield(nil, fmt.Errorf("dataset: loader: %w: it was not made by NewLoader", ErrConfig))
 			return
 		}
-		if ctx == nil {
-			yield(nil, ended(ctx))
-			return
-		}
 		order, err := l.order(order)
-		if err == nil && len(order) > 0 {
-			var per int
-			if per, err = l.imageBytes(ctx, order[0]); err == nil {
-				l.run(ctx, order, per, yield)
-				return
-			}
-		}
 		if err != nil {
 			yield(nil, err)
+			return
 		}
+		l.sequence(ctx, len(order), func(i int) int { return order[i] }, yield)
 	}
+}
+
+// BatchesFrom is Batches of all samples from number first on, for data sets that are too
+// long for a list of numbers, or whose order is their own, such as [Window]. A first of Len or more gives no
+// batch, one below 0 an error that wraps [ErrIndex].
+func (l *Loader) BatchesFrom(ctx context.Context, first int) iter.Seq2[*Batch, error] {
+	return func(yield func(*Batch, error) bool) {
+		if l.ds == nil {
+			yield(nil, fmt.Errorf("dataset: loader: %w: it was not made by NewLoader", ErrConfig))
+			return
+		}
+		if first < 0 {
+			yield(nil, fmt.Errorf("dataset: load: %w", indexError(first, l.ds.Len())))
+			return
+		}
+		n := max(l.ds.Len()-first, 0)
+		if l.cfg.DropLast {
+			n -= n % l.cfg.Batch
+		}
+		l.sequence(ctx, n, func(i int) int { return first + i }, yield)
+	}
+}
+
+// sequence yields the batches of n samples, of which sample i has the number at(i).
+func (l *Loader) sequence(ctx context.Context, n int, at func(i int) int, yield func(*Batch, error) bool) {
+	if ctx == nil {
+		yield(nil, ended(ctx))
+		return
+	}
+	if n == 0 {
+		return
+	}
+	per, err := l.imageBytes(ctx, at(0))
+	if err != nil {
+		yield(nil, err)
+		return
+	}
+	l.run(ctx, sampleOrder{n, at}, per, yield)
+}
+
+// sampleOrder is the order of n samples: at(i) is the number of the i-th.
+type sampleOrder struct {
+	n  int
+	at func(i int) int
 }
 
 // order checks and copies the numbers of the samples.
@@ -222,18 +257,18 @@ type loaded struct {
 	size image.Point
 }
 
-func (l *Loader) run(ctx context.Context, order []int, per int, yield func(*Batch, error) bool) {
+func (l *Loader) run(ctx context.Context, order sampleOrder, per int, yield func(*Batch, error) bool) {
 	full := int64(l.cfg.Batch) * int64(per)
-	batches := int(min(max(l.cfg.AheadBytes/full, 1), int64(l.Len(len(order)))))
+	batches := int(min(max(l.cfg.AheadBytes/full, 1), int64(l.Len(order.n))))
 	// One buffer more, for the batch in the loop's hands. The pipeline starts
 	// sample i only after i-ahead has been handed over, and the first sample of
 	// a batch is handed over only after the loop has let go of the batch before:
 	// so no buffer is written while the loop holds it.
-	bufs := newBuffers(batches+1, l.cfg.Batch, len(order))
+	bufs := newBuffers(batches+1, l.cfg.Batch, order.n)
 	ahead := batches * l.cfg.Batch
 	var b *Batch
 	var size image.Point
-	for r, err := range pipeline.Ordered(ctx, len(order), l.cfg.Workers, ahead, func(ctx context.Context, i int) (loaded, error) {
+	for r, err := range pipeline.Ordered(ctx, order.n, l.cfg.Workers, ahead, func(ctx context.Context, i int) (loaded, error) {
 		return l.load(ctx, bufs, order, i)
 	}) {
 		if err != nil {
@@ -251,10 +286,10 @@ func (l *Loader) run(ctx context.Context, order []int, per int, yield func(*Batc
 		}
 		at := len(b.Index)
 		first := bufs.first
-		b.Index = append(b.Index, order[first+at])
+		b.Index = append(b.Index, order.at(first+at))
 		b.Items = append(b.Items, r.item)
 		b.Masks = append(b.Masks, r.mask)
-		if at+1 < min(l.cfg.Batch, len(order)-first) {
+		if at+1 < min(l.cfg.Batch, order.n-first) {
 			continue
 		}
 		b.N = at + 1
@@ -268,15 +303,16 @@ func (l *Loader) run(ctx context.Context, order []int, per int, yield func(*Batc
 }
 
 // load reads, transforms and packs the i-th sample of order.
-func (l *Loader) load(ctx context.Context, bufs *buffers, order []int, i int) (loaded, error) {
+func (l *Loader) load(ctx context.Context, bufs *buffers, order sampleOrder, i int) (loaded, error) {
 	if l.budget != nil {
 		var release func()
 		ctx, release = withBudget(ctx, l.budget)
 		defer release()
 	}
-	s, err := l.ds.Sample(ctx, order[i])
+	number := order.at(i)
+	s, err := l.ds.Sample(ctx, number)
 	if err != nil {
-		return loaded{}, loadError(order[i], err)
+		return loaded{}, loadError(number, err)
 	}
 	scratch, ok := l.scratch.Get().(*image.RGBA)
 	if !ok {
@@ -284,18 +320,18 @@ func (l *Loader) load(ctx context.Context, bufs *buffers, order []int, i int) (l
 	}
 	defer l.scratch.Put(scratch)
 	if s, err = l.cfg.Transform.sample(s, scratch); err != nil {
-		return loaded{}, loadError(order[i], err)
+		return loaded{}, loadError(number, err)
 	}
 	if l.cfg.Augment != nil {
 		was := s
-		if s, err = l.cfg.Augment(s, seed.Rand(l.cfg.Seed, "augment", uint64(i), uint64(order[i]))); err != nil {
-			return loaded{}, loadError(order[i], err)
+		if s, err = l.cfg.Augment(s, seed.Rand(l.cfg.Seed, "augment", uint64(i), uint64(number))); err != nil {
+			return loaded{}, loadError(number, err)
 		}
 		if err = s.check(); err == nil && s.Image.Rect != was.Image.Rect {
 			err = fmt.Errorf("%w: Augment made %v of %v pixels", ErrSize, s.Image.Rect, was.Image.Rect)
 		}
 		if err != nil {
-			return loaded{}, loadError(order[i], err)
+			return loaded{}, loadError(number, err)
 		}
 	}
 	size := s.Image.Rect.Size()

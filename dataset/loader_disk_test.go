@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"runtime"
 	"testing"
 	"testing/fstest"
@@ -105,7 +106,7 @@ func FuzzZip(f *testing.F) {
 			if err := dataset.WriteManifest(&buf, dataset.Items(ds)); err != nil {
 				t.Fatal(err)
 			}
-			if w, ok := ds.(*dataset.MixedWM38); ok {
+			if w, ok := ds.(io.Closer); ok {
 				if err := w.Close(); err != nil {
 					t.Fatal(err)
 				}

@@ -149,6 +149,11 @@ func parseEntry(line []byte) (it Item, labelled bool, err error) {
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return Item{}, false, errors.New("more than one JSON object")
 	}
+	return e.item()
+}
+
+// item is what a line says. labelled is false for the older form.
+func (e *entry) item() (it Item, labelled bool, err error) {
 	for _, name := range []string{e.Image, e.Mask} {
 		if name != "" && (!fs.ValidPath(name) || name == ".") {
 			return Item{}, false, fmt.Errorf("%q is not a path below the root with slashes", name)

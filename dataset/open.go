@@ -34,7 +34,15 @@ func Open(ctx context.Context, name string, cfg Config) (Listed, io.Closer, erro
 	if info, err := os.Stat(name); err == nil && info.Mode().IsRegular() {
 		switch strings.ToLower(filepath.Ext(name)) {
 		case ".jsonl":
-			f, err := NewManifest(dirFS(filepath.Dir(name)), base, cfg)
+			dir := dirFS(filepath.Dir(name))
+			if isLong(dir, base) {
+				m, err := NewLongManifest(ctx, dir, base, cfg)
+				if err != nil {
+					return nil, nil, err
+				}
+				return m, m, nil
+			}
+			f, err := NewManifest(dir, base, cfg)
 			if err != nil {
 				return nil, nil, err
 			}
@@ -95,6 +103,7 @@ type sign struct {
 func signs() []sign {
 	return []sign{
 		{LayoutManifest, 1, "a file " + ManifestFile, func(l *finder) (bool, error) { return slices.Contains(l.top.files, ManifestFile), nil }},
+		{LayoutShards, 1, "a file " + ShardsFile, func(l *finder) (bool, error) { return slices.Contains(l.top.files, ShardsFile), nil }},
 		{LayoutVisA, 1, "split_csv/*.csv", (*finder).visa},
 		{LayoutMixedWM, 1, "one file *.npz", (*finder).wafers},
 		{LayoutMVTecAD2, 2, "<class>/test_public", (*finder).mvtec2},

@@ -61,7 +61,7 @@ func TestLayouts(t *testing.T) {
 				require.Equal(t, 9, ds.Len())
 			}
 			requireSamples(t, ds, l)
-			if w, ok := ds.(*dataset.MixedWM38); ok {
+			if w, ok := ds.(io.Closer); ok {
 				require.NoError(t, w.Close())
 			}
 			require.NoError(t, c.Close())

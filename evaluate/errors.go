@@ -23,6 +23,8 @@ var (
 	ErrExists = errors.New("there are results already")
 	// ErrLocked reports a store that another process writes to.
 	ErrLocked = errors.New("another process writes to it")
+	// ErrPart reports a part of a job that there is not, or text that is none.
+	ErrPart = errors.New("no such part")
 	// ErrPairs reports outcomes that are not of the same images.
 	ErrPairs = errors.New("outcomes are not of the same images")
 )

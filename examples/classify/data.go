@@ -48,12 +48,25 @@ func openSource(ctx context.Context, o options, path string, stderr io.Writer) (
 		if listed, err = dataset.NewLayout(ctx, root, dataset.Layout(o.layout), cfg); err != nil {
 			return s, nil, errors.Join(err, closer.Close())
 		}
+		if own, ok := listed.(io.Closer); ok {
+			closer = closers{own, closer}
+		}
 	}
 	for _, issue := range listed.Issues() {
 		fmt.Fprintf(stderr, "note: %s\n", issue)
 	}
 	s.Dataset = listed
 	return s, closer, nil
+}
+
+// closers are closed in their order.
+type closers []io.Closer
+
+func (c closers) Close() (err error) {
+	for _, one := range c {
+		err = errors.Join(err, one.Close())
+	}
+	return err
 }
 
 // guessed reads a root that has a folder of good pictures by its conditions, where

@@ -19,7 +19,10 @@ func check(ctx context.Context, s *set, _ options, stdout, stderr io.Writer) err
 	if err != nil {
 		return err
 	}
-	faults := []string{}
+	faults, err := damages(ctx, s)
+	if err != nil {
+		return err
+	}
 	for _, i := range s.issues {
 		if i.Stray {
 			fmt.Fprintf(stderr, "note: %s\n", i)

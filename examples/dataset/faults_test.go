@@ -24,6 +24,8 @@ func fileWriters(t *testing.T) []faulttest.Writer {
 	}
 	tree := of("convert", func(dir string) []string { return []string{"convert", "-out", filepath.Join(dir, "out")} })
 	tree.Tree = true
+	shards := of("shard", func(dir string) []string { return []string{"shard", "-out", filepath.Join(dir, "out")} })
+	shards.Tree = true
 	return []faulttest.Writer{
 		of("split", func(dir string) []string { return []string{"split", "-out", filepath.Join(dir, "split.jsonl")} }),
 		of("support set", func(dir string) []string {
@@ -33,7 +35,7 @@ func fileWriters(t *testing.T) []faulttest.Writer {
 			return []string{"convert", "-out", filepath.Join(dir, dataset.ManifestFile)}
 		}),
 		of("contact sheet", func(dir string) []string { return []string{"describe", "-sheet", filepath.Join(dir, "sheet.png")} }),
-		tree,
+		tree, shards,
 	}
 }
 
@@ -41,6 +43,37 @@ func TestFilesAreWholeOrNotThere(t *testing.T) { faulttest.Check(t, fileWriters(
 
 func TestFilesSurviveKills(t *testing.T) {
 	faulttest.Kill(t, "TestFilesSurviveKills", 45, 11, fileWriters(t)...)
+}
+
+func TestShard(t *testing.T) {
+	root, dir := sound(t), filepath.Join(t.TempDir(), "set")
+	out, _, err := do(t, "shard", "-data", root, "-out", dir)
+	require.NoError(t, err)
+	require.Contains(t, out, "8 images of 1 classes in 1 shards")
+	out, _, err = do(t, "check", "-data", dir, "-layout", "shards")
+	require.NoError(t, err)
+	require.Contains(t, out, "no fault found in 8 pictures")
+	want, err := dataset.OpenMVTecAD(root, "", "")
+	require.NoError(t, err)
+	got, closer, err := dataset.Open(t.Context(), dir, dataset.DefaultConfig())
+	require.NoError(t, err)
+	require.ElementsMatch(t, dataset.Items(want), dataset.Items(got))
+	require.NoError(t, closer.Close())
+
+	_, _, err = do(t, "shard", "-data", root, "-out", dir)
+	require.ErrorIs(t, err, dataset.ErrConfig, "a set is not overwritten")
+	_, _, err = do(t, "shard", "-data", root, "-out", dir, "-size", "0")
+	require.ErrorIs(t, err, errUsage)
+
+	name := filepath.Join(dir, "shard-000000.tar")
+	data, err := os.ReadFile(name)
+	require.NoError(t, err)
+	data[600] ^= 1
+	require.NoError(t, os.WriteFile(name, data, 0o644))
+	out, _, err = do(t, "check", "-data", dir, "-layout", "shards")
+	require.ErrorIs(t, err, errFaults)
+	require.Contains(t, out, "shard-000000.tar/bolt/")
+	require.Contains(t, out, "damaged")
 }
 
 // What a killed convert leaves is no data set, and in nobody's way.

@@ -7,10 +7,11 @@
 //	dataset split    -data PATH -layout NAME -out FILE -shots K [-seed 1]
 //	dataset convert  -data PATH -layout NAME -out FOLDER [-manifest FILE]
 //	dataset convert  -data PATH -layout NAME -out FILE.jsonl
+//	dataset shard    -data PATH -layout NAME -out FOLDER [-size 256] [-shuffle=false] [-seed 1]
 //
 // PATH is a folder or a zip file, and may go on inside the zip file. NAME is
 // mvtec, mvtec2, btad, ksdd2, visa, mpdd, folders (a folder a class, only good),
-// goodbad, manifest (manifest.jsonl in the folder) or mixedwm38.
+// goodbad, manifest (manifest.jsonl in the folder), mixedwm38 or shards.
 //
 // describe prints counts by class, split and kind of defect, sizes, colours and
 // areas of masks, and draws a contact sheet. check lists every fault it finds:
@@ -20,7 +21,9 @@
 // layout. split writes a manifest; pictures of a test split stay there,
 // defective ones of others go there, and pictures with the same pixels stay on
 // one side. convert writes MVTec AD's layout with PNG
-// files, or a manifest.
+// files, or a manifest. shard writes the files as they are into a few large archives
+// with an index, in an order that -seed draws; check compares such archives with
+// what was written.
 //
 // The exit code is 1 if check finds a fault or anything fails, 2 for arguments
 // that make no sense.
@@ -56,16 +59,17 @@ type options struct {
 	out, sheet, parts, from, defects, group       string
 	maskAbove, bits, pixels, shots, threads       int
 	seed                                          uint64
-	trainDefects, together                        bool
+	size                                          int64 // MiB
+	trainDefects, together, shuffle               bool
 }
 
 func commands() map[string]func(ctx context.Context, s *set, o options, stdout, stderr io.Writer) error {
 	return map[string]func(ctx context.Context, s *set, o options, stdout, stderr io.Writer) error{
-		"describe": describe, "check": check, "split": split, "convert": convert,
+		"describe": describe, "check": check, "split": split, "convert": convert, "shard": shard,
 	}
 }
 
-const usage = "want one of describe, check, split, convert, and then flags; dataset describe -h lists them"
+const usage = "want one of describe, check, split, convert, shard, and then flags; dataset describe -h lists them"
 
 // run is the program without the process around it.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
@@ -108,14 +112,16 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	f.IntVar(&o.threads, "threads", 0, "largest `number` of threads; 0 takes as many as the processors that the process may use")
 	f.BoolVar(&o.trainDefects, "train-defects", false, "keep defective pictures of the training split (KolektorSDD2)")
 	f.StringVar(&o.sheet, "sheet", "", "describe: `file` for a contact sheet, PNG")
-	f.StringVar(&o.out, "out", "", "split, convert: `path` to write; convert makes a manifest of a name that ends in .jsonl")
+	f.StringVar(&o.out, "out", "", "split, convert, shard: `path` to write; convert makes a manifest of a name that ends in .jsonl")
 	f.StringVar(&o.parts, "parts", "train=0.8,validation=0.2", "split: `names` of the sides with their fractions")
 	f.StringVar(&o.from, "from", "train,", "split: `names` of the splits that are divided, with commas; an empty name is for pictures without one")
 	f.StringVar(&o.defects, "defects", dataset.Test, "split: `name` of the split that defective pictures go to; empty divides them too")
 	f.StringVar(&o.group, "group", "", "split: `expression` on the name of a picture whose first bracket is the part that it shows")
 	f.BoolVar(&o.together, "together", true, "split: read all pictures and keep those with the same pixels on one side")
 	f.IntVar(&o.shots, "shots", 0, "split: `number` of normal pictures of each class for a support set instead of a split")
-	f.Uint64Var(&o.seed, "seed", 1, "split: seed of the draw")
+	f.Int64Var(&o.size, "size", dataset.DefaultShards().Bytes>>20, "shard: size of a shard, `MiB`")
+	f.BoolVar(&o.shuffle, "shuffle", true, "shard: write the images in a drawn order, which a window over them needs")
+	f.Uint64Var(&o.seed, "seed", 1, "split, shard: seed of the draw")
 	if err := f.Parse(args[1:]); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return o, err
@@ -124,13 +130,15 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	}
 	shots := false
 	f.Visit(func(g *flag.Flag) { shots = shots || g.Name == "shots" })
-	switch needsOut := args[0] == "split" || args[0] == "convert"; {
+	switch needsOut := args[0] == "split" || args[0] == "convert" || args[0] == "shard"; {
 	case f.NArg() > 0:
 		return o, fmt.Errorf("%w: %q is not a flag", errUsage, f.Arg(0))
 	case o.data == "":
 		return o, fmt.Errorf("%w: -data is missing, a folder or a zip file", errUsage)
 	case needsOut && o.out == "":
 		return o, fmt.Errorf("%w: -out is missing, where to write", errUsage)
+	case o.size < 1 || o.size > 1<<30:
+		return o, fmt.Errorf("%w: -size is %d MiB, want 1 or more", errUsage, o.size)
 	case o.threads < 0 || o.threads > 4096:
 		return o, fmt.Errorf("%w: -threads is %d, want 1 to 4096, or 0", errUsage, o.threads)
 	case shots && o.shots < 1:
@@ -144,6 +152,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 // set is an open data set.
 type set struct {
 	ds     dataset.Dataset
+	raw    dataset.Dataset // before the manifest
 	issues []dataset.Issue
 	fsys   fs.FS // where the names of its items lie; nil where they are no files
 	closer []io.Closer
@@ -185,10 +194,17 @@ func (s *set) read(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	s.ds, s.issues = ds, ds.Issues()
-	if w, ok := ds.(*dataset.MixedWM38); ok {
-		s.fsys, s.closer = nil, append([]io.Closer{w}, s.closer...)
-	} else if ds.Len() > 0 {
+	s.ds, s.raw, s.issues = ds, ds, ds.Issues()
+	if c, ok := ds.(io.Closer); ok {
+		s.closer = append([]io.Closer{c}, s.closer...)
+	}
+	switch ds.(type) {
+	case *dataset.MixedWM38, *dataset.Shards:
+		s.fsys = nil
+	default:
+		if ds.Len() == 0 {
+			break
+		}
 		if s.fsys, err = below(s.fsys, ds.Item(0).Name); err != nil {
 			return err
 		}

@@ -5,7 +5,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"image"
+	"io"
 	"iter"
 	"os"
 	"strings"
@@ -17,6 +19,7 @@ import (
 	"github.com/gotab/gotab/downstream"
 	"github.com/gotab/gotab/evaluate"
 	"github.com/gotab/gotab/evaluate/detectors"
+	"github.com/gotab/gotab/internal/atomicfile"
 	"github.com/gotab/gotab/metrics"
 	"github.com/gotab/gotab/tensor"
 )
@@ -68,7 +71,13 @@ func (f *darkMethod) method() detectors.Kind {
 
 func (d *darkness) Fit(context.Context, dataset.Dataset) error { return nil }
 func (d *darkness) Close() error                               { return nil }
-func (d *darkness) Save(string) error                          { return errors.ErrUnsupported }
+
+func (d *darkness) Save(path string) error {
+	return atomicfile.Write(path, func(w io.Writer) error {
+		_, err := fmt.Fprintln(w, d.seed)
+		return err
+	})
+}
 
 func (d *darkness) Calibrate(context.Context, dataset.Dataset, metrics.Rule) (*downstream.Calibration, error) {
 	return nil, errors.ErrUnsupported
@@ -133,13 +142,20 @@ func evaluateDark(t *testing.T, ctx context.Context, f *darkMethod, args ...stri
 	t.Helper()
 	live := tensor.Live()
 	var out, progress bytes.Buffer
-	all := append([]string{"-weights", "random", "-device", "cpu", "-method", "dark"}, args...)
-	p := program{methods: []detectors.Kind{f.method()}, open: func(o options, _ tensor.Device) (network, error) {
-		return network{Network: &detectors.Network{Weights: "none " + o.weights, SHA256: o.weights + o.arch}}, nil
-	}}
-	err = p.run(ctx, all, &out, &progress)
+	err = f.program().run(ctx, append(darkArgs(), args...), &out, &progress)
 	require.Equal(t, live, tensor.Live(), "native tensors were leaked")
 	return out.String(), progress.String(), err
+}
+
+func darkArgs() []string {
+	return []string{"-weights", "random", "-device", "cpu", "-method", "dark"}
+}
+
+// program knows the method of f alone, and no network.
+func (f *darkMethod) program() program {
+	return program{methods: []detectors.Kind{f.method()}, open: func(o options, _ tensor.Device) (network, error) {
+		return network{Network: &detectors.Network{Weights: "none " + o.weights, SHA256: o.weights + o.arch}}, nil
+	}}
 }
 
 // recordsOf reads a -json file.

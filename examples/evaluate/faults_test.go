@@ -18,7 +18,7 @@ import (
 	"github.com/gotab/gotab/metrics"
 )
 
-// fileWriters are the table in Markdown and the pictures of maps.
+// fileWriters are the table in Markdown, results that are put together, and the pictures of maps.
 func fileWriters(t *testing.T) []faulttest.Writer {
 	var records [2]string // the same in every process, which a run's times are not
 	for v := range records {
@@ -45,6 +45,9 @@ func fileWriters(t *testing.T) []faulttest.Writer {
 	return []faulttest.Writer{
 		{Name: "markdown", Write: func(dir string, version int) error {
 			return table([]string{"-json", records[version], "-out", filepath.Join(dir, "r.md")}, io.Discard, io.Discard)
+		}},
+		{Name: "merge", Write: func(dir string, version int) error {
+			return merge([]string{"-json", records[version], "-out", filepath.Join(dir, "merged.jsonl")}, io.Discard, io.Discard)
 		}},
 		{Name: "maps", Write: func(dir string, version int) error {
 			det := &darkness{darkMethod: dark, seed: evaluate.Seed{Number: uint64(version)}, view: dark.transform}

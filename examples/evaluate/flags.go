@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -30,8 +31,10 @@ type options struct {
 	epochs, shots         int              // 0: the method's own
 	rule                  metrics.Rule
 	json, maps, report    string
-	compare               string // weights of a second network for the report
-	sameScale             bool   // of its maps and the first network's
+	save                  string        // folder for detectors
+	part                  evaluate.Part // of the classes
+	compare               string        // weights of a second network for the report
+	sameScale             bool          // of its maps and the first network's
 	resume, details       bool
 	reading               inputs.Flags
 
@@ -75,7 +78,7 @@ func parse(args []string, known []detectors.Kind, stderr io.Writer) (options, er
 	}
 	var roots paths
 	var classes, chosen, layers list
-	var one, several, rule string
+	var one, several, rule, part string
 	fs := flag.NewFlagSet("evaluate", flag.ContinueOnError)
 	fs.SetOutput(stderr)
 	fs.Var(&roots, "data", "`folder` of a data set: one folder a class in MVTec AD's layout, or another layout with the splits train and test (required; may be given several times)")
@@ -101,6 +104,8 @@ func parse(args []string, known []detectors.Kind, stderr io.Writer) (options, er
 	o.reading.AddPrefix(fs)
 	o.reading.AddTransform(fs)
 	fs.StringVar(&o.maps, "maps", "", "`folder` for one picture a test image")
+	fs.StringVar(&o.save, "save", "", "`folder` for the fitted detectors")
+	fs.StringVar(&part, "part", "", "which of the classes: `I/N`, every N-th from the I-th of 0 to N-1, auto/N or auto")
 	if err := fs.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return o, err
@@ -128,6 +133,10 @@ func parse(args []string, known []detectors.Kind, stderr io.Writer) (options, er
 		return wrong("-data is missing, the folder that holds the class folders")
 	case o.weights == "":
 		return wrong("-weights is missing, a file with weights of a ResNet or 'random'")
+	case part != "" && o.json == "":
+		return wrong("-part needs -json, where the results of a part go")
+	case part != "" && o.report != "":
+		return wrong("-report is of all classes: merge the results of the parts, and leave out -part")
 	case o.resume && o.json == "":
 		return wrong("-resume needs -json, the file to go on with")
 	case o.resume && o.report != "":
@@ -183,6 +192,12 @@ func parse(args []string, known []detectors.Kind, stderr io.Writer) (options, er
 		o.layers = append(o.layers, l)
 	}
 	var err error
+	if part != "" {
+		if o.part, err = evaluate.ParsePart(part, os.Getenv); err != nil {
+			return wrong("-part: %w", err)
+		}
+		o.json = o.part.Path(o.json)
+	}
 	if one != "" {
 		s, err := evaluate.ParseSeed(one)
 		if err != nil {
@@ -227,7 +242,7 @@ func commandOf(fs *flag.FlagSet) string {
 		}
 		value := f.Value.String()
 		switch f.Name {
-		case "json", "maps", "report", "weights", "compare":
+		case "json", "maps", "report", "save", "weights", "compare":
 			value = baseOf(value)
 		}
 		words = append(words, "-"+f.Name, word(value))

@@ -88,6 +88,9 @@ func (s *session) evaluate(ctx context.Context, o opened, what string) (evaluate
 			if o.second {
 				return s.report(ctx, j)
 			}
+			if err := s.save(ctx, d, out); err != nil { // before the line that says it is there
+				return err
+			}
 			if err := s.store.Add(out.Record); err != nil { // before the pictures: what is known is known
 				return err
 			}

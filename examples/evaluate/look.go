@@ -13,7 +13,7 @@ import (
 
 // tryOutputs finds out before long work whether results can be written.
 func (o options) tryOutputs() error {
-	for _, dir := range []string{o.report, o.maps} {
+	for _, dir := range []string{o.report, o.maps, o.save} {
 		if dir != "" {
 			if err := inputs.CheckFolder(dir); err != nil {
 				return err

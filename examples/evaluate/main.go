@@ -5,8 +5,10 @@
 //	evaluate -data ROOT [-data ROOT] -weights FILE [-class NAME,...] [-method NAME,...] [-epochs N]
 //	         [-seed N | -seeds N] [-layers NAME,...] [-cut RULE] [-json FILE [-resume]] [-details]
 //	         [-transform centre|square|WxH|tiles] [-bits N] [-mask-above N] [-max-pixels N] [-skip-broken]
-//	         [-prefix TEXT] [-threads N] [-report DIR [-compare FILE [-same-scale]]] [-maps DIR] ...
+//	         [-prefix TEXT] [-threads N] [-report DIR [-compare FILE [-same-scale]]] [-maps DIR]
+//	         [-part I/N|auto/N|auto] [-save DIR]
 //	evaluate table -json FILE [-json FILE] [-out FILE.md]
+//	evaluate merge -out FILE -json FILE [FILE ...]
 //
 // ROOT holds one folder a class, each with train/good, test/<kind> and, where
 // there are masks, ground_truth/<kind>. A root in another layout that has the splits
@@ -69,6 +71,17 @@
 // has with equal settings, weights and images (their names and labels are compared,
 // not their pixels). evaluate table turns such files into Markdown.
 //
+// -save writes each fitted detector to DIR/ROOT/CLASS/METHOD-SEED.safetensors, before its line
+// is in the -json file: a line says that the detector is there.
+//
+// # Many products
+//
+// -part I/N does every N-th class, from the I-th of 0 to N-1, into a -json file of its own (FILE.jsonl
+// becomes FILE.I-of-N.jsonl), so that N such processes, on one machine or many, do all of
+// them; with -resume they go on after they have been killed. auto/N takes I from a Slurm array
+// (SLURM_ARRAY_TASK_ID), an indexed job of Kubernetes (JOB_COMPLETION_INDEX) or torchrun (RANK);
+// auto takes N from there too. evaluate merge puts the files together, each result once.
+//
 // Images per second count from opening the first file to the last image fitted, or
 // the last smoothed map on the host; in a training, an image counts once an epoch.
 // Metrics are not in them (of pixels, while 64 MiB hold the maps of a class).
@@ -118,6 +131,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if len(args) > 0 && args[0] == "table" {
 		return table(args[1:], stdout, stderr)
 	}
+	if len(args) > 0 && args[0] == "merge" {
+		return merge(args[1:], stdout, stderr)
+	}
 	return program{methods: detectors.Kinds(), open: openNetwork}.run(ctx, args, stdout, stderr)
 }
 
@@ -153,6 +169,13 @@ func (p program) run(ctx context.Context, args []string, stdout, stderr io.Write
 	classes, err := classesOf(o, from, stderr)
 	if err != nil {
 		return failed(err)
+	}
+	if all := len(classes); o.part.Count > 0 {
+		classes = only(o.part, classes)
+		fmt.Fprintf(stderr, "part %s: %d of %d classes\n", o.part, len(classes), all)
+		if len(classes) == 0 {
+			return nil
+		}
 	}
 	net, err := p.open(o, dev)
 	if err != nil {

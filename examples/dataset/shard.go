@@ -1,0 +1,53 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/gotab/gotab/dataset"
+)
+
+// shard writes a data set as shards.
+func shard(ctx context.Context, s *set, o options, stdout, stderr io.Writer) error {
+	for _, i := range s.issues {
+		fmt.Fprintf(stderr, "note: %s\n", i)
+	}
+	cfg := dataset.DefaultShards()
+	cfg.Bytes, cfg.Shuffle, cfg.Seed = o.size<<20, o.shuffle, o.seed
+	total := s.ds.Len()
+	cfg.Progress = func(done int) {
+		if done%100_000 == 0 {
+			fmt.Fprintf(stderr, "%d of %d images\n", done, total)
+		}
+	}
+	if err := dataset.WriteShards(ctx, o.out, s.ds, cfg); err != nil {
+		return err
+	}
+	fsys, closer, err := dataset.OpenRoot(o.out) // a folder has nothing to close
+	if err != nil {
+		return err
+	}
+	written, err := dataset.NewShards(ctx, fsys, dataset.DefaultConfig())
+	if err != nil {
+		return fmt.Errorf("dataset: shard: what was written cannot be read: %w", err)
+	}
+	fmt.Fprintf(stdout, "%d images of %d classes in %d shards written to %s\n", written.Len(), len(written.Classes()), written.Shards(), o.out)
+	if err := written.Close(); err != nil {
+		return err
+	}
+	return closer.Close()
+}
+
+// damages are what is not as it was written, of a data set of shards.
+func damages(ctx context.Context, s *set) ([]string, error) {
+	shards, ok := s.raw.(*dataset.Shards)
+	if !ok {
+		return nil, nil
+	}
+	err := shards.Verify(ctx)
+	if ended := ctx.Err(); ended != nil || err == nil {
+		return nil, ended
+	}
+	return []string{err.Error()}, nil
+}
