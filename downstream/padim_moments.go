@@ -12,6 +12,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/downstream/internal/engine"
 	"github.com/gotab/gotab/downstream/internal/feed"
@@ -38,6 +39,7 @@ type PaDiMMoments struct {
 	size        image.Point
 	sums        padim.Sums
 	fingerprint []float32
+	precision   backbone.Precision // of the features
 	seen        []uint64
 }
 
@@ -67,7 +69,7 @@ func (p *PaDiM) moments(ctx context.Context, good dataset.Dataset) (*PaDiMMoment
 	if err != nil {
 		return nil, err
 	}
-	m := &PaDiMMoments{cfg: p.Config(), size: size, sums: padim.Sums{C: p.sel.Count}}
+	m := &PaDiMMoments{cfg: p.Config(), size: size, sums: padim.Sums{C: p.sel.Count}, precision: p.core.PrecisionNow()}
 	if m.fingerprint, err = p.core.Fingerprint(ctx, size); err != nil {
 		return nil, err
 	}
@@ -129,7 +131,7 @@ func (m *PaDiMMoments) Add(other *PaDiMMoments) error {
 func (m *PaDiMMoments) copied() *PaDiMMoments {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	c := &PaDiMMoments{cfg: m.cfg, size: m.size, sums: m.sums, fingerprint: m.fingerprint, seen: m.seen}
+	c := &PaDiMMoments{cfg: m.cfg, size: m.size, sums: m.sums, fingerprint: m.fingerprint, precision: m.precision, seen: m.seen}
 	c.sums.Mean, c.sums.Scatter = slices.Clone(m.sums.Mean), slices.Clone(m.sums.Scatter)
 	return c
 }
@@ -144,7 +146,7 @@ func (m *PaDiMMoments) fits(o *PaDiMMoments) error {
 	case m.sums.Images == o.sums.Images && slices.Equal(m.seen, o.seen):
 		return fmt.Errorf("%w: both are of the same %d images, which would count twice", ErrConfig, m.sums.Images)
 	}
-	return engine.SameExtractor(m.fingerprint, o.fingerprint)
+	return engine.SameExtractor(m.fingerprint, o.fingerprint, m.precision, o.precision)
 }
 
 // sameFeatures says whether two settings make the same features of an image.
@@ -189,7 +191,7 @@ func (p *PaDiM) fitMoments(ctx context.Context, parts []*PaDiMMoments) (*gaussia
 		return nil, err
 	}
 	g := &gaussians{Gaussians: f.Gaussians, state: state{seen: all.seen,
-		Model: engine.Model{Params: f.Params, GridH: f.H, GridW: f.W, InW: all.size.X, InH: all.size.Y, Images: f.Images, Fingerprint: all.fingerprint}}}
+		Model: engine.Model{Params: f.Params, GridH: f.H, GridW: f.W, InW: all.size.X, InH: all.size.Y, Images: f.Images, Fingerprint: all.fingerprint, Precision: all.precision}}}
 	if err := g.AddSmoothing(ctx, p.cfg.Sigma); err != nil {
 		return nil, errors.Join(err, g.Free())
 	}
@@ -223,7 +225,7 @@ func (m *PaDiMMoments) WriteTo(w io.Writer) (int64, error) {
 		Settings: padimMomentsSettings{padimSettings{
 			Layers: engine.NamesOf(m.cfg.Layers), Channels: m.cfg.Channels, Epsilon: m.cfg.Epsilon,
 			ViewSettings: engine.ViewOf(m.cfg.Sigma, m.cfg.Transform, m.cfg.Normalize, m.cfg.Batch),
-			Sizes:        engine.Sizes{Grid: [2]int{m.sums.W, m.sums.H}, Input: [2]int{m.size.X, m.size.Y}, Images: m.sums.Images},
+			Sizes:        engine.Sizes{Grid: [2]int{m.sums.W, m.sums.H}, Input: [2]int{m.size.X, m.size.Y}, Images: m.sums.Images, Precision: m.precision},
 		}},
 		Arrays: []tensor.Array{doubles("mean", m.sums.Mean, p, c), doubles("scatter", m.sums.Scatter, p, c*(c+1)/2), tensor.FloatArray("fingerprint", m.fingerprint, c)},
 	}
@@ -255,7 +257,7 @@ func ReadPaDiMMoments(r io.Reader) (*PaDiMMoments, error) {
 		return nil, err
 	}
 	c := len(cfg.Channels)
-	m := &PaDiMMoments{cfg: cfg, size: image.Pt(st.Input[0], st.Input[1]), seen: also.seen, sums: padim.Sums{H: st.Grid[1], W: st.Grid[0], C: c, Images: st.Images}}
+	m := &PaDiMMoments{cfg: cfg, size: image.Pt(st.Input[0], st.Input[1]), seen: also.seen, precision: st.Precision, sums: padim.Sums{H: st.Grid[1], W: st.Grid[0], C: c, Images: st.Images}}
 	p := int64(st.Grid[0]) * int64(st.Grid[1])
 	if m.sums.Mean, err = doublesOf(arrays, "mean", p, int64(c)); err != nil {
 		return fail(err)

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"slices"
 
+	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/downstream/internal/engine"
 	"github.com/gotab/gotab/downstream/internal/feed"
 	"github.com/gotab/gotab/downstream/internal/patchcore"
@@ -39,6 +40,7 @@ type union struct {
 	h, w, images int
 	values       []float32 // [M, C]
 	fingerprint  []float32
+	precision    backbone.Precision
 	seen         []uint64
 }
 
@@ -77,7 +79,7 @@ func (p *PatchCore) fitBanks(ctx context.Context, parts []*PatchCore) (*patchBan
 		}
 	}
 	g := &patchBank{state: state{seen: u.seen, Model: engine.Model{Params: tensor.NewParams(p.core.Dev), GridH: u.h, GridW: u.w,
-		InW: u.size.X, InH: u.size.Y, Images: u.images, Fingerprint: u.fingerprint}}}
+		InW: u.size.X, InH: u.size.Y, Images: u.images, Fingerprint: u.fingerprint, Precision: u.precision}}}
 	return p.complete(ctx, g, values, patchcore.Centre(values, c))
 }
 
@@ -94,12 +96,12 @@ func (p *PatchCore) take(ctx context.Context, u *union, part *PatchCore) error {
 	}
 	defer part.core.Release(g)
 	if u.images == 0 {
-		u.size, u.h, u.w, u.fingerprint = image.Pt(g.InW, g.InH), g.GridH, g.GridW, g.Fingerprint
+		u.size, u.h, u.w, u.fingerprint, u.precision = image.Pt(g.InW, g.InH), g.GridH, g.GridW, g.Fingerprint, g.Precision
 	}
 	if u.size != image.Pt(g.InW, g.InH) || u.h != g.GridH || u.w != g.GridW {
 		return fmt.Errorf("%w: its images are %dx%d, those of the first one %dx%d", ErrConfig, g.InW, g.InH, u.size.X, u.size.Y)
 	}
-	if err := engine.SameExtractor(u.fingerprint, g.Fingerprint); err != nil {
+	if err := engine.SameExtractor(u.fingerprint, g.Fingerprint, u.precision, g.Precision); err != nil {
 		return err
 	}
 	known := len(u.seen)

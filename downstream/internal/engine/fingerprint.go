@@ -33,15 +33,17 @@ func (d *Core[M]) Identify(ctx context.Context, m *Model) error {
 	return d.IdentifyBy(ctx, m, image.Pt(m.InW, m.InH))
 }
 
+// PrecisionNow is that of the features.
+func (d *Core[M]) PrecisionNow() backbone.Precision {
+	if d.Precision == nil {
+		return backbone.Float32
+	}
+	return d.Precision()
+}
+
 // IdentifyBy is Identify with a picture of another size than the model's.
 func (d *Core[M]) IdentifyBy(ctx context.Context, m *Model, size image.Point) error {
-	precision := backbone.Float32
-	if d.Precision != nil {
-		precision = d.Precision()
-	}
-	if m.Fingerprint != nil && m.Precision != precision {
-		return fmt.Errorf("%w: it computes in %s, and the fit was made in %s; SetPrecision changes that", sentinel.ErrExtractor, precision, m.Precision)
-	}
+	precision := d.PrecisionNow()
 	now, err := d.Fingerprint(ctx, size)
 	if err != nil {
 		return err
@@ -50,7 +52,15 @@ func (d *Core[M]) IdentifyBy(ctx context.Context, m *Model, size image.Point) er
 		m.Fingerprint, m.Precision = now, precision
 		return nil
 	}
-	if !sameFingerprint(m.Fingerprint, now, tolerance(precision)) {
+	return SameExtractor(m.Fingerprint, now, m.Precision, precision)
+}
+
+// SameExtractor holds fingerprint and precision of a fit against those of now.
+func SameExtractor(then, now []float32, was, is backbone.Precision) error {
+	if was != is {
+		return fmt.Errorf("%w: it computes in %s, and the fit was made in %s; SetPrecision changes that", sentinel.ErrExtractor, is, was)
+	}
+	if !sameFingerprint(then, now, tolerance(is)) {
 		return fmt.Errorf("%w: it answers a fixed picture otherwise; load the backbone weights that the detector was fitted with", sentinel.ErrExtractor)
 	}
 	return nil

@@ -135,19 +135,7 @@ func (m *Moments) Finish(ctx context.Context, cores int) (*Fit, error) {
 		v := s.Cast(s.Narrow(sum, 0, int64(lo), k), tensor.Float64)
 		s.AddBmmInto(cov, s.MulScalar(s.Reshape(v, k, c, 1), -1/images), s.Reshape(v, k, 1, c), 1)
 		s.ScaleInto(cov, 1/(images-1))
-		inverse := gaussian.InverseFactor(s, cov, m.epsilon)
-		if !packed(m.dev) {
-			s.CopyInto(place, s.Transpose(inverse, 1, 2))
-			return nil
-		}
-		rows, err := s.Floats(inverse)
-		if err != nil {
-			return err
-		}
-		triangles := make([]float32, (hi-lo)*entries(m.dev, m.channels))
-		pack(m.dev, triangles, hi-lo, m.channels, func(at, row, column int) float32 { return rows[(at*m.channels+row)*m.channels+column] })
-		s.CopyInto(place, s.FromFloats(triangles, place.Shape()...))
-		return nil
+		return setFactors(s, place, gaussian.InverseFactor(s, cov, m.epsilon))
 	})
 	if err != nil {
 		return nil, err

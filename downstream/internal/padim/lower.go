@@ -41,6 +41,26 @@ func place(dev tensor.Device, c, row, column int) int {
 	return column*c + row
 }
 
+// setFactors puts matrices L^-1, [k, C, C], into their place, a part of a Factor.
+func setFactors(s *tensor.Scope, place, inverse *tensor.Tensor) error {
+	if s.Err() != nil {
+		return s.Err()
+	}
+	dev, k, c := place.Device(), int(inverse.Size(0)), int(inverse.Size(1))
+	if !packed(dev) {
+		s.CopyInto(place, s.Transpose(inverse, 1, 2))
+		return nil
+	}
+	rows, err := s.Floats(inverse)
+	if err != nil {
+		return err
+	}
+	triangles := make([]float32, k*entries(dev, c))
+	pack(dev, triangles, k, c, func(at, row, column int) float32 { return rows[(at*c+row)*c+column] })
+	s.CopyInto(place, s.FromFloats(triangles, place.Shape()...))
+	return nil
+}
+
 // block reads the matrices of some positions into buffer, and returns how to find the values of L^-1 there.
 func (g Gaussians) block(s *tensor.Scope, buffer []float32, lo, hi int) (func(at, row, column int) float32, error) {
 	dev, c := g.Factor.Device(), int(g.Mean.Size(1))

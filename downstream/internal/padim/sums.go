@@ -106,12 +106,12 @@ func (m *Sums) Fit(ctx context.Context, dev tensor.Device, epsilon float64, core
 	fail := func(err error) (*Fit, error) { return nil, errors.Join(err, params.Close()) }
 	err := tensor.Run(ctx, dev, tensor.Evaluation, func(s *tensor.Scope) error {
 		mean := s.Cast(s.FromFloat64s(m.Mean, int64(positions), int64(c)), tensor.Float32)
-		return errors.Join(params.PutBuffer(s, meanName, mean), params.PutBuffer(s, whiteningName, s.Zeros(int64(positions), int64(c), int64(c))))
+		return errors.Join(params.PutBuffer(s, meanName, mean), params.PutBuffer(s, factorName, newFactor(s, dev, int64(positions), int64(c))))
 	})
 	if err != nil {
 		return fail(err)
 	}
-	whitening := params.Get(whiteningName)
+	factor := params.Get(factorName)
 	err = gaussian.EachBlock(ctx, dev, blocks(positions), cores, func(s *tensor.Scope, lo, hi int) error {
 		full := make([]float64, (hi-lo)*c*c)
 		free := 1 / float64(m.Images-1)
@@ -127,8 +127,7 @@ func (m *Sums) Fit(ctx context.Context, dev tensor.Device, epsilon float64, core
 		}
 		k := int64(hi - lo)
 		cov := s.FromFloat64s(full, k, int64(c), int64(c))
-		s.CopyInto(s.Narrow(whitening, 0, int64(lo), k), s.Transpose(gaussian.InverseFactor(s, cov, epsilon), 1, 2))
-		return nil
+		return setFactors(s, s.Narrow(factor, 0, int64(lo), k), gaussian.InverseFactor(s, cov, epsilon))
 	})
 	if err != nil {
 		return fail(err)
