@@ -27,7 +27,7 @@ func TestHostileArguments(t *testing.T) {
 			dataset.NewImages, dataset.NewMemory, dataset.NewMixedWM38, dataset.OpenMixedWM38,
 			dataset.CLIPNorm, dataset.ImageNet, dataset.RandomTurn, dataset.DefaultSplit, dataset.PaDiM224,
 			dataset.Square, dataset.PictureFile, dataset.Check, dataset.Decode, dataset.DefaultCheck, dataset.LabelOf, dataset.ParseLabel,
-			dataset.Open, dataset.FindLayout, dataset.RequireGood, dataset.RequireLabels, dataset.TransformOf, dataset.DefaultTiles, dataset.NewTiled,
+			dataset.Open, dataset.FindLayout, dataset.RequireGood, dataset.RequireLabels, dataset.TransformOf, dataset.DefaultTiles, dataset.NewTiled, dataset.OpenFile, dataset.WriteMVTecAD,
 		},
 		Types: []any{
 			new(dataset.Batch), new(dataset.Cached), new(dataset.Config), new(dataset.Decoder),
@@ -37,7 +37,7 @@ func TestHostileArguments(t *testing.T) {
 			new(dataset.MixedWM38), new(dataset.Normalize), new(dataset.Part), new(dataset.Rect),
 			new(dataset.CheckConfig), new(dataset.Label), new(dataset.Report),
 			new(dataset.RegionConfig), new(dataset.Sample), new(dataset.SplitConfig), new(dataset.Transform),
-			new(dataset.Tiled), new(dataset.Tiles),
+			new(dataset.Tiled), new(dataset.Tiles), new(dataset.Written),
 		},
 		Values: []any{
 			dataset.DefaultConfig(), dataset.DefaultDecoder(), dataset.DefaultFolders(),
@@ -48,5 +48,6 @@ func TestHostileArguments(t *testing.T) {
 	missing, err := r.Missing(".")
 	require.NoError(t, err)
 	require.Empty(t, missing)
+	t.Chdir(t.TempDir()) // for the folders that are written
 	r.Run(t, 400)
 }

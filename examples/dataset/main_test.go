@@ -193,18 +193,6 @@ func TestSplitKeepsDuplicatesTogether(t *testing.T) {
 	require.NoError(t, err)
 	_, _, err = do(t, "check", "-data", root, "-manifest", list)
 	require.ErrorIs(t, err, errFaults)
-
-	// A part joins two duplicates into one group.
-	items := []dataset.Item{{Name: "a", Class: "x"}, {Name: "b", Class: "x", Group: "p"}, {Name: "c", Class: "x", Group: "p"}, {Name: "d", Class: "x"}, {Name: "e", Class: "y"}, {Name: "f", Class: "x"}}
-	all := make([]facts, len(items))
-	for i, h := range []byte{1, 1, 2, 2, 1, 3} {
-		all[i].hash[0] = h
-	}
-	require.Equal(t, 2, joinDuplicates(items, all))
-	for _, i := range []int{0, 1, 2, 3} {
-		require.Equal(t, "same as a", items[i].Group)
-	}
-	require.Empty(t, items[4].Group+items[5].Group)
 }
 
 func TestConvert(t *testing.T) {

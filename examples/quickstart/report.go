@@ -8,8 +8,8 @@ import (
 	"io"
 
 	"github.com/gotab/gotab/backbone"
+	"github.com/gotab/gotab/dataset/drawn"
 	"github.com/gotab/gotab/downstream/heatmap"
-	"github.com/gotab/gotab/examples/quickstart/internal/drawing"
 	"github.com/gotab/gotab/tensor"
 )
 
@@ -46,7 +46,7 @@ func (r *report) measure(ctx context.Context, dev tensor.Device, log *progress) 
 	}
 	defer func() { err = errors.Join(err, net.Close()) }()
 
-	classes := drawing.Classes()
+	classes := drawn.Classes()
 	r.Products = make([]productReport, len(classes))
 	for i, class := range classes {
 		r.Products[i].Class = class

@@ -71,6 +71,10 @@ func ruleFor(dir string) (rule, bool) {
 		return rule{internal: true, foreign: numeric(), anyTest: true}, true
 	case "dataset": // lists in UTF-16, and names in the code page of zip files
 		return rule{internal: true, foreign: append(numeric(), "golang.org/x/text")}, true
+	case "dataset/drawn": // a data set of nothing but a seed
+		return rule{internal: true, public: []string{"dataset"}, foreign: numeric()}, true
+	case "dataset/audit": // looks at all of a data set, and draws it
+		return rule{internal: true, public: []string{"dataset"}, foreign: numeric()}, true
 	case floor:
 		return rule{native: true, foreign: []string{libtch, "C"}}, true
 	case "tensor":

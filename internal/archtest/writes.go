@@ -18,7 +18,7 @@ var writesOutside = map[string]string{
 	"tensor/libtorch/":                   "a command that installs libtorch; it fills a folder beside the place and renames the whole",
 	"evaluate/peak.go":                   "writes to /proc, no file",
 	"evaluate/report/write.go":           "a hidden temporary file that no program reads, for what does not fit into memory",
-	"examples/dataset/convert.go":        "renames a folder that is finished",
+	"dataset/mvtec_write.go":             "renames a folder that is finished",
 	"internal/mutate/main.go":            "changed copies of files in a temporary folder, for one run of the tests",
 	"internal/hostile/child.go":          "the note of a test's child in a temporary folder: the call that it is at",
 	"internal/onnx/onnxtest/runtime.go":  "what a test gives to Python, in a temporary folder",

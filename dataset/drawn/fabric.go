@@ -1,4 +1,4 @@
-package drawing
+package drawn
 
 import (
 	"math"
@@ -8,7 +8,7 @@ import (
 // fabric is a plain weave: warp threads run down, weft threads across, each
 // over one and under one.
 type fabric struct {
-	threads    float64 // threads across the picture
+	threads    float64 // threads across the image
 	turn       float64
 	dx, dy     float64 // phase, in threads
 	pull       field   // how the threads wander

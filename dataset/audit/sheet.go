@@ -1,16 +1,20 @@
-package main
+package audit
 
 import (
 	"context"
+	"fmt"
 	"image"
 	"image/color"
 	"image/draw"
+	"maps"
+	"slices"
 
 	"golang.org/x/image/font"
 	"golang.org/x/image/font/basicfont"
 	"golang.org/x/image/math/fixed"
 
 	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/internal/pixels"
 )
 
 const (
@@ -22,9 +26,13 @@ const (
 	sheetRows    = 40
 )
 
-// contactSheet draws one row a class: normal pictures, then defective ones with
-// the outline of their masks in magenta. Classes beyond sheetRows are left out.
-func contactSheet(ctx context.Context, ds dataset.Dataset, all []facts) (image.Image, error) {
+// Sheet draws a contact sheet of the data set of a survey, a row a class: good images, then defective ones with
+// the outline of their masks in magenta, of each kind in turn. Classes beyond 40 are left out. It returns an error that wraps
+// [dataset.ErrConfig] if the survey is of another number of samples, what reading them returns, and ctx's.
+func Sheet(ctx context.Context, ds dataset.Dataset, s Survey) (*image.RGBA, error) {
+	if ctx == nil || ds == nil || ds.Len() != len(s) {
+		return nil, fmt.Errorf("audit: draw a sheet: %w: the survey is not of this data set", dataset.ErrConfig)
+	}
 	classes := ds.Classes()
 	classes = classes[:min(len(classes), sheetRows)]
 	row := caption + thumb + caption + gap
@@ -33,23 +41,40 @@ func contactSheet(ctx context.Context, ds dataset.Dataset, all []facts) (image.I
 	for r, class := range classes {
 		y := gap + r*row
 		label(out, gap, y, sheetColumns*(thumb+gap), class)
-		for c, i := range chosen(all, class) {
-			s, err := ds.Sample(ctx, i)
+		for c, i := range s.chosen(class) {
+			sample, err := ds.Sample(ctx, i)
+			if err == nil {
+				err = drawable(sample)
+			}
 			if err != nil {
 				return nil, err
 			}
 			at := image.Pt(gap+c*(thumb+gap), y+caption)
-			if err := paste(out, at, s); err != nil {
+			if err := paste(out, at, sample); err != nil {
 				return nil, err
 			}
-			text := kindOf(s.Item)
-			if s.Split != "" {
-				text = s.Split + ": " + text
+			text := sample.Kind()
+			if sample.Split != "" {
+				text = sample.Split + ": " + text
 			}
 			label(out, at.X, at.Y+thumb, thumb, text)
 		}
 	}
 	return out, nil
+}
+
+// drawable refuses what no reader of package dataset returns.
+func drawable(s dataset.Sample) error {
+	if err := pixels.Check(s.Image); err != nil {
+		return fmt.Errorf("audit: draw %s: %w: %w", s.Name, dataset.ErrSize, err)
+	}
+	if s.Mask == nil {
+		return nil
+	}
+	if err := pixels.Check(s.Mask); err != nil || s.Mask.Rect != s.Image.Rect {
+		return fmt.Errorf("audit: draw %s: %w: its mask is %v, the image %v", s.Name, dataset.ErrMask, s.Mask.Rect, s.Image.Rect)
+	}
+	return nil
 }
 
 // paste draws a sample into a square, in its proportions.
@@ -71,7 +96,7 @@ func paste(out *image.RGBA, at image.Point, s dataset.Sample) error {
 		return nil
 	}
 	// Shrinking would lose small defects: a pixel of the thumbnail is in the mask
-	// if any pixel of the picture that it covers is.
+	// if any pixel of the image that it covers is.
 	in := make([]bool, fit.X*fit.Y)
 	for y := range size.Y {
 		for x, v := range s.Mask.Pix[y*s.Mask.Stride:][:size.X] {
@@ -103,4 +128,36 @@ func label(out *image.RGBA, x, y, width int, text string) {
 	}
 	d := font.Drawer{Dst: out, Src: image.NewUniform(color.RGBA{20, 20, 20, 255}), Face: basicfont.Face7x13, Dot: fixed.P(x, y+12)}
 	d.DrawString(text)
+}
+
+// chosen are the samples of one class for the sheet: some good ones, and some
+// of each kind of defect in turn.
+func (s Survey) chosen(class string) []int {
+	var good []int
+	kinds := make(map[string][]int)
+	for i, f := range s {
+		switch {
+		case f.Item.Class != class || f.Err != nil:
+		case f.Item.IsGood():
+			good = append(good, i)
+		default:
+			kind := f.Item.Kind()
+			kinds[kind] = append(kinds[kind], i)
+		}
+	}
+	var bad []int
+	for round := 0; len(bad) < sheetColumns; round++ {
+		before := len(bad)
+		for _, k := range slices.Sorted(maps.Keys(kinds)) {
+			if round < len(kinds[k]) {
+				bad = append(bad, kinds[k][round])
+			}
+		}
+		if len(bad) == before {
+			break
+		}
+	}
+	n := min(len(good), max(sheetColumns-len(bad), sheetColumns/3))
+	out := slices.Clone(good[:n])
+	return append(out, bad[:min(len(bad), sheetColumns-n)]...)
 }

@@ -1,7 +1,6 @@
-package main
+package dataset
 
 import (
-	"encoding/hex"
 	"fmt"
 	"path"
 	"path/filepath"
@@ -9,21 +8,19 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
-
-	"github.com/gotab/gotab/dataset"
 )
 
-// placement chooses where pictures and their masks go. A picture keeps its name, or
+// placement chooses where images and their masks go. An image keeps its name, or
 // has its whole path as its name where another one would get the same. Letters and digits of
 // any script stay. What cannot stand in the name of a file on every system is written
 // as a per cent sign and two digits for each byte, a per cent sign as "%25": safeName
 // has the rule, and two names never become one.
 type placement struct {
-	count map[string]int    // how many pictures would have a place, without case
-	used  map[string]string // place without case: the picture that has it
+	count map[string]int    // how many images would have a place, without case
+	used  map[string]string // place without case: the image that has it
 }
 
-func newPlacement(items []dataset.Item) *placement {
+func newPlacement(items []Item) *placement {
 	p := &placement{count: make(map[string]int), used: make(map[string]string)}
 	for _, it := range items {
 		p.count[placeKey(it, lastName(it))]++
@@ -31,16 +28,16 @@ func newPlacement(items []dataset.Item) *placement {
 	return p
 }
 
-// lastName is the name of a picture without folder and ending.
-func lastName(it dataset.Item) string {
+// lastName is the name of an image without folder and ending.
+func lastName(it Item) string {
 	base := path.Base(it.Name)
 	return strings.TrimSuffix(base, path.Ext(base))
 }
 
-// placeKey is equal for pictures that cannot have the same name. Masks of all splits
+// placeKey is equal for images that cannot have the same name. Masks of all splits
 // share a folder. Many disks do not tell capitals from small letters.
-func placeKey(it dataset.Item, name string) string {
-	parts := []string{it.Class, kindOf(it), name}
+func placeKey(it Item, name string) string {
+	parts := []string{it.Class, it.Kind(), name}
 	if it.IsGood() { // which have no masks
 		parts = append(parts, it.Split)
 	}
@@ -51,28 +48,28 @@ func placeKey(it dataset.Item, name string) string {
 // mask's name adds an ending.
 const longestName = 240
 
-// place chooses where a picture and its mask go.
-func (p *placement) place(it dataset.Item) (picture, mask string, err error) {
+// place chooses where an image and its mask go.
+func (p *placement) place(it Item) (img, mask string, err error) {
 	switch {
 	case it.Split == "":
-		return "", "", fmt.Errorf("%s is in no split; make one with split and pass it with -manifest", it.Name)
+		return "", "", fmt.Errorf("%s is in no split; give it one in a manifest", it.Name)
 	case !it.IsLabelled():
 		return "", "", fmt.Errorf("%s has no label", it.Name)
-	case it.Split == dataset.Train && it.IsDefective():
+	case it.Split == Train && it.IsDefective():
 		return "", "", fmt.Errorf("%s shows %s and is in train, where the layout has normal pictures only", it.Name, it.Defect)
 	}
 	own := lastName(it)
 	if p.count[placeKey(it, own)] > 1 {
 		own = it.Name
 	}
-	parts := map[string]string{"class": it.Class, "split": it.Split, "kind of defect": kindOf(it), "name": own}
+	parts := map[string]string{"class": it.Class, "split": it.Split, "kind of defect": it.Kind(), "name": own}
 	for _, what := range []string{"class", "split", "kind of defect", "name"} {
 		safe := safeName(parts[what])
 		switch {
 		case safe == "":
-			return "", "", fmt.Errorf("%s has no %s to call a folder or file by; give it one in a manifest (-manifest)", it.Name, what)
+			return "", "", fmt.Errorf("%s has no %s to call a folder or file by; give it one in a manifest", it.Name, what)
 		case len(safe) > longestName:
-			return "", "", fmt.Errorf("the %s of %s becomes %d bytes long as the name of a file, want at most %d; shorten it in a manifest (-manifest)", what, it.Name, len(safe), longestName)
+			return "", "", fmt.Errorf("the %s of %s becomes %d bytes long as the name of a file, want at most %d; shorten it in a manifest", what, it.Name, len(safe), longestName)
 		}
 		parts[what] = safe
 	}
@@ -85,8 +82,8 @@ func (p *placement) place(it dataset.Item) (picture, mask string, err error) {
 	return filepath.Join(class, parts["split"], kind, name+".png"), filepath.Join(class, "ground_truth", kind, name+"_mask.png"), nil
 }
 
-// safeName makes one element of a path of a name, from which originalName makes the
-// name again. Letters, digits and marks of all scripts stay, and a few signs.
+// safeName makes one element of a path of a name, from which the name can
+// be made again: two names never become one. Letters, digits and marks of all scripts stay, and a few signs.
 func safeName(name string) string {
 	var b strings.Builder
 	for at := 0; at < len(name); {
@@ -122,26 +119,4 @@ func device(name string) bool {
 		return true
 	}
 	return len(base) == 4 && (strings.HasPrefix(base, "com") || strings.HasPrefix(base, "lpt")) && base[3] >= '0' && base[3] <= '9'
-}
-
-// originalName is the name that safeName was given.
-func originalName(safe string) (string, error) {
-	var b strings.Builder
-	for rest := safe; rest != ""; {
-		if rest[0] != '%' {
-			b.WriteByte(rest[0])
-			rest = rest[1:]
-			continue
-		}
-		if len(rest) < 3 {
-			return "", fmt.Errorf("%q ends within a sign", safe)
-		}
-		c, err := hex.DecodeString(rest[1:3])
-		if err != nil {
-			return "", fmt.Errorf("%q: %w", safe, err)
-		}
-		b.Write(c)
-		rest = rest[3:]
-	}
-	return b.String(), nil
 }

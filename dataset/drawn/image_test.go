@@ -1,4 +1,4 @@
-package drawing_test
+package drawn_test
 
 import (
 	"image"
@@ -8,7 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/gotab/gotab/examples/quickstart/internal/drawing"
+	"github.com/gotab/gotab/dataset/drawn"
 )
 
 const size = 64 // small and quick; lengths are shares of the side
@@ -18,8 +18,8 @@ func source(n uint64) *rand.Rand { return rand.New(rand.NewPCG(n, 99)) }
 // forEach runs fn for every class and defect.
 func forEach(t *testing.T, fn func(t *testing.T, class, kind string)) {
 	t.Helper()
-	for _, class := range drawing.Classes() {
-		kinds, err := drawing.Defects(class)
+	for _, class := range drawn.Classes() {
+		kinds, err := drawn.Defects(class)
 		require.NoError(t, err)
 		for _, kind := range kinds {
 			t.Run(class+"/"+kind, func(t *testing.T) { fn(t, class, kind) })
@@ -28,12 +28,12 @@ func forEach(t *testing.T, fn func(t *testing.T, class, kind string)) {
 }
 
 func TestClassesAreSortedAndHaveDefects(t *testing.T) {
-	classes := drawing.Classes()
+	classes := drawn.Classes()
 	require.True(t, slices.IsSorted(classes))
 	require.GreaterOrEqual(t, len(classes), 5)
 	kinds := map[string]bool{}
 	for _, c := range classes {
-		list, err := drawing.Defects(c)
+		list, err := drawn.Defects(c)
 		require.NoError(t, err)
 		require.GreaterOrEqual(t, len(list), 4)
 		for _, k := range list {
@@ -45,12 +45,12 @@ func TestClassesAreSortedAndHaveDefects(t *testing.T) {
 
 func TestSameSourceSameBytes(t *testing.T) {
 	forEach(t, func(t *testing.T, class, kind string) {
-		a, err := drawing.Damaged(class, kind, size, source(1))
+		a, err := drawn.Damaged(class, kind, size, source(1))
 		require.NoError(t, err)
-		b, err := drawing.Damaged(class, kind, size, source(1))
+		b, err := drawn.Damaged(class, kind, size, source(1))
 		require.NoError(t, err)
 		require.Equal(t, a, b)
-		c, err := drawing.Damaged(class, kind, size, source(2))
+		c, err := drawn.Damaged(class, kind, size, source(2))
 		require.NoError(t, err)
 		require.NotEqual(t, a.Image.Pix, c.Image.Pix)
 	})
@@ -58,9 +58,9 @@ func TestSameSourceSameBytes(t *testing.T) {
 
 func TestUndamagedTwinIsTheGoodDrawing(t *testing.T) {
 	forEach(t, func(t *testing.T, class, kind string) {
-		d, err := drawing.Damaged(class, kind, size, source(3))
+		d, err := drawn.Damaged(class, kind, size, source(3))
 		require.NoError(t, err)
-		good, err := drawing.Good(class, size, source(3))
+		good, err := drawn.Good(class, size, source(3))
 		require.NoError(t, err)
 		require.Equal(t, good.Pix, d.Undamaged.Pix)
 	})
@@ -69,7 +69,7 @@ func TestUndamagedTwinIsTheGoodDrawing(t *testing.T) {
 func TestMaskIsWhatDiffers(t *testing.T) {
 	forEach(t, func(t *testing.T, class, kind string) {
 		for seed := range uint64(3) {
-			d, err := drawing.Damaged(class, kind, size, source(seed))
+			d, err := drawn.Damaged(class, kind, size, source(seed))
 			require.NoError(t, err)
 			count := 0
 			for y := range size {
@@ -77,7 +77,7 @@ func TestMaskIsWhatDiffers(t *testing.T) {
 					a, b := d.Image.RGBAAt(x, y), d.Undamaged.RGBAAt(x, y)
 					most := max(gap(a.R, b.R), gap(a.G, b.G), gap(a.B, b.B))
 					want := uint8(0)
-					if most > drawing.Visible {
+					if most > drawn.Visible {
 						want = 255
 						count++
 					}
@@ -86,18 +86,18 @@ func TestMaskIsWhatDiffers(t *testing.T) {
 				}
 			}
 			share := float64(count) / (size * size)
-			require.GreaterOrEqual(t, share, drawing.MinShare)
-			// A fault that covers a fifth of the picture would be no test of anything.
+			require.GreaterOrEqual(t, share, drawn.MinShare)
+			// A fault that covers a fifth of the image would be no test of anything.
 			require.Less(t, share, 0.2)
 		}
 	})
 }
 
-// A defect leaves the picture around it as it was, but for the rounding of
+// A defect leaves the image around it as it was, but for the rounding of
 // faint edges: there is no second, hidden sign by which it could be told.
 func TestNothingElseChanges(t *testing.T) {
 	forEach(t, func(t *testing.T, class, kind string) {
-		d, err := drawing.Damaged(class, kind, size, source(5))
+		d, err := drawn.Damaged(class, kind, size, source(5))
 		require.NoError(t, err)
 		same := 0
 		for i := range d.Mask.Pix {
@@ -110,38 +110,38 @@ func TestNothingElseChanges(t *testing.T) {
 }
 
 func TestGoodOnesVary(t *testing.T) {
-	for _, class := range drawing.Classes() {
-		a, err := drawing.Good(class, size, source(1))
+	for _, class := range drawn.Classes() {
+		a, err := drawn.Good(class, size, source(1))
 		require.NoError(t, err)
-		b, err := drawing.Good(class, size, source(2))
+		b, err := drawn.Good(class, size, source(2))
 		require.NoError(t, err)
 		require.Greater(t, meanGap(a, b), 2.0, class)
 	}
 }
 
 func TestErrors(t *testing.T) {
-	_, err := drawing.Good("cheese", size, source(1))
-	require.ErrorIs(t, err, drawing.ErrClass)
+	_, err := drawn.Good("cheese", size, source(1))
+	require.ErrorIs(t, err, drawn.ErrClass)
 	require.ErrorContains(t, err, "cheese")
 	require.ErrorContains(t, err, "leather")
-	_, err = drawing.Defects("cheese")
-	require.ErrorIs(t, err, drawing.ErrClass)
-	_, err = drawing.Damaged("leather", "mould", size, source(1))
-	require.ErrorIs(t, err, drawing.ErrDefect)
-	for _, bad := range []int{-1, 0, drawing.MinSize - 1, drawing.MaxSize + 1} {
-		_, err = drawing.Good("leather", bad, source(1))
-		require.ErrorIs(t, err, drawing.ErrSize)
+	_, err = drawn.Defects("cheese")
+	require.ErrorIs(t, err, drawn.ErrClass)
+	_, err = drawn.Damaged("leather", "mould", size, source(1))
+	require.ErrorIs(t, err, drawn.ErrDefect)
+	for _, bad := range []int{-1, 0, drawn.MinSize - 1, drawn.MaxSize + 1} {
+		_, err = drawn.Good("leather", bad, source(1))
+		require.ErrorIs(t, err, drawn.ErrSize)
 	}
-	_, err = drawing.Good("leather", size, nil)
-	require.ErrorIs(t, err, drawing.ErrNoRand)
+	_, err = drawn.Good("leather", size, nil)
+	require.ErrorIs(t, err, drawn.ErrNoRand)
 }
 
 func BenchmarkGood(b *testing.B) {
-	for _, class := range drawing.Classes() {
+	for _, class := range drawn.Classes() {
 		b.Run(class, func(b *testing.B) {
 			rng := source(1)
 			for b.Loop() {
-				_, err := drawing.Good(class, 128, rng)
+				_, err := drawn.Good(class, 128, rng)
 				require.NoError(b, err)
 			}
 			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "images/s")

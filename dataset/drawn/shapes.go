@@ -1,4 +1,4 @@
-package drawing
+package drawn
 
 import (
 	"math"
@@ -8,7 +8,7 @@ import (
 // between draws evenly from lo to hi.
 func between(r *rand.Rand, lo, hi float64) float64 { return lo + (hi-lo)*r.Float64() }
 
-// spot draws a place that keeps the given distance from the picture's edge.
+// spot draws a place that keeps the given distance from the image's edge.
 func spot(r *rand.Rand, margin float64) (x, y float64) {
 	return between(r, margin, 1-margin), between(r, margin, 1-margin)
 }

@@ -1,4 +1,4 @@
-package drawing
+package drawn
 
 import (
 	"math"
@@ -7,7 +7,7 @@ import (
 
 // tiles is a wall of glazed tiles with a printed flower on each.
 type tiles struct {
-	across float64 // tiles across the picture
+	across float64 // tiles across the image
 	turn   float64
 	dx, dy float64
 	shade  field
@@ -92,7 +92,7 @@ func (t *tiles) tilesAt(x, y float64) (u, v float64) {
 	return (x*c+y*s)*t.across + t.dx, (y*c-x*s)*t.across + t.dy
 }
 
-// corner draws a corner of a tile that lies well inside the picture.
+// corner draws a corner of a tile that lies well inside the image.
 func (t *tiles) corner(r *rand.Rand) (x, y float64) {
 	u, v := t.tilesAt(between(r, 0.3, 0.7), between(r, 0.3, 0.7))
 	u, v = (math.Round(u)-t.dx)/t.across, (math.Round(v)-t.dy)/t.across

@@ -1,4 +1,4 @@
-package drawing
+package drawn
 
 import (
 	"math"
@@ -7,7 +7,7 @@ import (
 
 // hide is grained leather: rounded cells with creases between them.
 type hide struct {
-	grain  float64 // cells across the picture
+	grain  float64 // cells across the image
 	dx, dy float64
 	turn   float64
 	cell   field

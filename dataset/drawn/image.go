@@ -1,4 +1,4 @@
-package drawing
+package drawn
 
 import (
 	"errors"
@@ -11,11 +11,13 @@ import (
 
 // Errors of this package.
 var (
+	// ErrConfig says that settings make no sense.
+	ErrConfig = errors.New("invalid configuration")
 	// ErrClass says that no product has the name asked for.
 	ErrClass = errors.New("unknown class")
 	// ErrDefect says that a product has no such defect.
 	ErrDefect = errors.New("unknown defect")
-	// ErrSize says that a picture's side is out of range.
+	// ErrSize says that an image's side is out of range.
 	ErrSize = errors.New("size out of range")
 	// ErrNoRand says that the random source is nil.
 	ErrNoRand = errors.New("the random source is nil")
@@ -24,19 +26,19 @@ var (
 )
 
 const (
-	// MinSize and MaxSize bound a picture's side in pixels.
+	// MinSize and MaxSize bound an image's side in pixels.
 	MinSize, MaxSize = 32, 1024
 	// Visible is by how many grey levels a pixel must differ from the undamaged
 	// drawing, in its most different channel, to belong to the mask.
 	Visible = 6
-	// MinShare is the least share of a picture's pixels that a mask covers: what
+	// MinShare is the least share of an image's pixels that a mask covers: what
 	// is smaller nobody could be asked to find.
 	MinShare = 0.002
 	// tries is how many draws of a defect are made until one shows.
 	tries = 24
 )
 
-// Drawing is one picture of a damaged product.
+// Drawing is one image of a damaged product.
 type Drawing struct {
 	Image     *image.RGBA // alpha 255, origin (0,0)
 	Undamaged *image.RGBA // the same product, light and noise without the defect
@@ -74,7 +76,7 @@ func find(class string) (product, error) {
 			return p, nil
 		}
 	}
-	return product{}, fmt.Errorf("drawing: class %q: %w, there are %s", class, ErrClass, strings.Join(Classes(), ", "))
+	return product{}, fmt.Errorf("drawn: class %q: %w, there are %s", class, ErrClass, strings.Join(Classes(), ", "))
 }
 
 // Classes returns the names of the products, sorted.
@@ -120,7 +122,7 @@ func Damaged(class, kind string, size int, rng *rand.Rand) (Drawing, error) {
 	}
 	k := slices.IndexFunc(p.defects, func(d defect) bool { return d.name == kind })
 	if k < 0 {
-		return Drawing{}, fmt.Errorf("drawing: defect %q of %s: %w", kind, class, ErrDefect)
+		return Drawing{}, fmt.Errorf("drawn: defect %q of %s: %w", kind, class, ErrDefect)
 	}
 	good, light := p.good(look, size)
 	for try := range uint64(tries) {
@@ -138,12 +140,12 @@ func Damaged(class, kind string, size int, rng *rand.Rand) (Drawing, error) {
 		if d.after != nil {
 			d.after(s, made, hr)
 		}
-		bad := s.picture(light)
+		bad := s.photograph(light)
 		if mask, count := difference(good, bad); float64(count) >= MinShare*float64(size*size) {
 			return Drawing{Image: bad, Undamaged: good, Mask: mask}, nil
 		}
 	}
-	return Drawing{}, fmt.Errorf("drawing: %s on %s: %w after %d tries", kind, class, ErrInvisible, tries)
+	return Drawing{}, fmt.Errorf("drawn: %s on %s: %w after %d tries", kind, class, ErrInvisible, tries)
 }
 
 // seedOf starts the source that a product's look is drawn from.
@@ -154,7 +156,7 @@ func (s seedOf) rand() *rand.Rand { return rand.New(rand.NewPCG(uint64(s), 0)) }
 func (p product) good(look seedOf, size int) (*image.RGBA, lamp) {
 	r := look.rand()
 	light := newLamp(r)
-	return p.plan(r).paint(size * over).picture(light), light
+	return p.plan(r).paint(size * over).photograph(light), light
 }
 
 func prepare(class string, size int, rng *rand.Rand) (p product, look seedOf, harm uint64, err error) {
@@ -162,15 +164,15 @@ func prepare(class string, size int, rng *rand.Rand) (p product, look seedOf, ha
 		return p, 0, 0, err
 	}
 	if size < MinSize || size > MaxSize {
-		return p, 0, 0, fmt.Errorf("drawing: %s: %w: %d is not within %d and %d pixels", class, ErrSize, size, MinSize, MaxSize)
+		return p, 0, 0, fmt.Errorf("drawn: %s: %w: %d is not within %d and %d pixels", class, ErrSize, size, MinSize, MaxSize)
 	}
 	if rng == nil {
-		return p, 0, 0, fmt.Errorf("drawing: %s: %w", class, ErrNoRand)
+		return p, 0, 0, fmt.Errorf("drawn: %s: %w", class, ErrNoRand)
 	}
 	return p, seedOf(rng.Uint64()), rng.Uint64(), nil
 }
 
-// difference marks where two pictures of one size differ by more than Visible.
+// difference marks where two images of one size differ by more than Visible.
 func difference(a, b *image.RGBA) (mask *image.Gray, count int) {
 	mask = image.NewGray(a.Rect)
 	for i := range mask.Pix {

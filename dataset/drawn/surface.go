@@ -1,4 +1,4 @@
-package drawing
+package drawn
 
 import (
 	"image"
@@ -6,7 +6,7 @@ import (
 	"math/rand/v2"
 )
 
-// over is how many surface points a picture's pixel is averaged from, in each
+// over is how many surface points an image's pixel is averaged from, in each
 // direction: it is what smooths the edges.
 const over = 2
 
@@ -22,7 +22,7 @@ func (c rgb) toward(d rgb, t float64) rgb {
 // surface is a square relief of side n points and of side 1 in its own units.
 type surface struct {
 	n      int
-	height []float64 // in sides of the picture, positive toward the viewer
+	height []float64 // in sides of the image, positive toward the viewer
 	colour []rgb
 	gloss  []float64 // strength of the mirrored lamp, 0 to 1
 }
@@ -53,12 +53,12 @@ func (s *surface) within(cx, cy, r float64, fn func(i int, x, y float64)) {
 	}
 }
 
-// lamp is the light of one picture and the camera that took it.
+// lamp is the light of one image and the camera that took it.
 type lamp struct {
 	x, y, z  float64 // direction toward the lamp, of length 1
 	ambient  float64 // share of light that comes from everywhere
 	exposure float64
-	tilt     [2]float64 // change of brightness across the picture
+	tilt     [2]float64 // change of brightness across the image
 	balance  rgb
 	sharp    float64 // exponent of the mirrored lamp
 	noise    float64 // deviation of the sensor's noise, in grey levels
@@ -85,8 +85,8 @@ func newLamp(r *rand.Rand) lamp {
 	return l
 }
 
-// picture lights the surface and photographs it.
-func (s *surface) picture(l lamp) *image.RGBA {
+// photograph lights the surface and takes its image.
+func (s *surface) photograph(l lamp) *image.RGBA {
 	side := s.n / over
 	img := image.NewRGBA(image.Rect(0, 0, side, side))
 	grain := rand.New(rand.NewPCG(l.grain, 1))

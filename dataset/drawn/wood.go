@@ -1,4 +1,4 @@
-package drawing
+package drawn
 
 import (
 	"math"
@@ -7,7 +7,7 @@ import (
 
 // wood is a planed board, the grain running down.
 type wood struct {
-	rings     float64 // growth rings across the picture
+	rings     float64 // growth rings across the image
 	turn      float64
 	dx, dy    float64
 	bow       float64 // how far the rings arch
