@@ -8,7 +8,7 @@ import (
 
 	"github.com/gotab/gotab/downstream/internal/engine"
 	"github.com/gotab/gotab/downstream/internal/network"
-	"github.com/gotab/gotab/internal/layers"
+	"github.com/gotab/gotab/downstream/internal/rd4ad"
 	"github.com/gotab/gotab/tensor"
 )
 
@@ -64,7 +64,7 @@ func (p *RD4AD) contents(g *distilled) (*engine.Contents, error) {
 		Epochs: cfg.Epochs, TrainBatch: cfg.TrainBatch, Rate: cfg.Rate, Beta1: cfg.Beta1, Beta2: cfg.Beta2, Cache: cfg.Cache,
 		ViewSettings: engine.ViewOf(cfg.Sigma, cfg.Transform, cfg.Normalize, cfg.Batch), Seed: p.seed, Sizes: g.Sizes(),
 	}
-	arrays, err := g.net.params.Arrays(context.Background())
+	arrays, err := g.net.Params.Arrays(context.Background())
 	if err != nil {
 		return nil, err
 	}
@@ -102,7 +102,7 @@ func ReadRD4AD(ctx context.Context, r io.Reader, fe Extractor, opts ...Option) (
 
 // load makes a model of the arrays of a file.
 func (p *RD4AD) load(ctx context.Context, arrays []tensor.Array, st rd4adSettings, also beside) (*distilled, error) {
-	if _, err := engine.ArraysOf(describeStudent(p.channels(), p.cfg.Blocks).specs(), arrays); err != nil {
+	if err := rd4ad.Check(p.channels(), rd4ad.Blocks(p.cfg.Blocks), arrays); err != nil {
 		return nil, err
 	}
 	fingerprint, err := engine.FloatsOf(arrays, "fingerprint", int64(p.sel.Count))
@@ -118,7 +118,7 @@ func (p *RD4AD) load(ctx context.Context, arrays []tensor.Array, st rd4adSetting
 	g := &distilled{shapes: shapes, state: state{Model: st.NewModel(p.core.Dev)}}
 	g.take(also)
 	g.Fingerprint = fingerprint
-	if g.net, err = p.newStudent(ctx, func(*layers.ConvNorm) ([]tensor.Array, error) { return arrays, nil }); err != nil {
+	if g.net, err = rd4ad.Load(ctx, p.core.Dev, p.channels(), rd4ad.Blocks(p.cfg.Blocks), arrays); err != nil {
 		return nil, err
 	}
 	return p.complete(ctx, g)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/downstream/internal/feed"
+	"github.com/gotab/gotab/downstream/internal/rd4ad"
 	"github.com/gotab/gotab/metrics"
 	"github.com/gotab/gotab/tensor"
 )
@@ -86,7 +87,7 @@ func (p *RD4AD) score(ctx context.Context, g *distilled, b *feed.Batch, out []Re
 		if err := s.Err(); err != nil {
 			return err
 		}
-		whole := g.unlike(s, maps, g.folded.forward(s, maps))
+		whole := rd4ad.Unlike(s, g.levels, maps, g.folded.Forward(s, maps))
 		for i := range out {
 			if err := s.FloatsInto(out[i].Map.Data, s.Select(whole, 0, int64(i))); err != nil {
 				return err
@@ -114,24 +115,4 @@ func (p *RD4AD) teach(s *tensor.Scope, g *distilled, b *feed.Batch) []*tensor.Te
 		}
 	}
 	return maps
-}
-
-// unlike returns where the maps of teacher and student differ, [N, H, W].
-func (g *distilled) unlike(s *tensor.Scope, teacher, student []*tensor.Tensor) *tensor.Tensor {
-	return s.Sub(func(s *tensor.Scope) *tensor.Tensor {
-		var sum *tensor.Tensor
-		for i, e := range g.levels {
-			level := s.Sub(func(s *tensor.Scope) *tensor.Tensor {
-				cos := s.CosineSimilarity(teacher[i], student[i], 1, cosineEpsilon)
-				return e.Smooth(s, s.AddScalar(s.Neg(cos), 1))
-			})
-			if sum == nil {
-				sum = level
-				continue
-			}
-			s.AddInto(sum, level, 1)
-			s.Free(level)
-		}
-		return sum
-	})
 }

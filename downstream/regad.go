@@ -15,6 +15,7 @@ import (
 	"github.com/gotab/gotab/downstream/internal/engine"
 	"github.com/gotab/gotab/downstream/internal/feed"
 	"github.com/gotab/gotab/downstream/internal/life"
+	"github.com/gotab/gotab/downstream/internal/regad"
 	"github.com/gotab/gotab/tensor"
 )
 
@@ -168,10 +169,10 @@ type RegAD struct {
 	core    engine.Core[*supports]
 	cfg     RegADConfig
 	first   []tensor.Array // what a Train begins with, named as in a file
-	grow    grower
+	grow    regad.Grower
 	arch    string // of the trunk
 	seed    [2]uint64
-	trained life.Slot[*registration]
+	trained life.Slot[*regad.Network]
 }
 
 var _ Detector = (*RegAD)(nil)
@@ -205,11 +206,16 @@ func NewRegAD(net *backbone.ResNet, cfg RegADConfig, rng *rand.Rand, opts ...Opt
 		if l, err := backbone.ParseLayer(strings.SplitN(a.Name, ".", 2)[0]); err == nil && l > deepest || strings.HasPrefix(a.Name, "fc.") {
 			continue
 		}
-		a.Name = trunkPrefix + a.Name
+		a.Name = regad.TrunkPrefix + a.Name
 		first = append(first, a)
 	}
 	seed := [2]uint64{rng.Uint64(), rng.Uint64()}
 	return newRegAD(first, growResNet(net.Arch(), deepest, net.Device()), net.Arch().String(), net.Device(), cfg, seed, opts...), nil
+}
+
+// shape is what the network depends on.
+func (c RegADConfig) shape() regad.Shape {
+	return regad.Shape{Layers: c.Layers, Warp: regad.Warp(c.Warp), Hidden: c.Hidden}
 }
 
 // stagesOf checks that layers are stages of fe.
@@ -226,14 +232,14 @@ func stagesOf(fe interface{ Channels(backbone.Layer) int }, layers []backbone.La
 }
 
 // growResNet makes the stages of a ResNet, as far as last.
-func growResNet(arch backbone.Arch, last backbone.Layer, dev tensor.Device) grower {
-	return func(arrays []tensor.Array) (trunk, error) {
+func growResNet(arch backbone.Arch, last backbone.Layer, dev tensor.Device) regad.Grower {
+	return func(arrays []tensor.Array) (regad.Trunk, error) {
 		return backbone.FromStages(&tensor.Weights{Arrays: arrays}, arch, last, dev)
 	}
 }
 
 // newRegAD takes settings that are valid.
-func newRegAD(first []tensor.Array, grow grower, arch string, dev tensor.Device, cfg RegADConfig, seed [2]uint64, opts ...Option) *RegAD {
+func newRegAD(first []tensor.Array, grow regad.Grower, arch string, dev tensor.Device, cfg RegADConfig, seed [2]uint64, opts ...Option) *RegAD {
 	cfg.Layers = slices.Clone(cfg.Layers)
 	cfg.Transform = cfg.Transform.Shared()
 	return &RegAD{cfg: cfg, first: first, grow: grow, arch: arch, seed: seed,
@@ -255,11 +261,11 @@ func (r *RegAD) Classes() []string {
 		return nil
 	}
 	defer func() { _ = r.trained.Release(n) }() // frees memory, cannot fail
-	return slices.Clone(n.classes)
+	return slices.Clone(n.Classes)
 }
 
 // network returns the trained network in force; release must follow.
-func (r *RegAD) network(doing string) (*registration, error) {
+func (r *RegAD) network(doing string) (*regad.Network, error) {
 	n, ok := r.trained.Hold()
 	switch {
 	case ok:
@@ -272,21 +278,21 @@ func (r *RegAD) network(doing string) (*registration, error) {
 
 // build makes a network of weights named as in a file, for images of a size;
 // where only the trunk's are there, the others are drawn.
-func (r *RegAD) build(ctx context.Context, weights []tensor.Array, size image.Point) (_ *registration, err error) {
-	t, err := r.grow(ofTrunk(weights))
+func (r *RegAD) build(ctx context.Context, weights []tensor.Array, size image.Point) (_ *regad.Network, err error) {
+	t, err := r.grow(regad.OfTrunk(weights))
 	if err != nil {
 		return nil, err
 	}
-	n, err := describeRegistration(ctx, r.core.Dev, t, r.cfg, size)
+	n, err := regad.Describe(ctx, r.core.Dev, t, r.cfg.shape(), size)
 	if err != nil {
 		return nil, errors.Join(err, t.Close())
 	}
-	own := slices.DeleteFunc(slices.Clone(weights), func(a tensor.Array) bool { return strings.HasPrefix(a.Name, trunkPrefix) })
+	own := slices.DeleteFunc(slices.Clone(weights), func(a tensor.Array) bool { return strings.HasPrefix(a.Name, regad.TrunkPrefix) })
 	if len(own) == 0 {
-		own, err = n.fresh(r.generator("weights"))
+		own, err = n.Fresh(r.generator("weights"))
 	}
 	if err == nil {
-		err = n.give(ctx, r.core.Dev, own)
+		err = n.Give(ctx, r.core.Dev, own)
 	}
 	if err != nil {
 		return nil, errors.Join(err, n.Free())
@@ -297,8 +303,8 @@ func (r *RegAD) build(ctx context.Context, weights []tensor.Array, size image.Po
 // supports is what a fit leaves.
 type supports struct {
 	state
-	net   *registration // held
-	stats *factors
+	net   *regad.Network // held
+	stats *regad.Factors
 }
 
 // Reset forgets network and statistics, when the Trains and Fits before it have

@@ -6,6 +6,7 @@ import (
 
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/downstream/internal/network"
+	"github.com/gotab/gotab/downstream/internal/regad"
 )
 
 // Estimate returns what the statistics of a detector of these settings take, fitted on so
@@ -40,7 +41,7 @@ func (c RegADConfig) Estimate(fe Extractor, input image.Point, images int) (Memo
 	case images > maxShots:
 		return Memory{}, fmt.Errorf("downstream: estimate RegAD: %w: %d images, at most %d are taken", ErrConfig, images, maxShots)
 	}
-	fitted, fitting := factorSizes{count: variations * images, maps: maps}.bytes(c.Batch, cores())
+	fitted, fitting := regad.Sizes{Count: regad.Variations * images, Maps: maps}.Bytes(c.Batch, cores())
 	return Memory{fitted, fitting}, nil
 }
 
@@ -49,11 +50,11 @@ func estimateRegAD(shots int, positions, channels []int, batch, cores int) (fitt
 	if len(positions) == 0 || len(positions) != len(channels) {
 		return 0, 0
 	}
-	z := factorSizes{count: variations * shots}
+	z := regad.Sizes{Count: regad.Variations * shots}
 	for i := range positions {
-		z.maps = append(z.maps, network.MapShape{H: positions[i], W: 1, C: channels[i]})
+		z.Maps = append(z.Maps, network.MapShape{H: positions[i], W: 1, C: channels[i]})
 	}
-	return z.bytes(batch, cores)
+	return z.Bytes(batch, cores)
 }
 
 // EstimateTraining returns the bytes that a Train of these settings takes at most, for
@@ -105,42 +106,13 @@ func estimateRegADTraining(net *backbone.ResNet, size image.Point, cfg RegADConf
 	}
 	z := network.StepOf(net, cfg.Layers[len(cfg.Layers)-1], size)
 	weights, held := z.Weights, z.Held
-	var last network.MapShape
-	for _, l := range cfg.Layers {
-		last = z.Maps[l]
-		t := newTransformer("", cfg.Warp, last, cfg.Hidden)
-		for _, sp := range t.specs() {
-			weights += valuesOf(sp.Shape)
-		}
-		held += t.held(last)
+	maps := make([]network.MapShape, len(cfg.Layers))
+	for i, l := range cfg.Layers {
+		maps[i] = z.Maps[l]
 	}
-	head := newSiamese(last.C)
-	for _, sp := range append(head.encoder.specs(), head.predictor.specs()...) {
-		weights += valuesOf(sp.Shape)
-	}
+	own, kept := regad.Step(cfg.shape(), maps)
+	weights, held = weights+own, held+kept
+	last := maps[len(maps)-1]
 	images := int64(cfg.Queries) * int64(1+cfg.Shots)
 	return 16*weights + images*(48*int64(size.X)*int64(size.Y)+4*held) + 96*int64(cfg.Queries)*int64(last.Len())
-}
-
-// held returns how many values of one map a training step keeps until Backward.
-func (t *transformer) held(m network.MapShape) int64 {
-	half := func(m network.MapShape, c int) network.MapShape {
-		return network.MapShape{H: (m.H + 1) / 2, W: (m.W + 1) / 2, C: c}
-	}
-	wide := network.MapShape{H: m.H, W: m.W, C: warpWide}
-	second := half(m, warpNarrow)
-	last := half(second, warpNarrow)
-	n := m.Len() + 2*m.H*m.W                      // warped, and the points where it was read
-	n += 2*wide.Len() + 3*half(m, warpWide).Len() // batch norm's two, and the maximum with its places
-	n += 2*second.Len() + 4*last.Len()            // likewise, and the maximum once more as a row
-	return int64(n) + 2*t.hidden.out
-}
-
-// valuesOf is how many values a tensor of a shape has.
-func valuesOf(shape []int64) int64 {
-	n := int64(1)
-	for _, d := range shape {
-		n *= d
-	}
-	return n
 }

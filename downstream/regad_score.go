@@ -83,7 +83,7 @@ func (r *RegAD) score(ctx context.Context, g *supports, b *feed.Batch, out []Res
 	err := tensor.Run(ctx, r.core.Dev, tensor.Evaluation, func(s *tensor.Scope) error {
 		maps := s.Sub(func(s *tensor.Scope) *tensor.Tensor {
 			dist := s.Sub(func(s *tensor.Scope) *tensor.Tensor {
-				return g.stats.distances(s, g.net.features(s, s.FromNHWC(b.Pixels, b.N, g.InH, g.InW, 3)))
+				return g.stats.Distances(s, g.net.Features(s, s.FromNHWC(b.Pixels, b.N, g.InH, g.InW, 3)))
 			})
 			return g.Smooth(s, s.Reshape(s.Transpose(dist, 0, 1), int64(b.N), int64(g.GridH), int64(g.GridW)))
 		})

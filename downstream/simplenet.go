@@ -12,7 +12,7 @@ import (
 	"github.com/gotab/gotab/downstream/internal/engine"
 	"github.com/gotab/gotab/downstream/internal/feed"
 	"github.com/gotab/gotab/downstream/internal/network"
-	"github.com/gotab/gotab/downstream/internal/train"
+	"github.com/gotab/gotab/downstream/internal/simplenet"
 	"github.com/gotab/gotab/tensor"
 )
 
@@ -250,21 +250,13 @@ func (c SimpleNetConfig) Estimate(fe Extractor, input image.Point, images int) (
 
 // estimateSimpleNet is the arithmetic of [SimpleNetConfig.Estimate].
 func estimateSimpleNet(images, positions, features, c int, cfg SimpleNetConfig) (fitted, fitting int64) {
-	dim, hidden := int64(c), int64(cfg.Hidden)
-	weights := dim*dim + hidden*dim + dim + 6*hidden
-	fitted = 4*weights + 4*hidden*(dim+2)
-	rows := int64(cfg.TrainBatch) * int64(positions)
-	kept := train.HostMaps(images, int64(features), cfg.TrainBatch, cfg.Cache)
-	return fitted, 12*weights + kept + rows*(12*dim+32*hidden)
+	return simplenet.Bytes(images, positions, features, c, cfg.Hidden, cfg.TrainBatch, cfg.Cache)
 }
 
-// simpleModel is what a fit leaves: the whole of adaptor, first linear layer and
-// batch norm is linear once trained, so that it is one matrix.
+// simpleModel is what a fit leaves.
 type simpleModel struct {
 	state
-	fold    *tensor.Tensor // [Hidden, Dim]
-	bias    *tensor.Tensor // [Hidden]
-	tail    *tensor.Tensor // [1, Hidden]: the last layer, negated
+	simplenet.Matrices
 	trained []tensor.Array // all weights as they were trained, for WriteTo
 	onTest  bool           // a test set chose them
 }

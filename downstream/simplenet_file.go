@@ -2,18 +2,17 @@ package downstream
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"slices"
 
 	"github.com/gotab/gotab/downstream/internal/engine"
-	"github.com/gotab/gotab/internal/layers"
+	"github.com/gotab/gotab/downstream/internal/simplenet"
 	"github.com/gotab/gotab/tensor"
 )
 
 // simplenetKind marks a file and the version of its layout: safetensors with the
 // float32 weights of adaptor and discriminator as they were trained
-// ([simpleSpecs]) and fingerprint [Dim].
+// (simplenet.Specs) and fingerprint [Dim].
 const simplenetKind = "gotab.simplenet.1"
 
 // simplenetSettings is the JSON form of settings and sizes.
@@ -106,22 +105,9 @@ func ReadSimpleNet(ctx context.Context, r io.Reader, fe Extractor, opts ...Optio
 
 // load makes a model of the arrays of a file.
 func (p *SimpleNet) load(ctx context.Context, arrays []tensor.Array, st simplenetSettings, also beside) (*simpleModel, error) {
-	var trained []tensor.Array
-	for _, sp := range simpleSpecs(p.emb.Count, p.cfg.Hidden) {
-		a, err := engine.ArrayOf(arrays, layers.Spec{Name: sp.name, Shape: sp.shape})
-		if err != nil {
-			return nil, err
-		}
-		if sp.name == discriminatorPrefix+"norm.running_var" {
-			v, err := a.Floats()
-			if err != nil {
-				return nil, err
-			}
-			if slices.Min(v) < 0 {
-				return nil, fmt.Errorf("%w: %s holds %v, a variance is not negative", ErrFile, sp.name, slices.Min(v))
-			}
-		}
-		trained = append(trained, a)
+	trained, err := simplenet.Trained(p.emb.Count, p.cfg.Hidden, arrays)
+	if err != nil {
+		return nil, err
 	}
 	fingerprint, err := engine.FloatsOf(arrays, "fingerprint", int64(p.emb.Count))
 	if err != nil {

@@ -8,8 +8,8 @@ import (
 	"iter"
 
 	"github.com/gotab/gotab/dataset"
-	"github.com/gotab/gotab/downstream/internal/engine"
 	"github.com/gotab/gotab/downstream/internal/feed"
+	"github.com/gotab/gotab/downstream/internal/simplenet"
 	"github.com/gotab/gotab/metrics"
 	"github.com/gotab/gotab/tensor"
 )
@@ -115,7 +115,7 @@ func (g *simpleModel) scoreImage(s *tensor.Scope, parts []*tensor.Tensor, out *R
 	if h, w := int(parts[0].Size(2)), int(parts[0].Size(3)); h != g.GridH || w != g.GridW {
 		return fmt.Errorf("%w: the grid is %dx%d, when fitted it was %dx%d", ErrLayers, w, h, g.GridW, g.GridH)
 	}
-	patches := s.Reshape(g.patchScores(s, parts), int64(g.GridH), int64(g.GridW))
+	patches := s.Reshape(g.Scores(s, parts), int64(g.GridH), int64(g.GridW))
 	values, err := s.Floats(patches)
 	if err != nil {
 		return err
@@ -124,53 +124,17 @@ func (g *simpleModel) scoreImage(s *tensor.Scope, parts []*tensor.Tensor, out *R
 	return s.FloatsInto(out.Map.Data, g.Smooth(s, patches))
 }
 
-// patchScores returns -D of every patch, [N h w, 1].
-func (g *simpleModel) patchScores(s *tensor.Scope, parts []*tensor.Tensor) *tensor.Tensor {
-	return s.Sub(func(s *tensor.Scope) *tensor.Tensor {
-		return s.Linear(s.LeakyReLUInto(linearOnGrid(s, parts, g.fold, g.bias), simpleLeak), g.tail, nil)
-	})
-}
-
 // complete puts into g what scoring needs of trained weights. After an error
 // g's memory is freed.
-//
-// In evaluation batch norm is a scale and a shift of each value, and what comes
-// before it is linear: with A, a the adaptor, W, b the first layer and gain =
-// weight / sqrt(variance + epsilon), all of it is x -> F x + f with F = gain W A
-// and f = gain (W a + b - mean) + shift. It is computed in float64 by one thread,
-// so that a detector that is read has the bits of the one that was written.
 func (p *SimpleNet) complete(ctx context.Context, g *simpleModel, trained []tensor.Array) (_ *simpleModel, err error) {
 	defer func() {
 		if err != nil {
 			_ = g.Params.Close() // frees memory, cannot fail
 		}
 	}()
-	err = tensor.Run(tensor.WithThreads(ctx, 1), p.core.Dev, tensor.Evaluation, func(s *tensor.Scope) error {
-		get := func(name string) *tensor.Tensor {
-			a, missing := engine.ArrayNamed(trained, name)
-			if missing != nil {
-				s.Fail(missing)
-				return nil
-			}
-			return s.Cast(s.FromArray(a), tensor.Float64)
-		}
-		column := func(x *tensor.Tensor) *tensor.Tensor { return s.Unsqueeze(x, 1) }
-		hidden := get(discriminatorPrefix + "hidden.weight")
-		gain := s.Mul(get(discriminatorPrefix+"norm.weight"), s.Rsqrt(s.AddScalar(get(discriminatorPrefix+"norm.running_var"), simpleEpsilon)))
-		fold := s.Mul(s.MatMul(hidden, get(adaptorPrefix+"weight")), column(gain))
-		before := s.Add(s.Select(s.MatMul(hidden, column(get(adaptorPrefix+"bias"))), 1, 0), get(discriminatorPrefix+"hidden.bias"))
-		bias := s.Add(s.Mul(s.Minus(before, get(discriminatorPrefix+"norm.running_mean")), gain), get(discriminatorPrefix+"norm.bias"))
-		tail := s.Neg(get(discriminatorPrefix + "out.weight"))
-		return errors.Join(
-			g.Params.PutBuffer(s, "fold", s.Cast(fold, tensor.Float32)),
-			g.Params.PutBuffer(s, "bias", s.Cast(bias, tensor.Float32)),
-			g.Params.PutBuffer(s, "tail", s.Cast(tail, tensor.Float32)),
-		)
-	})
-	if err != nil {
+	if g.Matrices, err = simplenet.NewMatrices(ctx, g.Params, trained); err != nil {
 		return nil, err
 	}
-	g.fold, g.bias, g.tail = g.Params.Get("fold"), g.Params.Get("bias"), g.Params.Get("tail")
 	g.trained = trained
 	if err := g.AddSmoothing(ctx, p.cfg.Sigma); err != nil {
 		return nil, err

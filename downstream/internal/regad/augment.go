@@ -1,4 +1,4 @@
-package downstream
+package regad
 
 import (
 	"math"
@@ -6,8 +6,8 @@ import (
 	"github.com/gotab/gotab/tensor"
 )
 
-// variations is how many images Fit makes of a support image.
-const variations = 22
+// Variations is how many images a fit makes of a support image.
+const Variations = 22
 
 // variationMatrices are the affine maps among the variations, in the units of
 // [tensor.Scope.AffineGrid]: turns by multiples of 11.25 degrees up to 45 both
@@ -36,11 +36,11 @@ func variationMatrices() (out [][6]float32) {
 	return out
 }
 
-// variationsOf returns the variations from to to-1 of an image x [1, 3, H, W],
+// VariationsOf returns the variations from to to-1 of an image x [1, 3, H, W],
 // [to-from, 3, H, W]: the image itself, a grey one, and those of
 // variationMatrices, which read x bilinearly and beyond the border as its
 // reflection. Grey is 0.299 red + 0.587 green + 0.114 blue in all channels.
-func variationsOf(s *tensor.Scope, x *tensor.Tensor, from, to int) *tensor.Tensor {
+func VariationsOf(s *tensor.Scope, x *tensor.Tensor, from, to int) *tensor.Tensor {
 	return s.Sub(func(s *tensor.Scope) *tensor.Tensor {
 		const plain = 2 // those without a matrix
 		var out []*tensor.Tensor

@@ -1,4 +1,4 @@
-package downstream
+package regad
 
 import (
 	"fmt"
@@ -6,65 +6,66 @@ import (
 	"strings"
 
 	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/downstream/internal/sentinel"
 	"github.com/gotab/gotab/internal/seed"
 )
 
-// category is one class of a training set: the numbers of its images.
-type category struct {
-	class  string
-	images []int
+// Category is one class of a training set: the numbers of its images.
+type Category struct {
+	Class  string
+	Images []int
 }
 
-// categories sorts the images of a training set by class. Each class must have
+// Categories sorts the images of a training set by class. Each class must have
 // two images, so that a query meets another.
-func categories(ds dataset.Dataset) ([]category, error) {
+func Categories(ds dataset.Dataset) ([]Category, error) {
 	byClass := map[string]int{}
-	var out []category
+	var out []Category
 	for i := range ds.Len() {
 		it := ds.Item(i)
 		if it.Class == "" {
-			return nil, fmt.Errorf("%w: sample %s has none", ErrClass, it.Name)
+			return nil, fmt.Errorf("%w: sample %s has none", sentinel.ErrClass, it.Name)
 		}
 		at, ok := byClass[it.Class]
 		if !ok {
 			at = len(out)
 			byClass[it.Class] = at
-			out = append(out, category{class: it.Class})
+			out = append(out, Category{Class: it.Class})
 		}
-		out[at].images = append(out[at].images, i)
+		out[at].Images = append(out[at].Images, i)
 	}
 	for _, c := range out {
-		if len(c.images) < 2 {
-			return nil, fmt.Errorf("%w: class %q has only sample %s, a query needs another image of its class to meet", ErrTooFewImages, c.class, ds.Item(c.images[0]).Name)
+		if len(c.Images) < 2 {
+			return nil, fmt.Errorf("%w: class %q has only sample %s, a query needs another image of its class to meet", sentinel.ErrTooFewImages, c.Class, ds.Item(c.Images[0]).Name)
 		}
 	}
-	slices.SortFunc(out, func(a, b category) int { return strings.Compare(a.class, b.class) })
+	slices.SortFunc(out, func(a, b Category) int { return strings.Compare(a.Class, b.Class) })
 	return out, nil
 }
 
-// pairs returns the batches of an epoch, counted from 0, in an order that the
+// Pairs returns the batches of an epoch, counted from 0, in an order that the
 // seed decides: up to queries images of one class, followed by shots other images
 // of that class for the first of them, for the second, and so on. Every image is
 // a query once. Each support image is drawn from all of the class but the query,
 // as in the authors' program, so that one may come twice.
-func pairs(cs []category, queries, shots int, from [2]uint64, epoch int) [][]int {
+func Pairs(cs []Category, queries, shots int, from [2]uint64, epoch int) [][]int {
 	var out [][]int
 	for i, c := range cs {
 		rng := seed.Rand(from[0], "pairs", from[1], uint64(epoch), uint64(i))
-		order := rng.Perm(len(c.images))
+		order := rng.Perm(len(c.Images))
 		for len(order) > 0 {
 			n := min(queries, len(order))
 			var batch []int
 			for _, q := range order[:n] {
-				batch = append(batch, c.images[q])
+				batch = append(batch, c.Images[q])
 			}
 			for _, q := range order[:n] {
 				for range shots {
-					k := rng.IntN(len(c.images) - 1)
+					k := rng.IntN(len(c.Images) - 1)
 					if k >= q { // all numbers but q
 						k++
 					}
-					batch = append(batch, c.images[k])
+					batch = append(batch, c.Images[k])
 				}
 			}
 			out = append(out, batch)
