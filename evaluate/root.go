@@ -1,4 +1,4 @@
-package main
+package evaluate
 
 import (
 	"context"
@@ -12,38 +12,36 @@ import (
 	"github.com/gotab/gotab/dataset"
 )
 
-// sources are the roots of -data. Those in MVTec AD's layout are opened a class and a
-// split at a time, so that a broken folder costs its class alone; those in another
-// layout are opened whole, once.
-type sources struct {
-	dec     dataset.Decoder
-	whole   map[string]dataset.Listed
-	closers []io.Closer
+// Root is a folder or archive of classes with training and test images, in any layout that [dataset.Open] knows. One in
+// MVTec AD's layout is opened a class and a split at a time, so that a broken folder costs its class alone; one
+// in another layout is opened whole, once. It is safe for concurrent use until Close.
+type Root struct {
+	path   string
+	dec    dataset.Decoder
+	whole  dataset.Listed // nil for MVTec AD's layout
+	closer io.Closer
 }
 
-// openSources opens the roots that are not in MVTec AD's layout. What cannot be told
-// is left to MVTec AD's reader, which says what it expects.
-func openSources(ctx context.Context, roots []string, dec dataset.Decoder) (_ *sources, err error) {
-	s := &sources{dec: dec, whole: map[string]dataset.Listed{}}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, s.Close())
-		}
-	}()
-	for _, root := range roots {
-		if isMVTec(root) {
-			continue
-		}
-		cfg := dataset.DefaultConfig()
-		cfg.Decoder = dec
-		ds, closer, err := dataset.Open(ctx, root, cfg)
-		if err != nil {
-			return nil, err
-		}
-		s.whole[root] = ds
-		s.closers = append(s.closers, closer)
+// OpenRoot opens a root. What cannot be told is left to MVTec AD's reader, which says what it expects, when a class
+// is opened. Errors are those of [dataset.Open]. The caller closes it.
+func OpenRoot(ctx context.Context, path string, dec dataset.Decoder) (*Root, error) {
+	if ctx == nil {
+		return nil, fmt.Errorf("evaluate: open root: %w: the context is nil; pass context.Background()", dataset.ErrConfig)
 	}
-	return s, nil
+	if err := dec.Validate(); err != nil {
+		return nil, err
+	}
+	r := &Root{path: path, dec: dec}
+	if isMVTec(path) {
+		return r, nil
+	}
+	cfg := dataset.DefaultConfig()
+	cfg.Decoder = dec
+	var err error
+	if r.whole, r.closer, err = dataset.Open(ctx, path, cfg); err != nil {
+		return nil, err
+	}
+	return r, nil
 }
 
 // isMVTec says whether a root is in MVTec AD's layout, or in none that is known.
@@ -59,59 +57,61 @@ func isMVTec(root string) bool {
 	return layout == dataset.LayoutMVTecAD || layout == dataset.LayoutMPDD
 }
 
-// classes lists the classes of a root and what was passed over there. It reads no
-// picture.
-func (s *sources) classes(root string) ([]string, []dataset.Issue, error) {
-	if ds, ok := s.whole[root]; ok {
-		return ds.Classes(), ds.Issues(), nil
+// Classes lists the classes and what was passed over. It reads no image.
+func (r *Root) Classes() ([]string, []dataset.Issue, error) {
+	if r.whole != nil {
+		return r.whole.Classes(), r.whole.Issues(), nil
 	}
-	all, err := dataset.OpenMVTecAD(root, "", "")
+	all, err := dataset.OpenMVTecAD(r.path, "", "")
 	if err != nil {
 		return nil, nil, err
 	}
 	return all.Classes(), all.Issues(), nil
 }
 
-// has says whether a root may have a class; opening it says for certain.
-func (s *sources) has(root, class string) bool {
-	if ds, ok := s.whole[root]; ok {
-		return slices.Contains(ds.Classes(), class)
+// Has says whether there may be a class; opening it says for certain.
+func (r *Root) Has(class string) bool {
+	if r.whole != nil {
+		return slices.Contains(r.whole.Classes(), class)
 	}
-	st, err := os.Stat(filepath.Join(root, class))
-	return err == nil && st.IsDir() || baseOf(root) == class
+	if st, err := os.Stat(filepath.Join(r.path, class)); err == nil && st.IsDir() {
+		return true
+	}
+	abs, err := filepath.Abs(r.path)
+	return err == nil && filepath.Base(abs) == class
 }
 
-// open opens a split of a class, or of all classes, with what was passed over.
-func (s *sources) open(root, class, split string) (dataset.Dataset, []dataset.Issue, error) {
-	all, ok := s.whole[root]
-	if !ok {
-		files, err := dataset.OpenMVTecAD(root, class, split)
+// Split opens a split of a class, or of all classes with "", with what was passed over. Of [dataset.Train] there are the good
+// images. It returns an error that wraps [dataset.ErrLayout] if there is no such class or it has no image of the split.
+func (r *Root) Split(class, split string) (dataset.Dataset, []dataset.Issue, error) {
+	if r.whole == nil {
+		files, err := dataset.OpenMVTecAD(r.path, class, split)
 		if err != nil {
 			return nil, nil, err
 		}
-		files, err = files.WithDecoder(s.dec)
-		if err != nil {
+		if files, err = files.WithDecoder(r.dec); err != nil {
 			return nil, nil, err
 		}
 		return files, files.Issues(), nil
 	}
-	if class != "" && !slices.Contains(all.Classes(), class) {
-		return nil, nil, fmt.Errorf("%w: %s has no class %s, only %v", dataset.ErrLayout, root, class, all.Classes())
+	if class != "" && !slices.Contains(r.whole.Classes(), class) {
+		return nil, nil, fmt.Errorf("evaluate: open: %w: %s has no class %s, only %v", dataset.ErrLayout, r.path, class, r.whole.Classes())
 	}
-	part := dataset.Filter(all, func(it dataset.Item) bool {
+	part := dataset.Filter(r.whole, func(it dataset.Item) bool {
 		return it.Split == split && (class == "" || it.Class == class) && (split != dataset.Train || it.IsGood())
 	})
 	if part.Len() == 0 {
-		return nil, nil, fmt.Errorf("%w: class %s of %s has no image of the split %s", dataset.ErrLayout, class, root, split)
+		return nil, nil, fmt.Errorf("evaluate: open: %w: class %s of %s has no image of the split %s", dataset.ErrLayout, class, r.path, split)
 	}
 	return part, nil, nil
 }
 
-// Close closes what was opened whole.
-func (s *sources) Close() (err error) {
-	for _, c := range s.closers {
-		err = errors.Join(err, c.Close())
+// Close closes what was opened whole. A second call does nothing.
+func (r *Root) Close() error {
+	if r.closer == nil {
+		return nil
 	}
-	s.closers = nil
-	return err
+	c := r.closer
+	r.closer = nil
+	return c.Close()
 }

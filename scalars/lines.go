@@ -1,4 +1,4 @@
-package main
+package scalars
 
 import (
 	"bytes"
@@ -9,32 +9,28 @@ import (
 	"os"
 )
 
-// logFile is the JSON-lines log; without a file it takes everything and keeps
-// nothing. It is no result: it grows by one line at a time, and all lines but the
-// last one are whole whatever happens.
-type logFile struct {
+// Lines is a log of one JSON value a line. It is no result: it grows by one line at a time, and all lines but the
+// last one are whole whatever happens. It is not safe for concurrent use.
+type Lines struct {
 	f    *os.File
 	size int64 // of the whole lines; -1 for what is no file, such as a terminal
 }
 
-// openLog begins a log anew, or goes on with one where a run is resumed: then an
+// OpenLines begins a log anew, or goes on with the one that is there: then an
 // incomplete last line, as a process that was killed or a full disk leaves it, is
 // cut off, or the next line would be lost with it.
-func openLog(o options) (_ *logFile, err error) {
-	if o.log == "" {
-		return &logFile{}, nil
-	}
+func OpenLines(path string, resume bool) (_ *Lines, err error) {
 	mode := os.O_CREATE | os.O_RDWR | os.O_TRUNC
-	if o.resume {
+	if resume {
 		mode = os.O_CREATE | os.O_RDWR
 	}
-	f, err := os.OpenFile(o.log, mode, 0o644)
+	f, err := os.OpenFile(path, mode, 0o644)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("scalars: log %s: %w", path, err)
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(fmt.Errorf("-log %s: %w", o.log, err), f.Close())
+			err = errors.Join(fmt.Errorf("scalars: log %s: %w", path, err), f.Close())
 		}
 	}()
 	info, err := f.Stat()
@@ -42,13 +38,13 @@ func openLog(o options) (_ *logFile, err error) {
 		return nil, err
 	}
 	if !info.Mode().IsRegular() {
-		return &logFile{f: f, size: -1}, nil
+		return &Lines{f: f, size: -1}, nil
 	}
 	size, err := wholeLines(f)
 	if err != nil {
 		return nil, err
 	}
-	l := &logFile{f: f, size: size}
+	l := &Lines{f: f, size: size}
 	return l, l.cut()
 }
 
@@ -74,7 +70,7 @@ func wholeLines(f *os.File) (int64, error) {
 }
 
 // cut removes what comes after the whole lines.
-func (l *logFile) cut() error {
+func (l *Lines) cut() error {
 	if l.size < 0 {
 		return nil
 	}
@@ -85,14 +81,14 @@ func (l *logFile) cut() error {
 	return err
 }
 
-// write adds a line. When it fails, the log is as it was.
-func (l *logFile) write(v any) error {
+// Add adds a value as a line. When it fails, the log is as it was. After Close it returns [ErrClosed].
+func (l *Lines) Add(v any) error {
 	if l.f == nil {
-		return nil
+		return fmt.Errorf("scalars: log: %w", ErrClosed)
 	}
 	line, err := json.Marshal(v)
 	if err != nil {
-		return err
+		return fmt.Errorf("scalars: log: %w", err)
 	}
 	n, err := l.f.Write(append(line, '\n'))
 	if err != nil {
@@ -104,9 +100,12 @@ func (l *logFile) write(v any) error {
 	return nil
 }
 
-func (l *logFile) close() error {
+// Close closes the file. A second call does nothing.
+func (l *Lines) Close() error {
 	if l.f == nil {
 		return nil
 	}
-	return l.f.Close()
+	f := l.f
+	l.f = nil
+	return f.Close()
 }

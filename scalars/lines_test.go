@@ -1,4 +1,4 @@
-package main
+package scalars_test
 
 import (
 	"os"
@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/gotab/gotab/scalars"
 )
 
 // A log that ends in half a line goes on after its last whole one.
@@ -18,21 +20,31 @@ func TestLogGoesOnAfterHalfALine(t *testing.T) {
 		{"{\"a\":1}\n\"" + long, "{\"a\":1}\n"}, {long, ""}, {"\"" + long + "\"\n{", "\"" + long + "\"\n"},
 	} {
 		require.NoError(t, os.WriteFile(path, []byte(c.old), 0o600))
-		l, err := openLog(options{log: path, resume: true})
+		l, err := scalars.OpenLines(path, true)
 		require.NoError(t, err)
-		require.NoError(t, l.write(map[string]int{"next": 2}))
-		require.NoError(t, l.write(map[string]int{"next": 3}))
-		require.NoError(t, l.close())
+		require.NoError(t, l.Add(map[string]int{"next": 2}))
+		require.NoError(t, l.Add(map[string]int{"next": 3}))
+		require.NoError(t, l.Close())
 		got, err := os.ReadFile(path)
 		require.NoError(t, err)
 		require.Equal(t, c.want+"{\"next\":2}\n{\"next\":3}\n", string(got))
 	}
-	l, err := openLog(options{log: path}) // not resumed: anew
+	l, err := scalars.OpenLines(path, false) // not resumed: anew
 	require.NoError(t, err)
-	require.NoError(t, l.close())
+	require.NoError(t, l.Close())
 	got, err := os.ReadFile(path)
 	require.NoError(t, err)
 	require.Empty(t, got)
-	_, err = openLog(options{log: filepath.Join(path, "x")})
+	require.ErrorIs(t, l.Add(1), scalars.ErrClosed)
+	require.NoError(t, l.Close())
+	l, err = scalars.OpenLines(path, true)
+	require.NoError(t, err)
+	require.Error(t, l.Add(func() {}), "what is no JSON leaves the log as it was")
+	require.NoError(t, l.Add(1))
+	require.NoError(t, l.Close())
+	got, err = os.ReadFile(path)
+	require.NoError(t, err)
+	require.Equal(t, "1\n", string(got))
+	_, err = scalars.OpenLines(filepath.Join(path, "x"), false)
 	require.Error(t, err)
 }

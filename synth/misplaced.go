@@ -1,32 +1,21 @@
-package main
+package synth
 
 import (
 	"fmt"
 	"image"
 	"math/rand/v2"
-
-	"github.com/gotab/gotab/synth"
-	"github.com/gotab/gotab/tab"
 )
 
-// misplaced gives a damaged twin the mask of another one: the control that tells what
-// a network owes to knowing where the damage is.
-type misplaced struct{ synth.Generator }
+// Misplaced gives a damaged twin the mask of another one: a control for studies, which tells what a network owes to
+// knowing where the damage is.
+type Misplaced struct{ Generator }
 
-// controlled is what -control makes of the twins of each class.
-func controlled(o options, by tab.TwinsByClass) tab.TwinsByClass {
-	if o.control == "" {
-		return by
+// Generate implements [Generator]. A normal twin has no mask and stays as it is. It returns an error that wraps [ErrNotPlaced] if 16
+// draws give no other mask, [ErrSettings] if there is no generator, and the generator's.
+func (m Misplaced) Generate(dst, src image.Image, rng *rand.Rand) (Pair, error) {
+	if m.Generator == nil {
+		return Pair{}, fmt.Errorf("synth: misplaced: %w: the generator is nil", ErrSettings)
 	}
-	out := tab.TwinsByClass{}
-	for class, g := range by {
-		out[class] = misplaced{g}
-	}
-	return out
-}
-
-// Generate implements synth.Generator. A normal twin has no mask and stays as it is.
-func (m misplaced) Generate(dst, src image.Image, rng *rand.Rand) (synth.Pair, error) {
 	pair, err := m.Generator.Generate(dst, src, rng)
 	if err != nil || pair.Normal {
 		return pair, err
@@ -42,12 +31,12 @@ func (m misplaced) Generate(dst, src image.Image, rng *rand.Rand) (synth.Pair, e
 			return pair, nil
 		}
 	}
-	return synth.Pair{}, fmt.Errorf("the mask of another twin: %w in %d draws", synth.ErrNotPlaced, tries)
+	return Pair{}, fmt.Errorf("synth: the mask of another twin: %w in %d draws", ErrNotPlaced, tries)
 }
 
-// Fingerprint implements synth.Fingerprinter.
-func (m misplaced) Fingerprint() string {
-	f, ok := m.Generator.(synth.Fingerprinter)
+// Fingerprint implements [Fingerprinter]; it is empty where the generator tells nothing of itself.
+func (m Misplaced) Fingerprint() string {
+	f, ok := m.Generator.(Fingerprinter)
 	if !ok || f.Fingerprint() == "" {
 		return ""
 	}

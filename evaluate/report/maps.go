@@ -1,4 +1,4 @@
-package main
+package report
 
 import (
 	"context"
@@ -18,25 +18,14 @@ import (
 	"github.com/gotab/gotab/internal/atomicfile"
 )
 
-// mapsOf is the folder of the maps of a class: where roots share its name, one in a
-// folder of its root.
-func (s *session) mapsOf(data, class string) string {
-	if s.shared[class] {
-		return filepath.Join(s.o.maps, data)
+// WriteMaps scores a test set once more and writes one picture a test image to dir/kind/name.png: image, truth, map
+// and cut side by side at the size that the detector sees, with score, name and legend below. A file that is there
+// is replaced. v says how maps are drawn, its Map is passed over. It returns an error that wraps [ErrData] if the detector or the data set is nil, what reading, scoring and
+// drawing return, and ctx's; what was written by then stays.
+func WriteMaps(ctx context.Context, dir string, det evaluate.Detector, test dataset.Dataset, by evaluate.Protocol, v heatmap.View) error {
+	if det == nil || test == nil {
+		return fmt.Errorf("report: write maps: %w: detector and test images must not be nil", ErrData)
 	}
-	return s.o.maps
-}
-
-// viewOf is how the maps of a class are drawn: on the scale that follows from its good test
-// images, with the line where the colours begin: a threshold would be of scores.
-func viewOf(good *heatmap.Good) (heatmap.View, error) {
-	s, err := good.Scale(heatmap.DefaultGood())
-	return heatmap.View{Scale: s, Threshold: s.Low}, err
-}
-
-// drawAll scores the test set once more and writes one picture a test image to
-// dir/class/kind/name.png. v says how, its Map is passed over.
-func drawAll(ctx context.Context, dir, class string, det evaluate.Detector, test dataset.Dataset, by evaluate.Protocol, v heatmap.View) error {
 	legend, err := heatmap.Legend(v)
 	if err != nil {
 		return err
@@ -53,15 +42,15 @@ func drawAll(ctx context.Context, dir, class string, det evaluate.Detector, test
 		i++
 		pic, err := compose(sample, sc, by.View(sc.Map), v, legend)
 		if err != nil {
-			return fmt.Errorf("draw %s: %w", sc.Name, err)
+			return fmt.Errorf("report: draw %s: %w", sc.Name, err)
 		}
 		base := path.Base(sc.Name)
-		to := filepath.Join(dir, class, sc.Defect, strings.TrimSuffix(base, path.Ext(base))+".png")
+		to := filepath.Join(dir, sc.Defect, strings.TrimSuffix(base, path.Ext(base))+".png")
 		if err := os.MkdirAll(filepath.Dir(to), 0o777); err != nil {
-			return fmt.Errorf("draw %s: %w", sc.Name, err)
+			return fmt.Errorf("report: draw %s: %w", sc.Name, err)
 		}
 		if err := atomicfile.Write(to, func(w io.Writer) error { return png.Encode(w, pic) }); err != nil {
-			return fmt.Errorf("draw %s: %w", sc.Name, err)
+			return fmt.Errorf("report: draw %s: %w", sc.Name, err)
 		}
 	}
 	return nil

@@ -165,7 +165,7 @@ func one(ctx context.Context, o options, net *backbone.ResNet, p problem, b, wei
 	row.FitSeconds = time.Since(start).Seconds()
 	fmt.Fprintf(stderr, "%s: predict %d pictures\n", name, row.Test)
 	start = time.Now()
-	s, err := newScores(p)
+	s, err := p.tally()
 	if err != nil {
 		return row, err
 	}
@@ -180,13 +180,13 @@ func one(ctx context.Context, o options, net *backbone.ResNet, p problem, b, wei
 		} else if p.bits != nil {
 			labels = p.bits[r.Class]
 		}
-		if err := s.add(i, labels, kind); err != nil {
+		if err := p.count(s, i, labels, kind); err != nil {
 			return row, err
 		}
 		i++
 	}
 	row.PredictSpeed = float64(row.Test) / time.Since(start).Seconds()
-	if err := s.into(&row); err != nil {
+	if row.TallyFigures, err = s.Figures(); err != nil {
 		return row, err
 	}
 	if o.save {

@@ -21,6 +21,7 @@ import (
 	"github.com/gotab/gotab/downstream"
 	"github.com/gotab/gotab/downstream/classify"
 	"github.com/gotab/gotab/internal/wafers"
+	"github.com/gotab/gotab/metrics"
 	"github.com/gotab/gotab/tensor"
 )
 
@@ -179,7 +180,7 @@ func TestClassifyFolder(t *testing.T) {
 	require.Nil(t, r.Rows[0].Exact)
 	require.Equal(t, 4, r.Rows[0].Test)
 	require.Equal(t, 1.0, r.Rows[0].Top1.Value, "top and bottom are easy for any network")
-	require.Equal(t, []string{"bottom", "top", other}, r.Rows[0].Confusion.Classes)
+	require.Equal(t, []string{"bottom", "top", metrics.Other}, r.Rows[0].Confusion.Classes)
 }
 
 func TestClassifyRefuses(t *testing.T) {

@@ -29,7 +29,7 @@ var writesOutside = map[string]string{
 	"inspect/journal.go":                 "a journal grows by whole lines; what is left of an incomplete one its readers leave out",
 	"scalars/csv.go":                     "a table grows by whole rows; an incomplete last one is cut off when it is gone on with",
 	"scalars/events.go":                  "an event file grows by whole records, and its readers leave out an incomplete last one",
-	"examples/pretrain/log.go":           "a log grows by whole lines; an incomplete last one is cut off when it is gone on with",
+	"scalars/lines.go":                   "a log grows by whole lines; an incomplete last one is cut off when it is gone on with",
 }
 
 // writers are the functions of package os that create, replace or shorten files.
