@@ -12,7 +12,7 @@
 //	         [-probe DIR] [-probe-every N] [-log FILE.jsonl] [-resume]
 //	         [-tensorboard DIR] [-csv FILE] [-licence TEXT] [-measured FILE]
 //	         [-transform centre|square|WxH|tiles] [-bits N] [-max-pixels N] [-skip-broken]
-//	         [-prefix TEXT] [-threads N] [-device auto|cpu|cuda|cuda:N]
+//	         [-prefix TEXT] [-names torchvision|timm|hf] [-threads N] [-device auto|cpu|cuda|cuda:N]
 //
 // ROOT holds one folder a class with train/good below it (MVTec AD's layout; only
 // those images are read), or one folder a class with good images in it. Where good and
@@ -23,7 +23,8 @@
 // text tower then encodes the prompts. The objectives binary and classes, and the recipe
 // amplify with -text 0, need neither.
 //
-// The output holds torchvision's names, all of them and no others; where the widths of
+// The output holds torchvision's names, all of them and no others, or with -names those of timm or
+// of Hugging Face's transformers; where the widths of
 // image and text features differ, the projection lies beside it (FILE.projection). A
 // card (FILE.card.json) says what the weights are made of: sums of the images of each
 // class, their licences (-licence), the recipe, the start, the text, how long it took, and
@@ -81,6 +82,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/examples/internal/anchors"
 	"github.com/gotab/gotab/examples/internal/curves"
 	"github.com/gotab/gotab/examples/internal/inputs"
@@ -108,6 +110,7 @@ type options struct {
 	without, licences                           []string
 	measured                                    string
 	seed                                        uint64
+	names                                       backbone.Names // of the weights that are written
 	curves                                      curves.Flags
 	reading                                     inputs.Flags
 	set                                         map[string]bool
@@ -156,6 +159,13 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	fs.StringVar(&o.probe, "probe", "", "class `folder` (or folder of them) to fit and score PaDiM on")
 	fs.IntVar(&o.every, "probe-every", 0, "`epochs` between probes; 0: at the beginning and the end only")
 	fs.StringVar(&o.out, "out", "", "`file` for the trained weights (required)")
+	fs.Func("names", "`library` by whose names the weights are written: torchvision (the default), timm or hf (transformers)", func(s string) (err error) {
+		if s == "hf" {
+			s = backbone.HuggingFace.String()
+		}
+		o.names, err = backbone.ParseNames(s)
+		return err
+	})
 	fs.StringVar(&o.log, "log", "", "`file` for one JSON object a step")
 	fs.BoolVar(&o.resume, "resume", false, "go on from the checkpoint beside -out")
 	fs.IntVar(&o.maxSteps, "max-steps", 0, "stop after so many `steps` with a checkpoint; 0: never")

@@ -15,6 +15,7 @@ import (
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/internal/atomicfile"
 	"github.com/gotab/gotab/tab"
+	"github.com/gotab/gotab/tensor"
 )
 
 // parseScale reads the powers of -scale.
@@ -130,5 +131,14 @@ func only(ctx context.Context, o options, ds dataset.Dataset, cfg tab.Config, ne
 	if err != nil {
 		return err
 	}
-	return write(o.out, map[string]string{"classes": string(classes), "objective": "none", "scale": what}, arrays, left, stderr)
+	if arrays, err = o.names.Rename(arrays); err != nil {
+		return err
+	}
+	meta := map[string]string{"format": "pt", "architecture": net.Arch().String(), "classes": string(classes), "objective": "none", "scale": what}
+	left.say(meta, stderr)
+	if err := tensor.SaveWeights(o.out, meta, arrays); err != nil {
+		return err
+	}
+	fmt.Fprintf(stderr, "weights written to %s\n", o.out)
+	return nil
 }

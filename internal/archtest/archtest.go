@@ -73,6 +73,8 @@ func ruleFor(dir string) (rule, bool) {
 		return rule{internal: true, foreign: append(numeric(), "golang.org/x/text")}, true
 	case "dataset/drawn": // a data set of nothing but a seed
 		return rule{internal: true, public: []string{"dataset"}, foreign: numeric()}, true
+	case "dataset/wafers": // its tests read back what it writes
+		return rule{internal: true, foreign: numeric(), anyTest: true}, true
 	case "dataset/audit": // looks at all of a data set, and draws it
 		return rule{internal: true, public: []string{"dataset"}, foreign: numeric()}, true
 	case floor:
@@ -112,8 +114,6 @@ func ruleFor(dir string) (rule, bool) {
 	switch top, _, _ := strings.Cut(dir, "/"); {
 	case under(dir, rooms): // arithmetic on images, arrays and tensors: no public type of detectors
 		return rule{native: true, internal: true, public: []string{"backbone", "dataset", "tensor", rooms}, foreign: numeric(), anyTest: true}, true
-	case dir == "internal/wafers": // its tests read back what it writes
-		return rule{internal: true, anyTest: true}, true
 	case dir == "internal/tiff":
 		return rule{internal: true, foreign: append(numeric(), zstd)}, true
 	case under(dir, "tensor/libtorch"):
@@ -122,7 +122,7 @@ func ruleFor(dir string) (rule, bool) {
 		return rule{internal: true, foreign: numeric()}, true
 	case top == "examples":
 		return rule{native: true, anyTest: true, foreign: append(numeric(), plot), public: []string{"tab", "downstream", "backbone",
-			"clipenc", "tensor", "synth", "prompt", "dataset", "metrics", "scalars", "evaluate", "inspect", ownExample(dir), "examples/internal", "internal/atomicfile", "internal/cpus", "internal/wafers"}}, true
+			"clipenc", "tensor", "synth", "prompt", "dataset", "metrics", "scalars", "evaluate", "inspect", ownExample(dir), "examples/internal", "internal/atomicfile", "internal/cpus"}}, true
 	}
 	return rule{}, false
 }

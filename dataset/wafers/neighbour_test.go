@@ -6,7 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/gotab/gotab/internal/wafers"
+	"github.com/gotab/gotab/dataset/wafers"
 )
 
 const words = (wafers.Side*wafers.Side + 63) / 64

@@ -45,7 +45,7 @@ func of(labels ...int) (c Combination) {
 }
 
 // Has reports whether label j is one of the combination's.
-func (c Combination) Has(j int) bool { return c>>j&1 == 1 }
+func (c Combination) Has(j int) bool { return j >= 0 && c>>j&1 == 1 }
 
 // String joins the names with a plus; a normal map is "good".
 func (c Combination) String() string {

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"runtime"
@@ -18,6 +19,9 @@ import (
 // arguments give equal bytes. It holds a few maps in memory; writing ends with
 // ctx's error when ctx ends. Errors wrap [ErrCounts] or are w's.
 func Write(ctx context.Context, w io.Writer, seed uint64, counts Counts) error {
+	if ctx == nil || w == nil {
+		return errors.New("wafers: write: context and writer must not be nil")
+	}
 	if err := counts.Validate(); err != nil {
 		return err
 	}

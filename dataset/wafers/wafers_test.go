@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"image"
 	"io"
 	"math"
 	"slices"
@@ -15,7 +16,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gotab/gotab/dataset"
-	"github.com/gotab/gotab/internal/wafers"
+	"github.com/gotab/gotab/dataset/wafers"
+	"github.com/gotab/gotab/internal/hostile"
 )
 
 // The drawing is frozen: figures that were measured on its maps mean something
@@ -176,4 +178,38 @@ func TestWriteRefusesAndStops(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	require.ErrorIs(t, wafers.Write(ctx, io.Discard, 1, wafers.Even(1)), context.Canceled)
+}
+
+// The sheet has six maps of each combination, and fewer where there are fewer.
+func TestSheet(t *testing.T) {
+	full, err := wafers.Sheet(4, wafers.Even(6))
+	require.NoError(t, err)
+	few, err := wafers.Sheet(4, wafers.Even(1))
+	require.NoError(t, err)
+	require.Equal(t, full.Rect, few.Rect)
+	white := func(m *image.RGBA) (n int) {
+		for i := 0; i < len(m.Pix); i += 4 {
+			if m.Pix[i] == 255 && m.Pix[i+1] == 255 && m.Pix[i+2] == 255 {
+				n++
+			}
+		}
+		return n
+	}
+	require.Equal(t, 38*5*104*104, white(few)-white(full), "two pixels a die")
+	_, err = wafers.Sheet(1, wafers.Counts{1})
+	require.ErrorIs(t, err, wafers.ErrCounts)
+}
+
+// No argument of anything that this package exports makes it panic, hang or take memory without
+// bound.
+func TestHostileArguments(t *testing.T) {
+	r := hostile.Registry{
+		Funcs:  []any{wafers.Draw, wafers.Write, wafers.Sheet, wafers.Names, wafers.Combinations, wafers.Even, wafers.Published},
+		Types:  []any{new(wafers.Map), new(wafers.Combination), new(wafers.Counts)},
+		Values: []any{wafers.Even(1), wafers.Combinations()[3]},
+	}
+	missing, err := r.Missing(".")
+	require.NoError(t, err)
+	require.Empty(t, missing)
+	r.Run(t, 40)
 }
