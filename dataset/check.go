@@ -275,15 +275,13 @@ func percent(share float64) string {
 // source follows data sets that show others to the files, if there are any.
 func source(ds Dataset, i int) (*Files, int) {
 	for {
+		if next, at, ok := shown(ds, i); ok {
+			ds, i = next, at
+			continue
+		}
 		switch d := ds.(type) {
 		case *Files:
 			return d, i
-		case *subset:
-			ds, i = d.ds, d.index[i]
-		case *concat:
-			ds, i = d.find(i)
-		case *relabelled:
-			ds = d.Dataset
 		case *region:
 			ds = d.Dataset
 		case *Cached:
@@ -295,6 +293,21 @@ func source(ds Dataset, i int) (*Files, int) {
 			return nil, 0
 		}
 	}
+}
+
+// shown is the data set that one which chooses, joins or renames samples shows as they are, and the number
+// there.
+func shown(ds Dataset, i int) (Dataset, int, bool) {
+	switch d := ds.(type) {
+	case *subset:
+		return d.ds, d.index[i], true
+	case *concat:
+		next, at := d.find(i)
+		return next, at, true
+	case *relabelled:
+		return d.Dataset, i, true
+	}
+	return nil, 0, false
 }
 
 func inspect(ctx context.Context, ds Dataset, i int, t Transform) seen {

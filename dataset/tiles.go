@@ -196,20 +196,14 @@ func outline(ctx context.Context, ds Dataset, i int) (s seen) {
 
 // asStored follows data sets that show others, with pictures as they are, to the files.
 func asStored(ds Dataset, i int) (*Files, int) {
-	for {
-		switch d := ds.(type) {
-		case *Files:
-			return d, i
-		case *subset:
-			ds, i = d.ds, d.index[i]
-		case *concat:
-			ds, i = d.find(i)
-		case *relabelled:
-			ds = d.Dataset
-		default:
-			return nil, 0
-		}
+	for next, at, ok := shown(ds, i); ok; next, at, ok = shown(ds, i) {
+		ds, i = next, at
 	}
+	f, ok := ds.(*Files)
+	if !ok {
+		return nil, 0
+	}
+	return f, i
 }
 
 // find returns the picture of tile i and the tile's number in it.

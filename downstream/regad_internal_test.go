@@ -41,6 +41,16 @@ func TestEstimateRegAD(t *testing.T) {
 	}
 }
 
+// The constants have the names, and so the parts, that they say.
+func TestWarpNames(t *testing.T) {
+	for w, name := range map[Warp]string{WarpRotationScale: "rotation_scale", WarpAffine: "affine", WarpTranslation: "translation", WarpRotation: "rotation",
+		WarpScale: "scale", WarpShear: "shear", WarpTranslationScale: "translation_scale", WarpRotationTranslation: "rotation_translation",
+		WarpRotationTranslationScale: "rotation_translation_scale"} {
+		require.Equal(t, name, w.String())
+	}
+	require.Len(t, regad.WarpNames(), 9)
+}
+
 // The authors' program has lr/2 (1 + cos(pi epoch / epochs)) for epochs 1 to 4.
 func TestRegADRate(t *testing.T) {
 	c := RegADConfig{Rate: 0.5, Epochs: 4}

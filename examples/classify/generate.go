@@ -2,13 +2,13 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"image/png"
 	"io"
 
 	"github.com/gotab/gotab/dataset/wafers"
+	"github.com/gotab/gotab/examples/internal/process"
 	"github.com/gotab/gotab/internal/atomicfile"
 )
 
@@ -21,15 +21,10 @@ func generate(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 	per := fs.Int("per", 0, "`number` of maps of each combination")
 	published := fs.Float64("published", 0, "`part` of the published numbers, such as 0.1; 1 gives 38,015 maps")
 	seed := fs.Uint64("seed", 1, "seed of the maps")
-	if err := fs.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return err
-		}
-		return fmt.Errorf("%w: %w", errUsage, err)
+	if err := process.Parse(fs, args, errUsage); err != nil {
+		return err
 	}
 	switch {
-	case fs.NArg() > 0:
-		return fmt.Errorf("%w: %q is not a flag", errUsage, fs.Arg(0))
 	case *out == "":
 		return fmt.Errorf("%w: -out is missing, the file to write", errUsage)
 	case (*per > 0) == (*published > 0):

@@ -179,11 +179,8 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	o.reading.AddReading(fs)
 	o.reading.AddPrefix(fs)
 	o.reading.AddTransform(fs)
-	if err := fs.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return o, err
-		}
-		return o, fmt.Errorf("%w: %w", errUsage, err)
+	if err := process.Parse(fs, args, errUsage); err != nil {
+		return o, err
 	}
 	fs.Visit(func(f *flag.Flag) { o.set[f.Name], o.given[f.Name] = true, f.Value.String() })
 	usage := func(format string, a ...any) error {
@@ -210,8 +207,6 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		}
 	}
 	switch {
-	case fs.NArg() > 0:
-		return o, usage("%q is not a flag", fs.Arg(0))
 	case o.epochs < 1:
 		return o, usage("-epochs is %d, want 1 or more", o.epochs)
 	case o.set["batch"] && o.batch < 1:

@@ -209,17 +209,19 @@ func TestRegADEpsilonTooSmall(t *testing.T) {
 func TestWarpMatrices(t *testing.T) {
 	const tolerance = 1e-6 // a few float32 roundings of numbers up to 2
 	sin, cos := math.Sincos(0.3)
-	for w, c := range map[Warp]struct{ in, want []float64 }{
-		WarpRotationScale:            {[]float64{0.3, 1.2, 0.7}, []float64{cos * 1.2, -sin, 0, sin, cos * 0.7, 0}},
-		WarpAffine:                   {[]float64{1.1, 0.2, 0.3, -0.4, 0.9, -0.6}, []float64{1.1, 0.2, 0.3, -0.4, 0.9, -0.6}},
-		WarpTranslation:              {[]float64{0.1, -0.2}, []float64{1, 0, 0.1, 0, 1, -0.2}},
-		WarpRotation:                 {[]float64{0.3}, []float64{cos, -sin, 0, sin, cos, 0}},
-		WarpScale:                    {[]float64{1.2, 0.7}, []float64{1.2, 0, 0, 0, 0.7, 0}},
-		WarpShear:                    {[]float64{0.2, -0.1}, []float64{1, 0.2, 0, -0.1, 1, 0}},
-		WarpTranslationScale:         {[]float64{0.1, -0.2, 1.2, 0.7}, []float64{1.2, 0, 0.1, 0, 0.7, -0.2}},
-		WarpRotationTranslation:      {[]float64{0.3, 0.1, -0.2}, []float64{cos, -sin, 0.1, sin, cos, -0.2}},
-		WarpRotationTranslationScale: {[]float64{0.3, 0.1, -0.2, 1.2, 0.7}, []float64{cos * 1.2, -sin, 0.1, sin, cos * 0.7, -0.2}},
+	for name, c := range map[string]struct{ in, want []float64 }{
+		"rotation_scale":             {[]float64{0.3, 1.2, 0.7}, []float64{cos * 1.2, -sin, 0, sin, cos * 0.7, 0}},
+		"affine":                     {[]float64{1.1, 0.2, 0.3, -0.4, 0.9, -0.6}, []float64{1.1, 0.2, 0.3, -0.4, 0.9, -0.6}},
+		"translation":                {[]float64{0.1, -0.2}, []float64{1, 0, 0.1, 0, 1, -0.2}},
+		"rotation":                   {[]float64{0.3}, []float64{cos, -sin, 0, sin, cos, 0}},
+		"scale":                      {[]float64{1.2, 0.7}, []float64{1.2, 0, 0, 0, 0.7, 0}},
+		"shear":                      {[]float64{0.2, -0.1}, []float64{1, 0.2, 0, -0.1, 1, 0}},
+		"translation_scale":          {[]float64{0.1, -0.2, 1.2, 0.7}, []float64{1.2, 0, 0.1, 0, 0.7, -0.2}},
+		"rotation_translation":       {[]float64{0.3, 0.1, -0.2}, []float64{cos, -sin, 0.1, sin, cos, -0.2}},
+		"rotation_translation_scale": {[]float64{0.3, 0.1, -0.2, 1.2, 0.7}, []float64{cos * 1.2, -sin, 0.1, sin, cos * 0.7, -0.2}},
 	} {
+		w, ok := WarpNamed(name)
+		require.True(t, ok, name)
 		require.NoError(t, tensor.Run(t.Context(), tensor.CPU, tensor.Evaluation, func(s *tensor.Scope) error {
 			// The second of the batch predicts the identity.
 			var v []float32
@@ -232,7 +234,7 @@ func TestWarpMatrices(t *testing.T) {
 			m := w.matrix(s, s.FromFloats(v, 2, int64(len(c.in))))
 			got, err := s.Floats(m)
 			require.NoError(t, err)
-			require.InDeltaSlice(t, append(slices.Clone(c.want), 1, 0, 0, 0, 1, 0), got, tolerance, w)
+			require.InDeltaSlice(t, append(slices.Clone(c.want), 1, 0, 0, 0, 1, 0), got, tolerance, name)
 
 			back, err := s.Floats(invert(s, m))
 			require.NoError(t, err)
@@ -243,7 +245,7 @@ func TestWarpMatrices(t *testing.T) {
 			b.Set(2, 2, 1)
 			var product mat.Dense
 			product.Mul(a, b)
-			require.InDeltaSlice(t, []float64{1, 0, 0, 0, 1, 0, 0, 0, 1}, product.RawMatrix().Data, 2*tolerance, w)
+			require.InDeltaSlice(t, []float64{1, 0, 0, 0, 1, 0, 0, 0, 1}, product.RawMatrix().Data, 2*tolerance, name)
 			return nil
 		}))
 	}

@@ -9,22 +9,8 @@ import (
 	"github.com/gotab/gotab/tensor"
 )
 
-// Warp is what the spatial transformers of RegAD may do to a map: which entries
-// of the affine matrix they predict. The others stay those of the identity.
+// Warp is what the transformers may do: the constants of downstream.Warp.
 type Warp int
-
-// The warps of the authors' program, by the names that it has for them.
-const (
-	WarpRotationScale            Warp = iota // a turn and a scale each way: RegAD's own
-	WarpAffine                               // all six entries
-	WarpTranslation                          // a shift each way
-	WarpRotation                             // a turn
-	WarpScale                                // a scale each way
-	WarpShear                                // a shear each way
-	WarpTranslationScale                     // a shift and a scale each way
-	WarpRotationTranslation                  // a turn and a shift each way
-	WarpRotationTranslationScale             // a turn, a shift and a scale each way
-)
 
 // part is one number that a transformer predicts.
 type part int
@@ -48,20 +34,21 @@ func (p part) identity() float32 {
 	return 0
 }
 
-// warps says what each warp predicts, in the order of the transformer's output.
+// warps says what each warp predicts, in the order of the transformer's output; they stand in the order of the
+// constants.
 var warps = [...]struct {
 	name  string
 	parts []part
 }{
-	WarpRotationScale:            {"rotation_scale", []part{partAngle, partScaleX, partScaleY}},
-	WarpAffine:                   {"affine", []part{partScaleX, partShearX, partShiftX, partShearY, partScaleY, partShiftY}},
-	WarpTranslation:              {"translation", []part{partShiftX, partShiftY}},
-	WarpRotation:                 {"rotation", []part{partAngle}},
-	WarpScale:                    {"scale", []part{partScaleX, partScaleY}},
-	WarpShear:                    {"shear", []part{partShearX, partShearY}},
-	WarpTranslationScale:         {"translation_scale", []part{partShiftX, partShiftY, partScaleX, partScaleY}},
-	WarpRotationTranslation:      {"rotation_translation", []part{partAngle, partShiftX, partShiftY}},
-	WarpRotationTranslationScale: {"rotation_translation_scale", []part{partAngle, partShiftX, partShiftY, partScaleX, partScaleY}},
+	{"rotation_scale", []part{partAngle, partScaleX, partScaleY}},
+	{"affine", []part{partScaleX, partShearX, partShiftX, partShearY, partScaleY, partShiftY}},
+	{"translation", []part{partShiftX, partShiftY}},
+	{"rotation", []part{partAngle}},
+	{"scale", []part{partScaleX, partScaleY}},
+	{"shear", []part{partShearX, partShearY}},
+	{"translation_scale", []part{partShiftX, partShiftY, partScaleX, partScaleY}},
+	{"rotation_translation", []part{partAngle, partShiftX, partShiftY}},
+	{"rotation_translation_scale", []part{partAngle, partShiftX, partShiftY, partScaleX, partScaleY}},
 }
 
 // Valid says whether w is one of the constants.
