@@ -138,3 +138,11 @@ func TestKind(t *testing.T) {
 		require.Equal(t, want, it.Kind())
 	}
 }
+
+func TestOnly(t *testing.T) {
+	ds := plates(t)
+	require.Equal(t, 2, dataset.Only(ds, "plate", dataset.Train).Len())
+	require.Equal(t, 3, dataset.Only(ds, "", dataset.Test).Len())
+	require.Equal(t, ds.Len(), dataset.Only(ds, "plate", "").Len())
+	require.Zero(t, dataset.Only(ds, "bolt", "").Len())
+}

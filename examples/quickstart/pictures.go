@@ -31,10 +31,3 @@ func stream(seed uint64, purpose string) *rand.Rand {
 	h.Write([]byte(purpose)) // never fails
 	return rand.New(rand.NewPCG(seed, h.Sum64()))
 }
-
-// part returns the pictures of a split, of one class or, with "", of all.
-func part(ds dataset.Dataset, class, split string) dataset.Dataset {
-	return dataset.Filter(ds, func(it dataset.Item) bool {
-		return it.Split == split && (class == "" || it.Class == class)
-	})
-}
