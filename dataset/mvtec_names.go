@@ -56,7 +56,7 @@ func (p *placement) place(it Item) (img, mask string, err error) {
 	case !it.IsLabelled():
 		return "", "", fmt.Errorf("%s has no label", it.Name)
 	case it.Split == Train && it.IsDefective():
-		return "", "", fmt.Errorf("%s shows %s and is in train, where the layout has normal pictures only", it.Name, it.Defect)
+		return "", "", fmt.Errorf("%s shows %s and is in train, where the layout has good images only", it.Name, it.Defect)
 	}
 	own := lastName(it)
 	if p.count[placeKey(it, own)] > 1 {

@@ -62,7 +62,7 @@ func (t *tables) take() *work {
 	return new(work)
 }
 
-// resample resizes the picture in pix, which has size g.in and step bytes a
+// resample resizes the image in pix, which has size g.in and step bytes a
 // pixel (1: grey, 4: red, green, blue and one that is not looked at), into dst,
 // which has the size of g.crop.
 func (t *tables) resample(dst *image.RGBA, pix []byte, stride, step int, g geometry, tr Transform) {
@@ -130,7 +130,7 @@ func (t *tables) finish(out []byte, acc []uint64, channels int) {
 }
 
 // isGray says whether red, green and blue agree in columns x0 to x1 of rows
-// rows of an RGBA picture. Equal channels stay equal, so that one is enough.
+// rows of an RGBA image. Equal channels stay equal, so that one is enough.
 func isGray(pix []byte, stride, x0, x1, rows int) bool {
 	const mask = 0x0000ffff_0000ffff
 	for y := range rows {

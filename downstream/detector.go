@@ -34,7 +34,7 @@ type Result struct {
 	Map Map
 
 	calibration *Calibration // that the detector had, nil for none
-	tiles       string       // how a picture was cut that was seen as tiles; empty where it was seen whole
+	tiles       string       // how an image was cut that was seen as tiles; empty where it was seen whole
 }
 
 // Scored is the result of one sample of a data set. It leaves out the sample's

@@ -76,7 +76,7 @@ func OpenPaDiM(ctx context.Context, path string, fe Extractor, opts ...Option) (
 
 // ReadPaDiM reads a detector that WriteTo wrote; it is fitted and scores as the
 // one that was written, bit for bit on the same machine. fe must be the
-// extractor of the fit: it is run once on a fixed picture, and one that answers
+// extractor of the fit: it is run once on a fixed image, and one that answers
 // otherwise than then is [ErrExtractor]. A damaged file is [ErrFile].
 func ReadPaDiM(ctx context.Context, r io.Reader, fe Extractor, opts ...Option) (*PaDiM, error) {
 	st, cfg, arrays, also, err := readFitted[PaDiMConfig, padimSettings](r, whoIs("PaDiM"), padimKind)

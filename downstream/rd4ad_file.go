@@ -82,7 +82,7 @@ func OpenRD4AD(ctx context.Context, path string, fe Extractor, opts ...Option) (
 // ReadRD4AD reads a detector that WriteTo wrote; it is fitted and scores as the
 // one that was written, bit for bit on the same machine, and a Fit draws as that
 // one would. fe must be the extractor of the fit: it is run once on a fixed
-// picture, and one that answers otherwise than then is [ErrExtractor]. A damaged
+// image, and one that answers otherwise than then is [ErrExtractor]. A damaged
 // file is [ErrFile].
 func ReadRD4AD(ctx context.Context, r io.Reader, fe Extractor, opts ...Option) (*RD4AD, error) {
 	st, cfg, arrays, also, err := readFitted[RD4ADConfig, rd4adSettings](r, whoIs("RD4AD"), rd4adKind)

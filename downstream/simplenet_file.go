@@ -85,7 +85,7 @@ func OpenSimpleNet(ctx context.Context, path string, fe Extractor, opts ...Optio
 // ReadSimpleNet reads a detector that WriteTo wrote; it is fitted and scores as
 // the one that was written, bit for bit on the same machine, and a Fit draws as
 // that one would. fe must be the extractor of the fit: it is run once on a fixed
-// picture, and one that answers otherwise than then is [ErrExtractor]. A damaged
+// image, and one that answers otherwise than then is [ErrExtractor]. A damaged
 // file is [ErrFile].
 func ReadSimpleNet(ctx context.Context, r io.Reader, fe Extractor, opts ...Option) (*SimpleNet, error) {
 	st, cfg, arrays, also, err := readFitted[SimpleNetConfig, simplenetSettings](r, whoIs("SimpleNet"), simplenetKind)

@@ -10,7 +10,7 @@ import (
 	"github.com/gotab/gotab/tensor"
 )
 
-// Fingerprint is the mean vector of a fixed picture over the grid: it tells
+// Fingerprint is the mean vector of a fixed image over the grid: it tells
 // extractors apart.
 func (d *Core[M]) Fingerprint(ctx context.Context, size image.Point) ([]float32, error) {
 	px := make([]float32, 3*size.X*size.Y)
@@ -42,7 +42,7 @@ func (d *Core[M]) Identify(ctx context.Context, m *Model) error {
 // SameExtractor holds the fingerprint of a fit against that of now.
 func SameExtractor(then, now []float32) error {
 	if !sameFingerprint(then, now) {
-		return fmt.Errorf("%w: it answers a fixed picture otherwise; load the backbone weights that the detector was fitted with", sentinel.ErrExtractor)
+		return fmt.Errorf("%w: it answers a fixed image otherwise; load the backbone weights that the detector was fitted with", sentinel.ErrExtractor)
 	}
 	return nil
 }

@@ -65,7 +65,7 @@ func (f *Factors) Specs() (out []layers.Spec) {
 
 // CheckGrid holds the grid that a file names against the first transformer's
 // hidden layer, which has as many inputs as that gives: a small file must not ask
-// for a large picture.
+// for a large image.
 func CheckGrid(weights []tensor.Array, of Shape, z engine.Sizes) error {
 	t := newTransformer(transformerPrefix(of.Layers[0]), of.Warp, network.MapShape{H: z.Grid[1], W: z.Grid[0], C: 1}, of.Hidden)
 	want := t.hidden.specs()[0]
