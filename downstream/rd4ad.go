@@ -169,10 +169,7 @@ func (b RD4ADBlocks) validate(by engine.Who, levels int) error {
 // grids) and smoothed; the score is its largest value. The weights after the last
 // epoch are kept.
 //
-// An RD4AD borrows its extractor and owns its student: Close it. All methods are
-// safe for concurrent use. Score, ScoreSet, Save and WriteTo go on with the student
-// they began with, whatever a Fit, Reset or Close does meanwhile. These take their
-// turns in the order of the calls, but Close, which comes first.
+// An RD4AD borrows its extractor and owns its student: Close it. [Detector] says what may be called at once.
 type RD4AD struct {
 	core engine.Core[*distilled]
 	cfg  RD4ADConfig // Blocks resolved
@@ -256,17 +253,7 @@ func (p *RD4AD) channels() []int {
 // Estimate returns what a detector of these settings takes on fe, fitted on so many images
 // that the transform brings to the size of input. It runs fe once. It returns [ErrConfig],
 // [ErrLayers], [ErrImage] or [ErrTooFewImages] for what a fit would refuse too.
-//
-// With P parameters and running statistics of the student: fitted 8 P, for the
-// weights and the folded ones that scoring uses. Fitting: 16 P for weights,
-// gradients and Adam's moments; 4 images F, at most Cache, for the extractor's
-// maps of F values an image, and where they take more than the Cache 12 TrainBatch
-// F for three batches that are made anew; and 4 (2 U + D + J + 3 F) for each of the TrainBatch
-// images of a step, where U values come out of the convolutions in line, which are
-// kept before and after batch norm, D out of those around blocks, and J is the
-// joined map; 3 F are the maps and the loss. For 200 images of 256x256 and a
-// ResNet-18: 123 MB and 1.03 GB. The network's own memory is not in it, nor further
-// layouts of folded weights (see [tensor.Scope.PackConv]).
+// docs/memory.md has the formula.
 func (c RD4ADConfig) Estimate(fe Extractor, input image.Point, images int) (Memory, error) {
 	p, err := newRD4AD(fe, c, [2]uint64{})
 	if err != nil {
@@ -308,14 +295,8 @@ type distilled struct {
 	levels []engine.Enlarger  // of the layers
 }
 
-// Reset forgets what was fitted, when the Fits before it have ended; the detector
-// can be fitted again. Memory is freed as soon as scoring that is going on has
-// ended. Errors are ctx's or wrap [ErrClosed].
+// Reset forgets what was fitted when the Fits before it have ended. Errors are ctx's or wrap [ErrClosed].
 func (p *RD4AD) Reset(ctx context.Context) error { return p.core.Reset(ctx) }
 
-// Close frees the student for good; every other method that returns an error wraps
-// [ErrClosed] from then on. It does not wait: scoring that is going on ends as it
-// would have, and a Fit that is going on, or waits, is cancelled and returns
-// [ErrClosed]. The extractor must live until these have returned. Closing twice is
-// harmless.
+// Close frees what was fitted, for good: see [Detector].
 func (p *RD4AD) Close() error { return p.core.Close() }

@@ -51,9 +51,7 @@ func (s rd4adSettings) Config() (c RD4ADConfig, err error) {
 	return c, c.Validate()
 }
 
-// WriteTo writes the fitted detector as safetensors: student and settings, the
-// transform included, not the backbone. Reading it back gives the same bits. It
-// holds the student twice in memory. Errors wrap [ErrNotFitted] or are w's.
+// WriteTo writes student and settings: see "Files" above. The student is in memory twice meanwhile.
 func (p *RD4AD) WriteTo(w io.Writer) (int64, error) { return writeFitted(w, &p.core, p, rd4adKind) }
 
 // contents is what a file says of g.
@@ -79,11 +77,7 @@ func OpenRD4AD(ctx context.Context, path string, fe Extractor, opts ...Option) (
 	return engine.OpenSaved(ctx, path, whoIs("RD4AD"), fe, ReadRD4AD, opts)
 }
 
-// ReadRD4AD reads a detector that WriteTo wrote; it is fitted and scores as the
-// one that was written, bit for bit on the same machine, and a Fit draws as that
-// one would. fe must be the extractor of the fit: it is run once on a fixed
-// image, and one that answers otherwise than then is [ErrExtractor]. A damaged
-// file is [ErrFile].
+// ReadRD4AD reads a detector that WriteTo wrote: see "Files" above.
 func ReadRD4AD(ctx context.Context, r io.Reader, fe Extractor, opts ...Option) (*RD4AD, error) {
 	st, cfg, arrays, also, err := readFitted[RD4ADConfig, rd4adSettings](r, whoIs("RD4AD"), rd4adKind)
 	if err != nil {

@@ -142,29 +142,15 @@ func (c RegADConfig) Validate() error {
 // covariance (divided by n-1) plus Epsilon on the diagonal, the distance of x is
 // sqrt((x-m)^T S^-1 (x-m)).
 //
-// S has as many rows as there are channels, and there is one at each position:
-// 2.5 GB for a ResNet-18 at 224x224. But n samples leave it only n-1 directions
-// besides Epsilon. With the rows of X the samples less their mean, divided by
-// sqrt(n-1), S = X^T X + Epsilon I, and
-//
-//	d^T S^-1 d = (|d|^2 - |L^-1 X d|^2) / Epsilon,  L L^T = X X^T + Epsilon I,
-//
-// where L is n x n. X is kept on each layer's own grid, as are the products with
-// it, and only L^-1 at every position of the first: for four shots 0.19 GB in
-// place of 2.5. Where there are so many samples that the inverse factor of S
-// itself takes less, that is kept ([RegADConfig.Estimate]). Both forms are the same
-// distance. It differs from that of a dense computation in double precision by
-// float32 rounding: on real images by some 1e-7 of itself, on the support images
-// themselves, where nearly equal numbers are subtracted, by some 1e-6.
+// S has as many rows as there are channels, and there is one at each position: 2.5 GB for a ResNet-18 at 224x224. A low
+// rank form of the same distance takes 0.19 GB for four shots (docs/memory.md).
 //
 // The map of distances is interpolated bilinearly to the transformed image and
 // smoothed; the score is its largest value.
 //
 // A RegAD owns all that it has: its network, which begins with a copy of the
-// backbone that it is made with, and its statistics. Close it. All methods are safe
-// for concurrent use. Score, ScoreSet, Save and WriteTo go on with what they began
-// with, whatever a Train, Fit, Reset or Close does meanwhile. These take their turns
-// in the order of the calls, but Close, which comes first.
+// backbone that it is made with, and its statistics. Close it. [Detector] says what may be called at
+// once.
 type RegAD struct {
 	core    engine.Core[*supports]
 	cfg     RegADConfig
@@ -307,15 +293,10 @@ type supports struct {
 	stats *regad.Factors
 }
 
-// Reset forgets network and statistics, when the Trains and Fits before it have
-// ended; the detector can be trained again. Memory is freed as soon as scoring that
-// is going on has ended. Errors are ctx's or wrap [ErrClosed].
+// Reset forgets network and statistics when the Trains and Fits before it have ended. Errors are ctx's or wrap [ErrClosed].
 func (r *RegAD) Reset(ctx context.Context) error {
 	return r.core.Change(ctx, "reset", func(context.Context) error { return errors.Join(r.trained.Install(nil), r.core.Current.Install(nil)) })
 }
 
-// Close frees network and statistics for good; every other method that returns an
-// error wraps [ErrClosed] from then on. It does not wait: scoring that is going on
-// ends as it would have, and a Train or Fit that is going on, or waits, is cancelled
-// and returns [ErrClosed]. Closing twice is harmless.
+// Close frees what was fitted, for good: see [Detector].
 func (r *RegAD) Close() error { return errors.Join(r.core.Close(), r.trained.Shut()) }

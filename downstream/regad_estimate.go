@@ -13,20 +13,7 @@ import (
 // many support images that the transform brings to the size of input. fe is the backbone,
 // which gives maps of the network's sizes; it is run once. It returns [ErrConfig],
 // [ErrLayers], [ErrImage] or [ErrTooFewImages] for what a fit would refuse too.
-//
-// With n = 22 shots samples, P positions of the first layer, p positions and c
-// channels of a layer, C all channels and T(k) = k^2 (b+1) / 2b the entries of a
-// lower triangular matrix that is kept in b = 4 blocks of rows, the smaller of
-//
-//	4 (P T(n) + n sum of p c)   and   4 P T(C),
-//
-// and 4 times the sum of p c for the means. Fitting, the samples are there in any
-// case; besides, for each core, the larger of the maps of a batch twice and of
-// four matrices of n or C rows in double precision for each of 56 positions. For
-// ResNet-18 at 224x224 and batches of 8 on 2 cores: 4 shots take 186 MB and 231,
-// 8 take 491 and 602, 64 take 1.6 GB and 4.3, where a dense inverse at every
-// position takes 2.5. The network's own memory is not in it: see
-// [RegADConfig.EstimateTraining].
+// docs/memory.md has the formula.
 func (c RegADConfig) Estimate(fe Extractor, input image.Point, images int) (Memory, error) {
 	if err := c.Validate(); err != nil {
 		return Memory{}, err
@@ -60,29 +47,7 @@ func estimateRegAD(shots int, positions, channels []int, batch, cores int) (fitt
 // EstimateTraining returns the bytes that a Train of these settings takes at most, for
 // images that the transform brings to the size of input. It returns [ErrConfig],
 // [ErrLayers] or [ErrImage] for what a Train would refuse too.
-//
-// With N = Queries (1 + Shots) images of p pixels in a step, W weights of the
-// network's layers, transformers and head, and running statistics among them,
-//
-//	16 W + 48 N p + 4 N (A + T) + 96 Queries D.
-//
-// 16 W are weights, gradients, momentum and the first weights, which are kept. 48 p
-// are 12 for each of three batches that are read ahead and for the one on the
-// device. Forward keeps for each image until backward
-//   - A values of the stages: those that come out of every convolution and, but on
-//     the paths around blocks, what batch norm makes of them; behind the first
-//     convolution the maximum and where it is, 3 values each;
-//   - T of the transformers: of a map of h w positions and c channels
-//     h w (c + 130) for the first convolution, the warped map and the points it is
-//     read at, a quarter of h w 224 for a maximum and the second convolution and a
-//     sixteenth of h w 64 for a maximum and its rows, and 2 Hidden;
-//   - for a query 24 D of the head, D being the values of its last map: 16 of its
-//     convolutions, 8 of means and cosines.
-//
-// For the default settings, ResNet-18 and images of 224x224: 4.7 GB. Measured peaks
-// of processes were 0.99 to 1.18 times what is said here, for steps of 20 to 80
-// images of ResNet-18 and 20 of ResNet-50; the rest is some 130 MB of libtorch's
-// own. A step of fewer images, where the classes are small, takes less.
+// docs/memory.md has the formula.
 func (c RegADConfig) EstimateTraining(net *backbone.ResNet, input image.Point) (int64, error) {
 	if net == nil {
 		return 0, fmt.Errorf("downstream: estimate RegAD: %w: the backbone is nil", ErrConfig)

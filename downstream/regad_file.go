@@ -77,10 +77,8 @@ func (s regadSettings) Config() (c RegADConfig, err error) {
 	return c, z.Check(4 << (c.Layers[0] - backbone.Layer1))
 }
 
-// WriteTo writes the trained detector as safetensors: the whole network, the
-// settings, the transform included, and the statistics where it is fitted.
-// Reading it back gives the same bits. It holds all of it in memory once more.
-// Errors wrap [ErrNotTrained] or are w's.
+// WriteTo writes the whole network, settings, and the statistics where it is fitted: see "Files" above. All of it is in memory
+// twice meanwhile. Errors wrap [ErrNotTrained] or are w's.
 func (r *RegAD) WriteTo(w io.Writer) (int64, error) {
 	c, err := r.current()
 	if err != nil {
@@ -155,10 +153,8 @@ func OpenRegAD(ctx context.Context, path string, dev tensor.Device, opts ...Opti
 	return engine.OpenSaved(ctx, path, whoIs("RegAD"), dev, ReadRegAD, opts)
 }
 
-// ReadRegAD reads a detector that WriteTo wrote, to work on a device. It is
-// trained, and fitted if the other was; it scores as the one that was written,
-// bit for bit on the same machine, and draws as that one would. A Train goes on
-// from its network. A damaged file is [ErrFile].
+// ReadRegAD reads a detector that WriteTo wrote, to work on a device: see "Files" above. It is
+// trained, and fitted if the other was. A Train goes on from its network.
 func ReadRegAD(ctx context.Context, r io.Reader, dev tensor.Device, opts ...Option) (*RegAD, error) {
 	return readRegAD(ctx, r, dev, func(name string, last backbone.Layer) (regad.Grower, error) {
 		arch, err := backbone.ParseArch(name)

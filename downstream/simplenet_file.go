@@ -55,9 +55,7 @@ func (s simplenetSettings) Config() (c SimpleNetConfig, err error) {
 	return c, c.Validate()
 }
 
-// WriteTo writes the fitted detector as safetensors: weights and settings, the
-// transform included, not the backbone. Reading it back gives the same bits.
-// Errors wrap [ErrNotFitted] or are w's.
+// WriteTo writes weights and settings: see "Files" above.
 func (p *SimpleNet) WriteTo(w io.Writer) (int64, error) {
 	return writeFitted(w, &p.core, p, simplenetKind)
 }
@@ -82,11 +80,7 @@ func OpenSimpleNet(ctx context.Context, path string, fe Extractor, opts ...Optio
 	return engine.OpenSaved(ctx, path, whoIs("SimpleNet"), fe, ReadSimpleNet, opts)
 }
 
-// ReadSimpleNet reads a detector that WriteTo wrote; it is fitted and scores as
-// the one that was written, bit for bit on the same machine, and a Fit draws as
-// that one would. fe must be the extractor of the fit: it is run once on a fixed
-// image, and one that answers otherwise than then is [ErrExtractor]. A damaged
-// file is [ErrFile].
+// ReadSimpleNet reads a detector that WriteTo wrote: see "Files" above.
 func ReadSimpleNet(ctx context.Context, r io.Reader, fe Extractor, opts ...Option) (*SimpleNet, error) {
 	st, cfg, arrays, also, err := readFitted[SimpleNetConfig, simplenetSettings](r, whoIs("SimpleNet"), simplenetKind)
 	if err != nil {

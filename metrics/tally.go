@@ -186,6 +186,9 @@ func (t *Tally) Figures() (f TallyFigures, err error) {
 
 // WriteText writes the tables of labels and kinds, and the confusions.
 func (f TallyFigures) WriteText(w io.Writer) error {
+	if w == nil {
+		return fmt.Errorf("metrics: tally: %w: the writer is nil", ErrRange)
+	}
 	for _, part := range [][]NamedCounts{f.PerLabel, f.PerKind} {
 		if len(part) == 0 {
 			continue
@@ -214,6 +217,9 @@ func (r MacroRates) String() string {
 // WriteText writes the whole table, columns by number, and below it the confusions
 // that occur, by name. A table that does not fit together is an error that wraps [ErrLength].
 func (c ConfusionTable) WriteText(w io.Writer) error {
+	if w == nil {
+		return fmt.Errorf("metrics: confusions: %w: the writer is nil", ErrRange)
+	}
 	if len(c.Classes) == 0 || len(c.Counts) > len(c.Classes) || slices.ContainsFunc(c.Counts, func(l []int) bool { return len(l) != len(c.Classes) }) {
 		return fmt.Errorf("metrics: confusions: %w: %d lines for %d classes", ErrLength, len(c.Counts), len(c.Classes))
 	}
