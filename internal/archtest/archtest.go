@@ -67,6 +67,8 @@ func ruleFor(dir string) (rule, bool) {
 		return rule{internal: true, foreign: numeric()}, true
 	case "tab/card": // is read by programs without native code
 		return rule{internal: true}, true
+	case "tab/clipbank": // brings the text encoder to the anchors, which tab itself does not know
+		return rule{native: true, internal: true, public: []string{"clipenc", "prompt", "tab", "tab/card", "tensor"}, anyTest: true}, true
 	case "metrics/tsne": // its tests measure what it makes
 		return rule{internal: true, foreign: numeric(), anyTest: true}, true
 	case "dataset": // lists in UTF-16, and names in the code page of zip files
