@@ -84,7 +84,7 @@ func (s *session) look(ctx context.Context, classes []place, jobs []job) error {
 					continue
 				}
 				t := j.method.Protocol.Transform
-				share, _, err := inputs.Unseen(t, seen.Sizes)
+				share, _, err := dataset.Report{Sizes: seen.Sizes}.UnseenBy(t)
 				if err != nil {
 					faults = append(faults, fmt.Errorf("%s, %s: %w", s.className(c), split, err))
 					break
