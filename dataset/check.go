@@ -310,6 +310,15 @@ func shown(ds Dataset, i int) (Dataset, int, bool) {
 	return nil, 0, false
 }
 
+// checked reads a sample, and refuses one that no reader of this package makes.
+func checked(ctx context.Context, ds Dataset, i int) (Sample, error) {
+	s, err := ds.Sample(ctx, i)
+	if err == nil {
+		err = s.check()
+	}
+	return s, err
+}
+
 func inspect(ctx context.Context, ds Dataset, i int, t Transform) seen {
 	s := seen{item: ds.Item(i)}
 	f, at := source(ds, i)
@@ -320,10 +329,7 @@ func inspect(ctx context.Context, ds Dataset, i int, t Transform) seen {
 		f.inspect(own, &s, t)
 		return s
 	}
-	sample, err := ds.Sample(ctx, i)
-	if err == nil {
-		err = sample.check()
-	}
+	sample, err := checked(ctx, ds, i)
 	if err != nil {
 		s.err = err
 		return s

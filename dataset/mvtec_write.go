@@ -101,10 +101,7 @@ func (w *Written) fill(ctx context.Context, ds Dataset, dir string) (map[string]
 			w.LeftOut = append(w.LeftOut, err)
 			continue
 		}
-		sample, err := ds.Sample(ctx, i)
-		if err == nil {
-			err = sample.check()
-		}
+		sample, err := checked(ctx, ds, i)
 		if err != nil {
 			w.LeftOut = append(w.LeftOut, err)
 			continue

@@ -182,10 +182,7 @@ func outline(ctx context.Context, ds Dataset, i int) (s seen) {
 		s.size = turned(h.size, h.turn)
 		return s
 	}
-	sample, err := ds.Sample(ctx, i)
-	if err == nil {
-		err = sample.check()
-	}
+	sample, err := checked(ctx, ds, i)
 	if err != nil {
 		s.err = err
 		return s
