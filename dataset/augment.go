@@ -7,7 +7,7 @@ import (
 )
 
 // RandomTurn mirrors and turns a sample by quarters at random, mask and all,
-// each of the eight ways alike; where the picture is not square, the four that
+// each of the eight ways alike; where the image is not square, the four that
 // keep its size. It is meant for [LoaderConfig] and for products without an
 // upper side, and changes no value of a pixel. A nil rng is an error that wraps
 // [ErrConfig].

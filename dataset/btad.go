@@ -12,8 +12,8 @@ const btadFolder = "BTech_Dataset_transformed"
 //
 //	{01,02,03}/train/ok/*, {01,02,03}/test/{ok,ko}/*, {01,02,03}/ground_truth/ko/*
 //
-// The three products come in different formats (01: pictures BMP, masks PNG;
-// 02: both PNG; 03: both BMP), so a mask belongs to the picture with its stem,
+// The three products come in different formats (01: images BMP, masks PNG;
+// 02: both PNG; 03: both BMP), so a mask belongs to the image with its stem,
 // whatever the ending. The folder BTech_Dataset_transformed of the archive may
 // be the root, or lie in it; names are below it. Otherwise as [NewMVTecAD].
 func NewBTAD(fsys fs.FS, cfg Config) (*Files, error) {

@@ -5,7 +5,7 @@ import (
 	"sync"
 )
 
-// decodeBytes is what a picture of a file takes at most on its way to RGBA, in
+// decodeBytes is what an image of a file takes at most on its way to RGBA, in
 // bytes a pixel: sixteen of coefficients and four of pixels for a progressive
 // JPEG in CMYK, and four of the result. Other kinds take 5 to 16. Where a mask
 // follows, the decoder's pixels are gone.

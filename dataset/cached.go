@@ -21,7 +21,7 @@ type Cached struct {
 	kept  []atomic.Pointer[Sample]
 }
 
-// NewCached returns ds with pictures and masks transformed by t and kept while
+// NewCached returns ds with images and masks transformed by t and kept while
 // they fit into maxBytes (four bytes a pixel, and one for a mask). The rest is
 // read anew each time. Where ds says that its samples have gone through t
 // ([Transformed]), they are kept as they are. Callers share the pixels and must not write to them.
@@ -86,8 +86,8 @@ func (c *Cached) Sample(ctx context.Context, i int) (Sample, error) {
 	return s, nil
 }
 
-// sample transforms picture and mask. Where nothing changes, the pixels are
-// those of s. scratch, if not nil, is used for the pixels of the picture.
+// sample transforms image and mask. Where nothing changes, the pixels are
+// those of s. scratch, if not nil, is used for the pixels of the image.
 func (t Transform) sample(s Sample, scratch *image.RGBA) (Sample, error) {
 	if err := s.check(); err != nil {
 		return Sample{}, err

@@ -23,7 +23,7 @@ import (
 type CheckConfig struct {
 	// Workers is the number of goroutines, at least 1. Default GOMAXPROCS.
 	Workers int
-	// Transform is what the pictures will go through. Where it cuts off much of
+	// Transform is what the images will go through. Where it cuts off much of
 	// them, or a defect as a whole, that is noted. Default: nothing is cut.
 	Transform Transform
 }
@@ -41,20 +41,20 @@ type Report struct {
 	Faults []error
 	// Broken are the numbers of these samples, in the same order.
 	Broken []int
-	// Sizes count the samples that can be read by the size of their pictures,
+	// Sizes count the samples that can be read by the size of their images,
 	// turned as Sample turns them.
 	Sizes map[image.Point]int
 	// Notes are what is read, but may not be meant, sorted by name: masks that
-	// mark nothing of a defect, more than half of a picture, or something of a good
+	// mark nothing of a defect, more than half of an image, or something of a good
 	// one; masks of several encodings in one folder; files of several pages;
-	// pictures whose orientation leaves open how their mask lies.
+	// images whose orientation leaves open how their mask lies.
 	Notes []Issue
-	// Bits is how many bits the values of all pictures of 16 bits need, 8 to 16,
-	// and Deep the number of these pictures. Where Bits is less than 16, they come
+	// Bits is how many bits the values of all images of 16 bits need, 8 to 16,
+	// and Deep the number of these images. Where Bits is less than 16, they come
 	// out too dark unless Decoder.Bits16 says so. 0 where there are none. It is
 	// known of files that do not say it themselves.
 	Bits, Deep int
-	// Unseen is the largest share of a picture that CheckConfig.Transform cuts
+	// Unseen is the largest share of an image that CheckConfig.Transform cuts
 	// off, 0 to 1, and Hidden the number of masks whose defects lie wholly in such
 	// parts.
 	Unseen float64
@@ -75,10 +75,10 @@ func (r Report) Err() error {
 }
 
 // Check looks at every sample before long work begins, in seconds for thousands:
-// at the head of each picture's file, at all of each mask, and at the values of
-// pictures of 16 bits. Of data sets that do not come from files, and of kinds that
+// at the head of each image's file, at all of each mask, and at the values of
+// images of 16 bits. Of data sets that do not come from files, and of kinds that
 // this package does not know, it reads the samples. A damage in the midst of a
-// picture is not found.
+// image is not found.
 //
 // The error is ctx's or one that wraps [ErrConfig]; what is wrong with samples is
 // in the report.
@@ -156,11 +156,11 @@ func (r *Report) depthNote(set int) {
 	switch {
 	case r.Bits < set:
 		r.Notes = append(r.Notes, Issue{Name: ".", Reason: fmt.Sprintf(
-			"the values of its %d pictures of 16 bits need %d bits, %d are set: they come out dark; set Bits16 to %d if the camera has %d bits, for fit and score alike",
+			"the values of its %d images of 16 bits need %d bits, %d are set: they come out dark; set Bits16 to %d if the camera has %d bits, for fit and score alike",
 			r.Deep, r.Bits, set, r.Bits, r.Bits)})
 	case r.Bits > set:
 		r.Notes = append(r.Notes, Issue{Name: ".", Reason: fmt.Sprintf(
-			"the values of its pictures of 16 bits need %d bits, %d are set: what is brighter comes out white", r.Bits, set)})
+			"the values of its images of 16 bits need %d bits, %d are set: what is brighter comes out white", r.Bits, set)})
 	}
 }
 
@@ -171,11 +171,11 @@ func (r *Report) cropNote(t Transform, longest image.Point) {
 	if r.Unseen <= usual && r.Hidden == 0 {
 		return
 	}
-	reason := fmt.Sprintf("the transform (%s) cuts off %s of pictures of %s", t, percent(r.Unseen), sizeText(longest))
+	reason := fmt.Sprintf("the transform (%s) cuts off %s of images of %s", t, percent(r.Unseen), sizeText(longest))
 	if r.Hidden > 0 {
 		reason += fmt.Sprintf(", and with that all defects of %d of %d masks", r.Hidden, r.Masks)
 	}
-	r.Notes = append(r.Notes, Issue{Name: ".", Reason: reason + ": what lies there is not seen; take the whole picture (Exact without Crop), or cut it into parts"})
+	r.Notes = append(r.Notes, Issue{Name: ".", Reason: reason + ": what lies there is not seen; take the whole image (Exact without Crop), or cut it into parts"})
 }
 
 // kindList counts encodings and names one mask of each.
@@ -213,13 +213,13 @@ type seen struct {
 	set    int  // Bits16 of the decoder
 	masked bool // has a mask that is no file
 	facts  maskFacts
-	size   image.Point // of the picture as it is seen
+	size   image.Point // of the image as it is seen
 	unseen float64     // share of it that the transform cuts off
 	hidden bool        // so that no defect of its mask remains
 }
 
-// view works out what a transform leaves of the picture and its mask. A transform
-// that does not fit the picture is what reading it for real reports.
+// view works out what a transform leaves of the image and its mask. A transform
+// that does not fit the image is what reading it for real reports.
 func (s *seen) view(t Transform, size image.Point, m *image.Gray) {
 	rect, err := t.Rect(size.X, size.Y)
 	if err != nil {
@@ -275,15 +275,13 @@ func percent(share float64) string {
 // source follows data sets that show others to the files, if there are any.
 func source(ds Dataset, i int) (*Files, int) {
 	for {
+		if next, at, ok := shown(ds, i); ok {
+			ds, i = next, at
+			continue
+		}
 		switch d := ds.(type) {
 		case *Files:
 			return d, i
-		case *subset:
-			ds, i = d.ds, d.index[i]
-		case *concat:
-			ds, i = d.find(i)
-		case *relabelled:
-			ds = d.Dataset
 		case *region:
 			ds = d.Dataset
 		case *Cached:
@@ -303,6 +301,30 @@ func source(ds Dataset, i int) (*Files, int) {
 	}
 }
 
+// shown is the data set that one which chooses, joins or renames samples shows as they are, and the number
+// there.
+func shown(ds Dataset, i int) (Dataset, int, bool) {
+	switch d := ds.(type) {
+	case *subset:
+		return d.ds, d.index[i], true
+	case *concat:
+		next, at := d.find(i)
+		return next, at, true
+	case *relabelled:
+		return d.Dataset, i, true
+	}
+	return nil, 0, false
+}
+
+// checked reads a sample, and refuses one that no reader of this package makes.
+func checked(ctx context.Context, ds Dataset, i int) (Sample, error) {
+	s, err := ds.Sample(ctx, i)
+	if err == nil {
+		err = s.check()
+	}
+	return s, err
+}
+
 func inspect(ctx context.Context, ds Dataset, i int, t Transform) seen {
 	s := seen{item: ds.Item(i)}
 	f, at := source(ds, i)
@@ -313,10 +335,7 @@ func inspect(ctx context.Context, ds Dataset, i int, t Transform) seen {
 		f.inspect(own, &s, t)
 		return s
 	}
-	sample, err := ds.Sample(ctx, i)
-	if err == nil {
-		err = sample.check()
-	}
+	sample, err := checked(ctx, ds, i)
 	if err != nil {
 		s.err = err
 		return s
@@ -384,7 +403,7 @@ func (f *Files) inspect(it Item, s *seen, t Transform) {
 	s.view(t, turned(h.size, h.turn), m)
 	if open := h.turn > 1 && (h.turn < 5 || h.size.X == h.size.Y); open && !facts.turned && !f.dec.MasksStored && facts.share > 0 {
 		s.notes = append(s.notes, Issue{Name: it.MaskName, Reason: fmt.Sprintf(
-			"its picture is turned by EXIF orientation %d, and sizes do not tell how the mask lies: it is taken as drawn on the turned picture (MasksStored says otherwise)", h.turn)})
+			"its image is turned by EXIF orientation %d, and sizes do not tell how the mask lies: it is taken as drawn on the turned image (MasksStored says otherwise)", h.turn)})
 	}
 }
 
@@ -443,7 +462,7 @@ func pngFrames(b []byte) int {
 }
 
 // headBytes are how much of a file is read for its head: mostly the first is
-// enough; photographs have a small picture of themselves before it.
+// enough; photographs have a small image of themselves before it.
 func headBytes() []int { return []int{1 << 12, 1 << 17} }
 
 // head reads as much of a file as its head takes, or all of it.
@@ -520,7 +539,7 @@ func (f *Files) more(file io.Reader, data []byte, n int, whole bool) ([]byte, bo
 	return data[:from+got], false, err
 }
 
-// usedBits is how many bits the largest value of a picture of 16 bits needs,
+// usedBits is how many bits the largest value of an image of 16 bits needs,
 // alpha not counted; 0 for other kinds.
 func usedBits(img image.Image) int {
 	var all uint16

@@ -115,7 +115,7 @@ func TestCheckListsEveryFault(t *testing.T) {
 	require.ErrorIs(t, err, dataset.ErrDecode)
 	require.ErrorIs(t, err, dataset.ErrTooLarge)
 	require.ErrorIs(t, err, dataset.ErrMask)
-	for _, s := range []string{"6 of 7 samples", "good/1.png", "good/2.png: cannot decode picture: the file is empty", "good/3.png: picture too large",
+	for _, s := range []string{"6 of 7 samples", "good/1.png", "good/2.png: cannot decode image: the file is empty", "good/3.png: image too large",
 		"0_mask.png is 23x16", "1_mask.png", "git lfs pull"} {
 		require.ErrorContains(t, err, s)
 	}
@@ -147,7 +147,7 @@ func TestBitsOfPicturesOf16Bits(t *testing.T) {
 	r := check(t, ds)
 	require.Equal(t, 10, r.Bits)
 	require.Equal(t, 2, r.Deep)
-	require.Contains(t, notes(r), "its 2 pictures of 16 bits need 10 bits, 16 are set: they come out dark; set Bits16 to 10")
+	require.Contains(t, notes(r), "its 2 images of 16 bits need 10 bits, 16 are set: they come out dark; set Bits16 to 10")
 
 	tr := dataset.Transform{Bits16: r.Bits}
 	require.Equal(t, "10 of 16 bits", tr.String())
@@ -174,7 +174,7 @@ func TestBitsOfPicturesOf16Bits(t *testing.T) {
 	img, err := tr.Image(deep) // as a caller hands it to Score
 	require.NoError(t, err)
 	require.Equal(t, s.Image, img)
-	require.Equal(t, before, deep.Pix, "the picture is the caller's")
+	require.Equal(t, before, deep.Pix, "the image is the caller's")
 	img, err = tr.Decoder().Image(bytes.NewReader(fsys["a/train/good/1.png"].Data))
 	require.NoError(t, err)
 	require.Equal(t, s.Image, img)
@@ -329,7 +329,7 @@ func TestCheckTellsWhatTheCropHides(t *testing.T) {
 	// Of 768x256 pixels after resizing, 224x224 remain.
 	require.InDelta(t, 1-224.0*224/(768*256), r.Unseen, 1e-9)
 	require.Equal(t, 1, r.Hidden)
-	require.Contains(t, notes(r), "cuts off 74 % of pictures of 60x20, and with that all defects of 1 of 2 masks: what lies there is not seen")
+	require.Contains(t, notes(r), "cuts off 74 % of images of 60x20, and with that all defects of 1 of 2 masks: what lies there is not seen")
 	cfg.Transform = dataset.Square(64)
 	r, err = dataset.Check(t.Context(), ds, cfg)
 	require.NoError(t, err)

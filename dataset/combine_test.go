@@ -31,7 +31,7 @@ func TestMemory(t *testing.T) {
 	require.ErrorIs(t, err, dataset.ErrSize)
 	_, err = dataset.NewMemory([]dataset.Sample{{Item: dataset.Item{Name: "a"}, Image: img, Mask: image.NewGray(image.Rect(0, 0, 3, 4))}})
 	require.ErrorIs(t, err, dataset.ErrMask)
-	require.ErrorContains(t, err, "mask of a is 3x4, the picture is 4x4")
+	require.ErrorContains(t, err, "mask of a is 3x4, the image is 4x4")
 	_, err = dataset.NewMemory([]dataset.Sample{{Image: img.SubImage(image.Rect(1, 1, 3, 3)).(*image.RGBA)}})
 	require.ErrorIs(t, err, dataset.ErrSize)
 

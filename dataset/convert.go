@@ -9,7 +9,7 @@ import (
 	"github.com/gotab/gotab/internal/ycc"
 )
 
-// ToRGBA converts any picture to 8-bit red, green and blue with alpha 255 and
+// ToRGBA converts any image to 8-bit red, green and blue with alpha 255 and
 // origin (0,0), in pixels of its own:
 //
 //   - grey is repeated in all three channels, palettes are expanded;
@@ -21,7 +21,7 @@ import (
 //   - YCbCr, which image/jpeg gives, is converted as libjpeg does, colours that
 //     pixels share are interpolated; CMYK is converted with Pillow's formula.
 //
-// A picture that is nil, has more than 2^28 pixels, or has fewer than its bounds
+// An image that is nil, has more than 2^28 pixels, or has fewer than its bounds
 // promise gives one without pixels.
 func ToRGBA(img image.Image) *image.RGBA { return toRGBA(img, nil) }
 
@@ -104,7 +104,7 @@ func toRGBA(img image.Image, over color.Color) *image.RGBA {
 	return dst
 }
 
-// layOver lays a picture over a colour: a channel c with alpha a becomes
+// layOver lays an image over a colour: a channel c with alpha a becomes
 // (c*a + over*(255-a) + 127)/255, rounded down.
 func layOver(img image.Image, over color.Color) *image.RGBA {
 	b := img.Bounds()
@@ -189,7 +189,7 @@ func bare(c color.Color) [3]byte {
 	return [3]byte{byte(r >> 8), byte(g >> 8), byte(b >> 8)}
 }
 
-// toGray converts any picture to 8-bit brightness with origin (0,0), in pixels
+// toGray converts any image to 8-bit brightness with origin (0,0), in pixels
 // of its own: 0.299 red + 0.587 green + 0.114 blue, as Pillow's convert("L"), with
 // transparent pixels over black.
 func toGray(img image.Image) *image.Gray {
@@ -224,7 +224,7 @@ func toGray(img image.Image) *image.Gray {
 	return dst
 }
 
-// widened is narrow16 for a picture that somebody else holds.
+// widened is narrow16 for an image that somebody else holds.
 func widened(img image.Image, bits int) image.Image {
 	switch src := img.(type) {
 	case *image.Gray16:
@@ -246,7 +246,7 @@ func widened(img image.Image, bits int) image.Image {
 	return img
 }
 
-// narrow16 stretches 16-bit pictures whose values have that many bits, in place;
+// narrow16 stretches 16-bit images whose values have that many bits, in place;
 // other kinds stay. Alpha is left alone.
 func narrow16(img image.Image, bits int) {
 	scale := func(p []byte) {

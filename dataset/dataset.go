@@ -15,13 +15,13 @@ var (
 	// ErrLayout says that folders are not laid out as the data set wants them.
 	ErrLayout = errors.New("wrong folder layout")
 	// ErrDecode says that a file is damaged or of a kind that is not read.
-	ErrDecode = errors.New("cannot decode picture")
-	// ErrTooLarge says that a picture has more pixels than the limit.
-	ErrTooLarge = errors.New("picture too large")
-	// ErrMask says that a mask does not fit its picture.
+	ErrDecode = errors.New("cannot decode image")
+	// ErrTooLarge says that an image has more pixels than the limit.
+	ErrTooLarge = errors.New("image too large")
+	// ErrMask says that a mask does not fit its image.
 	ErrMask = errors.New("mask does not fit")
-	// ErrSize says that a picture has a size that cannot be worked with.
-	ErrSize = errors.New("wrong picture size")
+	// ErrSize says that an image has a size that cannot be worked with.
+	ErrSize = errors.New("wrong image size")
 	// ErrIndex says that a sample number is out of range.
 	ErrIndex = errors.New("index out of range")
 	// ErrConfig says that a setting makes no sense.
@@ -55,7 +55,7 @@ type Item struct {
 	Defect   string // kind of defect, Good for good ones, Unknown where it is not known
 	Label    Label  // whether the sample is good or defective; unknown unless it is set
 	MaskName string // path of the mask below the root, empty where there is none
-	// Group is the part or scene that the picture shows, where several pictures
+	// Group is the part or scene that the image shows, where several images
 	// show the same one; a split keeps them together. Empty where not known.
 	Group string
 }
@@ -87,10 +87,10 @@ func (s Sample) check() error {
 	return nil
 }
 
-// checkMaskSize says whether the mask has the picture's size; pixels are not looked at.
+// checkMaskSize says whether the mask has the image's size; pixels are not looked at.
 func (s Sample) checkMaskSize() error {
 	if s.Mask != nil && s.Mask.Rect.Size() != s.Image.Rect.Size() {
-		return fmt.Errorf("dataset: sample %s: %w: mask %s is %s, the picture is %s; bring the mask to that size (nearest neighbour)",
+		return fmt.Errorf("dataset: sample %s: %w: mask %s is %s, the image is %s; bring the mask to that size (nearest neighbour)",
 			s.Name, ErrMask, s.maskName(), sizeText(s.Mask.Rect.Size()), sizeText(s.Image.Rect.Size()))
 	}
 	return nil

@@ -102,7 +102,7 @@ func TestDecodeReportsDamage(t *testing.T) {
 	}
 	_, err := d.Image(strings.NewReader(""))
 	require.ErrorContains(t, err, "empty")
-	_, err = d.Image(strings.NewReader("IIRC, this is no picture"))
+	_, err = d.Image(strings.NewReader("IIRC, this is no image"))
 	require.ErrorContains(t, err, "neither PNG, JPEG, BMP, TIFF, WebP, GIF nor PNM")
 }
 
@@ -233,7 +233,7 @@ func FuzzDecode(f *testing.F) {
 		img, err := d.Image(bytes.NewReader(data))
 		if err == nil {
 			if n := img.Rect.Dx() * img.Rect.Dy(); n < 1 || n > d.MaxPixels || img.Rect.Min != (image.Point{}) {
-				t.Fatalf("a picture of %v", img.Rect)
+				t.Fatalf("an image of %v", img.Rect)
 			}
 			for i := 3; i < len(img.Pix); i += 4 {
 				if img.Pix[i] != 255 {
@@ -243,7 +243,7 @@ func FuzzDecode(f *testing.F) {
 		}
 		m, errMask := d.Mask(bytes.NewReader(data))
 		if err == nil && errMask != nil { // the other way round where white is not known
-			t.Fatalf("as picture %v, as mask %v", err, errMask)
+			t.Fatalf("as image %v, as mask %v", err, errMask)
 		}
 		if errMask == nil {
 			for _, v := range m.Pix {

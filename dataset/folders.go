@@ -15,7 +15,7 @@ type FoldersConfig struct {
 	// Split is what the items carry as their split. Default Train.
 	Split string
 	// RootClass is the name of the class where the root has no class folders but
-	// pictures, or good ones in a folder. Needed only then.
+	// images, or good ones in a folder. Needed only then.
 	RootClass string
 	// Decoder reads the files.
 	Decoder Decoder
@@ -46,21 +46,21 @@ func OpenFolders(dir string) (*Files, error) {
 	return newFolders(dirFS(dir), filepath.ToSlash(dir), cfg)
 }
 
-// NewFolders opens a folder of class folders, <class>/*.png, whose pictures are
+// NewFolders opens a folder of class folders, <class>/*.png, whose images are
 // all normal. [PictureFile] says which files count. The order is class, file, each
 // sorted by name.
 //
-// Good and bad pictures may be apart: <class>/good/*.png and <class>/bad/*.png, or
+// Good and bad images may be apart: <class>/good/*.png and <class>/bad/*.png, or
 // good/*.png and bad/*.png in the root, which then is one class (cfg.RootClass), as
-// it is if it holds pictures and no folders. Of these only the good ones are read,
+// it is if it holds images and no folders. Of these only the good ones are read,
 // by the names that [DefaultGoodBad] knows. A folder of classes that is named for
 // defects ("bad", "NG") is an error unless cfg.Classes chooses others, because
 // defects would be taken for normal; one that is named for masks is passed over.
 //
 // What does not belong there is passed over and listed by [Files.Issues], empty
 // folders beside the classes included. A root without class folders, a class that is
-// asked for and missing, and a class without any picture are errors that wrap
-// [ErrLayout]. No picture is opened yet.
+// asked for and missing, and a class without any image are errors that wrap
+// [ErrLayout]. No image is opened yet.
 func NewFolders(fsys fs.FS, cfg FoldersConfig) (*Files, error) {
 	return newFolders(fsys, "", cfg)
 }
@@ -108,15 +108,15 @@ func newFolders(fsys fs.FS, root string, cfg FoldersConfig) (*Files, error) {
 			empty = append(empty, d)
 			continue
 		case isBad(d) && cfg.Classes == nil:
-			return nil, f.layoutError(d, "by its name it holds defects, and this layout has good pictures only; put the good ones into a folder good beside it, or choose the classes")
+			return nil, f.layoutError(d, "by its name it holds defects, and this layout has good images only; put the good ones into a folder good beside it, or choose the classes")
 		}
 		found = append(found, d)
 	}
 	if len(found) == 0 && len(empty) > 0 {
-		return nil, f.layoutError(empty[0], "class %s has no picture; expected %s/*.png (its folder is empty)", empty[0], empty[0])
+		return nil, f.layoutError(empty[0], "class %s has no image; expected %s/*.png (its folder is empty)", empty[0], empty[0])
 	}
 	if len(found) == 0 {
-		return nil, f.layoutError(".", "no class folder with pictures found; expected <class>/*.png below it (it holds %s)", nameList(append(top.dirs, top.files...)))
+		return nil, f.layoutError(".", "no class folder with images found; expected <class>/*.png below it (it holds %s)", nameList(append(top.dirs, top.files...)))
 	}
 	if f.classes, err = f.wanted(found, cfg.Classes); err != nil {
 		return nil, err
@@ -132,13 +132,13 @@ func newFolders(fsys fs.FS, root string, cfg FoldersConfig) (*Files, error) {
 }
 
 // oneClass says whether a root is one class itself: it holds no folders, or none but
-// of masks, or a folder of good pictures.
+// of masks, or a folder of good images.
 func (f *Files) oneClass(top folder) bool {
 	return !slices.ContainsFunc(top.dirs, func(d string) bool { return !among(maskNames(), d) }) ||
 		slices.ContainsFunc(top.dirs, func(d string) bool { return among(goodNames(), d) })
 }
 
-// openFolder adds the good pictures of a class: those in its folder, or where there
+// openFolder adds the good images of a class: those in its folder, or where there
 // are none those in the folders of good ones below it.
 func (f *Files) openFolder(class, dir string, list folder, cfg FoldersConfig) error {
 	it := Item{Class: class, Split: cfg.Split, Defect: Good, Label: LabelGood}
@@ -155,10 +155,10 @@ func (f *Files) openFolder(class, dir string, list folder, cfg FoldersConfig) er
 			case among(maskNames(), d):
 				f.issue(path.Join(dir, d), "not read: by its name it holds masks")
 			default:
-				f.issue(path.Join(dir, d), "not read: it lies beside a folder of good pictures, and this layout has good ones only")
+				f.issue(path.Join(dir, d), "not read: it lies beside a folder of good images, and this layout has good ones only")
 			}
 		}
-		f.stray(dir, list.files, "a file beside a folder of good pictures")
+		f.stray(dir, list.files, "a file beside a folder of good images")
 	}
 	before := len(f.items)
 	for _, d := range dirs {
@@ -178,6 +178,6 @@ func (f *Files) openFolder(class, dir string, list folder, cfg FoldersConfig) er
 	if (MVTecADConfig{}).isClass(list) {
 		hint = "; this looks like MVTec AD's layout"
 	}
-	return f.layoutError(dir, "class %s has no picture; expected %s/*.png (it holds %s)%s",
+	return f.layoutError(dir, "class %s has no image; expected %s/*.png (it holds %s)%s",
 		class, class, nameList(append(list.dirs, list.files...)), hint)
 }

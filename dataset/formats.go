@@ -61,15 +61,15 @@ func codecOf(data []byte) (codec, error) {
 		return codec{}, fmt.Errorf("%w: the file is empty", ErrDecode)
 	}
 	for _, k := range []struct{ magic, what string }{
-		{"version https://git-lfs", "a pointer of Git LFS, not the picture; fetch it with: git lfs pull"},
-		{"<!DOCTYPE", "a web page, not a picture; download the file itself"},
-		{"<html", "a web page, not a picture; download the file itself"},
+		{"version https://git-lfs", "a pointer of Git LFS, not the image; fetch it with: git lfs pull"},
+		{"<!DOCTYPE", "a web page, not an image; download the file itself"},
+		{"<html", "a web page, not an image; download the file itself"},
 		{"P7", "PAM is not read; convert it with: magick OLD.pam NEW.png"},
 		{"\x00\x00\x00\x0cjP  ", "JPEG 2000 is not read; convert it with: magick OLD.jp2 NEW.png"},
 		{"\xff\x0a", "JPEG XL is not read; convert it with: djxl OLD.jxl NEW.png"},
 		{"8BPS", "Photoshop is not read; convert it with: magick 'OLD.psd[0]' NEW.png"},
 		{"%PDF", "PDF is not read; convert it with: pdftoppm -png OLD.pdf NEW"},
-		{"PK\x03\x04", "a zip file, not a picture; unpack it, or open it as the root"},
+		{"PK\x03\x04", "a zip file, not an image; unpack it, or open it as the root"},
 	} {
 		if bytes.HasPrefix(data, []byte(k.magic)) {
 			return codec{}, fmt.Errorf("%w: %s", ErrDecode, k.what)
@@ -81,15 +81,15 @@ func codecOf(data []byte) (codec, error) {
 	return codec{}, fmt.Errorf("%w: neither PNG, JPEG, BMP, TIFF, WebP, GIF nor PNM (it begins with %q)", ErrDecode, data[:min(len(data), 8)])
 }
 
-// pictureEndings are the endings of names that are taken for pictures.
+// pictureEndings are the endings of names that are taken for images.
 const pictureEndings = "png, jpg, jpeg, jpe, jfif, bmp, dib, tif, tiff, webp, gif, pgm, ppm, pbm, pnm"
 
-// PictureFile says whether a name ends like a picture's that this package reads,
+// PictureFile says whether a name ends like an image's that this package reads,
 // in capitals or not: png, jpg, jpeg, jpe, jfif, bmp, dib, tif, tiff, webp, gif, pgm,
 // ppm, pbm, pnm. What the file is, its first bytes decide.
 func PictureFile(name string) bool { return pictureFile(name) }
 
-// pictureFile says whether a name ends like a picture's.
+// pictureFile says whether a name ends like an image's.
 func pictureFile(name string) bool {
 	switch strings.ToLower(path.Ext(name)) {
 	case ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".tif", ".tiff", ".webp", ".gif", ".pgm", ".ppm", ".pbm", ".pnm":
@@ -182,7 +182,7 @@ func webpChunk(data []byte, kind string) ([]byte, bool) {
 
 func webpSize(data []byte) (image.Point, error) {
 	if _, ok := webpChunk(data, "ANMF"); ok {
-		return image.Point{}, errors.New("an animation is not read; take one picture out with: webpmux -get frame 1 OLD.webp -o NEW.webp")
+		return image.Point{}, errors.New("an animation is not read; take one image out with: webpmux -get frame 1 OLD.webp -o NEW.webp")
 	}
 	cfg, err := webp.DecodeConfig(bytes.NewReader(data))
 	return image.Pt(cfg.Width, cfg.Height), err
@@ -199,7 +199,7 @@ func decodeWebP(_ Decoder, data []byte, _ purpose) (decoded, error) {
 				return decoded{}, err
 			}
 			if w != cfg.Width || h != cfg.Height {
-				return decoded{}, fmt.Errorf("a stream of %dx%d pixels in a picture of %dx%d", w, h, cfg.Width, cfg.Height)
+				return decoded{}, fmt.Errorf("a stream of %dx%d pixels in an image of %dx%d", w, h, cfg.Width, cfg.Height)
 			}
 		}
 	}
@@ -249,7 +249,7 @@ func gifSize(data []byte) (image.Point, error) {
 	return image.Pt(cfg.Width, cfg.Height), err
 }
 
-// decodeGIF reads the first frame. Where it does not fill the picture, the rest
+// decodeGIF reads the first frame. Where it does not fill the image, the rest
 // is transparent black.
 func decodeGIF(_ Decoder, data []byte, _ purpose) (decoded, error) {
 	size, err := gifSize(data)

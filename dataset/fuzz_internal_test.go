@@ -87,7 +87,7 @@ func fuzzCodec(f *testing.F, name string) {
 				continue
 			}
 			if got := p.Bounds(); got.Size() != size || got.Min != (image.Point{}) {
-				t.Fatalf("a picture of %v, the header says %v", got, size)
+				t.Fatalf("an image of %v, the header says %v", got, size)
 			}
 			p.turn = orientation(c.name, data)
 			if p.turn < 1 || p.turn > 8 {

@@ -7,14 +7,14 @@ import (
 	"slices"
 )
 
-// GoodBadConfig says how plain folders of good and bad pictures are named.
+// GoodBadConfig says how plain folders of good and bad images are named.
 type GoodBadConfig struct {
-	// Class is the class of all pictures. Default "product".
+	// Class is the class of all images. Default "product".
 	Class string
 	// Split is what the items carry as their split. Default empty: such folders
 	// have no split of their own, see [SplitConfig].
 	Split string
-	// Good are the names of folders with normal pictures, compared without case,
+	// Good are the names of folders with normal images, compared without case,
 	// hyphens and underscores. Default "good" and what it is commonly called
 	// instead: ok, normal, pass, defect-free and others.
 	Good []string
@@ -46,15 +46,15 @@ func (c GoodBadConfig) Validate() error {
 	return c.Decoder.Validate()
 }
 
-// NewGoodBad opens plain folders of pictures:
+// NewGoodBad opens plain folders of images:
 //
 //	good/*, <kind of defect>/*, masks/<same stem>.png or masks/<kind of defect>/<same stem>.png
 //
 // Every folder that is named neither in cfg.Good nor in cfg.Masks is a kind of
-// defect, for instance "bad"; a folder "unknown" holds pictures without a label
+// defect, for instance "bad"; a folder "unknown" holds images without a label
 // ([LabelUnknown]). Masks are optional, for all or for some, and may be named as
 // [NewMVTecAD] has it. The order is folder, file, each sorted by name. A root without a
-// good folder, or a good folder without a picture, is an error that wraps
+// good folder, or a good folder without an image, is an error that wraps
 // [ErrLayout]; what does not belong there is listed by [Files.Issues].
 func NewGoodBad(fsys fs.FS, cfg GoodBadConfig) (*Files, error) {
 	if err := cfg.Validate(); err != nil {
@@ -71,7 +71,7 @@ func NewGoodBad(fsys fs.FS, cfg GoodBadConfig) (*Files, error) {
 	f.stray(".", top.files, "a file beside the folders")
 	kinds := slices.DeleteFunc(slices.Clone(top.dirs), func(d string) bool { return among(cfg.Masks, d) })
 	lists, beside := make(map[string][]string), make(map[string]map[string]string)
-	uses := make(map[string]int) // how many defective pictures have a stem
+	uses := make(map[string]int) // how many defective images have a stem
 	good := 0
 	for _, kind := range kinds {
 		if lists[kind], beside[kind], err = f.pictured(kind); err != nil {
@@ -90,7 +90,7 @@ func NewGoodBad(fsys fs.FS, cfg GoodBadConfig) (*Files, error) {
 		if (MVTecADConfig{}).isClass(top) {
 			hint = "; this looks like MVTec AD's layout"
 		}
-		return nil, f.layoutError(".", "no good picture found; expected a folder %s with pictures (it holds %s)%s",
+		return nil, f.layoutError(".", "no good image found; expected a folder %s with images (it holds %s)%s",
 			nameList(cfg.Good[:min(3, len(cfg.Good))]), nameList(append(top.dirs, top.files...)), hint)
 	}
 	at := places{base: ".", dirs: maskDirs(top, cfg.Masks), good: cfg.Good}
@@ -98,7 +98,7 @@ func NewGoodBad(fsys fs.FS, cfg GoodBadConfig) (*Files, error) {
 		it := Item{Class: cfg.Class, Split: cfg.Split}
 		it.Defect, it.Label = kindOf(kind, cfg.Good)
 		if len(lists[kind]) == 0 {
-			f.issue(kind, "holds no picture")
+			f.issue(kind, "holds no image")
 		}
 		masks, err := f.masksAnywhere(at, it, kind, lists[kind], uses)
 		if err != nil {

@@ -32,7 +32,7 @@ func TestHostileArguments(t *testing.T) {
 			dataset.NewImages, dataset.NewMemory, dataset.NewMixedWM38, dataset.OpenMixedWM38,
 			dataset.CLIPNorm, dataset.ImageNet, dataset.RandomTurn, dataset.DefaultSplit, dataset.PaDiM224,
 			dataset.Square, dataset.PictureFile, dataset.Check, dataset.Decode, dataset.DefaultCheck, dataset.LabelOf, dataset.ParseLabel,
-			dataset.Open, dataset.FindLayout, dataset.RequireGood, dataset.RequireLabels, dataset.TransformOf, dataset.DefaultTiles, dataset.NewTiled,
+			dataset.Open, dataset.FindLayout, dataset.RequireGood, dataset.RequireLabels, dataset.TransformOf, dataset.DefaultTiles, dataset.NewTiled, dataset.OpenFile, dataset.Only, dataset.WriteMVTecAD,
 			dataset.NewPermutation, dataset.NewLongManifest, dataset.NewShards, dataset.DefaultShards, dataset.DefaultWindow,
 		},
 		Types: []any{
@@ -43,7 +43,7 @@ func TestHostileArguments(t *testing.T) {
 			new(dataset.MixedWM38), new(dataset.Normalize), new(dataset.Part), new(dataset.Rect),
 			new(dataset.CheckConfig), new(dataset.Label), new(dataset.Report),
 			new(dataset.RegionConfig), new(dataset.Sample), new(dataset.SplitConfig), new(dataset.Transform),
-			new(dataset.Tiled), new(dataset.Tiles), new(dataset.Permutation), new(dataset.Manifest),
+			new(dataset.Tiled), new(dataset.Tiles), new(dataset.Written), new(dataset.Permutation), new(dataset.Manifest),
 			new(dataset.Shards), new(dataset.ShardsConfig), new(dataset.Window), new(dataset.WindowConfig), new(dataset.WindowPosition),
 		},
 		Values: []any{
@@ -57,5 +57,6 @@ func TestHostileArguments(t *testing.T) {
 	missing, err := r.Missing(".")
 	require.NoError(t, err)
 	require.Empty(t, missing)
+	t.Chdir(t.TempDir()) // for the folders that are written
 	r.Run(t, 400)
 }

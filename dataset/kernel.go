@@ -5,7 +5,7 @@ import (
 	"sync"
 )
 
-// Kernel is how pixels are weighed when a picture is resized. All but Nearest
+// Kernel is how pixels are weighed when an image is resized. All but Nearest
 // widen with the scale when shrinking, so that no pixel is skipped.
 type Kernel int
 
@@ -142,7 +142,7 @@ func newAxis(in, out int, f Kernel) *axis {
 	return a
 }
 
-// maxTables bounds how many weight tables are remembered: pictures of ever new
+// maxTables bounds how many weight tables are remembered: images of ever new
 // sizes must not fill the memory.
 const maxTables = 64
 

@@ -20,15 +20,15 @@ const KSDD2Class = "kolektorsdd2"
 //
 //	train/NNNNN.png, train/NNNNN_GT.png, test/NNNNN.png, test/NNNNN_GT.png
 //
-// Every picture has a mask, and only the mask tells whether it shows a defect:
+// Every image has a mask, and only the mask tells whether it shows a defect:
 // one pixel that is not background does. So all masks are decoded here (about 3,300
 // of 230x630 pixels, in parallel), unlike in other readers. Names other
 // than five digits are passed over, as some copies of the archive hold stray
-// files. The training split has pictures with defects: see Config.TrainDefects.
+// files. The training split has images with defects: see Config.TrainDefects.
 // Defect is "defect" for them.
 //
-// A picture without a mask has no label: it is passed over with an issue. A
-// damaged mask is an error; it names all of them, up to a hundred. No folder train or test, or no picture
+// An image without a mask has no label: it is passed over with an issue. A
+// damaged mask is an error; it names all of them, up to a hundred. No folder train or test, or no image
 // in them, is an error that wraps [ErrLayout].
 func NewKSDD2(ctx context.Context, fsys fs.FS, cfg Config) (*Files, error) {
 	f, err := cfg.start(fsys, "KolektorSDD2")
@@ -58,7 +58,7 @@ func NewKSDD2(ctx context.Context, fsys fs.FS, cfg Config) (*Files, error) {
 		}
 	}
 	if len(f.items) == 0 {
-		return nil, f.layoutError(".", "no picture found; expected train/10000.png with train/10000_GT.png (Split is %q, it holds %s)",
+		return nil, f.layoutError(".", "no image found; expected train/10000.png with train/10000_GT.png (Split is %q, it holds %s)",
 			cfg.Split, nameList(append(top.dirs, top.files...)))
 	}
 	if err := f.labelKSDD2(ctx); err != nil {
@@ -68,7 +68,7 @@ func NewKSDD2(ctx context.Context, fsys fs.FS, cfg Config) (*Files, error) {
 		before := len(f.items)
 		f.items = slices.DeleteFunc(f.items, func(it Item) bool { return it.Split == Train && it.IsDefective() })
 		if n := before - len(f.items); n > 0 {
-			f.issue(Train, "%d pictures with defects left out: training takes normal pictures only", n)
+			f.issue(Train, "%d images with defects left out: training takes good images only", n)
 		}
 	}
 	slices.SortStableFunc(f.items, func(a, b Item) int { return strings.Compare(b.Split, a.Split) }) // train before test
@@ -106,7 +106,7 @@ func (f *Files) listKSDD2(dir, split string) error {
 		f.items = append(f.items, Item{Name: path.Join(dir, name), Class: KSDD2Class, Split: split, Defect: Unknown, MaskName: path.Join(dir, file)})
 	}
 	for _, mask := range masks {
-		f.issue(path.Join(dir, mask), "a mask without a picture")
+		f.issue(path.Join(dir, mask), "a mask without an image")
 	}
 	return nil
 }

@@ -139,3 +139,17 @@ func (it Item) checkLabel() error {
 	}
 	return fmt.Errorf("%w: Label is %s and Defect is %q; set both, for instance Label: dataset.LabelOf(defect)", ErrLabel, it.Label, it.Defect)
 }
+
+// Kind names what an image shows, for people and as the name of a folder: [Good], the kind of defect,
+// "defective" where that is not told, or [Unknown] where there is no label.
+func (it Item) Kind() string {
+	switch {
+	case it.IsGood():
+		return Good
+	case !it.IsLabelled():
+		return Unknown
+	case it.Defect == Unknown || it.Defect == "":
+		return "defective"
+	}
+	return it.Defect
+}

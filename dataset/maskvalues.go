@@ -27,7 +27,7 @@ const (
 	maskSmall      = 31 // the largest of small numbers
 )
 
-// mask makes a mask of a picture that nobody else holds, turned as its own
+// mask makes a mask of an image that nobody else holds, turned as its own
 // orientation says.
 func (d Decoder) mask(p decoded) (*image.Gray, maskFacts) {
 	var m *image.Gray
@@ -275,8 +275,8 @@ func (d Decoder) blurred(img image.Image, facts *maskFacts) *image.Gray {
 	return m
 }
 
-// follow turns a mask that was drawn on the stored pixels of a picture with it.
-// stored is the size of those pixels, o the picture's orientation.
+// follow turns a mask that was drawn on the stored pixels of an image with it.
+// stored is the size of those pixels, o the image's orientation.
 func (d Decoder) follow(m *image.Gray, facts maskFacts, stored image.Point, o int) *image.Gray {
 	if o <= 1 || facts.turned {
 		return m

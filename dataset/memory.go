@@ -10,7 +10,7 @@ import (
 	"github.com/gotab/gotab/internal/pixels"
 )
 
-// Memory is a [Dataset] of samples that are at hand: generated pictures, frames
+// Memory is a [Dataset] of samples that are at hand: generated images, frames
 // of a camera, tests.
 type Memory struct {
 	samples []Sample
@@ -18,7 +18,7 @@ type Memory struct {
 }
 
 // NewMemory makes a data set of samples. The slice is copied, the pixels are
-// shared. A picture without pixels or with an origin other than (0,0) is an
+// shared. An image without pixels or with an origin other than (0,0) is an
 // error that wraps [ErrSize], a mask of another size one that wraps [ErrMask],
 // a Label that contradicts Defect one that wraps [ErrLabel].
 func NewMemory(samples []Sample) (*Memory, error) {
@@ -42,7 +42,7 @@ func NewMemory(samples []Sample) (*Memory, error) {
 	return m, nil
 }
 
-// NewImages makes a data set of normal pictures of one class, named "0", "1"
+// NewImages makes a data set of normal images of one class, named "0", "1"
 // and so on, each converted by [ToRGBA].
 func NewImages(class string, imgs ...image.Image) (*Memory, error) {
 	samples := make([]Sample, len(imgs))

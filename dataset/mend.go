@@ -18,7 +18,7 @@ import (
 
 // mendPNG decodes a file that image/png refuses for what says nothing about its
 // pixels: checksums of chunks that are not read, chunks out of order, more pixel
-// data than the picture has, no end. cause is the decoder's error.
+// data than the image has, no end. cause is the decoder's error.
 func mendPNG(data []byte, cause error) (image.Image, error) {
 	p, err := splitPNG(data)
 	if err != nil {
@@ -221,7 +221,7 @@ func mendJPEG(data []byte, cause error) (image.Image, error) {
 	return img, nil
 }
 
-// jpegCut says whether the end marker is missing. A small picture of itself that a
+// jpegCut says whether the end marker is missing. A small image of itself that a
 // photograph holds before its scan has one of its own.
 func jpegCut(b []byte) bool {
 	at := 2

@@ -255,7 +255,7 @@ func (w *MixedWM38) pack(raw []byte) ([]byte, error) {
 	return out, nil
 }
 
-// Sample implements [Dataset]. The picture has one pixel a die, grey: 0 blank,
+// Sample implements [Dataset]. The image has one pixel a die, grey: 0 blank,
 // 127 passed, 255 failed. There is no mask. Enlarge it with [Nearest].
 func (w *MixedWM38) Sample(ctx context.Context, i int) (Sample, error) {
 	dies, err := w.Map(ctx, i)

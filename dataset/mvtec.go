@@ -23,7 +23,7 @@ type MVTecADConfig struct {
 	// RootClass is the name of the class where the root is not a folder of
 	// classes but a class folder itself. Needed only then.
 	RootClass string
-	// Normal are the names of folders that hold normal pictures, compared without
+	// Normal are the names of folders that hold normal images, compared without
 	// case, hyphens and underscores. Default "good" and what it is commonly called
 	// instead: ok, normal, pass, defect-free and others.
 	Normal []string
@@ -98,19 +98,19 @@ func OpenMVTecAD(dir, class, split string) (*Files, error) {
 // mask, label for ground_truth (see Masks). A folder of such a name is never a kind
 // of defect.
 //
-// Pictures and masks are what [PictureFile] says. Masks are optional, for all or for
+// Images and masks are what [PictureFile] says. Masks are optional, for all or for
 // some. They may be called <same stem>_GT,
 // _label, mask_<same stem>, <same stem>.bm, or <same stem> alone, may lie in the
 // folder of masks itself or in one for each split below it, and beside their
-// pictures if they are named as masks. A folder <class>/test/unknown holds pictures without a label
+// images if they are named as masks. A folder <class>/test/unknown holds images without a label
 // ([LabelUnknown]). The order is class, split (train first), folder, file, each
 // sorted by name.
 //
 // What does not belong there is passed over and listed by [Files.Issues],
-// pictures below train that are not normal and empty folders beside the classes
+// images below train that are not normal and empty folders beside the classes
 // included. A root without classes, a class or split that is asked for and missing,
-// and a class or split without any picture are errors that wrap [ErrLayout]. No
-// picture is opened yet.
+// and a class or split without any image are errors that wrap [ErrLayout]. No
+// image is opened yet.
 func NewMVTecAD(fsys fs.FS, cfg MVTecADConfig) (*Files, error) {
 	return newMVTecAD(fsys, "", cfg)
 }
@@ -223,7 +223,7 @@ func (f *Files) openClasses(top folder, cfg MVTecADConfig) error {
 	return errors.Join(faults...)
 }
 
-// openClass adds the pictures of one class folder.
+// openClass adds the images of one class folder.
 func (f *Files) openClass(class, dir string, list folder, cfg MVTecADConfig) error {
 	f.stray(dir, list.files, "a file beside the folders of a class")
 	for _, d := range list.dirs {
@@ -255,7 +255,7 @@ func (f *Files) openClass(class, dir string, list folder, cfg MVTecADConfig) err
 	return nil
 }
 
-// openSplit adds the pictures of one folder of a split; masks are the folders of
+// openSplit adds the images of one folder of a split; masks are the folders of
 // masks beside it.
 func (f *Files) openSplit(class, split, dir, name string, masks []string, cfg MVTecADConfig) error {
 	at := path.Join(dir, name)
@@ -268,10 +268,10 @@ func (f *Files) openSplit(class, split, dir, name string, masks []string, cfg MV
 	type found struct {
 		kind  string
 		names []string
-		masks map[string]string // beside the pictures
+		masks map[string]string // beside the images
 	}
 	var kinds []found
-	uses := make(map[string]int) // how many defective pictures have a stem
+	uses := make(map[string]int) // how many defective images have a stem
 	for _, kind := range list.dirs {
 		sub := path.Join(at, kind)
 		normal := among(cfg.Normal, kind)
@@ -282,7 +282,7 @@ func (f *Files) openSplit(class, split, dir, name string, masks []string, cfg MV
 			}
 			continue
 		case split == Train && !normal:
-			f.issue(sub, "not read: training takes normal pictures only")
+			f.issue(sub, "not read: training takes good images only")
 			continue
 		}
 		k := found{kind: kind}
@@ -290,7 +290,7 @@ func (f *Files) openSplit(class, split, dir, name string, masks []string, cfg MV
 			return err
 		}
 		if len(k.names) == 0 {
-			f.issue(sub, "holds no picture")
+			f.issue(sub, "holds no image")
 			continue
 		}
 		if !normal {
@@ -334,15 +334,15 @@ func (f *Files) openSplit(class, split, dir, name string, masks []string, cfg MV
 			}
 		}
 		if !used {
-			f.issue(path.Join(at, inside[0]), "by its name a folder of masks, and none of them fits a picture; rename it if it holds pictures")
+			f.issue(path.Join(at, inside[0]), "by its name a folder of masks, and none of them fits an image; rename it if it holds images")
 		}
 	}
 	if len(f.items) == before {
 		if split == Train {
-			return f.layoutError(at, "class %s has no normal picture to train on; expected %s/*.png (it holds %s)",
+			return f.layoutError(at, "class %s has no good image to train on; expected %s/*.png (it holds %s)",
 				class, cfg.Normal[0], nameList(append(list.dirs, list.files...)))
 		}
-		return f.layoutError(at, "class %s has no picture; expected <kind>/*.png (it holds %s)",
+		return f.layoutError(at, "class %s has no image; expected <kind>/*.png (it holds %s)",
 			class, nameList(append(list.dirs, list.files...)))
 	}
 	return nil

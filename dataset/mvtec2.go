@@ -69,7 +69,7 @@ func NewMVTecAD2(fsys fs.FS, cfg Config) (*Files, error) {
 		}
 	}
 	if len(f.items) == 0 {
-		return nil, f.layoutError(".", "no picture found of the splits asked for (Split is %q)", cfg.Split)
+		return nil, f.layoutError(".", "no image found of the splits asked for (Split is %q)", cfg.Split)
 	}
 	f.finish()
 	return f, nil
@@ -127,7 +127,7 @@ func (f *Files) openMVTec2Class(class, at string, list folder, cfg Config) error
 			at := path.Join(dir, kind)
 			it := Item{Class: class, Split: split}
 			if it.Defect, it.Label = kindOf(kind, goodNames()); !it.IsGood() && split != Test {
-				f.issue(at, "not read: %s takes normal pictures only", split)
+				f.issue(at, "not read: %s takes good images only", split)
 				continue
 			}
 			names, masks, err := f.pictured(at)
@@ -149,10 +149,10 @@ func (f *Files) openMVTec2Class(class, at string, list folder, cfg Config) error
 	return nil
 }
 
-// addScenes adds pictures of one folder; it holds what they have in common.
+// addScenes adds images of one folder; it holds what they have in common.
 func (f *Files) addScenes(dir string, names []string, it Item, masks map[string]string) {
 	if len(names) == 0 {
-		f.issue(dir, "holds no picture")
+		f.issue(dir, "holds no image")
 	}
 	for _, name := range names {
 		it.Name, it.MaskName = path.Join(dir, name), masks[name]

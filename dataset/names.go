@@ -9,7 +9,7 @@ import (
 // What plants and papers call folders. Names are compared without case, spaces,
 // hyphens, underscores and full stops.
 
-// goodNames are names of folders with good pictures.
+// goodNames are names of folders with good images.
 func goodNames() []string {
 	return []string{Good, "ok", "okay", "normal", "pass", "passed", "non_defective", "not_defective", "defect_free", "no_defect", "no_defects",
 		"no_anomaly", "io", "良品", "正常", "合格"}
@@ -26,7 +26,7 @@ func maskNames() []string {
 	return []string{masksFolder, "ground_truths", "gt", "gts", "mask", "masks", "label", "labels", "annotation", "annotations", "segmentation", "segmentations"}
 }
 
-// unknownNames are names of folders with pictures without a label.
+// unknownNames are names of folders with images without a label.
 func unknownNames() []string { return []string{Unknown, "unlabelled", "unlabeled"} }
 
 // splitNames are names of the folder of a split.
@@ -112,8 +112,8 @@ func maskDirs(list folder, names []string) []string {
 	return out
 }
 
-// pictured lists the pictures of a folder, and what is named as a mask of another
-// picture beside it: masks by picture, nil for none.
+// pictured lists the images of a folder, and what is named as a mask of another
+// image beside it: masks by image, nil for none.
 func (f *Files) pictured(dir string) (names []string, masks map[string]string, err error) {
 	files, err := f.pictures(dir)
 	if err != nil {
@@ -134,7 +134,7 @@ func (f *Files) pictured(dir string) (names []string, masks map[string]string, e
 	if len(beside) == 0 {
 		return names, nil, nil
 	}
-	f.issue(dir, "%d files are named as masks of the pictures beside them, and taken as that: %s", len(beside), nameList(beside))
+	f.issue(dir, "%d files are named as masks of the images beside them, and taken as that: %s", len(beside), nameList(beside))
 	return names, f.match(dir, beside, names), nil
 }
 
@@ -142,13 +142,13 @@ func (f *Files) pictured(dir string) (names []string, masks map[string]string, e
 type places struct {
 	base  string   // the folder that they lie in
 	dirs  []string // their names
-	split string   // of the pictures; some have a folder for each split
-	good  []string // names for good pictures
+	split string   // of the images; some have a folder for each split
+	good  []string // names for good images
 }
 
-// masksAnywhere looks for the masks of the pictures of one kind in
+// masksAnywhere looks for the masks of the images of one kind in
 // <masks>/<kind> or <masks>/<split>/<kind>, or for defects in <masks> itself, where
-// several kinds may lie together: uses counts the defective pictures of each stem.
+// several kinds may lie together: uses counts the defective images of each stem.
 // The result is nil where there is none at all.
 func (f *Files) masksAnywhere(p places, it Item, kind string, names []string, uses map[string]int) (map[string]string, error) {
 	for _, d := range p.dirs {
@@ -180,7 +180,7 @@ func (f *Files) masksAnywhere(p places, it Item, kind string, names []string, us
 		out := make(map[string]string)
 		for name, m := range f.matchQuietly(dir, files, names) {
 			if uses[stem(name)] > 1 {
-				f.issue(m, "not read: several folders have a picture %s; put it into %s/%s", stem(name), dir, kind)
+				f.issue(m, "not read: several folders have an image %s; put it into %s/%s", stem(name), dir, kind)
 				continue
 			}
 			out[name] = m
@@ -192,7 +192,7 @@ func (f *Files) masksAnywhere(p places, it Item, kind string, names []string, us
 	return nil, nil
 }
 
-// masks matches the masks of a folder with pictures; nil for none at all.
+// masks matches the masks of a folder with images; nil for none at all.
 func (f *Files) masks(dir string, names []string) (map[string]string, error) {
 	files, err := f.pictures(dir)
 	if err != nil {
@@ -201,7 +201,7 @@ func (f *Files) masks(dir string, names []string) (map[string]string, error) {
 	return f.match(dir, files, names), nil
 }
 
-// match finds the mask of each picture among the files of a folder: the one that is
+// match finds the mask of each image among the files of a folder: the one that is
 // named as its mask, or else the one with its stem alone. Files that are left become
 // issues. The result is nil where there is none at all.
 func (f *Files) match(dir string, files, names []string) map[string]string {
@@ -210,7 +210,7 @@ func (f *Files) match(dir string, files, names []string) map[string]string {
 	for _, m := range out {
 		used[path.Base(m)] = true
 	}
-	taken := make(map[string]string) // stem of a picture: its mask
+	taken := make(map[string]string) // stem of an image: its mask
 	for name, m := range out {
 		taken[stem(name)] = path.Base(m)
 	}
@@ -224,10 +224,10 @@ func (f *Files) match(dir string, files, names []string) map[string]string {
 			first, twice = taken[bare]
 		}
 		if twice {
-			f.issue(path.Join(dir, file), "not read: %s has the same stem, and is the mask of the picture", first)
+			f.issue(path.Join(dir, file), "not read: %s has the same stem, and is the mask of the image", first)
 			continue
 		}
-		f.issue(path.Join(dir, file), "a mask without a picture")
+		f.issue(path.Join(dir, file), "a mask without an image")
 	}
 	if len(out) == 0 {
 		return nil

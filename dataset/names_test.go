@@ -115,7 +115,7 @@ func TestMasksByTheirCommonNames(t *testing.T) {
 				}
 				require.Equal(t, 1, found, "%s %s", l, name)
 				if beside {
-					require.Contains(t, reasons(ds), "1 files are named as masks of the pictures beside them")
+					require.Contains(t, reasons(ds), "1 files are named as masks of the images beside them")
 				} else {
 					require.Empty(t, ds.Issues(), name)
 				}
@@ -133,9 +133,9 @@ func TestTwoMasksOfAPicture(t *testing.T) {
 	ds := layoutOf(t, fstest.MapFS{"a/train/good/0.png": p, "a/test/bad/1.png": p, "a/test/bad/2.png": p,
 		"a/ground_truth/bad/1.png": m, "a/ground_truth/bad/1_GT.png": m, "a/ground_truth/bad/1_mask.png": m, "a/ground_truth/bad/3_mask.png": m}, dataset.LayoutMVTecAD)
 	require.Equal(t, "a test bad defective a/ground_truth/bad/1_GT.png", summary(ds)["a/test/bad/1.png"])
-	require.Equal(t, `a/ground_truth/bad/1.png: not read: 1_GT.png has the same stem, and is the mask of the picture
-a/ground_truth/bad/1_mask.png: not read: 1_GT.png has the same stem, and is the mask of the picture
-a/ground_truth/bad/3_mask.png: a mask without a picture
+	require.Equal(t, `a/ground_truth/bad/1.png: not read: 1_GT.png has the same stem, and is the mask of the image
+a/ground_truth/bad/1_mask.png: not read: 1_GT.png has the same stem, and is the mask of the image
+a/ground_truth/bad/3_mask.png: a mask without an image
 a/test/bad/2.png: has no mask, though others of a/test/bad have
 `, reasons(ds))
 }
@@ -184,7 +184,7 @@ func TestNamesThatAreSetCountAlone(t *testing.T) {
 	// By the usual names, label is no kind, and that its pictures are not read is said.
 	found := layoutOf(t, fstest.MapFS{"a/train/good/0.png": p, "a/test/good/0.png": p, "a/test/label/1.png": p}, dataset.LayoutMVTecAD)
 	require.Equal(t, 2, found.Len())
-	require.Contains(t, reasons(found), "a/test/label: by its name a folder of masks, and none of them fits a picture; rename it if it holds pictures")
+	require.Contains(t, reasons(found), "a/test/label: by its name a folder of masks, and none of them fits an image; rename it if it holds images")
 }
 
 // Defects are never read as a class of good pictures.
@@ -195,7 +195,7 @@ func TestFoldersLearnNoDefects(t *testing.T) {
 		ds := layoutOf(t, fsys, dataset.LayoutFolders)
 		require.Equal(t, map[string]string{names[0] + "/0.png": "product train good good "}, summary(ds))
 		require.Equal(t, []string{"product"}, ds.Classes())
-		require.Contains(t, reasons(ds), names[1]+": not read: it lies beside a folder of good pictures")
+		require.Contains(t, reasons(ds), names[1]+": not read: it lies beside a folder of good images")
 
 		below := fstest.MapFS{"wood/1.png": p, "empty/.DS_Store": text()}
 		for name, f := range fsys {

@@ -42,7 +42,7 @@ func (n Normalize) Validate() error {
 }
 
 // Pack writes img into dst as W*H*3 floats: rows from the top, pixels from the
-// left, channels red, green, blue (one picture of an NHWC batch). dst has
+// left, channels red, green, blue (one image of an NHWC batch). dst has
 // exactly that length.
 func (n Normalize) Pack(dst []float32, img *image.RGBA) error {
 	if err := n.Validate(); err != nil {

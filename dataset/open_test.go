@@ -58,7 +58,7 @@ func TestFindLayoutOfVariants(t *testing.T) {
 		"VisA reorganised":           {fstest.MapFS{"candle/train/good/0.JPG": pic, "candle/test/bad/0.JPG": pic, "candle/ground_truth/bad/0.png": pic}, dataset.LayoutMVTecAD},
 		"OK and NG":                  {fstest.MapFS{"OK/0.png": pic, "NG/0.png": pic, "GT/0.png": pic}, dataset.LayoutGoodBad},
 		"good alone":                 {fstest.MapFS{"good/0.png": pic, "masks/0.png": pic}, dataset.LayoutFolders},
-		"pictures alone":             {fstest.MapFS{"0.png": pic, "notes.txt": text()}, dataset.LayoutFolders},
+		"images alone":               {fstest.MapFS{"0.png": pic, "notes.txt": text()}, dataset.LayoutFolders},
 		"good and bad in each class": {fstest.MapFS{"screw/good/0.png": pic, "screw/bad/0.png": pic}, dataset.LayoutFolders},
 		"an npz beside other files":  {fstest.MapFS{"wm.npz": text(), "readme.md": text()}, dataset.LayoutMixedWM},
 	} {

@@ -117,7 +117,7 @@ func tiffOrientation(b []byte) int {
 	return 1
 }
 
-// orientRGBA turns and mirrors a picture so that its first row is on top.
+// orientRGBA turns and mirrors an image so that its first row is on top.
 func orientRGBA(src *image.RGBA, o int) *image.RGBA {
 	if o <= 1 {
 		return src
@@ -139,7 +139,7 @@ func orientGray(src *image.Gray, o int) *image.Gray {
 	return dst
 }
 
-// turned is the size of a picture once it is turned.
+// turned is the size of an image once it is turned.
 func turned(size image.Point, o int) image.Point {
 	if o >= 5 {
 		return image.Pt(size.Y, size.X)

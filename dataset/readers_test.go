@@ -126,7 +126,7 @@ func TestMVTecAD2Private(t *testing.T) {
 	ds, err = dataset.NewMVTecAD2(fsys, cfg)
 	require.NoError(t, err)
 	requireIssues(t, ds, map[string]string{"license.txt": "beside", "docs": "not a class folder", "can/extra": "not a folder",
-		"can/train/bad": "normal pictures only", "can/test_public/bad/001_shift_1.png": "has no mask"})
+		"can/train/bad": "good images only", "can/test_public/bad/001_shift_1.png": "has no mask"})
 	cfg.Classes = []string{"rice"}
 	ds, err = dataset.NewMVTecAD2(fsys, cfg)
 	require.NoError(t, err)
@@ -144,7 +144,7 @@ func TestKSDD2Quirks(t *testing.T) {
 	ds, err := dataset.NewKSDD2(t.Context(), fsys, cfg)
 	require.NoError(t, err)
 	requireIssues(t, ds, map[string]string{"split_weakly_0.pyb": "beside", "train/10301(copy).png": "five digits", "train/copy.png": "five digits",
-		"train/10009.png": "no mask", "train/10010_GT.png": "without a picture", "train": "1 pictures with defects left out"})
+		"train/10009.png": "no mask", "train/10010_GT.png": "without an image", "train": "1 images with defects left out"})
 	cfg.TrainDefects = true
 	ds, err = dataset.NewKSDD2(t.Context(), fsys, cfg)
 	require.NoError(t, err)
@@ -182,8 +182,8 @@ func TestVisAQuirks(t *testing.T) {
 		require.Equal(t, "split_csv/1cls.csv", i.Name)
 		reasons = append(reasons, i.Reason)
 	}
-	require.Equal(t, []string{`line 6: there is no picture "candle/Data/Images/Normal/0009.JPG"`, `line 7: label is "odd", want normal or anomaly`,
-		`line 8: picture "candle/Data/Images/Normal/0001.JPG" is listed twice`}, reasons)
+	require.Equal(t, []string{`line 6: there is no image "candle/Data/Images/Normal/0009.JPG"`, `line 7: label is "odd", want normal or anomaly`,
+		`line 8: image "candle/Data/Images/Normal/0001.JPG" is listed twice`}, reasons)
 	cfg.Setup = "2cls_fewshot"
 	ds, err = dataset.NewVisA(fsys, cfg)
 	require.NoError(t, err)
@@ -238,9 +238,9 @@ scratch/3.png product  scratch  `, lines(ds))
 	for _, i := range ds.Issues() {
 		reasons = append(reasons, i.String())
 	}
-	require.Contains(t, strings.Join(reasons, "\n"), "masks/3_mask.png: not read: several folders have a picture 3; put it into masks/bad")
+	require.Contains(t, strings.Join(reasons, "\n"), "masks/3_mask.png: not read: several folders have an image 3; put it into masks/bad")
 	require.Contains(t, strings.Join(reasons, "\n"), "bad/3.png: has no mask")
-	require.Contains(t, strings.Join(reasons, "\n"), "empty: holds no picture")
+	require.Contains(t, strings.Join(reasons, "\n"), "empty: holds no image")
 
 	cfg := dataset.DefaultGoodBad()
 	cfg.Good = []string{"fine"}

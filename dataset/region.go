@@ -6,13 +6,13 @@ import (
 	"image"
 )
 
-// RegionConfig says which part of every picture counts.
+// RegionConfig says which part of every image counts.
 type RegionConfig struct {
-	// Rect is the part that is cut out, in pixels of the pictures. The zero
+	// Rect is the part that is cut out, in pixels of the images. The zero
 	// rectangle keeps the whole.
 	Rect image.Rectangle
 	// Ignore marks pixels that do not count, with any value but 0, in pixels of
-	// the whole pictures: a fixture, a label, the background. nil ignores none.
+	// the whole images: a fixture, a label, the background. nil ignores none.
 	Ignore *image.Gray
 	// Fill is the grey that ignored pixels get, 0 to 255, so that what happens
 	// there changes nothing. Default 0.
@@ -25,8 +25,8 @@ type region struct {
 	cfg RegionConfig
 }
 
-// NewRegion returns ds with every picture and mask cut to cfg.Rect, and with
-// cfg.Fill in the pictures and 0 in the masks where cfg.Ignore marks them. The
+// NewRegion returns ds with every image and mask cut to cfg.Rect, and with
+// cfg.Fill in the images and 0 in the masks where cfg.Ignore marks them. The
 // samples have pixels of their own and the items of ds. A sample that
 // cfg.Rect does not lie in, or of another size than cfg.Ignore, is an error that
 // wraps [ErrSize], upon reading it.
@@ -62,7 +62,7 @@ func (r *region) Sample(ctx context.Context, i int) (Sample, error) {
 		return Sample{}, fmt.Errorf("dataset: region: %s: %w: Rect %v does not lie in %s pixels", s.Name, ErrSize, cut, sizeText(whole.Size()))
 	}
 	if ignore != nil && ignore.Rect != whole {
-		return Sample{}, fmt.Errorf("dataset: region: %s: %w: Ignore is %s, the picture is %s",
+		return Sample{}, fmt.Errorf("dataset: region: %s: %w: Ignore is %s, the image is %s",
 			s.Name, ErrSize, sizeText(ignore.Rect.Size()), sizeText(whole.Size()))
 	}
 	w, h := cut.Dx(), cut.Dy()

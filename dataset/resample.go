@@ -39,7 +39,30 @@ func grow(s []uint64, n int) []uint64 {
 	return s[:n]
 }
 
-// resample resizes the picture in pix, which has size g.in and step bytes a
+// matter returns the input columns and rows that matter: x0 to x1-1, y0 to y1-1.
+func (g geometry) matter(ax, ay *axis) (x0, x1, y0, y1 int) {
+	x0, x1 = ax.first[g.crop.Min.X], ax.first[g.crop.Max.X-1]+ax.taps
+	y0, y1 = ay.first[g.crop.Min.Y], ay.first[g.crop.Max.Y-1]+ay.taps
+	return x0, x1, y0, y1
+}
+
+// channelsOf is how many channels have to be resized: one where all that matter is grey.
+func channelsOf(pix []byte, stride, step, x0, x1, y0, y1 int) int {
+	if step == 1 || isGray(pix[y0*stride:], stride, x0, x1, y1-y0) {
+		return 1
+	}
+	return 3
+}
+
+// take takes work memory, which goes back to t.work.
+func (t *tables) take() *work {
+	if ws, ok := t.work.Get().(*work); ok {
+		return ws
+	}
+	return new(work)
+}
+
+// resample resizes the image in pix, which has size g.in and step bytes a
 // pixel (1: grey, 4: red, green, blue and one that is not looked at), into dst,
 // which has the size of g.crop.
 func (t *tables) resample(dst *image.RGBA, pix []byte, stride, step int, g geometry, tr Transform) {
@@ -48,18 +71,9 @@ func (t *tables) resample(dst *image.RGBA, pix []byte, stride, step int, g geome
 		t.resampleColumns(dst, pix, stride, step, g, ax, ay)
 		return
 	}
-	// The input columns and rows that matter.
-	x0, x1 := ax.first[g.crop.Min.X], ax.first[g.crop.Max.X-1]+ax.taps
-	y0, y1 := ay.first[g.crop.Min.Y], ay.first[g.crop.Max.Y-1]+ay.taps
-
-	channels := 3
-	if step == 1 || isGray(pix[y0*stride:], stride, x0, x1, y1-y0) {
-		channels = 1
-	}
-	ws, ok := t.work.Get().(*work)
-	if !ok {
-		ws = new(work)
-	}
+	x0, x1, y0, y1 := g.matter(ax, ay)
+	channels := channelsOf(pix, stride, step, x0, x1, y0, y1)
+	ws := t.take()
 	defer t.work.Put(ws)
 	width := channels * ((g.crop.Dx() + 1) / 2) // words in a row of pixel pairs
 	// A pair of rows is made when its first is needed: one row beyond the taps.
@@ -116,7 +130,7 @@ func (t *tables) finish(out []byte, acc []uint64, channels int) {
 }
 
 // isGray says whether red, green and blue agree in columns x0 to x1 of rows
-// rows of an RGBA picture. Equal channels stay equal, so that one is enough.
+// rows of an RGBA image. Equal channels stay equal, so that one is enough.
 func isGray(pix []byte, stride, x0, x1, rows int) bool {
 	const mask = 0x0000ffff_0000ffff
 	for y := range rows {

@@ -14,17 +14,10 @@ func (g geometry) columnsFirst() bool {
 // resampleColumns is resample with columns first: two output rows are summed
 // over the columns that matter, rounded, and then resized together.
 func (t *tables) resampleColumns(dst *image.RGBA, pix []byte, stride, step int, g geometry, ax, ay *axis) {
-	x0, x1 := ax.first[g.crop.Min.X], ax.first[g.crop.Max.X-1]+ax.taps
-	y0, y1 := ay.first[g.crop.Min.Y], ay.first[g.crop.Max.Y-1]+ay.taps
+	x0, x1, y0, y1 := g.matter(ax, ay)
 	cols := x1 - x0
-	channels := 3
-	if step == 1 || isGray(pix[y0*stride:], stride, x0, x1, y1-y0) {
-		channels = 1
-	}
-	ws, ok := t.work.Get().(*work)
-	if !ok {
-		ws = new(work)
-	}
+	channels := channelsOf(pix, stride, step, x0, x1, y0, y1)
+	ws := t.take()
 	defer t.work.Put(ws)
 	width := channels * ((cols + 1) / 2)
 	slots := ay.taps

@@ -358,24 +358,27 @@ func (f *shardFS) Open(name string) (fs.File, error) {
 			return nil, fmt.Errorf("%s: %w", path.Join(f.s.head.Shards[f.e.Shard].Name, name), err)
 		}
 	}
-	return &heldFile{Reader: bytes.NewReader(data), name: name, data: data}, nil
+	return &heldFile{bytes: bytes.NewReader(data), name: name, data: data}, nil
 }
 
 // heldFile is a file whose bytes are in memory.
 type heldFile struct {
-	*bytes.Reader
-	name string
-	data []byte
+	bytes *bytes.Reader // not embedded: its WriteTo panics without a writer
+	name  string
+	data  []byte
 }
 
-func (f *heldFile) Close() error               { return nil }
-func (f *heldFile) Stat() (fs.FileInfo, error) { return f, nil }
-func (f *heldFile) Name() string               { return path.Base(f.name) }
-func (f *heldFile) Size() int64                { return int64(len(f.data)) }
-func (f *heldFile) Mode() fs.FileMode          { return 0o444 }
-func (f *heldFile) ModTime() time.Time         { return time.Time{} }
-func (f *heldFile) IsDir() bool                { return false }
-func (f *heldFile) Sys() any                   { return nil }
+func (f *heldFile) Read(b []byte) (int, error)                { return f.bytes.Read(b) }
+func (f *heldFile) ReadAt(b []byte, off int64) (int, error)   { return f.bytes.ReadAt(b, off) }
+func (f *heldFile) Seek(off int64, whence int) (int64, error) { return f.bytes.Seek(off, whence) }
+func (f *heldFile) Close() error                              { return nil }
+func (f *heldFile) Stat() (fs.FileInfo, error)                { return f, nil }
+func (f *heldFile) Name() string                              { return path.Base(f.name) }
+func (f *heldFile) Size() int64                               { return int64(len(f.data)) }
+func (f *heldFile) Mode() fs.FileMode                         { return 0o444 }
+func (f *heldFile) ModTime() time.Time                        { return time.Time{} }
+func (f *heldFile) IsDir() bool                               { return false }
+func (f *heldFile) Sys() any                                  { return nil }
 
 // shardFiles are the shards, of which the ones used last are held open.
 type shardFiles struct {

@@ -5,7 +5,7 @@ import (
 	"image"
 )
 
-// Size reads the size of a picture in its file's header, without decoding it, as it is
+// Size reads the size of an image in its file's header, without decoding it, as it is
 // stored: an EXIF orientation may still turn it. The other bytes may be missing. Errors
 // wrap [ErrDecode] or [ErrTooLarge], the latter above MaxPixels.
 func (d Decoder) Size(data []byte) (size image.Point, err error) {

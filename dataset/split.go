@@ -13,7 +13,7 @@ import (
 // Part is one side of a split.
 type Part struct {
 	Name     string  // what Item.Split becomes
-	Fraction float64 // of the pictures that are divided, above 0
+	Fraction float64 // of the images that are divided, above 0
 }
 
 // SplitConfig says how items are divided.
@@ -22,7 +22,7 @@ type SplitConfig struct {
 	// validation 0.2.
 	Parts []Part
 	// From are the values of Item.Split that are divided; items of others stay
-	// as they are. Default train and empty: pictures of a test split never
+	// as they are. Default train and empty: images of a test split never
 	// become training or validation data unless it is named here.
 	From []string
 	// Stratify divides every class and kind of defect in the same proportion.
@@ -31,7 +31,7 @@ type SplitConfig struct {
 	// Defects is the split that defective items of From go to; empty divides
 	// them like the others. Default Test, so that fitting sees good ones only.
 	Defects string
-	// Group says which pictures show the same part; they stay on one side. An
+	// Group says which images show the same part; they stay on one side. An
 	// empty answer means a part of its own. nil takes Item.Group. Names count
 	// within a class.
 	Group func(Item) string
@@ -68,7 +68,7 @@ func (c SplitConfig) Validate() error {
 	return nil
 }
 
-// unit is what cannot be divided: one picture, or all of one part.
+// unit is what cannot be divided: one image, or all of one part.
 type unit struct {
 	key     string
 	stratum string
@@ -78,9 +78,9 @@ type unit struct {
 
 // Assign returns the items in their order with Split set. The result depends on
 // the items as a set, the settings and the generator, not on the items' order.
-// Within a stratum every side gets its fraction of the pictures to within one,
-// or to within one group where pictures are grouped. A group with a defective
-// picture counts as defective as a whole. Assign returns an error that wraps
+// Within a stratum every side gets its fraction of the images to within one,
+// or to within one group where images are grouped. A group with a defective
+// image counts as defective as a whole. Assign returns an error that wraps
 // [ErrConfig] if an item comes twice or a side gets nothing, and one that wraps
 // [ErrLabel] and names the item if the label of one that is to be divided is
 // unknown.
@@ -112,7 +112,7 @@ func (c SplitConfig) Assign(items []Item, rng *rand.Rand) ([]Item, error) {
 	}
 	for i, p := range c.Parts {
 		if got[i] == 0 {
-			return nil, fmt.Errorf("dataset: split: %w: split %q gets no picture; %d pictures in %d units of the splits %q were divided",
+			return nil, fmt.Errorf("dataset: split: %w: split %q gets no image; %d images in %d units of the splits %q were divided",
 				ErrConfig, p.Name, len(items), len(units), c.From)
 		}
 	}
@@ -168,7 +168,7 @@ func (c SplitConfig) units(items []Item) ([]*unit, error) {
 
 // divide shuffles the units of one stratum and gives each to the side that
 // lacks most of its quota. Large groups go first, so that small ones even them
-// out. got counts the pictures of each side over all strata.
+// out. got counts the images of each side over all strata.
 func (c SplitConfig) divide(items []Item, units []*unit, got []int, rng *rand.Rand) {
 	rng.Shuffle(len(units), func(i, j int) { units[i], units[j] = units[j], units[i] })
 	slices.SortStableFunc(units, func(a, b *unit) int { return cmp.Compare(len(b.at), len(a.at)) })
@@ -243,7 +243,7 @@ func Support(items []Item, k int, from []string, rng *rand.Rand) ([]Item, error)
 	for _, class := range slices.Sorted(maps.Keys(byClass)) {
 		at := byClass[class]
 		if len(at) < k {
-			return nil, fmt.Errorf("dataset: support set: %w: class %q has %d normal pictures in %q, want at least %d", ErrConfig, class, len(at), from, k)
+			return nil, fmt.Errorf("dataset: support set: %w: class %q has %d good images in %q, want at least %d", ErrConfig, class, len(at), from, k)
 		}
 		// By name, so that the draw does not depend on the items' order.
 		slices.SortFunc(at, func(a, b int) int { return strings.Compare(items[a].Name, items[b].Name) })

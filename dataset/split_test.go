@@ -48,7 +48,7 @@ func TestSplitDefaults(t *testing.T) {
 	for i, it := range got {
 		was := items[i]
 		if was.Split == dataset.Test {
-			require.Equal(t, was, it, "a test picture was moved")
+			require.Equal(t, was, it, "a test image was moved")
 		}
 		if was.IsDefective() {
 			require.Equal(t, dataset.Test, it.Split)
@@ -190,5 +190,5 @@ func TestSupport(t *testing.T) {
 	_, err = dataset.Support(items, 1, nil, nil)
 	require.ErrorIs(t, err, dataset.ErrConfig)
 	_, err = dataset.Support(append(items, dataset.Item{Name: "x", Class: "d", Split: dataset.Test, Defect: dataset.Good, Label: dataset.LabelGood}), 1, nil, rand.New(rand.NewPCG(1, 1)))
-	require.ErrorContains(t, err, `class "d" has 0`, "a test picture is no support")
+	require.ErrorContains(t, err, `class "d" has 0`, "a test image is no support")
 }

@@ -12,31 +12,31 @@ import (
 	"github.com/gotab/gotab/internal/pipeline"
 )
 
-// Tiles says how pictures are cut into squares that overlap and together cover all
+// Tiles says how images are cut into squares that overlap and together cover all
 // of them, so that a network of a small input sees the ends of a long part, or a
-// large picture without being shrunk to it. A Tiles is a value and safe for
+// large image without being shrunk to it. A Tiles is a value and safe for
 // concurrent use.
 type Tiles struct {
-	// Side is the width and height of a tile in pixels of the picture. 0 takes the
-	// shorter side of each picture, so that a long part becomes a row of squares. A
-	// picture with a shorter side below Side is cut into squares of that side.
+	// Side is the width and height of a tile in pixels of the image. 0 takes the
+	// shorter side of each image, so that a long part becomes a row of squares. A
+	// image with a shorter side below Side is cut into squares of that side.
 	Side int
 	// Overlap is the least share of its side that a tile has in common with the next
 	// one, 0 to 0.9. Tiles are spread evenly, so it is mostly more. A defect of up to
 	// that share lies whole in some tile. Default 0.25.
 	Overlap float64
-	// Most is the largest number of tiles of one picture, at least 1. Default 1024.
+	// Most is the largest number of tiles of one image, at least 1. Default 1024.
 	Most int
 }
 
-// DefaultTiles returns squares of a picture's shorter side that overlap by a quarter.
+// DefaultTiles returns squares of an image's shorter side that overlap by a quarter.
 func DefaultTiles() Tiles { return Tiles{Overlap: 0.25, Most: 1024} }
 
 // Validate names the first field that is out of range; the error wraps [ErrConfig].
 func (t Tiles) Validate() error {
 	switch {
 	case t.Side < 0 || t.Side > maxSide:
-		return fmt.Errorf("dataset: tiles: %w: Side is %d, want 1 to %d, or 0 for a picture's shorter side", ErrConfig, t.Side, maxSide)
+		return fmt.Errorf("dataset: tiles: %w: Side is %d, want 1 to %d, or 0 for an image's shorter side", ErrConfig, t.Side, maxSide)
 	case !(t.Overlap >= 0 && t.Overlap <= 0.9):
 		return fmt.Errorf("dataset: tiles: %w: Overlap is %g, want 0 to 0.9", ErrConfig, t.Overlap)
 	case t.Most < 1 || t.Most > 1<<20:
@@ -60,19 +60,19 @@ func (t Tiles) row(length, side int) float64 {
 	return 1 + math.Ceil(float64(length-side)/step-1e-9)
 }
 
-// Count returns how many tiles a picture of w x h pixels is cut into. More than Most
+// Count returns how many tiles an image of w x h pixels is cut into. More than Most
 // is an error that wraps [ErrSize].
 func (t Tiles) Count(w, h int) (int, error) {
 	if err := t.Validate(); err != nil {
 		return 0, err
 	}
 	if w < 1 || h < 1 {
-		return 0, fmt.Errorf("dataset: tiles: %w: the picture is %dx%d", ErrSize, w, h)
+		return 0, fmt.Errorf("dataset: tiles: %w: the image is %dx%d", ErrSize, w, h)
 	}
 	side := t.side(w, h)
 	n := t.row(w, side) * t.row(h, side)
 	if n > float64(t.Most) {
-		return 0, fmt.Errorf("dataset: tiles: %w: a picture of %dx%d pixels is cut into %.0f tiles of %d, at most %d are allowed; a larger Side makes fewer", ErrSize, w, h, n, side, t.Most)
+		return 0, fmt.Errorf("dataset: tiles: %w: an image of %dx%d pixels is cut into %.0f tiles of %d, at most %d are allowed; a larger Side makes fewer", ErrSize, w, h, n, side, t.Most)
 	}
 	return int(n), nil
 }
@@ -85,8 +85,8 @@ func (t Tiles) side(w, h int) int {
 	return side
 }
 
-// Cut returns the tiles of a picture of w x h pixels whose origin is (0,0), row by
-// row. Every pixel lies in one of them at least, and none reaches beyond the picture.
+// Cut returns the tiles of an image of w x h pixels whose origin is (0,0), row by
+// row. Every pixel lies in one of them at least, and none reaches beyond the image.
 // The error is that of Count.
 func (t Tiles) Cut(w, h int) ([]image.Rectangle, error) {
 	n, err := t.Count(w, h)
@@ -114,16 +114,16 @@ func (t Tiles) Cut(w, h int) ([]image.Rectangle, error) {
 	return out, nil
 }
 
-// Tiled is a data set whose samples are the tiles of another one's pictures.
+// Tiled is a data set whose samples are the tiles of another one's images.
 type Tiled struct {
 	ds    Dataset
 	tiles Tiles
-	sizes []image.Point // of the pictures
-	ends  []int         // tiles in the pictures up to and including each
+	sizes []image.Point // of the images
+	ends  []int         // tiles in the images up to and including each
 	kept  [2]keptPicture
 }
 
-// keptPicture is a picture that has been decoded, because the next tile is mostly of the
+// keptPicture is an image that has been decoded, because the next tile is mostly of the
 // same.
 type keptPicture struct {
 	mu sync.Mutex
@@ -131,14 +131,14 @@ type keptPicture struct {
 	s  Sample
 }
 
-// NewTiled cuts the pictures of ds, and their masks, into tiles. It reads the head of
-// every file, and decodes what is no file, to know the sizes. A picture that cannot be
+// NewTiled cuts the images of ds, and their masks, into tiles. It reads the head of
+// every file, and decodes what is no file, to know the sizes. An image that cannot be
 // read is an error; so is one of more tiles than Most, which wraps [ErrSize].
 //
-// A tile is named as its picture with "#" and the tile's corner behind it, and is of
-// its group, so that splits keep the tiles of a picture together. Tiles of good
-// pictures are good. Those of others have no label, because only some of them show the
-// defect. Two decoded pictures are kept at a time, however many tiles are asked for.
+// A tile is named as its image with "#" and the tile's corner behind it, and is of
+// its group, so that splits keep the tiles of an image together. Tiles of good
+// images are good. Those of others have no label, because only some of them show the
+// defect. Two decoded images are kept at a time, however many tiles are asked for.
 // It is safe for concurrent use.
 func NewTiled(ctx context.Context, ds Dataset, t Tiles) (*Tiled, error) {
 	if ds == nil {
@@ -162,7 +162,7 @@ func NewTiled(ctx context.Context, ds Dataset, t Tiles) (*Tiled, error) {
 		}
 		k, err := t.Count(s.size.X, s.size.Y)
 		if err != nil {
-			return nil, fmt.Errorf("%w (picture %s)", err, ds.Item(i).Name)
+			return nil, fmt.Errorf("%w (image %s)", err, ds.Item(i).Name)
 		}
 		n += k
 		i++
@@ -171,7 +171,7 @@ func NewTiled(ctx context.Context, ds Dataset, t Tiles) (*Tiled, error) {
 	return out, nil
 }
 
-// outline is the size of a picture; masks are left alone.
+// outline is the size of an image; masks are left alone.
 func outline(ctx context.Context, ds Dataset, i int) (s seen) {
 	if f, at := asStored(ds, i); f != nil {
 		it := f.Item(at)
@@ -182,10 +182,7 @@ func outline(ctx context.Context, ds Dataset, i int) (s seen) {
 		s.size = turned(h.size, h.turn)
 		return s
 	}
-	sample, err := ds.Sample(ctx, i)
-	if err == nil {
-		err = sample.check()
-	}
+	sample, err := checked(ctx, ds, i)
 	if err != nil {
 		s.err = err
 		return s
@@ -194,25 +191,19 @@ func outline(ctx context.Context, ds Dataset, i int) (s seen) {
 	return s
 }
 
-// asStored follows data sets that show others, with pictures as they are, to the files.
+// asStored follows data sets that show others, with images as they are, to the files.
 func asStored(ds Dataset, i int) (*Files, int) {
-	for {
-		switch d := ds.(type) {
-		case *Files:
-			return d, i
-		case *subset:
-			ds, i = d.ds, d.index[i]
-		case *concat:
-			ds, i = d.find(i)
-		case *relabelled:
-			ds = d.Dataset
-		default:
-			return nil, 0
-		}
+	for next, at, ok := shown(ds, i); ok; next, at, ok = shown(ds, i) {
+		ds, i = next, at
 	}
+	f, ok := ds.(*Files)
+	if !ok {
+		return nil, 0
+	}
+	return f, i
 }
 
-// find returns the picture of tile i and the tile's number in it.
+// find returns the image of tile i and the tile's number in it.
 func (t *Tiled) find(i int) (picture, tile int) {
 	picture = sort.SearchInts(t.ends, i+1)
 	if picture > 0 {
@@ -232,7 +223,7 @@ func (t *Tiled) Len() int {
 // Classes implements [Dataset].
 func (t *Tiled) Classes() []string { return orEmpty(t.ds).Classes() }
 
-// Pictures returns the number of pictures that are cut.
+// Images returns the number of images that are cut.
 func (t *Tiled) Pictures() int { return len(t.ends) }
 
 // Item implements [Dataset].
@@ -288,7 +279,7 @@ func (t *Tiled) Sample(ctx context.Context, i int) (Sample, error) {
 	return s, nil
 }
 
-// picture reads a picture, or takes it where it has been read.
+// image reads an image, or takes it where it has been read.
 func (t *Tiled) picture(ctx context.Context, p int) (Sample, error) {
 	kept := &t.kept[p%len(t.kept)]
 	kept.mu.Lock()

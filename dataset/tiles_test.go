@@ -86,7 +86,7 @@ func TestTilesRefuse(t *testing.T) {
 		require.ErrorIs(t, err, dataset.ErrSize)
 	}
 	_, err = tiles.Cut(10000, 10)
-	require.ErrorContains(t, err, "a picture of 10000x10 pixels is cut into 1333 tiles of 10, at most 1024 are allowed; a larger Side makes fewer")
+	require.ErrorContains(t, err, "an image of 10000x10 pixels is cut into 1333 tiles of 10, at most 1024 are allowed; a larger Side makes fewer")
 	_, err = dataset.NewTiled(t.Context(), nil, tiles)
 	require.ErrorIs(t, err, dataset.ErrConfig)
 }

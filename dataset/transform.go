@@ -16,7 +16,7 @@ const maxSide = 1 << 15
 // Resize and CenterCrop on Pillow images, byte for byte.
 //
 // A Transform is a value and safe for concurrent use. [Transform.Shared] makes
-// one that remembers its tables of weights, which is faster for many pictures
+// one that remembers its tables of weights, which is faster for many images
 // of few sizes.
 type Transform struct {
 	// Shorter is the length of the shorter side after resizing, in pixels; the
@@ -25,21 +25,21 @@ type Transform struct {
 	// Exact is the width and height after resizing, in pixels, whatever the
 	// proportions. The zero point leaves them. Not together with Shorter.
 	Exact image.Point
-	// Filter is used for pictures; masks are resized with Nearest, or with
+	// Filter is used for images; masks are resized with Nearest, or with
 	// Bilinear by MaskBilinear.
 	Filter Kernel
 	// Crop is the width and height of the centre that is cut out after
 	// resizing, in pixels. The zero point cuts nothing. Offsets of half a pixel
-	// are rounded to the even neighbour, as Python does. A picture that is
+	// are rounded to the even neighbour, as Python does. An image that is
 	// smaller is an error.
 	Crop image.Point
 	// RowsFirst resizes rows before columns for every size, as Pillow did
 	// before version 13. Pillow 13 takes columns first where the height shrinks
-	// by more than twice as many pixels as the width. With Shorter, pictures
+	// by more than twice as many pixels as the width. With Shorter, images
 	// that are square or wider than high come out alike.
 	RowsFirst bool
 	// Bits16 is how many of the 16 bits of *image.Gray16, RGBA64 and NRGBA64 count,
-	// 8 to 16, as Decoder.Bits16 has it for files; 0 stands for 16. Pictures that a
+	// 8 to 16, as Decoder.Bits16 has it for files; 0 stands for 16. Images that a
 	// [Decoder] has read are of 8 bits and stay. A detector keeps it with its
 	// transform, so that what is scored is scaled as what was fitted; see
 	// [Transform.Decoder] and [Transform.Agrees].
@@ -98,7 +98,7 @@ func (t Transform) String() string {
 }
 
 // Decoder returns the decoder for files that this transform is to scale as the
-// pictures that a detector was fitted on: [DefaultDecoder] with its Bits16.
+// images that a detector was fitted on: [DefaultDecoder] with its Bits16.
 func (t Transform) Decoder() Decoder {
 	d := DefaultDecoder()
 	if t.Bits16 != 0 {
@@ -108,7 +108,7 @@ func (t Transform) Decoder() Decoder {
 }
 
 // Agrees says whether a data set of files is read with the transform's Bits16, so
-// that pictures scored later come out alike; an error that wraps [ErrConfig] says
+// that images scored later come out alike; an error that wraps [ErrConfig] says
 // what to set. Other data sets always agree.
 func (t Transform) Agrees(ds Dataset) error {
 	if ds == nil || ds.Len() == 0 {
@@ -169,7 +169,7 @@ func (t Transform) fixed() (image.Point, bool) {
 	return t.Exact, t.Exact != image.Point{}
 }
 
-// geometry is what a transform does to pictures of one size.
+// geometry is what a transform does to images of one size.
 type geometry struct {
 	in   image.Point     // size of the input
 	full image.Point     // size after resizing
@@ -182,7 +182,7 @@ func (t Transform) plan(in image.Point) (geometry, error) {
 		return geometry{}, err
 	}
 	if in.X < 1 || in.Y < 1 {
-		return geometry{}, fmt.Errorf("dataset: transform: %w: the picture is %s", ErrSize, sizeText(in))
+		return geometry{}, fmt.Errorf("dataset: transform: %w: the image is %s", ErrSize, sizeText(in))
 	}
 	g := geometry{in: in, full: in}
 	switch {
@@ -247,7 +247,7 @@ func (t Transform) Rect(w, h int) (Rect, error) {
 	}, nil
 }
 
-// Image transforms a picture of any kind (see [ToRGBA] for how colours are
+// Image transforms an image of any kind (see [ToRGBA] for how colours are
 // taken over). The result has origin (0,0), alpha 255 and pixels of its own.
 func (t Transform) Image(img image.Image) (*image.RGBA, error) {
 	dst := new(image.RGBA)
@@ -295,7 +295,7 @@ func (t Transform) into(dst *image.RGBA, img image.Image) error {
 	return nil
 }
 
-// resetRGBA makes dst a picture of that size with undefined pixels.
+// resetRGBA makes dst an image of that size with undefined pixels.
 func resetRGBA(dst *image.RGBA, size image.Point) {
 	n := 4 * size.X * size.Y
 	if cap(dst.Pix) < n {

@@ -161,7 +161,7 @@ func TestTransformIsSafeForConcurrentUse(t *testing.T) {
 				k := (i + g) % 6
 				got, err := tr.Image(imgs[k])
 				if err != nil || string(got.Pix) != string(want[k].Pix) {
-					t.Errorf("picture %d differs: %v", k, err)
+					t.Errorf("image %d differs: %v", k, err)
 				}
 			}
 		}()

@@ -4,7 +4,7 @@ import "fmt"
 
 // Transformed is a [Dataset] that can say which [Transform] its samples have
 // gone through, so that it is not applied a second time: a second time is not
-// always without effect (a centre that is cut out of a resized picture, for
+// always without effect (a centre that is cut out of a resized image, for
 // instance). [Cached] is one, and what [Subset], [Filter], [Concat] and [Apply]
 // make of it; so is what [NewRegion] makes of it where it cuts nothing. A data
 // set of your own that wraps another one should forward it with [TransformOf].
@@ -31,7 +31,7 @@ func (t Transform) AppliedTo(ds Dataset) bool {
 	return ok && of.Fingerprint() == t.Fingerprint()
 }
 
-// Fingerprint identifies what the transform does to pictures and masks: it is the
+// Fingerprint identifies what the transform does to images and masks: it is the
 // same for two transforms if and only if all their settings are. It says nothing
 // about [Transform.Shared]. The text may differ between versions of this package.
 func (t Transform) Fingerprint() string {
@@ -61,7 +61,7 @@ func (c *concat) Transform() (Transform, bool) {
 func (r *relabelled) Transform() (Transform, bool) { return TransformOf(r.Dataset) }
 
 // Transform implements [Transformed]. A part that is cut out is not what the
-// transform makes of a picture any more.
+// transform makes of an image any more.
 func (r *region) Transform() (Transform, bool) {
 	if !r.cfg.Rect.Empty() {
 		return Transform{}, false

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// maxList bounds a list of pictures in CSV, in bytes. VisA's has 1 MB.
+// maxList bounds a list of images in CSV, in bytes. VisA's has 1 MB.
 const maxList = 64 << 20
 
 // NewVisA opens VisA as it is published, or reorganised. As published, it has
@@ -21,11 +21,11 @@ const maxList = 64 << 20
 // (the 2cls lists do) is kept. Defect is the label of image_anno.csv where that
 // file has one, such as "bent" or "scratch,melt", and "anomaly" else. Without a
 // folder split_csv the reorganised form is read: MVTec AD's layout with the
-// kinds good and bad and masks named like their pictures.
+// kinds good and bad and masks named like their images.
 //
 // Lists may be written as spreadsheets write them: with a byte order mark, in UTF-16,
 // with a line "sep=;", with semicolons or tabs, with backslashes in paths. Masks hold
-// numbers of defect kinds. Pictures and masks that
+// numbers of defect kinds. Images and masks that
 // a list names and the disk does not have become issues; so do lines that make
 // no sense.
 func NewVisA(fsys fs.FS, cfg Config) (*Files, error) {
@@ -68,10 +68,10 @@ func NewVisA(fsys fs.FS, cfg Config) (*Files, error) {
 			at("label is %q, want normal or anomaly", r[2])
 			continue
 		case !f.exists(it.Name):
-			at("there is no picture %q", it.Name)
+			at("there is no image %q", it.Name)
 			continue
 		case seen[it.Name]:
-			at("picture %q is listed twice", it.Name)
+			at("image %q is listed twice", it.Name)
 			continue
 		}
 		seen[it.Name] = true
@@ -88,7 +88,7 @@ func NewVisA(fsys fs.FS, cfg Config) (*Files, error) {
 		f.items = append(f.items, it)
 	}
 	if len(f.items) == 0 {
-		return nil, f.layoutError(name, "none of its %d pictures is there; the first is %s", len(rows), rows[0][3])
+		return nil, f.layoutError(name, "none of its %d images is there; the first is %s", len(rows), rows[0][3])
 	}
 	if err := f.keep(cfg.Split); err != nil {
 		return nil, err
@@ -106,7 +106,7 @@ func NewVisA(fsys fs.FS, cfg Config) (*Files, error) {
 	return f, nil
 }
 
-// visaKinds collects kinds of defects by picture; the file need not be there.
+// visaKinds collects kinds of defects by image; the file need not be there.
 func (f *Files) visaKinds(class string, kinds map[string]string) {
 	name := path.Join(class, "image_anno.csv")
 	if !f.exists(name) {

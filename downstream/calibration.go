@@ -24,13 +24,13 @@ type Calibration struct {
 	scale     ColourScale
 	good      []float64 // rising
 	defective []float64 // rising
-	tiles     string    // how pictures were cut that were seen as tiles; empty where they were seen whole
+	tiles     string    // how images were cut that were seen as tiles; empty where they were seen whole
 }
 
 // ColourScale says which values of a map have a colour: those from Low on, which is
 // rare on good parts, and the last colour from High on. It is a heatmap.Scale:
 //
-//	picture, err := heatmap.Overlay(img, result.Map, heatmap.Scale(calibration.Scale()))
+//	image, err := heatmap.Overlay(img, result.Map, heatmap.Scale(calibration.Scale()))
 type ColourScale struct{ Low, High float64 }
 
 func (s ColourScale) check() error {

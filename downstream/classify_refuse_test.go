@@ -11,9 +11,9 @@ import (
 
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/dataset/wafers"
 	"github.com/gotab/gotab/downstream"
 	"github.com/gotab/gotab/downstream/classify"
-	"github.com/gotab/gotab/internal/wafers"
 	"github.com/gotab/gotab/tensor"
 )
 

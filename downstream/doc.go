@@ -1,6 +1,5 @@
 // Package downstream holds detectors that find defects with the features of a
-// backbone. A detector is fitted on good
-// images of one product and then says for every further image how abnormal it
+// backbone. A detector is fitted on good images of one product and then says for every further image how abnormal it
 // is, as a whole and at each place:
 //
 //	det, err := downstream.NewPaDiM(net, downstream.DefaultPaDiM(), nil)
@@ -11,12 +10,6 @@
 //	if err := det.Fit(ctx, good); err != nil {
 //		return err
 //	}
-//	results, err := det.Score(ctx, img)
-//
-// A score alone says little: scores of different detectors, or of one detector fitted
-// twice, are not on one scale. Calibrate a fitted detector on labelled parts that it
-// was not fitted on; from then on its results decide:
-//
 //	if _, err := det.Calibrate(ctx, held, metrics.Overkill(0.05)); err != nil {
 //		return err
 //	}
@@ -25,6 +18,10 @@
 //		return err
 //	}
 //	verdict, err := results[0].Verdict() // ErrNotCalibrated without Calibrate
+//
+// A score alone says little: scores of different detectors, or of one detector fitted
+// twice, are not on one scale. So a fitted detector is calibrated on labelled parts that it
+// was not fitted on; from then on its results decide.
 //
 // The calibration is saved with the detector. It ends with the next Fit, Update, Train or
 // Reset. A [metrics.Rule] says how the threshold is chosen, and what so many parts can
@@ -43,4 +40,11 @@
 // A detector borrows the backbone: any [Extractor] will do, and it must stay
 // open and unchanged as long as the detector is used; RegAD alone trains a copy
 // of its own.
+//
+// # Files
+//
+// WriteTo and Save write a fitted detector as safetensors: what was fitted, settings, transform and calibration, not the
+// backbone. Read and Open give it back: it scores as the one that was written, bit for bit on the same machine, and draws
+// as that one would. Their extractor must be that of the fit: it is run once on a fixed image, and one that answers
+// otherwise is [ErrExtractor]. A damaged file is [ErrFile]. Before a fit there is [ErrNotFitted].
 package downstream

@@ -8,11 +8,12 @@ import (
 
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/downstream/internal/life"
+	"github.com/gotab/gotab/downstream/internal/regad"
 	"github.com/gotab/gotab/tensor"
 )
 
 // Trunk lets tests put a small network in a ResNet's place.
-type Trunk = trunk
+type Trunk = regad.Trunk
 
 // NewRegADOn is NewRegAD on a trunk of weights by the trunk's names.
 func NewRegADOn(weights []tensor.Array, grow func([]tensor.Array) (Trunk, error), cfg RegADConfig, rng *rand.Rand, opts ...Option) (*RegAD, error) {
@@ -21,7 +22,7 @@ func NewRegADOn(weights []tensor.Array, grow func([]tensor.Array) (Trunk, error)
 	}
 	var first []tensor.Array
 	for _, a := range weights {
-		a.Name = trunkPrefix + a.Name
+		a.Name = regad.TrunkPrefix + a.Name
 		first = append(first, a)
 	}
 	return newRegAD(first, grow, "tiny", tensor.CPU, cfg, [2]uint64{rng.Uint64(), rng.Uint64()}, opts...), nil
@@ -49,7 +50,7 @@ func (r *RegAD) WriteCheckpoint(path string, epochs int) error {
 
 // ReadRegADOn is ReadRegAD for what NewRegADOn made.
 func ReadRegADOn(ctx context.Context, r io.Reader, grow func([]tensor.Array) (Trunk, error), opts ...Option) (*RegAD, error) {
-	return readRegAD(ctx, r, tensor.CPU, func(string, backbone.Layer) (grower, error) { return grow, nil }, opts...)
+	return readRegAD(ctx, r, tensor.CPU, func(string, backbone.Layer) (regad.Grower, error) { return grow, nil }, opts...)
 }
 
 // HeldBytes returns the bytes of all tensors and arrays of the model in force, but
@@ -61,7 +62,7 @@ func HeldBytes(d any) (n int64) {
 	case *PatchCore:
 		return heldBytes(&d.core.Current, nil)
 	case *RD4AD:
-		return heldBytes(&d.core.Current, func(g *distilled) int64 { return 4 * (g.net.params.Len() + g.packed.Len()) })
+		return heldBytes(&d.core.Current, func(g *distilled) int64 { return 4 * (g.net.Params.Len() + g.packed.Len()) })
 	case *SimpleNet:
 		return heldBytes(&d.core.Current, func(g *simpleModel) (n int64) {
 			for _, a := range g.trained {

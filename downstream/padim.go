@@ -109,11 +109,7 @@ func (c PaDiMConfig) Validate() error {
 // [PaDiM.Update] adds good images to the statistics later on, without those of
 // the fit.
 //
-// A PaDiM borrows its extractor and owns its statistics: Close it. All methods
-// are safe for concurrent use. Score, ScoreSet, Save and WriteTo go on with the
-// statistics they began with, whatever a Fit, an Update, Reset or Close does
-// meanwhile. These take their turns in the order of the calls, but Close, which
-// comes first.
+// A PaDiM borrows its extractor and owns its statistics: Close it. [Detector] says what may be called at once.
 type PaDiM struct {
 	core engine.Core[*gaussians]
 	cfg  PaDiMConfig // Channels resolved, ascending
@@ -183,13 +179,7 @@ func (p *PaDiM) Config() PaDiMConfig {
 // transform brings to the size of input. The number of images does not matter. It runs fe
 // once. It returns [ErrConfig], [ErrLayers], [ErrChannels] or [ErrImage] for what a fit
 // would refuse too.
-//
-// Fitted: a mean and the lower half of a matrix in float32, with C rounded up to eights in the latter:
-// 4 P C + 2 P C (C+8); on CUDA the whole matrix, 4 P C (C+1). Fitting, besides: the sum
-// vectors, and the larger of the features of cores+3 batches on their way into
-// the sums and of four double-precision copies of one block of 56 positions a
-// core. For 3136 positions, 100 channels and batches of 8 on 2 cores: 74 MB and
-// 126 MB. The network's own memory is not in it.
+// docs/memory.md has the formula.
 func (c PaDiMConfig) Estimate(fe Extractor, input image.Point, _ int) (Memory, error) {
 	if err := c.Validate(); err != nil {
 		return Memory{}, err
@@ -227,14 +217,8 @@ type gaussians struct {
 	padim.Gaussians
 }
 
-// Reset forgets what was fitted, when the Fits before it have ended; the detector
-// can be fitted again. Memory is freed as soon as scoring that is going on has
-// ended. Errors are ctx's or wrap [ErrClosed].
+// Reset forgets what was fitted when the Fits before it have ended. Errors are ctx's or wrap [ErrClosed].
 func (p *PaDiM) Reset(ctx context.Context) error { return p.core.Reset(ctx) }
 
-// Close frees the statistics for good; every other method that returns an error wraps
-// [ErrClosed] from then on. It does not wait: scoring that is going on ends as it
-// would have, and a Fit that is going on, or waits, is cancelled and returns
-// [ErrClosed]. The extractor must live until these have returned. Closing twice is
-// harmless.
+// Close frees what was fitted, for good: see [Detector].
 func (p *PaDiM) Close() error { return p.core.Close() }

@@ -47,10 +47,7 @@ func (s padimSettings) Config() (c PaDiMConfig, err error) {
 	return c, c.Validate()
 }
 
-// WriteTo writes the fitted detector as safetensors: statistics and settings,
-// the transform included, not the backbone. Reading it back gives the same bits.
-// It holds twice the whitening matrices in memory. Errors wrap [ErrNotFitted] or
-// are w's.
+// WriteTo writes statistics and settings: see "Files" above. Whitening matrices are in memory twice meanwhile.
 func (p *PaDiM) WriteTo(w io.Writer) (int64, error) { return writeFitted(w, &p.core, p, padimKind) }
 
 // contents is what a file says of g.
@@ -74,10 +71,7 @@ func OpenPaDiM(ctx context.Context, path string, fe Extractor, opts ...Option) (
 	return engine.OpenSaved(ctx, path, whoIs("PaDiM"), fe, ReadPaDiM, opts)
 }
 
-// ReadPaDiM reads a detector that WriteTo wrote; it is fitted and scores as the
-// one that was written, bit for bit on the same machine. fe must be the
-// extractor of the fit: it is run once on a fixed picture, and one that answers
-// otherwise than then is [ErrExtractor]. A damaged file is [ErrFile].
+// ReadPaDiM reads a detector that WriteTo wrote: see "Files" above.
 func ReadPaDiM(ctx context.Context, r io.Reader, fe Extractor, opts ...Option) (*PaDiM, error) {
 	st, cfg, arrays, also, err := readFitted[PaDiMConfig, padimSettings](r, whoIs("PaDiM"), padimKind)
 	if err != nil {

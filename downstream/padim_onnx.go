@@ -28,7 +28,7 @@ const onnxKind = "gotab.padim.onnx.1"
 
 // WriteONNX writes the fitted detector with its backbone as an ONNX model (operator
 // set 17) for programs without this module. The input "images" is float32 [batch, 3, H, W], where
-// H and W are those of the fit: pictures that have gone through Transform, RGB,
+// H and W are those of the fit: images that have gone through Transform, RGB,
 // channels first, each value (v/255 - mean) / std. The outputs are "map", float32
 // [batch, H, W], and "score", float32 [batch], with the values of Result.Map and
 // Result.Score but for rounding (some 1e-6 of the value). Features, choice of channels,
@@ -101,7 +101,7 @@ func (p *PaDiM) onnx(ctx context.Context, g *gaussians) (*onnx.Model, error) {
 		{Name: "map", Type: onnx.Float32, Shape: append([]onnx.Dim{batch}, onnx.Fixed(int64(g.InH), int64(g.InW))...)},
 		{Name: "score", Type: onnx.Float32, Shape: []onnx.Dim{batch}},
 	}
-	m.Doc = "PaDiM. Input: pictures after the transform in the metadata, RGB, (v/255 - mean) / std, channels first. Outputs: map of distances, and its largest value."
+	m.Doc = "PaDiM. Input: images after the transform in the metadata, RGB, (v/255 - mean) / std, channels first. Outputs: map of distances, and its largest value."
 	return m, p.describe(m, g)
 }
 

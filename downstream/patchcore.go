@@ -139,10 +139,7 @@ func (c PatchCoreConfig) Validate() error {
 // The map is interpolated bilinearly to the transformed image and smoothed, the
 // score is taken before that: it is not the map's largest value.
 //
-// A PatchCore borrows its extractor and owns its memory bank: Close it. All
-// methods are safe for concurrent use. Score, ScoreSet, Save and WriteTo go on with
-// the bank they began with, whatever a Fit, Reset or Close does meanwhile. These
-// take their turns in the order of the calls, but Close, which comes first.
+// A PatchCore borrows its extractor and owns its memory bank: Close it. [Detector] says what may be called at once.
 type PatchCore struct {
 	core engine.Core[*patchBank]
 	cfg  PatchCoreConfig
@@ -194,15 +191,7 @@ func (p *PatchCore) Config() PatchCoreConfig {
 // Estimate returns what a detector of these settings takes on fe, fitted on so many images
 // that the transform brings to the size of input. It runs fe once. It returns [ErrConfig],
 // [ErrLayers], [ErrImage] or [ErrTooFewImages] for what a fit would refuse too.
-//
-// With N = images x positions patches and M = N Share kept ones of C values:
-// fitted 4 M (C+1). Fitting, the larger of choosing and keeping: 4 N (K+10) for
-// the projections to K dimensions and the vectors beside them and 4 M K for the
-// chosen of them; twice the bank for its copy on the host; besides, the features
-// of cores+3 batches. Full features of all patches are never held: images pass
-// through the network twice, once to choose patches and once to keep them. For 200
-// images on 28x28 positions, 384 values and the default settings with 2 cores: 24 MB
-// and 143 MB. The network's own memory is not in it.
+// docs/memory.md has the formula.
 func (c PatchCoreConfig) Estimate(fe Extractor, input image.Point, images int) (Memory, error) {
 	if err := c.Validate(); err != nil {
 		return Memory{}, err
@@ -261,14 +250,8 @@ type patchBank struct {
 	patchcore.Bank
 }
 
-// Reset forgets what was fitted, when the Fits before it have ended; the detector
-// can be fitted again. Memory is freed as soon as scoring that is going on has
-// ended. Errors are ctx's or wrap [ErrClosed].
+// Reset forgets what was fitted when the Fits before it have ended. Errors are ctx's or wrap [ErrClosed].
 func (p *PatchCore) Reset(ctx context.Context) error { return p.core.Reset(ctx) }
 
-// Close frees the memory bank for good; every other method that returns an error wraps
-// [ErrClosed] from then on. It does not wait: scoring that is going on ends as it
-// would have, and a Fit that is going on, or waits, is cancelled and returns
-// [ErrClosed]. The extractor must live until these have returned. Closing twice is
-// harmless.
+// Close frees what was fitted, for good: see [Detector].
 func (p *PatchCore) Close() error { return p.core.Close() }

@@ -44,9 +44,7 @@ func (s patchcoreSettings) Config() (c PatchCoreConfig, err error) {
 	return c, c.Validate()
 }
 
-// WriteTo writes the fitted detector as safetensors: memory bank and settings,
-// the transform included, not the backbone. Reading it back gives the same bits.
-// It holds the bank twice in memory. Errors wrap [ErrNotFitted] or are w's.
+// WriteTo writes memory bank and settings: see "Files" above. The bank is in memory twice meanwhile.
 func (p *PatchCore) WriteTo(w io.Writer) (int64, error) {
 	return writeFitted(w, &p.core, p, patchcoreKind)
 }
@@ -74,11 +72,7 @@ func OpenPatchCore(ctx context.Context, path string, fe Extractor, opts ...Optio
 	return engine.OpenSaved(ctx, path, whoIs("PatchCore"), fe, ReadPatchCore, opts)
 }
 
-// ReadPatchCore reads a detector that WriteTo wrote; it is fitted and scores as
-// the one that was written, bit for bit on the same machine, and a Fit draws as
-// that one would. fe must be the extractor of the fit: it is run once on a fixed
-// picture, and one that answers otherwise than then is [ErrExtractor]. A damaged
-// file is [ErrFile].
+// ReadPatchCore reads a detector that WriteTo wrote: see "Files" above.
 func ReadPatchCore(ctx context.Context, r io.Reader, fe Extractor, opts ...Option) (*PatchCore, error) {
 	st, cfg, arrays, also, err := readFitted[PatchCoreConfig, patchcoreSettings](r, whoIs("PatchCore"), patchcoreKind)
 	if err != nil {

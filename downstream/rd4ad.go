@@ -13,7 +13,7 @@ import (
 	"github.com/gotab/gotab/downstream/internal/engine"
 	"github.com/gotab/gotab/downstream/internal/feed"
 	"github.com/gotab/gotab/downstream/internal/network"
-	"github.com/gotab/gotab/downstream/internal/train"
+	"github.com/gotab/gotab/downstream/internal/rd4ad"
 	"github.com/gotab/gotab/tensor"
 )
 
@@ -109,6 +109,47 @@ func (c RD4ADConfig) Validate() error {
 	return engine.ValidateView(whoIs("RD4AD"), c.Sigma, c.Batch, c.Transform, c.Normalize)
 }
 
+// RD4ADBlocks says what residual blocks the trained networks are made of. The
+// zero value follows the extractor, see [RD4ADConfig].
+type RD4ADBlocks struct {
+	// Width is 0 for basic blocks, two 3x3 convolutions. Otherwise blocks are
+	// bottlenecks, whose inner convolutions have Width quarters of the block's
+	// channels: 1 as in ResNet-50, 2 as in WideResNet-50-2, at most 8. The layers'
+	// channels must then be multiples of 4.
+	Width int
+	// OCE is the number of blocks of the one-class embedding, 1 to 64.
+	OCE int
+	// Decoder is the number of blocks of each stage of the decoder, the deepest
+	// first, 1 to 64: as many numbers as there are layers.
+	Decoder []int
+}
+
+const maxBlocks = 64
+
+func (b RD4ADBlocks) follows() bool { return b.Width == 0 && b.OCE == 0 && b.Decoder == nil }
+
+// validate checks the blocks for a number of layers.
+func (b RD4ADBlocks) validate(by engine.Who, levels int) error {
+	if b.follows() {
+		return nil
+	}
+	if b.Width < 0 || b.Width > 8 {
+		return by.Invalid("Blocks.Width is %d, want 0 to 8", b.Width)
+	}
+	if b.OCE < 1 || b.OCE > maxBlocks {
+		return by.Invalid("Blocks.OCE is %d, want 1 to %d", b.OCE, maxBlocks)
+	}
+	if len(b.Decoder) != levels {
+		return by.Invalid("Blocks.Decoder is %v, want a number for each of the %d layers", b.Decoder, levels)
+	}
+	for _, n := range b.Decoder {
+		if n < 1 || n > maxBlocks {
+			return by.Invalid("Blocks.Decoder is %v, want 1 to %d each", b.Decoder, maxBlocks)
+		}
+	}
+	return nil
+}
+
 // RD4AD trains a student to rebuild the features of good images from a compact
 // embedding of them, and scores an image by what it rebuilds badly: reverse
 // distillation (Deng and Li, arXiv 2201.10703).
@@ -128,10 +169,7 @@ func (c RD4ADConfig) Validate() error {
 // grids) and smoothed; the score is its largest value. The weights after the last
 // epoch are kept.
 //
-// An RD4AD borrows its extractor and owns its student: Close it. All methods are
-// safe for concurrent use. Score, ScoreSet, Save and WriteTo go on with the student
-// they began with, whatever a Fit, Reset or Close does meanwhile. These take their
-// turns in the order of the calls, but Close, which comes first.
+// An RD4AD borrows its extractor and owns its student: Close it. [Detector] says what may be called at once.
 type RD4AD struct {
 	core engine.Core[*distilled]
 	cfg  RD4ADConfig // Blocks resolved
@@ -172,7 +210,7 @@ func newRD4AD(fe Extractor, cfg RD4ADConfig, seed [2]uint64, opts ...Option) (*R
 		if r, ok := fe.(interface{ Arch() backbone.Arch }); ok {
 			arch = r.Arch()
 		}
-		cfg.Blocks = blocksFor(arch, len(cfg.Layers))
+		cfg.Blocks = RD4ADBlocks(rd4ad.BlocksFor(arch, len(cfg.Layers)))
 	}
 	cfg.Blocks.Decoder = slices.Clone(cfg.Blocks.Decoder)
 	for _, l := range cfg.Layers {
@@ -215,17 +253,7 @@ func (p *RD4AD) channels() []int {
 // Estimate returns what a detector of these settings takes on fe, fitted on so many images
 // that the transform brings to the size of input. It runs fe once. It returns [ErrConfig],
 // [ErrLayers], [ErrImage] or [ErrTooFewImages] for what a fit would refuse too.
-//
-// With P parameters and running statistics of the student: fitted 8 P, for the
-// weights and the folded ones that scoring uses. Fitting: 16 P for weights,
-// gradients and Adam's moments; 4 images F, at most Cache, for the extractor's
-// maps of F values an image, and where they take more than the Cache 12 TrainBatch
-// F for three batches that are made anew; and 4 (2 U + D + J + 3 F) for each of the TrainBatch
-// images of a step, where U values come out of the convolutions in line, which are
-// kept before and after batch norm, D out of those around blocks, and J is the
-// joined map; 3 F are the maps and the loss. For 200 images of 256x256 and a
-// ResNet-18: 123 MB and 1.03 GB. The network's own memory is not in it, nor further
-// layouts of folded weights (see [tensor.Scope.PackConv]).
+// docs/memory.md has the formula.
 func (c RD4ADConfig) Estimate(fe Extractor, input image.Point, images int) (Memory, error) {
 	p, err := newRD4AD(fe, c, [2]uint64{})
 	if err != nil {
@@ -249,42 +277,26 @@ func (c RD4ADConfig) Estimate(fe Extractor, input image.Point, images int) (Memo
 func estimateRD4AD(images int, channels []int, grid image.Point, cfg RD4ADConfig) (fitted, fitting int64) {
 	b := cfg.Blocks
 	if b.follows() {
-		b = blocksFor(backbone.ArchResNet18, len(channels))
+		b = RD4ADBlocks(rd4ad.BlocksFor(backbone.ArchResNet18, len(channels)))
 	}
 	if len(channels) == 0 || b.validate(whoIs("RD4AD"), len(channels)) != nil {
 		return 0, 0
 	}
-	net := describeStudent(channels, b)
-	params := int64(0)
-	for _, sp := range net.specs() {
-		params += valuesOf(sp.Shape)
-	}
-	maps := int64(0)
-	for i, c := range channels {
-		maps += int64(c) * int64(grid.X>>i) * int64(grid.Y>>i)
-	}
-	kept := train.HostMaps(images, maps, cfg.TrainBatch, cfg.Cache)
-	return 8 * params, 16*params + kept + 4*int64(cfg.TrainBatch)*(net.held(int64(grid.Y), int64(grid.X))+3*maps)
+	return rd4ad.Bytes(images, channels, grid, rd4ad.Blocks(b), cfg.TrainBatch, cfg.Cache)
 }
 
 // distilled is what a fit leaves.
 type distilled struct {
 	state  // its own tensors are the tables of the enlargers
-	net    *student
+	net    *rd4ad.Student
 	packed *tensor.Params // what folded stands on
-	folded *foldedStudent
+	folded *rd4ad.Folded
 	shapes []network.MapShape // of the layers
 	levels []engine.Enlarger  // of the layers
 }
 
-// Reset forgets what was fitted, when the Fits before it have ended; the detector
-// can be fitted again. Memory is freed as soon as scoring that is going on has
-// ended. Errors are ctx's or wrap [ErrClosed].
+// Reset forgets what was fitted when the Fits before it have ended. Errors are ctx's or wrap [ErrClosed].
 func (p *RD4AD) Reset(ctx context.Context) error { return p.core.Reset(ctx) }
 
-// Close frees the student for good; every other method that returns an error wraps
-// [ErrClosed] from then on. It does not wait: scoring that is going on ends as it
-// would have, and a Fit that is going on, or waits, is cancelled and returns
-// [ErrClosed]. The extractor must live until these have returned. Closing twice is
-// harmless.
+// Close frees what was fitted, for good: see [Detector].
 func (p *RD4AD) Close() error { return p.core.Close() }

@@ -8,7 +8,7 @@ import (
 
 	"github.com/gotab/gotab/downstream/internal/engine"
 	"github.com/gotab/gotab/downstream/internal/network"
-	"github.com/gotab/gotab/internal/layers"
+	"github.com/gotab/gotab/downstream/internal/rd4ad"
 	"github.com/gotab/gotab/tensor"
 )
 
@@ -51,9 +51,7 @@ func (s rd4adSettings) Config() (c RD4ADConfig, err error) {
 	return c, c.Validate()
 }
 
-// WriteTo writes the fitted detector as safetensors: student and settings, the
-// transform included, not the backbone. Reading it back gives the same bits. It
-// holds the student twice in memory. Errors wrap [ErrNotFitted] or are w's.
+// WriteTo writes student and settings: see "Files" above. The student is in memory twice meanwhile.
 func (p *RD4AD) WriteTo(w io.Writer) (int64, error) { return writeFitted(w, &p.core, p, rd4adKind) }
 
 // contents is what a file says of g.
@@ -64,7 +62,7 @@ func (p *RD4AD) contents(g *distilled) (*engine.Contents, error) {
 		Epochs: cfg.Epochs, TrainBatch: cfg.TrainBatch, Rate: cfg.Rate, Beta1: cfg.Beta1, Beta2: cfg.Beta2, Cache: cfg.Cache,
 		ViewSettings: engine.ViewOf(cfg.Sigma, cfg.Transform, cfg.Normalize, cfg.Batch), Seed: p.seed, Sizes: g.Sizes(),
 	}
-	arrays, err := g.net.params.Arrays(context.Background())
+	arrays, err := g.net.Params.Arrays(context.Background())
 	if err != nil {
 		return nil, err
 	}
@@ -79,11 +77,7 @@ func OpenRD4AD(ctx context.Context, path string, fe Extractor, opts ...Option) (
 	return engine.OpenSaved(ctx, path, whoIs("RD4AD"), fe, ReadRD4AD, opts)
 }
 
-// ReadRD4AD reads a detector that WriteTo wrote; it is fitted and scores as the
-// one that was written, bit for bit on the same machine, and a Fit draws as that
-// one would. fe must be the extractor of the fit: it is run once on a fixed
-// picture, and one that answers otherwise than then is [ErrExtractor]. A damaged
-// file is [ErrFile].
+// ReadRD4AD reads a detector that WriteTo wrote: see "Files" above.
 func ReadRD4AD(ctx context.Context, r io.Reader, fe Extractor, opts ...Option) (*RD4AD, error) {
 	st, cfg, arrays, also, err := readFitted[RD4ADConfig, rd4adSettings](r, whoIs("RD4AD"), rd4adKind)
 	if err != nil {
@@ -102,7 +96,7 @@ func ReadRD4AD(ctx context.Context, r io.Reader, fe Extractor, opts ...Option) (
 
 // load makes a model of the arrays of a file.
 func (p *RD4AD) load(ctx context.Context, arrays []tensor.Array, st rd4adSettings, also beside) (*distilled, error) {
-	if _, err := engine.ArraysOf(describeStudent(p.channels(), p.cfg.Blocks).specs(), arrays); err != nil {
+	if err := rd4ad.Check(p.channels(), rd4ad.Blocks(p.cfg.Blocks), arrays); err != nil {
 		return nil, err
 	}
 	fingerprint, err := engine.FloatsOf(arrays, "fingerprint", int64(p.sel.Count))
@@ -118,7 +112,7 @@ func (p *RD4AD) load(ctx context.Context, arrays []tensor.Array, st rd4adSetting
 	g := &distilled{shapes: shapes, state: state{Model: st.NewModel(p.core.Dev)}}
 	g.take(also)
 	g.Fingerprint = fingerprint
-	if g.net, err = p.newStudent(ctx, func(*layers.ConvNorm) ([]tensor.Array, error) { return arrays, nil }); err != nil {
+	if g.net, err = rd4ad.Load(ctx, p.core.Dev, p.channels(), rd4ad.Blocks(p.cfg.Blocks), arrays); err != nil {
 		return nil, err
 	}
 	return p.complete(ctx, g)

@@ -10,14 +10,10 @@ import (
 	"github.com/gotab/gotab/downstream/internal/engine"
 	"github.com/gotab/gotab/downstream/internal/feed"
 	"github.com/gotab/gotab/downstream/internal/network"
+	"github.com/gotab/gotab/downstream/internal/rd4ad"
 	"github.com/gotab/gotab/downstream/internal/train"
-	"github.com/gotab/gotab/internal/layers"
-	"github.com/gotab/gotab/internal/seed"
 	"github.com/gotab/gotab/tensor"
 )
-
-// cosineEpsilon is the least length by which a cosine divides, as in PyTorch.
-const cosineEpsilon = 1e-8
 
 // Fit trains a student on good images, at least one, and replaces that of an
 // earlier Fit. The extractor sees each image once, or once an epoch where its
@@ -61,7 +57,7 @@ func (p *RD4AD) fit(ctx context.Context, normal dataset.Dataset) (*distilled, er
 		return nil, err
 	}
 	if err := p.train(ctx, net, teacher); err != nil {
-		return nil, errors.Join(err, net.params.Close())
+		return nil, errors.Join(err, net.Params.Close())
 	}
 	first := teacher.Shapes[0]
 	g := &distilled{net: net, shapes: teacher.Shapes, state: state{Model: engine.Model{Params: tensor.NewParams(p.core.Dev), GridH: first.H, GridW: first.W,
@@ -85,25 +81,13 @@ func (p *RD4AD) checkHalving(shapes []network.MapShape, input image.Point) error
 	return nil
 }
 
-// freshStudent draws a student, unit by unit, so that its weights never lie on the
-// host as a whole.
-func (p *RD4AD) freshStudent(ctx context.Context) (*student, error) {
-	rng := seed.Rand(p.seed[0], "student", p.seed[1])
-	return p.newStudent(ctx, func(u *layers.ConvNorm) ([]tensor.Array, error) { return u.Fresh(rng) })
-}
-
-// newStudent makes a student of the parameters that of returns for each unit.
-func (p *RD4AD) newStudent(ctx context.Context, of func(u *layers.ConvNorm) ([]tensor.Array, error)) (*student, error) {
-	net := describeStudent(p.channels(), p.cfg.Blocks)
-	err := tensor.Run(ctx, p.core.Dev, tensor.Evaluation, func(s *tensor.Scope) error { return net.build(s, of) })
-	if err != nil {
-		return nil, errors.Join(err, net.params.Close())
-	}
-	return net, nil
+// freshStudent draws a student.
+func (p *RD4AD) freshStudent(ctx context.Context) (*rd4ad.Student, error) {
+	return rd4ad.Fresh(ctx, p.core.Dev, p.channels(), rd4ad.Blocks(p.cfg.Blocks), p.seed)
 }
 
 // train runs all epochs.
-func (p *RD4AD) train(ctx context.Context, net *student, teacher *train.Frozen) error {
+func (p *RD4AD) train(ctx context.Context, net *rd4ad.Student, teacher *train.Frozen) error {
 	deepest := teacher.Shapes[len(teacher.Shapes)-1]
 	alone := deepest.H*deepest.W == 4 // one position in the embedding
 	if alone && (teacher.N == 1 || p.cfg.TrainBatch == 1) {
@@ -129,48 +113,33 @@ func (p *RD4AD) train(ctx context.Context, net *student, teacher *train.Frozen) 
 	if err := c.Run(ctx); err != nil {
 		return err
 	}
-	return train.FiniteParams(ctx, net.params)
+	return train.FiniteParams(ctx, net.Params)
 }
 
 // learner is the student with the rule that trains it.
-func (p *RD4AD) learner(net *student) (tensor.Learner, error) {
+func (p *RD4AD) learner(net *rd4ad.Student) (tensor.Learner, error) {
 	opt, err := tensor.NewAdam(tensor.AdamConfig{Beta1: p.cfg.Beta1, Beta2: p.cfg.Beta2, Epsilon: tensor.DefaultAdam().Epsilon}, p.core.Dev)
-	return tensor.Learner{Params: net.params, Optimizer: opt, Rate: train.Always(p.cfg.Rate)}, err
+	return tensor.Learner{Params: net.Params, Optimizer: opt, Rate: train.Always(p.cfg.Rate)}, err
 }
 
 // step trains the student on one batch.
-func (p *RD4AD) step(ctx context.Context, net *student, rule []tensor.Learner, b *train.MapBatch) (o train.Outcome, err error) {
+func (p *RD4AD) step(ctx context.Context, net *rd4ad.Student, rule []tensor.Learner, b *train.MapBatch) (o train.Outcome, err error) {
 	defer b.Done()
 	err = tensor.Run(ctx, p.core.Dev, tensor.Training, func(s *tensor.Scope) (err error) {
 		o.Loss, err = train.Descend(s, 0, rule, func(s *tensor.Scope) (*tensor.Tensor, error) {
 			maps := b.Tensors(s)
-			return p.loss(s, maps, net.forward(s, maps, true)), s.Err()
+			return rd4ad.Loss(s, maps, net.Forward(s, maps, true), p.cfg.PerPosition), s.Err()
 		})
 		return err
 	})
 	return o, err
 }
 
-// loss is the distance between the maps of teacher and student.
-func (p *RD4AD) loss(s *tensor.Scope, teacher, student []*tensor.Tensor) *tensor.Tensor {
-	return s.Sub(func(s *tensor.Scope) *tensor.Tensor {
-		sum := s.Full(float64(len(teacher)), tensor.Float32)
-		for i := range teacher {
-			a, b := s.Permute(teacher[i], 0, 2, 3, 1), s.Permute(student[i], 0, 2, 3, 1)
-			if !p.cfg.PerPosition {
-				a, b = s.Reshape(a, a.Size(0), -1), s.Reshape(b, b.Size(0), -1)
-			}
-			sum = s.Minus(sum, s.Mean(s.CosineSimilarity(a, b, -1, cosineEpsilon), false))
-		}
-		return sum
-	})
-}
-
 // complete adds to a model with student and sizes what follows from them and from
 // the settings. After an error g's memory is freed.
 func (p *RD4AD) complete(ctx context.Context, g *distilled) (_ *distilled, err error) {
 	g.packed = tensor.NewParams(p.core.Dev)
-	g.Also = func() error { return errors.Join(g.net.params.Close(), g.packed.Close()) }
+	g.Also = func() error { return errors.Join(g.net.Params.Close(), g.packed.Close()) }
 	defer func() {
 		if err != nil {
 			_ = g.Free() // frees memory, cannot fail
@@ -185,7 +154,7 @@ func (p *RD4AD) complete(ctx context.Context, g *distilled) (_ *distilled, err e
 		g.levels = append(g.levels, e)
 	}
 	err = tensor.Run(ctx, p.core.Dev, tensor.Evaluation, func(s *tensor.Scope) (err error) {
-		g.folded, err = g.net.fold(s, g.packed, p.cfg.Batch, g.shapes)
+		g.folded, err = g.net.Fold(s, g.packed, p.cfg.Batch, g.shapes)
 		return err
 	})
 	if err != nil {

@@ -18,6 +18,7 @@ import (
 	"github.com/gotab/gotab/downstream/internal/engine"
 	"github.com/gotab/gotab/downstream/internal/feed"
 	"github.com/gotab/gotab/downstream/internal/network"
+	"github.com/gotab/gotab/downstream/internal/rd4ad"
 	"github.com/gotab/gotab/downstream/internal/train"
 	"github.com/gotab/gotab/internal/layers"
 	"github.com/gotab/gotab/internal/testutil"
@@ -98,7 +99,7 @@ func (e formulaExtractor) teacher(t *testing.T) *train.Frozen {
 
 // formulaStudent returns a detector for the case and a student with the formula's
 // weights.
-func formulaStudent(t *testing.T, c rd4adCase, change func(*RD4ADConfig)) (*RD4AD, *student) {
+func formulaStudent(t *testing.T, c rd4adCase, change func(*RD4ADConfig)) (*RD4AD, *rd4ad.Student) {
 	cfg := DefaultRD4AD()
 	cfg.Blocks = RD4ADBlocks{Width: c.Width, OCE: c.OCE, Decoder: c.Decoder}
 	cfg.Epochs = 1
@@ -107,7 +108,7 @@ func formulaStudent(t *testing.T, c rd4adCase, change func(*RD4ADConfig)) (*RD4A
 	}
 	p, err := newRD4AD(formulaExtractor{c}, cfg, [2]uint64{1, 2})
 	require.NoError(t, err)
-	net, err := p.newStudent(t.Context(), func(u *layers.ConvNorm) (arrays []tensor.Array, err error) {
+	net, err := rd4ad.New(t.Context(), p.core.Dev, p.channels(), rd4ad.Blocks(p.cfg.Blocks), func(u *layers.ConvNorm) (arrays []tensor.Array, err error) {
 		for _, sp := range u.Specs() {
 			a := tensor.IntArray(sp.Name, []int64{0})
 			if sp.DType() == tensor.Float32 {
@@ -118,7 +119,7 @@ func formulaStudent(t *testing.T, c rd4adCase, change func(*RD4ADConfig)) (*RD4A
 		return arrays, nil
 	})
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, net.params.Close()) })
+	t.Cleanup(func() { require.NoError(t, net.Params.Close()) })
 	return p, net
 }
 
@@ -135,10 +136,10 @@ func kept(v []float32) (out []float64) {
 }
 
 // parameters returns some values of each of the named parameters.
-func parameters(t *testing.T, net *student, names []string) (out [][]float64) {
+func parameters(t *testing.T, net *rd4ad.Student, names []string) (out [][]float64) {
 	require.NoError(t, tensor.Run(t.Context(), tensor.CPU, tensor.Evaluation, func(s *tensor.Scope) error {
 		for _, n := range names {
-			v, err := s.Floats(net.params.Get(n))
+			v, err := s.Floats(net.Params.Get(n))
 			if err != nil {
 				return err
 			}
@@ -191,7 +192,7 @@ func rd4adFixture(t *testing.T) (cases map[string]rd4adCase, structure map[strin
 }
 
 // trained trains the formula's student for so many steps and returns the losses.
-func trained(t *testing.T, p *RD4AD, net *student, teacher *train.Frozen, steps int) (losses []float64) {
+func trained(t *testing.T, p *RD4AD, net *rd4ad.Student, teacher *train.Frozen, steps int) (losses []float64) {
 	p.cfg.Epochs = steps
 	p.core.Options.Progress = func(r engine.Progress) { losses = append(losses, r.Loss) }
 	require.NoError(t, p.train(t.Context(), net, teacher))
@@ -225,7 +226,7 @@ func secondStep(t *testing.T, c rd4adCase, got [][]float64) float64 {
 const chanceFactor = 3
 
 // formulaModel completes a student as a Fit does.
-func formulaModel(t *testing.T, p *RD4AD, net *student, shapes []network.MapShape) *distilled {
+func formulaModel(t *testing.T, p *RD4AD, net *rd4ad.Student, shapes []network.MapShape) *distilled {
 	g, err := p.complete(t.Context(), &distilled{net: net, shapes: shapes,
 		state: state{Model: engine.Model{Params: tensor.NewParams(tensor.CPU), GridH: rd4adRows, GridW: rd4adColumns, InH: 4 * rd4adRows, InW: 4 * rd4adColumns}}})
 	require.NoError(t, err)
@@ -250,13 +251,13 @@ func TestRD4ADEqualsPyTorch(t *testing.T) {
 			}
 			p, net := formulaStudent(t, c, nil)
 			g := formulaModel(t, p, net, teacher.Shapes)
-			each(c.Rebuilt, rebuilt(t, teacher, tensor.Evaluation, g.folded.forward), "map in evaluation")
+			each(c.Rebuilt, rebuilt(t, teacher, tensor.Evaluation, g.folded.Forward), "map in evaluation")
 			maps, scores := scoredByFormula(t, p, g)
 			each([][]float64{c.Maps, c.Scores}, [][]float64{maps, scores}, "maps and scores")
 
 			p, net = formulaStudent(t, c, func(c *RD4ADConfig) { c.PerPosition = true })
 			each(c.Trained, rebuilt(t, teacher, tensor.Training, func(s *tensor.Scope, maps []*tensor.Tensor) []*tensor.Tensor {
-				return net.forward(s, maps, true)
+				return net.Forward(s, maps, true)
 			}), "map in training")
 			require.InEpsilon(t, c.LossPositions, trained(t, p, net, teacher, 1)[0], rd4adTolerance)
 
@@ -330,7 +331,7 @@ func TestRD4ADStructure(t *testing.T) {
 	require.Len(t, structure, len(backbone.Archs()))
 	for _, a := range backbone.Archs() {
 		channels := []int{a.Channels(backbone.Layer1), a.Channels(backbone.Layer2), a.Channels(backbone.Layer3)}
-		specs := describeStudent(channels, blocksFor(a, 3)).specs()
+		specs := rd4ad.Describe(channels, rd4ad.BlocksFor(a, 3)).Specs()
 		var lines []string
 		values := int64(0)
 		for _, sp := range specs {

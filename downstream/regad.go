@@ -15,6 +15,7 @@ import (
 	"github.com/gotab/gotab/downstream/internal/engine"
 	"github.com/gotab/gotab/downstream/internal/feed"
 	"github.com/gotab/gotab/downstream/internal/life"
+	"github.com/gotab/gotab/downstream/internal/regad"
 	"github.com/gotab/gotab/tensor"
 )
 
@@ -141,37 +142,23 @@ func (c RegADConfig) Validate() error {
 // covariance (divided by n-1) plus Epsilon on the diagonal, the distance of x is
 // sqrt((x-m)^T S^-1 (x-m)).
 //
-// S has as many rows as there are channels, and there is one at each position:
-// 2.5 GB for a ResNet-18 at 224x224. But n samples leave it only n-1 directions
-// besides Epsilon. With the rows of X the samples less their mean, divided by
-// sqrt(n-1), S = X^T X + Epsilon I, and
-//
-//	d^T S^-1 d = (|d|^2 - |L^-1 X d|^2) / Epsilon,  L L^T = X X^T + Epsilon I,
-//
-// where L is n x n. X is kept on each layer's own grid, as are the products with
-// it, and only L^-1 at every position of the first: for four shots 0.19 GB in
-// place of 2.5. Where there are so many samples that the inverse factor of S
-// itself takes less, that is kept ([RegADConfig.Estimate]). Both forms are the same
-// distance. It differs from that of a dense computation in double precision by
-// float32 rounding: on real images by some 1e-7 of itself, on the support images
-// themselves, where nearly equal numbers are subtracted, by some 1e-6.
+// S has as many rows as there are channels, and there is one at each position: 2.5 GB for a ResNet-18 at 224x224. A low
+// rank form of the same distance takes 0.19 GB for four shots (docs/memory.md).
 //
 // The map of distances is interpolated bilinearly to the transformed image and
 // smoothed; the score is its largest value.
 //
 // A RegAD owns all that it has: its network, which begins with a copy of the
-// backbone that it is made with, and its statistics. Close it. All methods are safe
-// for concurrent use. Score, ScoreSet, Save and WriteTo go on with what they began
-// with, whatever a Train, Fit, Reset or Close does meanwhile. These take their turns
-// in the order of the calls, but Close, which comes first.
+// backbone that it is made with, and its statistics. Close it. [Detector] says what may be called at
+// once.
 type RegAD struct {
 	core    engine.Core[*supports]
 	cfg     RegADConfig
 	first   []tensor.Array // what a Train begins with, named as in a file
-	grow    grower
+	grow    regad.Grower
 	arch    string // of the trunk
 	seed    [2]uint64
-	trained life.Slot[*registration]
+	trained life.Slot[*regad.Network]
 }
 
 var _ Detector = (*RegAD)(nil)
@@ -205,11 +192,16 @@ func NewRegAD(net *backbone.ResNet, cfg RegADConfig, rng *rand.Rand, opts ...Opt
 		if l, err := backbone.ParseLayer(strings.SplitN(a.Name, ".", 2)[0]); err == nil && l > deepest || strings.HasPrefix(a.Name, "fc.") {
 			continue
 		}
-		a.Name = trunkPrefix + a.Name
+		a.Name = regad.TrunkPrefix + a.Name
 		first = append(first, a)
 	}
 	seed := [2]uint64{rng.Uint64(), rng.Uint64()}
 	return newRegAD(first, growResNet(net.Arch(), deepest, net.Device()), net.Arch().String(), net.Device(), cfg, seed, opts...), nil
+}
+
+// shape is what the network depends on.
+func (c RegADConfig) shape() regad.Shape {
+	return regad.Shape{Layers: c.Layers, Warp: regad.Warp(c.Warp), Hidden: c.Hidden}
 }
 
 // stagesOf checks that layers are stages of fe.
@@ -226,14 +218,14 @@ func stagesOf(fe interface{ Channels(backbone.Layer) int }, layers []backbone.La
 }
 
 // growResNet makes the stages of a ResNet, as far as last.
-func growResNet(arch backbone.Arch, last backbone.Layer, dev tensor.Device) grower {
-	return func(arrays []tensor.Array) (trunk, error) {
+func growResNet(arch backbone.Arch, last backbone.Layer, dev tensor.Device) regad.Grower {
+	return func(arrays []tensor.Array) (regad.Trunk, error) {
 		return backbone.FromStages(&tensor.Weights{Arrays: arrays}, arch, last, dev)
 	}
 }
 
 // newRegAD takes settings that are valid.
-func newRegAD(first []tensor.Array, grow grower, arch string, dev tensor.Device, cfg RegADConfig, seed [2]uint64, opts ...Option) *RegAD {
+func newRegAD(first []tensor.Array, grow regad.Grower, arch string, dev tensor.Device, cfg RegADConfig, seed [2]uint64, opts ...Option) *RegAD {
 	cfg.Layers = slices.Clone(cfg.Layers)
 	cfg.Transform = cfg.Transform.Shared()
 	return &RegAD{cfg: cfg, first: first, grow: grow, arch: arch, seed: seed,
@@ -255,11 +247,11 @@ func (r *RegAD) Classes() []string {
 		return nil
 	}
 	defer func() { _ = r.trained.Release(n) }() // frees memory, cannot fail
-	return slices.Clone(n.classes)
+	return slices.Clone(n.Classes)
 }
 
 // network returns the trained network in force; release must follow.
-func (r *RegAD) network(doing string) (*registration, error) {
+func (r *RegAD) network(doing string) (*regad.Network, error) {
 	n, ok := r.trained.Hold()
 	switch {
 	case ok:
@@ -272,21 +264,21 @@ func (r *RegAD) network(doing string) (*registration, error) {
 
 // build makes a network of weights named as in a file, for images of a size;
 // where only the trunk's are there, the others are drawn.
-func (r *RegAD) build(ctx context.Context, weights []tensor.Array, size image.Point) (_ *registration, err error) {
-	t, err := r.grow(ofTrunk(weights))
+func (r *RegAD) build(ctx context.Context, weights []tensor.Array, size image.Point) (_ *regad.Network, err error) {
+	t, err := r.grow(regad.OfTrunk(weights))
 	if err != nil {
 		return nil, err
 	}
-	n, err := describeRegistration(ctx, r.core.Dev, t, r.cfg, size)
+	n, err := regad.Describe(ctx, r.core.Dev, t, r.cfg.shape(), size)
 	if err != nil {
 		return nil, errors.Join(err, t.Close())
 	}
-	own := slices.DeleteFunc(slices.Clone(weights), func(a tensor.Array) bool { return strings.HasPrefix(a.Name, trunkPrefix) })
+	own := slices.DeleteFunc(slices.Clone(weights), func(a tensor.Array) bool { return strings.HasPrefix(a.Name, regad.TrunkPrefix) })
 	if len(own) == 0 {
-		own, err = n.fresh(r.generator("weights"))
+		own, err = n.Fresh(r.generator("weights"))
 	}
 	if err == nil {
-		err = n.give(ctx, r.core.Dev, own)
+		err = n.Give(ctx, r.core.Dev, own)
 	}
 	if err != nil {
 		return nil, errors.Join(err, n.Free())
@@ -297,19 +289,14 @@ func (r *RegAD) build(ctx context.Context, weights []tensor.Array, size image.Po
 // supports is what a fit leaves.
 type supports struct {
 	state
-	net   *registration // held
-	stats *factors
+	net   *regad.Network // held
+	stats *regad.Factors
 }
 
-// Reset forgets network and statistics, when the Trains and Fits before it have
-// ended; the detector can be trained again. Memory is freed as soon as scoring that
-// is going on has ended. Errors are ctx's or wrap [ErrClosed].
+// Reset forgets network and statistics when the Trains and Fits before it have ended. Errors are ctx's or wrap [ErrClosed].
 func (r *RegAD) Reset(ctx context.Context) error {
 	return r.core.Change(ctx, "reset", func(context.Context) error { return errors.Join(r.trained.Install(nil), r.core.Current.Install(nil)) })
 }
 
-// Close frees network and statistics for good; every other method that returns an
-// error wraps [ErrClosed] from then on. It does not wait: scoring that is going on
-// ends as it would have, and a Train or Fit that is going on, or waits, is cancelled
-// and returns [ErrClosed]. Closing twice is harmless.
+// Close frees what was fitted, for good: see [Detector].
 func (r *RegAD) Close() error { return errors.Join(r.core.Close(), r.trained.Shut()) }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/downstream/internal/engine"
+	"github.com/gotab/gotab/downstream/internal/regad"
 	"github.com/gotab/gotab/internal/atomicfile"
 	"github.com/gotab/gotab/tensor"
 )
@@ -161,12 +162,12 @@ func (c *regadCheckpoint) restore(ctx context.Context, learners []tensor.Learner
 }
 
 // write writes the file after so many epochs.
-func (c *regadCheckpoint) write(ctx context.Context, r *RegAD, n *registration, learners []tensor.Learner, epochs int) error {
+func (c *regadCheckpoint) write(ctx context.Context, r *RegAD, n *regad.Network, learners []tensor.Learner, epochs int) error {
 	if c.path == "" {
 		return nil
 	}
 	return atomicfile.Write(c.path, func(w io.Writer) error {
-		arrays, err := n.arrays(ctx)
+		arrays, err := n.Arrays(ctx)
 		if err != nil {
 			return err
 		}
@@ -180,7 +181,7 @@ func (c *regadCheckpoint) write(ctx context.Context, r *RegAD, n *registration, 
 				arrays = append(arrays, a)
 			}
 		}
-		content := engine.Contents{Settings: regadProgress{Detector: r.settings(n.classes, n.sizes()), Data: c.data, First: c.first, Done: epochs}, Arrays: arrays}
+		content := engine.Contents{Settings: regadProgress{Detector: r.settings(n.Classes, n.Sizes()), Data: c.data, First: c.first, Done: epochs}, Arrays: arrays}
 		_, err = content.Write(w, whoIs(regadCheckpointName), regadCheckpointKind)
 		return err
 	})

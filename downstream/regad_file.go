@@ -11,7 +11,7 @@ import (
 
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/downstream/internal/engine"
-	"github.com/gotab/gotab/downstream/internal/network"
+	"github.com/gotab/gotab/downstream/internal/regad"
 	"github.com/gotab/gotab/tensor"
 )
 
@@ -77,10 +77,8 @@ func (s regadSettings) Config() (c RegADConfig, err error) {
 	return c, z.Check(4 << (c.Layers[0] - backbone.Layer1))
 }
 
-// WriteTo writes the trained detector as safetensors: the whole network, the
-// settings, the transform included, and the statistics where it is fitted.
-// Reading it back gives the same bits. It holds all of it in memory once more.
-// Errors wrap [ErrNotTrained] or are w's.
+// WriteTo writes the whole network, settings, and the statistics where it is fitted: see "Files" above. All of it is in memory
+// twice meanwhile. Errors wrap [ErrNotTrained] or are w's.
 func (r *RegAD) WriteTo(w io.Writer) (int64, error) {
 	c, err := r.current()
 	if err != nil {
@@ -96,7 +94,7 @@ func (r *RegAD) current() (c *engine.Contents, err error) {
 		defer r.core.Release(g)
 		c, err = contentsOf(r, g)
 	} else {
-		var n *registration
+		var n *regad.Network
 		if n, err = r.network("save"); err != nil {
 			return nil, err
 		}
@@ -124,9 +122,9 @@ func (r *RegAD) settings(classes []string, z engine.Sizes) regadSettings {
 func (r *RegAD) contents(g *supports) (*engine.Contents, error) { return r.saved(g.net, g) }
 
 // saved is what a file says of a network and of statistics, which may be nil.
-func (r *RegAD) saved(net *registration, g *supports) (*engine.Contents, error) {
-	settings := r.settings(net.classes, net.sizes())
-	arrays, err := net.arrays(context.Background())
+func (r *RegAD) saved(net *regad.Network, g *supports) (*engine.Contents, error) {
+	settings := r.settings(net.Classes, net.Sizes())
+	arrays, err := net.Arrays(context.Background())
 	if err != nil || g == nil {
 		return &engine.Contents{Settings: settings, Arrays: arrays}, err
 	}
@@ -135,7 +133,7 @@ func (r *RegAD) saved(net *registration, g *supports) (*engine.Contents, error) 
 	if err != nil {
 		return nil, err
 	}
-	for _, sp := range g.stats.specs() { // the tables of smoothing follow from the settings
+	for _, sp := range g.stats.Specs() { // the tables of smoothing follow from the settings
 		a, err := engine.ArrayNamed(stats, sp.Name)
 		if err != nil {
 			return nil, err
@@ -155,12 +153,10 @@ func OpenRegAD(ctx context.Context, path string, dev tensor.Device, opts ...Opti
 	return engine.OpenSaved(ctx, path, whoIs("RegAD"), dev, ReadRegAD, opts)
 }
 
-// ReadRegAD reads a detector that WriteTo wrote, to work on a device. It is
-// trained, and fitted if the other was; it scores as the one that was written,
-// bit for bit on the same machine, and draws as that one would. A Train goes on
-// from its network. A damaged file is [ErrFile].
+// ReadRegAD reads a detector that WriteTo wrote, to work on a device: see "Files" above. It is
+// trained, and fitted if the other was. A Train goes on from its network.
 func ReadRegAD(ctx context.Context, r io.Reader, dev tensor.Device, opts ...Option) (*RegAD, error) {
-	return readRegAD(ctx, r, dev, func(name string, last backbone.Layer) (grower, error) {
+	return readRegAD(ctx, r, dev, func(name string, last backbone.Layer) (regad.Grower, error) {
 		arch, err := backbone.ParseArch(name)
 		if err != nil {
 			return nil, err
@@ -170,7 +166,7 @@ func ReadRegAD(ctx context.Context, r io.Reader, dev tensor.Device, opts ...Opti
 }
 
 // readRegAD is ReadRegAD for any trunk.
-func readRegAD(ctx context.Context, from io.Reader, dev tensor.Device, growing func(arch string, last backbone.Layer) (grower, error), opts ...Option) (*RegAD, error) {
+func readRegAD(ctx context.Context, from io.Reader, dev tensor.Device, growing func(arch string, last backbone.Layer) (regad.Grower, error), opts ...Option) (*RegAD, error) {
 	st, cfg, arrays, also, err := readFitted[RegADConfig, regadSettings](from, whoIs("RegAD"), regadKind)
 	if err != nil {
 		return nil, err
@@ -204,28 +200,28 @@ func readRegAD(ctx context.Context, from io.Reader, dev tensor.Device, growing f
 // load puts the network of r.first in force, and the statistics where the
 // settings say that there are some.
 func (r *RegAD) load(ctx context.Context, st regadSettings, stats []tensor.Array, also beside) (err error) {
-	if err := checkGrid(r.first, r.cfg, st.Sizes); err != nil {
+	if err := regad.CheckGrid(r.first, r.cfg.shape(), st.Sizes); err != nil {
 		return err
 	}
 	net, err := r.build(ctx, r.first, image.Pt(st.Input[0], st.Input[1]))
 	if err != nil {
 		return err
 	}
-	net.classes = st.Classes
-	if err := net.settle(ctx, r.core.Dev); err != nil {
+	net.Classes = st.Classes
+	if err := net.Settle(ctx, r.core.Dev); err != nil {
 		return errors.Join(err, net.Free())
 	}
-	if m := net.maps[0]; m.W != st.Grid[0] || m.H != st.Grid[1] {
+	if m := net.Maps[0]; m.W != st.Grid[0] || m.H != st.Grid[1] {
 		return errors.Join(fmt.Errorf("%w: the grid is %v, for an input of %v the network makes %dx%d", ErrFile, st.Grid, st.Input, m.W, m.H), net.Free())
 	}
 	if err := r.trained.Install(net); err != nil || st.Images == 0 {
 		return err
 	}
-	g := &supports{net: net, state: state{Model: st.NewModel(r.core.Dev)}, stats: newFactors(factorSizes{count: variations * st.Images, maps: net.maps}, r.cfg.Epsilon)}
+	g := &supports{net: net, state: state{Model: st.NewModel(r.core.Dev)}, stats: regad.NewFactors(regad.Sizes{Count: regad.Variations * st.Images, Maps: net.Maps}, r.cfg.Epsilon)}
 	g.take(also)
 	r.trained.Share(net)
 	g.Also = func() error { return r.trained.Release(net) }
-	err = g.stats.load(ctx, g.Params, stats)
+	err = g.stats.Load(ctx, g.Params, stats)
 	if err == nil {
 		err = g.AddSmoothing(ctx, r.cfg.Sigma)
 	}
@@ -233,20 +229,4 @@ func (r *RegAD) load(ctx context.Context, st regadSettings, stats []tensor.Array
 		return errors.Join(err, g.Free(), r.trained.Install(nil))
 	}
 	return r.core.Current.Install(g)
-}
-
-// checkGrid holds the grid that a file names against the first transformer's
-// hidden layer, which has as many inputs as that gives: a small file must not ask
-// for a large picture.
-func checkGrid(weights []tensor.Array, cfg RegADConfig, z engine.Sizes) error {
-	t := newTransformer(transformerPrefix(cfg.Layers[0]), cfg.Warp, network.MapShape{H: z.Grid[1], W: z.Grid[0], C: 1}, cfg.Hidden)
-	want := t.hidden.specs()[0]
-	a, err := engine.ArrayNamed(weights, want.Name)
-	if err != nil {
-		return err
-	}
-	if !slices.Equal(a.Shape, want.Shape) {
-		return fmt.Errorf("%w: %s is %v, a grid of %v wants %v", ErrFile, a.Name, a.Shape, z.Grid, want.Shape)
-	}
-	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/downstream/internal/engine"
 	"github.com/gotab/gotab/downstream/internal/feed"
+	"github.com/gotab/gotab/downstream/internal/regad"
 	"github.com/gotab/gotab/internal/pipeline"
 	"github.com/gotab/gotab/tensor"
 )
@@ -45,20 +46,20 @@ func (r *RegAD) fit(ctx context.Context, support dataset.Dataset) (_ *supports, 
 	}
 	release := func() error { return r.trained.Release(net) }
 	g := &supports{net: net, state: state{Model: engine.Model{Params: tensor.NewParams(r.core.Dev), Also: release,
-		GridH: net.maps[0].H, GridW: net.maps[0].W, InW: net.size.X, InH: net.size.Y, Images: support.Len()}}}
+		GridH: net.Maps[0].H, GridW: net.Maps[0].W, InW: net.Size.X, InH: net.Size.Y, Images: support.Len()}}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, g.Free())
 		}
 	}()
 	for i := range support.Len() {
-		if it := support.Item(i); !r.cfg.TrainedTarget && slices.Contains(net.classes, it.Class) {
+		if it := support.Item(i); !r.cfg.TrainedTarget && slices.Contains(net.Classes, it.Class) {
 			return nil, fmt.Errorf("%w: sample %s is of class %q, which the network was trained on", ErrClass, it.Name, it.Class)
 		}
 	}
-	z := factorSizes{count: variations * support.Len(), maps: net.maps}
+	z := regad.Sizes{Count: regad.Variations * support.Len(), Maps: net.Maps}
 	raw := g.Params
-	if !z.lowRank() {
+	if !z.LowRank() {
 		raw = tensor.NewParams(r.core.Dev) // the samples are not kept
 		defer func() { err = errors.Join(err, raw.Close()) }()
 	}
@@ -66,8 +67,8 @@ func (r *RegAD) fit(ctx context.Context, support dataset.Dataset) (_ *supports, 
 		return nil, err
 	}
 	g.seen = seen.With(nil)
-	g.stats = newFactors(z, r.cfg.Epsilon)
-	if err := g.stats.finish(ctx, raw, g.Params, tensor.GetThreads().Cores); err != nil {
+	g.stats = regad.NewFactors(z, r.cfg.Epsilon)
+	if err := g.stats.Finish(ctx, raw, g.Params, tensor.GetThreads().Cores); err != nil {
 		return nil, err
 	}
 	return g, g.AddSmoothing(ctx, r.cfg.Sigma)
@@ -75,16 +76,16 @@ func (r *RegAD) fit(ctx context.Context, support dataset.Dataset) (_ *supports, 
 
 // collect puts the maps of all variations of all images into tensors [p, n, c] of
 // raw, one a layer.
-func (r *RegAD) collect(ctx context.Context, net *registration, from feed.Pictures, z factorSizes, raw *tensor.Params) error {
-	shots := z.count / variations
-	b, err := r.core.In.Pack(ctx, from, 0, shots, net.size)
+func (r *RegAD) collect(ctx context.Context, net *regad.Network, from feed.Pictures, z regad.Sizes, raw *tensor.Params) error {
+	shots := z.Count / regad.Variations
+	b, err := r.core.In.Pack(ctx, from, 0, shots, net.Size)
 	if err != nil {
 		return err
 	}
 	defer r.core.In.Put(b.Pixels)
 	err = tensor.Run(ctx, r.core.Dev, tensor.Evaluation, func(s *tensor.Scope) error {
-		for i, m := range z.maps {
-			if err := raw.PutBuffer(s, samplesName(i), s.Zeros(int64(m.H*m.W), int64(z.count), int64(m.C))); err != nil {
+		for i, m := range z.Maps {
+			if err := raw.PutBuffer(s, regad.SamplesName(i), s.Zeros(int64(m.H*m.W), int64(z.Count), int64(m.C))); err != nil {
 				return err
 			}
 		}
@@ -93,7 +94,7 @@ func (r *RegAD) collect(ctx context.Context, net *registration, from feed.Pictur
 	if err != nil {
 		return err
 	}
-	parts := feed.Spans(variations, r.cfg.Batch, 1)
+	parts := feed.Spans(regad.Variations, r.cfg.Batch, 1)
 	// One thread a Run and as many Runs as cores: convolutions of one batch scale
 	// worse over threads than batches do over cores.
 	ctx = tensor.WithThreads(ctx, 1)
@@ -107,24 +108,24 @@ func (r *RegAD) collect(ctx context.Context, net *registration, from feed.Pictur
 			return err
 		}
 		done += n
-		r.core.Report("fit", done, z.count)
+		r.core.Report("fit", done, z.Count)
 	}
 	return nil
 }
 
 // collectPart does it for some of the variations of one image.
-func (r *RegAD) collectPart(ctx context.Context, net *registration, b *feed.Batch, shot int, part [2]int, raw *tensor.Params) error {
+func (r *RegAD) collectPart(ctx context.Context, net *regad.Network, b *feed.Batch, shot int, part [2]int, raw *tensor.Params) error {
 	return tensor.Run(ctx, r.core.Dev, tensor.Evaluation, func(s *tensor.Scope) error {
 		per := len(b.Pixels) / b.N
 		x := s.FromNHWC(b.Pixels[shot*per:][:per], 1, b.Size.Y, b.Size.X, 3)
-		maps := net.features(s, variationsOf(s, x, part[0], part[1]))
+		maps := net.Features(s, regad.VariationsOf(s, x, part[0], part[1]))
 		if err := checkMaps(s, maps, func(int) string { return b.Names[shot] }); err != nil {
 			return err
 		}
-		lo, n := int64(shot*variations+part[0]), int64(part[1]-part[0])
+		lo, n := int64(shot*regad.Variations+part[0]), int64(part[1]-part[0])
 		for i, m := range maps {
 			rows := s.Reshape(s.Permute(m, 2, 3, 0, 1), -1, n, m.Size(1))
-			s.CopyInto(s.Narrow(raw.Get(samplesName(i)), 1, lo, n), rows)
+			s.CopyInto(s.Narrow(raw.Get(regad.SamplesName(i)), 1, lo, n), rows)
 		}
 		return s.Err()
 	})

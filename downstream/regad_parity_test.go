@@ -17,6 +17,7 @@ import (
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/downstream/internal/feed"
+	"github.com/gotab/gotab/downstream/internal/regad"
 	"github.com/gotab/gotab/downstream/internal/train"
 	"github.com/gotab/gotab/tensor"
 )
@@ -134,7 +135,7 @@ func (f *regadFixture) set(t *testing.T, class string, names ...string) dataset.
 }
 
 // detector returns a RegAD with weights by the formula and its network.
-func (f *regadFixture) detector(t *testing.T, change func(c *RegADConfig)) (*RegAD, *registration) {
+func (f *regadFixture) detector(t *testing.T, change func(c *RegADConfig)) (*RegAD, *regad.Network) {
 	cfg := DefaultRegAD()
 	cfg.Hidden, cfg.Shots, cfg.Queries, cfg.Momentum, cfg.Epsilon, cfg.Sigma = f.Hidden, f.Shots, f.Queries, f.Momentum, f.Epsilon, f.Sigma
 	cfg.Transform = dataset.Transform{}
@@ -179,7 +180,7 @@ func TestRegADTrainsAsPyTorch(t *testing.T) {
 	live := tensor.Live()
 	f := readRegADFixture(t)
 	r, n := f.detector(t, func(*RegADConfig) {})
-	got, err := n.arrays(t.Context())
+	got, err := n.Arrays(t.Context())
 	require.NoError(t, err)
 	var names []string
 	for _, a := range got {
@@ -206,7 +207,7 @@ func TestRegADTrainsAsPyTorch(t *testing.T) {
 		if step > 0 {
 			continue
 		}
-		arrays, err := n.arrays(t.Context())
+		arrays, err := n.Arrays(t.Context())
 		require.NoError(t, err)
 		for _, a := range arrays {
 			if w, ok := f.After[a.Name]; ok {
@@ -243,7 +244,7 @@ func (w *watched) Prepare(s *tensor.Scope, p *tensor.Params, rate func(name stri
 	for _, name := range p.Names() {
 		full := name
 		if !w.own {
-			full = trunkPrefix + name
+			full = regad.TrunkPrefix + name
 		}
 		want, ok := w.want[full]
 		if !ok {
@@ -259,7 +260,7 @@ func (w *watched) Prepare(s *tensor.Scope, p *tensor.Params, rate func(name stri
 }
 
 // batch returns the images of a training step.
-func (f *regadFixture) batch(t *testing.T, r *RegAD, step int) *registrationBatch {
+func (f *regadFixture) batch(t *testing.T, r *RegAD, step int) *regad.Batch {
 	var names []string
 	for i := range f.Queries {
 		names = append(names, fmt.Sprintf("query %d %d", step, i))
@@ -275,7 +276,7 @@ func (f *regadFixture) batch(t *testing.T, r *RegAD, step int) *registrationBatc
 	}
 	from, err := feed.GoodImages(f.set(t, "c", names...), dataset.Transform{})
 	require.NoError(t, err)
-	b, err := r.readBatch(t.Context(), from, at, image.Pt(f.Side, f.Side))
+	b, err := regad.ReadBatch(t.Context(), &r.core.In, from, at, image.Pt(f.Side, f.Side))
 	require.NoError(t, err)
 	return b
 }
@@ -283,18 +284,31 @@ func (f *regadFixture) batch(t *testing.T, r *RegAD, step int) *registrationBatc
 // A fault in what is trained must show.
 func TestRegADTrainingParitySeesFaults(t *testing.T) {
 	f := readRegADFixture(t)
-	for name, change := range map[string]func(r *RegAD, n *registration, b *registrationBatch){
-		"support images of another query": func(_ *RegAD, _ *registration, b *registrationBatch) {
-			b.at[f.Queries], b.at[f.Queries+f.Shots] = b.at[f.Queries+f.Shots], b.at[f.Queries]
-		},
-		"warp": func(_ *RegAD, n *registration, _ *registrationBatch) {
-			n.transformers[2].warp = WarpRotationTranslation
-		},
-		"encoder": func(_ *RegAD, n *registration, _ *registrationBatch) { n.head.encoder.units = n.head.encoder.units[:1] },
+	for name, fault := range map[string]struct {
+		config func(c *RegADConfig)
+		change func(n *regad.Network, b *regad.Batch) error
+	}{
+		"support images of another query": {change: func(_ *regad.Network, b *regad.Batch) error {
+			b.At[f.Queries], b.At[f.Queries+f.Shots] = b.At[f.Queries+f.Shots], b.At[f.Queries]
+			return nil
+		}},
+		"warp": {config: func(c *RegADConfig) { c.Warp = WarpRotationTranslation }}, // of as many numbers
+		"encoder": {change: func(n *regad.Network, _ *regad.Batch) error {
+			return tensor.Run(t.Context(), tensor.CPU, tensor.Evaluation, func(s *tensor.Scope) error {
+				s.ScaleInto(n.Params.Get("encoder.bn2.weight"), -1)
+				return s.Err()
+			})
+		}},
 	} {
-		r, n := f.detector(t, func(*RegADConfig) {})
+		r, n := f.detector(t, func(c *RegADConfig) {
+			if fault.config != nil {
+				fault.config(c)
+			}
+		})
 		b := f.batch(t, r, 0)
-		change(r, n, b)
+		if fault.change != nil {
+			require.NoError(t, fault.change(n, b))
+		}
 		learners, err := r.learners(n)
 		require.NoError(t, err)
 		for i := range learners {
@@ -317,19 +331,19 @@ func TestRegADScoresAsPyTorch(t *testing.T) {
 	live := tensor.Live()
 	f := readRegADFixture(t)
 	r, n := f.detector(t, func(*RegADConfig) {})
-	require.NoError(t, n.settle(t.Context(), tensor.CPU))
-	n.classes = []string{"others"}
+	require.NoError(t, n.Settle(t.Context(), tensor.CPU))
+	n.Classes = []string{"others"}
 	require.NoError(t, r.trained.Install(n))
 	test := f.set(t, "c", "test 0", "test 1")
 	from, err := feed.GoodImages(test, dataset.Transform{})
 	require.NoError(t, err)
-	b, err := r.core.In.Pack(t.Context(), from, 0, 2, n.size)
+	b, err := r.core.In.Pack(t.Context(), from, 0, 2, n.Size)
 	require.NoError(t, err)
 	support := f.set(t, "c", "shot 0", "shot 1")
 	require.NoError(t, r.Fit(t.Context(), support))
 	g, ok := r.core.Current.Hold()
 	require.True(t, ok)
-	require.True(t, g.stats.lowRank())
+	require.True(t, g.stats.LowRank())
 
 	worst := map[string]float64{}
 	differ := func(kind string, want []float64, got []float32) {
@@ -341,18 +355,18 @@ func TestRegADScoresAsPyTorch(t *testing.T) {
 	}
 	require.NoError(t, tensor.Run(t.Context(), tensor.CPU, tensor.Evaluation, func(s *tensor.Scope) error {
 		x := s.FromNHWC(b.Pixels, 2, f.Side, f.Side, 3)
-		n.align(s, x, func(s *tensor.Scope, layer int, _, theta *tensor.Tensor) {
+		n.Align(s, x, func(s *tensor.Scope, layer int, _, theta *tensor.Tensor) {
 			v, err := s.Floats(theta)
 			require.NoError(t, err)
 			differ("matrices", f.Matrices[layer], v)
 		})
-		maps := n.features(s, x)
+		maps := n.Features(s, x)
 		for i, m := range maps {
 			v, err := s.Floats(m)
 			require.NoError(t, err)
 			worst["features"] = max(worst["features"], f.Features[i].distance(t, v, m.Shape()))
 		}
-		v, err := s.Floats(s.Transpose(g.stats.distances(s, maps), 0, 1))
+		v, err := s.Floats(s.Transpose(g.stats.Distances(s, maps), 0, 1))
 		differ("distances", f.Distances, v)
 		return err
 	}))
@@ -379,7 +393,7 @@ func TestRegADScoresAsPyTorch(t *testing.T) {
 
 	// Another epsilon must show.
 	wrong, m := f.detector(t, func(c *RegADConfig) { c.Epsilon *= 1.01 })
-	require.NoError(t, m.settle(t.Context(), tensor.CPU))
+	require.NoError(t, m.Settle(t.Context(), tensor.CPU))
 	require.NoError(t, wrong.trained.Install(m))
 	require.NoError(t, wrong.Fit(t.Context(), support))
 	res, err := wrong.Score(t.Context(), f.picture("test 0"))

@@ -11,61 +11,27 @@ import (
 	"github.com/gotab/gotab/tensor"
 )
 
-// Score judges images of any size, in their order. Several images are read and
-// scored in parallel: cut into batches of nearly equal size, each a Run of one
-// thread, as many at once as tensor's thread budget has cores. A single image
-// takes one Run with the threads of ctx or the budget.
-//
-// The score of an image does not depend on its company but for float32 rounding
-// (below 1e-5 relative). Errors wrap [ErrNotFitted], [ErrImage] or
-// [ErrNotFinite], or are ctx's; there is no partial result.
+// Score judges images of any size, in their order: see [Detector].
 func (r *RegAD) Score(ctx context.Context, imgs ...image.Image) ([]Result, error) {
 	return scoreImages(ctx, &r.core, r, imgs)
 }
 
-// ScoreSet scores a whole data set and yields its samples in order. Reading,
-// transforming and scoring go on in parallel and a few batches ahead of the
-// loop; memory does not grow with the data set. An error, also ctx's, is yielded
-// once and ends the iteration. When the iteration ends, for whatever reason, all
-// its goroutines have ended.
+// ScoreSet judges a data set: see [Detector].
 func (r *RegAD) ScoreSet(ctx context.Context, ds dataset.Dataset) iter.Seq2[Scored, error] {
 	return scoreSet(ctx, &r.core, r, ds)
 }
 
-// ScoreSeq scores images as they come, such as those of a camera, and yields their
-// results in order, each as soon as it is there. At most two images more than there are
-// cores are taken before their results are handed over; memory does not grow with the
-// sequence. An error, also ctx's, is yielded once and ends the iteration.
-//
-// The sequence runs on a goroutine of its own. When the iteration ends, all scoring has
-// ended, and so has the sequence, which notices with its next image; only where ctx ends
-// it is not waited for. So a sequence that waits for a camera should heed ctx.
+// ScoreSeq judges images as they come: see [Detector].
 func (r *RegAD) ScoreSeq(ctx context.Context, imgs iter.Seq[image.Image]) iter.Seq2[Result, error] {
 	return scoreSeq(ctx, &r.core, r, imgs)
 }
 
-// Calibrate chooses the score from which on a part is rejected, by a rule, from parts
-// that the detector was not fitted on: good ones, and defective ones where there are
-// some. They also give the colour scale of heat maps. From then on [Result.Verdict]
-// decides, and Save keeps the calibration. It replaces an earlier one, and ends with
-// the fit: the next Fit, Train or Reset takes it away.
-//
-// Every part must be labelled, else it is [ErrLabels]. No good part, or fewer than the
-// rule needs for what it promises, is [ErrTooFewImages]; no defective one where the
-// rule needs some is [ErrLabels]; a rule that makes no sense is [ErrConfig]. An image
-// whose pixels the detector was fitted on is [ErrSeen]; of more than 65,536 images of
-// the fit so many are known. Scores and maps that are not finite are [ErrNotFinite],
-// maps without any spread [ErrCalibration]. After an error, or the end of ctx, the
-// calibration is as it was before. Calibrate takes its turn with Fits and Trains;
-// scoring goes on meanwhile with the calibration before.
+// Calibrate chooses a threshold: see [Detector]. The next Fit, Train or Reset takes it away.
 func (r *RegAD) Calibrate(ctx context.Context, parts dataset.Dataset, rule metrics.Rule) (*Calibration, error) {
 	return calibrate(ctx, &r.core, r, parts, rule)
 }
 
-// Recalibrate chooses another threshold from the scores that the last Calibrate kept,
-// without images. It returns [ErrNotCalibrated] if there was none, [ErrConfig] for a
-// rule that makes no sense, and [ErrTooFewImages] for one that promises more than so
-// many parts can.
+// Recalibrate chooses another threshold from the scores of the last Calibrate, or returns [ErrNotCalibrated].
 func (r *RegAD) Recalibrate(ctx context.Context, rule metrics.Rule) (*Calibration, error) {
 	return recalibrate(ctx, &r.core, rule)
 }
@@ -83,7 +49,7 @@ func (r *RegAD) score(ctx context.Context, g *supports, b *feed.Batch, out []Res
 	err := tensor.Run(ctx, r.core.Dev, tensor.Evaluation, func(s *tensor.Scope) error {
 		maps := s.Sub(func(s *tensor.Scope) *tensor.Tensor {
 			dist := s.Sub(func(s *tensor.Scope) *tensor.Tensor {
-				return g.stats.distances(s, g.net.features(s, s.FromNHWC(b.Pixels, b.N, g.InH, g.InW, 3)))
+				return g.stats.Distances(s, g.net.Features(s, s.FromNHWC(b.Pixels, b.N, g.InH, g.InW, 3)))
 			})
 			return g.Smooth(s, s.Reshape(s.Transpose(dist, 0, 1), int64(b.N), int64(g.GridH), int64(g.GridW)))
 		})

@@ -4,13 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"image"
 	"math"
 	"math/rand/v2"
-	"slices"
 
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/downstream/internal/feed"
+	"github.com/gotab/gotab/downstream/internal/regad"
 	"github.com/gotab/gotab/downstream/internal/train"
 	"github.com/gotab/gotab/internal/seed"
 	"github.com/gotab/gotab/tensor"
@@ -66,7 +65,7 @@ func (r *RegAD) TrainResumable(ctx context.Context, others dataset.Dataset, path
 	})
 }
 
-func (r *RegAD) train(ctx context.Context, others dataset.Dataset, path string) (_ *registration, err error) {
+func (r *RegAD) train(ctx context.Context, others dataset.Dataset, path string) (_ *regad.Network, err error) {
 	if others == nil || others.Len() == 0 {
 		return nil, fmt.Errorf("%w: the data set is empty", ErrTooFewImages)
 	}
@@ -74,7 +73,7 @@ func (r *RegAD) train(ctx context.Context, others dataset.Dataset, path string) 
 	if err != nil {
 		return nil, err
 	}
-	cs, err := categories(others)
+	cs, err := regad.Categories(others)
 	if err != nil {
 		return nil, err
 	}
@@ -97,19 +96,19 @@ func (r *RegAD) train(ctx context.Context, others dataset.Dataset, path string) 
 		}
 	}()
 	for _, c := range cs {
-		n.classes = append(n.classes, c.class)
+		n.Classes = append(n.Classes, c.Class)
 	}
 	if err := r.descend(ctx, n, cs, from, point); err != nil {
 		return nil, err
 	}
-	if err := n.probe(ctx, r.core.Dev); err != nil {
+	if err := n.Probe(ctx, r.core.Dev); err != nil {
 		return nil, err
 	}
-	return n, n.settle(ctx, r.core.Dev)
+	return n, n.Settle(ctx, r.core.Dev)
 }
 
 // descend trains n for the epochs that point has not seen.
-func (r *RegAD) descend(ctx context.Context, n *registration, cs []category, from feed.Pictures, point *regadCheckpoint) error {
+func (r *RegAD) descend(ctx context.Context, n *regad.Network, cs []regad.Category, from feed.Pictures, point *regadCheckpoint) error {
 	learners, err := r.learners(n)
 	if err != nil {
 		return err
@@ -123,27 +122,27 @@ func (r *RegAD) descend(ctx context.Context, n *registration, cs []category, fro
 	if err := point.restore(ctx, learners); err != nil {
 		return err
 	}
-	plan := func(epoch int) [][]int { return pairs(cs, r.cfg.Queries, r.cfg.Shots, r.seed, epoch) }
-	load := func(ctx context.Context, at []int) (*registrationBatch, error) {
-		return r.readBatch(ctx, from, at, n.size)
+	plan := func(epoch int) [][]int { return regad.Pairs(cs, r.cfg.Queries, r.cfg.Shots, r.seed, epoch) }
+	load := func(ctx context.Context, at []int) (*regad.Batch, error) {
+		return regad.ReadBatch(ctx, &r.core.In, from, at, n.Size)
 	}
-	step := func(ctx context.Context, epoch, _ int, b *registrationBatch) (train.Outcome, error) {
+	step := func(ctx context.Context, epoch, _ int, b *regad.Batch) (train.Outcome, error) {
 		for i := range learners {
 			learners[i].Rate = train.Always(r.cfg.rate(epoch))
 		}
 		return r.step(ctx, n, b, learners)
 	}
 	after := func(ctx context.Context, epoch int) error { return point.write(ctx, r, n, learners, epoch+1) }
-	c := train.Course[[]int, *registrationBatch]{Done: point.epochs, Epochs: r.cfg.Epochs, Workers: 1, Plan: plan, Load: load, Step: step, After: after, Report: r.core.ReportTraining}
+	c := train.Course[[]int, *regad.Batch]{Done: point.epochs, Epochs: r.cfg.Epochs, Workers: 1, Plan: plan, Load: load, Step: step, After: after, Report: r.core.ReportTraining}
 	if err := c.Run(ctx); err != nil {
 		return err
 	}
-	return train.FiniteParams(ctx, n.trunk.Params(), n.params)
+	return train.FiniteParams(ctx, n.Trunk.Params(), n.Params)
 }
 
 // learners are the weights of the trunk and the others, each with its optimizer.
-func (r *RegAD) learners(n *registration) (out []tensor.Learner, err error) {
-	for _, p := range []*tensor.Params{n.trunk.Params(), n.params} {
+func (r *RegAD) learners(n *regad.Network) (out []tensor.Learner, err error) {
+	for _, p := range []*tensor.Params{n.Trunk.Params(), n.Params} {
 		opt, err := tensor.NewSGD(tensor.SGDConfig{Momentum: r.cfg.Momentum}, r.core.Dev)
 		if err != nil {
 			return nil, err
@@ -155,12 +154,12 @@ func (r *RegAD) learners(n *registration) (out []tensor.Learner, err error) {
 
 // step goes one step down the gradient of a batch's loss, which it returns, and
 // gives the batch's memory back.
-func (r *RegAD) step(ctx context.Context, n *registration, b *registrationBatch, learners []tensor.Learner) (o train.Outcome, err error) {
-	defer r.core.In.Put(b.pixels)
+func (r *RegAD) step(ctx context.Context, n *regad.Network, b *regad.Batch, learners []tensor.Learner) (o train.Outcome, err error) {
+	defer r.core.In.Put(b.Pixels)
 	err = tensor.Run(ctx, r.core.Dev, tensor.Training, func(s *tensor.Scope) (err error) {
 		o.Loss, err = train.Descend(s, 0, learners, func(s *tensor.Scope) (*tensor.Tensor, error) {
-			queries, support := b.tensors(s, r.cfg.Shots)
-			return n.loss(s, queries, support), s.Err()
+			queries, support := b.Tensors(s, r.cfg.Shots)
+			return n.Loss(s, queries, support), s.Err()
 		})
 		return err
 	})
@@ -171,61 +170,4 @@ func (r *RegAD) step(ctx context.Context, n *registration, b *registrationBatch,
 // counts from 1: the first epoch is below Rate and the last one at 0.
 func (c RegADConfig) rate(epoch int) float64 {
 	return c.Rate * (1 + math.Cos(math.Pi*float64(epoch+1)/float64(c.Epochs))) / 2
-}
-
-// loss is the loss of queries [Q, 3, H, W] and of their support images
-// [Q shots, 3, H, W], those of the first query first.
-func (n *registration) loss(s *tensor.Scope, queries, support *tensor.Tensor) *tensor.Tensor {
-	return s.Sub(func(s *tensor.Scope) *tensor.Tensor {
-		q := n.align(s, queries, nil)
-		mean := s.Sub(func(s *tensor.Scope) *tensor.Tensor {
-			f := n.align(s, support, nil)
-			if s.Err() != nil {
-				return nil
-			}
-			sh := f.Shape()
-			f = s.Reshape(f, queries.Size(0), sh[0]/queries.Size(0), sh[1], sh[2], sh[3])
-			return s.ChannelsLast(s.Mean(f, false, 1))
-		})
-		return n.head.loss(s, q, mean)
-	})
-}
-
-// registrationBatch is a training step's images on the host. A class of few
-// images shows some of them several times: each is read once.
-type registrationBatch struct {
-	pixels []float32 // of the images, each once, to be given back to the reader
-	size   image.Point
-	images int
-	at     []int64 // which of them the queries are, and then the support images
-}
-
-// readBatch reads the images of a batch that pairs made, several at a time.
-func (r *RegAD) readBatch(ctx context.Context, from feed.Pictures, at []int, size image.Point) (*registrationBatch, error) {
-	once := slices.Compact(slices.Sorted(slices.Values(at)))
-	b := &registrationBatch{size: size, images: len(once), at: make([]int64, len(at))}
-	for i, v := range at {
-		k, _ := slices.BinarySearch(once, v)
-		b.at[i] = int64(k)
-	}
-	var err error
-	b.pixels, err = r.core.In.PackTogether(ctx, func(ctx context.Context, i int) (image.Image, string, error) { return from(ctx, once[i]) }, len(once), size)
-	return b, err
-}
-
-// tensors returns queries [Q, 3, H, W] and support images [Q shots, 3, H, W],
-// channels-last.
-func (b *registrationBatch) tensors(s *tensor.Scope, shots int) (queries, support *tensor.Tensor) {
-	out := s.SubN(func(s *tensor.Scope) []*tensor.Tensor {
-		h, w := int64(b.size.Y), int64(b.size.X)
-		all := s.FromFloats(b.pixels, int64(b.images), h*w*3)
-		pick := func(at []int64) *tensor.Tensor {
-			n := int64(len(at))
-			rows := s.IndexSelect(all, 0, s.FromInts(at, n))
-			return s.Permute(s.Reshape(rows, n, h, w, 3), 0, 3, 1, 2)
-		}
-		q := len(b.at) / (1 + shots)
-		return []*tensor.Tensor{pick(b.at[:q]), pick(b.at[q:])}
-	})
-	return out[0], out[1]
 }

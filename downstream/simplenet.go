@@ -12,7 +12,7 @@ import (
 	"github.com/gotab/gotab/downstream/internal/engine"
 	"github.com/gotab/gotab/downstream/internal/feed"
 	"github.com/gotab/gotab/downstream/internal/network"
-	"github.com/gotab/gotab/downstream/internal/train"
+	"github.com/gotab/gotab/downstream/internal/simplenet"
 	"github.com/gotab/gotab/tensor"
 )
 
@@ -158,10 +158,7 @@ func (c SimpleNetConfig) Validate() error {
 // is interpolated bilinearly to the transformed image and smoothed, the score is
 // taken before that: it is not the map's largest value. Scores may be negative.
 //
-// A SimpleNet borrows its extractor and owns its weights: Close it. All methods
-// are safe for concurrent use. Score, ScoreSet, Save and WriteTo go on with the
-// weights they began with, whatever a Fit, Reset or Close does meanwhile. These
-// take their turns in the order of the calls, but Close, which comes first.
+// A SimpleNet borrows its extractor and owns its weights: Close it. [Detector] says what may be called at once.
 type SimpleNet struct {
 	core engine.Core[*simpleModel]
 	cfg  SimpleNetConfig
@@ -220,15 +217,7 @@ func (p *SimpleNet) BestOnTest() bool {
 // Estimate returns what a detector of these settings takes on fe, fitted on so many images
 // that the transform brings to the size of input. It runs fe once. It returns [ErrConfig],
 // [ErrLayers], [ErrImage] or [ErrTooFewImages] for what a fit would refuse too.
-//
-// With H = Hidden and W = c c + H c + c + 6 H weights: fitted 4 W for the file and
-// 4 H (c+2) for scoring. Fitting: 12 W for weights and two moments; the features of
-// the images, F values each, 4 images F, as far as the Cache takes them, and where
-// it does not take all 12 TrainBatch F for three batches that are made anew; and with R = TrainBatch x positions
-// rows of a step 12 R c for patches and noise, the latter also on the host, and
-// 32 R H for the two wide layers and their gradients. For 200 images of 288x288,
-// ResNet-18 and the default settings: 22 MB and 777 MB, of which 199 MB are
-// features. The network's own memory is not in it.
+// docs/memory.md has the formula.
 func (c SimpleNetConfig) Estimate(fe Extractor, input image.Point, images int) (Memory, error) {
 	if err := c.Validate(); err != nil {
 		return Memory{}, err
@@ -250,33 +239,19 @@ func (c SimpleNetConfig) Estimate(fe Extractor, input image.Point, images int) (
 
 // estimateSimpleNet is the arithmetic of [SimpleNetConfig.Estimate].
 func estimateSimpleNet(images, positions, features, c int, cfg SimpleNetConfig) (fitted, fitting int64) {
-	dim, hidden := int64(c), int64(cfg.Hidden)
-	weights := dim*dim + hidden*dim + dim + 6*hidden
-	fitted = 4*weights + 4*hidden*(dim+2)
-	rows := int64(cfg.TrainBatch) * int64(positions)
-	kept := train.HostMaps(images, int64(features), cfg.TrainBatch, cfg.Cache)
-	return fitted, 12*weights + kept + rows*(12*dim+32*hidden)
+	return simplenet.Bytes(images, positions, features, c, cfg.Hidden, cfg.TrainBatch, cfg.Cache)
 }
 
-// simpleModel is what a fit leaves: the whole of adaptor, first linear layer and
-// batch norm is linear once trained, so that it is one matrix.
+// simpleModel is what a fit leaves.
 type simpleModel struct {
 	state
-	fold    *tensor.Tensor // [Hidden, Dim]
-	bias    *tensor.Tensor // [Hidden]
-	tail    *tensor.Tensor // [1, Hidden]: the last layer, negated
+	simplenet.Matrices
 	trained []tensor.Array // all weights as they were trained, for WriteTo
 	onTest  bool           // a test set chose them
 }
 
-// Reset forgets what was fitted, when the Fits before it have ended; the detector
-// can be fitted again. Memory is freed as soon as scoring that is going on has
-// ended. Errors are ctx's or wrap [ErrClosed].
+// Reset forgets what was fitted when the Fits before it have ended. Errors are ctx's or wrap [ErrClosed].
 func (p *SimpleNet) Reset(ctx context.Context) error { return p.core.Reset(ctx) }
 
-// Close frees the weights for good; every other method that returns an error wraps
-// [ErrClosed] from then on. It does not wait: scoring that is going on ends as it
-// would have, and a Fit that is going on, or waits, is cancelled and returns
-// [ErrClosed]. The extractor must live until these have returned. Closing twice is
-// harmless.
+// Close frees what was fitted, for good: see [Detector].
 func (p *SimpleNet) Close() error { return p.core.Close() }

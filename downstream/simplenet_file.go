@@ -2,18 +2,17 @@ package downstream
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"slices"
 
 	"github.com/gotab/gotab/downstream/internal/engine"
-	"github.com/gotab/gotab/internal/layers"
+	"github.com/gotab/gotab/downstream/internal/simplenet"
 	"github.com/gotab/gotab/tensor"
 )
 
 // simplenetKind marks a file and the version of its layout: safetensors with the
 // float32 weights of adaptor and discriminator as they were trained
-// ([simpleSpecs]) and fingerprint [Dim].
+// (simplenet.Specs) and fingerprint [Dim].
 const simplenetKind = "gotab.simplenet.1"
 
 // simplenetSettings is the JSON form of settings and sizes.
@@ -56,9 +55,7 @@ func (s simplenetSettings) Config() (c SimpleNetConfig, err error) {
 	return c, c.Validate()
 }
 
-// WriteTo writes the fitted detector as safetensors: weights and settings, the
-// transform included, not the backbone. Reading it back gives the same bits.
-// Errors wrap [ErrNotFitted] or are w's.
+// WriteTo writes weights and settings: see "Files" above.
 func (p *SimpleNet) WriteTo(w io.Writer) (int64, error) {
 	return writeFitted(w, &p.core, p, simplenetKind)
 }
@@ -83,11 +80,7 @@ func OpenSimpleNet(ctx context.Context, path string, fe Extractor, opts ...Optio
 	return engine.OpenSaved(ctx, path, whoIs("SimpleNet"), fe, ReadSimpleNet, opts)
 }
 
-// ReadSimpleNet reads a detector that WriteTo wrote; it is fitted and scores as
-// the one that was written, bit for bit on the same machine, and a Fit draws as
-// that one would. fe must be the extractor of the fit: it is run once on a fixed
-// picture, and one that answers otherwise than then is [ErrExtractor]. A damaged
-// file is [ErrFile].
+// ReadSimpleNet reads a detector that WriteTo wrote: see "Files" above.
 func ReadSimpleNet(ctx context.Context, r io.Reader, fe Extractor, opts ...Option) (*SimpleNet, error) {
 	st, cfg, arrays, also, err := readFitted[SimpleNetConfig, simplenetSettings](r, whoIs("SimpleNet"), simplenetKind)
 	if err != nil {
@@ -106,22 +99,9 @@ func ReadSimpleNet(ctx context.Context, r io.Reader, fe Extractor, opts ...Optio
 
 // load makes a model of the arrays of a file.
 func (p *SimpleNet) load(ctx context.Context, arrays []tensor.Array, st simplenetSettings, also beside) (*simpleModel, error) {
-	var trained []tensor.Array
-	for _, sp := range simpleSpecs(p.emb.Count, p.cfg.Hidden) {
-		a, err := engine.ArrayOf(arrays, layers.Spec{Name: sp.name, Shape: sp.shape})
-		if err != nil {
-			return nil, err
-		}
-		if sp.name == discriminatorPrefix+"norm.running_var" {
-			v, err := a.Floats()
-			if err != nil {
-				return nil, err
-			}
-			if slices.Min(v) < 0 {
-				return nil, fmt.Errorf("%w: %s holds %v, a variance is not negative", ErrFile, sp.name, slices.Min(v))
-			}
-		}
-		trained = append(trained, a)
+	trained, err := simplenet.Trained(p.emb.Count, p.cfg.Hidden, arrays)
+	if err != nil {
+		return nil, err
 	}
 	fingerprint, err := engine.FloatsOf(arrays, "fingerprint", int64(p.emb.Count))
 	if err != nil {

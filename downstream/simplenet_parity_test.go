@@ -16,6 +16,7 @@ import (
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/downstream/internal/engine"
 	"github.com/gotab/gotab/downstream/internal/feed"
+	"github.com/gotab/gotab/downstream/internal/simplenet"
 	"github.com/gotab/gotab/downstream/internal/train"
 	"github.com/gotab/gotab/tensor"
 )
@@ -78,21 +79,21 @@ func simpleParity(t *testing.T, want simpleFixture, cfg SimpleNetConfig) map[str
 	tr, err := p.newTraining(t.Context(), &train.Frozen{N: want.Images})
 	require.NoError(t, err)
 	var given []tensor.Array
-	for k, sp := range simpleSpecs(want.Dim, want.Hidden) {
+	for k, sp := range simplenet.Specs(want.Dim, want.Hidden) {
 		n := 1
-		for _, d := range sp.shape {
+		for _, d := range sp.Shape {
 			n *= int(d)
 		}
 		v := sines(n, float64(10+k), 0.4)
-		if strings.HasSuffix(sp.name, "running_var") || strings.HasSuffix(sp.name, "norm.weight") {
+		if strings.HasSuffix(sp.Name, "running_var") || strings.HasSuffix(sp.Name, "norm.weight") {
 			for i, x := range sines(n, float64(10+k), 1) {
 				v[i] = float32(0.4*float64(x) + 1)
 			}
 		}
-		given = append(given, tensor.FloatArray(sp.name, v, sp.shape...))
+		given = append(given, tensor.FloatArray(sp.Name, v, sp.Shape...))
 	}
-	require.NoError(t, tr.weights.adaptor.SetArrays(t.Context(), renamed(given, adaptorPrefix), nil))
-	require.NoError(t, tr.weights.discriminator.SetArrays(t.Context(), renamed(given, discriminatorPrefix), nil))
+	require.NoError(t, tr.Weights.Adaptor.SetArrays(t.Context(), renamed(given, simplenet.AdaptorPrefix), nil))
+	require.NoError(t, tr.Weights.Discriminator.SetArrays(t.Context(), renamed(given, simplenet.DiscriminatorPrefix), nil))
 
 	parts := func(s *tensor.Scope) []*tensor.Tensor {
 		return p.emb.Parts(s, waves{}.Forward(s, s.Zeros(int64(want.Images), 3, 28, 20), cfg.Layers...))
@@ -102,15 +103,15 @@ func simpleParity(t *testing.T, want simpleFixture, cfg SimpleNetConfig) map[str
 		require.NoError(t, tensor.Run(t.Context(), tensor.CPU, tensor.Training, func(s *tensor.Scope) error {
 			// Gradients first, in a pass of their own: descend forgets them. Running
 			// statistics are put back.
-			before, err := s.Floats(tr.weights.discriminator.Get("norm.running_mean"))
+			before, err := s.Floats(tr.Weights.Discriminator.Get("norm.running_mean"))
 			require.NoError(t, err)
-			variance, err := s.Floats(tr.weights.discriminator.Get("norm.running_var"))
+			variance, err := s.Floats(tr.Weights.Discriminator.Get("norm.running_var"))
 			require.NoError(t, err)
-			s.Backward(tr.weights.loss(s, parts(s), s.FromFloats(noise, int64(len(noise)/want.Dim), int64(want.Dim)), cfg.Margin))
+			s.Backward(tr.Weights.Loss(s, parts(s), s.FromFloats(noise, int64(len(noise)/want.Dim), int64(want.Dim)), cfg.Margin))
 			for name, g := range step.Gradients {
-				params, short := tr.weights.discriminator, strings.TrimPrefix(name, discriminatorPrefix)
+				params, short := tr.Weights.Discriminator, strings.TrimPrefix(name, simplenet.DiscriminatorPrefix)
 				if short == name {
-					params, short = tr.weights.adaptor, strings.TrimPrefix(name, adaptorPrefix)
+					params, short = tr.Weights.Adaptor, strings.TrimPrefix(name, simplenet.AdaptorPrefix)
 				}
 				got, err := s.Floats(s.Grad(params.Get(short)))
 				require.NoError(t, err)
@@ -124,22 +125,22 @@ func simpleParity(t *testing.T, want simpleFixture, cfg SimpleNetConfig) map[str
 				}
 				note("gradients", g, got)
 			}
-			require.NoError(t, tr.weights.adaptor.ZeroGrad())
-			require.NoError(t, tr.weights.discriminator.ZeroGrad())
-			s.CopyInto(tr.weights.discriminator.Get("norm.running_mean"), s.FromFloats(before, int64(want.Hidden)))
-			s.CopyInto(tr.weights.discriminator.Get("norm.running_var"), s.FromFloats(variance, int64(want.Hidden)))
+			require.NoError(t, tr.Weights.Adaptor.ZeroGrad())
+			require.NoError(t, tr.Weights.Discriminator.ZeroGrad())
+			s.CopyInto(tr.Weights.Discriminator.Get("norm.running_mean"), s.FromFloats(before, int64(want.Hidden)))
+			s.CopyInto(tr.Weights.Discriminator.Get("norm.running_var"), s.FromFloats(variance, int64(want.Hidden)))
 
-			loss, err := train.Descend(s, 0, tr.rules, func(s *tensor.Scope) (*tensor.Tensor, error) {
-				return tr.weights.loss(s, parts(s), s.FromFloats(noise, int64(len(noise)/want.Dim), int64(want.Dim)), cfg.Margin), nil
+			loss, err := train.Descend(s, 0, tr.Rules, func(s *tensor.Scope) (*tensor.Tensor, error) {
+				return tr.Weights.Loss(s, parts(s), s.FromFloats(noise, int64(len(noise)/want.Dim), int64(want.Dim)), cfg.Margin), nil
 			})
 			require.NoError(t, err)
 			note("loss", []float32{float32(step.Loss)}, []float32{float32(loss)})
 			// As the script does: Adam would magnify the rounding of gradients of 0.
-			s.CopyInto(tr.weights.adaptor.Get("bias"), s.FromFloats(sines(want.Dim, 11, 0.4), int64(want.Dim)))
-			s.CopyInto(tr.weights.discriminator.Get("hidden.bias"), s.FromFloats(sines(want.Hidden, 13, 0.4), int64(want.Hidden)))
+			s.CopyInto(tr.Weights.Adaptor.Get("bias"), s.FromFloats(sines(want.Dim, 11, 0.4), int64(want.Dim)))
+			s.CopyInto(tr.Weights.Discriminator.Get("hidden.bias"), s.FromFloats(sines(want.Hidden, 13, 0.4), int64(want.Hidden)))
 			return s.Err()
 		}))
-		arrays, err := tr.weights.arrays(t.Context())
+		arrays, err := tr.Weights.Arrays(t.Context())
 		require.NoError(t, err)
 		for _, a := range arrays {
 			got, err := a.Floats()
@@ -148,9 +149,9 @@ func simpleParity(t *testing.T, want simpleFixture, cfg SimpleNetConfig) map[str
 		}
 	}
 
-	arrays, err := tr.weights.arrays(t.Context())
+	arrays, err := tr.Weights.Arrays(t.Context())
 	require.NoError(t, err)
-	require.NoError(t, tr.close())
+	require.NoError(t, tr.Close())
 	g, err := p.complete(t.Context(), &simpleModel{state: state{Model: engine.Model{Params: tensor.NewParams(tensor.CPU), GridW: 5, GridH: 7, InW: 20, InH: 28}}}, arrays)
 	require.NoError(t, err)
 	out := make([]Result, want.Images)
@@ -159,7 +160,7 @@ func simpleParity(t *testing.T, want simpleFixture, cfg SimpleNetConfig) map[str
 	}
 	var scores []float32
 	require.NoError(t, tensor.Run(t.Context(), tensor.CPU, tensor.Evaluation, func(s *tensor.Scope) error {
-		scores, err = s.Floats(g.patchScores(s, parts(s)))
+		scores, err = s.Floats(g.Scores(s, parts(s)))
 		return err
 	}))
 	require.NoError(t, p.score(t.Context(), g, &feed.Batch{Pixels: make([]float32, want.Images*3*28*20), N: want.Images}, out))

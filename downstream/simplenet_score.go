@@ -8,67 +8,33 @@ import (
 	"iter"
 
 	"github.com/gotab/gotab/dataset"
-	"github.com/gotab/gotab/downstream/internal/engine"
 	"github.com/gotab/gotab/downstream/internal/feed"
+	"github.com/gotab/gotab/downstream/internal/simplenet"
 	"github.com/gotab/gotab/metrics"
 	"github.com/gotab/gotab/tensor"
 )
 
-// Score judges images of any size, in their order. Several images are read and
-// scored in parallel: cut into batches of nearly equal size, each a Run of one
-// thread, as many at once as tensor's thread budget has cores. A single image
-// takes one Run with the threads of ctx or the budget.
-//
-// The score of an image does not depend on its company but for float32 rounding
-// (below 1e-5 relative). Errors wrap [ErrNotFitted], [ErrImage] or
-// [ErrNotFinite], or are ctx's; there is no partial result.
+// Score judges images of any size, in their order: see [Detector].
 func (p *SimpleNet) Score(ctx context.Context, imgs ...image.Image) ([]Result, error) {
 	return scoreImages(ctx, &p.core, p, imgs)
 }
 
-// ScoreSet scores a whole data set and yields its samples in order. Reading,
-// transforming and scoring go on in parallel and a few batches ahead of the
-// loop; memory does not grow with the data set. An error, also ctx's, is yielded
-// once and ends the iteration. When the iteration ends, for whatever reason, all
-// its goroutines have ended.
+// ScoreSet judges a data set: see [Detector].
 func (p *SimpleNet) ScoreSet(ctx context.Context, ds dataset.Dataset) iter.Seq2[Scored, error] {
 	return scoreSet(ctx, &p.core, p, ds)
 }
 
-// ScoreSeq scores images as they come, such as those of a camera, and yields their
-// results in order, each as soon as it is there. At most two images more than there are
-// cores are taken before their results are handed over; memory does not grow with the
-// sequence. An error, also ctx's, is yielded once and ends the iteration.
-//
-// The sequence runs on a goroutine of its own. When the iteration ends, all scoring has
-// ended, and so has the sequence, which notices with its next image; only where ctx ends
-// it is not waited for. So a sequence that waits for a camera should heed ctx.
+// ScoreSeq judges images as they come: see [Detector].
 func (p *SimpleNet) ScoreSeq(ctx context.Context, imgs iter.Seq[image.Image]) iter.Seq2[Result, error] {
 	return scoreSeq(ctx, &p.core, p, imgs)
 }
 
-// Calibrate chooses the score from which on a part is rejected, by a rule, from parts
-// that the detector was not fitted on: good ones, and defective ones where there are
-// some. They also give the colour scale of heat maps. From then on [Result.Verdict]
-// decides, and Save keeps the calibration. It replaces an earlier one, and ends with
-// the fit: the next Fit or Reset takes it away.
-//
-// Every part must be labelled, else it is [ErrLabels]. No good part, or fewer than the
-// rule needs for what it promises, is [ErrTooFewImages]; no defective one where the
-// rule needs some is [ErrLabels]; a rule that makes no sense is [ErrConfig]. An image
-// whose pixels the detector was fitted on is [ErrSeen]; of more than 65,536 images of
-// the fit so many are known. Scores and maps that are not finite are [ErrNotFinite],
-// maps without any spread [ErrCalibration]. After an error, or the end of ctx, the
-// calibration is as it was before. Calibrate takes its turn with Fits;
-// scoring goes on meanwhile with the calibration before.
+// Calibrate chooses a threshold: see [Detector]. The next Fit or Reset takes it away.
 func (p *SimpleNet) Calibrate(ctx context.Context, parts dataset.Dataset, rule metrics.Rule) (*Calibration, error) {
 	return calibrate(ctx, &p.core, p, parts, rule)
 }
 
-// Recalibrate chooses another threshold from the scores that the last Calibrate kept,
-// without images. It returns [ErrNotCalibrated] if there was none, [ErrConfig] for a
-// rule that makes no sense, and [ErrTooFewImages] for one that promises more than so
-// many parts can.
+// Recalibrate chooses another threshold from the scores of the last Calibrate, or returns [ErrNotCalibrated].
 func (p *SimpleNet) Recalibrate(ctx context.Context, rule metrics.Rule) (*Calibration, error) {
 	return recalibrate(ctx, &p.core, rule)
 }
@@ -115,7 +81,7 @@ func (g *simpleModel) scoreImage(s *tensor.Scope, parts []*tensor.Tensor, out *R
 	if h, w := int(parts[0].Size(2)), int(parts[0].Size(3)); h != g.GridH || w != g.GridW {
 		return fmt.Errorf("%w: the grid is %dx%d, when fitted it was %dx%d", ErrLayers, w, h, g.GridW, g.GridH)
 	}
-	patches := s.Reshape(g.patchScores(s, parts), int64(g.GridH), int64(g.GridW))
+	patches := s.Reshape(g.Scores(s, parts), int64(g.GridH), int64(g.GridW))
 	values, err := s.Floats(patches)
 	if err != nil {
 		return err
@@ -124,53 +90,17 @@ func (g *simpleModel) scoreImage(s *tensor.Scope, parts []*tensor.Tensor, out *R
 	return s.FloatsInto(out.Map.Data, g.Smooth(s, patches))
 }
 
-// patchScores returns -D of every patch, [N h w, 1].
-func (g *simpleModel) patchScores(s *tensor.Scope, parts []*tensor.Tensor) *tensor.Tensor {
-	return s.Sub(func(s *tensor.Scope) *tensor.Tensor {
-		return s.Linear(s.LeakyReLUInto(linearOnGrid(s, parts, g.fold, g.bias), simpleLeak), g.tail, nil)
-	})
-}
-
 // complete puts into g what scoring needs of trained weights. After an error
 // g's memory is freed.
-//
-// In evaluation batch norm is a scale and a shift of each value, and what comes
-// before it is linear: with A, a the adaptor, W, b the first layer and gain =
-// weight / sqrt(variance + epsilon), all of it is x -> F x + f with F = gain W A
-// and f = gain (W a + b - mean) + shift. It is computed in float64 by one thread,
-// so that a detector that is read has the bits of the one that was written.
 func (p *SimpleNet) complete(ctx context.Context, g *simpleModel, trained []tensor.Array) (_ *simpleModel, err error) {
 	defer func() {
 		if err != nil {
 			_ = g.Params.Close() // frees memory, cannot fail
 		}
 	}()
-	err = tensor.Run(tensor.WithThreads(ctx, 1), p.core.Dev, tensor.Evaluation, func(s *tensor.Scope) error {
-		get := func(name string) *tensor.Tensor {
-			a, missing := engine.ArrayNamed(trained, name)
-			if missing != nil {
-				s.Fail(missing)
-				return nil
-			}
-			return s.Cast(s.FromArray(a), tensor.Float64)
-		}
-		column := func(x *tensor.Tensor) *tensor.Tensor { return s.Unsqueeze(x, 1) }
-		hidden := get(discriminatorPrefix + "hidden.weight")
-		gain := s.Mul(get(discriminatorPrefix+"norm.weight"), s.Rsqrt(s.AddScalar(get(discriminatorPrefix+"norm.running_var"), simpleEpsilon)))
-		fold := s.Mul(s.MatMul(hidden, get(adaptorPrefix+"weight")), column(gain))
-		before := s.Add(s.Select(s.MatMul(hidden, column(get(adaptorPrefix+"bias"))), 1, 0), get(discriminatorPrefix+"hidden.bias"))
-		bias := s.Add(s.Mul(s.Minus(before, get(discriminatorPrefix+"norm.running_mean")), gain), get(discriminatorPrefix+"norm.bias"))
-		tail := s.Neg(get(discriminatorPrefix + "out.weight"))
-		return errors.Join(
-			g.Params.PutBuffer(s, "fold", s.Cast(fold, tensor.Float32)),
-			g.Params.PutBuffer(s, "bias", s.Cast(bias, tensor.Float32)),
-			g.Params.PutBuffer(s, "tail", s.Cast(tail, tensor.Float32)),
-		)
-	})
-	if err != nil {
+	if g.Matrices, err = simplenet.NewMatrices(ctx, g.Params, trained); err != nil {
 		return nil, err
 	}
-	g.fold, g.bias, g.tail = g.Params.Get("fold"), g.Params.Get("bias"), g.Params.Get("tail")
 	g.trained = trained
 	if err := g.AddSmoothing(ctx, p.cfg.Sigma); err != nil {
 		return nil, err

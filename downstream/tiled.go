@@ -17,15 +17,15 @@ import (
 	"github.com/gotab/gotab/metrics"
 )
 
-// TiledConfig says how a detector looks at pictures tile by tile.
+// TiledConfig says how a detector looks at images tile by tile.
 type TiledConfig struct {
-	// Tiles says how pictures are cut. Default: squares of the shorter side that overlap
+	// Tiles says how images are cut. Default: squares of the shorter side that overlap
 	// by a quarter.
 	Tiles dataset.Tiles
 	// Batch is the largest number of tiles that are handed to the detector at a time, at
-	// least 1; it bounds the memory of a picture. Default 32.
+	// least 1; it bounds the memory of an image. Default 32.
 	Batch int
-	// MapPixels is the largest number of values of a picture's map, at least 1. A map that
+	// MapPixels is the largest number of values of an image's map, at least 1. A map that
 	// would be larger is made coarser. Default 4,194,304, which are 16 MiB.
 	MapPixels int
 }
@@ -51,16 +51,16 @@ func (c TiledConfig) Validate() error {
 
 const maxTiledMap = 1 << 28
 
-// Tiled is a detector that sees whole pictures as tiles that overlap, so that the ends
-// of a long part are seen and a large picture is not shrunk to the network's input. It
-// is fitted on the tiles of good pictures. A picture's score is that of its worst tile;
+// Tiled is a detector that sees whole images as tiles that overlap, so that the ends
+// of a long part are seen and a large image is not shrunk to the network's input. It
+// is fitted on the tiles of good images. An image's score is that of its worst tile;
 // its map is stitched of theirs: each place has the largest of the values that the tiles
 // have there, so that the score is the map's maximum where it is a tile's.
 //
 // What a detector learns of places (PaDiM has a distribution for each) it learns of
 // places in a tile, and no more of places on the part.
 //
-// Besides the picture itself, the memory of a picture is that of Batch tiles and of its
+// Besides the image itself, the memory of an image is that of Batch tiles and of its
 // map, whatever its size. A Tiled is as safe for concurrent use as its detector.
 type Tiled struct {
 	d   Detector
@@ -69,7 +69,7 @@ type Tiled struct {
 
 var _ Detector = (*Tiled)(nil)
 
-// NewTiled gives d, which it takes over unless there is an error, pictures tile by tile. d's transform must show
+// NewTiled gives d, which it takes over unless there is an error, images tile by tile. d's transform must show
 // all of a tile ([dataset.Square]): one that cuts a centre out leaves gaps, and Score
 // refuses it. What d saves are its own settings: Tiles are to be kept beside.
 func NewTiled(d Detector, cfg TiledConfig) (*Tiled, error) {
@@ -97,8 +97,8 @@ func (t *Tiled) Fit(ctx context.Context, normal dataset.Dataset) error {
 	return t.d.Fit(ctx, tiles)
 }
 
-// Score judges whole pictures, in their order. Errors are the detector's, and
-// [dataset.ErrSize] for a picture of too many tiles.
+// Score judges whole images, in their order. Errors are the detector's, and
+// [dataset.ErrSize] for an image of too many tiles.
 func (t *Tiled) Score(ctx context.Context, imgs ...image.Image) ([]Result, error) {
 	out := make([]Result, 0, len(imgs))
 	for i, img := range imgs {
@@ -112,7 +112,7 @@ func (t *Tiled) Score(ctx context.Context, imgs ...image.Image) ([]Result, error
 }
 
 // ScoreSet yields the results of a data set in its order, or one error. It reads a
-// picture ahead.
+// image ahead.
 func (t *Tiled) ScoreSet(ctx context.Context, ds dataset.Dataset) iter.Seq2[Scored, error] {
 	return func(yield func(Scored, error) bool) {
 		if ds == nil {
@@ -136,8 +136,8 @@ func (t *Tiled) ScoreSet(ctx context.Context, ds dataset.Dataset) iter.Seq2[Scor
 	}
 }
 
-// ScoreSeq yields the results of pictures as they come, in order, or one error. It takes
-// two pictures ahead. The sequence runs on a goroutine of its own and should heed ctx, as
+// ScoreSeq yields the results of images as they come, in order, or one error. It takes
+// two images ahead. The sequence runs on a goroutine of its own and should heed ctx, as
 // with the detectors of this package.
 func (t *Tiled) ScoreSeq(ctx context.Context, imgs iter.Seq[image.Image]) iter.Seq2[Result, error] {
 	return func(yield func(Result, error) bool) {
@@ -169,10 +169,10 @@ type judged interface {
 	judge(ctx context.Context, by judging) (*Calibration, error)
 }
 
-// Calibrate is that of the detectors of this package, for whole pictures: the threshold
+// Calibrate is that of the detectors of this package, for whole images: the threshold
 // is of the score of the worst tile. The detector takes the calibration over and saves
-// it; it decides only about pictures that are cut into the same tiles, and no more
-// about single images. A picture all of whose tiles the detector was fitted on is
+// it; it decides only about images that are cut into the same tiles, and no more
+// about single images. An image all of whose tiles the detector was fitted on is
 // [ErrSeen]. It returns [errors.ErrUnsupported] if the detector is not one of this
 // package.
 func (t *Tiled) Calibrate(ctx context.Context, parts dataset.Dataset, rule metrics.Rule) (*Calibration, error) {
@@ -224,14 +224,14 @@ func (t *Tiled) calibration(ctx context.Context, parts dataset.Dataset, rule met
 	return c, err
 }
 
-// Save saves the detector, with the calibration of whole pictures. The TiledConfig is not
+// Save saves the detector, with the calibration of whole images. The TiledConfig is not
 // in the file.
 func (t *Tiled) Save(path string) error { return t.d.Save(path) }
 
 // Close closes the detector.
 func (t *Tiled) Close() error { return t.d.Close() }
 
-// picture scores one picture. see, unless it is nil, is given the tiles as the network
+// image scores one image. see, unless it is nil, is given the tiles as the network
 // gets them, from several goroutines.
 func (t *Tiled) picture(ctx context.Context, img image.Image, see func(px *image.RGBA)) (Result, error) {
 	if feed.Absent(img) {
@@ -283,7 +283,7 @@ func (t *Tiled) picture(ctx context.Context, img image.Image, see func(px *image
 	return out, nil
 }
 
-// empty is the map of a picture before any tile: as fine as a tile's where MapPixels
+// empty is the map of an image before any tile: as fine as a tile's where MapPixels
 // allows it.
 func (c TiledConfig) empty(size image.Point, side int, tile Map) Map {
 	kx, ky := float64(max(1, tile.W))/float64(side), float64(max(1, tile.H))/float64(side)

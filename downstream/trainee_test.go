@@ -6,6 +6,7 @@ import (
 
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/downstream/internal/feed"
+	"github.com/gotab/gotab/downstream/internal/regad"
 	"github.com/gotab/gotab/downstream/internal/train"
 	"github.com/gotab/gotab/internal/testutil"
 	"github.com/gotab/gotab/tensor"
@@ -29,7 +30,7 @@ func RD4ADTrainee(ctx context.Context, p *RD4AD, normal dataset.Dataset) (*testu
 	if err != nil {
 		return nil, err
 	}
-	t := &testutil.Trainee{Close: func() error { return errors.Join(teacher.Close(), net.params.Close(), rule.Optimizer.Close()) },
+	t := &testutil.Trainee{Close: func() error { return errors.Join(teacher.Close(), net.Params.Close(), rule.Optimizer.Close()) },
 		Step: func(ctx context.Context) (float64, error) {
 			b, err := teacher.Load(ctx, []int{0, 1})
 			if err != nil {
@@ -56,16 +57,16 @@ func SimpleNetTrainee(ctx context.Context, p *SimpleNet, normal dataset.Dataset)
 	if err != nil {
 		return nil, err
 	}
-	t := &testutil.Trainee{Close: func() error { return errors.Join(tr.close(), maps.Close()) },
+	t := &testutil.Trainee{Close: func() error { return errors.Join(tr.Close(), maps.Close()) },
 		Step: func(ctx context.Context) (float64, error) {
-			b, err := tr.load(ctx, tr.plan(0)[0])
+			b, err := tr.Load(ctx, tr.Plan(0)[0])
 			if err != nil {
 				return 0, err
 			}
-			o, err := tr.step(ctx, 0, 0, b)
+			o, err := tr.Step(ctx, 0, 0, b)
 			return o.Loss, err
 		}}
-	t.Learn(tr.rules)
+	t.Learn(tr.Rules)
 	return t, nil
 }
 
@@ -75,7 +76,7 @@ func RegADTrainee(ctx context.Context, r *RegAD, others dataset.Dataset) (*testu
 	if err != nil {
 		return nil, err
 	}
-	cs, err := categories(others)
+	cs, err := regad.Categories(others)
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +96,7 @@ func RegADTrainee(ctx context.Context, r *RegAD, others dataset.Dataset) (*testu
 		learners[i].Rate = train.Always(r.cfg.Rate)
 	}
 	t := &testutil.Trainee{Step: func(ctx context.Context) (float64, error) {
-		b, err := r.readBatch(ctx, from, pairs(cs, r.cfg.Queries, r.cfg.Shots, r.seed, 0)[0], n.size)
+		b, err := regad.ReadBatch(ctx, &r.core.In, from, regad.Pairs(cs, r.cfg.Queries, r.cfg.Shots, r.seed, 0)[0], n.Size)
 		if err != nil {
 			return 0, err
 		}

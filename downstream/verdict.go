@@ -34,7 +34,7 @@ func (v Verdict) String() string {
 
 // Verdict returns what the detector that gave the result decides, by the calibration
 // that it had when scoring began. It returns [ErrNotCalibrated] if it had none, or one
-// of pictures that were cut into other tiles.
+// of images that were cut into other tiles.
 func (r Result) Verdict() (Verdict, error) {
 	switch {
 	case r.calibration == nil:
@@ -47,7 +47,7 @@ func (r Result) Verdict() (Verdict, error) {
 
 func seenAs(tiles string) string {
 	if tiles == "" {
-		return "pictures that are seen whole"
+		return "images that are seen whole"
 	}
-	return "pictures that are seen as " + tiles
+	return "images that are seen as " + tiles
 }

@@ -26,5 +26,5 @@
 // images.
 //
 // The package is pure Go. It prints nothing, and draws nothing: see evaluate/report for
-// pages with curves and pictures.
+// pages with curves and images.
 package evaluate

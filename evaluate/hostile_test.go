@@ -27,7 +27,7 @@ func TestHostileArguments(t *testing.T) {
 	r := hostile.Registry{
 		Funcs: []any{
 			evaluate.CheckTest, evaluate.Compare, evaluate.DefaultProtocol, evaluate.FigureKeys, evaluate.MainFigures, evaluate.MeaningOfAUPRO,
-			evaluate.Meanings, evaluate.MeaningOfCut, evaluate.NewCrossFit, evaluate.OpenStore, evaluate.ParseSeed, evaluate.ParseSeeds, evaluate.ReadRecords,
+			evaluate.Meanings, evaluate.MeaningOfCut, evaluate.NewCrossFit, evaluate.OpenStore, evaluate.OpenRoot, evaluate.ParseSeed, evaluate.ParseSeeds, evaluate.ReadRecords,
 			evaluate.Run, evaluate.ScoreSet, evaluate.Seeds, evaluate.OverSupports, evaluate.Settings, evaluate.Summarize, evaluate.SupportSets, evaluate.WithDetector,
 			evaluate.MeanOf, evaluate.MergeRecords, evaluate.NewPair, evaluate.ParsePart, evaluate.WithoutPixels, evaluate.WithPeakMemory, evaluate.WithScores, evaluate.WithProgress, evaluate.WithScored, evaluate.WriteDetails, evaluate.WriteMarkdown, evaluate.WriteTable,
 		},
@@ -35,7 +35,7 @@ func TestHostileArguments(t *testing.T) {
 			new(evaluate.Cell), new(evaluate.CrossFit), new(evaluate.Difference), new(evaluate.FigureKey), new(evaluate.Images), new(evaluate.Interval), new(evaluate.Key),
 			new(evaluate.Learnt), new(evaluate.Map), new(evaluate.Material), new(evaluate.Method), new(evaluate.Option), new(evaluate.Origin),
 			new(evaluate.Outcome), new(evaluate.Pair), new(evaluate.Part), new(evaluate.Progress), new(evaluate.Protocol), new(evaluate.Record),
-			new(evaluate.Result), new(evaluate.Scored), new(evaluate.Seed), new(evaluate.Setting),
+			new(evaluate.Result), new(evaluate.Root), new(evaluate.Scored), new(evaluate.Seed), new(evaluate.Setting),
 			new(evaluate.Stage), new(evaluate.Store), new(evaluate.Summary), new(evaluate.Training), new(evaluate.Trial),
 		},
 		Values: []any{

@@ -70,7 +70,7 @@ type Record struct {
 	Score         string   `json:"score"`
 
 	Skipped []string `json:"skipped_images,omitempty"` // of the class, which could not be read
-	Unseen  float64  `json:"unseen_share,omitempty"`   // of a picture, the largest that the transform cuts off
+	Unseen  float64  `json:"unseen_share,omitempty"`   // of an image, the largest that the transform cuts off
 
 	Settings json.RawMessage `json:"settings"` // of the detector
 	Made     Origin          `json:"made"`

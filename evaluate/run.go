@@ -325,7 +325,7 @@ func (g *gathering) mask(sc Scored) (*image.Gray, error) {
 }
 
 // hasMask says whether the first defect has a mask, for data sets whose items name
-// none: pictures in memory have masks and no files.
+// none: images in memory have masks and no files.
 func hasMask(ctx context.Context, test dataset.Dataset) (bool, error) {
 	for i := range test.Len() {
 		if test.Item(i).IsDefective() {

@@ -19,8 +19,8 @@
 //     defects where there are some, and says what so many parts can promise;
 //     [ConformalP] is what a score means among those of good parts.
 //   - Classifiers: [Confusion] for one class an image, [MultiLabel] for any number.
-//   - Neighbourhoods: [Trustworthiness] of a picture of points, [Silhouette] and
-//     [NeighbourAccuracy] of classes of them. Package metrics/tsne makes such pictures.
+//   - Neighbourhoods: [Trustworthiness] of an image of points, [Silhouette] and
+//     [NeighbourAccuracy] of classes of them. Package metrics/tsne makes such images.
 //   - [Figure] is a number together with the [Protocol] that it was made by.
 //
 // The area under the ROC curve (AUROC) is the probability that a positive, drawn at

@@ -12,6 +12,11 @@ import (
 // No argument of anything that this package exports makes it panic, hang or take
 // memory without bound.
 func TestHostileArguments(t *testing.T) {
+	tally, err := metrics.NewTally([]string{"a", "b"}, []string{"x"})
+	require.NoError(t, err)
+	require.NoError(t, tally.Add(0, 1, []bool{true}, []bool{false}))
+	figures, err := tally.Figures()
+	require.NoError(t, err)
 	r := hostile.Registry{
 		Funcs: []any{
 			metrics.AUPROPerImage, metrics.AUROC, metrics.AveragePrecision, metrics.F1Max,
@@ -21,7 +26,7 @@ func TestHostileArguments(t *testing.T) {
 			metrics.NewMultiLabel, metrics.NewPixelAUROC, metrics.NewPixelBootstrap, metrics.ROC,
 			metrics.OverSeeds, metrics.ClopperPearson, metrics.ConformalThreshold, metrics.ConformalP, metrics.FitTail,
 			metrics.Overkill, metrics.Conformal, metrics.TailOverkill, metrics.Escape, metrics.Youden, metrics.BestF1, metrics.ParseRule, metrics.ParseRuleKind,
-			metrics.Trustworthiness, metrics.Silhouette, metrics.NeighbourAccuracy,
+			metrics.Trustworthiness, metrics.Silhouette, metrics.NeighbourAccuracy, metrics.NewTally,
 		},
 		Types: []any{
 			new(metrics.AUPRO), new(metrics.AUPROResult), new(metrics.BootstrapConfig),
@@ -30,11 +35,12 @@ func TestHostileArguments(t *testing.T) {
 			new(metrics.PixelAUROC), new(metrics.PixelBootstrap), new(metrics.PixelIntervals),
 			new(metrics.PixelResult), new(metrics.Protocol), new(metrics.ROCPoint), new(metrics.Rates),
 			new(metrics.Spread), new(metrics.Rule), new(metrics.RuleKind), new(metrics.OperatingPoint), new(metrics.Tail),
+			new(metrics.Tally), new(metrics.TallyFigures), new(metrics.ConfusionTable), new(metrics.Share), new(metrics.MacroRates), new(metrics.NamedCounts),
 		},
 		Values: []any{
 			metrics.BootstrapConfig{Resamples: 20, Level: 0.9}, metrics.NewAUPRO(1 << 20), metrics.NewPixelAUROC(1 << 20),
 			metrics.NewPixelBootstrap(1 << 20), metrics.Overkill(0.5), metrics.Conformal(0.5), metrics.Youden(), metrics.BestF1(),
-			metrics.Tail{Share: 0.1, Used: 20, Scale: 1},
+			tally, figures, figures.Confusion, metrics.Tail{Share: 0.1, Used: 20, Scale: 1},
 		},
 	}
 	missing, err := r.Missing(".")

@@ -10,7 +10,7 @@ import (
 	"github.com/gotab/gotab/internal/pipeline"
 )
 
-// Trustworthiness says how far the k nearest neighbours of points in a picture are
+// Trustworthiness says how far the k nearest neighbours of points in an image are
 // neighbours in truth: 1 if all of them are among the k nearest there, less by how far down
 // the true ranking the others stand, 0 at worst (for k below half of the points):
 //

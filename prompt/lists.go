@@ -166,7 +166,7 @@ func winclipTemplates() []string {
 }
 
 // domainFrames is the pattern that the released code's unused lists repeat for plain, industrial, manufacturing,
-// textural and surface pictures; with {domain} in place of "photo", "industrial image" and so on it has 22 entries.
+// textural and surface images; with {domain} in place of "photo", "industrial image" and so on it has 22 entries.
 func domainFrames() []string {
 	return []string{
 		"a cropped {domain} of the {}",

@@ -53,8 +53,8 @@ func WinCLIP() IDPA {
 	}
 }
 
-// DomainTemplates returns 22 templates with {domain} where the kind of picture is named, to be used with words such as
-// "photo", "industrial photo", "industrial image", "manufacturing image", "textural photo" or "surface picture" in
+// DomainTemplates returns 22 templates with {domain} where the kind of image is named, to be used with words such as
+// "photo", "industrial photo", "industrial image", "manufacturing image", "textural photo" or "surface image" in
 // IDPA.Domains. The released code carries these lists without using them.
 func DomainTemplates() []string { return domainFrames() }
 

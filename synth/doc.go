@@ -11,7 +11,7 @@
 //   - [CutPaste] copies a rectangle or a thin turned strip to another place: [DefaultCutPaste], [ScarCutPaste],
 //     [ThreeWayCutPaste], [OfficialTABCutPaste].
 //   - [Perlin] lays a texture over the image where noise is high: [DRAEMPerlin], [DefaultPerlin], [OfficialTABPerlin].
-//     Textures come from pictures ([TextureImages]) or are drawn ([DrawnTextures]).
+//     Textures come from images ([TextureImages]) or are drawn ([DrawnTextures]).
 //   - [Mask] blanks cells of a grid: [DefaultMask] (TAB's values), [RIADMask].
 //
 // Those that paint small damage, in forms ([Outlines]) whose sides are even on a logarithmic scale ([Size]): [Noise] fills

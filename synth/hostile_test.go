@@ -31,14 +31,14 @@ func TestHostileArguments(t *testing.T) {
 			new(synth.ScaleLaw), new(synth.Span), new(synth.Survey), new(synth.TextureImages),
 			new(synth.Visible), new(synth.Ingredient), new(synth.Mixture), new(synth.Noise), new(synth.Outline), new(synth.Outlines),
 			new(synth.Overlay), new(synth.Reseam), new(synth.Size), new(synth.Stain), new(synth.TextureCrops),
-			new(synth.Unchanged), new(synth.Warp),
+			new(synth.Unchanged), new(synth.Warp), new(synth.Misplaced),
 		},
 		Values: []any{
 			synth.DefaultNSA(), synth.OfficialTAB(), synth.ObjectNSA(), synth.Reference(),
 			synth.DefaultCutPaste(), synth.ScarCutPaste(), synth.DefaultPerlin(), synth.DRAEMPerlin(),
 			synth.DefaultMask(), synth.RIADMask(), synth.MixOf(synth.DefaultNSA(), synth.DefaultCutPaste()),
 			synth.OpenCVPoisson(synth.Normal), synth.DrawnTextures{},
-			synth.Visible{Generator: synth.DefaultCutPaste(), Least: 8, Attempts: 3},
+			synth.Misplaced{Generator: synth.DefaultCutPaste()}, synth.Visible{Generator: synth.DefaultCutPaste(), Least: 8, Attempts: 3},
 		},
 		Skip: map[string]string{"Survey.Run": "makes as many draws as it is asked for, until its context ends"},
 	}

@@ -11,7 +11,7 @@ import (
 // concurrent use when every call has its own rng.
 type Overlay struct {
 	Outlines Outlines
-	// Textures is where the material comes from: DrawnTextures, pictures of textures, or TextureCrops of other products.
+	// Textures is where the material comes from: DrawnTextures, images of textures, or TextureCrops of other products.
 	// Nil: from src, the second image of a call. Pair.Kind is KindTexture or KindShape.
 	Textures Textures `json:"-"`
 	Gain     Span     // factor of the material's grey levels, 0 to 4, drawn evenly
@@ -115,12 +115,12 @@ func (g Overlay) GenerateInto(p *Pair, dst, src image.Image, rng *rand.Rand) err
 	})
 }
 
-// TextureCrops are pictures whose parts serve as textures at their own scale: good images of other products, for example.
-// A picture is drawn, then a place in it and one of eight quarter turns and mirrorings. A picture smaller than what is
+// TextureCrops are images whose parts serve as textures at their own scale: good images of other products, for example.
+// An image is drawn, then a place in it and one of eight quarter turns and mirrorings. An image smaller than what is
 // asked for is repeated, mirrored at its edges. An *image.RGBA is used as it is, every other type is converted at each call.
 type TextureCrops []image.Image
 
-// Texture implements Textures. ErrImage says that there is no picture or that one is too small.
+// Texture implements Textures. ErrImage says that there is no image or that one is too small.
 func (t TextureCrops) Texture(dst *image.RGBA, rng *rand.Rand) error {
 	if len(t) == 0 {
 		return fmt.Errorf("synth: texture: there are no images: %w", ErrImage)

@@ -28,12 +28,12 @@ func checkTexture(dst *image.RGBA, rng *rand.Rand) error {
 	return nil
 }
 
-// TextureImages are pictures of textures, for example those of the Describable Textures Dataset (DRAEM's source). One is
+// TextureImages are images of textures, for example those of the Describable Textures Dataset (DRAEM's source). One is
 // picked and resized to the size that is asked for, without regard to its ratio of sides and without smoothing.
 // An *image.RGBA is used as it is, every other type is converted at each call.
 type TextureImages []image.Image
 
-// Texture implements Textures. ErrImage says that there is no picture or that one is too small.
+// Texture implements Textures. ErrImage says that there is no image or that one is too small.
 func (t TextureImages) Texture(dst *image.RGBA, rng *rand.Rand) error {
 	if err := checkTexture(dst, rng); err != nil {
 		return err
@@ -58,7 +58,7 @@ func opaque(m *image.RGBA) {
 	}
 }
 
-// DrawnTextures draws its textures, for those who have no pictures: clouds, stripes, weaves, cells, spots and grain, in two
+// DrawnTextures draws its textures, for those who have no images: clouds, stripes, weaves, cells, spots and grain, in two
 // random colours, at a random scale and turn. The zero value is ready.
 type DrawnTextures struct{}
 

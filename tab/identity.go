@@ -24,7 +24,7 @@ func identify(v any) partIdentity {
 }
 
 // generator returns what tells the generator. It is asked for once: textures may be
-// many pictures.
+// many images.
 func (p *Pretrainer) generator() partIdentity {
 	if p.synth == nil {
 		id := identify(p.parts.Synth)

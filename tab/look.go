@@ -70,7 +70,7 @@ func (lk *look) apply(img *image.RGBA) *image.RGBA {
 }
 
 // cut returns a square of Config.Crop pixels from a place that lk draws, as a
-// picture of its own with its origin at (0, 0), or img without Crop.
+// image of its own with its origin at (0, 0), or img without Crop.
 func (f *feed) cut(img *image.RGBA, lk *look) *image.RGBA {
 	side := f.p.cfg.Crop
 	if side == 0 {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"slices"
 
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/tensor"
@@ -46,6 +47,35 @@ func (p *Pretrainer) SaveWeights(ctx context.Context, path string, cfg WeightsCo
 		return fmt.Errorf("tab: save weights %s: %w", path, err)
 	}
 	return nil
+}
+
+// SaveProjection writes the projection to the width of the anchors, where there is one, to a safetensors file of its
+// own that appears whole or not at all ("projection.weight", "projection.bias"), and says whether there is one. Without
+// one there is no file. Errors and concurrency are those of [Pretrainer.SaveWeights].
+func (p *Pretrainer) SaveProjection(ctx context.Context, path string) (bool, error) {
+	saved, err := p.saveProjection(ctx, path)
+	if err != nil {
+		return false, fmt.Errorf("tab: save projection %s: %w", path, err)
+	}
+	return saved, nil
+}
+
+func (p *Pretrainer) saveProjection(ctx context.Context, path string) (bool, error) {
+	switch {
+	case p.closed:
+		return false, ErrClosed
+	case p.classes == nil:
+		return false, ErrNotPrepared
+	}
+	head, err := p.head.Arrays(ctx)
+	if err != nil {
+		return false, err
+	}
+	head = slices.DeleteFunc(head, func(a tensor.Array) bool { return a.Name != "projection.weight" && a.Name != "projection.bias" })
+	if len(head) == 0 {
+		return false, nil
+	}
+	return true, tensor.SaveWeights(path, map[string]string{"format": "pt"}, head)
 }
 
 func (p *Pretrainer) weights(ctx context.Context, cfg WeightsConfig) ([]tensor.Array, map[string]string, error) {

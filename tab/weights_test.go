@@ -57,10 +57,25 @@ func TestSaveWeights(t *testing.T) {
 		}
 		require.NoError(t, back.Close())
 	}
+	projection := path + ".projection"
+	there, err := p.SaveProjection(t.Context(), projection)
+	require.NoError(t, err)
+	require.True(t, there)
+	w, err := tensor.OpenWeights(projection)
+	require.NoError(t, err)
+	require.Equal(t, map[string]string{"format": "pt"}, w.Metadata)
+	require.Equal(t, "projection.weight", w.Arrays[0].Name)
+	for _, a := range w.Arrays {
+		require.Contains(t, head, a)
+	}
 	require.ErrorIs(t, p.SaveWeights(t.Context(), path, tab.WeightsConfig{Names: 9}), backbone.ErrNames)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	require.ErrorIs(t, p.SaveWeights(ctx, path, tab.DefaultWeightsConfig()), context.Canceled)
+	_, err = p.SaveProjection(ctx, projection)
+	require.ErrorIs(t, err, context.Canceled)
 	require.NoError(t, p.Close())
+	_, err = p.SaveProjection(t.Context(), projection)
+	require.ErrorIs(t, err, tab.ErrClosed)
 	require.ErrorIs(t, p.SaveWeights(t.Context(), path, tab.DefaultWeightsConfig()), tab.ErrClosed)
 }

@@ -25,7 +25,7 @@ const (
 	backboneName = "backbone."
 )
 
-// fingerprintSize is that of the picture that tells extractors apart. Pooled
+// fingerprintSize is that of the image that tells extractors apart. Pooled
 // features do not depend on the size, so a small one serves for all.
 func fingerprintSize() image.Point { return image.Pt(64, 64) }
 
@@ -134,7 +134,7 @@ func Open(ctx context.Context, path string, fe downstream.Extractor, opts ...dow
 // Read reads a classifier that WriteTo wrote; it is fitted and
 // predicts as the one that was written, bit for bit on the same machine. For a
 // frozen backbone fe must be the extractor of the fit: it is run once on a fixed
-// picture, and one that answers otherwise than then is [downstream.ErrExtractor]. A trained
+// image, and one that answers otherwise than then is [downstream.ErrExtractor]. A trained
 // one is in the file; fe then says the device, and what another Fit would start
 // from, and may be nil for the CPU and none. A damaged file is [downstream.ErrFile].
 func Read(ctx context.Context, r io.Reader, fe downstream.Extractor, opts ...downstream.Option) (*Classifier, error) {

@@ -95,11 +95,8 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	fs.BoolVar(&o.force, "force", false, "write over a file that is there")
 	fs.StringVar(&o.device, "device", "auto", "auto, cpu, cuda or cuda:N")
 	o.reading.AddReading(fs)
-	if err := fs.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return o, err
-		}
-		return o, fmt.Errorf("%w: %w", errUsage, err)
+	if err := process.Parse(fs, args, errUsage); err != nil {
+		return o, err
 	}
 	usage := func(format string, a ...any) error {
 		return fmt.Errorf("%w: "+format, append([]any{errUsage}, a...)...)
@@ -112,8 +109,6 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		return o, usage("-prompts: %w", err)
 	}
 	switch {
-	case fs.NArg() > 0:
-		return o, usage("%q is not a flag", fs.Arg(0))
 	case len(o.classes) == 0 && len(o.data) == 0:
 		return o, usage("-class or -data is missing, which say what the classes are")
 	case o.show:

@@ -10,14 +10,12 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/gotab/gotab/clipenc"
 	"github.com/gotab/gotab/internal/faulttest"
-	"github.com/gotab/gotab/internal/safetensors"
 	"github.com/gotab/gotab/internal/testutil"
 	"github.com/gotab/gotab/prompt"
 	"github.com/gotab/gotab/tab"
@@ -26,53 +24,8 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(testutil.OneThread(m)) }
 
-// clip writes a small CLIP with weights from a formula, under OpenAI's names, and its
-// vocabulary beside it.
-func clip(t *testing.T) string {
-	t.Helper()
-	const width, hidden, vocab, embed, length = 32, 64, 664, 24, 77
-	shapes := map[string][]int64{
-		"token_embedding.weight": {vocab, width}, "positional_embedding": {length, width},
-		"ln_final.weight": {width}, "ln_final.bias": {width}, "text_projection": {width, embed},
-	}
-	for i := range 2 {
-		p := fmt.Sprintf("transformer.resblocks.%d.", i)
-		for name, shape := range map[string][]int64{
-			"ln_1.weight": {width}, "ln_1.bias": {width}, "ln_2.weight": {width}, "ln_2.bias": {width},
-			"attn.in_proj_weight": {3 * width, width}, "attn.in_proj_bias": {3 * width},
-			"attn.out_proj.weight": {width, width}, "attn.out_proj.bias": {width},
-			"mlp.c_fc.weight": {hidden, width}, "mlp.c_fc.bias": {hidden}, "mlp.c_proj.weight": {width, hidden}, "mlp.c_proj.bias": {width},
-		} {
-			shapes[p+name] = shape
-		}
-	}
-	var tensors []safetensors.Tensor
-	for name, shape := range shapes {
-		n := int64(1)
-		for _, d := range shape {
-			n *= d
-		}
-		seed := sha256.Sum256([]byte(name))
-		values := make([]float32, n)
-		for i := range values {
-			values[i] = float32((uint32(i)*2654435761+uint32(seed[0])<<8+uint32(seed[1]))%1009)/1009 - 0.5
-			if strings.Contains(name, "ln_") && strings.HasSuffix(name, "weight") {
-				values[i]++
-			}
-		}
-		tensors = append(tensors, safetensors.Tensor{Name: name, DType: safetensors.F32, Shape: shape, Data: safetensors.Float32Bytes(values)})
-	}
-	var b bytes.Buffer
-	_, err := safetensors.Write(&b, nil, tensors)
-	require.NoError(t, err)
-	dir := filepath.Join(t.TempDir(), "small-clip")
-	require.NoError(t, os.Mkdir(dir, 0o755))
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "model.safetensors"), b.Bytes(), 0o644))
-	merges, err := os.ReadFile("../../clipenc/testdata/merges.txt")
-	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "merges.txt"), merges, 0o644))
-	return dir
-}
+// clip is a small CLIP with its vocabulary.
+func clip(t *testing.T) string { return testutil.CLIP(t, "../../clipenc/testdata/merges.txt") }
 
 func do(t *testing.T, args ...string) (stdout, stderr string, err error) {
 	t.Helper()

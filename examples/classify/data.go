@@ -15,10 +15,8 @@ import (
 	"github.com/gotab/gotab/downstream"
 	"github.com/gotab/gotab/downstream/classify"
 	"github.com/gotab/gotab/examples/internal/inputs"
+	"github.com/gotab/gotab/metrics"
 )
-
-// other is the name of combinations that do not occur.
-const other = "other"
 
 // source is one opened path.
 type source struct {
@@ -239,4 +237,15 @@ func (p problem) kindOf(bits []bool) int {
 		return len(p.kinds)
 	}
 	return i
+}
+
+func (p problem) tally() (*metrics.Tally, error) { return metrics.NewTally(p.kinds, p.labels) }
+
+// count counts what was said of test picture i.
+func (p problem) count(t *metrics.Tally, i int, labels []bool, kind int) error {
+	var is []bool
+	if p.test.labels != nil {
+		is = p.test.labels.Truth(i)
+	}
+	return t.Add(p.test.kinds.Class(i), kind, is, labels)
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/gotab/gotab/internal/faulttest"
+	"github.com/gotab/gotab/metrics"
 )
 
 // fileWriters are the maps with their contact sheet, and the report. The models
@@ -21,7 +22,7 @@ func fileWriters() []faulttest.Writer {
 		{Name: "report", Write: func(dir string, version int) error {
 			r := &report{o: options{out: dir, data: "plant", size: 64, seed: uint64(version)}}
 			return r.add(row{Split: stratified, Backbone: frozen, Weights: "random", Model: sigmoids, Epochs: 1 + version,
-				Confusion: confusion{Classes: []string{"a", "b", other}, Counts: [][]int{{2, 0, 0}, {1, version, 0}}}})
+				TallyFigures: metrics.TallyFigures{Confusion: metrics.ConfusionTable{Classes: []string{"a", "b", metrics.Other}, Counts: [][]int{{2, 0, 0}, {1, version, 0}}}}})
 		}},
 	}
 }

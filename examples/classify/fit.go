@@ -15,6 +15,7 @@ import (
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/downstream"
 	"github.com/gotab/gotab/downstream/classify"
+	"github.com/gotab/gotab/examples/internal/inputs"
 	"github.com/gotab/gotab/tensor"
 )
 
@@ -165,7 +166,7 @@ func one(ctx context.Context, o options, net *backbone.ResNet, p problem, b, wei
 	row.FitSeconds = time.Since(start).Seconds()
 	fmt.Fprintf(stderr, "%s: predict %d pictures\n", name, row.Test)
 	start = time.Now()
-	s, err := newScores(p)
+	s, err := p.tally()
 	if err != nil {
 		return row, err
 	}
@@ -180,13 +181,13 @@ func one(ctx context.Context, o options, net *backbone.ResNet, p problem, b, wei
 		} else if p.bits != nil {
 			labels = p.bits[r.Class]
 		}
-		if err := s.add(i, labels, kind); err != nil {
+		if err := p.count(s, i, labels, kind); err != nil {
 			return row, err
 		}
 		i++
 	}
 	row.PredictSpeed = float64(row.Test) / time.Since(start).Seconds()
-	if err := s.into(&row); err != nil {
+	if row.TallyFigures, err = s.Figures(); err != nil {
 		return row, err
 	}
 	if o.save {
@@ -201,47 +202,14 @@ func fileName(text string) string {
 	return strings.NewReplacer(string(filepath.Separator), "_", "/", "_", " ", "_").Replace(text)
 }
 
-// weightsNames names sets of weights by their files: without folder and ending where
-// that tells them apart, else with the ending, else with as many folders as it takes.
-// Rows and files of classifiers bear these names.
+// weightsNames names sets of weights by their files. Rows and files of classifiers bear
+// these names.
 func weightsNames(weights []string) ([]string, error) {
-	paths := make([]string, len(weights))
-	for i, w := range weights {
-		abs, err := filepath.Abs(w)
-		if err != nil {
-			return nil, err
-		}
-		paths[i] = filepath.ToSlash(abs)
+	names, ok := inputs.Apart(weights, fileName)
+	if !ok {
+		return nil, fmt.Errorf("-weights %s: rows and saved classifiers bear the names of the files, and two of them are the same", strings.Join(weights, ","))
 	}
-	parts := make([]int, len(paths)) // of each path that its name has; 0: one, without the ending
-	for {
-		names, times := make([]string, len(paths)), map[string]int{}
-		for i, p := range paths {
-			names[i] = lastParts(p, parts[i])
-			times[fileName(names[i])]++
-		}
-		if len(times) == len(names) {
-			return names, nil
-		}
-		for i, p := range paths {
-			if times[fileName(names[i])] < 2 {
-				continue
-			}
-			if parts[i]++; parts[i] > strings.Count(p, "/") {
-				return nil, fmt.Errorf("-weights %s: rows and saved classifiers bear the names of the files, and two of them are the same", strings.Join(weights, ","))
-			}
-		}
-	}
-}
-
-// lastParts are the last n parts of a path; of none, it is the last without its ending.
-func lastParts(path string, n int) string {
-	at := strings.Split(path, "/")
-	if n == 0 {
-		last := at[len(at)-1]
-		return strings.TrimSuffix(last, filepath.Ext(last))
-	}
-	return strings.Join(at[len(at)-n:], "/")
+	return names, nil
 }
 
 // progress writes a line an epoch, of many only each tenth.

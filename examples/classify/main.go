@@ -119,14 +119,8 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	fs.Float64Var(&o.backboneLR, "backbone-lr", 0, "learning `rate` of a trained backbone; 0 for 1e-3 on wafer maps and 3e-4 on other pictures")
 	fs.Float64Var(&o.weightDecay, "weight-decay", 0.01, "`decay` of AdamW")
 	fs.Uint64Var(&o.seed, "seed", 1, "seed of the split, the linear layer, the order, and the weights with -weights random")
-	if err := fs.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return o, err
-		}
-		return o, fmt.Errorf("%w: %w", errUsage, err)
-	}
-	if fs.NArg() > 0 {
-		return o, fmt.Errorf("%w: %q is not a flag", errUsage, fs.Arg(0))
+	if err := process.Parse(fs, args, errUsage); err != nil {
+		return o, err
 	}
 	if err := o.reading.Validate(); err != nil {
 		return o, fmt.Errorf("%w: %w", errUsage, err)

@@ -18,9 +18,10 @@ import (
 
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/dataset/wafers"
 	"github.com/gotab/gotab/downstream"
 	"github.com/gotab/gotab/downstream/classify"
-	"github.com/gotab/gotab/internal/wafers"
+	"github.com/gotab/gotab/metrics"
 	"github.com/gotab/gotab/tensor"
 )
 
@@ -69,7 +70,7 @@ func TestGenerate(t *testing.T) {
 	defer f.Close()
 	img, err := png.Decode(f)
 	require.NoError(t, err)
-	require.Equal(t, image.Pt(gap+12*(104+gap), gap+19*(104+gap+caption)), img.Bounds().Size())
+	require.Equal(t, image.Pt(6+12*(104+6), 6+19*(104+6+15)), img.Bounds().Size())
 }
 
 // The whole of Table 3's shape on a few maps: both backbones, two sets of
@@ -179,7 +180,7 @@ func TestClassifyFolder(t *testing.T) {
 	require.Nil(t, r.Rows[0].Exact)
 	require.Equal(t, 4, r.Rows[0].Test)
 	require.Equal(t, 1.0, r.Rows[0].Top1.Value, "top and bottom are easy for any network")
-	require.Equal(t, []string{"bottom", "top", other}, r.Rows[0].Confusion.Classes)
+	require.Equal(t, []string{"bottom", "top", metrics.Other}, r.Rows[0].Confusion.Classes)
 }
 
 func TestClassifyRefuses(t *testing.T) {

@@ -24,7 +24,7 @@ func nearest(ctx context.Context, p problem, stderr io.Writer) (r row, err error
 	if err != nil {
 		return r, err
 	}
-	s, err := newScores(p)
+	s, err := p.tally()
 	if err != nil {
 		return r, err
 	}
@@ -42,12 +42,13 @@ func nearest(ctx context.Context, p problem, stderr io.Writer) (r row, err error
 				best, at = d, j
 			}
 		}
-		if err := s.add(i, p.train.labels.Truth(at), p.train.kinds.Class(at)); err != nil {
+		if err := p.count(s, i, p.train.labels.Truth(at), p.train.kinds.Class(at)); err != nil {
 			return r, err
 		}
 	}
 	r.PredictSpeed = float64(r.Test) / time.Since(start).Seconds()
-	return r, s.into(&r)
+	r.TallyFigures, err = s.Figures()
+	return r, err
 }
 
 // failures are the dies of each map, two bits each, so that maps differ by as

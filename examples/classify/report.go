@@ -5,10 +5,10 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
-	"strings"
 	"text/tabwriter"
 
 	"github.com/gotab/gotab/internal/atomicfile"
+	"github.com/gotab/gotab/metrics"
 )
 
 // row is what is reported of one model. Shares and rates are from 0 to 1.
@@ -23,24 +23,7 @@ type row struct {
 	FitSeconds   float64 `json:"fit_seconds"`
 	PredictSpeed float64 `json:"predict_images_per_second"`
 
-	Exact    *share  `json:"exact_match"` // null for folders
-	Labels   *rates  `json:"labels"`      // macro over the eight labels
-	PerLabel []named `json:"per_label,omitempty"`
-
-	Top1      share     `json:"top1"`
-	Kinds     rates     `json:"classes"` // macro over the classes or combinations
-	PerKind   []named   `json:"per_class"`
-	Confusion confusion `json:"confusion"`
-
-	// Right has a digit for each test picture in its order: 1 where its class or
-	// combination is right, else 0. Models are compared by it.
-	Right string `json:"right"`
-}
-
-// confusion is the table of true (lines) and predicted classes.
-type confusion struct {
-	Classes []string `json:"classes"` // of the columns; the lines lack the last, other
-	Counts  [][]int  `json:"counts"`
+	metrics.TallyFigures // of classes, or of combinations of the eight labels
 }
 
 // report is all rows and how they came about.
@@ -120,12 +103,6 @@ func (r *report) table(w io.Writer) error {
 	return tw.Flush()
 }
 
-// String is two cells of a table.
-func (s share) String() string { return fmt.Sprintf("%.4f\t[%.3f, %.3f]", s.Value, s.Low, s.High) }
-
-// String is three cells of a table.
-func (r rates) String() string { return fmt.Sprintf("%.4f\t%.4f\t%.4f", r.Precision, r.Recall, r.F1) }
-
 // text writes the table and, model by model, the tables of labels and classes
 // and the confusions.
 func (r *report) text(w io.Writer) error {
@@ -134,57 +111,9 @@ func (r *report) text(w io.Writer) error {
 	}
 	for _, one := range r.Rows {
 		fmt.Fprintf(w, "\n%s backbone, weights %s, %s, split %s\n\n", one.Backbone, one.Weights, one.Model, one.Split)
-		for _, part := range [][]named{one.PerLabel, one.PerKind} {
-			if len(part) == 0 {
-				continue
-			}
-			tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-			fmt.Fprintln(tw, "\tTP\tFP\tFN\tTN\tprecision\trecall\tF1\t")
-			for _, c := range part {
-				fmt.Fprintf(tw, "%s\t%d\t%d\t%d\t%d\t%s\t\n", c.Name, c.TP, c.FP, c.FN, c.TN, c.rates)
-			}
-			if err := tw.Flush(); err != nil {
-				return err
-			}
-			fmt.Fprintln(w)
-		}
-		if err := one.Confusion.text(w); err != nil {
+		if err := one.WriteText(w); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// text writes the whole table, columns by number, and below it the confusions
-// that occur, by name.
-func (c confusion) text(w io.Writer) error {
-	tw := tabwriter.NewWriter(w, 0, 0, 1, ' ', tabwriter.AlignRight)
-	fmt.Fprint(tw, "true, down; said, across\t\t")
-	for j := range c.Classes {
-		fmt.Fprintf(tw, "%d\t", j+1)
-	}
-	fmt.Fprintln(tw)
-	var wrong []string
-	for i, line := range c.Counts {
-		fmt.Fprintf(tw, "%s\t%d\t", c.Classes[i], i+1)
-		for j, n := range line {
-			if n == 0 {
-				fmt.Fprint(tw, ".\t")
-				continue
-			}
-			fmt.Fprintf(tw, "%d\t", n)
-			if i != j {
-				wrong = append(wrong, fmt.Sprintf("%s was called %s: %d", c.Classes[i], c.Classes[j], n))
-			}
-		}
-		fmt.Fprintln(tw)
-	}
-	if err := tw.Flush(); err != nil {
-		return err
-	}
-	if len(wrong) == 0 {
-		wrong = []string{"nothing was taken for something else"}
-	}
-	_, err := fmt.Fprintf(w, "%d is %q.\n%s\n", len(c.Classes), c.Classes[len(c.Classes)-1], strings.Join(wrong, "\n"))
-	return err
 }

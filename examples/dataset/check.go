@@ -1,21 +1,20 @@
 package main
 
 import (
-	"cmp"
 	"context"
-	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"slices"
 	"strings"
 
 	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/dataset/audit"
 )
 
 // check lists every fault of a data set.
 func check(ctx context.Context, s *set, _ options, stdout, stderr io.Writer) error {
-	all, err := survey(ctx, s)
+	all, err := audit.Look(ctx, s.ds)
 	if err != nil {
 		return err
 	}
@@ -30,12 +29,9 @@ func check(ctx context.Context, s *set, _ options, stdout, stderr io.Writer) err
 		}
 		faults = append(faults, "layout: "+i.String())
 	}
-	for _, f := range all {
-		faults = append(faults, sampleFaults(f)...)
+	for _, f := range all.Faults() {
+		faults = append(faults, f.String())
 	}
-	faults = append(faults, depthFaults(all)...)
-	faults = append(faults, leaks(all)...)
-	faults = append(faults, torn(all)...)
 	if err := notes(ctx, s, faults, stderr); err != nil {
 		return err
 	}
@@ -73,89 +69,22 @@ func notes(ctx context.Context, s *set, faults []string, stderr io.Writer) error
 	return nil
 }
 
-func sampleFaults(f facts) []string {
-	switch {
-	case f.err != nil:
-		return []string{"unreadable: " + f.err.Error()}
-	case f.item.IsDefective() && f.mask && f.area == 0:
-		return []string{fmt.Sprintf("empty mask: %s of %s, which is %s", f.item.MaskName, f.item.Name, f.item.Defect)}
-	case f.item.IsGood() && f.area > 0:
-		return []string{fmt.Sprintf("mask of a normal picture: %s marks %d pixels of %s", f.item.MaskName, f.area, f.item.Name)}
-	case !f.item.IsLabelled() && f.area > 0:
-		return []string{fmt.Sprintf("mask of a picture without a label: %s marks %d pixels of %s", f.item.MaskName, f.area, f.item.Name)}
+// convert writes a data set in MVTec AD's layout, or its manifest. What cannot
+// be converted is reported at the end, all of it.
+func convert(ctx context.Context, s *set, o options, stdout, stderr io.Writer) error {
+	for _, i := range s.issues {
+		fmt.Fprintf(stderr, "note: %s\n", i)
+	}
+	if strings.HasSuffix(o.out, ".jsonl") {
+		return save(o.out, dataset.Items(s.ds), stdout)
+	}
+	w, err := dataset.WriteMVTecAD(ctx, s.ds, o.out)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(stdout, "%d pictures and %d masks written to %s\n", w.Images, w.Masks, o.out)
+	if len(w.LeftOut) > 0 {
+		return fmt.Errorf("dataset: convert: %d pictures were left out; -manifest takes one that says more of them:\n%w", len(w.LeftOut), errors.Join(w.LeftOut...))
 	}
 	return nil
-}
-
-// depthFaults are pictures that differ from most of their class.
-func depthFaults(all []facts) []string {
-	counts := make(map[string]map[string]int)
-	for _, f := range all {
-		if f.depth == "" {
-			continue
-		}
-		if counts[f.item.Class] == nil {
-			counts[f.item.Class] = make(map[string]int)
-		}
-		counts[f.item.Class][f.depth]++
-	}
-	usual := make(map[string]string)
-	for class, c := range counts {
-		usual[class] = slices.MinFunc(slices.Sorted(maps.Keys(c)), func(a, b string) int { return cmp.Compare(c[b], c[a]) })
-	}
-	var out []string
-	for _, f := range all {
-		if u := usual[f.item.Class]; f.depth != "" && f.depth != u {
-			out = append(out, fmt.Sprintf("colour depth: %s is %s, %d pictures of class %s are %s", f.item.Name, f.depth, counts[f.item.Class][u], f.item.Class, u))
-		}
-	}
-	return out
-}
-
-// leaks are pictures with the same pixels in two splits, or with two labels.
-func leaks(all []facts) []string {
-	first := make(map[[sha256.Size]byte][]int)
-	var out []string
-	for i, f := range all {
-		if f.err != nil {
-			continue
-		}
-		for _, j := range first[f.hash] {
-			g := all[j]
-			switch {
-			case f.item.Split != g.item.Split:
-				out = append(out, fmt.Sprintf("same pixels in two splits: %s in %s, %s in %s", g.item.Name, where(g.item), f.item.Name, where(f.item)))
-			case !f.item.IsLabelled() || !g.item.IsLabelled(): // no label contradicts nothing
-			case f.item.Defect != g.item.Defect:
-				out = append(out, fmt.Sprintf("same pixels with two labels: %s is %s, %s is %s", g.item.Name, g.item.Defect, f.item.Name, f.item.Defect))
-			}
-		}
-		first[f.hash] = append(first[f.hash], i)
-	}
-	return out
-}
-
-// torn are parts whose pictures are in two splits.
-func torn(all []facts) []string {
-	splits := make(map[string][]string)
-	var order []string
-	for _, f := range all {
-		if f.item.Group == "" {
-			continue
-		}
-		key := f.item.Class + ": " + f.item.Group
-		if splits[key] == nil {
-			order = append(order, key)
-		}
-		if !slices.Contains(splits[key], where(f.item)) {
-			splits[key] = append(splits[key], where(f.item))
-		}
-	}
-	var out []string
-	for _, key := range order {
-		if len(splits[key]) > 1 {
-			out = append(out, fmt.Sprintf("one part in two splits: %s is in %s", key, strings.Join(splits[key], ", ")))
-		}
-	}
-	return out
 }

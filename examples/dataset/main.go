@@ -154,7 +154,6 @@ type set struct {
 	ds     dataset.Dataset
 	raw    dataset.Dataset // before the manifest
 	issues []dataset.Issue
-	fsys   fs.FS // where the names of its items lie; nil where they are no files
 	closer []io.Closer
 	bits   int // of 16-bit pictures that count
 }
@@ -173,14 +172,14 @@ func open(ctx context.Context, o options) (*set, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &set{fsys: fsys, closer: []io.Closer{c}, bits: o.bits}
-	if err := s.read(ctx, o); err != nil {
+	s := &set{closer: []io.Closer{c}, bits: o.bits}
+	if err := s.read(ctx, fsys, o); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
 	return s, nil
 }
 
-func (s *set) read(ctx context.Context, o options) error {
+func (s *set) read(ctx context.Context, fsys fs.FS, o options) error {
 	cfg := dataset.DefaultConfig()
 	cfg.Split, cfg.Setup, cfg.TrainDefects = o.split, o.setup, o.trainDefects
 	if abs, err := filepath.Abs(o.data); err == nil {
@@ -190,24 +189,13 @@ func (s *set) read(ctx context.Context, o options) error {
 		cfg.Classes = strings.Split(o.classes, ",")
 	}
 	cfg.Decoder.MaskAbove, cfg.Decoder.Bits16, cfg.Decoder.MaxPixels = o.maskAbove, o.bits, o.pixels
-	ds, err := dataset.NewLayout(ctx, s.fsys, dataset.Layout(o.layout), cfg)
+	ds, err := dataset.NewLayout(ctx, fsys, dataset.Layout(o.layout), cfg)
 	if err != nil {
 		return err
 	}
 	s.ds, s.raw, s.issues = ds, ds, ds.Issues()
 	if c, ok := ds.(io.Closer); ok {
 		s.closer = append([]io.Closer{c}, s.closer...)
-	}
-	switch ds.(type) {
-	case *dataset.MixedWM38, *dataset.Shards:
-		s.fsys = nil
-	default:
-		if ds.Len() == 0 {
-			break
-		}
-		if s.fsys, err = below(s.fsys, ds.Item(0).Name); err != nil {
-			return err
-		}
 	}
 	if o.manifest == "" {
 		return nil
@@ -222,22 +210,4 @@ func (s *set) read(ctx context.Context, o options) error {
 	}
 	s.ds, err = dataset.Apply(s.ds, items)
 	return err
-}
-
-// below finds the folder that names are relative to: the root, or the only
-// folder in it that an archive wraps around everything.
-func below(fsys fs.FS, name string) (fs.FS, error) {
-	if _, err := fs.Stat(fsys, name); err == nil {
-		return fsys, nil
-	}
-	found, err := fs.Glob(fsys, "*/"+escape(name))
-	if err != nil || len(found) == 0 {
-		return fsys, nil // the file has gone meanwhile, which reading it reports
-	}
-	return fs.Sub(fsys, strings.TrimSuffix(found[0], "/"+name))
-}
-
-// escape makes a name match itself alone.
-func escape(name string) string {
-	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(name)
 }

@@ -125,7 +125,7 @@ func TestCheckListsAllFaults(t *testing.T) {
 	for _, says := range []string{
 		"layout: bolt/stray.png", "layout: bolt/test/cut/004.png: has no mask", "unreadable: dataset: read bolt/train/good/torn.png", "unreadable: dataset: read bolt/train/good/text.png",
 		"empty mask: bolt/ground_truth/cut/002_mask.png of bolt/test/cut/002.png, which is cut",
-		"003_mask.png is 20x11, the picture is 20x12",
+		"003_mask.png is 20x11, the image is 20x12",
 		"mask of a normal picture: bolt/ground_truth/good/005_mask.png marks 7 pixels of bolt/test/good/005.png",
 		"colour depth: bolt/train/good/deep.png is grey 16-bit png",
 		"same pixels in two splits: bolt/train/good/000.png in train, bolt/test/good/leak.png in test",
@@ -193,18 +193,6 @@ func TestSplitKeepsDuplicatesTogether(t *testing.T) {
 	require.NoError(t, err)
 	_, _, err = do(t, "check", "-data", root, "-manifest", list)
 	require.ErrorIs(t, err, errFaults)
-
-	// A part joins two duplicates into one group.
-	items := []dataset.Item{{Name: "a", Class: "x"}, {Name: "b", Class: "x", Group: "p"}, {Name: "c", Class: "x", Group: "p"}, {Name: "d", Class: "x"}, {Name: "e", Class: "y"}, {Name: "f", Class: "x"}}
-	all := make([]facts, len(items))
-	for i, h := range []byte{1, 1, 2, 2, 1, 3} {
-		all[i].hash[0] = h
-	}
-	require.Equal(t, 2, joinDuplicates(items, all))
-	for _, i := range []int{0, 1, 2, 3} {
-		require.Equal(t, "same as a", items[i].Group)
-	}
-	require.Empty(t, items[4].Group+items[5].Group)
 }
 
 func TestConvert(t *testing.T) {
@@ -263,7 +251,7 @@ func TestWaferMaps(t *testing.T) {
 	require.Contains(t, out, "24 pictures of 1 classes")
 	require.Contains(t, out, "52x52 (24)")
 	_, _, err = do(t, "convert", "-data", root, "-layout", "mixedwm38", "-manifest", list, "-out", to)
-	require.ErrorContains(t, err, "in train, where the layout has normal pictures only")
+	require.ErrorContains(t, err, "in train, where the layout has good images only")
 }
 
 func TestArguments(t *testing.T) {
@@ -311,7 +299,7 @@ func TestCheckNotes(t *testing.T) {
 	require.NoError(t, err)
 	require.Contains(t, stdout, "no fault found in 9 pictures")
 	require.Contains(t, stderr, "note: bolt/ground_truth/cut: its masks are of several kinds")
-	require.Contains(t, stderr, "note: the values of its 1 pictures of 16 bits need 12 bits, 16 are set")
+	require.Contains(t, stderr, "note: the values of its 1 images of 16 bits need 12 bits, 16 are set")
 	require.Contains(t, stderr, "note: -bits sets Bits16, and it is 16 now")
 	_, stderr, err = do(t, "check", "-data", root, "-bits", "12")
 	require.NoError(t, err)

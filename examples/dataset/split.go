@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/dataset/audit"
 	"github.com/gotab/gotab/internal/atomicfile"
 )
 
@@ -47,16 +48,20 @@ func split(ctx context.Context, s *set, o options, stdout, stderr io.Writer) err
 		}
 	}
 	if o.together {
-		all, err := survey(ctx, s)
+		all, err := audit.Look(ctx, s.ds)
 		if err != nil {
 			return err
 		}
 		for _, f := range all {
-			if f.err != nil {
-				fmt.Fprintf(stderr, "note: %v\n", f.err)
+			if f.Err != nil {
+				fmt.Fprintf(stderr, "note: %v\n", f.Err)
 			}
 		}
-		if n := joinDuplicates(items, all); n > 0 {
+		n, err := all.Together(items)
+		if err != nil {
+			return err
+		}
+		if n > 0 {
 			fmt.Fprintf(stderr, "note: %d pictures have the pixels of another one; each such group stays on one side\n", n)
 		}
 	}
@@ -65,58 +70,6 @@ func split(ctx context.Context, s *set, o options, stdout, stderr io.Writer) err
 		return err
 	}
 	return save(o.out, divided, stdout)
-}
-
-// joinDuplicates puts pictures of one class with the same pixels into one group,
-// together with the groups that they are in already. It returns how many
-// pictures repeat another one.
-func joinDuplicates(items []dataset.Item, all []facts) int {
-	root := make([]int, len(items)) // of each item's set; a root is the first of its set
-	for i := range root {
-		root[i] = i
-	}
-	find := func(i int) int {
-		for root[i] != i {
-			root[i] = root[root[i]]
-			i = root[i]
-		}
-		return i
-	}
-	first := make(map[string]int)
-	join := func(key string, i int) bool {
-		j, seen := first[key]
-		if !seen {
-			first[key] = i
-			return false
-		}
-		a, b := find(i), find(j)
-		root[max(a, b)] = min(a, b)
-		return true
-	}
-	repeats := 0
-	for i, it := range items {
-		if it.Group != "" {
-			join("group\x00"+it.Class+"\x00"+it.Group, i)
-		}
-		if all[i].err == nil && join("pixels\x00"+it.Class+"\x00"+string(all[i].hash[:]), i) {
-			repeats++
-		}
-	}
-	size := make(map[int]int)
-	for i := range items {
-		size[find(i)]++
-	}
-	for i := range items {
-		r := find(i)
-		switch {
-		case size[r] == 1:
-		case items[r].Group == "" && i == r:
-			items[i].Group = "same as " + items[r].Name
-		default:
-			items[i].Group = items[r].Group // the first one's, which has been set by now
-		}
-	}
-	return repeats
 }
 
 // save writes a manifest and prints what is in it.
@@ -128,7 +81,7 @@ func save(name string, items []dataset.Item, stdout io.Writer) error {
 	var order []string
 	counts := make(map[string]count)
 	for _, it := range items {
-		w := where(it)
+		w := audit.SplitOf(it)
 		c, ok := counts[w]
 		if !ok {
 			order = append(order, w)

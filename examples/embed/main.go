@@ -1,7 +1,7 @@
-// Embed is the program of the README: it pre-trains on the good images below a
+// Embed is the programs of the README: it pre-trains on the good images below a
 // folder, fits a detector for one class, calibrates it on the labelled test images, and
 // says of one image whether to reject it, and why. Network and detector are saved in
-// the working directory.
+// the working directory, from which they are opened again for the same verdict, as a service does.
 //
 //	embed WEIGHTS BANK ROOT CLASS IMAGE
 package main
@@ -21,11 +21,15 @@ func main() {
 		os.Exit(2)
 	}
 	img, err := read(os.Args[5])
+	weights, bank, root, class := os.Args[1], os.Args[2], os.Args[3], os.Args[4]
 	if err == nil {
-		err = inspect(context.Background(), os.Args[1], os.Args[2], os.Args[3], os.Args[4])
+		err = pretrain(context.Background(), weights, bank, root, class+".safetensors")
 	}
 	if err == nil {
-		err = verdict(context.Background(), os.Args[4], img)
+		err = inspect(context.Background(), class+".safetensors", root, class, img)
+	}
+	if err == nil {
+		err = verdict(context.Background(), class, img)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -14,6 +14,7 @@ import (
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/downstream/heatmap"
 	"github.com/gotab/gotab/evaluate"
+	"github.com/gotab/gotab/evaluate/report"
 	"github.com/gotab/gotab/internal/faulttest"
 	"github.com/gotab/gotab/metrics"
 )
@@ -51,7 +52,7 @@ func fileWriters(t *testing.T) []faulttest.Writer {
 		}},
 		{Name: "maps", Write: func(dir string, version int) error {
 			det := &darkness{darkMethod: dark, seed: evaluate.Seed{Number: uint64(version)}, view: dark.transform}
-			return drawAll(context.Background(), dir, "plate", det, test, evaluate.Protocol{Transform: dark.transform}, heatmap.View{Scale: heatmap.Scale{Low: 100, High: 200}, Threshold: 150})
+			return report.WriteMaps(context.Background(), filepath.Join(dir, "plate"), det, test, evaluate.Protocol{Transform: dark.transform}, heatmap.View{Scale: heatmap.Scale{Low: 100, High: 200}, Threshold: 150})
 		}},
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/gotab/gotab/evaluate"
 	"github.com/gotab/gotab/evaluate/detectors"
 	"github.com/gotab/gotab/examples/internal/inputs"
+	"github.com/gotab/gotab/examples/internal/process"
 	"github.com/gotab/gotab/metrics"
 )
 
@@ -106,11 +107,8 @@ func parse(args []string, known []detectors.Kind, stderr io.Writer) (options, er
 	fs.StringVar(&o.maps, "maps", "", "`folder` for one picture a test image")
 	fs.StringVar(&o.save, "save", "", "`folder` for the fitted detectors")
 	fs.StringVar(&part, "part", "", "which of the classes: `I/N`, every N-th from the I-th of 0 to N-1, auto/N or auto")
-	if err := fs.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return o, err
-		}
-		return o, fmt.Errorf("%w: %w", errUsage, err)
+	if err := process.Parse(fs, args, errUsage); err != nil {
+		return o, err
 	}
 	wrong := func(format string, args ...any) (options, error) {
 		return o, fmt.Errorf("%w: "+format, append([]any{errUsage}, args...)...)
@@ -121,8 +119,6 @@ func parse(args []string, known []detectors.Kind, stderr io.Writer) (options, er
 	given := map[string]bool{}
 	fs.Visit(func(f *flag.Flag) { given[f.Name] = true })
 	switch {
-	case fs.NArg() > 0:
-		return wrong("%q is not a flag", fs.Arg(0))
 	case given["epochs"] && o.epochs < 1:
 		return wrong("-epochs is %d, want 1 or more, or leave it out for the method's own", o.epochs)
 	case given["shots"] && o.shots < 1:

@@ -10,6 +10,7 @@ import (
 	"github.com/gotab/gotab/downstream/heatmap"
 	"github.com/gotab/gotab/evaluate"
 	"github.com/gotab/gotab/evaluate/detectors"
+	"github.com/gotab/gotab/evaluate/report"
 )
 
 // job is one line of the results: a class, a method, a seed.
@@ -47,7 +48,7 @@ func (s *session) prepare(j job) (o opened, err error) {
 		split string
 		ds    *dataset.Dataset
 	}{{dataset.Train, &o.trial.Train}, {dataset.Test, &o.trial.Test}} {
-		ds, issues, err := s.sources.open(j.root, j.class, part.split)
+		ds, issues, err := s.sources[j.root].Split(j.class, part.split)
 		if err != nil {
 			return o, err
 		}
@@ -55,7 +56,7 @@ func (s *session) prepare(j job) (o opened, err error) {
 		*part.ds = s.whole(j.root, ds)
 	}
 	if j.method.Others {
-		all, _, err := s.sources.open(j.root, "", dataset.Train)
+		all, _, err := s.sources[j.root].Split("", dataset.Train)
 		if err != nil {
 			return o, err
 		}
@@ -131,10 +132,22 @@ func (s *session) draw(ctx context.Context, j *judged, what string) error {
 	if s.runs > 1 { // of the same class
 		dir = filepath.Join(dir, r.Method+"-"+r.Seed)
 	}
-	v, err := viewOf(j.good)
+	// On the scale that follows from the good test images, with the line where the colours begin: a
+	// threshold would be of scores.
+	scale, err := j.good.Scale(heatmap.DefaultGood())
 	if err != nil {
 		return err
 	}
+	v := heatmap.View{Scale: scale, Threshold: scale.Low}
 	fmt.Fprintf(s.stderr, "%s: draw %d maps, colours from %.4g to %.4g\n", what, j.trial.Test.Len(), v.Scale.Low, v.Scale.High)
-	return drawAll(ctx, dir, r.Class, j.detector, j.trial.Test, j.method.Protocol, v)
+	return report.WriteMaps(ctx, filepath.Join(dir, r.Class), j.detector, j.trial.Test, j.method.Protocol, v)
+}
+
+// mapsOf is the folder of the maps of a class: where roots share its name, one in a
+// folder of its root.
+func (s *session) mapsOf(data, class string) string {
+	if s.shared[class] {
+		return filepath.Join(s.o.maps, data)
+	}
+	return s.o.maps
 }

@@ -38,7 +38,7 @@ func (s *session) whole(root string, ds dataset.Dataset) dataset.Dataset {
 // which some methods learn too.
 func (s *session) lookAtOthers(ctx context.Context, classes []place) (faults []error) {
 	for _, root := range s.o.data {
-		ds, _, err := s.sources.open(root, "", dataset.Train)
+		ds, _, err := s.sources[root].Split("", dataset.Train)
 		if err != nil {
 			continue // prepare says so
 		}
@@ -63,7 +63,7 @@ func (s *session) look(ctx context.Context, classes []place, jobs []job) error {
 	var faults []error
 	for _, c := range classes {
 		for _, split := range []string{dataset.Train, dataset.Test} {
-			ds, _, err := s.sources.open(c.root, c.class, split)
+			ds, _, err := s.sources[c.root].Split(c.class, split)
 			if err != nil {
 				continue
 			}
@@ -84,7 +84,7 @@ func (s *session) look(ctx context.Context, classes []place, jobs []job) error {
 					continue
 				}
 				t := j.method.Protocol.Transform
-				share, _, err := inputs.Unseen(t, seen.Sizes)
+				share, _, err := dataset.Report{Sizes: seen.Sizes}.UnseenBy(t)
 				if err != nil {
 					faults = append(faults, fmt.Errorf("%s, %s: %w", s.className(c), split, err))
 					break

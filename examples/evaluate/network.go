@@ -9,6 +9,7 @@ import (
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/downstream"
 	"github.com/gotab/gotab/evaluate/detectors"
+	"github.com/gotab/gotab/examples/internal/inputs"
 	"github.com/gotab/gotab/tensor"
 )
 
@@ -35,31 +36,16 @@ func tellApart(one, two *network, a, b string) error {
 		return fmt.Errorf("%w: -weights %s and -compare %s hold the same weights (SHA-256 %s): there is nothing to compare",
 			errUsage, a, b, short(one.SHA256))
 	}
-	if one.label, two.label = stem(one.Weights), stem(two.Weights); one.label != two.label {
-		return nil
+	names, ok := inputs.Apart([]string{filepath.Join(filepath.Dir(a), one.Weights), filepath.Join(filepath.Dir(b), two.Weights)}, nil)
+	if !ok { // the same path: the file has changed in between
+		names = []string{one.Weights + " " + short(one.SHA256), two.Weights + " " + short(two.SHA256)}
 	}
-	one.label, two.label = one.Weights, two.Weights
-	for n := 2; one.label == two.label; n++ {
-		x, y := lastParts(a, n), lastParts(b, n)
-		if x == one.label && y == two.label { // the same path: the file has changed in between
-			x, y = x+" "+short(one.SHA256), y+" "+short(two.SHA256)
-		}
-		one.label, two.label = x, y
-	}
+	one.label, two.label = names[0], names[1]
 	return nil
 }
 
 // stem is a file's name without its ending.
 func stem(name string) string { return strings.TrimSuffix(name, filepath.Ext(name)) }
-
-// lastParts are the last n parts of a path.
-func lastParts(path string, n int) string {
-	if abs, err := filepath.Abs(path); err == nil {
-		path = abs
-	}
-	parts := strings.Split(filepath.ToSlash(filepath.Clean(path)), "/")
-	return strings.Join(parts[max(0, len(parts)-n):], "/")
-}
 
 // short is enough of a checksum to tell files apart.
 func short(sha256 string) string { return sha256[:min(8, len(sha256))] }

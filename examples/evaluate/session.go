@@ -18,7 +18,7 @@ import (
 type session struct {
 	o              options
 	net            network
-	sources        *sources
+	sources        sources
 	compare        *network       // of -compare, or nil
 	pages          *report.Writer // of -report, or nil
 	exhibit        *exhibit       // the class that the report is at, or nil
@@ -37,18 +37,41 @@ type session struct {
 	stdout, stderr io.Writer
 }
 
+// sources are the roots of -data.
+type sources map[string]*evaluate.Root
+
+func openSources(ctx context.Context, roots []string, dec dataset.Decoder) (sources, error) {
+	s := sources{}
+	for _, root := range roots {
+		r, err := evaluate.OpenRoot(ctx, root, dec)
+		if err != nil {
+			return nil, errors.Join(err, s.Close())
+		}
+		s[root] = r
+	}
+	return s, nil
+}
+
+// Close closes all roots.
+func (s sources) Close() (err error) {
+	for _, r := range s {
+		err = errors.Join(err, r.Close())
+	}
+	return err
+}
+
 // place is a class of a root.
 type place struct{ root, class string }
 
 func (j job) place() place { return place{j.root, j.class} }
 
 // classesOf lists the classes to evaluate and says what was passed over.
-func classesOf(o options, from *sources, stderr io.Writer) (out []place, err error) {
+func classesOf(o options, from sources, stderr io.Writer) (out []place, err error) {
 	for _, root := range o.data {
 		if o.classes != nil {
 			break
 		}
-		all, issues, err := from.classes(root)
+		all, issues, err := from[root].Classes()
 		if err != nil {
 			return nil, err
 		}
@@ -62,7 +85,7 @@ func classesOf(o options, from *sources, stderr io.Writer) (out []place, err err
 	for _, class := range o.classes {
 		found := false
 		for _, root := range o.data {
-			if from.has(root, class) {
+			if from[root].Has(class) {
 				out, found = append(out, place{root, class}), true
 			}
 		}
@@ -211,7 +234,7 @@ func (s *session) all(ctx context.Context, jobs []job) (err error) {
 		switch {
 		case err != nil:
 			fails(what, err)
-			if s.exhibit != nil && !s.exhibit.has(j) { // it may be the pictures of -maps that failed
+			if s.exhibit != nil && !s.exhibit.Has(j.of.Name, j.second, j.seed) { // it may be the pictures of -maps that failed
 				s.exhibit.failed = append(s.exhibit.failed, what)
 			}
 		case !j.second:

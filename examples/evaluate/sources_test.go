@@ -68,7 +68,7 @@ func TestOtherLayouts(t *testing.T) {
 	path := filepath.Join(dir, "r.jsonl")
 	_, stderr, err := evaluateDark(t, t.Context(), newDark(), "-data", ksdd2, "-data", mvtec2, "-json", path)
 	require.NoError(t, err)
-	require.Contains(t, stderr, "1 pictures with defects left out")
+	require.Contains(t, stderr, "1 images with defects left out")
 	records := recordsOf(t, path)
 	require.Len(t, records, 3)
 	for i, want := range []struct {

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/gotab/gotab/evaluate"
+	"github.com/gotab/gotab/examples/internal/process"
 	"github.com/gotab/gotab/internal/atomicfile"
 )
 
@@ -21,15 +22,10 @@ func table(args []string, stdout, stderr io.Writer) error {
 	fs.SetOutput(stderr)
 	fs.Var(&files, "json", "`file` that evaluate -json wrote (required; may be given several times)")
 	fs.StringVar(&out, "out", "", "`file` to write (the standard output)")
-	if err := fs.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return err
-		}
-		return fmt.Errorf("%w: %w", errUsage, err)
+	if err := process.Parse(fs, args, errUsage); err != nil {
+		return err
 	}
 	switch {
-	case fs.NArg() > 0:
-		return fmt.Errorf("%w: %q is not a flag", errUsage, fs.Arg(0))
 	case len(files) == 0:
 		return fmt.Errorf("%w: -json is missing, the file with the results", errUsage)
 	}

@@ -8,8 +8,8 @@ import (
 
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/evaluate/detectors"
 	"github.com/gotab/gotab/synth"
-	"github.com/gotab/gotab/tensor"
 )
 
 const (
@@ -94,36 +94,5 @@ func damage(m synth.Mixture) func(dataset.Sample, *rand.Rand) (dataset.Sample, e
 func features(ctx context.Context, o options, net *backbone.ResNet, ds dataset.Dataset, order []int, twin func(dataset.Sample, *rand.Rand) (dataset.Sample, error)) ([][]float64, error) {
 	cfg := dataset.DefaultLoader()
 	cfg.Batch, cfg.Transform, cfg.Augment, cfg.Seed = batch, o.reading.Tune(cfg.Transform), twin, o.seed
-	loader, err := dataset.NewLoader(ds, cfg)
-	if err != nil {
-		return nil, err
-	}
-	var out [][]float64
-	for b, err := range loader.Batches(ctx, order) {
-		if err != nil {
-			return nil, err
-		}
-		rows := make([][]float64, b.N)
-		if err := tensor.Run(ctx, net.Params().Device(), tensor.Evaluation, func(s *tensor.Scope) error {
-			for _, f := range net.Forward(s, s.FromNHWC(b.Pixels, b.N, b.H, b.W, 3), o.layers...) {
-				if len(f.Shape()) == 4 {
-					f = s.Mean(f, false, 2, 3)
-				}
-				v, err := s.Floats(f)
-				if err != nil {
-					return err
-				}
-				for i := range rows {
-					for _, x := range v[i*len(v)/b.N : (i+1)*len(v)/b.N] {
-						rows[i] = append(rows[i], float64(x))
-					}
-				}
-			}
-			return s.Err()
-		}); err != nil {
-			return nil, err
-		}
-		out = append(out, rows...)
-	}
-	return out, nil
+	return detectors.Features(ctx, net, ds, cfg, order, o.layers...)
 }

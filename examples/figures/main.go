@@ -114,11 +114,8 @@ func parse(figure string, args []string, stderr io.Writer) (o options, err error
 	o.reading.AddReading(fs)
 	o.reading.AddPrefix(fs)
 	o.reading.AddTransform(fs)
-	if err := fs.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return o, err
-		}
-		return o, fmt.Errorf("%w: %w", errUsage, err)
+	if err := process.Parse(fs, args, errUsage); err != nil {
+		return o, err
 	}
 	wrong := func(format string, a ...any) (options, error) {
 		return o, fmt.Errorf("%w: %s", errUsage, fmt.Sprintf(format, a...))
@@ -140,8 +137,6 @@ func parse(figure string, args []string, stderr io.Writer) (o options, err error
 		o.classes = strings.Split(classes, ",")
 	}
 	switch {
-	case fs.NArg() > 0:
-		return wrong("%q is not a flag", fs.Arg(0))
 	case o.data == "" || o.weights == "" || o.compare == "" || o.out == "":
 		return wrong("-data, -weights, -compare and -out are needed")
 	case figure == "points" && o.most < 2:

@@ -94,10 +94,8 @@ func probe(ctx context.Context, o options, stderr io.Writer) (_ tab.Probe, skipp
 	}
 	var classes []detectors.ProbeClass
 	for _, name := range seen.Data.Classes() {
-		of := func(split string) dataset.Dataset {
-			return dataset.Filter(seen.Data, func(it dataset.Item) bool { return it.Class == name && it.Split == split })
-		}
-		classes = append(classes, detectors.ProbeClass{Class: name, Train: dataset.Filter(of(dataset.Train), dataset.Item.IsGood), Test: of(dataset.Test)})
+		classes = append(classes, detectors.ProbeClass{Class: name, Train: dataset.Filter(dataset.Only(seen.Data, name, dataset.Train), dataset.Item.IsGood),
+			Test: dataset.Only(seen.Data, name, dataset.Test)})
 	}
 	cfg := downstream.DefaultPaDiM()
 	if o.reading.Bits != dataset.DefaultDecoder().Bits16 {

@@ -3,32 +3,42 @@ package main
 import (
 	"errors"
 
-	"github.com/gotab/gotab/examples/internal/curves"
+	"github.com/gotab/gotab/scalars"
 	"github.com/gotab/gotab/tab"
 )
 
 // journal is all that is written of a run while it goes on.
 type journal struct {
-	lines  *logFile
-	curves curves.Logs
+	lines  *scalars.Lines // nil without -log
+	curves scalars.Logs
 }
 
 // openJournal begins the logs, or goes on with them after a step.
 func openJournal(o options, after int64) (*journal, error) {
-	lines, err := openLog(o)
-	if err != nil {
-		return nil, err
+	j := &journal{}
+	var err error
+	if o.log != "" {
+		if j.lines, err = scalars.OpenLines(o.log, o.resume); err != nil {
+			return nil, err
+		}
 	}
-	logs, err := o.curves.Open(after)
-	if err != nil {
-		return nil, errors.Join(err, lines.close())
+	if j.curves, err = o.curves.Open(after); err != nil {
+		return nil, errors.Join(err, j.close())
 	}
-	return &journal{lines, logs}, nil
+	return j, nil
+}
+
+// line adds a line to the log, if there is one.
+func (j *journal) line(v any) error {
+	if j.lines == nil {
+		return nil
+	}
+	return j.lines.Add(v)
 }
 
 // start writes what was measured before the first step.
 func (j *journal) start(probe []tab.Measure) error {
-	err := j.lines.write(struct {
+	err := j.line(struct {
 		Probe []tab.Measure `json:"probe"`
 		Epoch int           `json:"epoch"`
 	}{probe, -1})
@@ -42,7 +52,13 @@ func (j *journal) start(probe []tab.Measure) error {
 }
 
 func (j *journal) step(st tab.Step) error {
-	return errors.Join(j.lines.write(st), j.curves.Add(st.Number, st.Scalars()))
+	return errors.Join(j.line(st), j.curves.Add(st.Number, st.Scalars()))
 }
 
-func (j *journal) close() error { return errors.Join(j.lines.close(), j.curves.Close()) }
+func (j *journal) close() error {
+	err := j.curves.Close()
+	if j.lines != nil {
+		err = errors.Join(j.lines.Close(), err)
+	}
+	return err
+}

@@ -12,7 +12,7 @@
 //	         [-probe DIR] [-probe-every N] [-log FILE.jsonl] [-resume]
 //	         [-tensorboard DIR] [-csv FILE] [-licence TEXT] [-measured FILE]
 //	         [-transform centre|square|WxH|tiles] [-bits N] [-max-pixels N] [-skip-broken]
-//	         [-prefix TEXT] [-threads N] [-device auto|cpu|cuda|cuda:N]
+//	         [-prefix TEXT] [-names torchvision|timm|hf] [-threads N] [-device auto|cpu|cuda|cuda:N]
 //
 // ROOT holds one folder a class with train/good below it (MVTec AD's layout; only
 // those images are read), or one folder a class with good images in it. Where good and
@@ -23,7 +23,8 @@
 // text tower then encodes the prompts. The objectives binary and classes, and the recipe
 // amplify with -text 0, need neither.
 //
-// The output holds torchvision's names, all of them and no others; where the widths of
+// The output holds torchvision's names, all of them and no others, or with -names those of timm or
+// of Hugging Face's transformers; where the widths of
 // image and text features differ, the projection lies beside it (FILE.projection). A
 // card (FILE.card.json) says what the weights are made of: sums of the images of each
 // class, their licences (-licence), the recipe, the start, the text, how long it took, and
@@ -110,6 +111,7 @@ type options struct {
 	measured                                    string
 	seed                                        uint64
 	precision                                   backbone.Precision
+	names                                       backbone.Names // of the weights that are written
 	curves                                      curves.Flags
 	reading                                     inputs.Flags
 	set                                         map[string]bool
@@ -159,6 +161,13 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	fs.StringVar(&o.probe, "probe", "", "class `folder` (or folder of them) to fit and score PaDiM on")
 	fs.IntVar(&o.every, "probe-every", 0, "`epochs` between probes; 0: at the beginning and the end only")
 	fs.StringVar(&o.out, "out", "", "`file` for the trained weights (required)")
+	fs.Func("names", "`library` by whose names the weights are written: torchvision (the default), timm or hf (transformers)", func(s string) (err error) {
+		if s == "hf" {
+			s = backbone.HuggingFace.String()
+		}
+		o.names, err = backbone.ParseNames(s)
+		return err
+	})
 	fs.StringVar(&o.log, "log", "", "`file` for one JSON object a step")
 	fs.BoolVar(&o.resume, "resume", false, "go on from the checkpoint beside -out")
 	fs.IntVar(&o.maxSteps, "max-steps", 0, "stop after so many `steps` with a checkpoint; 0: never")
@@ -172,11 +181,8 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	o.reading.AddReading(fs)
 	o.reading.AddPrefix(fs)
 	o.reading.AddTransform(fs)
-	if err := fs.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return o, err
-		}
-		return o, fmt.Errorf("%w: %w", errUsage, err)
+	if err := process.Parse(fs, args, errUsage); err != nil {
+		return o, err
 	}
 	fs.Visit(func(f *flag.Flag) { o.set[f.Name], o.given[f.Name] = true, f.Value.String() })
 	usage := func(format string, a ...any) error {
@@ -203,8 +209,6 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		}
 	}
 	switch {
-	case fs.NArg() > 0:
-		return o, usage("%q is not a flag", fs.Arg(0))
 	case o.epochs < 1:
 		return o, usage("-epochs is %d, want 1 or more", o.epochs)
 	case o.set["batch"] && o.batch < 1:

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"strconv"
 	"strings"
@@ -151,7 +152,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	if err != nil {
 		return err
 	}
-	projected, err := save(ctx, o.out, net, pre, left, map[string]string{"twins": table, "scale": factors}, stderr)
+	projected, err := save(ctx, o, pre, left, map[string]string{"twins": table, "scale": factors}, stderr)
 	if err != nil {
 		return err
 	}
@@ -280,59 +281,32 @@ func train(ctx context.Context, o options, pre *tab.Pretrainer, ds dataset.Datas
 // and of -probe.
 type leftOut struct{ data, probe []string }
 
-// save writes the network, with more in its metadata than write has: what is not empty.
+// save writes the network, with more in its metadata: what is not empty.
 // The projection, if there is one, lies beside it, so that the network's file has
-// torchvision's names and no others; it says whether there is one.
-func save(ctx context.Context, path string, net *backbone.ResNet18, pre *tab.Pretrainer, left leftOut, more map[string]string, stderr io.Writer) (projected bool, err error) {
-	arrays, err := net.Params().Arrays(ctx)
-	if err != nil {
+// no other names; it says whether there is one.
+func save(ctx context.Context, o options, pre *tab.Pretrainer, left leftOut, more map[string]string, stderr io.Writer) (projected bool, err error) {
+	if projected, err = pre.SaveProjection(ctx, projectionFile(o.out)); err != nil {
 		return false, err
 	}
-	head, err := pre.Head().Arrays(ctx)
-	if err != nil {
+	maps.DeleteFunc(more, func(_, v string) bool { return v == "" })
+	left.say(more, stderr)
+	if err := pre.SaveWeights(ctx, o.out, tab.WeightsConfig{Names: o.names, Metadata: more}); err != nil {
 		return false, err
 	}
-	var projection []tensor.Array
-	for _, a := range head {
-		if a.Name == "projection.weight" || a.Name == "projection.bias" {
-			projection = append(projection, a)
-		}
-	}
-	classes, err := json.Marshal(pre.Classes())
-	if err != nil {
-		return false, err
-	}
-	meta := map[string]string{"classes": string(classes), "objective": pre.Config().Objective.Name()}
-	for k, v := range more {
-		if v != "" {
-			meta[k] = v
-		}
-	}
-	if len(projection) > 0 {
-		if err := tensor.SaveWeights(projectionFile(path), map[string]string{"format": "pt"}, projection); err != nil {
-			return false, err
-		}
-	}
-	return len(projection) > 0, write(path, meta, arrays, left, stderr)
+	fmt.Fprintf(stderr, "weights written to %s\n", o.out)
+	return projected, nil
 }
 
 func projectionFile(weights string) string { return weights + ".projection" }
 
-// write writes weights with their metadata, to which it adds what kind they are and
-// how many images were left out, if any.
-func write(path string, meta map[string]string, arrays []tensor.Array, left leftOut, stderr io.Writer) error {
-	meta["format"], meta["architecture"] = "pt", "resnet18"
-	if n := len(left.data); n > 0 {
+// say says how many images were left out, if any, in metadata and in a line each.
+func (l leftOut) say(meta map[string]string, stderr io.Writer) {
+	if n := len(l.data); n > 0 {
 		meta["skipped_images"] = strconv.Itoa(n)
 		fmt.Fprintf(stderr, "%d images were left out because they cannot be read\n", n)
 	}
-	if n := len(left.probe); n > 0 {
+	if n := len(l.probe); n > 0 {
 		meta["probe_skipped_images"] = strconv.Itoa(n)
 		fmt.Fprintf(stderr, "probe: %d images were left out because they cannot be read\n", n)
 	}
-	if err := tensor.SaveWeights(path, meta, arrays); err != nil {
-		return err
-	}
-	fmt.Fprintf(stderr, "weights written to %s\n", path)
-	return nil
 }

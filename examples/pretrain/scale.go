@@ -15,6 +15,7 @@ import (
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/internal/atomicfile"
 	"github.com/gotab/gotab/tab"
+	"github.com/gotab/gotab/tensor"
 )
 
 // parseScale reads the powers of -scale.
@@ -37,31 +38,6 @@ func parseScale(text string) (tab.ScaleConfig, error) {
 // scaleFile is where the factors lie, beside the weights.
 func scaleFile(o options) string { return o.out + ".scale.json" }
 
-// scaled is what was done to the channels, as the file has it.
-type scaled struct {
-	Twins     float64         `json:"twins"`
-	Deviation float64         `json:"deviation"`
-	Limit     float64         `json:"limit"`
-	Ridge     float64         `json:"ridge"`
-	Seed      uint64          `json:"seed"`
-	Draws     int             `json:"draws"`
-	Products  []scaledProduct `json:"products"`
-	Stages    []scaledStage   `json:"stages"`
-}
-
-type scaledProduct struct {
-	Class  string         `json:"class"`
-	Images int            `json:"images"`
-	Twins  tab.TwinCounts `json:"twins"`
-}
-
-type scaledStage struct {
-	Layer     string    `json:"layer"`
-	Scale     []float32 `json:"scale"`
-	Ratio     []float64 `json:"ratio"`
-	Deviation []float64 `json:"deviation"`
-}
-
 // scale weighs the channels of layers 1 to 3 by what twins of all classes do to them in
 // the network as it is, writes the factors beside the weights and returns what the
 // weights say of them. Nothing is done without -scale.
@@ -80,29 +56,15 @@ func scale(ctx context.Context, o options, ds dataset.Dataset, cfg tab.Config, n
 	m := tab.DefaultTwins()
 	m.Transform, m.Normalize, m.Seed, m.Draws, m.Batch = cfg.Transform, cfg.Normalize, cfg.Seed, o.draws, 4
 	fmt.Fprintf(stderr, "measuring the channels of layers 1 to 3 by %d twins of each kind on %d classes\n", m.Draws, len(ds.Classes()))
-	products, err := tab.MeasureChannelsByClass(ctx, net, ds, own, m)
+	table, err := tab.ScaleByTwins(ctx, net, ds, own, m, weigh)
 	if err != nil {
 		return "", err
 	}
-	stages, err := tab.ChannelScales(products, weigh)
-	if err != nil {
-		return "", err
-	}
-	out := scaled{Twins: weigh.Twins, Deviation: weigh.Deviation, Limit: weigh.Limit, Ridge: weigh.Ridge, Seed: m.Seed, Draws: m.Draws}
-	for _, p := range products {
-		out.Products = append(out.Products, scaledProduct{p.Class, p.Images, p.Counts})
-	}
-	for _, s := range stages {
-		if err := net.ScaleChannels(ctx, s.Layer, s.Scale); err != nil {
-			return "", err
-		}
-		out.Stages = append(out.Stages, scaledStage{s.Layer.String(), s.Scale, s.Ratio, s.Deviation})
+	for _, s := range table.Stages {
 		fmt.Fprintf(stdout, "%s: %d channels times %.2f to %.2f\n", s.Layer, len(s.Scale), slices.Min(s.Scale), slices.Max(s.Scale))
 	}
 	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetIndent("", " ")
-	if err := e.Encode(out); err != nil {
+	if _, err := table.WriteTo(&b); err != nil {
 		return "", err
 	}
 	if err := atomicfile.Write(scaleFile(o), func(w io.Writer) error {
@@ -130,5 +92,14 @@ func only(ctx context.Context, o options, ds dataset.Dataset, cfg tab.Config, ne
 	if err != nil {
 		return err
 	}
-	return write(o.out, map[string]string{"classes": string(classes), "objective": "none", "scale": what}, arrays, left, stderr)
+	if arrays, err = o.names.Rename(arrays); err != nil {
+		return err
+	}
+	meta := map[string]string{"format": "pt", "architecture": net.Arch().String(), "classes": string(classes), "objective": "none", "scale": what}
+	left.say(meta, stderr)
+	if err := tensor.SaveWeights(o.out, meta, arrays); err != nil {
+		return err
+	}
+	fmt.Fprintf(stderr, "weights written to %s\n", o.out)
+	return nil
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/internal/testutil"
+	"github.com/gotab/gotab/tab"
 	"github.com/gotab/gotab/tensor"
 )
 
@@ -57,10 +58,10 @@ func TestScale(t *testing.T) {
 		}))
 		return out
 	}
-	check := func(before, after string) scaled {
+	check := func(before, after string) tab.ScaleTable {
 		raw, err := os.ReadFile(at(after) + ".scale.json")
 		require.NoError(t, err)
-		var s scaled
+		var s tab.ScaleTable
 		require.NoError(t, json.Unmarshal(raw, &s))
 		w, err := tensor.OpenWeights(at(after))
 		require.NoError(t, err)
@@ -91,6 +92,13 @@ func TestScale(t *testing.T) {
 	s := check("start", "untrained")
 	require.NotEqual(t, s.Stages[0].Scale[0], s.Stages[0].Scale[1])
 	require.NoFileExists(t, at("untrained.ckpt"))
+
+	// By the names of another library they are the same weights.
+	require.NoError(t, with("renamed", "-recipe", "none", "-scale", "1,0.5", "-names", "hf"))
+	renamed, err := tensor.OpenWeights(at("renamed"))
+	require.NoError(t, err)
+	require.Contains(t, renamed.Arrays[0].Name, "resnet.embedder")
+	check("start", "renamed")
 
 	trained := []string{"-bank", bankFile(t), "-size", "72", "-crop", "64", "-batch", "2", "-steps", "2", "-recipe", "amplify", "-twins", "plain"}
 	require.NoError(t, with("plain", trained...))

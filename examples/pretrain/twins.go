@@ -198,3 +198,15 @@ func show(t *tab.TwinTable, w io.Writer) error {
 	_, err := fmt.Fprintln(w)
 	return err
 }
+
+// controlled is what -control makes of the twins of each class.
+func controlled(o options, by tab.TwinsByClass) tab.TwinsByClass {
+	if o.control == "" {
+		return by
+	}
+	out := tab.TwinsByClass{}
+	for class, g := range by {
+		out[class] = synth.Misplaced{Generator: g}
+	}
+	return out
+}

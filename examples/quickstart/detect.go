@@ -43,13 +43,13 @@ func detect(ctx context.Context, net *backbone.ResNet18, pictures dataset.Datase
 	cfg := downstream.DefaultPaDiM()
 	cfg.Transform = dataset.Transform{} // the pictures have the right size
 	cfg.Sigma *= float64(size) / 224    // the article's 4 pixels at 224
-	scale := part(pictures, class, splitScale)
+	scale := dataset.Only(pictures, class, splitScale)
 	if err := dataset.RequireGood(scale); err != nil {
 		return v, fmt.Errorf("%s: %w", class, err)
 	}
 	m := detectors.Custom("padim", cfg, cfg.Transform, func(evaluate.Seed) (downstream.SetScorer, error) { return downstream.NewPaDiM(net, cfg, nil) })
 	m.Protocol.Bootstrap.Resamples, m.Protocol.PixelBytes = 2, pixelBudget // no interval is told
-	o, err := evaluate.Run(ctx, evaluate.Trial{Method: m, Class: class, Train: part(pictures, class, splitTrain), Test: part(pictures, class, splitTest)},
+	o, err := evaluate.Run(ctx, evaluate.Trial{Method: m, Class: class, Train: dataset.Only(pictures, class, splitTrain), Test: dataset.Only(pictures, class, splitTest)},
 		evaluate.WithScored(func(s evaluate.Scored) error {
 			v.Scored = append(v.Scored, s)
 			return nil

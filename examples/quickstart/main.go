@@ -25,8 +25,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/gotab/gotab/dataset/drawn"
 	"github.com/gotab/gotab/examples/internal/process"
-	"github.com/gotab/gotab/examples/quickstart/internal/drawing"
 	"github.com/gotab/gotab/internal/atomicfile"
 	"github.com/gotab/gotab/tensor"
 )
@@ -51,7 +51,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	log := &progress{w: stdout, start: time.Now()}
-	log.say("%d drawn products, %dx%d pixels, seed %d, device %s", len(drawing.Classes()), set.size, set.size, set.seed, dev)
+	log.say("%d drawn products, %dx%d pixels, seed %d, device %s", len(drawn.Classes()), set.size, set.size, set.seed, dev)
 	rep := report{Settings: set, Device: dev.String()}
 	if err := rep.measure(ctx, dev, log); err != nil {
 		return err

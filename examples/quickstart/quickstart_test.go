@@ -17,7 +17,7 @@ import (
 
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/dataset"
-	"github.com/gotab/gotab/examples/quickstart/internal/drawing"
+	"github.com/gotab/gotab/dataset/drawn"
 	"github.com/gotab/gotab/prompt"
 	"github.com/gotab/gotab/synth"
 	"github.com/gotab/gotab/tab"
@@ -40,7 +40,7 @@ func TestWholeProgram(t *testing.T) {
 
 	said := stdout.String()
 	require.Contains(t, said, "recipe dense: "+recipes()[0].what)
-	for _, class := range append(drawing.Classes(), "mean") {
+	for _, class := range append(drawn.Classes(), "mean") {
 		require.Regexp(t, `(?m)^`+class+`( +\d+\.\d){4}$`, said)
 	}
 	require.Contains(t, said, "all-MiniLM-L6-v2 (Apache-2.0)")
@@ -58,9 +58,9 @@ func TestWholeProgram(t *testing.T) {
 	for _, m := range regexp.MustCompile(`src="([^"]{0,30})`).FindAllStringSubmatch(text, -1) {
 		require.True(t, strings.HasPrefix(m[1], "data:image/png;base64,"), m[1])
 	}
-	for _, class := range drawing.Classes() {
+	for _, class := range drawn.Classes() {
 		require.Contains(t, text, "<h2>"+class+"</h2>")
-		kinds, err := drawing.Defects(class)
+		kinds, err := drawn.Defects(class)
 		require.NoError(t, err)
 		for _, k := range append(kinds, dataset.Good) {
 			require.Contains(t, text, `<th scope="col">`+k+`</th>`)
@@ -83,7 +83,7 @@ func requireKept(t *testing.T, dir string) {
 	require.NoError(t, err)
 	defer func() { require.NoError(t, closer.Close()) }()
 	require.Empty(t, ds.Issues())
-	require.Equal(t, drawing.Classes(), ds.Classes())
+	require.Equal(t, drawn.Classes(), ds.Classes())
 	good := 0
 	for i := range ds.Len() {
 		if it := ds.Item(i); it.Split == dataset.Train {
@@ -91,7 +91,7 @@ func requireKept(t *testing.T, dir string) {
 			good++
 		}
 	}
-	require.Equal(t, len(drawing.Classes())*(4+scalePictures), good)
+	require.Equal(t, len(drawn.Classes())*(4+scalePictures), good)
 	net, err := backbone.OpenResNet18(filepath.Join(dir, keepWeights), tensor.CPU)
 	require.NoError(t, err)
 	require.NoError(t, net.Close())
@@ -193,7 +193,7 @@ func TestMissingCLIP(t *testing.T) {
 func TestBankFitsDrawingsAndPrompts(t *testing.T) {
 	bank, err := tab.ReadBank(bytes.NewReader(bankFile))
 	require.NoError(t, err)
-	require.Equal(t, drawing.Classes(), bank.Classes)
+	require.Equal(t, drawn.Classes(), bank.Classes)
 	require.Equal(t, prompt.DefaultIDPA().Hash(), bank.Prompts, "make the bank anew with bank.py")
 	require.Equal(t, "sentence-transformers/all-MiniLM-L6-v2", bank.Model)
 	require.Len(t, bank.Normal[0], 384)
@@ -201,39 +201,19 @@ func TestBankFitsDrawingsAndPrompts(t *testing.T) {
 	require.Less(t, len(bankFile), 50<<10)
 }
 
-func TestCatalogue(t *testing.T) {
-	s := settings{seed: 1, size: 32, good: 5, tests: 2}
-	items, err := catalogue(s)
+// Only the test set has defects, and as many good pictures beside them.
+func TestWhatIsDrawn(t *testing.T) {
+	all, err := drawAll(t.Context(), settings{seed: 1, size: 64, good: 5, tests: 1})
 	require.NoError(t, err)
-	names := map[string]bool{}
 	count := map[string]int{}
-	for _, it := range items {
-		require.False(t, names[it.Name], it.Name)
-		names[it.Name] = true
-		require.Equal(t, dataset.LabelOf(it.Defect), it.Label)
-		if it.IsDefective() {
-			require.Equal(t, splitTest, it.Split, "only the test set has defects")
-			count["damaged "+it.Class]++
-		} else {
-			count[it.Split+" "+it.Class]++
-		}
+	for _, it := range dataset.Items(all) {
+		count[it.Split+" "+it.Class+" "+it.Label.String()]++
 	}
-	for _, c := range drawing.Classes() {
-		require.Equal(t, 5, count[splitTrain+" "+c])
-		require.Equal(t, scalePictures, count[splitScale+" "+c])
-		require.Equal(t, count["damaged "+c], count[splitTest+" "+c])
-	}
-}
-
-func TestDrawingDoesNotDependOnOrder(t *testing.T) {
-	s := settings{seed: 3, size: 32, good: 4, tests: 1}
-	all, err := drawAll(t.Context(), s)
-	require.NoError(t, err)
-	for _, i := range []int{0, 17, all.Len() - 1} {
-		got, err := all.Sample(t.Context(), i)
-		require.NoError(t, err)
-		want, err := drawOne(all.Item(i), s)
-		require.NoError(t, err)
-		require.Equal(t, want, got)
+	for _, c := range drawn.Classes() {
+		require.Equal(t, 5, count[splitTrain+" "+c+" good"])
+		require.Equal(t, scalePictures, count[splitScale+" "+c+" good"])
+		require.Positive(t, count[splitTest+" "+c+" defective"])
+		require.Equal(t, count[splitTest+" "+c+" defective"], count[splitTest+" "+c+" good"])
+		require.Zero(t, count[splitTrain+" "+c+" defective"]+count[splitScale+" "+c+" defective"])
 	}
 }

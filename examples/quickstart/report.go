@@ -8,8 +8,9 @@ import (
 	"io"
 
 	"github.com/gotab/gotab/backbone"
+	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/dataset/drawn"
 	"github.com/gotab/gotab/downstream/heatmap"
-	"github.com/gotab/gotab/examples/quickstart/internal/drawing"
 	"github.com/gotab/gotab/tensor"
 )
 
@@ -37,8 +38,8 @@ func (r *report) measure(ctx context.Context, dev tensor.Device, log *progress) 
 	if err != nil {
 		return err
 	}
-	good := part(pictures, "", splitTrain)
-	log.say("drew %d good pictures to learn from and %d to test on", good.Len(), part(pictures, "", splitTest).Len())
+	good := dataset.Only(pictures, "", splitTrain)
+	log.say("drew %d good pictures to learn from and %d to test on", good.Len(), dataset.Only(pictures, "", splitTest).Len())
 
 	net, err := backbone.NewResNet18(dev, stream(r.Settings.seed, "weights"))
 	if err != nil {
@@ -46,11 +47,11 @@ func (r *report) measure(ctx context.Context, dev tensor.Device, log *progress) 
 	}
 	defer func() { err = errors.Join(err, net.Close()) }()
 
-	classes := drawing.Classes()
+	classes := drawn.Classes()
 	r.Products = make([]productReport, len(classes))
 	for i, class := range classes {
 		r.Products[i].Class = class
-		test := part(pictures, class, splitTest)
+		test := dataset.Only(pictures, class, splitTest)
 		for k := range test.Len() {
 			s, err := test.Sample(ctx, k)
 			if err != nil {

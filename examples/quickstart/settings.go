@@ -6,8 +6,8 @@ import (
 	"io"
 
 	"github.com/gotab/gotab/clipenc"
+	"github.com/gotab/gotab/dataset/drawn"
 	"github.com/gotab/gotab/examples/internal/inputs"
-	"github.com/gotab/gotab/examples/quickstart/internal/drawing"
 )
 
 // settings are the program's flags.
@@ -70,7 +70,7 @@ func (s settings) validate() error {
 		value       int
 		least, most int
 	}{
-		{"-size", s.size, minSize, drawing.MaxSize},
+		{"-size", s.size, minSize, drawn.MaxSize},
 		{"-epochs", s.epochs, 1, 10_000},
 		{"-good", s.good, 4, 10_000},
 		{"-tests", s.tests, 1, 1_000},

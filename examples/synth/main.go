@@ -119,15 +119,10 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	fs.BoolVar(&o.bins, "bins", false, "tell sizes and strengths apart in that table")
 	fs.IntVar(&o.good, "good", 200, "good pictures of each class, at most, behind that table")
 	o.reading.AddThreads(fs)
-	if err := fs.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return o, err
-		}
-		return o, fmt.Errorf("%w: %w", errUsage, err)
+	if err := process.Parse(fs, args, errUsage); err != nil {
+		return o, err
 	}
 	switch {
-	case fs.NArg() > 0:
-		return o, fmt.Errorf("%w: %q is not a flag", errUsage, fs.Arg(0))
 	case o.data == "":
 		return o, fmt.Errorf("%w: -data is missing, a folder of good pictures", errUsage)
 	case o.out == "":

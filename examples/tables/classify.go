@@ -21,23 +21,12 @@ type report struct {
 	Rows []classified `json:"rows"`
 }
 
-// classified is one classifier. Rates are macro means, from 0 to 1.
+// classified is one classifier.
 type classified struct {
 	Backbone string `json:"backbone"` // frozen or trained
 	Weights  string `json:"weights"`
 	Model    string `json:"model"`
-	Top1     struct {
-		Value float64 `json:"value"`
-	} `json:"top1"`
-	Labels *rates `json:"labels"`
-	Kinds  rates  `json:"classes"`
-	Right  string `json:"right"` // 1 for each test picture whose combination is right, else 0
-}
-
-type rates struct {
-	Precision float64 `json:"precision"`
-	Recall    float64 `json:"recall"`
-	F1        float64 `json:"f1"`
+	metrics.TallyFigures
 }
 
 // maxReport bounds a report, in bytes.

@@ -170,16 +170,11 @@ func (d *data) Close() (err error) {
 // are said.
 func sets(of []source, keep func(class string) bool, stderr io.Writer) (out []study.Set) {
 	for _, s := range of {
-		part := func(class, split string) dataset.Dataset {
-			return dataset.Filter(s, func(it dataset.Item) bool {
-				return it.Split == split && (it.Class == class) && (split != dataset.Train || it.IsGood())
-			})
-		}
 		for _, c := range s.Classes() {
 			if !keep(c) {
 				continue
 			}
-			one := study.Set{Data: s.name, Class: c, Good: part(c, dataset.Train), Test: part(c, dataset.Test)}
+			one := study.Set{Data: s.name, Class: c, Good: dataset.Filter(dataset.Only(s, c, dataset.Train), dataset.Item.IsGood), Test: dataset.Only(s, c, dataset.Test)}
 			if one.Good.Len() == 0 {
 				fmt.Fprintf(stderr, "note: class %s of %s has no good images for training and is not tested\n", c, s.name)
 				continue

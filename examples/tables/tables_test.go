@@ -16,10 +16,10 @@ import (
 
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/dataset/wafers"
 	"github.com/gotab/gotab/evaluate"
 	"github.com/gotab/gotab/evaluate/detectors"
 	"github.com/gotab/gotab/internal/testutil"
-	"github.com/gotab/gotab/internal/wafers"
 	"github.com/gotab/gotab/tensor"
 )
 

@@ -19,7 +19,7 @@ var writesOutside = map[string]string{
 	"dataset/shard_write.go":             "renames a folder that is finished",
 	"evaluate/peak.go":                   "writes to /proc, no file",
 	"evaluate/report/write.go":           "a hidden temporary file that no program reads, for what does not fit into memory",
-	"examples/dataset/convert.go":        "renames a folder that is finished",
+	"dataset/mvtec_write.go":             "renames a folder that is finished",
 	"internal/mutate/main.go":            "changed copies of files in a temporary folder, for one run of the tests",
 	"internal/hostile/child.go":          "the note of a test's child in a temporary folder: the call that it is at",
 	"internal/onnx/onnxtest/runtime.go":  "what a test gives to Python, in a temporary folder",
@@ -30,7 +30,7 @@ var writesOutside = map[string]string{
 	"inspect/journal.go":                 "a journal grows by whole lines; what is left of an incomplete one its readers leave out",
 	"scalars/csv.go":                     "a table grows by whole rows; an incomplete last one is cut off when it is gone on with",
 	"scalars/events.go":                  "an event file grows by whole records, and its readers leave out an incomplete last one",
-	"examples/pretrain/log.go":           "a log grows by whole lines; an incomplete last one is cut off when it is gone on with",
+	"scalars/lines.go":                   "a log grows by whole lines; an incomplete last one is cut off when it is gone on with",
 }
 
 // writers are the functions of package os that create, replace or shorten files.

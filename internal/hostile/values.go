@@ -248,24 +248,30 @@ func (m *maker) fill(pix []uint8) {
 	}
 }
 
+// tear makes an image one whose fields do not fit each other, or says that there is to be none.
+func (m *maker) tear(pix *[]uint8, stride *int, rect *image.Rectangle) (none bool) {
+	switch m.rng.IntN(6) {
+	case 0:
+		return true
+	case 1:
+		*pix, *stride, *rect = nil, 0, m.rect(false)
+	case 2:
+		*pix = (*pix)[:len(*pix)/2]
+	case 3:
+		*stride = pick(m, 0, -1, 1, math.MaxInt, math.MinInt)
+	case 4:
+		*rect = m.rect(false)
+	case 5:
+		*pix, *stride, *rect = nil, 0, image.Rectangle{}
+	}
+	return false
+}
+
 func (m *maker) rgba(fair bool) *image.RGBA {
 	img := image.NewRGBA(m.rect(true))
 	m.fill(img.Pix)
-	if !fair {
-		switch m.rng.IntN(6) {
-		case 0:
-			return nil
-		case 1:
-			return &image.RGBA{Rect: m.rect(false)}
-		case 2:
-			img.Pix = img.Pix[:len(img.Pix)/2]
-		case 3:
-			img.Stride = pick(m, 0, -1, 1, math.MaxInt, math.MinInt)
-		case 4:
-			img.Rect = m.rect(false)
-		case 5:
-			return &image.RGBA{}
-		}
+	if !fair && m.tear(&img.Pix, &img.Stride, &img.Rect) {
+		return nil
 	}
 	return img
 }
@@ -275,21 +281,8 @@ func (m *maker) gray(fair bool) *image.Gray {
 	for i := range img.Pix {
 		img.Pix[i] = uint8(255 * m.rng.IntN(2))
 	}
-	if !fair {
-		switch m.rng.IntN(6) {
-		case 0:
-			return nil
-		case 1:
-			return &image.Gray{Rect: m.rect(false)}
-		case 2:
-			img.Pix = img.Pix[:len(img.Pix)/2]
-		case 3:
-			img.Stride = pick(m, 0, -1, 1, math.MaxInt, math.MinInt)
-		case 4:
-			img.Rect = m.rect(false)
-		case 5:
-			return &image.Gray{}
-		}
+	if !fair && m.tear(&img.Pix, &img.Stride, &img.Rect) {
+		return nil
 	}
 	return img
 }

@@ -36,6 +36,15 @@ type Spec struct {
 // parameter that is no float.
 const Counter = ".num_batches_tracked"
 
+// Values is how many values the parameter has.
+func (sp Spec) Values() int64 {
+	n := int64(1)
+	for _, d := range sp.Shape {
+		n *= d
+	}
+	return n
+}
+
 // DType returns the type of the parameter's values.
 func (sp Spec) DType() tensor.DType {
 	if strings.HasSuffix(sp.Name, Counter) {

@@ -205,17 +205,23 @@ func setBits(dst []byte, a, b int) {
 	}
 }
 
+// stretch reads a run that begins at x and notes where it ends, which it returns.
+func (f *fax) stretch(x int, black bool) (int, error) {
+	n, err := f.run(black)
+	if err != nil {
+		return 0, err
+	}
+	if x += n; x > f.width {
+		return 0, errFaxRow
+	}
+	return x, f.change(x)
+}
+
 // oneD reads runs of white and black in turn until the row is full.
 func (f *fax) oneD() error {
 	for x, black := 0, false; x < f.width; black = !black {
-		n, err := f.run(black)
-		if err != nil {
-			return err
-		}
-		if x += n; x > f.width {
-			return errFaxRow
-		}
-		if err := f.change(x); err != nil {
+		var err error
+		if x, err = f.stretch(x, black); err != nil {
 			return err
 		}
 	}
@@ -279,14 +285,8 @@ func (f *fax) vertical() error {
 				return err
 			}
 			for range 2 {
-				n, err := f.run(black)
-				if err != nil {
-					return err
-				}
-				if x += n; x > f.width {
-					return errFaxRow
-				}
-				if err := f.change(x); err != nil {
+				var err error
+				if x, err = f.stretch(x, black); err != nil {
 					return err
 				}
 				black = !black

@@ -198,7 +198,7 @@ func (d *Core[M]) CheckGrid(ctx context.Context, z Sizes) error {
 	})
 }
 
-// picture is the one that fingerprints are taken of: ramps for the coarse filters, a
+// image is the one that fingerprints are taken of: ramps for the coarse filters, a
 // chequered pattern for the fine ones.
 func picture(size image.Point) *image.RGBA {
 	img := image.NewRGBA(image.Rectangle{Max: size})

@@ -11,7 +11,7 @@ import (
 	"github.com/gotab/gotab/tensor"
 )
 
-// Fingerprint is the mean vector of a fixed picture over the grid: it tells
+// Fingerprint is the mean vector of a fixed image over the grid: it tells
 // extractors apart.
 func (d *Core[M]) Fingerprint(ctx context.Context, size image.Point) ([]float32, error) {
 	px := make([]float32, 3*size.X*size.Y)
@@ -61,7 +61,7 @@ func SameExtractor(then, now []float32, was, is backbone.Precision) error {
 		return fmt.Errorf("%w: it computes in %s, and the fit was made in %s; SetPrecision changes that", sentinel.ErrExtractor, is, was)
 	}
 	if !sameFingerprint(then, now, tolerance(is)) {
-		return fmt.Errorf("%w: it answers a fixed picture otherwise; load the backbone weights that the detector was fitted with", sentinel.ErrExtractor)
+		return fmt.Errorf("%w: it answers a fixed image otherwise; load the backbone weights that the detector was fitted with", sentinel.ErrExtractor)
 	}
 	return nil
 }

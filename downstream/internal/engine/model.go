@@ -18,7 +18,7 @@ type Model struct {
 	GridH, GridW int
 	InW, InH     int
 	Images       int
-	Fingerprint  []float32          // what the extractor makes of a fixed picture, [C]
+	Fingerprint  []float32          // what the extractor makes of a fixed image, [C]
 	Precision    backbone.Precision // of the features
 	refs         int
 	// also lets go of what the model stands on besides its tensors; nil where it

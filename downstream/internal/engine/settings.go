@@ -91,7 +91,7 @@ type Sizes struct {
 const Coarsest = 64
 
 // Check refuses sizes that the settings beside them do not give. A small file must
-// not ask for a large picture, so that the input is held against the transform
+// not ask for a large image, so that the input is held against the transform
 // and, where that leaves it open, against the grid: no more than coarsest pixels
 // for a position.
 func (v ViewSettings) Check(z Sizes) error {

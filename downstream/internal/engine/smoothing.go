@@ -9,11 +9,11 @@ import (
 	"github.com/gotab/gotab/tensor"
 )
 
-// interpolation says where in a picture the positions of a grid lie.
+// interpolation says where in an image the positions of a grid lie.
 type interpolation int
 
 const (
-	// halfPixel takes positions for squares that tile the picture; beyond the
+	// halfPixel takes positions for squares that tile the image; beyond the
 	// outermost centres the edge is repeated (PyTorch's align_corners=false).
 	HalfPixel interpolation = iota
 	// alignCorners puts the outermost positions on the outermost pixels

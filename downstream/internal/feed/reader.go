@@ -59,7 +59,7 @@ func Marked(ds dataset.Dataset) func(img image.Image) image.Image {
 	return func(img image.Image) image.Image { return transformedImage{img, by} }
 }
 
-// Pictures gives image i and a name for messages.
+// Images gives image i and a name for messages.
 type Pictures func(ctx context.Context, i int) (img image.Image, name string, err error)
 
 // Batch is a batch for the network.

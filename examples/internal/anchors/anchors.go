@@ -4,19 +4,15 @@ package anchors
 
 import (
 	"context"
-	"crypto/sha256"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/gotab/gotab/clipenc"
 	"github.com/gotab/gotab/prompt"
 	"github.com/gotab/gotab/tab"
-	"github.com/gotab/gotab/tab/card"
+	"github.com/gotab/gotab/tab/clipbank"
 	"github.com/gotab/gotab/tensor"
 )
 
@@ -90,81 +86,10 @@ func (f Flags) Config(notes io.Writer) (clipenc.Config, error) {
 }
 
 // Bank encodes the prompts of the classes. Nothing is held when it returns.
-func (f Flags) Bank(ctx context.Context, classes []string, prompts prompt.IDPA, dev tensor.Device, notes io.Writer) (_ *tab.Bank, err error) {
+func (f Flags) Bank(ctx context.Context, classes []string, prompts prompt.IDPA, dev tensor.Device, notes io.Writer) (*tab.Bank, error) {
 	c, err := f.Config(notes)
 	if err != nil {
 		return nil, err
 	}
-	enc, err := clipenc.Open(f.Weights, c, dev)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, enc.Close()) }()
-	b, err := tab.MakeBank(ctx, tab.FromText(enc, prompts), classes, f.name(), prompts.Hash())
-	if err != nil {
-		return nil, err
-	}
-	sum, err := f.sum()
-	if err != nil {
-		return nil, err
-	}
-	b.Provenance = map[string]string{"model_sha256": sum, "activation": string(c.Activation), "encoder": "CLIP text tower"}
-	return b, nil
-}
-
-// name is the model's, as far as its path tells: the last part, and that of the folder
-// where the file is called as all are.
-func (f Flags) name() string {
-	path := f.Weights
-	if abs, err := filepath.Abs(path); err == nil {
-		path = abs
-	}
-	base := filepath.Base(path)
-	if strings.HasPrefix(base, "model.safetensors") || strings.HasPrefix(base, "open_clip_model.safetensors") {
-		return filepath.Base(filepath.Dir(path)) + "/" + base
-	}
-	return base
-}
-
-// sum is the SHA-256 of the file of weights, or in a folder, or beside an index, of
-// the names and sums of all files of weights.
-func (f Flags) sum() (string, error) {
-	info, err := os.Stat(f.Weights)
-	if err != nil {
-		return "", err
-	}
-	dir := f.Weights
-	if !info.IsDir() {
-		if !strings.HasSuffix(f.Weights, ".index.json") {
-			file, err := card.FileAt(f.Weights)
-			if err != nil {
-				return "", err
-			}
-			return file.SHA256, nil
-		}
-		dir = filepath.Dir(f.Weights)
-	}
-	entries, err := os.ReadDir(dir) // sorted by name
-	if err != nil {
-		return "", err
-	}
-	all := sha256.New()
-	var only string
-	n := 0
-	for _, e := range entries {
-		if filepath.Ext(e.Name()) != ".safetensors" {
-			continue
-		}
-		file, err := card.FileAt(filepath.Join(dir, e.Name()))
-		if err != nil {
-			return "", err
-		}
-		only = file.SHA256
-		n++
-		fmt.Fprintf(all, "%s  %s\n", only, e.Name())
-	}
-	if n == 1 {
-		return only, nil
-	}
-	return fmt.Sprintf("%x", all.Sum(nil)), nil
+	return clipbank.Make(ctx, f.Weights, c, classes, prompts, dev)
 }

@@ -2,10 +2,8 @@
 package curves
 
 import (
-	"errors"
 	"flag"
 	"fmt"
-	"iter"
 	"os"
 	"path/filepath"
 	"strings"
@@ -55,49 +53,7 @@ func (f Flags) Of(training string) Flags {
 	return f
 }
 
-// writer is a log of package scalars.
-type writer interface {
-	Add(step int64, values iter.Seq2[string, float64]) error
-	Close() error
-}
-
-// Logs are the open logs of a training.
-type Logs []writer
-
 // Open begins the logs, or goes on with them where a run is at a step.
-func (f Flags) Open(after int64) (Logs, error) {
-	var l Logs
-	if f.CSV != "" {
-		c, err := scalars.OpenCSV(f.CSV, after)
-		if err != nil {
-			return nil, err
-		}
-		l = append(l, c)
-	}
-	if f.TensorBoard != "" {
-		e, err := scalars.OpenEvents(f.TensorBoard, after)
-		if err != nil {
-			return nil, errors.Join(err, l.Close())
-		}
-		l = append(l, e)
-	}
-	return l, nil
-}
-
-// Add writes the values of a step to all logs.
-func (l Logs) Add(step int64, values iter.Seq2[string, float64]) error {
-	var errs []error
-	for _, w := range l {
-		errs = append(errs, w.Add(step, values))
-	}
-	return errors.Join(errs...)
-}
-
-// Close closes all logs; what an Add could not write is told again.
-func (l Logs) Close() error {
-	var errs []error
-	for _, w := range l {
-		errs = append(errs, w.Close())
-	}
-	return errors.Join(errs...)
+func (f Flags) Open(after int64) (scalars.Logs, error) {
+	return scalars.Open(f.CSV, f.TensorBoard, after)
 }

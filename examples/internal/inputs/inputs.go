@@ -192,68 +192,32 @@ func (f Flags) Look(ctx context.Context, ds dataset.Dataset, notes io.Writer) (S
 		}
 	}
 	if t, ok := f.Tiles(); ok {
-		for _, p := range sorted(r.Sizes) {
+		for _, p := range slices.SortedFunc(maps.Keys(r.Sizes), func(a, b image.Point) int { return cmp.Or(a.X-b.X, a.Y-b.Y) }) {
 			if _, err := t.Count(p.X, p.Y); err != nil {
 				return s, fmt.Errorf("-transform %s: %w", f.Transform, err)
 			}
 		}
 	}
-	if len(r.Broken) == 0 {
-		for i := range ds.Len() {
-			s.Kept = append(s.Kept, i)
-		}
-		return s, nil
-	}
-	if !f.SkipBroken {
+	if len(r.Broken) > 0 && !f.SkipBroken {
 		hint := "mend or remove them, or go on without them by -skip-broken"
 		if errors.Is(r.Err(), dataset.ErrTooLarge) {
 			hint += "; -max-pixels allows larger pictures"
 		}
 		return s, fmt.Errorf("%w; %s", r.Err(), hint)
 	}
-	broken := make(map[int]bool)
 	for k, i := range r.Broken {
-		broken[i] = true
 		s.Skipped = append(s.Skipped, ds.Item(i).Name)
 		if _, err := fmt.Fprintf(notes, "note: left out: %v\n", r.Faults[k]); err != nil {
 			return s, err
 		}
 	}
-	for i := range ds.Len() {
-		if !broken[i] {
-			s.Kept = append(s.Kept, i)
-		}
-	}
-	if len(s.Kept) == 0 {
-		return s, fmt.Errorf("none of the %d pictures can be read: %w", ds.Len(), r.Err())
-	}
-	s.Data, err = dataset.Subset(ds, s.Kept)
+	s.Data, s.Kept, err = r.Whole(ds)
 	return s, err
 }
 
-// sorted are the sizes in a fixed order.
-func sorted(sizes map[image.Point]int) []image.Point {
-	return slices.SortedFunc(maps.Keys(sizes), func(a, b image.Point) int { return cmp.Or(cmp.Compare(a.X, b.X), cmp.Compare(a.Y, b.Y)) })
-}
-
-// Unseen is the largest share of a picture that a transform cuts off, and the size of
-// the pictures that lose it.
-func Unseen(t dataset.Transform, sizes map[image.Point]int) (share float64, size image.Point, err error) {
-	for _, p := range sorted(sizes) {
-		r, err := t.Rect(p.X, p.Y)
-		if err != nil {
-			return 0, p, err
-		}
-		if lost := 1 - (r.MaxX-r.MinX)*(r.MaxY-r.MinY)/float64(p.X*p.Y); lost > share+1e-9 {
-			share, size = lost, p
-		}
-	}
-	return share, size, nil
-}
-
-// UnseenNote is Unseen in words; empty where all of every picture is seen.
+// UnseenNote says in words what a transform cuts off; empty where all of every picture is seen.
 func UnseenNote(t dataset.Transform, sizes map[image.Point]int) (string, error) {
-	share, size, err := Unseen(t, sizes)
+	share, size, err := dataset.Report{Sizes: sizes}.UnseenBy(t)
 	if err != nil || share == 0 {
 		return "", err
 	}
@@ -321,4 +285,41 @@ func Number(n int, what string) string {
 		what += "s"
 	}
 	return fmt.Sprintf("%d %s", n, what)
+}
+
+// Apart names files: without folder and ending where that tells them apart, else with the
+// ending, else with as many folders as it takes. as is what becomes of a name where it must
+// differ from the others, nil for nothing. False says that two of them are the same file.
+func Apart(files []string, as func(string) string) ([]string, bool) {
+	if as == nil {
+		as = func(name string) string { return name }
+	}
+	paths, parts := make([][]string, len(files)), make([]int, len(files)) // parts: of each path that its name has; 0: one, without the ending
+	for i, f := range files {
+		if abs, err := filepath.Abs(f); err == nil {
+			f = abs
+		}
+		paths[i] = strings.Split(filepath.ToSlash(f), "/")
+	}
+	for {
+		names, times := make([]string, len(files)), map[string]int{}
+		for i, p := range paths {
+			last := p[len(p)-1]
+			if names[i] = strings.TrimSuffix(last, filepath.Ext(last)); parts[i] > 0 {
+				names[i] = strings.Join(p[len(p)-parts[i]:], "/")
+			}
+			times[as(names[i])]++
+		}
+		if len(times) == len(names) {
+			return names, true
+		}
+		for i, p := range paths {
+			if times[as(names[i])] < 2 {
+				continue
+			}
+			if parts[i]++; parts[i] >= len(p) {
+				return names, false
+			}
+		}
+	}
 }

@@ -73,7 +73,7 @@ func TestTiles(t *testing.T) {
 // A part that is four times as wide as high loses its ends: of 1024x256, the centre of
 // 224x224 after a shorter side of 256 keeps 224*224/(1024*256).
 func TestUnseen(t *testing.T) {
-	share, size, err := Unseen(dataset.PaDiM224(), map[image.Point]int{{X: 256, Y: 256}: 9, {X: 1024, Y: 256}: 1})
+	share, size, err := dataset.Report{Sizes: map[image.Point]int{{X: 256, Y: 256}: 9, {X: 1024, Y: 256}: 1}}.UnseenBy(dataset.PaDiM224())
 	require.NoError(t, err)
 	require.InDelta(t, 1-224.0*224/(1024*256), share, 1e-12)
 	require.Equal(t, image.Pt(1024, 256), size)

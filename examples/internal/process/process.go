@@ -32,3 +32,17 @@ func code(prefix string, usage, err error, stderr io.Writer) int {
 	}
 	return 1
 }
+
+// Parse reads the flags of a program that takes nothing else. Its error wraps usage, but for
+// flag.ErrHelp, which stays as it is.
+func Parse(fs *flag.FlagSet, args []string, usage error) error {
+	switch err := fs.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		return err
+	case err != nil:
+		return fmt.Errorf("%w: %w", usage, err)
+	case fs.NArg() > 0:
+		return fmt.Errorf("%w: %q is not a flag", usage, fs.Arg(0))
+	}
+	return nil
+}

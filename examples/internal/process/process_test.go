@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -24,4 +25,19 @@ func TestCode(t *testing.T) {
 		require.Equal(t, c.code, code("p: ", c.usage, c.err, &out))
 		require.Equal(t, c.says, out.String())
 	}
+}
+
+func TestParse(t *testing.T) {
+	usage := errors.New("wrong")
+	parse := func(args ...string) error {
+		fs := flag.NewFlagSet("x", flag.ContinueOnError)
+		fs.SetOutput(io.Discard)
+		fs.Int("n", 0, "")
+		return Parse(fs, args, usage)
+	}
+	require.NoError(t, parse("-n", "3"))
+	require.ErrorIs(t, parse("-n", "x"), usage)
+	require.ErrorContains(t, parse("-n", "3", "more"), `wrong: "more" is not a flag`)
+	require.ErrorIs(t, parse("-h"), flag.ErrHelp)
+	require.NotErrorIs(t, parse("-h"), usage)
 }

@@ -11,7 +11,7 @@ import (
 	"io"
 	"os"
 
-	"github.com/gotab/gotab/examples/quickstart/internal/drawing"
+	"github.com/gotab/gotab/dataset/drawn"
 	"github.com/gotab/gotab/prompt"
 )
 
@@ -26,7 +26,7 @@ type listing struct {
 
 func write(w io.Writer) error {
 	p := prompt.DefaultIDPA()
-	out := listing{Classes: drawing.Classes(), Hash: p.Hash()}
+	out := listing{Classes: drawn.Classes(), Hash: p.Hash()}
 	for _, class := range out.Classes {
 		normal, abnormal, err := p.Sentences(class)
 		if err != nil {

@@ -7,7 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/gotab/gotab/examples/quickstart/internal/drawing"
+	"github.com/gotab/gotab/dataset/drawn"
 	"github.com/gotab/gotab/prompt"
 )
 
@@ -16,7 +16,7 @@ func TestListing(t *testing.T) {
 	require.NoError(t, write(&b))
 	var got listing
 	require.NoError(t, json.Unmarshal(b.Bytes(), &got))
-	require.Equal(t, drawing.Classes(), got.Classes)
+	require.Equal(t, drawn.Classes(), got.Classes)
 	require.Equal(t, prompt.DefaultIDPA().Hash(), got.Hash)
 	for i, class := range got.Classes {
 		normal, abnormal, err := prompt.DefaultIDPA().Sentences(class)
