@@ -142,7 +142,7 @@ func (a *app) doctorCache(ctx context.Context, r *report, root string, have, cud
 
 // doctorProof proves the environment and compares it with what this shell exports.
 func (a *app) doctorProof(ctx context.Context, r *report, root string, in setup.Installation, c setup.Compiler, cuda bool) {
-	vars, err := a.environ(root, in, cuda)
+	vars, err := a.environ(ctx, root, in, cuda)
 	if err != nil {
 		r.fail("flags", err)
 		return

@@ -13,9 +13,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"syscall"
 
 	"github.com/gotab/gotab/tensor/libtorch/internal/bundle"
@@ -204,7 +206,19 @@ func (a *app) locate(ctx context.Context, root string, cuda, mayFetch bool) (in 
 	return in, err == nil, err
 }
 
-func (a *app) environ(root string, in setup.Installation, cuda bool) ([]setup.Var, error) {
+// goFlags is GOFLAGS as the go command sees it: the variable or, where that is empty, what `go env -w` has written.
+func (a *app) goFlags(ctx context.Context) string {
+	if flags := a.getenv("GOFLAGS"); flags != "" {
+		return flags
+	}
+	out, err := exec.CommandContext(ctx, "go", "env", "GOFLAGS").Output()
+	if err != nil {
+		return "" // no go command here: the environment is for elsewhere
+	}
+	return strings.TrimSpace(string(out))
+}
+
+func (a *app) environ(ctx context.Context, root string, in setup.Installation, cuda bool) ([]setup.Var, error) {
 	stubs := filepath.Join(root, "stubs-cpu")
 	if cuda {
 		stubs = filepath.Join(root, "stubs-cuda")
@@ -212,7 +226,7 @@ func (a *app) environ(root string, in setup.Installation, cuda bool) ([]setup.Va
 	if err := setup.WriteStubs(stubs, setup.Stubs(a.floor, cuda)); err != nil {
 		return nil, err
 	}
-	return setup.Environ(in, stubs, a.floor, cuda, a.getenv("GOFLAGS"))
+	return setup.Environ(in, stubs, a.floor, cuda, a.goFlags(ctx))
 }
 
 func (a *app) env(ctx context.Context, cuda bool, format string) error {
@@ -232,7 +246,7 @@ func (a *app) env(ctx context.Context, cuda bool, format string) error {
 	if err != nil {
 		return err
 	}
-	vars, err := a.environ(root, in, cuda)
+	vars, err := a.environ(ctx, root, in, cuda)
 	if err != nil {
 		return err
 	}

@@ -122,6 +122,28 @@ func TestEnvFetchesProvesAndPrints(t *testing.T) {
 	require.Equal(t, torch+"\n", w.stdout.String())
 }
 
+// What `go env -w` has written counts where the variable is empty, as for the go command.
+func TestEnvReadsWhatGoEnvHasWritten(t *testing.T) {
+	for _, c := range []struct{ floor, written, variable, want string }{
+		{"libtorch", "-mod=mod", "", "export GOFLAGS='-mod=mod -tags=gotab_libtorch'\n"},
+		{"libtorch", "-mod=mod", "-v", "export GOFLAGS='-v -tags=gotab_libtorch'\n"},
+		{"libtorch", "-tags=gotab_libtorch", "", ""},
+		{"gotch", "-tags=gotab_libtorch", "", "export GOFLAGS='-tags='\n"},
+		{"gotch", "'-tags=a b'", "", ""},
+	} {
+		w := newWorld(t)
+		w.tool(t, "go", `[ "$1 $2" = "env GOFLAGS" ] && echo "`+c.written+`"; exit 0`)
+		w.env["GOFLAGS"] = c.variable
+		require.NoError(t, w.run(t, "env", "-floor", c.floor), w.stderr.String())
+		_, tail, _ := strings.Cut(w.stdout.String(), "/lib'\n")
+		require.Equal(t, c.want, tail, "%+v", c)
+	}
+	w := newWorld(t)
+	w.env["GOFLAGS"] = "'-tags=a"
+	require.ErrorIs(t, w.run(t, "env"), setup.ErrQuote)
+	require.Empty(t, w.stdout.String())
+}
+
 func TestEnvTakesExisting(t *testing.T) {
 	w := newWorld(t)
 	w.env["TAB_LIBTORCH"] = torchDir(t, "2.1.0")
