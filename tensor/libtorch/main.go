@@ -12,6 +12,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -52,7 +53,8 @@ const loader = "/lib64/ld-linux-x86-64.so.2"
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	a := app{getenv: os.Getenv, stdout: os.Stdout, stderr: os.Stderr, goos: runtime.GOOS, goarch: runtime.GOARCH, loader: loader,
-		free: wheels.FreeSpace, pins: wheels.Pins, tty: isTerminal(os.Stderr), floor: setup.Gotch}
+		free: wheels.FreeSpace, pins: wheels.Pins, tty: isTerminal(os.Stderr), floor: setup.Gotch,
+		root: os.DirFS("/"), processors: runtime.NumCPU(), nvidia: askNvidia}
 	err := a.run(ctx, os.Args[1:])
 	stop()
 	switch {
@@ -79,6 +81,9 @@ type app struct {
 	pins           func(version string, cuda bool) []wheels.Pin
 	floor          setup.Floor
 	tty            bool
+	root           fs.FS // of the file system, for what the kernel says
+	processors     int   // that the kernel lets this process use
+	nvidia         func(ctx context.Context, args ...string) (string, error)
 }
 
 func (a *app) run(ctx context.Context, args []string) error {

@@ -51,6 +51,22 @@ func (f Floor) check(version string) (note string, err error) {
 	return "", nil
 }
 
+// BuildMemory is what the first build needs at most, in bytes, with two files compiled at a time.
+func (f Floor) BuildMemory() int64 {
+	if f == Libtorch {
+		return 1.5e9
+	}
+	return 3e9
+}
+
+// BuildDisk is what the first build needs in the folder for temporary files and in Go's build cache, in bytes.
+func (f Floor) BuildDisk() int64 {
+	if f == Libtorch {
+		return 300e6
+	}
+	return 1e9
+}
+
 // libraries are what the floor's cgo lines name, in their order.
 func (f Floor) libraries() []string {
 	if f == Libtorch {
@@ -88,6 +104,11 @@ func (f Floor) goFlags(old string) (string, error) {
 	tags = slices.DeleteFunc(tags, func(t string) bool { return t == Tag })
 	if f == Libtorch {
 		tags = append(tags, Tag)
+	}
+	for _, t := range tags {
+		if strings.ContainsAny(t, " \t\r\n'\",") {
+			return "", fmt.Errorf("setup: %w: GOFLAGS is %s, and %q is no build tag; correct it", ErrQuote, old, t)
+		}
 	}
 	if len(tags) > 0 || len(keep) == 0 {
 		keep = append(keep, "-tags="+strings.Join(tags, ","))

@@ -66,6 +66,8 @@ func TestGoFlagsHaveTheFloorsTag(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, c.libtorch, got, c.old)
 	}
+	_, err := Libtorch.goFlags(`"-tags=a,b' c"`)
+	require.ErrorContains(t, err, "no build tag")
 	for _, bad := range []string{"'-tags=a", `-v "-ldflags=-s -w`} {
 		_, err := Libtorch.goFlags(bad)
 		require.ErrorIs(t, err, ErrQuote)
