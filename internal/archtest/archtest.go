@@ -100,6 +100,8 @@ func ruleFor(dir string) (rule, bool) {
 		return rule{internal: true}, true
 	case service: // speaks HTTP, so nothing of the library imports it
 		return rule{native: true, internal: true, public: []string{"dataset", "downstream", "inspect"}, anyTest: true}, true
+	case "bench/resnet": // the side of this module in a comparison with PyTorch
+		return rule{native: true, public: []string{"backbone", "tensor"}}, true
 	case layers:
 		return rule{native: true, public: []string{"tensor"}, anyTest: true}, true
 	case testutil:
