@@ -293,8 +293,8 @@ def detectors():
     """Each detector on drawn pictures: examples/evaluate, and the PyTorch program of the same method."""
     root, weights = os.path.join(WORK, "data"), os.path.join(WORK, "random.pth")
     shutil.rmtree(root, ignore_errors=True)
-    for name, good in (("target", 64), ("one", 24), ("two", 24)):
-        pictures(root, name, good, 16)
+    for name, good in (("target", 48), ("one", 16), ("two", 16)):
+        pictures(root, name, good, 8)
     d, wrong = {}, []
     try:
         ask([sys.executable, "-c", "import sys, torch, torchvision; torch.manual_seed(1); torch.save(torchvision.models.resnet18().state_dict(), sys.argv[1])", weights], 60)
@@ -360,7 +360,7 @@ def main():
         entry["seconds"] = round(time.monotonic() - start, 1)
         report["steps"].append(entry)
         report["ok"] = report["ok"] and entry["ok"]
-        print(f"{'ok' if entry['ok'] else '!!'}  {name:10s} {entry['seconds']:6.1f} s  {entry.get('error', '').splitlines()[0] if entry.get('error') else ''}", flush=True)
+        print(f"{'ok' if entry['ok'] else '!!'}  {name:10s} {entry['seconds']:6.1f} s  {tail(entry.get('error'), 1)}", flush=True)
         with open(A.out + ".tmp", "w") as f:
             json.dump(report, f, indent=1)
         os.replace(A.out + ".tmp", A.out)
