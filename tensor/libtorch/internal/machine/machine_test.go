@@ -87,8 +87,8 @@ func TestThreads(t *testing.T) {
 	}{
 		{"max", "unlimited", OK, "no limit"},
 		{"100", "unlimited", Note, "the control group (pids.max) allows 90 more threads and processes; a build and libtorch take up to 96"},
-		{"1000", "unlimited", OK, "allows 990 more"},
-		{"1000", "40", Note, "the user (ulimit -u) allows 40 more"},
+		{"1000", "unlimited", OK, "allows 990 more threads and processes"},
+		{"1000", "40", Note, "the user (ulimit -u) may have 40 threads and processes; a build"},
 	} {
 		f := Threads(grouped("cg/pids.max", c.max, "cg/pids.current", "10", "proc/self/limits", limits(c.user)), 8)
 		require.Equal(t, c.level, f.Level, "%+v", c)

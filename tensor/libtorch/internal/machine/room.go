@@ -36,18 +36,19 @@ func Cores(root fs.FS, processors int, gomaxprocs string) Finding {
 // Threads looks at how many more threads the process may make: the limit of its control groups, and of the user
 // (ulimit -u). A build runs the go command and compilers side by side, and libtorch makes two threads a core.
 func Threads(root fs.FS, processors int) Finding {
-	left, who := cpus.PIDs(root), "the control group (pids.max)"
+	left, who := cpus.PIDs(root), "the control group (pids.max) allows %d more threads and processes"
 	if n, ok := userLimit(root); ok && n < left {
-		left, who = n, "the user (ulimit -u)"
+		left, who = n, "the user (ulimit -u) may have %d threads and processes"
 	}
+	who = fmt.Sprintf(who, left)
 	if left == cpus.Unlimited {
 		return Finding{OK, "threads", "no limit"}
 	}
 	need := int64(64 + 4*processors)
 	if left < need {
-		return Finding{Note, "threads", fmt.Sprintf("%s allows %d more threads and processes; a build and libtorch take up to %d and end where they get none: raise the limit (docker run --pids-limit, TasksMax of systemd), or use fewer (make P=1, tensor.SetThreads)", who, left, need)}
+		return Finding{Note, "threads", fmt.Sprintf("%s; a build and libtorch take up to %d and end where they get none: raise the limit (docker run --pids-limit, TasksMax of systemd), or use fewer (make P=1, tensor.SetThreads)", who, need)}
 	}
-	return Finding{OK, "threads", fmt.Sprintf("%s allows %d more", who, left)}
+	return Finding{OK, "threads", who}
 }
 
 // userLimit reads the soft limit of processes for the user.
@@ -76,7 +77,11 @@ func Memory(root fs.FS, need int64) Finding {
 	}
 	gb := func(n int64) string { return fmt.Sprintf("%.1f GB", float64(n)/1e9) }
 	if free < need {
-		return Finding{Note, "memory", fmt.Sprintf("%s are %s; the first build needs about %s and is killed without them: close something, raise the limit, or take -floor libtorch, which needs 1 GB; make P=1 compiles one file at a time", gb(free), where, gb(need))}
+		advice := "close something, or raise the limit"
+		if need > 2e9 {
+			advice += ", or take -floor libtorch, which needs 1 GB"
+		}
+		return Finding{Note, "memory", fmt.Sprintf("%s are %s; the first build needs about %s and is killed without them: %s", gb(free), where, gb(need), advice)}
 	}
 	return Finding{OK, "memory", fmt.Sprintf("%s %s; the first build needs about %s", gb(free), where, gb(need))}
 }

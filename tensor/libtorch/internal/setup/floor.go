@@ -54,7 +54,7 @@ func (f Floor) check(version string) (note string, err error) {
 // BuildMemory is what the first build needs at most, in bytes, with two files compiled at a time.
 func (f Floor) BuildMemory() int64 {
 	if f == Libtorch {
-		return 1.5e9
+		return 1e9
 	}
 	return 3e9
 }
