@@ -59,7 +59,7 @@ EOF
   sed -i '$ s/,$//' "$tmp/overlay.json"
   echo '}}' >> "$tmp/overlay.json"
 
-  export CGO_ENABLED=1 GOFLAGS='' CGO_CXXFLAGS='' CGO_LDFLAGS="-L$tmp -Wl,-rpath,\$ORIGIN/../lib"
+  export CGO_ENABLED=1 GOFLAGS=-tags= CGO_CXXFLAGS='' CGO_LDFLAGS="-L$tmp -Wl,-rpath,\$ORIGIN/../lib"
   local flags=(-trimpath -tags gotab_libtorch,gotab_shared,soak -ldflags '-s -w')
   for p in $packages; do
     echo "+ go test -c ./$p" >&2
