@@ -57,9 +57,10 @@ def tail(text, n=6):
 
 def run(args, seconds, cwd=None, env=None):
     """Runs a program; its output and its exit status. Longer than that many seconds is a failure."""
+    seconds = left(seconds)
     p = subprocess.Popen(args, cwd=cwd, env=env or ENV, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
     try:
-        out, _ = p.communicate(timeout=left(seconds))
+        out, _ = p.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
         p.kill()
         out, _ = p.communicate()
