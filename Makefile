@@ -166,6 +166,16 @@ bench-detectors: ## every detector beside PyTorch: WEIGHTS=FILE ROOT=DIR TARGET=
 	set -- "$$dir/evaluate" "$(WEIGHTS)" "$(ROOT)" "$(TARGET)" "$(OTHERS)" $(ARGS); \
 	echo "+ $(PYTHON) bench/detectors.py $$*"; $(PYTHON) bench/detectors.py "$$@"
 
+.PHONY: bench-torch
+bench-torch: ## a network, and with WEIGHTS=FILE ROOT=DIR TARGET=CLASS PaDiM, beside PyTorch of the same version (PYTHON), in turns
+	@$(native); dir="$$(mktemp -d)"; trap 'rm -rf "$$dir"' EXIT; $(GO) build -o "$$dir/" ./bench/resnet ./examples/evaluate; \
+	set -- "$$dir/resnet" $(if $(TARGET),-padim "$$dir/evaluate" "$(WEIGHTS)" "$(ROOT)" "$(TARGET)") $(ARGS); \
+	echo "+ $(PYTHON) bench/pytorch.py $$*"; $(PYTHON) bench/pytorch.py "$$@"
+
+.PHONY: bench-gpu
+bench-gpu: ## make OUT=DIR, a folder that proves all of it on a machine with a GPU, PyTorch and no Go (docs/setup.md)
+	@[ -n "$(OUT)" ] || { echo "bench-gpu needs OUT=folder, which it makes" >&2; exit 2; }; bench/gpu.sh build "$(OUT)"
+
 TABLES := table1 table2 table3 table4 table5 table6 table7 table8
 .PHONY: tables $(TABLES)
 tables: $(TABLES) ## the article's tables, or one of table1 to table8: WEIGHTS=FILE ROOT=DIR OUT=DIR and BANK=FILE or CLIP=FILE

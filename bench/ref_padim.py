@@ -10,7 +10,7 @@ Prints per class: image AUROC, pixel AUROC, fit images/s, score images/s, peak m
 import os, random, sys, time
 import torch, torch.nn.functional as F
 from scipy.ndimage import gaussian_filter
-from refdata import Class, network, report
+from refdata import Class, done, network, report
 
 random.seed(int(os.environ.get("SEED", "1024")))
 CHOSEN = torch.tensor(random.sample(range(448), 100))
@@ -42,13 +42,14 @@ def run(d):
     d = (s / n).double()
     cov = (q.double() - n * d[:, :, None] * d[:, None, :]) / (n - 1) + 0.01 * torch.eye(100, dtype=torch.float64)
     inverse, m = torch.linalg.inv(cov).float(), shift[:, 0] + s / n
+    done()
     fit = len(c.train) / (time.time() - t)
     t = time.time()
     maps = []
     for e in embed(c, c.test):
         x = e - m[:, None]
         far = ((x @ inverse) * x).sum(2).clamp(min=0).sqrt()  # [positions, N]
-        up = F.interpolate(far.T.reshape(-1, 1, 56, 56), size=224, mode="bilinear", align_corners=False)[:, 0].numpy()
+        up = F.interpolate(far.T.reshape(-1, 1, 56, 56), size=224, mode="bilinear", align_corners=False)[:, 0].cpu().numpy()
         maps += [gaussian_filter(v, 4) for v in up]
     report(c, [v.max() for v in maps], maps, fit, len(c.test) / (time.time() - t))
 

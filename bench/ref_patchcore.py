@@ -11,7 +11,7 @@ Prints per class: image AUROC, pixel AUROC, fit images/s, score images/s, peak m
 import os, sys, time
 import torch, torch.nn.functional as F
 from scipy.ndimage import gaussian_filter
-from refdata import Class, network, report
+from refdata import Class, DEVICE, done, network, report
 
 SEED = int(os.environ.get("SEED", "1"))
 NET = network(sys.argv[1])
@@ -43,12 +43,13 @@ def coreset(x, count, gen):
 
 @torch.inference_mode()
 def run(d):
-    gen = torch.Generator().manual_seed(SEED)
+    gen = torch.Generator(DEVICE).manual_seed(SEED)
     c = Class(d, **SIZE)
     t = time.time()
     x = torch.cat([e.flatten(0, 1) for e in patches(c, c.train)])
     bank = x[coreset(x, len(x) // 10, gen)]
     half = (bank * bank).sum(1)
+    done()
     fit = len(c.train) / (time.time() - t)
     t = time.time()
     scores, maps = [], []
@@ -58,7 +59,7 @@ def run(d):
             s = ((q - bank[near]) ** 2).sum(1)
             scores.append(float(s.max()))
             side = int(len(s) ** 0.5)
-            up = F.interpolate(s.reshape(1, 1, side, side), size=224, mode="bilinear", align_corners=False)[0, 0].numpy()
+            up = F.interpolate(s.reshape(1, 1, side, side), size=224, mode="bilinear", align_corners=False)[0, 0].cpu().numpy()
             maps.append(gaussian_filter(up, 4))
     report(c, scores, maps, fit, len(c.test) / (time.time() - t))
 

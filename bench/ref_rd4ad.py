@@ -11,7 +11,7 @@ Prints per class: image AUROC, pixel AUROC, images x epochs a second of training
 import os, sys, time
 import torch, torch.nn as nn, torch.nn.functional as F
 from scipy.ndimage import gaussian_filter
-from refdata import Class, network, report
+from refdata import Class, DEVICE, done, network, report
 
 SIZE, BATCH, SCORE_BATCH = 256, 16, 8
 EPOCHS = int(sys.argv[2])
@@ -70,7 +70,7 @@ class Student(nn.Module):
 
 def fit(files, load):
     torch.manual_seed(int(os.environ.get("SEED", "111")))
-    net = Student().to(memory_format=torch.channels_last).train()
+    net = Student().to(DEVICE, memory_format=torch.channels_last).train()
     opt = torch.optim.Adam(net.parameters(), lr=0.005, betas=(0.5, 0.999))
     flat = lambda t: t.permute(0, 2, 3, 1).reshape(t.shape[0], -1)
     kept = [[m[0] for m in teacher(load([f]))] for f in files] if CACHE else None
@@ -96,7 +96,7 @@ def score(net, c):
         e = teacher(x)
         m = sum(F.interpolate((1 - F.cosine_similarity(a, b))[:, None], size=SIZE, mode="bilinear", align_corners=True)
                 for a, b in zip(e, net(e)))
-        maps += [gaussian_filter(v, 4) for v in m[:, 0].numpy()]
+        maps += [gaussian_filter(v, 4) for v in m[:, 0].cpu().numpy()]
     return maps
 
 
@@ -104,6 +104,7 @@ def run(d):
     c = Class(d, exact=SIZE)
     t = time.time()
     net = fit(c.train, c.load)
+    done()
     tf = time.time() - t
     t = time.time()
     maps = score(net, c)

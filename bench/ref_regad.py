@@ -14,7 +14,7 @@ import numpy as np, torch, torch.nn as nn, torch.nn.functional as F, torchvision
 from PIL import Image
 from safetensors.torch import load_file
 from scipy.ndimage import gaussian_filter
-from refdata import POOL, Class, report
+from refdata import DEVICE, POOL, Class, done, report
 
 ap = argparse.ArgumentParser()
 ap.add_argument("weights"); ap.add_argument("root"); ap.add_argument("targets")
@@ -38,7 +38,7 @@ def load(names):
     new = [f for f in dict.fromkeys(names) if f not in CACHE]
     CACHE.update(zip(new, POOL.map(lambda f: torch.from_numpy(np.array(Image.open(f).convert("RGB").resize((SIDE, SIDE), Image.LANCZOS))), new)))
     x = torch.stack([CACHE[f] for f in names]).permute(0, 3, 1, 2)  # channels-last already
-    return x.float() / 255
+    return x.to(DEVICE).float() / 255
 
 
 def rss():
@@ -177,20 +177,21 @@ def evaluate(net, d):
     for i in range(0, len(inv), 196):  # some positions at a time
         x = e[i:i + 196].double()
         inv[i:i + 196] = torch.cholesky_inverse(torch.linalg.cholesky(x.transpose(1, 2) @ x / (e.shape[1] - 1) + 0.01 * torch.eye(448).double()))
+    done()
     tf = time.time() - start
     c = Class(d, exact=SIDE)
     start, maps = time.time(), []
     for i in range(0, len(c.test), BATCH):
         x = embed(net, load(c.test[i:i + BATCH])) - mean
         q = ((x @ inv) * x).sum(2).clamp(min=0).sqrt()
-        up = F.interpolate(q.T.reshape(-1, 1, 56, 56), size=SIDE, mode="bilinear", align_corners=False)[:, 0].numpy()
+        up = F.interpolate(q.T.reshape(-1, 1, 56, 56), size=SIDE, mode="bilinear", align_corners=False)[:, 0].cpu().numpy()
         maps += [gaussian_filter(v, 4) for v in up]
     report(c, [v.max() for v in maps], maps, A.shots / tf, len(c.test) / (time.time() - start))
 
 
 for target in A.targets.split(","):
     torch.manual_seed(A.seed)
-    net = RegAD().to(memory_format=LAST)
+    net = RegAD().to(DEVICE, memory_format=LAST)
     if A.load:
         net.load_state_dict(torch.load(A.load))
     else:

@@ -13,7 +13,7 @@ import argparse, time
 import torch, torch.nn as nn, torch.nn.functional as F
 from math import gcd
 from scipy.ndimage import gaussian_filter
-from refdata import Class, network, report
+from refdata import Class, done, network, report
 
 ap = argparse.ArgumentParser()
 ap.add_argument("weights")
@@ -84,6 +84,7 @@ def run(d):
     c = Class(d, shorter=329, crop=288)
     t = time.time()
     adaptor, disc = train(c)
+    done()
     tf = time.time() - t
     t = time.time()
     score, out = [], []
@@ -91,7 +92,7 @@ def run(d):
         for x in c.batches(c.test, BATCH):
             s = -disc(adaptor(patches(maps(x)))).reshape(len(x), 1, 36, 36)
             score += s.flatten(1).max(1).values.tolist()
-            up = F.interpolate(s, size=288, mode="bilinear", align_corners=False)[:, 0].numpy()
+            up = F.interpolate(s, size=288, mode="bilinear", align_corners=False)[:, 0].cpu().numpy()
             out += [gaussian_filter(v, 4) for v in up]
     report(c, score, out, len(c.train) * a.epochs / tf, len(c.test) / (time.time() - t))
 

@@ -11,9 +11,13 @@ from sklearn.metrics import roc_auc_score
 
 THREADS = int(os.environ.get("THREADS", "2"))
 torch.set_num_threads(THREADS)
+DEVICE = os.environ.get("DEVICE", "cpu")  # of everything that is not said to be on the host
+if DEVICE != "cpu":
+    torch.set_default_device(DEVICE)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
 POOL, AHEAD = ThreadPoolExecutor(THREADS), ThreadPoolExecutor(1)  # images in parallel, and one batch ahead of the network
-MEAN = torch.tensor([0.485, 0.456, 0.406])[:, None, None]
-STD = torch.tensor([0.229, 0.224, 0.225])[:, None, None]
+MEAN = torch.tensor([0.485, 0.456, 0.406], device="cpu")[:, None, None]
+STD = torch.tensor([0.229, 0.224, 0.225], device="cpu")[:, None, None]
 FILTER = {"lanczos": Image.LANCZOS, "bilinear": Image.BILINEAR, "nearest": Image.NEAREST}
 
 
@@ -24,7 +28,13 @@ def network(weights):
         state = load_file(weights) if weights.endswith(".safetensors") else torch.load(weights)
         got = net.load_state_dict({k: v for k, v in state.items() if not k.startswith(("fc.", "projection."))}, strict=False)
         assert not got.unexpected_keys and set(got.missing_keys) <= {"fc.weight", "fc.bias"}, got
-    return net.eval().to(memory_format=torch.channels_last)
+    return net.eval().to(DEVICE, memory_format=torch.channels_last)
+
+
+def done():
+    """Waits for what a GPU was given: before a clock is read."""
+    if DEVICE != "cpu":
+        torch.cuda.synchronize()
 
 
 class Class:
@@ -49,7 +59,7 @@ class Class:
 
     def load(self, files):
         """[N, 3, H, W]"""
-        return torch.stack(list(POOL.map(self.one, files)))
+        return torch.stack(list(POOL.map(self.one, files))).to(DEVICE)
 
     def one(self, f):
         im = self.view(Image.open(f).convert("RGB"), FILTER[self.resample])

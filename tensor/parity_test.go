@@ -274,6 +274,26 @@ func TestOperationsOnCUDA(t *testing.T) {
 	}
 }
 
+// What a GPU has no room for is an error, on the device as on the host, and what comes after works.
+func TestOutOfMemoryOnCUDA(t *testing.T) {
+	if tensor.CUDADevices() == 0 {
+		t.Skip("no CUDA device")
+	}
+	testutil.NoLeak(t)
+	for range 3 {
+		err := tensor.Run(t.Context(), tensor.CUDA(0), tensor.Evaluation, func(s *scope) error {
+			s.Zeros(1<<20, 1<<20) // four terabytes
+			return nil
+		})
+		require.ErrorIs(t, err, tensor.ErrOutOfMemory)
+		require.NoError(t, tensor.Run(t.Context(), tensor.CUDA(0), tensor.Evaluation, func(s *scope) error {
+			v, err := s.Float(s.Sum(s.Full(1, tensor.Float32, 1000), false))
+			require.Equal(t, 1000.0, v)
+			return err
+		}))
+	}
+}
+
 func TestOperationsEqualPyTorch(t *testing.T) {
 	testutil.NoLeak(t)
 	for file, cases := range parityCases() {

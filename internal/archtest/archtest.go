@@ -108,6 +108,8 @@ func ruleFor(dir string) (rule, bool) {
 		return rule{internal: true}, true
 	case service: // speaks HTTP, so nothing of the library imports it
 		return rule{native: true, internal: true, public: []string{"dataset", "downstream", "inspect"}, anyTest: true}, true
+	case "bench/resnet": // the side of this module in a comparison with PyTorch
+		return rule{native: true, public: []string{"backbone", "tensor"}}, true
 	case layers:
 		return rule{native: true, public: []string{"tensor"}, anyTest: true}, true
 	case testutil:
@@ -118,8 +120,8 @@ func ruleFor(dir string) (rule, bool) {
 		return rule{native: true, internal: true, public: []string{"backbone", "dataset", "tensor", rooms}, foreign: numeric(), anyTest: true}, true
 	case dir == "internal/tiff":
 		return rule{internal: true, foreign: append(numeric(), zstd)}, true
-	case under(dir, "tensor/libtorch"):
-		return rule{public: []string{"tensor/libtorch"}}, true
+	case under(dir, "tensor/libtorch"): // what a container leaves is asked for in one place
+		return rule{public: []string{"tensor/libtorch", "internal/cpus"}}, true
 	case top == "internal":
 		return rule{internal: true, foreign: numeric()}, true
 	case top == "examples":

@@ -1,6 +1,6 @@
 // Package cpus says how many processors a process may use, where a container gives it
-// fewer than the machine has. Go's runtime asks for that itself only in programs whose
-// go.mod says 1.25 or later.
+// fewer than the machine has, and what else a container holds back. Go's runtime asks for
+// the processors itself only in programs whose go.mod says 1.25 or later.
 package cpus
 
 import (
@@ -48,6 +48,13 @@ func bounded(n int, quota float64) int {
 // allow everything.
 func Quota(root fs.FS) float64 {
 	least := math.Inf(1)
+	each(root, "cpu", func(dir string, two bool) { least = min(least, quotaOf(root, dir, two)) })
+	return least
+}
+
+// each calls f with the folder of every control group that this process is in, and of
+// those that they lie in: a group has no more than they. two says of which version it is.
+func each(root fs.FS, controller string, f func(dir string, two bool)) {
 	mounts := read(root, "proc/self/mountinfo")
 	for line := range strings.Lines(read(root, "proc/self/cgroup")) {
 		// number, controllers, path; version 2 has the number 0 and no controllers
@@ -56,18 +63,16 @@ func Quota(root fs.FS) float64 {
 			continue
 		}
 		two := parts[0] == "0" && parts[1] == ""
-		if !two && !has(parts[1], "cpu") {
+		if !two && !has(parts[1], controller) {
 			continue
 		}
-		for _, m := range mountsOf(mounts, two) {
+		for _, m := range mountsOf(mounts, two, controller) {
 			at, ok := below(parts[2], m.root)
 			if !ok {
 				at = "." // another view of the groups than the mount's
 			}
-			for { // a group has no more than the groups that it lies in
-				if q := quotaOf(root, path.Join(m.point, at), two); q < least {
-					least = q
-				}
+			for {
+				f(path.Join(m.point, at), two)
 				if at == "." {
 					break
 				}
@@ -75,21 +80,20 @@ func Quota(root fs.FS) float64 {
 			}
 		}
 	}
-	return least
 }
 
 // mount is a tree of control groups in the file system.
 type mount struct{ root, point string } // the group at its root; its path without the first slash
 
-// mountsOf lists the trees of a version, those with processors.
-func mountsOf(mountinfo string, two bool) (out []mount) {
+// mountsOf lists the trees of a version, of version 1 those with the controller.
+func mountsOf(mountinfo string, two bool, controller string) (out []mount) {
 	for line := range strings.Lines(mountinfo) {
 		before, after, ok := strings.Cut(strings.TrimSpace(line), " - ")
 		left, right := strings.Fields(before), strings.Fields(after)
 		if !ok || len(left) < 5 || len(right) < 3 {
 			continue
 		}
-		if two && right[0] == "cgroup2" || !two && right[0] == "cgroup" && has(right[2], "cpu") {
+		if two && right[0] == "cgroup2" || !two && right[0] == "cgroup" && has(right[2], controller) {
 			out = append(out, mount{plain(left[3]), strings.TrimPrefix(plain(left[4]), "/")})
 		}
 	}

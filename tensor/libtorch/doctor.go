@@ -1,7 +1,7 @@
 package main
 
 import (
-	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,7 +9,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 
+	"github.com/gotab/gotab/tensor/libtorch/internal/machine"
 	"github.com/gotab/gotab/tensor/libtorch/internal/setup"
 	"github.com/gotab/gotab/tensor/libtorch/internal/wheels"
 )
@@ -32,6 +34,20 @@ func (r *report) note(what, format string, args ...any) {
 func (r *report) fail(what string, err error) {
 	r.bad = true
 	fmt.Fprintf(r.a.stdout, "!!  %-10s %s\n", what, strings.ReplaceAll(err.Error(), "\n", "\n               "))
+}
+
+// add prints what was found.
+func (r *report) add(findings ...machine.Finding) {
+	for _, f := range findings {
+		switch f.Level {
+		case machine.OK:
+			r.ok(f.What, "%s", f.Text)
+		case machine.Note:
+			r.note(f.What, "%s", f.Text)
+		default:
+			r.fail(f.What, errors.New(f.Text))
+		}
+	}
 }
 
 // doctor looks at everything that a build needs and says what to do about what is missing. It fetches nothing.
@@ -71,23 +87,23 @@ func (a *app) doctor(ctx context.Context, cuda bool) error {
 	if found && compilerErr == nil {
 		a.doctorProof(ctx, r, root, in, c, cuda)
 	}
-	if free, ok := memAvailable(); ok && free < 3<<30 {
-		r.note("memory", "%.1f GB are available; the first build of libtorch's C layer needs about 3 GB", float64(free)/1e9)
-	} else if ok {
-		r.ok("memory", "%.1f GB available; the first build needs about 3 GB", float64(free)/1e9)
+	version := a.version()
+	if found {
+		version = in.Version
 	}
+	r.add(machine.Processor(a.root, version), machine.Cores(a.root, a.processors, a.getenv("GOMAXPROCS")), machine.Threads(a.root, a.processors),
+		machine.Memory(a.root, a.floor.BuildMemory()))
+	a.doctorBuild(ctx, r)
 	for _, dir := range filepath.SplitList(a.getenv("LD_LIBRARY_PATH")) {
 		if _, err := os.Stat(filepath.Join(dir, "libc10.so")); err == nil {
 			r.note("loader", "LD_LIBRARY_PATH names %s, which holds another libtorch and wins over the linked one; unset it", dir)
 		}
 	}
-	if _, err := os.Stat("/dev/nvidiactl"); err == nil {
-		r.ok("gpu", "an NVIDIA driver is loaded; use `libtorch env -cuda` to link for it")
-	} else if cuda {
-		r.note("gpu", "no NVIDIA driver is loaded here: a program built with -cuda runs on the CPU on this machine")
-	} else {
-		r.note("gpu", "no NVIDIA driver; the CPU is used")
+	library, err := machine.Describe(in.Dir, version)
+	if err != nil {
+		r.fail("libtorch", err)
 	}
+	r.add(machine.GPUs(ctx, a.root, library, cuda, a.nvidia)...)
 	if r.bad {
 		return errDoctor
 	}
@@ -142,7 +158,7 @@ func (a *app) doctorCache(ctx context.Context, r *report, root string, have, cud
 
 // doctorProof proves the environment and compares it with what this shell exports.
 func (a *app) doctorProof(ctx context.Context, r *report, root string, in setup.Installation, c setup.Compiler, cuda bool) {
-	vars, err := a.environ(root, in, cuda)
+	vars, err := a.environ(ctx, root, in, cuda)
 	if err != nil {
 		r.fail("flags", err)
 		return
@@ -167,18 +183,44 @@ func (a *app) doctorProof(ctx context.Context, r *report, root string, in setup.
 	r.ok("flags", "this shell exports them")
 }
 
-// memAvailable returns the memory that programs can still take, from the kernel's table.
-func memAvailable() (int64, bool) {
-	f, err := os.Open("/proc/meminfo")
-	if err != nil {
-		return 0, false
+// doctorBuild looks at the room for what the go command compiles: its cache, and the folder for temporary files.
+func (a *app) doctorBuild(ctx context.Context, r *report) {
+	need := a.floor.BuildDisk()
+	folders := []string{a.getenv("TMPDIR")}
+	if folders[0] == "" {
+		folders[0] = "/tmp"
 	}
-	defer f.Close()
-	for s := bufio.NewScanner(f); s.Scan(); {
-		var kb int64
-		if n, err := fmt.Sscanf(s.Text(), "MemAvailable: %d kB", &kb); err == nil && n == 1 {
-			return kb << 10, true
+	if out, err := exec.CommandContext(ctx, "go", "env", "GOCACHE").Output(); err == nil && len(bytes.TrimSpace(out)) > 0 {
+		folders = append(folders, string(bytes.TrimSpace(out)))
+	}
+	for _, dir := range folders {
+		there := dir
+		for there != filepath.Dir(there) {
+			if _, err := os.Stat(there); err == nil {
+				break
+			}
+			there = filepath.Dir(there)
+		}
+		free, err := a.free(there)
+		switch {
+		case err != nil:
+			r.fail("disk", err)
+		case free < need:
+			r.note("disk", "%s has %d MB free; the first build needs up to %d MB there: free some, or set TMPDIR and GOCACHE to folders on another disk", dir, free/1e6, need/1e6)
+		default:
+			r.ok("disk", "%s has %d MB free for the first build", dir, free/1e6)
 		}
 	}
-	return 0, false
+}
+
+// askNvidia runs nvidia-smi for some seconds at most: it hangs where the driver does.
+func askNvidia(ctx context.Context, args ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, "nvidia-smi", args...).Output()
+	if err != nil {
+		said, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
+		return "", fmt.Errorf("%w: %s", err, said)
+	}
+	return string(out), nil
 }

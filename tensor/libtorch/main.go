@@ -12,10 +12,13 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"syscall"
 
 	"github.com/gotab/gotab/tensor/libtorch/internal/bundle"
@@ -50,7 +53,8 @@ const loader = "/lib64/ld-linux-x86-64.so.2"
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	a := app{getenv: os.Getenv, stdout: os.Stdout, stderr: os.Stderr, goos: runtime.GOOS, goarch: runtime.GOARCH, loader: loader,
-		free: wheels.FreeSpace, pins: wheels.Pins, tty: isTerminal(os.Stderr), floor: setup.Gotch}
+		free: wheels.FreeSpace, pins: wheels.Pins, tty: isTerminal(os.Stderr), floor: setup.Gotch,
+		root: os.DirFS("/"), processors: runtime.NumCPU(), nvidia: askNvidia}
 	err := a.run(ctx, os.Args[1:])
 	stop()
 	switch {
@@ -77,6 +81,9 @@ type app struct {
 	pins           func(version string, cuda bool) []wheels.Pin
 	floor          setup.Floor
 	tty            bool
+	root           fs.FS // of the file system, for what the kernel says
+	processors     int   // that the kernel lets this process use
+	nvidia         func(ctx context.Context, args ...string) (string, error)
 }
 
 func (a *app) run(ctx context.Context, args []string) error {
@@ -204,7 +211,19 @@ func (a *app) locate(ctx context.Context, root string, cuda, mayFetch bool) (in 
 	return in, err == nil, err
 }
 
-func (a *app) environ(root string, in setup.Installation, cuda bool) ([]setup.Var, error) {
+// goFlags is GOFLAGS as the go command sees it: the variable or, where that is empty, what `go env -w` has written.
+func (a *app) goFlags(ctx context.Context) string {
+	if flags := a.getenv("GOFLAGS"); flags != "" {
+		return flags
+	}
+	out, err := exec.CommandContext(ctx, "go", "env", "GOFLAGS").Output()
+	if err != nil {
+		return "" // no go command here: the environment is for elsewhere
+	}
+	return strings.TrimSpace(string(out))
+}
+
+func (a *app) environ(ctx context.Context, root string, in setup.Installation, cuda bool) ([]setup.Var, error) {
 	stubs := filepath.Join(root, "stubs-cpu")
 	if cuda {
 		stubs = filepath.Join(root, "stubs-cuda")
@@ -212,7 +231,7 @@ func (a *app) environ(root string, in setup.Installation, cuda bool) ([]setup.Va
 	if err := setup.WriteStubs(stubs, setup.Stubs(a.floor, cuda)); err != nil {
 		return nil, err
 	}
-	return setup.Environ(in, stubs, a.floor, cuda, a.getenv("GOFLAGS"))
+	return setup.Environ(in, stubs, a.floor, cuda, a.goFlags(ctx))
 }
 
 func (a *app) env(ctx context.Context, cuda bool, format string) error {
@@ -232,7 +251,7 @@ func (a *app) env(ctx context.Context, cuda bool, format string) error {
 	if err != nil {
 		return err
 	}
-	vars, err := a.environ(root, in, cuda)
+	vars, err := a.environ(ctx, root, in, cuda)
 	if err != nil {
 		return err
 	}

@@ -3,15 +3,18 @@ package main
 import (
 	"archive/zip"
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"github.com/stretchr/testify/require"
 
@@ -37,7 +40,8 @@ func newWorld(t *testing.T) *world {
 	shop := t.TempDir()
 	pin := torchWheel(t, shop)
 	w.app = app{getenv: func(n string) string { return w.env[n] }, stdout: &w.stdout, stderr: &w.stderr, goos: "linux", goarch: "amd64", loader: there,
-		free: func(string) (int64, error) { return 1 << 40, nil }, pins: func(string, bool) []wheels.Pin { return []wheels.Pin{pin} }, floor: setup.Gotch}
+		free: func(string) (int64, error) { return 1 << 40, nil }, pins: func(string, bool) []wheels.Pin { return []wheels.Pin{pin} }, floor: setup.Gotch,
+		root: fstest.MapFS{}, processors: 4, nvidia: func(context.Context, ...string) (string, error) { return "", errors.New("no nvidia-smi") }}
 	w.tool(t, "gcc", `echo "fake 12"`)
 	w.tool(t, "g++", `[ "$1" = "--version" ] && { echo "fake 12"; exit 0; }
 while [ $# -gt 0 ]; do [ "$1" = "-o" ] && out=$2; shift; done
@@ -122,6 +126,28 @@ func TestEnvFetchesProvesAndPrints(t *testing.T) {
 	require.Equal(t, torch+"\n", w.stdout.String())
 }
 
+// What `go env -w` has written counts where the variable is empty, as for the go command.
+func TestEnvReadsWhatGoEnvHasWritten(t *testing.T) {
+	for _, c := range []struct{ floor, written, variable, want string }{
+		{"libtorch", "-mod=mod", "", "export GOFLAGS='-mod=mod -tags=gotab_libtorch'\n"},
+		{"libtorch", "-mod=mod", "-v", "export GOFLAGS='-v -tags=gotab_libtorch'\n"},
+		{"libtorch", "-tags=gotab_libtorch", "", ""},
+		{"gotch", "-tags=gotab_libtorch", "", "export GOFLAGS='-tags='\n"},
+		{"gotch", "'-tags=a b'", "", ""},
+	} {
+		w := newWorld(t)
+		w.tool(t, "go", `[ "$1 $2" = "env GOFLAGS" ] && echo "`+c.written+`"; exit 0`)
+		w.env["GOFLAGS"] = c.variable
+		require.NoError(t, w.run(t, "env", "-floor", c.floor), w.stderr.String())
+		_, tail, _ := strings.Cut(w.stdout.String(), "/lib'\n")
+		require.Equal(t, c.want, tail, "%+v", c)
+	}
+	w := newWorld(t)
+	w.env["GOFLAGS"] = "'-tags=a"
+	require.ErrorIs(t, w.run(t, "env"), setup.ErrQuote)
+	require.Empty(t, w.stdout.String())
+}
+
 func TestEnvTakesExisting(t *testing.T) {
 	w := newWorld(t)
 	w.env["TAB_LIBTORCH"] = torchDir(t, "2.1.0")
@@ -204,6 +230,46 @@ func TestDoctor(t *testing.T) {
 	require.ErrorIs(t, w.run(t, "doctor"), errDoctor)
 	require.Contains(t, w.stdout.String(), "!!  compiler")
 	require.Contains(t, w.stdout.String(), "!!  pip")
+}
+
+// The machine's findings stand among the others, and one that is wrong decides.
+func TestDoctorLooksAtTheMachine(t *testing.T) {
+	w := newWorld(t)
+	file := func(text string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(text)} }
+	root := fstest.MapFS{
+		"proc/cpuinfo":               {Data: []byte("model name\t: Some CPU\nflags\t: sse4_1 avx2 fma\n")},
+		"proc/meminfo":               file("MemAvailable: 1000000 kB\n"),
+		"proc/self/cgroup":           file("0::/\n"),
+		"proc/self/mountinfo":        file("30 24 0:26 / /cg rw - cgroup2 cgroup2 rw\n"),
+		"cg/cpu.max":                 file("150000 100000\n"),
+		"cg/pids.max":                file("20\n"),
+		"proc/driver/nvidia/version": file("NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.104.05  Sat\n"),
+		"dev/nvidiactl":              file(""),
+	}
+	w.app.root = root
+	w.app.nvidia = func(_ context.Context, args ...string) (string, error) {
+		if args[0] == "-q" {
+			return "CUDA Version : 12.2\n", nil
+		}
+		return "12.0, 32607, NVIDIA GeForce RTX 5090\n", nil
+	}
+	require.NoError(t, w.run(t, "doctor"), w.stdout.String())
+	for _, line := range []string{"ok  processor  Some CPU: AVX2\n", "ok  cores      the container's quota is 1.5 of 4 processors", "--  threads    the control group (pids.max) allows 20 more",
+		"--  memory     1.0 GB are available; the first build needs about 3.0 GB", "for the first build\n", "ok  driver     NVIDIA's driver 535.104, for CUDA up to 12.2; libtorch 2.1.2 needs CUDA 12",
+		"--  gpu        cuda:0, NVIDIA GeForce RTX 5090, 34 GB, compute capability 12.0"} {
+		require.Contains(t, w.stdout.String(), line)
+	}
+	require.ErrorIs(t, w.run(t, "doctor", "-cuda"), errDoctor, "a program is to be linked for a GPU that it has no kernels for")
+	require.Contains(t, w.stdout.String(), "!!  gpu        cuda:0")
+	require.ErrorIs(t, w.run(t, "doctor", "-cuda", "-floor", "libtorch"), errDoctor)
+	require.Contains(t, w.stdout.String(), "!!  driver     NVIDIA's driver 535.104, for CUDA up to 12.2; libtorch 2.15.0 needs CUDA 13: install release 580")
+	require.NotContains(t, w.stdout.String(), "!!  gpu")
+
+	root["proc/cpuinfo"] = file("model name\t: Virtual CPU\nflags\t: sse2\n")
+	w.app.free = func(string) (int64, error) { return 100 << 20, nil }
+	require.ErrorIs(t, w.run(t, "doctor"), errDoctor)
+	require.Contains(t, w.stdout.String(), "!!  processor  Virtual CPU has no SSE4.1")
+	require.Contains(t, w.stdout.String(), "--  disk       /tmp has 104 MB free; the first build needs up to")
 }
 
 func TestBundleSaysWhatIsWrong(t *testing.T) {

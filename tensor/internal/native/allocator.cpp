@@ -1,3 +1,5 @@
+//go:build !gotab_shared
+
 // A CPU allocator that keeps the blocks of training steps. The C library returns
 // blocks of this size to the system when they are freed, so every step would
 // fault gigabytes of fresh pages in again.

@@ -1,4 +1,4 @@
-//go:build gotab_libtorch
+//go:build gotab_libtorch && !gotab_shared
 
 // The functions of libtorch that package tensor needs, straight from its C++ interface:
 // a minute of compiling where gotch's C layer, which wraps all of libtorch, takes three,

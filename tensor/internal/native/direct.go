@@ -3,8 +3,6 @@
 package native
 
 /*
-#cgo CXXFLAGS: -O2
-#cgo LDFLAGS: -lstdc++ -lc10 -ltorch_cpu
 #include <stdlib.h>
 #include "direct.h"
 */

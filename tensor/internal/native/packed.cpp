@@ -1,3 +1,5 @@
+//go:build !gotab_shared
+
 // Convolutions of oneDNN with packed weights and a fused activation, which libtorch
 // registers for its compiler and does not declare in a header.
 //

@@ -1,3 +1,5 @@
+//go:build !gotab_shared
+
 #include "compat.h"
 #include "guard.h"
 #include "shim.h"

@@ -1,3 +1,5 @@
+//go:build !gotab_shared
+
 // How many threads the system lets this process make.
 #include "shim.h"
 

@@ -1,3 +1,5 @@
+//go:build !gotab_shared
+
 #include <torch/version.h>
 
 // A file of its own: the headers of the shim do not bring this macro along.

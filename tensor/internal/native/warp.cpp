@@ -1,3 +1,5 @@
+//go:build !gotab_shared
+
 // Bilinear reading of channels-last maps. libtorch's own kernel walks channel by
 // channel, which for this layout means a cache line for every value, and returns
 // the other layout. Here a position's channels are read and written as they lie.

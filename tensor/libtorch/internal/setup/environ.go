@@ -98,7 +98,11 @@ func Environ(in Installation, stubs string, floor Floor, cuda bool, goFlags stri
 		return nil, err
 	}
 	vars := []Var{{"CGO_ENABLED", "1"}, {"CGO_CXXFLAGS", cxx}, {"CGO_LDFLAGS", ld}}
-	if flags := floor.goFlags(goFlags); flags != goFlags {
+	flags, err := floor.goFlags(goFlags)
+	if err != nil {
+		return nil, err
+	}
+	if flags != goFlags {
 		vars = append(vars, Var{"GOFLAGS", flags})
 	}
 	return vars, nil
@@ -122,22 +126,31 @@ func join(args ...string) (string, error) {
 	return strings.Join(out, " "), nil
 }
 
-// split undoes join.
+// split undoes join. A quote without an end ends with the string.
 func split(s string) []string {
-	var out []string
-	for s = strings.TrimLeft(s, " \t"); s != ""; s = strings.TrimLeft(s, " \t") {
+	out, _ := arguments(s)
+	return out
+}
+
+// arguments splits as the go command does; open is what follows a quote without an end.
+func arguments(s string) (args []string, open string) {
+	const blanks = " \t\r\n"
+	for s = strings.TrimLeft(s, blanks); s != ""; s = strings.TrimLeft(s, blanks) {
 		if q := s[0]; q == '\'' || q == '"' {
-			arg, rest, _ := strings.Cut(s[1:], string(q))
-			out, s = append(out, arg), rest
+			arg, rest, closed := strings.Cut(s[1:], string(q))
+			if !closed {
+				open = s
+			}
+			args, s = append(args, arg), rest
 			continue
 		}
-		i := strings.IndexAny(s, " \t")
+		i := strings.IndexAny(s, blanks)
 		if i < 0 {
 			i = len(s)
 		}
-		out, s = append(out, s[:i]), s[i:]
+		args, s = append(args, s[:i]), s[i:]
 	}
-	return out
+	return args, open
 }
 
 // Format writes vars for a shell (eval), for make (include) or as one JSON object.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -50,6 +51,22 @@ func (f Floor) check(version string) (note string, err error) {
 	return "", nil
 }
 
+// BuildMemory is what the first build needs at most, in bytes, with two files compiled at a time.
+func (f Floor) BuildMemory() int64 {
+	if f == Libtorch {
+		return 1e9
+	}
+	return 3e9
+}
+
+// BuildDisk is what the first build needs in the folder for temporary files and in Go's build cache, in bytes.
+func (f Floor) BuildDisk() int64 {
+	if f == Libtorch {
+		return 300e6
+	}
+	return 1e9
+}
+
 // libraries are what the floor's cgo lines name, in their order.
 func (f Floor) libraries() []string {
 	if f == Libtorch {
@@ -59,29 +76,44 @@ func (f Floor) libraries() []string {
 		"-lnvrtc-builtins", "-lnvrtc", "-lnvToolsExt", "-lc10_cuda", "-ltorch_cuda"}
 }
 
-// goFlags returns old, a value of GOFLAGS, with the floor's build tag and without
-// another's.
-func (f Floor) goFlags(old string) string {
+// goFlags returns old, a value of GOFLAGS, with the floor's build tag or without it: old itself where that is so already.
+// A value is never empty for a new one: the go command takes an empty variable for one that is not set and reads what
+// `go env -w` has written instead.
+func (f Floor) goFlags(old string) (string, error) {
+	flags, open := arguments(old)
+	if open != "" {
+		return "", fmt.Errorf("setup: %w: GOFLAGS is %s, where a quote has no end; correct it (`go env -u GOFLAGS` drops what `go env -w` has written)", ErrQuote, old)
+	}
 	var keep, tags []string
-	for _, flag := range strings.Fields(old) {
+	for _, flag := range flags {
 		list, ok := strings.CutPrefix("-"+strings.TrimLeft(flag, "-"), "-tags=") // one dash or two
 		if !ok {
 			keep = append(keep, flag)
 			continue
 		}
-		for _, t := range strings.Split(list, ",") {
-			if t != "" && t != Tag {
-				tags = append(tags, t)
-			}
+		// Of several lists the go command takes the last. Blanks between tags are an old way that it knows still.
+		if strings.ContainsAny(list, " '") {
+			tags = split(list)
+		} else {
+			tags = strings.FieldsFunc(list, func(r rune) bool { return r == ',' })
 		}
 	}
+	if slices.Contains(tags, Tag) == (f == Libtorch) {
+		return old, nil
+	}
+	tags = slices.DeleteFunc(tags, func(t string) bool { return t == Tag })
 	if f == Libtorch {
 		tags = append(tags, Tag)
 	}
-	if len(tags) > 0 {
+	for _, t := range tags {
+		if strings.ContainsAny(t, " \t\r\n'\",") {
+			return "", fmt.Errorf("setup: %w: GOFLAGS is %s, and %q is no build tag; correct it", ErrQuote, old, t)
+		}
+	}
+	if len(tags) > 0 || len(keep) == 0 {
 		keep = append(keep, "-tags="+strings.Join(tags, ","))
 	}
-	return strings.Join(keep, " ")
+	return join(keep...)
 }
 
 // standard is the C++ standard that the headers in dir ask for.

@@ -51,12 +51,49 @@ func TestGoFlagsHaveTheFloorsTag(t *testing.T) {
 	for _, c := range []struct{ old, gotch, libtorch string }{
 		{"", "", "-tags=gotab_libtorch"},
 		{"-mod=mod", "-mod=mod", "-mod=mod -tags=gotab_libtorch"},
-		{"-tags=gotab_libtorch", "", "-tags=gotab_libtorch"},
-		{"--tags=a,gotab_libtorch,b -v", "-v -tags=a,b", "-v -tags=a,b,gotab_libtorch"},
+		{"-tags=gotab_libtorch", "-tags=", "-tags=gotab_libtorch"}, // an empty value would not hide that of go env -w
+		{"--tags=a,gotab_libtorch,b -v", "-v -tags=a,b", "--tags=a,gotab_libtorch,b -v"},
+		{"'-tags=a b' -v", "'-tags=a b' -v", "-v -tags=a,b,gotab_libtorch"},
+		{`"-tags='a' gotab_libtorch" '-ldflags=-s -w'`, "'-ldflags=-s -w' -tags=a", `"-tags='a' gotab_libtorch" '-ldflags=-s -w'`},
+		{`"-ldflags=-X 'main.v=1 2'"`, `"-ldflags=-X 'main.v=1 2'"`, `"-ldflags=-X 'main.v=1 2'" -tags=gotab_libtorch`},
+		{"-tags=gotab_libtorch -tags=a", "-tags=gotab_libtorch -tags=a", "-tags=a,gotab_libtorch"}, // the last list counts
+		{"-tags=a,,", "-tags=a,,", "-tags=a,gotab_libtorch"},
 	} {
-		require.Equal(t, c.gotch, Gotch.goFlags(c.old), c.old)
-		require.Equal(t, c.libtorch, Libtorch.goFlags(c.old), c.old)
+		got, err := Gotch.goFlags(c.old)
+		require.NoError(t, err)
+		require.Equal(t, c.gotch, got, c.old)
+		got, err = Libtorch.goFlags(c.old)
+		require.NoError(t, err)
+		require.Equal(t, c.libtorch, got, c.old)
 	}
+	_, err := Libtorch.goFlags(`"-tags=a,b' c"`)
+	require.ErrorContains(t, err, "no build tag")
+	for _, bad := range []string{"'-tags=a", `-v "-ldflags=-s -w`} {
+		_, err := Libtorch.goFlags(bad)
+		require.ErrorIs(t, err, ErrQuote)
+		require.ErrorContains(t, err, "has no end")
+		_, err = Environ(Installation{Dir: "/t"}, "/c/stubs", Gotch, false, bad)
+		require.ErrorIs(t, err, ErrQuote)
+	}
+}
+
+// What is written is read back by the same rules, and a floor that has its tag changes nothing more.
+func FuzzGoFlags(f *testing.F) {
+	for _, s := range []string{"", "-tags=a,b", "'-tags=a b'", `"-tags='a'" -v`, "--tags=gotab_libtorch", "' ", "-tags"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, old string) {
+		for _, floor := range []Floor{Gotch, Libtorch} {
+			flags, err := floor.goFlags(old)
+			if err != nil {
+				require.ErrorIs(t, err, ErrQuote)
+				continue
+			}
+			again, err := floor.goFlags(flags)
+			require.NoError(t, err)
+			require.Equal(t, flags, again)
+		}
+	})
 }
 
 func TestOwnFloorsEnvironment(t *testing.T) {
@@ -83,7 +120,7 @@ func TestOwnFloorsEnvironment(t *testing.T) {
 	// A shell that comes from the other floor loses the tag.
 	vars, err = Environ(Installation{Dir: dir}, "/c/stubs", Gotch, false, "-tags="+Tag)
 	require.NoError(t, err)
-	require.Equal(t, Var{"GOFLAGS", ""}, vars[3])
+	require.Equal(t, Var{"GOFLAGS", "-tags="}, vars[3])
 }
 
 // Newer releases say their version in another header.

@@ -63,7 +63,7 @@ func Prove(ctx context.Context, root string, in Installation, floor Floor, c Com
 	}
 	line = strings.TrimSpace(string(out))
 	if err != nil {
-		return "", fmt.Errorf("setup: %w to run: %v; %s\nit said:\n%s", ErrProof, err, runAdvice(line), tail(out, 6))
+		return "", fmt.Errorf("setup: %w to run: %v; %s\nit said:\n%s", ErrProof, err, runAdvice(line+" "+err.Error()), tail(out, 6))
 	}
 	if want := "gotab-proof " + in.Version + " sum=12 config=1 "; !strings.HasPrefix(line, want) {
 		return "", fmt.Errorf("setup: %w: it printed %q, not %q; another libtorch is in the way: look at LD_LIBRARY_PATH and CPATH", ErrProof, line, want)
@@ -126,6 +126,9 @@ func runAdvice(out string) string {
 	}
 	if strings.Contains(out, "GLIBC") {
 		return "the system's glibc or libstdc++ is older than this libtorch needs; use a newer system or unset TAB_LIBTORCH"
+	}
+	if strings.Contains(out, "illegal instruction") {
+		return "the processor lacks instructions that this libtorch was compiled for: `libtorch doctor` names them; in a virtual machine let the guest have the host's processor"
 	}
 	return "see what it says below, and look at LD_LIBRARY_PATH and LD_PRELOAD"
 }

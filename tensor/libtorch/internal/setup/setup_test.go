@@ -302,6 +302,7 @@ func TestProve(t *testing.T) {
 		"other":      {`echo "strange words"; exit 1`, "strange words"},
 		"no library": {compilerThatMakes("echo error while loading shared libraries: libcudart.so.12: cannot open shared object file; exit 127"), "cuda_runtime"},
 		"glibc":      {compilerThatMakes("echo version GLIBC_2.99 not found; exit 1"), "older"},
+		"processor":  {compilerThatMakes(`kill -ILL $$`), "libtorch doctor"},
 		"crash":      {compilerThatMakes("exit 3"), "LD_LIBRARY_PATH"},
 		"mixed":      {compilerThatMakes("echo gotab-proof 2.0.0 sum=12 config=1 cuda=0"), "another libtorch is in the way"},
 		"wrong":      {compilerThatMakes("echo gotab-proof 2.1.2 sum=11 config=1 cuda=0"), "sum=11"},
