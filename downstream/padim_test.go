@@ -244,7 +244,7 @@ func TestPaDiMRefuses(t *testing.T) {
 }
 
 func TestEstimatePaDiM(t *testing.T) {
-	fitted, fitting := downstream.EstimatePaDiM(tensor.CPU, 56*56, 100, 8, 2)
+	fitted, fitting := downstream.EstimatePaDiM(tensor.Device{}, 56*56, 100, 8, 2)
 	require.Equal(t, int64(4*3136*(100+104*112/2)), fitted)
 	require.InDelta(t, 126e6, float64(fitting), 1e6)
 }

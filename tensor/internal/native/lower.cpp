@@ -1,3 +1,5 @@
+//go:build !gotab_shared
+
 // Covariances and Mahalanobis distances of many positions. A sum into each position's matrix,
 // and a product with it, read all matrices for every batch, so what they take is the memory's time: here the matrices
 // lie without their upper halves, eight rows at a time, column by column:
