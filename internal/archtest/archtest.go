@@ -31,6 +31,8 @@ const (
 	faulttest = "internal/faulttest"
 	// onnxtest serves tests alone and runs models.
 	onnxtest = "internal/onnx/onnxtest"
+	// ranktest serves tests alone and is a group of ranks in one process.
+	ranktest = "internal/ranktest"
 	// plots is the one package of the library that draws them.
 	plots = "evaluate/report"
 	// rooms are what stands under the detectors of downstream.
@@ -258,7 +260,7 @@ func refuseOwn(dir string, r rule, test bool, to string) string {
 		return "the package has no place in the design"
 	case to == dir:
 		return "" // an external test of the package itself
-	case (to == testutil || to == hostile || to == faulttest || to == onnxtest) && !test:
+	case (to == testutil || to == hostile || to == faulttest || to == onnxtest || to == ranktest) && !test:
 		return "it serves tests alone"
 	case toRule.native && !r.native:
 		return "the package must build without native code"
