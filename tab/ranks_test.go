@@ -257,7 +257,7 @@ func shallow(o tab.Objective) tab.Objective {
 }
 
 // Two ranks with half a batch each, and four, take the steps of one with all of it.
-func TestRanksShareABatch(t *testing.T) {
+func TestRanksDivideABatch(t *testing.T) {
 	testutil.NoLeak(t)
 	sideBySide(t)
 	for _, o := range []tab.Objective{tab.Paper(), tab.Official(), tab.Joint(), tab.NormalOnly(), tab.Classification{Binary: true}, tab.Classification{}, spot{}} {
@@ -272,7 +272,7 @@ func TestRanksShareABatch(t *testing.T) {
 	}
 }
 
-func TestRanksShareABatchOfCells(t *testing.T) {
+func TestRanksDivideABatchOfCells(t *testing.T) {
 	testutil.NoLeak(t)
 	sideBySide(t)
 	focal := tab.DefaultDense()

@@ -19,13 +19,14 @@ import (
 	"syscall"
 
 	"github.com/gotab/gotab/tensor/libtorch/internal/bundle"
+	"github.com/gotab/gotab/tensor/libtorch/internal/gloo"
 	"github.com/gotab/gotab/tensor/libtorch/internal/setup"
 	"github.com/gotab/gotab/tensor/libtorch/internal/wheels"
 )
 
 const usage = `libtorch finds or fetches libtorch for Go programs that use gotab.
 
-  libtorch env [-floor F] [-cuda] [-format shell|make|json]   set up what is missing, prove it, print the cgo environment
+  libtorch env [-floor F] [-cuda] [-dist] [-format shell|make|json]   set up what is missing, prove it, print the cgo environment
   libtorch fetch [-floor F] [-cuda]                fetch libtorch into the cache folder, print where it is
   libtorch doctor [-floor F] [-cuda]               look at everything that is needed, change nothing but the proof
   libtorch bundle [-floor F] PROGRAM DIR                     copy a finished program and its libraries into DIR
@@ -35,9 +36,12 @@ const usage = `libtorch finds or fetches libtorch for Go programs that use gotab
   -floor libtorch  this module's own, on libtorch 2.1 to 2.15: for GPUs newer than Hopper, for a Python with a newer PyTorch,
                    and for a first build of one minute
 
+  -dist            compile tensor/dist's engine in, for training over several processes (libtorch 2.1)
+
   TAB_LIBTORCH  an existing libtorch (the folder with include/ and lib/), used instead of fetching one
   TAB_CACHE     cache folder; default: gotab in the user's cache folder
   TAB_PYTHON    Python whose pip downloads; default: python3, pip3, pip or python on the PATH
+  TAB_GLOO      for -dist: an existing folder that holds gloo/, with gloo's headers of mid-2022
   CC, CXX       compilers, as the go command takes them
 `
 
@@ -50,7 +54,7 @@ const loader = "/lib64/ld-linux-x86-64.so.2"
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	a := app{getenv: os.Getenv, stdout: os.Stdout, stderr: os.Stderr, goos: runtime.GOOS, goarch: runtime.GOARCH, loader: loader,
-		free: wheels.FreeSpace, pins: wheels.Pins, tty: isTerminal(os.Stderr), floor: setup.Gotch}
+		free: wheels.FreeSpace, pins: wheels.Pins, tty: isTerminal(os.Stderr), floor: setup.Gotch, headers: gloo.Headers}
 	err := a.run(ctx, os.Args[1:])
 	stop()
 	switch {
@@ -77,6 +81,7 @@ type app struct {
 	pins           func(version string, cuda bool) []wheels.Pin
 	floor          setup.Floor
 	tty            bool
+	headers        gloo.Pin // of -dist
 }
 
 func (a *app) run(ctx context.Context, args []string) error {
@@ -85,7 +90,7 @@ func (a *app) run(ctx context.Context, args []string) error {
 	}
 	fs := flag.NewFlagSet("libtorch "+args[0], flag.ContinueOnError)
 	fs.SetOutput(a.stderr)
-	cuda, format, floor := false, "shell", string(setup.Gotch)
+	cuda, dist, format, floor := false, false, "shell", string(setup.Gotch)
 	switch args[0] {
 	case "env", "fetch", "doctor":
 		fs.StringVar(&floor, "floor", floor, "what package tensor is compiled on: gotch, or libtorch itself")
@@ -101,6 +106,7 @@ func (a *app) run(ctx context.Context, args []string) error {
 	}
 	if args[0] == "env" {
 		fs.StringVar(&format, "format", "shell", "shell, make or json")
+		fs.BoolVar(&dist, "dist", false, "compile in what trains over several processes (tensor/dist); fetches gloo's headers, 50 KB")
 	}
 	if err := fs.Parse(args[1:]); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -130,7 +136,7 @@ func (a *app) run(ctx context.Context, args []string) error {
 	}
 	switch args[0] {
 	case "env":
-		return a.env(ctx, cuda, format)
+		return a.env(ctx, cuda, dist, format)
 	case "fetch":
 		return a.fetch(ctx, cuda)
 	default:
@@ -215,7 +221,7 @@ func (a *app) environ(root string, in setup.Installation, cuda bool) ([]setup.Va
 	return setup.Environ(in, stubs, a.floor, cuda, a.getenv("GOFLAGS"))
 }
 
-func (a *app) env(ctx context.Context, cuda bool, format string) error {
+func (a *app) env(ctx context.Context, cuda, dist bool, format string) error {
 	if _, err := setup.Format(nil, format); err != nil {
 		return fmt.Errorf("%w: %v", errUsage, err)
 	}
@@ -242,12 +248,32 @@ func (a *app) env(ctx context.Context, cuda bool, format string) error {
 	if _, err := setup.Prove(ctx, root, in, a.floor, c, vars, a.stderr); err != nil {
 		return err
 	}
+	if dist {
+		if vars, err = a.dist(ctx, root, in, vars); err != nil {
+			return err
+		}
+	}
 	text, err := setup.Format(append(vars, c.Extra...), format)
 	if err != nil {
 		return err
 	}
 	_, err = io.WriteString(a.stdout, text)
 	return err
+}
+
+// dist adds to the environment what tensor/dist's engine needs.
+func (a *app) dist(ctx context.Context, root string, in setup.Installation, vars []setup.Var) ([]setup.Var, error) {
+	var include string
+	var err error
+	if dir := a.getenv("TAB_GLOO"); dir != "" {
+		include, err = gloo.Given(dir)
+	} else {
+		include, err = gloo.Fetcher{Root: root, Pin: a.headers, Log: a.stderr}.Fetch(ctx)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return setup.WithDist(vars, in, a.floor, include, a.getenv("GOFLAGS"), a.getenv("CPLUS_INCLUDE_PATH"))
 }
 
 func (a *app) fetch(ctx context.Context, cuda bool) error {

@@ -20,6 +20,9 @@ const (
 // Tag is the build tag that chooses [Libtorch].
 const Tag = "gotab_libtorch"
 
+// DistTag is the build tag that compiles tensor/dist's engine in.
+const DistTag = "gotab_dist"
+
 // newest is the minor version of libtorch 2 up to which [Libtorch] has been tried.
 const newest = 15
 
@@ -60,7 +63,7 @@ func (f Floor) libraries() []string {
 }
 
 // goFlags returns old, a value of GOFLAGS, with the floor's build tag and without
-// another's.
+// another's, and without tensor/dist's.
 func (f Floor) goFlags(old string) string {
 	var keep, tags []string
 	for _, flag := range strings.Fields(old) {
@@ -70,7 +73,7 @@ func (f Floor) goFlags(old string) string {
 			continue
 		}
 		for _, t := range strings.Split(list, ",") {
-			if t != "" && t != Tag {
+			if t != "" && t != Tag && t != DistTag {
 				tags = append(tags, t)
 			}
 		}
