@@ -12,7 +12,7 @@
 //	         [-probe DIR] [-probe-every N] [-log FILE.jsonl] [-resume]
 //	         [-tensorboard DIR] [-csv FILE] [-licence TEXT] [-measured FILE]
 //	         [-transform centre|square|WxH|tiles] [-bits N] [-max-pixels N] [-skip-broken]
-//	         [-prefix TEXT] [-threads N] [-device auto|cpu|cuda|cuda:N]
+//	         [-prefix TEXT] [-threads N] [-device auto|cpu|cuda|cuda:N] [-rank-timeout D]
 //
 // ROOT holds one folder a class with train/good below it (MVTec AD's layout; only
 // those images are read), or one folder a class with good images in it. Where good and
@@ -71,6 +71,11 @@
 // In its first step and every 50 the log holds "indicators": the terms of the loss
 // one by one, and ln q/q0, how far damage has been pushed at each layer.
 //
+// Started by torchrun, or with RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT set, it is one
+// of several processes that train one network, each on its share of every batch; all of
+// them read -data, and -out is on a disk that all see. The first one writes and speaks. A
+// run that torchrun starts again goes on from the checkpoint. See docs/scale.md.
+//
 // The exit code is 0 only if all went well.
 package main
 
@@ -80,6 +85,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/gotab/gotab/examples/internal/anchors"
 	"github.com/gotab/gotab/examples/internal/curves"
@@ -87,6 +93,7 @@ import (
 	"github.com/gotab/gotab/examples/internal/process"
 	"github.com/gotab/gotab/synth"
 	"github.com/gotab/gotab/tab"
+	"github.com/gotab/gotab/tensor/dist"
 )
 
 func main() { process.Main("pretrain: ", errUsage, run) }
@@ -109,6 +116,8 @@ type options struct {
 	measured                                    string
 	seed                                        uint64
 	curves                                      curves.Flags
+	patience                                    time.Duration
+	crew                                        crew
 	reading                                     inputs.Flags
 	set                                         map[string]bool
 	given                                       map[string]string
@@ -165,6 +174,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		return nil
 	})
 	fs.StringVar(&o.measured, "measured", "", "`file` with a table of figures of the weights, for the card")
+	fs.DurationVar(&o.patience, "rank-timeout", dist.DefaultTimeout, "longest `time` that one of several processes waits for the others; longer than -probe takes")
 	o.curves.Add(fs)
 	o.reading.AddReading(fs)
 	o.reading.AddPrefix(fs)
@@ -232,6 +242,8 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		return o, usage("-twins, -without and -draws belong to -synth mixture, the last two to -scale too")
 	case o.recipe == "none" && (o.scale == "" || o.init == "" || o.synth != "mixture"):
 		return o, usage("-recipe none trains nothing: it needs weights, -init, and what to do with them, -scale, and takes no other -synth than mixture")
+	case o.patience < time.Second || o.patience > 24*time.Hour:
+		return o, usage("-rank-timeout is %v, want 1s to 24h", o.patience)
 	case o.control != "" && o.control != "misplaced":
 		return o, usage("-control is %q, want misplaced, or leave it out", o.control)
 	case o.control != "" && o.synth != "mixture":

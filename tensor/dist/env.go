@@ -12,8 +12,9 @@ type Config struct {
 	// Rank is this process's number, 0 to Size-1. Size is the number of processes, at
 	// most 65536.
 	Rank, Size int
-	// LocalRank is its number on this machine: the CUDA device to take.
-	LocalRank int
+	// LocalRank is its number on this machine, of LocalSize: the CUDA device to take.
+	// LocalSize may be 0 where it is not known.
+	LocalRank, LocalSize int
 	// Host and Port are where the store is: of rank 0, which serves it, unless Served.
 	Host string
 	Port int
@@ -49,6 +50,8 @@ func (c Config) Validate() error {
 		return bad("Rank", c.Rank, fmt.Sprintf("0 to Size-1 = %d", c.Size-1))
 	case c.LocalRank < 0 || c.LocalRank >= maxSize:
 		return bad("LocalRank", c.LocalRank, fmt.Sprintf("0 to %d", maxSize-1))
+	case c.LocalSize < 0 || c.LocalSize > maxSize:
+		return bad("LocalSize", c.LocalSize, fmt.Sprintf("0 to %d", maxSize))
 	case c.Attempt < 0:
 		return bad("Attempt", c.Attempt, "0 or more")
 	case c.Timeout < time.Second || c.Timeout > 24*time.Hour:
@@ -62,7 +65,7 @@ func (c Config) Validate() error {
 }
 
 // FromEnv reads the variables that torchrun sets: RANK, WORLD_SIZE, LOCAL_RANK,
-// MASTER_ADDR, MASTER_PORT (29500), and TORCHELASTIC_USE_AGENT_STORE,
+// LOCAL_WORLD_SIZE, MASTER_ADDR, MASTER_PORT (29500), and TORCHELASTIC_USE_AGENT_STORE,
 // TORCHELASTIC_RESTART_COUNT; and gloo's GLOO_SOCKET_IFNAME. found is false where
 // neither RANK nor WORLD_SIZE is set: this is then a program by itself.
 func FromEnv(getenv func(string) string) (c Config, found bool, err error) {
@@ -88,6 +91,7 @@ func FromEnv(getenv func(string) string) (c Config, found bool, err error) {
 	number("RANK", &c.Rank, true)
 	number("WORLD_SIZE", &c.Size, true)
 	number("LOCAL_RANK", &c.LocalRank, false)
+	number("LOCAL_WORLD_SIZE", &c.LocalSize, false)
 	number("MASTER_PORT", &c.Port, false)
 	number("TORCHELASTIC_RESTART_COUNT", &c.Attempt, false)
 	if err != nil {

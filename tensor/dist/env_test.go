@@ -26,11 +26,11 @@ func TestFromEnv(t *testing.T) {
 	require.Equal(t, 1, c.Size)
 	require.NoError(t, c.Validate())
 
-	c, found, err = dist.FromEnv(env("RANK", "3", "WORLD_SIZE", "8", "LOCAL_RANK", "1", "MASTER_ADDR", "node0", "MASTER_PORT", "1234",
+	c, found, err = dist.FromEnv(env("RANK", "3", "WORLD_SIZE", "8", "LOCAL_RANK", "1", "LOCAL_WORLD_SIZE", "4", "MASTER_ADDR", "node0", "MASTER_PORT", "1234",
 		"TORCHELASTIC_USE_AGENT_STORE", "True", "TORCHELASTIC_RESTART_COUNT", "2", "GLOO_SOCKET_IFNAME", "eth1"))
 	require.NoError(t, err)
 	require.True(t, found)
-	require.Equal(t, dist.Config{Rank: 3, Size: 8, LocalRank: 1, Host: "node0", Port: 1234, Served: true, Attempt: 2, Timeout: dist.DefaultTimeout, Interface: "eth1"}, c)
+	require.Equal(t, dist.Config{Rank: 3, Size: 8, LocalRank: 1, LocalSize: 4, Host: "node0", Port: 1234, Served: true, Attempt: 2, Timeout: dist.DefaultTimeout, Interface: "eth1"}, c)
 
 	c, _, err = dist.FromEnv(env("RANK", "0", "WORLD_SIZE", "2", "MASTER_ADDR", "node0"))
 	require.NoError(t, err)
