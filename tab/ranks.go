@@ -135,7 +135,7 @@ func (r *ranks) exchange(ctx context.Context, doing string, own []byte, failed e
 		err = fmt.Errorf("%w: %d answers of %d ranks", ErrPeer, len(all), r.size())
 	}
 	if err != nil {
-		r.broken = fmt.Errorf("%s: rank %d of %d: %w", doing, r.rank(), r.size(), err)
+		r.broken = fmt.Errorf("%s: %w", doing, err)
 		if failed != nil {
 			return nil, errors.Join(failed, r.broken)
 		}

@@ -105,7 +105,7 @@ func (r *ranks) give(ctx context.Context, from int, v []byte) error {
 	ctx, stop := linger(ctx)
 	defer stop()
 	if err := r.group.Broadcast(ctx, from, v); err != nil {
-		r.broken = fmt.Errorf("broadcast of rank %d: rank %d of %d: %w", from, r.rank(), r.size(), err)
+		r.broken = fmt.Errorf("broadcast of rank %d: %w", from, err)
 		return r.broken
 	}
 	return nil

@@ -202,7 +202,7 @@ func (p *Pretrainer) sumOver(ctx context.Context, doing string, v []float32, f f
 	ctx, stop := linger(ctx)
 	defer stop()
 	if err := p.ranks.group.Sum(ctx, v); err != nil {
-		p.ranks.broken = fmt.Errorf("sum of %s: rank %d of %d: %w", doing, p.ranks.rank(), p.ranks.size(), err)
+		p.ranks.broken = fmt.Errorf("sum of %s: %w", doing, err)
 		return p.ranks.broken
 	}
 	if f != 1 {

@@ -9,7 +9,7 @@
 //	         [-lr F] [-head-epochs N] [-repeat N] [-bn train|frozen] [-affine] [-seed N]
 //	         [-warmup N] [-synth nsa|cutpaste|perlin|mask|mix|mixture] [-least F]
 //	         [-twins auto|plain|FILE] [-without KIND] [-draws N] [-scale A,B] [-control misplaced]
-//	         [-probe DIR] [-probe-every N] [-log FILE.jsonl] [-resume]
+//	         [-probe DIR] [-probe-every N] [-log FILE.jsonl] [-resume|-continue]
 //	         [-tensorboard DIR] [-csv FILE] [-licence TEXT] [-measured FILE]
 //	         [-transform centre|square|WxH|tiles] [-bits N] [-max-pixels N] [-skip-broken]
 //	         [-prefix TEXT] [-threads N] [-device auto|cpu|cuda|cuda:N] [-rank-timeout D]
@@ -74,7 +74,8 @@
 // Started by torchrun, or with RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT set, it is one
 // of several processes that train one network, each on its share of every batch; all of
 // them read -data, and -out is on a disk that all see. The first one writes and speaks. A
-// run that torchrun starts again goes on from the checkpoint. See docs/scale.md.
+// run that torchrun starts again goes on from the checkpoint; where something else does that,
+// -continue is -resume where there is a checkpoint. See docs/scale.md.
 //
 // The exit code is 0 only if all went well.
 package main
@@ -107,7 +108,7 @@ type options struct {
 	init, bank, out                             string
 	clip                                        anchors.Flags
 	objective, recipe, bn, probe, log, device   string
-	resume, affine                              bool
+	resume, again, affine                       bool
 	epochs, batch, size, head, repeat, every    int
 	maxSteps, steps, crop, warmup, draws        int
 	lr, least, amplify, text, keep, interpolate float64
@@ -167,6 +168,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	fs.StringVar(&o.out, "out", "", "`file` for the trained weights (required)")
 	fs.StringVar(&o.log, "log", "", "`file` for one JSON object a step")
 	fs.BoolVar(&o.resume, "resume", false, "go on from the checkpoint beside -out")
+	fs.BoolVar(&o.again, "continue", false, "go on from the checkpoint beside -out where there is one, begin where there is none: for schedulers that start a job again")
 	fs.IntVar(&o.maxSteps, "max-steps", 0, "stop after so many `steps` with a checkpoint; 0: never")
 	fs.StringVar(&o.device, "device", "auto", "auto, cpu, cuda or cuda:N")
 	fs.Func("licence", "`text` for the card: a licence of the data; may be given several times", func(s string) error {
@@ -260,7 +262,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		return o, usage("-objective replaces the terms that -amplify, -text and -keep weigh")
 	}
 	if o.recipe == "none" {
-		for _, name := range strings.Fields("affine amplify bank batch bn clip clip-gelu clip-model clip-vocab control crop epochs head-epochs interpolate keep log lr max-steps objective probe probe-every repeat resume steps text twins warmup") {
+		for _, name := range strings.Fields("affine amplify bank batch bn clip clip-gelu clip-model clip-vocab continue control crop epochs head-epochs interpolate keep log lr max-steps objective probe probe-every repeat resume steps text twins warmup") {
 			if o.set[name] {
 				return o, usage("-recipe none trains nothing, so -%s has no meaning", name)
 			}

