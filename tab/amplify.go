@@ -73,23 +73,19 @@ const faint = 1e-4
 // Loss implements [Objective].
 func (a Amplify) Loss(s *tensor.Scope, v View) (loss, accuracy *tensor.Tensor) {
 	var losses, right []*tensor.Tensor
-	for _, l := range a.Layers {
+	damaged := a.damaged(s, v)
+	for i, l := range a.Layers {
 		c := v.Cells[l]
 		if s.Err() != nil {
 			break
 		}
-		damaged, inverse := 0, make([]float32, len(c.AnomalousCount))
-		for _, n := range c.AnomalousCount {
-			if n > 0 {
-				damaged++
-			}
-		}
-		if damaged == 0 {
+		if damaged[i] == 0 {
 			continue
 		}
-		for i, n := range c.AnomalousCount {
+		inverse := make([]float32, len(c.AnomalousCount))
+		for j, n := range c.AnomalousCount {
 			if n > 0 {
-				inverse[i] = 1 / float32(n*damaged)
+				inverse[j] = 1 / float32(n*damaged[i])
 			}
 		}
 		// Each cell's weight: the mean over cells, then over twins.
@@ -106,11 +102,24 @@ func (a Amplify) Loss(s *tensor.Scope, v View) (loss, accuracy *tensor.Tensor) {
 		})
 		gap := s.Minus(s.Log(target), s.Log(s.AddScalar(q, faint)))
 		hinge := s.MulScalar(softplus(s, s.MulScalar(gap, 1/a.Softness)), a.Softness)
-		losses = append(losses, s.Sum(s.Mul(hinge, weight), false))
+		sums := v.Total(s, s.Sum(s.Mul(hinge, weight), false), s.Sum(s.Mul(reaches(s, s.Detach(q), target), weight), false))
+		losses, right = append(losses, sums[0]), append(right, sums[1])
 		noteGain(s, v, l, q, q0, weight)
-		right = append(right, s.Sum(s.Mul(reaches(s, s.Detach(q), target), weight), false))
 	}
 	return sum(s, losses), s.MulScalar(sum(s, right), 1/float64(max(1, len(right))))
+}
+
+// damaged counts the twins of the whole batch with damaged cells at each stage.
+func (a Amplify) damaged(s *tensor.Scope, v View) []int {
+	out := make([]int, len(a.Layers))
+	for i, l := range a.Layers {
+		for _, n := range v.Cells[l].AnomalousCount {
+			if n > 0 {
+				out[i]++
+			}
+		}
+	}
+	return v.totals(s, out...)
 }
 
 func minimum(s *tensor.Scope, a, b *tensor.Tensor) *tensor.Tensor {

@@ -101,15 +101,20 @@ var optPrefixes = [2]string{"optimizer.visual.", "optimizer.head."}
 // must be the one it was, the data set of the next Steps must have the same items,
 // and on the CPU the thread setting must be the same, because the last bits
 // depend on it; what differs is an error that wraps [ErrCheckpoint]. parts.Anchors
-// is not used: the checkpoint holds the anchors.
+// is not used: the checkpoint holds the anchors. Under [WithGroup] each rank resumes
+// from a file of the same content; their number need not be what it was.
 //
 // The generator, and an objective of the caller's own ([WithObjective]), are told
 // by type and Fingerprint (see [synth.Fingerprinter]). A type that has fields and
 // no Fingerprint cannot be told: it is refused with ErrCheckpoint unless
 // [WithSameParts] vouches for it.
 func Resume(path string, parts Parts, opts ...Option) (*Pretrainer, error) {
+	var group Pretrainer // to tell the other ranks of a failure
+	for _, o := range opts {
+		o(&group)
+	}
 	fail := func(err error) (*Pretrainer, error) {
-		return nil, fmt.Errorf("tab: resume %s: %w", path, err)
+		return nil, fmt.Errorf("tab: resume %s: %w", path, group.ranks.end(context.Background(), "resume", err))
 	}
 	w, err := tensor.OpenWeights(path)
 	if err != nil {
@@ -140,12 +145,21 @@ func Resume(path string, parts Parts, opts ...Option) (*Pretrainer, error) {
 	}
 	p, err := New(parts, cfg, opts...)
 	if err != nil {
+		group.ranks.told = err // New has told it
 		return fail(err)
 	}
-	if err := p.sameParts(st); err != nil {
-		return fail(errors.Join(err, p.Close()))
+	err = p.sameParts(st)
+	if err == nil {
+		err = p.load(st, w.Arrays)
 	}
-	if err := p.load(st, w.Arrays); err != nil {
+	if err == nil {
+		err = p.ranks.same(context.Background(), "resume", p.program(p.classes), nil)
+	}
+	if err == nil {
+		err = p.sameContents(context.Background(), "resume")
+	}
+	if err = p.ranks.end(context.Background(), "resume", err); err != nil {
+		group.ranks.told = err
 		return fail(errors.Join(err, p.Close()))
 	}
 	return p, nil

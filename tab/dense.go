@@ -108,36 +108,38 @@ func (d Dense) Loss(s *tensor.Scope, v View) (loss, accuracy *tensor.Tensor) {
 		logits := d.logits(s, v.Params, l, s.Cat(0, v.Normal.Stages[l], v.Abnormal.Stages[l]), difference)
 		good := s.Cat(0, s.Expand(c.Inner, b, h, w), c.Clean)
 		bad := s.Cat(0, s.MulScalar(s.Expand(c.Inner, b, h, w), 0), c.Anomalous)
-		losses = append(losses, d.count(s, logits, good, bad))
+		losses = append(losses, d.count(s, v, logits, good, bad))
 		// Right is a logit above 0 at damaged cells and at most 0 at good ones.
 		zero := s.Full(0, tensor.Float32, 1)
 		isGood := reaches(s, zero, s.Detach(logits))
 		hits := s.Add(s.Mul(isGood, good), s.Mul(s.AddScalar(s.Neg(isGood), 1), bad))
-		right = append(right, s.Div(s.Sum(hits, false), s.Sum(s.Add(good, bad), false)))
+		share := v.Total(s, s.Sum(hits, false), s.Sum(s.Add(good, bad), false))
+		right = append(right, s.Div(share[0], share[1]))
 	}
 	return sum(s, losses), s.MulScalar(sum(s, right), 1/float64(max(1, len(right))))
 }
 
 // count turns logits into a loss; good and bad mark the cells of each state with
 // 1. There are always good cells, and maybe no bad one.
-func (d Dense) count(s *tensor.Scope, logits, good, bad *tensor.Tensor) *tensor.Tensor {
+func (d Dense) count(s *tensor.Scope, v View, logits, good, bad *tensor.Tensor) *tensor.Tensor {
 	// Cross-entropy of the logit against "bad" and against "good".
 	ceBad, ceGood := softplus(s, s.Neg(logits)), softplus(s, logits)
 	total := func(t *tensor.Tensor) *tensor.Tensor { return s.Sum(t, false) }
-	nGood, nBad := total(good), s.ClampMin(total(bad), 1)
 	if d.Count == DenseBalanced {
-		return s.MulScalar(s.Add(s.Div(total(s.Mul(ceBad, bad)), nBad), s.Div(total(s.Mul(ceGood, good)), nGood)), 0.5)
+		t := v.Total(s, total(good), total(bad), total(s.Mul(ceBad, bad)), total(s.Mul(ceGood, good)))
+		return s.MulScalar(s.Add(s.Div(t[2], s.ClampMin(t[1], 1)), s.Div(t[3], t[0])), 0.5)
 	}
 	p := s.Sigmoid(logits) // of "bad"
 	q := s.Sigmoid(s.Neg(logits))
-	focal := s.Div(s.Add(
-		s.MulScalar(total(s.Mul(s.Mul(s.Square(q), ceBad), bad)), 0.75),
-		s.MulScalar(total(s.Mul(s.Mul(s.Square(p), ceGood), good)), 0.25)), s.Add(nGood, total(bad)))
 	use := s.Add(good, bad)
+	t := v.Total(s, total(good), total(bad),
+		total(s.Mul(s.Mul(s.Square(q), ceBad), bad)), total(s.Mul(s.Mul(s.Square(p), ceGood), good)),
+		total(s.Mul(p, bad)), total(s.Mul(p, use)), total(s.Mul(q, good)), total(s.Mul(q, use)))
+	nGood, nBad := t[0], t[1]
+	focal := s.Div(s.Add(s.MulScalar(t[2], 0.75), s.MulScalar(t[3], 0.25)), s.Add(nGood, nBad))
 	// Dice with 1 added above and below, so that a batch without damage has a value.
-	dice := func(p, m *tensor.Tensor) *tensor.Tensor {
-		both := s.AddScalar(s.MulScalar(total(s.Mul(p, m)), 2), 1)
-		return s.AddScalar(s.Neg(s.Div(both, s.AddScalar(s.Add(total(s.Mul(p, use)), total(m)), 1))), 1)
+	dice := func(both, of, n *tensor.Tensor) *tensor.Tensor {
+		return s.AddScalar(s.Neg(s.Div(s.AddScalar(s.MulScalar(both, 2), 1), s.AddScalar(s.Add(of, n), 1))), 1)
 	}
-	return s.Add(focal, s.Add(dice(p, bad), dice(q, good)))
+	return s.Add(focal, s.Add(dice(t[4], t[5], nBad), dice(t[6], t[7], nGood)))
 }

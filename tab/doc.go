@@ -37,6 +37,12 @@
 // [MeasureTwinsByClass] takes a mixture of each product's own. In a step,
 // Amplify.WithinSpread judges every damaged cell once more.
 //
+// # Several ranks
+//
+// Under [WithGroup] several processes train one network, each on its share of every
+// batch. Their number divides the work and changes neither the data nor the twins, so a
+// checkpoint can be resumed by another number; tensor/dist has a group over libtorch's own engine.
+//
 // # Repeatability
 //
 // Every random choice is drawn from a generator that depends on Config.Seed, what

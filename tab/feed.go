@@ -33,10 +33,14 @@ type feed struct {
 	bufs    [2]Batch
 	tr      dataset.Transform
 	applied bool // ds has done tr already
+	// Of each batch this rank has mine places, the first of which is number off.
+	mine, off int
 }
 
 func (p *Pretrainer) newFeed(ds dataset.Dataset, epoch int) (*feed, error) {
 	f := &feed{p: p, ds: ds, epoch: epoch, byClass: map[string][]int{}, class: map[string]int{}, tr: p.cfg.Transform.Shared(), applied: p.cfg.Transform.AppliedTo(ds)}
+	f.mine = p.cfg.Batch / p.ranks.size()
+	f.off = f.mine * p.ranks.rank()
 	for i, c := range p.classes {
 		f.class[c] = i
 	}
@@ -73,11 +77,11 @@ type placed struct {
 	redrawn int
 }
 
-// run yields the batches from number first on. A batch is valid until the next
-// is asked for.
+// run yields this rank's share of the batches from number first on. It is valid until
+// the next is asked for.
 func (f *feed) run(ctx context.Context, first int) iter.Seq2[Batch, error] {
 	return func(yield func(Batch, error) bool) {
-		b := f.p.cfg.Batch
+		b := f.mine
 		if err := f.measure(ctx); err != nil {
 			yield(Batch{}, err)
 			return
@@ -87,7 +91,7 @@ func (f *feed) run(ctx context.Context, first int) iter.Seq2[Batch, error] {
 		// At most b places are ahead of the loop: with the batch in its hands these
 		// are at most the next one's, so two buffers are enough.
 		for r, err := range pipeline.Ordered(ctx, n, f.p.cfg.Workers, b, func(ctx context.Context, i int) (placed, error) {
-			return f.place(ctx, first*b+i)
+			return f.place(ctx, first+i/b, i%b)
 		}) {
 			if err != nil {
 				yield(Batch{}, err)
@@ -112,7 +116,7 @@ func (f *feed) measure(ctx context.Context) error {
 	if err := f.sizes(ctx); err != nil {
 		return err
 	}
-	n := f.p.cfg.Batch
+	n := f.mine
 	per := n * f.size.X * f.size.Y
 	for i := range f.bufs {
 		f.bufs[i] = Batch{H: f.size.Y, W: f.size.X, Normal: make([]float32, 3*per), Class: make([]int, n)}
@@ -146,10 +150,10 @@ func (f *feed) image(ctx context.Context, i int) (*image.RGBA, error) {
 	return img, nil
 }
 
-// place fills place pos of the epoch.
-func (f *feed) place(ctx context.Context, pos int) (placed, error) {
-	b := f.p.cfg.Batch
-	buf, at := &f.bufs[(pos/b)%2], pos%b
+// place fills place at of this rank's share of a batch. What is drawn for it depends on
+// its number in the epoch, which the number of ranks does not change.
+func (f *feed) place(ctx context.Context, batch, at int) (placed, error) {
+	buf, pos := &f.bufs[batch%2], batch*f.p.cfg.Batch+f.off+at
 	rng := seed.Rand(f.p.cfg.Seed, "place", uint64(f.epoch), uint64(pos))
 	index := f.order[pos]
 	lk := f.look(pos)

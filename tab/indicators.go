@@ -41,6 +41,6 @@ func noteGain(s *tensor.Scope, v View, l backbone.Layer, q, q0, weight *tensor.T
 	}
 	s.NoGrad(func() {
 		gain := s.Minus(s.Log(s.AddScalar(s.Detach(q), faint)), s.Log(s.AddScalar(q0, faint)))
-		v.Note("ln q/q0 "+l.String(), s.Sum(s.Mul(gain, weight), false))
+		v.Note("ln q/q0 "+l.String(), v.Total(s, s.Sum(s.Mul(gain, weight), false))[0])
 	})
 }

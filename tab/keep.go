@@ -83,7 +83,8 @@ func (k Keep) Setup(*tensor.Scope, *tensor.Params, Dims, *rand.Rand) error { ret
 // Loss implements [Objective].
 func (k Keep) Loss(s *tensor.Scope, v View) (loss, accuracy *tensor.Tensor) {
 	var losses, right []*tensor.Tensor
-	for _, l := range k.Layers {
+	n := k.cells(s, v) // of the whole batch, a stage
+	for i, l := range k.Layers {
 		c := v.Cells[l]
 		if s.Err() != nil {
 			break
@@ -97,26 +98,38 @@ func (k Keep) Loss(s *tensor.Scope, v View) (loss, accuracy *tensor.Tensor) {
 			still = s.Add(still, c.Within)
 		}
 		use := s.Cat(0, s.Expand(c.Inner, b, h, w), still)
-		n := int(b) * c.InnerCount
-		for _, m := range c.CleanCount {
-			n += m
-		}
-		for _, m := range c.WithinCount {
-			n += m
-		}
-		term := s.MulScalar(s.Sum(s.Mul(q, use), false), 1/float64(n))
+		q95, _ := v.Metric.Quantiles(s, l, v.Class)
+		bound := s.Reshape(s.Cat(0, q95, q95), 2*b, 1, 1)
+		sums := v.Total(s, s.Sum(s.Mul(q, use), false), s.Sum(s.Mul(reaches(s, bound, s.Detach(q)), use), false))
+		term := s.MulScalar(sums[0], 1/float64(n[i]))
 		if k.Tail > 0 {
 			// q is not negative: cells that do not count fall below all others.
 			flat := s.Reshape(s.Add(s.Mul(q, use), s.AddScalar(use, -1)), -1)
-			top, _ := s.TopK(flat, int64(max(1, n/tailShare)), 0, true)
-			term = s.Add(term, s.MulScalar(s.Mean(top, false), k.Tail))
+			term = s.Add(term, s.MulScalar(v.largest(s, flat, max(1, n[i]/tailShare)), k.Tail))
 		}
-		q95, _ := v.Metric.Quantiles(s, l, v.Class)
-		bound := s.Reshape(s.Cat(0, q95, q95), 2*b, 1, 1)
 		losses = append(losses, term)
-		right = append(right, s.MulScalar(s.Sum(s.Mul(reaches(s, bound, s.Detach(q)), use), false), 1/float64(n)))
+		right = append(right, s.MulScalar(sums[1], 1/float64(n[i])))
 	}
 	return sum(s, losses), s.MulScalar(sum(s, right), 1/float64(max(1, len(right))))
+}
+
+// cells counts the cells that are tied at each stage.
+func (k Keep) cells(s *tensor.Scope, v View) []int {
+	out := make([]int, len(k.Layers))
+	if s.Err() != nil {
+		return out
+	}
+	for i, l := range k.Layers {
+		c := v.Cells[l]
+		out[i] = int(v.Class.Size(0)) * c.InnerCount
+		for _, m := range c.CleanCount {
+			out[i] += m
+		}
+		for _, m := range c.WithinCount {
+			out[i] += m
+		}
+	}
+	return v.totals(s, out...)
 }
 
 // reaches is 1 where a >= b and 0 elsewhere; they broadcast.

@@ -1,6 +1,7 @@
 package tab_test
 
 import (
+	"flag"
 	"os"
 	"testing"
 
@@ -8,3 +9,6 @@ import (
 )
 
 func TestMain(m *testing.M) { os.Exit(testutil.OneThread(m)) }
+
+// long lets tests that compare many steps take all of them.
+var long = flag.Bool("long", false, "compare 20 steps where a few are enough for every day")

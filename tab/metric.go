@@ -149,32 +149,93 @@ func (p *Pretrainer) MeasureProducts(ctx context.Context, ds dataset.Dataset) er
 	case !p.needs.Metric || p.metric != nil:
 		return nil
 	}
+	p.ranks.begin()
+	stages, err := p.measureAll(ctx, ds)
+	if err == nil {
+		err = p.keepMetric(ctx, len(p.classes), stages)
+	}
+	return p.ranks.end(ctx, "measure products", err)
+}
+
+// measureAll measures all products, each rank its own of them.
+func (p *Pretrainer) measureAll(ctx context.Context, ds dataset.Dataset) (map[backbone.Layer][]partSpread, error) {
 	f, err := p.newFeed(ds, 0)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := f.sizes(ctx); err != nil {
-		return err
+		return nil, err
 	}
-	stages := map[backbone.Layer][]partSpread{}
-	for _, class := range p.classes {
+	drawn := make([][]int, len(p.classes))
+	products := make([][]partSpread, len(p.classes))
+	for k, class := range p.classes {
 		own := append([]int(nil), f.byClass[class]...)
 		if len(own) < minSpreadImages {
-			return fmt.Errorf("tab: measure products: %w: class %q has %d good images, its spread needs %d or more", ErrConfig, class, len(own), minSpreadImages)
+			return nil, fmt.Errorf("tab: measure products: %w: class %q has %d good images, its spread needs %d or more", ErrConfig, class, len(own), minSpreadImages)
 		}
-		own = drawSpread(p.cfg.Seed, class, own, p.cfg.Metric.Images)
-		if err := p.measureClass(ctx, f, own, stages); err != nil {
-			return fmt.Errorf("tab: measure products: class %q: %w", class, err)
+		drawn[k] = drawSpread(p.cfg.Seed, class, own, p.cfg.Metric.Images)
+		if k%p.ranks.size() != p.ranks.rank() {
+			continue
+		}
+		if products[k], err = p.measureClass(ctx, f, drawn[k]); err != nil {
+			return nil, fmt.Errorf("tab: measure products: class %q: %w", class, err)
 		}
 	}
-	return p.keepMetric(ctx, len(p.classes), stages)
+	if err := p.shareSpreads(ctx, drawn, products); err != nil {
+		return nil, fmt.Errorf("tab: measure products: %w", err)
+	}
+	stages := map[backbone.Layer][]partSpread{}
+	for _, parts := range products {
+		for i, l := range p.needs.Stages {
+			stages[l] = append(stages[l], parts[i])
+		}
+	}
+	return stages, nil
+}
+
+// shareSpreads gives each product's spreads from the rank that has measured it to all.
+func (p *Pretrainer) shareSpreads(ctx context.Context, drawn [][]int, products [][]partSpread) error {
+	if !p.ranks.many() {
+		return nil
+	}
+	if _, err := p.ranks.exchange(ctx, "spreads", nil, nil); err != nil {
+		return err
+	}
+	for k := range products {
+		owner := k % p.ranks.size()
+		var v []float32
+		if owner == p.ranks.rank() {
+			for _, sp := range products[k] {
+				v = append(append(v, sp.whiten...), sp.q95, sp.q99)
+			}
+		}
+		sizes := make([]int, len(p.needs.Stages))
+		n := 0
+		for i, l := range p.needs.Stages {
+			c := p.parts.Visual.Channels(l)
+			if sizes[i] = c * c; p.cfg.Metric.diagonal(l, len(drawn[k])) {
+				sizes[i] = c
+			}
+			n += sizes[i] + 2
+		}
+		var err error
+		if v, err = p.ranks.broadcast(ctx, owner, v, n); err != nil {
+			return err
+		}
+		products[k] = nil
+		for _, size := range sizes {
+			products[k] = append(products[k], partSpread{whiten: v[:size:size], q95: v[size], q99: v[size+1]})
+			v = v[size+2:]
+		}
+	}
+	return nil
 }
 
 // measureBatch is how many images the frozen copy sees at a time.
 const measureBatch = 16
 
-// measureClass appends the spread of one product to each stage's.
-func (p *Pretrainer) measureClass(ctx context.Context, f *feed, own []int, stages map[backbone.Layer][]partSpread) error {
+// measureClass returns the spread of one product at each stage.
+func (p *Pretrainer) measureClass(ctx context.Context, f *feed, own []int) ([]partSpread, error) {
 	diagonal := func(l backbone.Layer) bool { return p.cfg.Metric.diagonal(l, len(own)) }
 	measured, err := measureSpread(ctx, p.start, len(own), f.full.Y, f.full.X, func(ctx context.Context, i int, dst []float32) error {
 		img, err := f.image(ctx, own[i])
@@ -184,12 +245,13 @@ func (p *Pretrainer) measureClass(ctx context.Context, f *feed, own []int, stage
 		return p.cfg.Normalize.Pack(dst, img)
 	}, spreadConfig{Layers: p.needs.Stages, Ridge: p.cfg.Metric.Ridge, Batch: measureBatch, Workers: p.cfg.Workers, Diagonal: diagonal})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	for _, sp := range measured {
-		stages[sp.Layer] = append(stages[sp.Layer], sp.part(diagonal(sp.Layer)))
+	parts := make([]partSpread, len(measured))
+	for i, sp := range measured {
+		parts[i] = sp.part(diagonal(sp.Layer))
 	}
-	return nil
+	return parts, nil
 }
 
 // keepMetric puts what was measured on the device.

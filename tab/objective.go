@@ -19,7 +19,9 @@ type Objective interface {
 	// with "objective.", or does nothing. Randomness comes from rng.
 	Setup(s *tensor.Scope, p *tensor.Params, d Dims, rng *rand.Rand) error
 	// Loss returns the loss of one step, a scalar, and the share of right answers
-	// among those that the objective asks for, a scalar from 0 to 1.
+	// among those that the objective asks for, a scalar from 0 to 1. Where several
+	// ranks share a batch, both are averaged over them; see View.Total for what is no
+	// mean over pairs.
 	Loss(s *tensor.Scope, v View) (loss, accuracy *tensor.Tensor)
 }
 
@@ -62,7 +64,7 @@ type Dims struct {
 }
 
 // View is what an objective sees of one step, all on the device. B is the number
-// of pairs, N of classes.
+// of pairs (of this rank's share), N of classes.
 type View struct {
 	Normal, Abnormal Features
 	Class            *tensor.Tensor // int64 [B], the same for both twins
@@ -82,6 +84,7 @@ type View struct {
 	// Note takes a scalar by name, to be told with the step (Step.Indicators). It is
 	// nil in a step that tells nothing, see Config.IndicatorsEvery.
 	Note func(name string, value *tensor.Tensor)
+	over *over // the other ranks; nil without any
 }
 
 // Features are the network's outputs for the images of one twin.

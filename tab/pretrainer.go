@@ -161,6 +161,7 @@ type Pretrainer struct {
 	start   frozenCopy // nil where nothing looks at it
 	metric  *Metric    // nil before MeasureProducts, or where nothing asks for it
 	lent    *loan      // nil before the first step
+	ranks   ranks
 
 	// The next step of Steps is number batch of epoch; own counts the caller's own
 	// batches in it.
@@ -172,44 +173,56 @@ type Pretrainer struct {
 // New checks that parts and settings fit together. Nothing of the encoder is
 // changed.
 func New(parts Parts, cfg Config, opts ...Option) (*Pretrainer, error) {
-	p := &Pretrainer{parts: parts, cfg: cfg}
+	p := &Pretrainer{parts: parts, cfg: cfg, ranks: ranks{statistics: StatisticsMean}}
 	for _, o := range opts {
 		o(p)
 	}
+	if err := p.compose(); err != nil {
+		return nil, p.ranks.end(context.Background(), "new", err)
+	}
+	return p, nil
+}
+
+// compose checks parts and settings and makes the optimizers.
+func (p *Pretrainer) compose() error {
+	parts := p.parts
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)
 	}
 	if err := p.cfg.Validate(); err != nil {
-		return nil, err
+		return err
+	}
+	if err := p.ranks.check(p.cfg); err != nil {
+		return err
 	}
 	p.needs = p.cfg.Objective.Needs()
 	p.needs.Masks = p.needs.Masks || p.needs.Cells
 	name := p.cfg.Objective.Name()
 	switch {
 	case parts.Visual == nil:
-		return nil, fmt.Errorf("tab: new: %w: Parts.Visual is nil", ErrConfig)
+		return fmt.Errorf("tab: new: %w: Parts.Visual is nil", ErrConfig)
 	case p.needs.Anchors && parts.Anchors == nil:
-		return nil, fmt.Errorf("tab: new: %w: objective %s needs Parts.Anchors", ErrConfig, name)
+		return fmt.Errorf("tab: new: %w: objective %s needs Parts.Anchors", ErrConfig, name)
 	case p.needs.Twin && parts.Synth == nil:
-		return nil, fmt.Errorf("tab: new: %w: objective %s needs Parts.Synth", ErrConfig, name)
+		return fmt.Errorf("tab: new: %w: objective %s needs Parts.Synth", ErrConfig, name)
 	}
 	if _, ok := parts.Visual.(statisticsFreezer); !ok {
 		for l := range p.cfg.Stages {
 			if p.cfg.frozenStatistics(backbone.Layer(l), 0) {
-				return nil, fmt.Errorf("tab: new: %w: Config.Stages[%s] freezes batch norm statistics, the visual encoder cannot", ErrConfig, backbone.Layer(l))
+				return fmt.Errorf("tab: new: %w: Config.Stages[%s] freezes batch norm statistics, the visual encoder cannot", ErrConfig, backbone.Layer(l))
 			}
 		}
 	}
 	for _, l := range p.layers() {
 		if parts.Visual.Channels(l) < 1 {
-			return nil, fmt.Errorf("tab: new: %w: the visual encoder has no layer %s", ErrConfig, l)
+			return fmt.Errorf("tab: new: %w: the visual encoder has no layer %s", ErrConfig, l)
 		}
 	}
 	if err := p.checkPrecision(); err != nil {
-		return nil, err
+		return err
 	}
 	if err := p.checkStart(); err != nil {
-		return nil, err
+		return err
 	}
 	p.dev = parts.Visual.Params().Device()
 	var err error
@@ -220,10 +233,10 @@ func New(parts Parts, cfg Config, opts ...Option) (*Pretrainer, error) {
 			p.opt[i], err = tensor.NewSGD(p.cfg.Optimizer.SGD, p.dev)
 		}
 		if err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return p, nil
+	return nil
 }
 
 // checkPrecision says whether the encoder computes in Config.Precision, and leaves it as it is.
@@ -257,36 +270,59 @@ func (p *Pretrainer) Head() *tensor.Params { return p.head }
 // and the objective's parameters. After it the text encoder may be closed. Steps
 // and Fit call it with the data set's classes where the caller has not.
 func (p *Pretrainer) Prepare(ctx context.Context, classes []string) error {
-	switch {
-	case p.closed:
-		return fmt.Errorf("tab: prepare: %w", ErrClosed)
-	case p.classes != nil:
-		return fmt.Errorf("tab: prepare: %w: it has been called before, with %q", ErrConfig, p.classes)
-	case len(classes) == 0:
-		return fmt.Errorf("tab: prepare: %w: no classes", ErrConfig)
+	p.ranks.begin()
+	normal, abnormal, err := p.encode(ctx, classes)
+	if err == nil {
+		err = p.ranks.same(ctx, "prepare", p.program(classes), nil)
 	}
-	seen := map[string]bool{}
-	for _, c := range classes {
-		if seen[c] {
-			return fmt.Errorf("tab: prepare: %w: class %q comes twice", ErrConfig, c)
-		}
-		seen[c] = true
+	if err == nil {
+		err = p.fromFirst(ctx, normal, abnormal)
 	}
-	var normal, abnormal [][]float32
-	if p.needs.Anchors {
-		var err error
-		if normal, abnormal, err = p.parts.Anchors.Anchors(ctx, classes); err != nil {
-			return fmt.Errorf("tab: prepare: %w", err)
-		}
-		if p.width, err = checkAnchors(classes, normal, abnormal); err != nil {
-			return fmt.Errorf("tab: prepare: %w", err)
-		}
+	if err == nil {
+		err = p.make(ctx, classes, normal, abnormal)
 	}
-	if err := p.make(ctx, classes, flatten(normal), flatten(abnormal)); err != nil {
+	made := err == nil
+	if made {
+		err = p.sameContents(ctx, "prepare")
+	}
+	if err = p.ranks.end(ctx, "prepare", err); err != nil {
+		if made {
+			err = errors.Join(err, p.unmake())
+		}
 		return fmt.Errorf("tab: prepare: %w", err)
 	}
 	p.classes = append([]string(nil), classes...)
 	return nil
+}
+
+// encode checks the classes and returns their anchors, one after the other.
+func (p *Pretrainer) encode(ctx context.Context, classes []string) (normal, abnormal []float32, err error) {
+	switch {
+	case p.closed:
+		return nil, nil, ErrClosed
+	case p.classes != nil:
+		return nil, nil, fmt.Errorf("%w: it has been called before, with %q", ErrConfig, p.classes)
+	case len(classes) == 0:
+		return nil, nil, fmt.Errorf("%w: no classes", ErrConfig)
+	}
+	seen := map[string]bool{}
+	for _, c := range classes {
+		if seen[c] {
+			return nil, nil, fmt.Errorf("%w: class %q comes twice", ErrConfig, c)
+		}
+		seen[c] = true
+	}
+	if !p.needs.Anchors {
+		return nil, nil, nil
+	}
+	n, a, err := p.parts.Anchors.Anchors(ctx, classes)
+	if err != nil {
+		return nil, nil, err
+	}
+	if p.width, err = checkAnchors(classes, n, a); err != nil {
+		return nil, nil, err
+	}
+	return flatten(n), flatten(a), nil
 }
 
 func flatten(rows [][]float32) []float32 {
@@ -333,6 +369,13 @@ func (p *Pretrainer) make(ctx context.Context, classes []string, normal, abnorma
 	}
 	p.anchors, p.head = anchors, head
 	return nil
+}
+
+// unmake frees what make made.
+func (p *Pretrainer) unmake() error {
+	err := errors.Join(p.anchors.Close(), p.head.Close(), p.closeStart())
+	p.anchors, p.head, p.start = nil, nil, nil
+	return err
 }
 
 // Close frees what the Pretrainer owns. The encoder keeps its trained weights;

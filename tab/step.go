@@ -2,7 +2,6 @@ package tab
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -58,6 +57,9 @@ type Step struct {
 // On any error, cancellation included, weights, optimizer, batch norm statistics
 // and the run's place are those before the step. A loss or gradient that is not
 // finite is [ErrDiverged].
+//
+// Under [WithGroup] b is this rank's share: all ranks call Step, with equally many
+// pairs.
 func (p *Pretrainer) Step(ctx context.Context, b Batch) (Step, error) {
 	st, err := p.trainStep(ctx, b, 0, 1)
 	if err != nil {
@@ -70,22 +72,9 @@ func (p *Pretrainer) Step(ctx context.Context, b Batch) (Step, error) {
 
 // trainStep trains on a batch, number at of an epoch of so many.
 func (p *Pretrainer) trainStep(ctx context.Context, b Batch, at, batches int) (Step, error) {
-	switch {
-	case p.closed:
-		return Step{}, fmt.Errorf("tab: step: %w", ErrClosed)
-	case p.classes == nil:
-		return Step{}, fmt.Errorf("tab: step: %w: call Prepare first", ErrNotPrepared)
-	case p.needs.Metric && p.metric == nil:
-		return Step{}, fmt.Errorf("tab: step: %w: call MeasureProducts first", ErrNotPrepared)
-	}
-	if err := ctx.Err(); err != nil {
-		return Step{}, err
-	}
-	if err := p.checkBatch(b); err != nil {
-		return Step{}, err
-	}
-	if err := p.phase(); err != nil {
-		return Step{}, err
+	p.ranks.begin()
+	if err := p.ready(ctx, b); err != nil {
+		return Step{}, p.ranks.end(ctx, "step", err)
 	}
 	st := Step{Epoch: p.epoch, Batch: at, Batches: batches, Number: p.step + 1, Redrawn: b.Redrawn,
 		LR: p.cfg.LR * p.factor(at, batches)}
@@ -93,20 +82,39 @@ func (p *Pretrainer) trainStep(ctx context.Context, b Batch, at, batches int) (S
 	// A step is not interrupted: it takes seconds, and the next one asks the context
 	// again.
 	err := tensor.Run(context.WithoutCancel(ctx), p.dev, tensor.Training, func(s *tensor.Scope) error {
-		return p.update(s, b, &st)
+		return p.update(ctx, s, b, &st)
 	})
-	if err != nil {
+	if err = p.ranks.end(ctx, "step", err); err != nil {
 		return Step{}, fmt.Errorf("tab: epoch %d, batch %d: %w", p.epoch, at, err)
 	}
 	p.step++
 	if st.Indicators != nil {
 		p.log.Info("indicators", "step", st.Number, "loss", st.Loss, "measures", st.Indicators)
 	}
-	st.ImagesSec = float64(len(b.Class)) / time.Since(start).Seconds()
+	st.ImagesSec = float64(len(b.Class)*p.ranks.size()) / time.Since(start).Seconds()
 	if len(b.Abnormal) > 0 {
 		st.ImagesSec *= 2
 	}
 	return st, nil
+}
+
+// ready says whether a step can begin, and makes what it trains trainable.
+func (p *Pretrainer) ready(ctx context.Context, b Batch) error {
+	switch {
+	case p.closed:
+		return fmt.Errorf("tab: step: %w", ErrClosed)
+	case p.classes == nil:
+		return fmt.Errorf("tab: step: %w: call Prepare first", ErrNotPrepared)
+	case p.needs.Metric && p.metric == nil:
+		return fmt.Errorf("tab: step: %w: call MeasureProducts first", ErrNotPrepared)
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := p.checkBatch(b); err != nil {
+		return err
+	}
+	return p.phase()
 }
 
 // phase makes what the present epoch trains trainable and the rest not, so that
@@ -158,29 +166,27 @@ func (p *Pretrainer) checkBatch(b Batch) error {
 }
 
 // update is forward, loss, backward and optimizer step.
-func (p *Pretrainer) update(s *tensor.Scope, b Batch, st *Step) error {
+func (p *Pretrainer) update(ctx context.Context, s *tensor.Scope, b Batch, st *Step) error {
 	learners := []tensor.Learner{
 		{Params: p.parts.Visual.Params(), Optimizer: p.opt[0], Rate: func(n string) float64 { return st.LR * p.cfg.rate(n, p.epoch) }},
 		{Params: p.head, Optimizer: p.opt[1], Rate: func(string) float64 { return st.LR * p.cfg.HeadRate }},
 	}
-	u, err := tensor.Descend(s, p.cfg.ClipNorm, learners, func(s *tensor.Scope) (*tensor.Tensor, error) {
+	sets := []*tensor.Params{learners[0].Params, learners[1].Params}
+	u, err := tensor.DescendTogether(s, p.cfg.ClipNorm, learners, func(s *tensor.Scope) (*tensor.Tensor, error) {
 		var told notes
 		var note func(string, *tensor.Tensor)
 		if p.cfg.tells(st.Number) {
 			note = told.add
 		}
-		loss, accuracy := p.forward(s, b, note)
+		loss, accuracy := p.forward(ctx, s, b, note)
 		var err error
 		if st.Accuracy, err = s.Float(accuracy); err == nil {
 			st.Indicators, err = told.measures(s)
 		}
 		return loss, err
-	})
-	if errors.Is(err, tensor.ErrNotFinite) {
-		return fmt.Errorf("%w: %w", ErrDiverged, err)
-	}
+	}, p.together(ctx, sets, st))
 	if err != nil {
-		return err
+		return diverged(err)
 	}
 	st.Loss, st.GradNorm = u.Loss, u.GradNorm
 	p.pull(s, learners[0].Rate)
@@ -188,9 +194,12 @@ func (p *Pretrainer) update(s *tensor.Scope, b Batch, st *Step) error {
 }
 
 // forward computes the objective's loss and accuracy of a batch; note may be nil.
-func (p *Pretrainer) forward(s *tensor.Scope, b Batch, note func(string, *tensor.Tensor)) (loss, accuracy *tensor.Tensor) {
+func (p *Pretrainer) forward(ctx context.Context, s *tensor.Scope, b Batch, note func(string, *tensor.Tensor)) (loss, accuracy *tensor.Tensor) {
 	n := len(b.Class)
 	v := View{Params: p.head, Note: note}
+	if p.ranks.many() {
+		v.over = &over{&p.ranks, ctx}
+	}
 	class := make([]int64, n)
 	for i, k := range b.Class {
 		class[i] = int64(k)

@@ -2,6 +2,7 @@ package tab
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
@@ -17,7 +18,8 @@ import (
 // and what follows fails, the checkpoint or the probe, the last step comes with
 // that error (its Number is not 0), and a later call goes on with the next epoch.
 // If a checkpoint file is set ([WithCheckpoint]) it is written after each epoch,
-// before the probe, and when ctx ends.
+// before the probe, and when ctx ends, that of another rank included, or another rank
+// is lost.
 func (p *Pretrainer) Steps(ctx context.Context, ds dataset.Dataset) iter.Seq2[Step, error] {
 	return func(yield func(Step, error) bool) {
 		err := p.begin(ctx, ds)
@@ -28,7 +30,7 @@ func (p *Pretrainer) Steps(ctx context.Context, ds dataset.Dataset) iter.Seq2[St
 				return
 			}
 		}
-		if err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()) && p.checkpoint != "" && p.classes != nil {
+		if p.stopped(ctx, err) && p.checkpoint != "" && p.classes != nil && p.ranks.first() {
 			err = errors.Join(err, p.SaveCheckpoint(p.checkpoint))
 		}
 		if err != nil {
@@ -37,13 +39,23 @@ func (p *Pretrainer) Steps(ctx context.Context, ds dataset.Dataset) iter.Seq2[St
 	}
 }
 
+// stopped says whether a run ended from outside: its context, that of another rank,
+// or a group that has lost one.
+func (p *Pretrainer) stopped(ctx context.Context, err error) bool {
+	if err == nil {
+		return false
+	}
+	return ctx.Err() != nil && errors.Is(err, ctx.Err()) || p.ranks.broken != nil || errors.Is(err, ErrPeer) && errors.Is(err, context.Canceled)
+}
+
 // begin prepares on first use and checks that the data are those of the run.
 func (p *Pretrainer) begin(ctx context.Context, ds dataset.Dataset) error {
 	if p.closed {
 		return fmt.Errorf("tab: steps: %w", ErrClosed)
 	}
+	p.ranks.begin()
 	if ds == nil || ds.Len() == 0 {
-		return fmt.Errorf("tab: steps: %w: the data set is empty", ErrConfig)
+		return p.ranks.end(ctx, "steps", fmt.Errorf("tab: steps: %w: the data set is empty", ErrConfig))
 	}
 	if p.classes == nil {
 		if err := p.Prepare(ctx, ds.Classes()); err != nil {
@@ -51,8 +63,12 @@ func (p *Pretrainer) begin(ctx context.Context, ds dataset.Dataset) error {
 		}
 	}
 	hash := dataHash(ds)
+	var err error
 	if p.data != "" && p.data != hash {
-		return fmt.Errorf("tab: steps: %w: the run was begun with other images (or another order of them)", ErrCheckpoint)
+		err = fmt.Errorf("%w: the run was begun with other images (or another order of them)", ErrCheckpoint)
+	}
+	if err := p.ranks.same(ctx, "data", hash, err); err != nil {
+		return fmt.Errorf("tab: steps: %w", err)
 	}
 	p.data = hash
 	return p.MeasureProducts(ctx, ds)
@@ -61,24 +77,28 @@ func (p *Pretrainer) begin(ctx context.Context, ds dataset.Dataset) error {
 // epochSteps trains what is left of the present epoch. more is false when the loop
 // was left; with an error, last is a step that was taken and has not been yielded.
 func (p *Pretrainer) epochSteps(ctx context.Context, ds dataset.Dataset, yield func(Step, error) bool) (last Step, more bool, err error) {
+	p.ranks.begin()
 	f, err := p.newFeed(ds, p.epoch)
-	if err != nil {
-		return Step{}, true, err
+	n := 0
+	if err == nil {
+		if n = p.left(f.batches()); p.batch >= n {
+			err = fmt.Errorf("tab: steps: %w: it stands before batch %d of an epoch of %d", ErrCheckpoint, p.batch+1, n)
+		}
 	}
-	n := p.left(f.batches())
-	if p.batch >= n {
-		return Step{}, true, fmt.Errorf("tab: steps: %w: it stands before batch %d of an epoch of %d", ErrCheckpoint, p.batch+1, n)
+	if err != nil {
+		return Step{}, true, p.ranks.end(ctx, "feed", err)
 	}
 	asked := time.Now()
 	for b, err := range f.run(ctx, p.batch) {
 		if err != nil {
-			return Step{}, true, err
+			p.ranks.begin()
+			return Step{}, true, p.ranks.end(ctx, "feed", err)
 		}
 		st, err := p.trainStep(ctx, b, p.batch, n)
 		if err != nil {
 			return Step{}, true, err
 		}
-		images := len(b.Class)
+		images := len(b.Class) * p.ranks.size()
 		if p.needs.Twin {
 			images *= 2
 		}
@@ -120,21 +140,49 @@ func (p *Pretrainer) EndEpoch(ctx context.Context) ([]Measure, error) {
 		return nil, fmt.Errorf("tab: end of epoch: %w: the run has had all of its %d epochs", ErrConfig, p.epoch)
 	}
 	ended := p.epoch
+	p.ranks.begin()
 	p.epoch, p.batch, p.own = ended+1, 0, 0
-	if p.checkpoint != "" {
-		if err := p.SaveCheckpoint(p.checkpoint); err != nil {
-			return nil, err
-		}
+	if err := p.sameContents(ctx, "end of epoch"); err != nil {
+		return nil, fmt.Errorf("tab: end of epoch: %w", err)
+	}
+	var err error
+	if p.checkpoint != "" && p.ranks.first() {
+		err = p.SaveCheckpoint(p.checkpoint)
+	}
+	if _, err := p.ranks.exchange(ctx, "checkpoint", nil, err); err != nil {
+		return nil, err
 	}
 	due := p.complete(p.epoch) || p.cfg.ProbeEvery > 0 && p.epoch%p.cfg.ProbeEvery == 0
-	if p.parts.Probe == nil || !due {
+	if !due {
 		return nil, nil
 	}
-	measures, err := p.parts.Probe.Probe(ctx, p.parts.Visual)
-	if err != nil {
-		return nil, fmt.Errorf("tab: probe after epoch %d: %w", ended, err)
+	measures, err := p.probe(ctx, ended)
+	if err != nil || measures == nil {
+		return nil, err
 	}
 	p.log.Info("probe", "epoch", ended, "measures", measures)
+	return measures, nil
+}
+
+// probe measures, on the ranks that have a probe; what rank 0 measures is returned.
+func (p *Pretrainer) probe(ctx context.Context, ended int) (measures []Measure, err error) {
+	if p.parts.Probe != nil {
+		if measures, err = p.parts.Probe.Probe(ctx, p.parts.Visual); err != nil {
+			err = fmt.Errorf("tab: probe after epoch %d: %w", ended, err)
+		}
+	}
+	if !p.ranks.many() {
+		return measures, err
+	}
+	b, jsonErr := json.Marshal(measures)
+	all, err := p.ranks.exchange(ctx, "probe", b, errors.Join(err, jsonErr))
+	if err != nil {
+		return nil, err
+	}
+	measures = nil
+	if err := json.Unmarshal(all[0], &measures); err != nil {
+		return nil, fmt.Errorf("tab: probe after epoch %d: %w: rank 0 tells no measures: %w", ended, ErrPeer, err)
+	}
 	return measures, nil
 }
 

@@ -37,7 +37,43 @@ type Update struct {
 // the step is taken.
 //
 // It needs the mode Training. No set of weights and no optimizer may come twice.
-func Descend(s *Scope, clip float64, learners []Learner, loss func(s *Scope) (*Tensor, error)) (u Update, err error) {
+func Descend(s *Scope, clip float64, learners []Learner, loss func(s *Scope) (*Tensor, error)) (Update, error) {
+	return DescendTogether(s, clip, learners, loss, Exchange{})
+}
+
+// Exchange is what several processes that take one step together do at two places of
+// it. Each may be nil. Where a process fails before one of them it is called all the
+// same, so that the others can be told and do not wait.
+type Exchange struct {
+	// Reduce is called once a step, after the backward pass: with nil, or with what has
+	// failed until then. It replaces gradients, statistics and the loss by what all
+	// processes have in common. The step ends with the error that it returns, so it
+	// returns failed where that is not nil.
+	Reduce func(s *Scope, u *Update, failed error) error
+	// Agree is called once after a Reduce that returned nil: with nil when all that can
+	// fail has been done and no weight has moved, or with what has failed since. It
+	// returns an error where the step must not be taken, as Reduce does.
+	Agree func(failed error) error
+}
+
+func (e Exchange) reduce(s *Scope, u *Update, failed error) error {
+	if e.Reduce == nil {
+		return failed
+	}
+	return e.Reduce(s, u, failed)
+}
+
+func (e Exchange) agree(failed error) error {
+	if e.Agree == nil {
+		return failed
+	}
+	return e.Agree(failed)
+}
+
+// DescendTogether is [Descend] for one of several processes whose steps are one: the
+// gradients that are clipped and taken are those that ex.Reduce leaves, and no weight
+// moves where ex.Agree says no.
+func DescendTogether(s *Scope, clip float64, learners []Learner, loss func(s *Scope) (*Tensor, error), ex Exchange) (u Update, err error) {
 	if err := s.usable(); err != nil {
 		return Update{}, fmt.Errorf("tensor: descend: %w", err)
 	}
@@ -63,30 +99,12 @@ func Descend(s *Scope, clip float64, learners []Learner, loss func(s *Scope) (*T
 		}
 		s.Free(before.copies...)
 	}()
-	l, err := loss(s)
-	if err != nil {
+	err = backward(s, &u, loss)
+	if err = ex.reduce(s, &u, err); err != nil {
 		return u, err
 	}
-	if u.Loss, err = s.Float(l); err != nil {
-		return u, err
-	}
-	if math.IsNaN(u.Loss) || math.IsInf(u.Loss, 0) {
-		return u, fmt.Errorf("tensor: descend: %w: the loss is %g", ErrNotFinite, u.Loss)
-	}
-	s.Backward(l)
-	if err := s.Err(); err != nil {
-		return u, err
-	}
-	if u.GradNorm, err = ClipGrads(s, clip, sets...); err != nil {
-		return u, err
-	}
-	moves := make([]func() error, len(learners))
-	for i, l := range learners {
-		if moves[i], err = l.Optimizer.Prepare(s, l.Params, l.Rate); err != nil {
-			return u, err
-		}
-	}
-	if err := s.Err(); err != nil {
+	moves, err := prepare(s, &u, clip, learners, sets)
+	if err = ex.agree(err); err != nil {
 		return u, err
 	}
 	for _, move := range moves {
@@ -99,6 +117,36 @@ func Descend(s *Scope, clip float64, learners []Learner, loss func(s *Scope) (*T
 	}
 	taken = true
 	return u, nil
+}
+
+// backward computes the loss and the gradients.
+func backward(s *Scope, u *Update, loss func(s *Scope) (*Tensor, error)) error {
+	l, err := loss(s)
+	if err != nil {
+		return err
+	}
+	if u.Loss, err = s.Float(l); err != nil {
+		return err
+	}
+	if math.IsNaN(u.Loss) || math.IsInf(u.Loss, 0) {
+		return fmt.Errorf("tensor: descend: %w: the loss is %g", ErrNotFinite, u.Loss)
+	}
+	s.Backward(l)
+	return s.Err()
+}
+
+// prepare clips the gradients and does all of the update that can fail.
+func prepare(s *Scope, u *Update, clip float64, learners []Learner, sets []*Params) (moves []func() error, err error) {
+	if u.GradNorm, err = ClipGrads(s, clip, sets...); err != nil {
+		return nil, err
+	}
+	moves = make([]func() error, len(learners))
+	for i, l := range learners {
+		if moves[i], err = l.Optimizer.Prepare(s, l.Params, l.Rate); err != nil {
+			return nil, err
+		}
+	}
+	return moves, s.Err()
 }
 
 // setsOf checks what Descend is given.

@@ -154,3 +154,57 @@ func TestDescendRefusesLearners(t *testing.T) {
 	require.Error(t, descend(tensor.Training, 0, tensor.Learner{Params: w.a, Optimizer: w.oa, Rate: func(string) float64 { return -1 }}))
 	require.Equal(t, before, w.all(t))
 }
+
+// What processes have agreed on is taken; where they do not agree nothing moves.
+func TestDescendTogether(t *testing.T) {
+	testutil.NoLeak(t)
+	sgd := func() tensor.Optimizer {
+		o, err := tensor.NewSGD(tensor.DefaultSGD(), tensor.CPU)
+		require.NoError(t, err)
+		return o
+	}
+	boom, apart := errors.New("boom"), errors.New("apart")
+	step := func(w pupils, fail error, ex tensor.Exchange) (u tensor.Update, err error) {
+		rate := func(string) float64 { return 0.01 }
+		err = tensor.Run(t.Context(), tensor.CPU, tensor.Training, func(s *scope) error {
+			u, err = tensor.DescendTogether(s, 0, []tensor.Learner{{w.a, w.oa, rate}, {w.b, w.ob, rate}}, func(s *scope) (*ten, error) {
+				return s.Add(convLoss(s, w.a), s.Sum(s.Square(w.b.Get("late")), false)), fail
+			}, ex)
+			return err
+		})
+		return u, err
+	}
+	w := newPupils(t, sgd)
+	before := w.all(t)
+	var reduced, agreed []error
+	ex := tensor.Exchange{
+		Reduce: func(_ *scope, _ *tensor.Update, failed error) error { reduced = append(reduced, failed); return failed },
+		Agree:  func(failed error) error { agreed = append(agreed, failed); return apart },
+	}
+	_, err := step(w, boom, ex)
+	require.ErrorIs(t, err, boom)
+	require.Equal(t, []error{boom}, reduced)
+	require.Empty(t, agreed, "the others know")
+	_, err = step(w, nil, ex)
+	require.ErrorIs(t, err, apart)
+	require.Equal(t, []error{nil}, agreed)
+	require.Equal(t, before, w.all(t))
+	// Gradients that Reduce doubles are those that are taken.
+	twice := newPupils(t, sgd)
+	_, err = step(w, nil, tensor.Exchange{})
+	require.NoError(t, err)
+	u, err := step(twice, nil, tensor.Exchange{Reduce: func(s *scope, u *tensor.Update, failed error) error {
+		u.Loss *= 2
+		return errors.Join(failed, twice.a.ScaleGrads(s, 2), twice.b.ScaleGrads(s, 2))
+	}})
+	require.NoError(t, err)
+	require.Greater(t, u.Loss, 0.0)
+	moved := func(w pupils) float64 {
+		v, err := w.all(t).b[1].Floats()
+		require.NoError(t, err)
+		was, err := before.b[1].Floats()
+		require.NoError(t, err)
+		return float64(was[0]) - float64(v[0])
+	}
+	require.InEpsilon(t, 2*moved(w), moved(twice), 1e-4)
+}

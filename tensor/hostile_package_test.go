@@ -19,14 +19,14 @@ func TestHostileArguments(t *testing.T) {
 	r := hostile.Registry{
 		Funcs: []any{
 			tensor.CUDA, tensor.CUDADevices, tensor.ClipGrads, tensor.Configure, tensor.DefaultAdam, tensor.DefaultAdamW, tensor.DefaultSGD,
-			tensor.DefaultSettings, tensor.DefaultThreads, tensor.Descend, tensor.FloatArray, tensor.GetSettings, tensor.GetThreads,
+			tensor.DefaultSettings, tensor.DefaultThreads, tensor.Descend, tensor.DescendTogether, tensor.FloatArray, tensor.GetSettings, tensor.GetThreads,
 			tensor.HasBFloat16, tensor.HasOneDNN, tensor.IntArray, tensor.KaimingFanOut, tensor.LibtorchVersion, tensor.LinearBound, tensor.Live, tensor.LowerAt, tensor.LowerLen, tensor.NewAdam,
 			tensor.NewAdamW, tensor.NewParams, tensor.NewSGD, tensor.NewWeightFile, tensor.OpenWeightFile, tensor.OpenWeights,
 			tensor.ParseDevice, tensor.PooledBytes, tensor.ReadTorchWeights, tensor.ReadWeights, tensor.ReleasePool, tensor.Run,
 			tensor.WithThreads, tensor.WriteWeights,
 		},
 		Types: []any{
-			new(tensor.AdamConfig), new(tensor.AdamWConfig), new(tensor.Array), new(tensor.Conv), new(tensor.DType), new(tensor.Device),
+			new(tensor.AdamConfig), new(tensor.AdamWConfig), new(tensor.Array), new(tensor.Conv), new(tensor.DType), new(tensor.Device), new(tensor.Exchange),
 			new(tensor.Learner), new(tensor.Mode), new(tensor.OpError), new(tensor.Panic), new(tensor.Params), new(tensor.SGDConfig),
 			new(tensor.Settings), new(tensor.Tensor), new(tensor.Threads), new(tensor.Update), new(tensor.WeightFile), new(tensor.WeightInfo),
 			new(tensor.Weights),

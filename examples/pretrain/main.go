@@ -9,10 +9,11 @@
 //	         [-lr F] [-head-epochs N] [-repeat N] [-bn train|frozen] [-affine] [-seed N]
 //	         [-warmup N] [-synth nsa|cutpaste|perlin|mask|mix|mixture] [-least F]
 //	         [-twins auto|plain|FILE] [-without KIND] [-draws N] [-scale A,B] [-control misplaced]
-//	         [-probe DIR] [-probe-every N] [-log FILE.jsonl] [-resume]
+//	         [-probe DIR] [-probe-every N] [-log FILE.jsonl] [-resume|-continue]
 //	         [-tensorboard DIR] [-csv FILE] [-licence TEXT] [-measured FILE]
 //	         [-transform centre|square|WxH|tiles] [-bits N] [-max-pixels N] [-skip-broken]
 //	         [-prefix TEXT] [-names torchvision|timm|hf] [-threads N] [-device auto|cpu|cuda|cuda:N]
+//	         [-precision float32|bfloat16] [-rank-timeout D]
 //
 // ROOT holds one folder a class with train/good below it (MVTec AD's layout; only
 // those images are read), or one folder a class with good images in it. Where good and
@@ -72,6 +73,12 @@
 // In its first step and every 50 the log holds "indicators": the terms of the loss
 // one by one, and ln q/q0, how far damage has been pushed at each layer.
 //
+// Started by torchrun, or with RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT set, it is one
+// of several processes that train one network, each on its share of every batch; all of
+// them read -data, and -out is on a disk that all see. The first one writes and speaks. A
+// run that torchrun starts again goes on from the checkpoint; where something else does that,
+// -continue is -resume where there is a checkpoint. See docs/scale.md.
+//
 // The exit code is 0 only if all went well.
 package main
 
@@ -81,6 +88,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/examples/internal/anchors"
@@ -89,6 +97,7 @@ import (
 	"github.com/gotab/gotab/examples/internal/process"
 	"github.com/gotab/gotab/synth"
 	"github.com/gotab/gotab/tab"
+	"github.com/gotab/gotab/tensor/dist"
 )
 
 func main() { process.Main("pretrain: ", errUsage, run) }
@@ -102,7 +111,7 @@ type options struct {
 	init, bank, out                             string
 	clip                                        anchors.Flags
 	objective, recipe, bn, probe, log, device   string
-	resume, affine                              bool
+	resume, again, affine                       bool
 	epochs, batch, size, head, repeat, every    int
 	maxSteps, steps, crop, warmup, draws        int
 	lr, least, amplify, text, keep, interpolate float64
@@ -113,6 +122,8 @@ type options struct {
 	precision                                   backbone.Precision
 	names                                       backbone.Names // of the weights that are written
 	curves                                      curves.Flags
+	patience                                    time.Duration
+	crew                                        crew
 	reading                                     inputs.Flags
 	set                                         map[string]bool
 	given                                       map[string]string
@@ -170,6 +181,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	})
 	fs.StringVar(&o.log, "log", "", "`file` for one JSON object a step")
 	fs.BoolVar(&o.resume, "resume", false, "go on from the checkpoint beside -out")
+	fs.BoolVar(&o.again, "continue", false, "go on from the checkpoint beside -out where there is one, begin where there is none: for schedulers that start a job again")
 	fs.IntVar(&o.maxSteps, "max-steps", 0, "stop after so many `steps` with a checkpoint; 0: never")
 	fs.StringVar(&o.device, "device", "auto", "auto, cpu, cuda or cuda:N")
 	fs.Func("licence", "`text` for the card: a licence of the data; may be given several times", func(s string) error {
@@ -177,6 +189,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		return nil
 	})
 	fs.StringVar(&o.measured, "measured", "", "`file` with a table of figures of the weights, for the card")
+	fs.DurationVar(&o.patience, "rank-timeout", dist.DefaultTimeout, "longest `time` that one of several processes waits for the others; longer than -probe takes")
 	o.curves.Add(fs)
 	o.reading.AddReading(fs)
 	o.reading.AddPrefix(fs)
@@ -239,6 +252,8 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		return o, usage("-twins, -without and -draws belong to -synth mixture, the last two to -scale too")
 	case o.recipe == "none" && (o.scale == "" || o.init == "" || o.synth != "mixture"):
 		return o, usage("-recipe none trains nothing: it needs weights, -init, and what to do with them, -scale, and takes no other -synth than mixture")
+	case o.patience < time.Second || o.patience > 24*time.Hour:
+		return o, usage("-rank-timeout is %v, want 1s to 24h", o.patience)
 	case o.control != "" && o.control != "misplaced":
 		return o, usage("-control is %q, want misplaced, or leave it out", o.control)
 	case o.control != "" && o.synth != "mixture":
@@ -255,7 +270,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		return o, usage("-objective replaces the terms that -amplify, -text and -keep weigh")
 	}
 	if o.recipe == "none" {
-		for _, name := range strings.Fields("affine amplify bank batch bn clip clip-gelu clip-model clip-vocab control crop epochs head-epochs interpolate keep log lr max-steps objective probe probe-every repeat resume steps text twins warmup") {
+		for _, name := range strings.Fields("affine amplify bank batch bn clip clip-gelu clip-model clip-vocab continue control crop epochs head-epochs interpolate keep log lr max-steps objective probe probe-every repeat resume steps text twins warmup") {
 			if o.set[name] {
 				return o, usage("-recipe none trains nothing, so -%s has no meaning", name)
 			}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"io"
 	"os"
 	"path/filepath"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	"github.com/gotab/gotab/internal/testutil"
 	"github.com/gotab/gotab/tab"
 	"github.com/gotab/gotab/tensor"
+	"github.com/gotab/gotab/tensor/dist"
 )
 
 // A root of good and bad pictures is one class, of the good ones.
@@ -204,4 +206,25 @@ func TestTrainsOnTiles(t *testing.T) {
 	require.Contains(t, stderr.String(), "32 good images of 2 classes")
 	require.ErrorIs(t, run(t.Context(), append(args, "-transform", "square", "-resume", "-max-steps", "1"), &stdout, &stderr), tab.ErrCheckpoint)
 	require.NoError(t, run(t.Context(), append(args, "-transform", "tiles:48", "-resume", "-max-steps", "1"), &stdout, &stderr))
+}
+
+// Several processes need the engine, which the default build does not have, and one
+// that is told to be one of one does not.
+func TestSeveralProcessesNeedTheEngine(t *testing.T) {
+	args := []string{"-data", t.TempDir(), "-out", filepath.Join(t.TempDir(), "w.safetensors"), "-objective", "classes"}
+	t.Setenv("RANK", "1")
+	t.Setenv("WORLD_SIZE", "2")
+	err := run(t.Context(), args, io.Discard, io.Discard)
+	require.ErrorIs(t, err, dist.ErrConfig)
+	require.ErrorContains(t, err, "Host")
+	t.Setenv("MASTER_ADDR", "127.0.0.1")
+	if !dist.Built() {
+		err = run(t.Context(), args, io.Discard, io.Discard)
+		require.ErrorIs(t, err, dist.ErrNotBuilt)
+		require.ErrorContains(t, err, "env -dist")
+	}
+	err = run(t.Context(), append(args[:4:4], "-recipe", "none", "-scale", "1,1", "-init", "x.safetensors"), io.Discard, io.Discard)
+	require.ErrorIs(t, err, errUsage)
+	require.ErrorContains(t, err, "one of 2")
+	require.ErrorIs(t, run(t.Context(), append(args, "-rank-timeout", "0"), io.Discard, io.Discard), errUsage)
 }

@@ -25,6 +25,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	if err != nil {
 		return err
 	}
+	if err := o.join(ctx, stderr); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, o.crew.close()) }()
+	if !o.crew.first() {
+		stdout, stderr = io.Discard, io.Discard
+	}
 	if err := o.reading.UseThreads(); err != nil {
 		return err
 	}
@@ -32,8 +39,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	if err != nil {
 		return err
 	}
+	if dev, err = o.gpu(dev); err != nil {
+		return err
+	}
 	for _, out := range []string{o.out, o.log} { // before the hours that lead to them
-		if out == "" {
+		if out == "" || !o.crew.first() {
 			continue
 		}
 		if err := inputs.CheckFile(out); err != nil {
@@ -126,6 +136,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 		if err := log.start(m); err != nil {
 			return err
 		}
+	}
+	if err := o.begin(ctx, pre, ds); err != nil {
+		return err
+	}
+	if !o.crew.first() {
+		_, _, err := train(ctx, o, pre, ds, log, stdout, stderr)
+		return err
 	}
 	about, err := describe(ctx, o, pre, found, table, dev, stderr)
 	if err != nil {
@@ -225,11 +242,23 @@ func checkpoint(o options) string { return o.out + ".ckpt" }
 
 // pretrainer composes the parts, or takes up the run where its checkpoint left it.
 func pretrainer(o options, cfg tab.Config, parts tab.Parts) (*tab.Pretrainer, error) {
-	save := tab.WithCheckpoint(checkpoint(o))
+	opts := o.crew.with(tab.WithCheckpoint(checkpoint(o)))
 	if o.resume {
-		return tab.Resume(checkpoint(o), parts, save)
+		return tab.Resume(checkpoint(o), parts, opts...)
 	}
-	return tab.New(parts, cfg, save)
+	return tab.New(parts, cfg, opts...)
+}
+
+// begin writes the checkpoint of a run of several processes before its first step: what
+// a restart goes on from is then never that of an older run.
+func (o options) begin(ctx context.Context, pre *tab.Pretrainer, ds dataset.Dataset) error {
+	if !o.crew.many() || o.resume {
+		return nil
+	}
+	if err := pre.Prepare(ctx, ds.Classes()); err != nil || !o.crew.first() {
+		return err
+	}
+	return pre.SaveCheckpoint(checkpoint(o))
 }
 
 // train runs the steps, prints a line an epoch and says how many steps there were
@@ -270,6 +299,9 @@ func train(ctx context.Context, o options, pre *tab.Pretrainer, ds dataset.Datas
 			loss, accuracy, seconds, steps, redrawn = 0, 0, 0, 0, 0
 		}
 		if o.maxSteps > 0 && taken == o.maxSteps {
+			if !o.crew.first() {
+				return taken, false, nil
+			}
 			fmt.Fprintf(stderr, "stopped after %d steps; -resume goes on from %s\n", taken, checkpoint(o))
 			return taken, false, pre.SaveCheckpoint(checkpoint(o))
 		}

@@ -117,15 +117,22 @@ func twins(ctx context.Context, o options, ds dataset.Dataset, cfg tab.Config, n
 			return nil, "", fmt.Errorf("-twins: %w", err)
 		}
 	default:
-		fmt.Fprintf(stderr, "measuring %d twins of each kind on %d classes\n", o.draws, len(ds.Classes()))
-		if table, err = tab.MeasureTwinsByClass(ctx, net, ds, own, measurement(o, cfg)); err != nil {
+		raw, err = o.crew.fromFirst(ctx, func() ([]byte, error) {
+			fmt.Fprintf(stderr, "measuring %d twins of each kind on %d classes\n", o.draws, len(ds.Classes()))
+			measured, err := tab.MeasureTwinsByClass(ctx, net, ds, own, measurement(o, cfg))
+			if err != nil {
+				return nil, err
+			}
+			var b bytes.Buffer
+			_, err = measured.WriteTo(&b)
+			return b.Bytes(), err
+		})
+		if err != nil {
 			return nil, "", err
 		}
-		var b bytes.Buffer
-		if _, err = table.WriteTo(&b); err != nil {
+		if table, err = tab.ReadTwinTable(bytes.NewReader(raw)); err != nil {
 			return nil, "", err
 		}
-		raw = b.Bytes()
 		if err := show(table, stdout); err != nil {
 			return nil, "", err
 		}
@@ -146,7 +153,7 @@ func twins(ctx context.Context, o options, ds dataset.Dataset, cfg tab.Config, n
 	if err != nil {
 		return nil, "", err
 	}
-	if !o.resume {
+	if !o.resume && o.crew.first() {
 		if err := atomicfile.Write(tableFile(o), func(w io.Writer) error {
 			_, err := w.Write(raw)
 			return err

@@ -17,6 +17,9 @@ const (
 	gotch   = "github.com/sugarme/gotch"
 	libtch  = gotch + "/libtch"
 	floor   = "tensor/internal/native"
+	// engine is the one other package with native code, under a build tag: what several
+	// processes need of libtorch.
+	engine = "tensor/dist/internal/c10d"
 	testify = "github.com/stretchr/testify"
 	// plot brings its fonts with it, which a service does not need: only what writes
 	// reports pays for it.
@@ -31,6 +34,8 @@ const (
 	faulttest = "internal/faulttest"
 	// onnxtest serves tests alone and runs models.
 	onnxtest = "internal/onnx/onnxtest"
+	// ranktest serves tests alone and is a group of ranks in one process.
+	ranktest = "internal/ranktest"
 	// plots is the one package of the library that draws them.
 	plots = "evaluate/report"
 	// rooms are what stands under the detectors of downstream.
@@ -81,6 +86,10 @@ func ruleFor(dir string) (rule, bool) {
 		return rule{internal: true, public: []string{"dataset"}, foreign: numeric()}, true
 	case floor:
 		return rule{native: true, foreign: []string{libtch, "C"}}, true
+	case engine:
+		return rule{foreign: []string{"C"}}, true
+	case "tensor/dist": // connects processes, so nothing of the library imports it
+		return rule{native: true, internal: true, public: []string{engine, "tensor"}, anyTest: true}, true
 	case "tensor":
 		return rule{native: true, internal: true, public: []string{floor}, foreign: numeric()}, true
 	case "backbone":
@@ -252,7 +261,7 @@ func refuse(dir string, r rule, test bool, imported string) string {
 		return "this module is not among what the package may use"
 	case imported == "math/rand":
 		return "randomness comes from math/rand/v2, as an argument"
-	case first == "net" && imported != "net/url" && !under(dir, "tensor/libtorch") && !under(dir, "examples") && dir != service:
+	case first == "net" && imported != "net/url" && !under(dir, "tensor/libtorch") && !under(dir, "examples") && dir != service && dir != "tensor/dist":
 		return "the library opens no connection"
 	}
 	return "" // the standard library
@@ -266,7 +275,7 @@ func refuseOwn(dir string, r rule, test bool, to string) string {
 		return "the package has no place in the design"
 	case to == dir:
 		return "" // an external test of the package itself
-	case (to == testutil || to == hostile || to == faulttest || to == onnxtest) && !test:
+	case (to == testutil || to == hostile || to == faulttest || to == onnxtest || to == ranktest) && !test:
 		return "it serves tests alone"
 	case toRule.native && !r.native:
 		return "the package must build without native code"
@@ -274,6 +283,8 @@ func refuseOwn(dir string, r rule, test bool, to string) string {
 		return "no arrow goes to a command"
 	case to == service && !under(dir, "examples"):
 		return "it answers requests, which programs alone do"
+	case to == "tensor/dist" && !under(dir, "examples"):
+		return "it connects processes, which programs alone ask for"
 	case to == plots && !under(dir, "examples"):
 		return "it carries the fonts of plots, which programs alone pay for"
 	case slices.ContainsFunc(r.public, func(root string) bool { return under(to, root) }):

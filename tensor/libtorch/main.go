@@ -22,13 +22,14 @@ import (
 	"syscall"
 
 	"github.com/gotab/gotab/tensor/libtorch/internal/bundle"
+	"github.com/gotab/gotab/tensor/libtorch/internal/gloo"
 	"github.com/gotab/gotab/tensor/libtorch/internal/setup"
 	"github.com/gotab/gotab/tensor/libtorch/internal/wheels"
 )
 
 const usage = `libtorch finds or fetches libtorch for Go programs that use gotab.
 
-  libtorch env [-floor F] [-cuda] [-format shell|make|json]   set up what is missing, prove it, print the cgo environment
+  libtorch env [-floor F] [-cuda] [-dist] [-format shell|make|json]   set up what is missing, prove it, print the cgo environment
   libtorch fetch [-floor F] [-cuda]                fetch libtorch into the cache folder, print where it is
   libtorch doctor [-floor F] [-cuda]               look at everything that is needed, change nothing but the proof
   libtorch bundle [-floor F] PROGRAM DIR                     copy a finished program and its libraries into DIR
@@ -38,9 +39,12 @@ const usage = `libtorch finds or fetches libtorch for Go programs that use gotab
   -floor libtorch  this module's own, on libtorch 2.1 to 2.15: for GPUs newer than Hopper, for a Python with a newer PyTorch,
                    and for a first build of one minute
 
+  -dist            compile tensor/dist's engine in, for training over several processes (libtorch 2.1)
+
   TAB_LIBTORCH  an existing libtorch (the folder with include/ and lib/), used instead of fetching one
   TAB_CACHE     cache folder; default: gotab in the user's cache folder
   TAB_PYTHON    Python whose pip downloads; default: python3, pip3, pip or python on the PATH
+  TAB_GLOO      for -dist: an existing folder that holds gloo/, with gloo's headers of mid-2022
   CC, CXX       compilers, as the go command takes them
 `
 
@@ -54,7 +58,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	a := app{getenv: os.Getenv, stdout: os.Stdout, stderr: os.Stderr, goos: runtime.GOOS, goarch: runtime.GOARCH, loader: loader,
 		free: wheels.FreeSpace, pins: wheels.Pins, tty: isTerminal(os.Stderr), floor: setup.Gotch,
-		root: os.DirFS("/"), processors: runtime.NumCPU(), nvidia: askNvidia}
+		root: os.DirFS("/"), processors: runtime.NumCPU(), nvidia: askNvidia, headers: gloo.Headers}
 	err := a.run(ctx, os.Args[1:])
 	stop()
 	switch {
@@ -84,6 +88,7 @@ type app struct {
 	root           fs.FS // of the file system, for what the kernel says
 	processors     int   // that the kernel lets this process use
 	nvidia         func(ctx context.Context, args ...string) (string, error)
+	headers        gloo.Pin // of -dist
 }
 
 func (a *app) run(ctx context.Context, args []string) error {
@@ -92,7 +97,7 @@ func (a *app) run(ctx context.Context, args []string) error {
 	}
 	fs := flag.NewFlagSet("libtorch "+args[0], flag.ContinueOnError)
 	fs.SetOutput(a.stderr)
-	cuda, format, floor := false, "shell", string(setup.Gotch)
+	cuda, dist, format, floor := false, false, "shell", string(setup.Gotch)
 	switch args[0] {
 	case "env", "fetch", "doctor":
 		fs.StringVar(&floor, "floor", floor, "what package tensor is compiled on: gotch, or libtorch itself")
@@ -108,6 +113,7 @@ func (a *app) run(ctx context.Context, args []string) error {
 	}
 	if args[0] == "env" {
 		fs.StringVar(&format, "format", "shell", "shell, make or json")
+		fs.BoolVar(&dist, "dist", false, "compile in what trains over several processes (tensor/dist); fetches gloo's headers, 50 KB")
 	}
 	if err := fs.Parse(args[1:]); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -137,7 +143,7 @@ func (a *app) run(ctx context.Context, args []string) error {
 	}
 	switch args[0] {
 	case "env":
-		return a.env(ctx, cuda, format)
+		return a.env(ctx, cuda, dist, format)
 	case "fetch":
 		return a.fetch(ctx, cuda)
 	default:
@@ -234,7 +240,7 @@ func (a *app) environ(ctx context.Context, root string, in setup.Installation, c
 	return setup.Environ(in, stubs, a.floor, cuda, a.goFlags(ctx))
 }
 
-func (a *app) env(ctx context.Context, cuda bool, format string) error {
+func (a *app) env(ctx context.Context, cuda, dist bool, format string) error {
 	if _, err := setup.Format(nil, format); err != nil {
 		return fmt.Errorf("%w: %v", errUsage, err)
 	}
@@ -261,12 +267,32 @@ func (a *app) env(ctx context.Context, cuda bool, format string) error {
 	if _, err := setup.Prove(ctx, root, in, a.floor, c, vars, a.stderr); err != nil {
 		return err
 	}
+	if dist {
+		if vars, err = a.dist(ctx, root, in, vars); err != nil {
+			return err
+		}
+	}
 	text, err := setup.Format(append(vars, c.Extra...), format)
 	if err != nil {
 		return err
 	}
 	_, err = io.WriteString(a.stdout, text)
 	return err
+}
+
+// dist adds to the environment what tensor/dist's engine needs.
+func (a *app) dist(ctx context.Context, root string, in setup.Installation, vars []setup.Var) ([]setup.Var, error) {
+	var include string
+	var err error
+	if dir := a.getenv("TAB_GLOO"); dir != "" {
+		include, err = gloo.Given(dir)
+	} else {
+		include, err = gloo.Fetcher{Root: root, Pin: a.headers, Log: a.stderr}.Fetch(ctx)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return setup.WithDist(vars, in, a.floor, include, a.goFlags(ctx), a.getenv("CPLUS_INCLUDE_PATH"))
 }
 
 func (a *app) fetch(ctx context.Context, cuda bool) error {

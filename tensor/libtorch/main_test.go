@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gotab/gotab/tensor/libtorch/internal/elftest"
+	"github.com/gotab/gotab/tensor/libtorch/internal/gloo"
 	"github.com/gotab/gotab/tensor/libtorch/internal/setup"
 	"github.com/gotab/gotab/tensor/libtorch/internal/wheels"
 )
@@ -289,4 +290,72 @@ func TestCacheRoot(t *testing.T) {
 	t.Setenv("HOME", "")
 	_, err = a.cacheRoot()
 	require.ErrorContains(t, err, "set TAB_CACHE")
+}
+
+// -dist fetches gloo's headers once and sets the tag; a run without it takes the tag out.
+func TestEnvForSeveralProcesses(t *testing.T) {
+	w := newWorld(t)
+	deb := []byte("a package")
+	sum := sha256.Sum256(deb)
+	w.app.headers = gloo.Pin{Name: "libgloo-dev", Version: "0.0~git1-3", SHA256: hex.EncodeToString(sum[:])}
+	w.tool(t, "apt-get", `printf '%s' "a package" > "libgloo-dev_1.deb"; echo "$@" >> "$0.log"`)
+	w.tool(t, "dpkg-deb", `mkdir -p "$3/usr/include/gloo"; echo > "$3/usr/include/gloo/config.h"`)
+	w.env["GOFLAGS"], w.env["CPLUS_INCLUDE_PATH"] = "-v -tags=mine", "/opt/include"
+	include := filepath.Join(w.env["TAB_CACHE"], "gloo-0.0-git1-3", "usr", "include")
+	for range 2 {
+		require.NoError(t, w.run(t, "env", "-dist"), &w.stderr)
+		require.Contains(t, w.stdout.String(), "export GOFLAGS='-v -tags=mine,gotab_dist'\n")
+		require.Contains(t, w.stdout.String(), "export CPLUS_INCLUDE_PATH='"+include+":/opt/include'\n")
+		require.FileExists(t, filepath.Join(include, "gloo", "config.h"))
+	}
+	asked, err := os.ReadFile(filepath.Join(w.bin, "apt-get.log"))
+	require.NoError(t, err)
+	require.Equal(t, "download libgloo-dev=0.0~git1-3\n", string(asked), "once")
+	left, err := filepath.Glob(filepath.Join(w.env["TAB_CACHE"], "tmp-*"))
+	require.NoError(t, err)
+	require.Empty(t, left)
+
+	w.env["GOFLAGS"] = "-v -tags=mine,gotab_dist"
+	require.NoError(t, w.run(t, "env"), &w.stderr)
+	require.Contains(t, w.stdout.String(), "export GOFLAGS='-v -tags=mine'\n")
+	require.NotContains(t, w.stdout.String(), "CPLUS_INCLUDE_PATH")
+
+	// Headers of one's own.
+	w.env["TAB_GLOO"], w.env["GOFLAGS"], w.env["CPLUS_INCLUDE_PATH"] = include, "", ""
+	require.NoError(t, os.RemoveAll(filepath.Join(w.bin, "apt-get")))
+	require.NoError(t, w.run(t, "env", "-dist"), &w.stderr)
+	require.Contains(t, w.stdout.String(), "export GOFLAGS='-tags=gotab_dist'\n")
+	require.Contains(t, w.stdout.String(), "export CPLUS_INCLUDE_PATH='"+include+"'\n")
+	w.env["TAB_GLOO"] = t.TempDir()
+	require.ErrorIs(t, w.run(t, "env", "-dist"), gloo.ErrHeaders)
+}
+
+func TestEnvForSeveralProcessesFails(t *testing.T) {
+	for name, c := range map[string]struct {
+		apt, deb, says string
+		want           error
+	}{
+		"no apt":        {"exit 127", "", "TAB_GLOO", gloo.ErrHeaders},
+		"no package":    {"exit 0", "", "fetched 0 packages", gloo.ErrHeaders},
+		"another one":   {"echo other > x.deb", "", "x.deb has", wheels.ErrHash},
+		"dpkg fails":    {`printf '%s' "a package" > x.deb`, "echo broken archive; exit 2", "broken archive", gloo.ErrHeaders},
+		"nothing in it": {`printf '%s' "a package" > x.deb`, `mkdir -p "$3"`, "holds none", gloo.ErrHeaders},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			sum := sha256.Sum256([]byte("a package"))
+			w.app.headers = gloo.Pin{Name: "libgloo-dev", Version: "1", SHA256: hex.EncodeToString(sum[:])}
+			w.tool(t, "apt-get", c.apt)
+			w.tool(t, "dpkg-deb", c.deb)
+			err := w.run(t, "env", "-dist")
+			require.ErrorIs(t, err, c.want)
+			require.ErrorContains(t, err, c.says)
+			require.Empty(t, w.stdout.String())
+			left, err := filepath.Glob(filepath.Join(w.env["TAB_CACHE"], "*gloo*"))
+			require.NoError(t, err)
+			require.Empty(t, left)
+		})
+	}
+	_, err := setup.WithDist(nil, setup.Installation{Version: "2.15.0"}, setup.Libtorch, "/i", "", "")
+	require.ErrorIs(t, err, setup.ErrDist)
 }

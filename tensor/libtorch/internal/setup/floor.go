@@ -21,6 +21,9 @@ const (
 // Tag is the build tag that chooses [Libtorch].
 const Tag = "gotab_libtorch"
 
+// DistTag is the build tag that compiles tensor/dist's engine in.
+const DistTag = "gotab_dist"
+
 // newest is the minor version of libtorch 2 up to which [Libtorch] has been tried.
 const newest = 15
 
@@ -76,10 +79,11 @@ func (f Floor) libraries() []string {
 		"-lnvrtc-builtins", "-lnvrtc", "-lnvToolsExt", "-lc10_cuda", "-ltorch_cuda"}
 }
 
-// goFlags returns old, a value of GOFLAGS, with the floor's build tag or without it: old itself where that is so already.
+// goFlags returns old, a value of GOFLAGS, with the floor's build tag or without it, and with
+// tensor/dist's only if also has it: old itself where that is so already.
 // A value is never empty for a new one: the go command takes an empty variable for one that is not set and reads what
 // `go env -w` has written instead.
-func (f Floor) goFlags(old string) (string, error) {
+func (f Floor) goFlags(old string, also ...string) (string, error) {
 	flags, open := arguments(old)
 	if open != "" {
 		return "", fmt.Errorf("setup: %w: GOFLAGS is %s, where a quote has no end; correct it (`go env -u GOFLAGS` drops what `go env -w` has written)", ErrQuote, old)
@@ -98,12 +102,19 @@ func (f Floor) goFlags(old string) (string, error) {
 			tags = strings.FieldsFunc(list, func(r rune) bool { return r == ',' })
 		}
 	}
-	if slices.Contains(tags, Tag) == (f == Libtorch) {
+	own := map[string]bool{Tag: f == Libtorch, DistTag: slices.Contains(also, DistTag)}
+	right := true
+	for t, wanted := range own {
+		right = right && slices.Contains(tags, t) == wanted
+	}
+	if right {
 		return old, nil
 	}
-	tags = slices.DeleteFunc(tags, func(t string) bool { return t == Tag })
-	if f == Libtorch {
-		tags = append(tags, Tag)
+	tags = slices.DeleteFunc(tags, func(t string) bool { _, ours := own[t]; return ours })
+	for _, t := range []string{Tag, DistTag} {
+		if own[t] {
+			tags = append(tags, t)
+		}
 	}
 	for _, t := range tags {
 		if strings.ContainsAny(t, " \t\r\n'\",") {
