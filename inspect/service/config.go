@@ -22,15 +22,16 @@ var ErrConfig = errors.New("invalid setting")
 //
 // All methods are called from many goroutines at once. Inspect returns inspect.ErrBusy if
 // it cannot take the picture now, and the error of ctx once that ends. Where no map is
-// asked for, ctx is one of inspect.WithoutMap. It is also one of inspect.DecodedBy; after
-// inspect.ErrReplaced the picture is decoded anew and asked about again.
+// asked for, ctx is one of inspect.WithoutMap.
 //
 // An Inspector that has pictures after Inspect has returned, because ctx has ended and a
 // batch goes on, has a method InspectHeld like *inspect.Inspector's. It is called in place of Inspect,
 // and Config.Memory counts a picture until its channel is closed.
 //
 // An Inspector with a method Decoder() dataset.Decoder says how its pictures are read, for
-// instance how many of 16 bits count. Config.MaxPixels holds all the same.
+// instance how many of 16 bits count. Config.MaxPixels holds all the same. The contexts of its
+// Inspect are of inspect.DecodedBy, and after inspect.ErrReplaced the picture is decoded anew
+// and asked about again.
 type Inspector interface {
 	Inspect(ctx context.Context, img image.Image) (inspect.Verdict, error)
 	Info() inspect.Info

@@ -104,7 +104,7 @@ func (x *exchange) inspect(name string) *fault {
 	var img *image.RGBA
 	var v inspect.Verdict
 	for try := 1; ; try++ {
-		d := decoderOf(in, h.cfg.MaxPixels)
+		d, own := decoderOf(in, h.cfg.MaxPixels)
 		if f := x.stage(StageDecode, func() (f *fault) {
 			img, f = x.decode(data, d, mem)
 			return f
@@ -116,12 +116,15 @@ func (x *exchange) inspect(name string) *fault {
 		}
 		var err error
 		f := x.stage(StageInspect, func() *fault {
-			asked := inspect.DecodedBy(ctx, d)
+			asked := ctx
+			if own { // of one that does not say how it reads, nothing else can be wanted
+				asked = inspect.DecodedBy(ctx, d)
+			}
 			if wish == asJSON {
 				asked = inspect.WithoutMap(asked)
 			}
-			if own, ok := in.(holder); ok {
-				if v, held, err = own.InspectHeld(asked, img); held == nil {
+			if by, ok := in.(holder); ok {
+				if v, held, err = by.InspectHeld(asked, img); held == nil {
 					held = released
 				}
 			} else {
@@ -147,14 +150,16 @@ func (x *exchange) inspect(name string) *fault {
 	return x.stage(StageAnswer, func() *fault { return x.answer(v, img, wish) })
 }
 
-// decoderOf is how an Inspector's pictures are read.
-func decoderOf(in Inspector, maxPixels int) dataset.Decoder {
-	d := dataset.DefaultDecoder()
-	if own, ok := in.(interface{ Decoder() dataset.Decoder }); ok {
-		d = own.Decoder()
+// decoderOf is how an Inspector's pictures are read, and whether it is the Inspector that
+// says so.
+func decoderOf(in Inspector, maxPixels int) (d dataset.Decoder, own bool) {
+	d = dataset.DefaultDecoder()
+	by, own := in.(interface{ Decoder() dataset.Decoder })
+	if own {
+		d = by.Decoder()
 	}
 	d.MaxPixels = min(d.MaxPixels, maxPixels)
-	return d
+	return d, own
 }
 
 // decode makes the picture of its bytes. Its memory is taken first.
