@@ -150,6 +150,12 @@ bench-inspect: ## latency and throughput of the service beside Score: ROUNDS=9
 	@$(native); echo "+ go test -bench 'Latency|Throughput' ./inspect/service"; \
 	$(GO) test -run '^$$' -bench 'Latency|Throughput' -benchtime $(ROUNDS)x -timeout 0 ./inspect/service $(ARGS) | awk '/^Benchmark/ { sub("-[0-9]+$$", "", $$1); print $$1; for (i = 5; i < NF; i += 2) printf "  %10s  %s\n", $$i, $$(i + 1) }  !/^Benchmark/'
 
+.PHONY: bench-servers
+bench-servers: ## inspectd beside FastAPI with ONNX Runtime over HTTP, in turns: WEIGHTS=FILE; PYTHON has fastapi, uvicorn, onnxruntime
+	@[ -n "$(WEIGHTS)" ] || { echo "bench-servers needs WEIGHTS=resnet18.safetensors; ARGS may add -rounds N and more" >&2; exit 2; }; \
+	$(native); dir="$$(mktemp -d)"; trap 'rm -rf "$$dir"' EXIT; $(GO) build -o "$$dir/inspectd" ./examples/inspectd; \
+	set -- "$$dir/inspectd" "$(WEIGHTS)" $(ARGS); echo "+ $(PYTHON) bench/inspect/servers.py $$*"; $(PYTHON) bench/inspect/servers.py "$$@"
+
 .PHONY: bench
 bench: ## run all benchmarks, paired with Python where it has what they need
 	@$(native); echo "+ go test -run '^$$' -bench $(BENCH) ./..."; $(GO) test -p 1 -run '^$$' -bench '$(BENCH)' -benchmem ./...

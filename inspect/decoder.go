@@ -1,6 +1,8 @@
 package inspect
 
 import (
+	"context"
+
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/downstream"
 )
@@ -23,7 +25,24 @@ func (b *Bundle) Decoder() dataset.Decoder {
 	return dataset.DefaultDecoder()
 }
 
-// Decoder is that of the bundle in force.
+type decodedKey struct{}
+
+// DecodedBy returns a context that says to [Inspector.Inspect] how the files of its pictures
+// were read: where the bundle that is in force by then wants them read with other Bits16 than d's, it
+// is [ErrReplaced] and no verdict, and they are to be read again.
+func DecodedBy(ctx context.Context, d dataset.Decoder) context.Context {
+	if ctx == nil {
+		return nil // which Inspect refuses
+	}
+	bits := d.Bits16
+	if bits == 0 {
+		bits = 16 // which 0 stands for
+	}
+	return context.WithValue(ctx, decodedKey{}, bits)
+}
+
+// Decoder is that of the bundle in force. Another may be in force when a picture that it has
+// read is judged; see [DecodedBy].
 func (i *Inspector) Decoder() dataset.Decoder {
 	i.mu.Lock()
 	defer i.mu.Unlock()

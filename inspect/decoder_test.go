@@ -35,5 +35,19 @@ func TestPicturesAreReadAsInTheFit(t *testing.T) {
 	i, err := inspect.New(b, inspect.DefaultConfig())
 	require.NoError(t, err)
 	require.Equal(t, want, i.Decoder())
+	// A picture that was read for a bundle of other bits is not judged, and counts as nothing.
+	img := plates(1, 4)[0]
+	_, err = i.Inspect(inspect.DecodedBy(t.Context(), dataset.DefaultDecoder()), img)
+	require.ErrorIs(t, err, inspect.ErrReplaced)
+	require.Equal(t, inspect.Stats{}, counted(i.Stats()))
+	_, err = i.InspectAll(inspect.DecodedBy(t.Context(), i.Decoder()), img, img)
+	require.NoError(t, err)
+	require.Equal(t, uint64(2), i.Stats().Accepted+i.Stats().Rejected)
 	require.NoError(t, i.Close())
+}
+
+// counted are the counters alone.
+func counted(s inspect.Stats) inspect.Stats {
+	s.Drift = inspect.Drift{}
+	return s
 }

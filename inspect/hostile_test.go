@@ -25,8 +25,8 @@ func TestHostileArguments(t *testing.T) {
 	require.NoError(t, err)
 	r := hostile.Registry{
 		Funcs: []any{
-			inspect.Create, inspect.DefaultConfig, inspect.JournalOf, inspect.New, inspect.OnDevice, inspect.Open, inspect.OpenEntries,
-			inspect.OpenJournal, inspect.ReadJournal, inspect.WithAlarm, inspect.Within,
+			inspect.Create, inspect.DecodedBy, inspect.DefaultConfig, inspect.JournalOf, inspect.New, inspect.OnDevice, inspect.Open, inspect.OpenEntries,
+			inspect.OpenJournal, inspect.ReadJournal, inspect.WithAlarm, inspect.Within, inspect.WithoutMap,
 		},
 		Types: []any{
 			new(inspect.Bundle), new(inspect.Config), new(inspect.Drift), new(inspect.Entry), new(inspect.Info), new(inspect.Inspector), new(inspect.Journal),

@@ -19,7 +19,7 @@ import (
 type Inspector struct {
 	cfg   Config
 	alarm func(Drift) // may be nil
-	queue *batch.Queue[image.Image, judged]
+	queue *batch.Queue[asked, judged]
 
 	replacing sync.Mutex // one Replace after another
 	mu        sync.Mutex
@@ -78,37 +78,60 @@ func (i *Inspector) enforceable(b *Bundle) (*inForce, error) {
 // [downstream.ErrImage]. A picture must not change until Inspect has returned, and, where
 // ctx has ended, until the batch that it is in has.
 func (i *Inspector) Inspect(ctx context.Context, img image.Image) (Verdict, error) {
-	verdicts, err := i.InspectAll(ctx, img)
+	v, _, err := i.InspectHeld(ctx, img)
+	return v, err
+}
+
+// InspectHeld is Inspect for callers that count the memory of pictures: held is closed when
+// the Inspector has the picture no longer. That is so when InspectHeld returns, unless ctx has
+// ended while a batch with the picture was scored. It is never nil.
+func (i *Inspector) InspectHeld(ctx context.Context, img image.Image) (v Verdict, held <-chan struct{}, err error) {
+	verdicts, held, err := i.inspect(ctx, []image.Image{img})
 	if err != nil {
-		return Verdict{}, err
+		return Verdict{}, held, err
 	}
-	return verdicts[0], nil
+	return verdicts[0], held, nil
 }
 
 // InspectAll decides about several parts, in their order. All pictures get into the queue, or
 // none does: more than fit into it together are always [ErrBusy]. Errors are
 // those of Inspect, name the pictures and are joined; there is no partial result.
 func (i *Inspector) InspectAll(ctx context.Context, imgs ...image.Image) ([]Verdict, error) {
+	out, _, err := i.inspect(ctx, imgs)
+	return out, err
+}
+
+// let is closed: there is nothing that the Inspector has.
+var let = func() chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()
+
+func (i *Inspector) inspect(ctx context.Context, imgs []image.Image) (_ []Verdict, held <-chan struct{}, err error) {
 	switch {
 	case ctx == nil:
-		return nil, fmt.Errorf("inspect: %w", errNoContext)
+		return nil, let, fmt.Errorf("inspect: %w", errNoContext)
 	case i.queue == nil:
-		return nil, fmt.Errorf("inspect: inspector: %w", ErrClosed)
+		return nil, let, fmt.Errorf("inspect: inspector: %w", ErrClosed)
 	}
+	bits, _ := ctx.Value(decodedKey{}).(int)
+	questions := make([]asked, len(imgs))
 	for k, img := range imgs {
 		if absent(img) {
 			i.count(func(s *Stats) { s.Failed++ })
-			return nil, fmt.Errorf("inspect: image %d: %w: it is nil", k, downstream.ErrImage)
+			return nil, let, fmt.Errorf("inspect: image %d: %w: it is nil", k, downstream.ErrImage)
 		}
+		questions[k] = asked{img, bits}
 	}
-	answers, err := i.queue.Do(ctx, imgs...)
+	answers, held, err := i.queue.Do(ctx, questions...)
 	switch {
 	case errors.Is(err, batch.ErrFull):
-		return nil, fmt.Errorf("inspect: %w: %w", ErrBusy, err)
+		return nil, held, fmt.Errorf("inspect: %w: %w", ErrBusy, err)
 	case errors.Is(err, batch.ErrClosed):
-		return nil, fmt.Errorf("inspect: inspector: %w", ErrClosed)
+		return nil, held, fmt.Errorf("inspect: inspector: %w", ErrClosed)
 	case err != nil:
-		return nil, fmt.Errorf("inspect: %w", err)
+		return nil, held, fmt.Errorf("inspect: %w", err)
 	}
 	// Maps are enlarged here and not by the worker, which goes on to the next batch.
 	out := make([]Verdict, len(answers))
@@ -118,7 +141,9 @@ func (i *Inspector) InspectAll(ctx context.Context, imgs ...image.Image) ([]Verd
 			out[k].Map, a.Err = enlarged(out[k].Map, imgs[k].Bounds().Size(), i.cfg.MapPixels)
 		}
 		if a.Err != nil {
-			i.count(func(s *Stats) { s.Failed++ })
+			if !errors.Is(a.Err, ErrReplaced) {
+				i.count(func(s *Stats) { s.Failed++ })
+			}
 			err = errors.Join(err, fmt.Errorf("inspect: image %d: %w", k, a.Err))
 			continue
 		}
@@ -126,31 +151,51 @@ func (i *Inspector) InspectAll(ctx context.Context, imgs ...image.Image) ([]Verd
 		out[k].Waited, out[k].Took = a.Waited, a.Took
 	}
 	if err != nil {
-		return nil, err
+		return nil, held, err
 	}
-	return out, nil
+	return out, held, nil
 }
 
-// answer scores a batch with the bundle that is in force when it begins.
-func (i *Inspector) answer(ctx context.Context, imgs []image.Image) []batch.Answer[judged] {
+// asked is a picture with the Bits16 that its file was read with; 0 where nobody said.
+type asked struct {
+	img  image.Image
+	bits int
+}
+
+// answer scores a batch with the bundle that is in force when it begins. Pictures that were
+// read for another one are not scored.
+func (i *Inspector) answer(ctx context.Context, questions []asked) []batch.Answer[judged] {
 	f := i.hold()
 	defer i.release(f)
-	out := make([]batch.Answer[judged], len(imgs))
+	out := make([]batch.Answer[judged], len(questions))
+	bits := f.bundle.Decoder().Bits16
+	var imgs []image.Image
+	var at []int // of the answers
+	for k, q := range questions {
+		if q.bits != 0 && q.bits != bits {
+			out[k].Err = fmt.Errorf("%w: its file was read with %d of 16 bits, the bundle that is in force wants %d", ErrReplaced, q.bits, bits)
+			continue
+		}
+		imgs, at = append(imgs, q.img), append(at, k)
+	}
+	if len(imgs) == 0 {
+		return out
+	}
 	verdicts, err := f.bundle.decide(ctx, imgs)
 	switch {
 	case err == nil:
-		for k := range out {
-			out[k].Value = judged{verdicts[k], f.bundle}
+		for k, v := range verdicts {
+			out[at[k]].Value = judged{v, f.bundle}
 		}
 	case len(imgs) == 1 || ctx.Err() != nil:
-		for k := range out {
+		for _, k := range at {
 			out[k].Err = err
 		}
 	default: // each by itself: one that is broken must not take the others along
 		for k, img := range imgs {
 			verdicts, err := f.bundle.decide(ctx, []image.Image{img})
-			if out[k].Err = err; err == nil {
-				out[k].Value = judged{verdicts[0], f.bundle}
+			if out[at[k]].Err = err; err == nil {
+				out[at[k]].Value = judged{verdicts[0], f.bundle}
 			}
 		}
 	}

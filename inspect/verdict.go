@@ -17,6 +17,9 @@ var (
 	ErrBundle = errors.New("not a sound bundle")
 	// ErrVersion says that a bundle is of a version that this library does not read.
 	ErrVersion = errors.New("version of the bundle")
+	// ErrReplaced says that a picture was read for a bundle that has been replaced since by
+	// one that wants its file read otherwise ([DecodedBy]): read it again.
+	ErrReplaced = errors.New("the bundle was replaced")
 	// ErrGolden says that the pictures in a bundle do not get the scores that they had
 	// when it was made.
 	ErrGolden = errors.New("golden pictures have other scores")

@@ -28,6 +28,7 @@ import (
 type packing struct {
 	data, class, weights, product, out string
 	precision                          backbone.Precision
+	onnx                               string // "" for none
 	detector, device                   string
 	kind                               metrics.RuleKind
 	rate, holdout                      float64
@@ -53,6 +54,7 @@ func parsePack(args []string, stderr io.Writer) (packing, error) {
 	fs.StringVar(&p.weights, "weights", "", "`FILE` of the backbone's weights: torchvision's .pth, safetensors, what examples/pretrain writes")
 	fs.StringVar(&p.product, "product", "", "`NAME` of the product (default: the class)")
 	fs.StringVar(&p.out, "out", "", "`FILE` for the bundle (default: the product's name with .gotab)")
+	fs.StringVar(&p.onnx, "onnx", "", "`FILE` for the detector as an ONNX model as well, for programs in other languages (padim)")
 	fs.StringVar(&p.detector, "detector", detectors()[0], "`NAME` of the detector: "+strings.Join(detectors(), ", "))
 	fs.StringVar(&p.device, "device", "auto", "`DEVICE` to compute on: auto, cpu, cuda or cuda:N")
 	fs.TextVar(&p.kind, "rule", p.kind, "`RULE` for the threshold: overkill, conformal, tail; with labelled defects also escape, youden, f1")
@@ -88,6 +90,8 @@ func parsePack(args []string, stderr io.Writer) (packing, error) {
 		return p, errors.New("-data FOLDER and -weights FILE are needed")
 	case !slices.Contains(detectors(), p.detector):
 		return p, fmt.Errorf("-detector is %q, want %s", p.detector, strings.Join(detectors(), " or "))
+	case p.onnx != "" && p.detector != detectors()[0]:
+		return p, fmt.Errorf("-onnx: only %s can be written as an ONNX model, and -detector is %s", detectors()[0], p.detector)
 	case !(p.holdout >= 0 && p.holdout < 1):
 		return p, fmt.Errorf("-holdout is %v, want above 0 and below 1, or 0 for what the rule needs", p.holdout)
 	}
@@ -145,6 +149,11 @@ func pack(ctx context.Context, args []string, stdout, stderr io.Writer) (err err
 	if err := inputs.CheckFile(p.out); err != nil {
 		return err
 	}
+	if p.onnx != "" {
+		if err := inputs.CheckFile(p.onnx); err != nil {
+			return err
+		}
+	}
 	seen, err := p.reading.Look(ctx, one, stderr)
 	if err != nil {
 		return err
@@ -194,6 +203,11 @@ func pack(ctx context.Context, args []string, stdout, stderr io.Writer) (err err
 	}
 	if err := inspect.Create(ctx, p.out, det, inspect.Spec{Product: p.product, Backbone: net, Golden: golden, Provenance: p.provenance}); err != nil {
 		return err
+	}
+	if of, ok := det.(*downstream.PaDiM); ok && p.onnx != "" {
+		if err := of.SaveONNX(ctx, p.onnx); err != nil {
+			return err
+		}
 	}
 	_, err = fmt.Fprintf(stdout, "%s: %s of product %q, fitted on %d good pictures in %.1f s\n%s\n", p.out, p.detector, p.product, fit.Len(), fitted.Seconds(), calibration)
 	return err

@@ -88,6 +88,7 @@ type Product struct {
 	Queued      int               `json:"queued"`   // pictures now
 	Running     int               `json:"running"`
 	Drift       Drift             `json:"drift"`
+	Feedback    bool              `json:"feedback"` // what operators say is kept: there is a journal
 }
 
 // Drift holds the scores of accepted parts against the calibration.

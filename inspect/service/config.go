@@ -24,8 +24,14 @@ var ErrConfig = errors.New("invalid setting")
 // it cannot take the picture now, and the error of ctx once that ends. Where no map is
 // asked for, ctx is one of inspect.WithoutMap.
 //
+// An Inspector that has pictures after Inspect has returned, because ctx has ended and a
+// batch goes on, has a method InspectHeld like *inspect.Inspector's. It is called in place of Inspect,
+// and Config.Memory counts a picture until its channel is closed.
+//
 // An Inspector with a method Decoder() dataset.Decoder says how its pictures are read, for
-// instance how many of 16 bits count. Config.MaxPixels holds all the same.
+// instance how many of 16 bits count. Config.MaxPixels holds all the same. The contexts of its
+// Inspect are of inspect.DecodedBy, and after inspect.ErrReplaced the picture is decoded anew
+// and asked about again.
 type Inspector interface {
 	Inspect(ctx context.Context, img image.Image) (inspect.Verdict, error)
 	Info() inspect.Info
@@ -47,8 +53,8 @@ type Config struct {
 	MaxPixels int
 	// Memory is the most bytes that the pictures of all requests in work may take
 	// together: each takes its bytes four times and 32 for every pixel, from its header to
-	// the answer. One whose time is over no longer counts, although a batch that is being scored may hold it
-	// until it ends. At least 4*MaxBytes + 32*MaxPixels. A request that does not fit is
+	// the answer, and one whose time is over until no batch that is being scored has it.
+	// At least 4*MaxBytes + 32*MaxPixels. A request that does not fit is
 	// answered with 503.
 	Memory int64
 	// Timeout is the longest that a request may take, from its header to the verdict.

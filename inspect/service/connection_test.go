@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -300,6 +301,48 @@ func TestMemoryIsBounded(t *testing.T) {
 	require.Equal(t, 200, post(io.MultiReader(bytes.NewReader(pic))).Code)
 	requireProblem(t, post(bytes.NewReader([]byte("no picture"))), 422, "not_a_picture")
 	require.Equal(t, 200, post(io.MultiReader(bytes.NewReader(pic))).Code)
+}
+
+// late is an Inspector that has a picture until it lets go of it, also where the request has
+// ended.
+type late struct {
+	fake
+	has chan struct{}
+}
+
+func (l *late) InspectHeld(ctx context.Context, img image.Image) (inspect.Verdict, <-chan struct{}, error) {
+	if l.has != nil {
+		<-ctx.Done()
+		return inspect.Verdict{}, l.has, ctx.Err()
+	}
+	v, err := l.Inspect(ctx, img)
+	return v, nil, err
+}
+
+// The picture of a request whose time is over counts until nobody has it.
+func TestMemoryOfPicturesThatAreStillHeld(t *testing.T) {
+	l := &late{fake: fake{name: "gear"}, has: make(chan struct{})}
+	h := handler(t, func(c *service.Config) {
+		c.MaxBytes, c.MaxPixels, c.ReadTimeout, c.Timeout = 4096, 1200, time.Minute, time.Minute
+		c.Memory = 4*c.MaxBytes + 32*1200
+	}, l)
+	pic := encoded(t, part(40, 30, false))
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	r := httptest.NewRequest("POST", "/inspect", bytes.NewReader(pic)).WithContext(ctx)
+	requireProblem(t, serve(h, r), 504, "deadline")
+	has := l.has
+	l.has = nil
+	again := func() *httptest.ResponseRecorder { return call(h, "POST", "/inspect", bytes.NewReader(pic)) }
+	requireProblem(t, again(), 503, "busy")
+	close(has)
+	for again().Code != 200 {
+		if t.Context().Err() != nil {
+			t.Fatal("the memory is not given back")
+		}
+		runtime.Gosched()
+	}
+	require.Equal(t, 200, again().Code)
 }
 
 // A picture whose file fits and whose pixels do not, because of others.

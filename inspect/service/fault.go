@@ -124,6 +124,8 @@ func ofInspecting(ctx context.Context, err error) *fault {
 	switch {
 	case errors.Is(err, inspect.ErrBusy):
 		return busy("More pictures are waiting than this server takes. Send it again after the time in Retry-After.").because(err)
+	case errors.Is(err, inspect.ErrReplaced):
+		return busy("The product's bundle is being replaced. Send the picture again after the time in Retry-After.").because(err)
 	case errors.Is(err, downstream.ErrClosed):
 		f := failed(http.StatusServiceUnavailable, codeClosed, "This server is stopping. Send the picture to another one.").because(err)
 		f.header = http.Header{"Retry-After": {retryAfter}}

@@ -375,7 +375,9 @@ func (x *exchange) info(string) *fault {
 	all := Information{Products: []Product{}}
 	for _, name := range x.h.names {
 		in := x.h.products[name]
-		all.Products = append(all.Products, productOf(name, in.Info(), in.Stats()))
+		p := productOf(name, in.Info(), in.Stats())
+		p.Feedback = x.h.cfg.Journals[name] != nil
+		all.Products = append(all.Products, p)
 	}
 	return x.json(http.StatusOK, all)
 }

@@ -15,12 +15,14 @@ import (
 	"log/slog"
 	"math"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/downstream"
 	"github.com/gotab/gotab/downstream/heatmap"
 	"github.com/gotab/gotab/inspect"
@@ -349,6 +351,42 @@ func TestPicturesAreReadAsInTheFit(t *testing.T) {
 	}
 	require.Equal(t, 250.0, score(12))
 	require.Equal(t, 15.0, score(16))
+}
+
+// swapped is a fake whose bundle is replaced by one of other bits after a picture was decoded,
+// so many times.
+type swapped struct {
+	fake
+	times int
+	bits  int
+}
+
+func (s *swapped) Decoder() dataset.Decoder {
+	d := dataset.DefaultDecoder()
+	d.Bits16 = s.bits
+	return d
+}
+
+func (s *swapped) Inspect(ctx context.Context, img image.Image) (inspect.Verdict, error) {
+	if s.times > 0 {
+		s.times--
+		s.bits = 28 - s.bits // 12, 16
+		return inspect.Verdict{}, inspect.ErrReplaced
+	}
+	return s.fake.Inspect(ctx, img)
+}
+
+// A picture that was read for a bundle that is no longer in force is read again.
+func TestAReloadBetweenDecodingAndJudging(t *testing.T) {
+	img := image.NewGray16(image.Rect(0, 0, 30, 30))
+	img.SetGray16(12, 12, color.Gray16{Y: 250 << 4})
+	ask := func(times, bits int) *httptest.ResponseRecorder {
+		return call(handler(t, nil, &swapped{fake: fake{name: "gear"}, times: times, bits: bits}), "POST", "/inspect", bytes.NewReader(encoded(t, img)))
+	}
+	require.Equal(t, 250.0, read[service.Answer](t, ask(1, 16)).Score)
+	require.Equal(t, 15.0, read[service.Answer](t, ask(1, 12)).Score)
+	require.Equal(t, 250.0, read[service.Answer](t, ask(2, 12)).Score)
+	requireProblem(t, ask(3, 12), 503, "busy")
 }
 
 func TestTokens(t *testing.T) {

@@ -2,7 +2,9 @@ package service
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"image"
 	"io"
@@ -46,6 +48,22 @@ func (x *exchange) product(name string) (Inspector, *fault) {
 	return in, nil
 }
 
+// mostReadings is how often a picture is decoded when bundles that read it otherwise replace
+// each other.
+const mostReadings = 3
+
+// holder is an Inspector that says how long it has a picture. *inspect.Inspector is one.
+type holder interface {
+	InspectHeld(ctx context.Context, img image.Image) (v inspect.Verdict, held <-chan struct{}, err error)
+}
+
+// released is closed: nobody has the picture.
+var released = func() <-chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()
+
 // inspect is the way of a picture from the request to its answer.
 func (x *exchange) inspect(name string) *fault {
 	in, f := x.product(name)
@@ -58,7 +76,19 @@ func (x *exchange) inspect(name string) *fault {
 	}
 	ctx, h := x.r.Context(), x.h
 	mem := &share{b: &h.memory}
-	defer mem.free()
+	held := released
+	// The picture counts as long as anybody has it.
+	defer func() {
+		select {
+		case <-held:
+			mem.free()
+		default:
+			go func() {
+				<-held
+				mem.free()
+			}()
+		}
+	}()
 
 	var data []byte
 	if f := x.stage(StageRead, func() (f *fault) {
@@ -72,44 +102,64 @@ func (x *exchange) inspect(name string) *fault {
 		return f
 	}
 	var img *image.RGBA
-	if f := x.stage(StageDecode, func() (f *fault) {
-		img, f = x.decode(data, decoderOf(in, h.cfg.MaxPixels), mem)
-		return f
-	}); f != nil {
-		return f
-	}
-	if f := ended(ctx); f != nil {
-		return f
-	}
 	var v inspect.Verdict
-	if f := x.stage(StageInspect, func() *fault {
-		asked := ctx
-		if wish == asJSON {
-			asked = inspect.WithoutMap(ctx)
+	for try := 1; ; try++ {
+		d, own := decoderOf(in, h.cfg.MaxPixels)
+		if f := x.stage(StageDecode, func() (f *fault) {
+			img, f = x.decode(data, d, mem)
+			return f
+		}); f != nil {
+			return f
+		}
+		if f := ended(ctx); f != nil {
+			return f
 		}
 		var err error
-		if v, err = in.Inspect(asked, img); err != nil {
-			return ofInspecting(ctx, err)
+		f := x.stage(StageInspect, func() *fault {
+			asked := ctx
+			if own { // of one that does not say how it reads, nothing else can be wanted
+				asked = inspect.DecodedBy(ctx, d)
+			}
+			if wish == asJSON {
+				asked = inspect.WithoutMap(asked)
+			}
+			if by, ok := in.(holder); ok {
+				if v, held, err = by.InspectHeld(asked, img); held == nil {
+					held = released
+				}
+			} else {
+				v, err = in.Inspect(asked, img)
+			}
+			if err != nil {
+				return ofInspecting(ctx, err)
+			}
+			if !isFinite(v.Score) {
+				return failed(http.StatusInternalServerError, codeInternal, internalSentence).because(fmt.Errorf("score is %v", v.Score))
+			}
+			return nil
+		})
+		if f == nil {
+			break
 		}
-		if !isFinite(v.Score) {
-			return failed(http.StatusInternalServerError, codeInternal, internalSentence).because(fmt.Errorf("score is %v", v.Score))
+		// A bundle that came between wants the file read otherwise.
+		if try == mostReadings || !errors.Is(err, inspect.ErrReplaced) {
+			return f
 		}
-		return nil
-	}); f != nil {
-		return f
 	}
 	x.event.Judged, x.event.Reject, x.event.Score = true, v.Reject, v.Score
 	return x.stage(StageAnswer, func() *fault { return x.answer(v, img, wish) })
 }
 
-// decoderOf is how an Inspector's pictures are read.
-func decoderOf(in Inspector, maxPixels int) dataset.Decoder {
-	d := dataset.DefaultDecoder()
-	if own, ok := in.(interface{ Decoder() dataset.Decoder }); ok {
-		d = own.Decoder()
+// decoderOf is how an Inspector's pictures are read, and whether it is the Inspector that
+// says so.
+func decoderOf(in Inspector, maxPixels int) (d dataset.Decoder, own bool) {
+	d = dataset.DefaultDecoder()
+	by, own := in.(interface{ Decoder() dataset.Decoder })
+	if own {
+		d = by.Decoder()
 	}
 	d.MaxPixels = min(d.MaxPixels, maxPixels)
-	return d
+	return d, own
 }
 
 // decode makes the picture of its bytes. Its memory is taken first.

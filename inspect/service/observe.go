@@ -51,7 +51,7 @@ type Event struct {
 	Pixels  int    // of the picture by its header
 	Start   time.Time
 	Took    time.Duration
-	Stages  []Stage // in their order; a request may end after any of them
+	Stages  []Stage // in their order; a request may end after any of them, and repeat decode and inspect while bundles are replaced
 
 	Judged bool // there is a verdict: Reject and Score hold
 	Reject bool

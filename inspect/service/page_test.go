@@ -23,6 +23,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gotab/gotab/inspect"
 	"github.com/gotab/gotab/inspect/service"
 )
 
@@ -73,6 +74,8 @@ type steps struct {
 	Natural             [2]int // pixels of the map as the browser has it
 	Colour              [4]int // of the map's pixel 15,15
 	Moved, Back, Broken seen
+	Unasked, Once       bool     // there is no button without a journal; it says a thing once
+	Asked, Said         string   // the button, and what followed
 	Focus               []string // ids of what can be focused, in the order of Tab
 }
 
@@ -102,7 +105,10 @@ func browser(t *testing.T) string {
 func TestThePageInABrowser(t *testing.T) {
 	chromium := browser(t)
 	token := "0123456789abcdef"
-	h := handler(t, func(c *service.Config) { c.Tokens = []string{token} }, &fake{name: "gear"}, &fake{name: "spring 12"})
+	j := &journal{}
+	h := handler(t, func(c *service.Config) {
+		c.Tokens, c.Journals = []string{token}, map[string]service.Journal{"spring 12": j}
+	}, &fake{name: "gear"}, &fake{name: "spring 12"})
 	done := make(chan steps, 1)
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /qa/result", func(w http.ResponseWriter, r *http.Request) {
@@ -164,9 +170,18 @@ func TestThePageInABrowser(t *testing.T) {
 	require.Equal(t, "With the threshold at 260 this part would be passed. Nothing is stored: the server goes on with 200.", s.Moved.Moved)
 	require.Equal(t, "Reject", s.Moved.Decision, "the server's decision stays on the page")
 	require.Equal(t, "This is the threshold in force.", s.Back.Moved)
+	require.True(t, s.Unasked)
+	require.Equal(t, "It is good after all", s.Asked)
+	require.Equal(t, "Written down. The threshold stays until somebody calibrates anew.", s.Said)
+	require.True(t, s.Once)
+	require.Len(t, j.got, 1)
+	got := j.got[0]
+	require.NotEmpty(t, got.Picture)
+	got.Picture = ""
+	require.Equal(t, inspect.Entry{Said: inspect.GoodAfterAll, Product: "spring 12", Bundle: "0123456789ab", Scorer: "ba9876543210", Score: 250, Threshold: 200, Reject: true}, got)
 	require.Contains(t, s.Broken.Message, "The picture cannot be decoded")
 	require.False(t, s.Broken.Result)
-	require.Equal(t, []string{"product", "file", "slider", "exact", "reset"}, s.Focus, "all can be reached by keyboard")
+	require.Equal(t, []string{"product", "file", "slider", "exact", "reset", "say"}, s.Focus, "all can be reached by keyboard")
 
 	data, err := os.ReadFile(shot)
 	require.NoError(t, err)

@@ -128,17 +128,25 @@ func New[In, Out any](cfg Config, do func(ctx context.Context, in []In) []Answer
 	return q
 }
 
+// nothing is closed: nobody holds anything.
+var nothing = func() chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()
+
 // Do asks all of ins, or none: it returns [ErrFull] at once if there is no room for them
 // all, and [ErrClosed] after Close. When ctx ends, Do returns its error at once; what
-// waits leaves the queue, what is being answered is no longer awaited.
-func (q *Queue[In, Out]) Do(ctx context.Context, ins ...In) ([]Answer[Out], error) {
+// waits leaves the queue, what is being answered is no longer awaited. held is closed when
+// no worker has any of ins any more, which without an end of ctx is when Do returns.
+func (q *Queue[In, Out]) Do(ctx context.Context, ins ...In) (answers []Answer[Out], held <-chan struct{}, err error) {
 	if len(ins) == 0 {
-		return nil, nil
+		return nil, nothing, nil
 	}
 	if err := ctx.Err(); err != nil {
-		return nil, err
+		return nil, nothing, err
 	}
-	answers := make([]Answer[Out], len(ins))
+	answers = make([]Answer[Out], len(ins))
 	c := &call{done: make(chan struct{})}
 	c.left.Store(int64(len(ins)))
 	asked := make([]*question[In, Out], len(ins))
@@ -146,12 +154,12 @@ func (q *Queue[In, Out]) Do(ctx context.Context, ins ...In) ([]Answer[Out], erro
 	switch {
 	case q.closed:
 		q.mu.Unlock()
-		return nil, ErrClosed
+		return nil, nothing, ErrClosed
 	case q.waiting.Len()+len(ins) > q.cfg.Queue:
 		q.load.Full += uint64(len(ins))
 		n := q.waiting.Len()
 		q.mu.Unlock()
-		return nil, fmt.Errorf("%w: %d wait of at most %d, %d more were to come", ErrFull, n, q.cfg.Queue, len(ins))
+		return nil, nothing, fmt.Errorf("%w: %d wait of at most %d, %d more were to come", ErrFull, n, q.cfg.Queue, len(ins))
 	}
 	q.back.came(len(ins))
 	now := q.cfg.Now()
@@ -163,11 +171,11 @@ func (q *Queue[In, Out]) Do(ctx context.Context, ins ...In) ([]Answer[Out], erro
 	q.some.Broadcast() // also to a worker that waits for its batch to fill
 	select {
 	case <-c.done:
-		return answers, nil
+		return answers, c.done, nil
 	case <-ctx.Done():
 	}
 	q.withdraw(asked)
-	return nil, ctx.Err() // answers belong to the workers that are still at it
+	return nil, c.done, ctx.Err() // answers belong to the workers that are still at it
 }
 
 // withdraw takes what still waits out of the queue.
@@ -178,6 +186,7 @@ func (q *Queue[In, Out]) withdraw(asked []*question[In, Out]) {
 		if a.at != nil {
 			q.waiting.Remove(a.at)
 			a.at = nil
+			a.call.answered() // there will be no other answer
 			q.load.Expired++
 		}
 	}

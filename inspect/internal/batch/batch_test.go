@@ -37,7 +37,7 @@ func (g *gate) do(_ context.Context, in []int) []batch.Answer[int] {
 func asking(q *batch.Queue[int, int], ctx context.Context, ins ...int) chan error {
 	done := make(chan error, 1)
 	go func() {
-		answers, err := q.Do(ctx, ins...)
+		answers, _, err := q.Do(ctx, ins...)
 		for i, a := range answers {
 			if a.Value != ins[i] {
 				err = errors.New("a wrong answer")
@@ -163,7 +163,7 @@ func TestFullQueueRefuses(t *testing.T) {
 	<-g.begun
 	second := asking(q, t.Context(), 1, 2)
 	until(t, queued(q, 2))
-	_, err := q.Do(t.Context(), 3)
+	_, _, err := q.Do(t.Context(), 3)
 	require.ErrorIs(t, err, batch.ErrFull)
 	require.ErrorContains(t, err, "2 wait of at most 2")
 	require.Equal(t, uint64(1), q.Load().Full)
@@ -173,7 +173,7 @@ func TestFullQueueRefuses(t *testing.T) {
 	require.NoError(t, <-first)
 	require.NoError(t, <-second)
 	// All or none: three never fit.
-	_, err = q.Do(t.Context(), 1, 2, 3)
+	_, _, err = q.Do(t.Context(), 1, 2, 3)
 	require.ErrorIs(t, err, batch.ErrFull)
 	require.Equal(t, uint64(4), q.Load().Full)
 	q.Close()
@@ -197,7 +197,7 @@ func TestContextsEndInTheQueue(t *testing.T) {
 	require.NoError(t, <-first)
 	require.NoError(t, <-third)
 	require.Equal(t, []int{3}, <-g.begun, "what has left the queue is not answered")
-	_, err := q.Do(ctx, 1)
+	_, _, err := q.Do(ctx, 1)
 	require.ErrorIs(t, err, context.Canceled)
 	q.Close()
 }
@@ -235,6 +235,45 @@ func TestContextOfABatch(t *testing.T) {
 	q.Close()
 }
 
+// What a worker has is held until its batch ends, although the call has returned; what has
+// only waited is not.
+func TestHeldUntilTheBatchEnds(t *testing.T) {
+	g := newGate()
+	q := batch.New(batch.Config{Size: 1, Queue: 4, Workers: 1}, g.do)
+	type returned struct {
+		held <-chan struct{}
+		err  error
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	calls := [2]chan returned{make(chan returned, 1), make(chan returned, 1)}
+	for k, ins := range [][]int{{0, 1}, {2}} {
+		go func() {
+			_, held, err := q.Do(ctx, ins...)
+			calls[k] <- returned{held, err}
+		}()
+		until(t, func() bool { l := q.Load(); return l.Queued+l.Running == 2+k })
+		if k == 0 {
+			<-g.begun
+		}
+	}
+	cancel()
+	first, second := <-calls[0], <-calls[1]
+	require.ErrorIs(t, first.err, context.Canceled)
+	require.ErrorIs(t, second.err, context.Canceled)
+	<-second.held
+	select {
+	case <-first.held:
+		t.Fatal("the worker still has it")
+	default:
+	}
+	g.open <- struct{}{}
+	<-first.held
+	_, held, err := q.Do(ctx, 3)
+	require.ErrorIs(t, err, context.Canceled)
+	<-held
+	q.Close()
+}
+
 // Close answers what waits, also a batch that is not full, and refuses the rest.
 func TestCloseDrains(t *testing.T) {
 	before := runtime.NumGoroutine()
@@ -248,7 +287,7 @@ func TestCloseDrains(t *testing.T) {
 	closed := make(chan struct{})
 	go func() { q.Close(); close(closed) }()
 	until(t, func() bool {
-		_, err := q.Do(t.Context(), make([]int, 11)...) // never fit
+		_, _, err := q.Do(t.Context(), make([]int, 11)...) // never fit
 		return errors.Is(err, batch.ErrClosed)
 	})
 	select {
@@ -274,13 +313,13 @@ func TestPanicsAndWrongCounts(t *testing.T) {
 		}
 		return nil
 	})
-	answers, err := q.Do(t.Context(), 0)
+	answers, _, err := q.Do(t.Context(), 0)
 	require.NoError(t, err)
 	require.ErrorContains(t, answers[0].Err, "panic: broken")
-	answers, err = q.Do(t.Context(), 1)
+	answers, _, err = q.Do(t.Context(), 1)
 	require.NoError(t, err)
 	require.ErrorContains(t, answers[0].Err, "0 answers to 1 questions")
-	answers, err = q.Do(t.Context())
+	answers, _, err = q.Do(t.Context())
 	require.NoError(t, err)
 	require.Empty(t, answers)
 	q.Close()

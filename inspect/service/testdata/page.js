@@ -42,10 +42,15 @@
     await until(() => get("door").hidden && !get("pick").hidden);
     saw.Token = text("message") === "";
     saw.Products = [...get("product").options].map(o => o.value);
+    // Without a journal nobody is asked.
+    get("product").value = "gear";
+    drop("part.png");
+    await until(() => !get("result").hidden);
+    saw.Unasked = get("feedback").hidden;
     get("product").value = "spring 12";
 
     drop("part.png");
-    await until(() => !get("result").hidden);
+    await until(() => text("details").includes("spring 12"));
     saw.Dropped = look();
     await get("map").decode();
     saw.Natural = [get("map").naturalWidth, get("map").naturalHeight];
@@ -61,6 +66,12 @@
     get("reset").click();
     saw.Back = look();
 
+    saw.Asked = get("feedback").hidden ? "" : text("say");
+    get("say").click();
+    await until(() => text("said") !== "");
+    saw.Said = text("said");
+    saw.Once = get("say").disabled;
+    get("say").disabled = false; // for the order of Tab
     saw.Focus = [...document.querySelectorAll("a[href], button, input, select")]
       .filter(e => !e.closest("[hidden]") && e.tabIndex >= 0).map(e => e.id);
 
