@@ -9,6 +9,8 @@ import (
 	"image/png"
 	"log"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"testing/fstest"
 
 	"github.com/gotab/gotab/dataset"
@@ -109,4 +111,60 @@ func ExampleSplitConfig() {
 	fmt.Println(counts)
 	// Output:
 	// map[train:8 validation:2]
+}
+
+// Images in a few large files, read in one go in a shuffled order that is gone on with by
+// a number.
+func ExampleShards_Window() {
+	dir, err := os.MkdirTemp("", "shards")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	var imgs []image.Image
+	for i := range 10 {
+		img := image.NewGray(image.Rect(0, 0, 8, 8))
+		img.Pix[0] = uint8(i)
+		imgs = append(imgs, img)
+	}
+	ds, err := dataset.NewImages("bottle", imgs...)
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx, set := context.Background(), filepath.Join(dir, "set")
+	if err := dataset.WriteShards(ctx, set, ds, dataset.DefaultShards()); err != nil {
+		log.Fatal(err)
+	}
+	shards, err := dataset.NewShards(ctx, os.DirFS(set), dataset.DefaultConfig())
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer shards.Close()
+	w, err := shards.Window(dataset.DefaultWindow())
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer w.Close()
+	cfg := dataset.DefaultLoader()
+	cfg.Batch, cfg.Transform = 4, dataset.Square(8)
+	loader, err := dataset.NewLoader(w, cfg)
+	if err != nil {
+		log.Fatal(err)
+	}
+	seen := 0
+	for b, err := range loader.BatchesFrom(ctx, 0) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		if seen += b.N; seen == 8 {
+			break // stopped
+		}
+	}
+	again, err := shards.Resume(w.Position(seen)) // the position is kept as JSON
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer again.Close()
+	fmt.Println(again.Len()-seen, "images are left")
+	// Output: 2 images are left
 }

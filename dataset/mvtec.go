@@ -110,7 +110,7 @@ func OpenMVTecAD(dir, class, split string) (*Files, error) {
 // images below train that are not normal and empty folders beside the classes
 // included. A root without classes, a class or split that is asked for and missing,
 // and a class or split without any image are errors that wrap [ErrLayout]. No
-// image is opened yet.
+// image is opened yet, and of classes that are not asked for no folder is looked into.
 func NewMVTecAD(fsys fs.FS, cfg MVTecADConfig) (*Files, error) {
 	return newMVTecAD(fsys, "", cfg)
 }
@@ -182,7 +182,13 @@ func (f *Files) openRootClass(top folder, cfg MVTecADConfig) error {
 func (f *Files) openClasses(top folder, cfg MVTecADConfig) error {
 	lists := make(map[string]folder)
 	var found, empty []string
-	for _, name := range top.dirs {
+	dirs := top.dirs
+	if cfg.Classes != nil && !slices.ContainsFunc(cfg.Classes, func(c string) bool { return !slices.Contains(dirs, c) }) {
+		// All are there: a root of a thousand products, each of which is opened by itself, is not
+		// looked through a thousand times.
+		dirs = slices.DeleteFunc(slices.Clone(dirs), func(d string) bool { return !slices.Contains(cfg.Classes, d) })
+	}
+	for _, name := range dirs {
 		list, err := f.list(name)
 		if err != nil {
 			return err

@@ -12,7 +12,6 @@ import (
 	"io/fs"
 	"path"
 	"slices"
-	"sort"
 	"strings"
 	"sync"
 	"time"
@@ -303,9 +302,6 @@ func (s *Shards) entry(i int) (e shardEntry, it Item, err error) {
 	}
 	return e, it, nil
 }
-
-// shardOf is the shard of image i.
-func (s *Shards) shardOf(i int) int { return sort.SearchInts(s.starts, i+1) - 1 }
 
 // bytes reads the file of an entry, or its mask.
 func (s *Shards) bytes(e *shardEntry, mask bool) ([]byte, error) {

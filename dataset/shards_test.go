@@ -623,3 +623,32 @@ func TestWindowConcurrent(t *testing.T) {
 	close(next)
 	wg.Wait()
 }
+
+// listFS counts which folders are read.
+type listFS struct {
+	fstest.MapFS
+	read map[string]int
+}
+
+func (l listFS) ReadDir(name string) ([]fs.DirEntry, error) {
+	l.read[name]++
+	return l.MapFS.ReadDir(name)
+}
+
+// Opening one class of many looks into no other.
+func TestMVTecADLooksIntoAskedClasses(t *testing.T) {
+	files, _ := folder(t, 4)
+	l := listFS{files, map[string]int{}}
+	cfg := dataset.DefaultMVTecAD()
+	cfg.Classes = []string{"nut"}
+	ds, err := dataset.NewMVTecAD(l, cfg)
+	require.NoError(t, err)
+	require.Equal(t, []string{"nut"}, ds.Classes())
+	require.NotZero(t, l.read["nut"])
+	for name := range l.read {
+		require.True(t, name == "." || strings.HasPrefix(name, "nut"), name)
+	}
+	cfg.Classes = []string{"nut", "none"}
+	_, err = dataset.NewMVTecAD(l, cfg)
+	require.ErrorContains(t, err, "found bolt, nut", "a class that is missing is named with those that are there")
+}

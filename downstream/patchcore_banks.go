@@ -20,12 +20,13 @@ import (
 // Share of those that the images had, by the greedy choice of [PatchCore.Fit] once more. The parts stay as
 // they are.
 //
-// The choice is not that of a Fit on all images. Greedy k-centre covers within twice
-// the least radius. Choosing among choices covers within the sum of the radii of both choices, which is at most four times
-// the least one if every part kept as many patches as the whole will (Malkomes et al., "Fast distributed k-center
-// clustering with outliers on massive data", 2015). So parts are to have a larger Share than the whole: with the same, everything that
-// they chose is kept, and patches that several parts have alike are there several times. docs/scale.md has
-// what is lost in practice.
+// The choice is not that of a Fit on all images, which sees all patches. Where the parts have the Share of the
+// whole, all that they chose is kept: every patch is as near to the bank as to that of its part, and patches that
+// several parts have alike are there several times. Where they have more, a second choice is made of it, and a patch
+// may be as far from it as both choices are wide together: at most four times the least radius, if every part kept as
+// many patches as the whole does (Malkomes et al., "Fast distributed k-center clustering with outliers on massive
+// data", 2015), where a Fit is within twice. On real images the same Share loses least: docs/scale-data.md has
+// figures.
 //
 // It returns [ErrConfig] for parts of other layers, patches, transforms or sizes, or of the same images,
 // [ErrExtractor] for those of another network, [ErrNotFitted], [ErrTooFewImages], and the errors
