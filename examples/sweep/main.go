@@ -1,6 +1,6 @@
-// Sweep trains networks by several recipes and seeds, fits detectors on all of them with
-// many draws, and writes one table of paired differences from the weights that all began
-// with.
+// Sweep trains networks by several recipes and seeds, makes controls that no training has
+// touched, fits detectors on all of them with many draws, and writes one table of paired
+// differences from the weights that all began with.
 //
 //	sweep -plan FILE.json -out FOLDER [-pretrain PROGRAM] [-device D] [-threads N] [-table]
 //
