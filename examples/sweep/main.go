@@ -1,6 +1,6 @@
-// Sweep trains networks by several recipes and seeds, fits detectors on all of them with
-// many draws, and writes one table of paired differences from the weights that all began
-// with.
+// Sweep trains networks by several recipes and seeds, makes controls that no training has
+// touched, fits detectors on all of them with many draws, and writes one table of paired
+// differences from the weights that all began with.
 //
 //	sweep -plan FILE.json -out FOLDER [-pretrain PROGRAM] [-device D] [-threads N] [-table]
 //
@@ -118,7 +118,7 @@ func readRecords(path string) ([]evaluate.Record, error) {
 }
 
 func (s *sweep) all(ctx context.Context) error {
-	if slices.ContainsFunc(s.plan.Networks, func(n network) bool { return n.File == "" }) {
+	if slices.ContainsFunc(s.plan.Networks, func(n network) bool { return n.trained() }) {
 		if err := s.FindPretrain(); err != nil {
 			return fmt.Errorf("%w: %w", errUsage, err)
 		}
@@ -132,23 +132,28 @@ func (s *sweep) all(ctx context.Context) error {
 		byName[n.Name] = n
 	}
 	var failures error
-	bad := map[string]bool{} // files whose training failed
+	bad := map[string]bool{} // files that could not be made
 	for _, v := range append([]study.Variant{study.StartOf(s.plan.Start)}, s.plan.variants(s.Runner)...) {
-		if n := byName[v.Name]; v.Name != startName && n.File == "" && !bad[v.File] {
-			err := s.train(ctx, n, v)
-			if ctx.Err() != nil {
-				return fmt.Errorf("stopped: %w", ctx.Err())
-			}
-			if err != nil {
-				bad[v.File] = true
-				failures = errors.Join(failures, err)
-				fmt.Fprintf(s.Log, "%v\n", err)
-			}
+		n := byName[v.Name]
+		var err error
+		switch own := v.Name != startName && !bad[v.File]; {
+		case own && n.Control != nil:
+			err = s.control(ctx, n, v, sets)
+		case own && n.trained():
+			err = s.train(ctx, n, v)
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("stopped: %w", ctx.Err())
+		}
+		if err != nil {
+			bad[v.File] = true
+			failures = errors.Join(failures, err)
+			fmt.Fprintf(s.Log, "%v\n", err)
 		}
 		if bad[v.File] {
 			continue
 		}
-		if _, err := s.Judge(ctx, v, sets, s.plan.fits()); errors.Is(err, study.ErrTrials) {
+		if err := s.judge(ctx, n, v, sets); errors.Is(err, study.ErrTrials) {
 			failures = errors.Join(failures, err)
 		} else if err != nil {
 			return err
@@ -158,6 +163,26 @@ func (s *sweep) all(ctx context.Context) error {
 		}
 	}
 	return errors.Join(failures, s.table(ctx, s.Store.Records()))
+}
+
+// judge fits and scores all classes on the weights of a variant, which may be other ones
+// for each class.
+func (s *sweep) judge(ctx context.Context, n network, v study.Variant, sets []study.Set) error {
+	if n.Control == nil || !n.Control.Remeasure {
+		_, err := s.Judge(ctx, v, sets, s.plan.fits())
+		return err
+	}
+	var failures error
+	for _, set := range sets {
+		own := v
+		own.File = classFile(v, set)
+		if _, err := s.Judge(ctx, own, []study.Set{set}, s.plan.fits()); errors.Is(err, study.ErrTrials) {
+			failures = errors.Join(failures, err)
+		} else if err != nil {
+			return err
+		}
+	}
+	return failures
 }
 
 // train trains a network of the plan, unless its weights are there.

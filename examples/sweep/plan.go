@@ -56,11 +56,12 @@ type synthetic struct {
 	Twins int      `json:"twins"` // of each kind and image
 }
 
-// network is one recipe, or a file of weights.
+// network is one recipe, a file of weights, or a control.
 type network struct {
 	Name string `json:"name"`
-	// File holds weights that are there already; else Pretrain has the flags of a
-	// training, which is done with each of Seeds.
+	// File holds weights that are there already, and Control says how weights come of
+	// the start's without training; else Pretrain has the flags of a training, which is
+	// done with each of Seeds.
 	File     string   `json:"file"`
 	Pretrain []string `json:"pretrain"`
 	Seeds    []uint64 `json:"seeds"`
@@ -70,8 +71,12 @@ type network struct {
 	Without []string `json:"without"`
 	// Shares are the shares of the trained weights, the rest being the start's;
 	// one without any.
-	Shares []float64 `json:"shares"`
+	Shares  []float64 `json:"shares"`
+	Control *control  `json:"control"`
 }
+
+// trained says whether the weights come from the program pretrain.
+func (n network) trained() bool { return n.File == "" && n.Control == nil }
 
 var errPlan = errors.New("plan")
 
@@ -100,6 +105,9 @@ func readPlan(path string) (p plan, err error) {
 	for i := range p.Networks {
 		n := &p.Networks[i]
 		n.File = under(dir, n.File)
+		if n.Control != nil {
+			n.Control.Noise = under(dir, n.Control.Noise)
+		}
 		for k := range n.Data {
 			n.Data[k] = under(dir, n.Data[k])
 		}
@@ -145,10 +153,15 @@ func (p plan) validate() error {
 			return bad(`"name" of network %d is %q, want letters, digits and . _ + -, and not %q`, i, n.Name, startName)
 		case slices.Contains(names, n.Name):
 			return bad("two networks are called %q", n.Name)
-		case (n.File == "") == (len(n.Seeds) == 0):
-			return bad(`network %q: give either a "file" or the "seeds" of its trainings`, n.Name)
-		case n.File != "" && (len(n.Pretrain) > 0 || len(n.Data) > 0 || len(n.Without) > 0):
-			return bad(`network %q has a "file": nothing is trained`, n.Name)
+		case n.Control == nil && (n.File == "") == (len(n.Seeds) == 0):
+			return bad(`network %q: give either a "file", a "control" or the "seeds" of its trainings`, n.Name)
+		case !n.trained() && (len(n.Pretrain) > 0 || len(n.Data) > 0 || len(n.Without) > 0):
+			return bad(`network %q has a "file" or a "control": nothing is trained`, n.Name)
+		}
+		if n.Control != nil {
+			if reason := n.Control.validate(n); reason != "" {
+				return bad(`network %q: "control": %s`, n.Name, reason)
+			}
 		}
 		for _, a := range n.Shares {
 			if !(a > 0 && a <= 1) {
@@ -178,6 +191,9 @@ func (p plan) variants(r *study.Runner) []study.Variant {
 	for _, n := range p.Networks {
 		if n.File != "" {
 			add(n, 0, n.File)
+		}
+		if n.Control != nil && len(n.Seeds) == 0 {
+			add(n, 0, r.Weights(n.Name, 0))
 		}
 		for _, s := range n.Seeds {
 			add(n, s, r.Weights(n.Name, s))

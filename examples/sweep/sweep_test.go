@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -116,6 +117,115 @@ func TestSweepFromPlanToTable(t *testing.T) {
 	require.Equal(t, 4, strings.Count(string(said), "\n"))
 }
 
+// floats are the arrays of a file of weights that are of float32.
+func floats(t *testing.T, file string) map[string][]float32 {
+	t.Helper()
+	net, err := backbone.Open(file, tensor.CPU)
+	require.NoError(t, err)
+	defer net.Close()
+	all, err := net.Params().Arrays(t.Context())
+	require.NoError(t, err)
+	out := map[string][]float32{}
+	for _, a := range all {
+		if a.DType == tensor.Float32 {
+			out[a.Name], err = a.Floats()
+			require.NoError(t, err)
+		}
+	}
+	return out
+}
+
+func distance(a, b []float32) (sum float64) {
+	for i := range a {
+		sum += math.Pow(float64(a[i])-float64(b[i]), 2)
+	}
+	return math.Sqrt(sum)
+}
+
+func TestControls(t *testing.T) {
+	testutil.NoLeak(t)
+	t.Setenv("PATH", "") // nothing is trained, so no program is needed
+	root, out := testutil.Plant(t, 4, 1, false), t.TempDir()
+	start, trained := weights(t, false), weights(t, true)
+	planOf := func(scale string) string {
+		return writePlan(t, fmt.Sprintf(`{"start": %q, "data": [%q], "padim": {"seeds": 1}, "networks": [
+			{"name": "c1", "control": {"scale": %s}},
+			{"name": "c2", "control": {"noise": %q}, "seeds": [1, 2]},
+			{"name": "lost", "control": {"noise": "nowhere.safetensors"}, "seeds": [1]},
+			{"name": "c3", "control": {"remeasure": true}}]}`, start, root, scale, trained))
+	}
+	var stderr bytes.Buffer
+	sweep := func(scale string) error {
+		stderr.Reset()
+		return run(t.Context(), []string{"-plan", planOf(scale), "-out", out, "-device", "cpu"}, &stderr)
+	}
+	require.ErrorContains(t, sweep("2"), "lost seed 1: control: ")
+
+	at := func(name string) string { return filepath.Join(out, "weights", name) }
+	from, to := floats(t, start), floats(t, trained)
+	const moved, kept = "layer2.0.conv1.weight", "layer3.0.conv1.weight"
+	for name, v := range floats(t, at("c1-0.safetensors")) {
+		for i := range v {
+			switch name {
+			case "layer1.0.bn2.weight", "layer3.1.bn2.bias":
+				require.Equal(t, 2*from[name][i], v[i])
+			case "layer4.0.conv1.weight":
+				require.Equal(t, from[name][i]/2, v[i])
+			}
+		}
+	}
+	one, two := floats(t, at("c2-1.safetensors")), floats(t, at("c2-2.safetensors"))
+	for _, noisy := range []map[string][]float32{one, two} {
+		require.InEpsilon(t, distance(from[moved], to[moved]), distance(from[moved], noisy[moved]), 1e-4)
+		require.Equal(t, from[kept], noisy[kept])
+	}
+	require.NotEqual(t, one[moved], two[moved])
+	cloth, steel := floats(t, at("c3-0.safetensors.classes/cloth.safetensors")), floats(t, at("c3-0.safetensors.classes/steel.safetensors"))
+	for name, v := range from {
+		if strings.Contains(name, "running_") {
+			require.NotEqual(t, v, cloth[name], name)
+			require.NotEqual(t, cloth[name], steel[name], name)
+		} else {
+			require.Equal(t, v, cloth[name], name)
+			require.Equal(t, v, steel[name], name)
+		}
+	}
+
+	records, err := readRecords(filepath.Join(out, "records.jsonl"))
+	require.NoError(t, err)
+	require.Len(t, records, 2*5, "two classes on the start, c1, c2 of two seeds, c3")
+	sums := map[string]bool{}
+	for _, r := range records {
+		sums[r.WeightsSHA256] = true
+		if r.Training.Name == "c3" {
+			f, err := card.FileAt(at("c3-0.safetensors.classes/" + r.Class + ".safetensors"))
+			require.NoError(t, err)
+			require.Equal(t, f.SHA256, r.WeightsSHA256, "each class is judged on its own network")
+		}
+	}
+	require.Len(t, sums, 6)
+	table, err := os.ReadFile(filepath.Join(out, "table.md"))
+	require.NoError(t, err)
+	for _, want := range []string{"| c1 | ", "| c2 | ", "| c3 | ", "- lost seed 1: lost seed 1: control: "} {
+		require.Contains(t, string(table), want)
+	}
+	require.NotContains(t, string(table), "NaN")
+
+	// Weights of the same are made once, those of another plan anew.
+	before := map[string]os.FileInfo{}
+	for _, name := range []string{"c1-0.safetensors", "c2-1.safetensors", "c3-0.safetensors.classes/cloth.safetensors"} {
+		before[name], err = os.Stat(at(name))
+		require.NoError(t, err)
+	}
+	require.Error(t, sweep("4"))
+	require.Equal(t, 2, strings.Count(stderr.String(), "fits in"), "c1 of two classes")
+	for name, old := range before {
+		now, err := os.Stat(at(name))
+		require.NoError(t, err)
+		require.Equal(t, name != "c1-0.safetensors", os.SameFile(old, now), name)
+	}
+}
+
 func TestSyntheticValidationReadsNoTestImage(t *testing.T) {
 	testutil.NoLeak(t)
 	root, out := testutil.Plant(t, 6, 2, true), t.TempDir()
@@ -217,15 +327,24 @@ func TestPlansThatAreRefused(t *testing.T) {
 		`{}`:                           `"start" is missing`,
 		`{"start": "a"}`:               `"data" is missing`,
 		`{"start": "a", "data":["d"]}`: "neither",
-		`{"start": "a", "data":["d"], "padim":{"seeds":1}, "x":1}`:                                                        `unknown field "x"`,
-		`{"start": "a", "data":["d"], "padim":{"seeds":1}, "networks":[{"name":"start","file":"f"}]}`:                     `"name" of network 0`,
-		`{"start": "a", "data":["d"], "padim":{"seeds":1}, "networks":[{"name":"../x","file":"f"}]}`:                      `"name" of network 0`,
-		`{"start": "a", "data":["d"], "padim":{"seeds":1}, "networks":[{"name":"n"}]}`:                                    `give either a "file"`,
-		`{"start": "a", "data":["d"], "padim":{"seeds":1}, "networks":[{"name":"n","file":"f","shares":[2]}]}`:            "a share is 2",
-		`{"start": "a", "data":["d"], "padim":{"seeds":1}, "networks":[{"name":"n","file":"f"},{"name":"n","file":"f"}]}`: "two networks",
-		`{"start": "a", "data":["d"], "patchcore":{"seeds":1,"reference":true}}`:                                          "no reference draw",
-		`{"start": "a", "data":["d"], "padim":{"seeds":1}, "synthetic":{"share":1,"kinds":["nsa"],"twins":1}}`:            `"share" of "synthetic"`,
-		`{"start": "a", "data":["d"], "padim":{"seeds":1}} {}`:                                                            "more behind its end",
+		`{"start": "a", "data":["d"], "padim":{"seeds":1}, "x":1}`:                                                                  `unknown field "x"`,
+		`{"start": "a", "data":["d"], "padim":{"seeds":1}, "networks":[{"name":"start","file":"f"}]}`:                               `"name" of network 0`,
+		`{"start": "a", "data":["d"], "padim":{"seeds":1}, "networks":[{"name":"../x","file":"f"}]}`:                                `"name" of network 0`,
+		`{"start": "a", "data":["d"], "padim":{"seeds":1}, "networks":[{"name":"n"}]}`:                                              `give either a "file"`,
+		`{"start": "a", "data":["d"], "padim":{"seeds":1}, "networks":[{"name":"n","control":{}}]}`:                                 "exactly one",
+		`{"start": "a", "data":["d"], "padim":{"seeds":1}, "networks":[{"name":"n","control":{"scale":2,"remeasure":true}}]}`:       "exactly one",
+		`{"start": "a", "data":["d"], "padim":{"seeds":1}, "networks":[{"name":"n","control":{"scale":-2}}]}`:                       `"scale" is -2`,
+		`{"start": "a", "data":["d"], "padim":{"seeds":1}, "networks":[{"name":"n","control":{"scale":2},"seeds":[1]}]}`:            `for "noise" alone`,
+		`{"start": "a", "data":["d"], "padim":{"seeds":1}, "networks":[{"name":"n","control":{"noise":"f"}}]}`:                      `needs "seeds"`,
+		`{"start": "a", "data":["d"], "padim":{"seeds":1}, "networks":[{"name":"n","control":{"remeasure":true},"shares":[0.5]}]}`:  "of trained weights",
+		`{"start": "a", "data":["d"], "padim":{"seeds":1}, "networks":[{"name":"n","control":{"remeasure":true},"file":"f"}]}`:      `a "file" too`,
+		`{"start": "a", "data":["d"], "padim":{"seeds":1}, "networks":[{"name":"n","control":{"remeasure":true},"without":["c"]}]}`: "nothing is trained",
+		`{"start": "a", "data":["d"], "padim":{"seeds":1}, "networks":[{"name":"n","control":{"speed":1}}]}`:                        `unknown field "speed"`,
+		`{"start": "a", "data":["d"], "padim":{"seeds":1}, "networks":[{"name":"n","file":"f","shares":[2]}]}`:                      "a share is 2",
+		`{"start": "a", "data":["d"], "padim":{"seeds":1}, "networks":[{"name":"n","file":"f"},{"name":"n","file":"f"}]}`:           "two networks",
+		`{"start": "a", "data":["d"], "patchcore":{"seeds":1,"reference":true}}`:                                                    "no reference draw",
+		`{"start": "a", "data":["d"], "padim":{"seeds":1}, "synthetic":{"share":1,"kinds":["nsa"],"twins":1}}`:                      `"share" of "synthetic"`,
+		`{"start": "a", "data":["d"], "padim":{"seeds":1}} {}`:                                                                      "more behind its end",
 	} {
 		_, err := readPlan(writePlan(t, text))
 		require.ErrorContains(t, err, want, text)

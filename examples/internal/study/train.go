@@ -87,7 +87,7 @@ func FindProgram(name string) (string, error) {
 
 // Train runs the program pretrain with the flags and adds -init, -seed, -out and -log,
 // unless the weights of v are there; a training that was stopped goes on from its
-// checkpoint. Why it failed is kept beside the weights, see [Runner.Failure].
+// checkpoint. Why it failed is kept beside the weights, see [Failure].
 func (r *Runner) Train(ctx context.Context, v Variant, flags []string) error {
 	if _, err := os.Stat(v.File); err == nil {
 		return nil
@@ -102,21 +102,33 @@ func (r *Runner) Train(ctx context.Context, v Variant, flags []string) error {
 		args = append(args, "-resume")
 	}
 	begin := time.Now()
-	if err := r.Program(ctx, r.Pretrain, args, v.File+".log"); err != nil {
+	err := r.Program(ctx, r.Pretrain, args, v.File+".log")
+	if err != nil {
 		err = fmt.Errorf("%s seed %d: pretrain: %w", v.Name, v.Seed, err)
-		if ctx.Err() != nil {
+	}
+	if err = Note(ctx, v, err); err == nil {
+		fmt.Fprintf(r.Log, "%s seed %d: trained in %s\n", v.Name, v.Seed, time.Since(begin).Round(time.Second))
+	}
+	return err
+}
+
+// Note keeps why the weights of a variant could not be made, for [Failure], and forgets
+// an older reason where err is nil. What failed because ctx ended has no reason of its
+// own. It returns err, joined with that of writing. The folder of v.File must be there.
+func Note(ctx context.Context, v Variant, err error) error {
+	switch {
+	case err == nil:
+		if err := os.Remove(failureFile(v)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
-		return errors.Join(err, atomicfile.Write(failureFile(v), func(w io.Writer) error {
-			_, err := io.WriteString(w, err.Error()+"\n")
-			return err
-		}))
-	}
-	fmt.Fprintf(r.Log, "%s seed %d: trained in %s\n", v.Name, v.Seed, time.Since(begin).Round(time.Second))
-	if err := os.Remove(failureFile(v)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil
+	case ctx.Err() != nil:
 		return err
 	}
-	return nil
+	return errors.Join(err, atomicfile.Write(failureFile(v), func(w io.Writer) error {
+		_, err := io.WriteString(w, err.Error()+"\n")
+		return err
+	}))
 }
 
 // Program runs a program whose output goes to the end of a log file. When ctx ends it is
