@@ -73,7 +73,7 @@ func known() []generator {
 	mixture := synth.DefaultMixture()
 	for _, list := range [][]synth.Ingredient{mixture.Kinds, mixture.Normal} {
 		for _, g := range list {
-			all = append(all, generator{"mix-" + strings.TrimPrefix(string(g.Kind), "cutpaste "), g.Generator})
+			all = append(all, generator{"mix-" + g.Kind.Short(), g.Generator})
 		}
 	}
 	return append(all, []generator{
