@@ -14,11 +14,12 @@ import (
 // changed then: detectors that stop at layer 3 do not pay for layer 4, which is
 // three quarters of a ResNet-18.
 type folded struct {
-	version uint64
-	net     *ResNet
-	stem    *layers.Folded
-	blocks  [4][]*layers.FoldedBlock
-	stages  [Pooled]*tensor.Params // what stem and blocks stand on
+	version   uint64
+	precision Precision
+	net       *ResNet
+	stem      *layers.Folded
+	blocks    [4][]*layers.FoldedBlock
+	stages    [Pooled]*tensor.Params // what stem and blocks stand on
 }
 
 func (f *folded) close() error {
@@ -43,11 +44,11 @@ func (m *ResNet) fold(s *tensor.Scope, input []int64, first, last Layer) (*folde
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if v := m.params.Version(); m.folded == nil || m.folded.version != v {
+	if v := m.params.Version(); m.folded == nil || m.folded.version != v { // a change of precision is one too
 		if err := m.folded.close(); err != nil {
 			return nil, err
 		}
-		m.folded = &folded{version: v, net: m}
+		m.folded = &folded{version: v, precision: m.precision, net: m}
 	}
 	if err := m.folded.extend(s, input[0], input[2], input[3], first, min(last, Layer4)); err != nil {
 		return nil, err
@@ -79,7 +80,7 @@ func (f *folded) stage(s *tensor.Scope, fresh *tensor.Params, l Layer, n, h, w i
 	missing := f.stages[l] == nil
 	if l == Stem {
 		if missing {
-			stem, err := m.stem.Fold(s, fresh, [4]int64{n, m.stem.In, h, w})
+			stem, err := m.stem.FoldAs(s, fresh, [4]int64{n, m.stem.In, h, w}, f.precision.dtype())
 			if err != nil {
 				return 0, 0, err
 			}
@@ -91,7 +92,7 @@ func (f *folded) stage(s *tensor.Scope, fresh *tensor.Params, l Layer, n, h, w i
 	for j := range m.stages[l-Layer1] {
 		b := &m.stages[l-Layer1][j]
 		if missing {
-			fb, err := b.Fold(s, fresh, [4]int64{n, b.Path[0].In, h, w})
+			fb, err := b.FoldAs(s, fresh, [4]int64{n, b.Path[0].In, h, w}, f.precision.dtype())
 			if err != nil {
 				return 0, 0, err
 			}
@@ -105,8 +106,12 @@ func (f *folded) stage(s *tensor.Scope, fresh *tensor.Params, l Layer, n, h, w i
 	return h, w, nil
 }
 
-// run runs one stage. keep says that x is still needed.
+// run runs one stage. keep says that x is still needed. What it gives is in the
+// precision of f, x may be in float32 too.
 func (f *folded) run(s *tensor.Scope, x *tensor.Tensor, l Layer, keep bool) *tensor.Tensor {
+	if f.precision != Float32 && x.DType() == tensor.Float32 {
+		x, keep = s.Cast(x, f.precision.dtype()), false
+	}
 	if l == Stem {
 		return s.MaxPool2d(f.stem.Forward(s, s.ChannelsLast(x), true), 3, 2, 1)
 	}

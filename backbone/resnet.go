@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 
 	"github.com/gotab/gotab/internal/layers"
@@ -43,8 +44,10 @@ type ResNet struct {
 	stages [4][]layers.Block
 	frozen [Pooled]bool
 
-	mu     sync.Mutex
-	folded *folded
+	mu        sync.Mutex
+	folded    *folded
+	precision Precision // of evaluation
+	training  Precision // of the convolutions of a training
 }
 
 // ResNet18 is a [ResNet]; what NewResNet18, ReadResNet18 and OpenResNet18 return
@@ -104,7 +107,7 @@ func (m *ResNet) Forward(s *tensor.Scope, x *tensor.Tensor, at ...Layer) []*tens
 	if len(at) == 0 || s.Err() != nil {
 		return out
 	}
-	run := m.runner(s, x, Stem, deepest)
+	run, leave := m.runner(s, x, Stem, deepest)
 	if s.Err() != nil {
 		return out
 	}
@@ -112,9 +115,14 @@ func (m *ResNet) Forward(s *tensor.Scope, x *tensor.Tensor, at ...Layer) []*tens
 		var y *tensor.Tensor
 		wanted := false
 		keep := func(l Layer, t *tensor.Tensor) {
+			if !slices.Contains(at, l) {
+				return
+			}
+			result := leave(s, t)
+			wanted = result == t // else the next stage may write over t
 			for i := range at {
 				if at[i] == l {
-					out[i], wanted = t, true
+					out[i] = result
 				}
 			}
 		}
@@ -131,7 +139,7 @@ func (m *ResNet) Forward(s *tensor.Scope, x *tensor.Tensor, at ...Layer) []*tens
 			keep(l, y)
 		}
 		if deepest == Pooled {
-			keep(Pooled, s.GlobalAvgPool(y))
+			keep(Pooled, s.GlobalAvgPool(leave(s, y)))
 		}
 		for i, l := range at { // a layer asked for twice needs a handle of its own
 			for j := range i {
@@ -166,11 +174,11 @@ func (m *ResNet) Stage(s *tensor.Scope, x *tensor.Tensor, l Layer) *tensor.Tenso
 		if s.Err() != nil {
 			return nil
 		}
-		run := m.runner(s, x, l, l)
+		run, leave := m.runner(s, x, l, l)
 		if s.Err() != nil {
 			return nil
 		}
-		return run(s, x, l, true)
+		return leave(s, run(s, x, l, true))
 	})
 }
 
@@ -192,30 +200,48 @@ func checkInput(s *tensor.Scope, doing string, x *tensor.Tensor) {
 	}
 }
 
+// stageRun runs one stage on x; keep says that x must not change.
+type stageRun func(s *tensor.Scope, x *tensor.Tensor, l Layer, keep bool) *tensor.Tensor
+
 // runner returns the function that runs one of the stages first to last in the
-// mode of s, where x is the input of first; keep says that its operand must not
-// change. A failure is left in s.
-func (m *ResNet) runner(s *tensor.Scope, x *tensor.Tensor, first, last Layer) (run func(s *tensor.Scope, x *tensor.Tensor, l Layer, keep bool) *tensor.Tensor) {
+// mode of s, where x is the input of first, and the one that makes features in float32 of what a
+// stage gave. A failure is left in s.
+func (m *ResNet) runner(s *tensor.Scope, x *tensor.Tensor, first, last Layer) (run stageRun, leave func(s *tensor.Scope, y *tensor.Tensor) *tensor.Tensor) {
+	same := func(_ *tensor.Scope, y *tensor.Tensor) *tensor.Tensor { return y }
+	single := func(s *tensor.Scope, y *tensor.Tensor) *tensor.Tensor { return s.Cast(y, tensor.Float32) }
 	if s.Mode() != tensor.Evaluation {
 		m.params.Touch() // running statistics move
-		return m.plain
+		if m.TrainingPrecision() == Float32 {
+			return m.plain, same
+		}
+		return m.plain, single
 	}
 	f, err := m.fold(s, x.Shape(), first, last)
-	if err != nil {
+	switch {
+	case err != nil:
 		s.Fail(err)
-		return m.plain
+		return m.plain, same
+	case f.precision == Float32:
+		return f.run, same
 	}
-	return f.run
+	return f.run, single
 }
 
 // plain runs one stage with batch norm as it stands.
 func (m *ResNet) plain(s *tensor.Scope, x *tensor.Tensor, l Layer, _ bool) *tensor.Tensor {
 	train := s.Mode() == tensor.Training && !m.frozen[l]
+	dt := tensor.Float32
+	if p := m.TrainingPrecision(); p != Float32 && s.Mode() == tensor.Training && x.DType() != tensor.NoDType {
+		dt = p.dtype()
+	}
 	if l == Stem {
-		return s.MaxPool2d(s.ReLUInto(m.stem.Forward(s, s.ChannelsLast(x), train)), 3, 2, 1)
+		return s.MaxPool2d(s.ReLUInto(m.stem.ForwardAs(s, s.ChannelsLast(x), train, dt)), 3, 2, 1)
+	}
+	if dt != tensor.Float32 {
+		x = s.Cast(x, dt)
 	}
 	for i := range m.stages[l-Layer1] {
-		x = m.stages[l-Layer1][i].Forward(s, x, train)
+		x = m.stages[l-Layer1][i].ForwardAs(s, x, train, dt)
 	}
 	return x
 }

@@ -68,18 +68,24 @@ func requireScratchAt(t *testing.T, name string, with, without downstream.Map) {
 // detectorsOn are the five detectors on a network, for images of a side.
 func detectorsOn(t *testing.T, net *backbone.ResNet, side int) map[string]detector {
 	t.Helper()
+	return detectorsOver(t, net, net, side)
+}
+
+// detectorsOver are those on fe, which is net or stands before it; RegAD is on net.
+func detectorsOver(t *testing.T, net *backbone.ResNet, fe downstream.Extractor, side int) map[string]detector {
+	t.Helper()
 	out := map[string]detector{}
 	padim := downstream.DefaultPaDiM()
 	padim.Layers = append(padim.Layers, backbone.Layer4)
 	padim.Channels, padim.Reduced = nil, 40
 	padim.Transform = dataset.Square(side)
-	p, err := downstream.NewPaDiM(net, padim, rand.New(rand.NewPCG(2, 1)))
+	p, err := downstream.NewPaDiM(fe, padim, rand.New(rand.NewPCG(2, 1)))
 	require.NoError(t, err)
 	out["padim"] = p
 	patch := downstream.DefaultPatchCore()
 	patch.Layers = append(patch.Layers, backbone.Layer4)
 	patch.Transform = dataset.Square(side)
-	c, err := downstream.NewPatchCore(net, patch, rand.New(rand.NewPCG(3, 1)))
+	c, err := downstream.NewPatchCore(fe, patch, rand.New(rand.NewPCG(3, 1)))
 	require.NoError(t, err)
 	out["patchcore"] = c
 	rd := downstream.DefaultRD4AD()
@@ -89,7 +95,7 @@ func detectorsOn(t *testing.T, net *backbone.ResNet, side int) map[string]detect
 	}
 	rd.Epochs, rd.TrainBatch = 1, 5
 	rd.Transform = dataset.Square(side)
-	r, err := downstream.NewRD4AD(net, rd, rand.New(rand.NewPCG(4, 1)))
+	r, err := downstream.NewRD4AD(fe, rd, rand.New(rand.NewPCG(4, 1)))
 	require.NoError(t, err)
 	out["rd4ad"] = r
 	simple := downstream.DefaultSimpleNet()
@@ -97,7 +103,7 @@ func detectorsOn(t *testing.T, net *backbone.ResNet, side int) map[string]detect
 	simple.LayerDim, simple.Dim, simple.Hidden = 48, 48, 32
 	simple.Epochs = 1
 	simple.Transform = dataset.Square(side)
-	s, err := downstream.NewSimpleNet(net, simple, rand.New(rand.NewPCG(5, 1)))
+	s, err := downstream.NewSimpleNet(fe, simple, rand.New(rand.NewPCG(5, 1)))
 	require.NoError(t, err)
 	out["simplenet"] = s
 	reg := downstream.DefaultRegAD()
@@ -116,15 +122,22 @@ func detectorsOn(t *testing.T, net *backbone.ResNet, side int) map[string]detect
 // from dark pictures that it has been shown.
 func requireClassifiesOn(t *testing.T, net *backbone.ResNet, side int) {
 	t.Helper()
+	c, l := classifierOn(t, net, side)
+	defer c.Close()
+	require.GreaterOrEqual(t, exact(t, c, l), 0.9)
+}
+
+// classifierOn is one that was fitted on a frozen network, with the pictures.
+func classifierOn(t *testing.T, fe downstream.Extractor, side int) (*classify.Classifier, *classify.Labelled) {
+	t.Helper()
 	ds, err := dataset.NewMemory(quartered(16, 1, side))
 	require.NoError(t, err)
 	l, err := classify.LabelOne(ds, []string{"dark", "bright"}, func(i int, _ dataset.Item) (int, error) { return i & 1, nil })
 	require.NoError(t, err)
 	cfg := frozenConfig(classify.MultiClass)
 	cfg.Transform = dataset.Square(side)
-	c, err := classify.New(net, cfg, seeded(1))
+	c, err := classify.New(fe, cfg, seeded(1))
 	require.NoError(t, err)
-	defer c.Close()
 	require.NoError(t, c.Fit(t.Context(), l))
-	require.GreaterOrEqual(t, exact(t, c, l), 0.9)
+	return c, l
 }

@@ -111,7 +111,7 @@ func TestEstimatesHoldWhatIsMeasured(t *testing.T) {
 			cfg := fakeConfig()
 			cfg.Channels, cfg.Reduced, cfg.Transform, cfg.Batch = nil, 96, view(side), 8
 			p, err := downstream.NewPaDiM(&broad{}, cfg, seeded(1))
-			fitted, fitting := downstream.EstimatePaDiM(side*side/16, 96, cfg.Batch, cores)
+			fitted, fitting := downstream.EstimatePaDiM(tensor.CPU, side*side/16, 96, cfg.Batch, cores)
 			return detectorSubject(t, p, err), fitted, fitting
 		}},
 		"PatchCore": {160, 24, func(t *testing.T, side, images int) (subject, int64, int64) {
@@ -226,8 +226,8 @@ func TestEstimatesOfSettings(t *testing.T) {
 		settings settings
 		want     downstream.Memory
 	}{
-		"PaDiM":             {padim, want(downstream.EstimatePaDiM(16*16, 96, padim.Batch, cores))},
-		"PaDiM, all layers": {whole, want(downstream.EstimatePaDiM(16*16, 224, whole.Batch, cores))},
+		"PaDiM":             {padim, want(downstream.EstimatePaDiM(tensor.CPU, 16*16, 96, padim.Batch, cores))},
+		"PaDiM, all layers": {whole, want(downstream.EstimatePaDiM(tensor.CPU, 16*16, 224, whole.Batch, cores))},
 		"PatchCore":         {patches, want(downstream.EstimatePatchCore(images, 16*16, 224, patches, cores))},
 		"RD4AD":             {distilled, want(downstream.EstimateRD4AD(images, []int{32, 64, 128}, image.Pt(16, 16), distilled))},
 		"SimpleNet":         {simple, want(downstream.EstimateSimpleNet(images, 16*16, 16*16*(32+64/4+128/16), 224, simple))},

@@ -14,6 +14,7 @@ import (
 	"github.com/gotab/gotab/downstream/internal/feed"
 	"github.com/gotab/gotab/downstream/internal/network"
 	"github.com/gotab/gotab/downstream/internal/padim"
+	"github.com/gotab/gotab/tensor"
 )
 
 // PaDiMConfig are the settings of PaDiM. DefaultPaDiM explains the values.
@@ -149,7 +150,7 @@ func NewPaDiM(fe Extractor, cfg PaDiMConfig, rng *rand.Rand, opts ...Option) (*P
 		return nil, fmt.Errorf("downstream: new PaDiM: %w", err)
 	}
 	cfg.Transform = cfg.Transform.Shared()
-	return &PaDiM{cfg: cfg, sel: sel, core: engine.Core[*gaussians]{Who: whoIs("PaDiM"), Dev: fe.Device(), Batch: cfg.Batch, Embed: sel.Embed,
+	return &PaDiM{cfg: cfg, sel: sel, core: engine.Core[*gaussians]{Who: whoIs("PaDiM"), Dev: fe.Device(), Batch: cfg.Batch, Embed: sel.Embed, Precision: network.PrecisionOf(fe),
 		In: feed.Reader{Transform: cfg.Transform, Normalize: cfg.Normalize}, Options: engine.OptionsOf(opts)}}, nil
 }
 
@@ -201,13 +202,13 @@ func (c PaDiMConfig) Estimate(fe Extractor, input image.Point, _ int) (Memory, e
 	if n == 0 {
 		n = all
 	}
-	fitted, fitting := estimatePaDiM(maps[0].H*maps[0].W, n, c.Batch, cores())
+	fitted, fitting := estimatePaDiM(fe.Device(), maps[0].H*maps[0].W, n, c.Batch, cores())
 	return Memory{fitted, fitting}, nil
 }
 
 // estimatePaDiM is the arithmetic of [PaDiMConfig.Estimate].
-func estimatePaDiM(positions, c, batch, cores int) (fitted, fitting int64) {
-	return padim.Bytes(positions, c, batch, cores)
+func estimatePaDiM(dev tensor.Device, positions, c, batch, cores int) (fitted, fitting int64) {
+	return padim.Bytes(dev, positions, c, batch, cores)
 }
 
 // gaussians is what a fit leaves.

@@ -147,17 +147,16 @@ func (p *PaDiM) onnxArrays(ctx context.Context, g *gaussians) (map[string]onnx.T
 			t    *tensor.Tensor
 			dims []int64
 		}{
-			{"padim.mean", g.Mean, []int64{n, 1, c}}, {"padim.whitening", g.Whitening, []int64{n, c, c}},
+			{"padim.mean", g.Mean, []int64{n, 1, c}}, {"padim.whitening", g.Factor, []int64{n, c, c}},
 			{"padim.rows", rows, []int64{int64(g.InH), int64(g.GridH)}}, {"padim.columns", columns, []int64{int64(g.GridW), int64(g.InW)}},
 		} {
-			a := onnx.Tensor{Name: x.name, Type: onnx.Float32, Dims: x.dims, Data: make([]byte, 0, 4*x.t.Len())}
+			a := onnx.Tensor{Name: x.name, Type: onnx.Float32, Dims: x.dims, Data: make([]byte, 0, 4*volume(x.dims))}
 			for lo := int64(0); lo < x.t.Size(0); lo += gaussian.Block { // a block at a time: the whole would lie in memory once more
-				part := s.Narrow(x.t, 0, lo, min(gaussian.Block, x.t.Size(0)-lo))
-				v, err := s.Floats(part)
+				hi := min(lo+gaussian.Block, x.t.Size(0))
+				v, err := p.onnxBlock(s, g, x.t, int(lo), int(hi))
 				if err != nil {
 					return err
 				}
-				s.Free(part)
 				a.Data = onnx.AppendFloats(a.Data, v)
 			}
 			out[x.name] = a
@@ -165,6 +164,25 @@ func (p *PaDiM) onnxArrays(ctx context.Context, g *gaussians) (map[string]onnx.T
 		return s.Err()
 	})
 	return out, err
+}
+
+// volume is the number of values of a tensor.
+func volume(dims []int64) int64 {
+	n := int64(1)
+	for _, d := range dims {
+		n *= d
+	}
+	return n
+}
+
+// onnxBlock copies some rows of a tensor of the model; of its matrices their transposes as a whole.
+func (p *PaDiM) onnxBlock(s *tensor.Scope, g *gaussians, t *tensor.Tensor, lo, hi int) ([]float32, error) {
+	if t == g.Factor {
+		return g.Whole(s, lo, hi)
+	}
+	part := s.Narrow(t, 0, int64(lo), int64(hi-lo))
+	defer s.Free(part)
+	return s.Floats(part)
 }
 
 // addEmbedding adds what selection.embed does: the chosen channels of every layer, on

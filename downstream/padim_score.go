@@ -48,11 +48,8 @@ func (p *PaDiM) judge(ctx context.Context, by judging) (*Calibration, error) {
 func (p *PaDiM) score(ctx context.Context, g *gaussians, b *feed.Batch, out []Result) error {
 	err := tensor.Run(ctx, p.core.Dev, tensor.Evaluation, func(s *tensor.Scope) error {
 		maps := s.Sub(func(s *tensor.Scope) *tensor.Tensor {
-			dist := s.Sub(func(s *tensor.Scope) *tensor.Tensor {
-				white := s.Sub(func(s *tensor.Scope) *tensor.Tensor { return g.Whiten(s, p.core.Vectors(s, g, b)) })
-				return s.Norm(white, 2) // [P, n]
-			})
-			return g.Smooth(s, s.Reshape(s.Transpose(dist, 0, 1), int64(b.N), int64(g.GridH), int64(g.GridW)))
+			dist := s.Sub(func(s *tensor.Scope) *tensor.Tensor { return g.Distances(s, p.core.Vectors(s, g, b)) })
+			return g.Smooth(s, s.Reshape(dist, int64(b.N), int64(g.GridH), int64(g.GridW)))
 		})
 		for i := range out {
 			if err := s.FloatsInto(out[i].Map.Data, s.Select(maps, 0, int64(i))); err != nil {

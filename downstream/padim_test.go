@@ -13,6 +13,7 @@ import (
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/downstream"
+	"github.com/gotab/gotab/tensor"
 )
 
 // roundingTolerance is what float32 statistics, whitening and smoothing may
@@ -243,9 +244,9 @@ func TestPaDiMRefuses(t *testing.T) {
 }
 
 func TestEstimatePaDiM(t *testing.T) {
-	fitted, fitting := downstream.EstimatePaDiM(56*56, 100, 8, 2)
-	require.Equal(t, int64(4*3136*100*101), fitted)
-	require.InDelta(t, 178e6, float64(fitting), 1e6)
+	fitted, fitting := downstream.EstimatePaDiM(tensor.CPU, 56*56, 100, 8, 2)
+	require.Equal(t, int64(4*3136*(100+104*112/2)), fitted)
+	require.InDelta(t, 126e6, float64(fitting), 1e6)
 }
 
 func TestProgress(t *testing.T) {

@@ -177,7 +177,7 @@ func newPatchCore(fe Extractor, cfg PatchCoreConfig, seed [2]uint64, opts ...Opt
 		return nil, fmt.Errorf("downstream: new PatchCore: %w", err)
 	}
 	cfg.Transform = cfg.Transform.Shared()
-	return &PatchCore{cfg: cfg, emb: emb, seed: seed, core: engine.Core[*patchBank]{Who: whoIs("PatchCore"), Dev: fe.Device(), Batch: cfg.Batch, Embed: emb.Embed,
+	return &PatchCore{cfg: cfg, emb: emb, seed: seed, core: engine.Core[*patchBank]{Who: whoIs("PatchCore"), Dev: fe.Device(), Batch: cfg.Batch, Embed: emb.Embed, Precision: network.PrecisionOf(fe),
 		In: feed.Reader{Transform: cfg.Transform, Normalize: cfg.Normalize}, Options: engine.OptionsOf(opts)}}, nil
 }
 

@@ -220,7 +220,7 @@ func newRD4AD(fe Extractor, cfg RD4ADConfig, seed [2]uint64, opts ...Option) (*R
 		}
 	}
 	cfg.Transform = cfg.Transform.Shared()
-	return &RD4AD{cfg: cfg, sel: sel, seed: seed, core: engine.Core[*distilled]{Who: whoIs("RD4AD"), Dev: fe.Device(), Batch: cfg.Batch, Embed: sel.Embed,
+	return &RD4AD{cfg: cfg, sel: sel, seed: seed, core: engine.Core[*distilled]{Who: whoIs("RD4AD"), Dev: fe.Device(), Batch: cfg.Batch, Embed: sel.Embed, Precision: network.PrecisionOf(fe),
 		In: feed.Reader{Transform: cfg.Transform, Normalize: cfg.Normalize}, Options: engine.OptionsOf(opts)}}, nil
 }
 

@@ -192,7 +192,7 @@ func newSimpleNet(fe Extractor, cfg SimpleNetConfig, seed [2]uint64, opts ...Opt
 		return nil, fmt.Errorf("downstream: new SimpleNet: %w", err)
 	}
 	cfg.Transform = cfg.Transform.Shared()
-	return &SimpleNet{cfg: cfg, emb: emb, seed: seed, core: engine.Core[*simpleModel]{Who: whoIs("SimpleNet"), Dev: fe.Device(), Batch: cfg.Batch, Embed: emb.Embed,
+	return &SimpleNet{cfg: cfg, emb: emb, seed: seed, core: engine.Core[*simpleModel]{Who: whoIs("SimpleNet"), Dev: fe.Device(), Batch: cfg.Batch, Embed: emb.Embed, Precision: network.PrecisionOf(fe),
 		In: feed.Reader{Transform: cfg.Transform, Normalize: cfg.Normalize}, Options: engine.OptionsOf(opts)}}, nil
 }
 

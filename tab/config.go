@@ -55,6 +55,11 @@ type Config struct {
 	// the released code does, so that batch norm has statistics for each apart.
 	// Otherwise both are one batch. The article does not say.
 	SeparatePasses bool
+	// Precision is that of the network's convolutions in steps: float32, or bfloat16 for about half
+	// the time and memory where the processor or GPU has it (see
+	// [backbone.ResNet.SetTrainingPrecision]). Weights, moments, losses and what is
+	// trained beside the network are float32 with either.
+	Precision backbone.Precision `json:",omitempty"`
 	// Crop is the side of square cuts from the transformed images in pixels, at
 	// least 32; 0 means whole images. Each place draws where; the damage is put into
 	// the cut, and its source is a cut of another image. So the network trains at

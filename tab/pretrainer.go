@@ -35,10 +35,17 @@ type statisticsTeller interface {
 	StatisticsFrozen(stage backbone.Layer) bool
 }
 
+// preciser is what Config.Precision asks of the visual encoder.
+type preciser interface {
+	TrainingPrecision() backbone.Precision
+	SetTrainingPrecision(p backbone.Precision) error
+}
+
 // loan is how an encoder was when the first step changed it.
 type loan struct {
 	trainable map[string]bool
 	frozen    map[backbone.Layer]bool
+	precision backbone.Precision
 }
 
 func borrow(v VisualEncoder) *loan {
@@ -51,6 +58,9 @@ func borrow(v VisualEncoder) *loan {
 			l.frozen[s] = t.StatisticsFrozen(s)
 		}
 	}
+	if t, ok := v.(preciser); ok {
+		l.precision = t.TrainingPrecision()
+	}
 	return l
 }
 
@@ -62,10 +72,14 @@ func (l *loan) giveBack(v VisualEncoder) error {
 	if f, ok := v.(statisticsFreezer); ok {
 		f.FreezeStatistics(func(s backbone.Layer) bool { return l.frozen[s] })
 	}
-	return v.Params().SetTrainable(func(n string) bool {
+	var err error
+	if t, ok := v.(preciser); ok && t.TrainingPrecision() != l.precision {
+		err = t.SetTrainingPrecision(l.precision)
+	}
+	return errors.Join(err, v.Params().SetTrainable(func(n string) bool {
 		was, known := l.trainable[n]
 		return was || !known
-	})
+	}))
 }
 
 // Measure is a named figure of a probe, for example "image AUROC" 0.93.
@@ -191,6 +205,9 @@ func New(parts Parts, cfg Config, opts ...Option) (*Pretrainer, error) {
 			return nil, fmt.Errorf("tab: new: %w: the visual encoder has no layer %s", ErrConfig, l)
 		}
 	}
+	if err := p.checkPrecision(); err != nil {
+		return nil, err
+	}
 	if err := p.checkStart(); err != nil {
 		return nil, err
 	}
@@ -207,6 +224,22 @@ func New(parts Parts, cfg Config, opts ...Option) (*Pretrainer, error) {
 		}
 	}
 	return p, nil
+}
+
+// checkPrecision says whether the encoder computes in Config.Precision, and leaves it as it is.
+func (p *Pretrainer) checkPrecision() error {
+	t, ok := p.parts.Visual.(preciser)
+	switch {
+	case !ok && p.cfg.Precision == backbone.Float32:
+		return nil
+	case !ok:
+		return fmt.Errorf("tab: new: %w: Config.Precision is %s, the visual encoder has no other than float32", ErrConfig, p.cfg.Precision)
+	}
+	was := t.TrainingPrecision()
+	if err := t.SetTrainingPrecision(p.cfg.Precision); err != nil {
+		return fmt.Errorf("tab: new: %w: Config.Precision: %w", ErrConfig, err)
+	}
+	return t.SetTrainingPrecision(was)
 }
 
 // Config returns the settings.
@@ -303,8 +336,8 @@ func (p *Pretrainer) make(ctx context.Context, classes []string, normal, abnorma
 }
 
 // Close frees what the Pretrainer owns. The encoder keeps its trained weights;
-// which of them are trainable, and which statistics are frozen, is as it was before
-// the first step. (An encoder that can freeze statistics and has no method
+// which of them are trainable, which statistics are frozen and the precision of training are as
+// they were before the first step. (An encoder that can freeze statistics and has no method
 // StatisticsFrozen(backbone.Layer) bool comes back with none frozen.)
 func (p *Pretrainer) Close() error {
 	if p.closed {

@@ -66,7 +66,8 @@ func (p *Pretrainer) copyStart(ctx context.Context) error {
 		return fmt.Errorf("frozen copy: %w", err)
 	}
 	net.FreezeStatistics(func(backbone.Layer) bool { return true })
-	if err := net.Params().SetTrainable(func(string) bool { return false }); err != nil {
+	err = errors.Join(net.Params().SetTrainable(func(string) bool { return false }), net.SetTrainingPrecision(p.cfg.Precision))
+	if err != nil {
 		return errors.Join(err, net.Close())
 	}
 	p.start = net

@@ -118,6 +118,11 @@ func (p *Pretrainer) phase() error {
 	if f, ok := p.parts.Visual.(statisticsFreezer); ok {
 		f.FreezeStatistics(func(l backbone.Layer) bool { return p.cfg.frozenStatistics(l, p.epoch) })
 	}
+	if t, ok := p.parts.Visual.(preciser); ok {
+		if err := t.SetTrainingPrecision(p.cfg.Precision); err != nil {
+			return err
+		}
+	}
 	if err := p.parts.Visual.Params().SetTrainable(func(n string) bool { return p.cfg.rate(n, p.epoch) > 0 }); err != nil {
 		return err
 	}

@@ -75,6 +75,12 @@ func setDevice(d Device) error {
 // convolutions of [Scope.PackConv] stand.
 func HasOneDNN() bool { return native.HasOneDNN() }
 
+// HasBFloat16 reports whether the packed convolutions of [Scope.PackConv] compute in
+// bfloat16 too: this libtorch carries oneDNN, and the processor multiplies bfloat16
+// itself (AVX512-BF16, and AMX where it has that). Others could only imitate it, slower
+// than they compute in float32.
+func HasBFloat16() bool { return native.HasBFloat16() }
+
 // ParseDevice reads the value of a -device flag: "auto" (the first CUDA device
 // where there is one, else the CPU), "cpu", "cuda" or "cuda:N". A device that is
 // not there is an error that wraps [ErrDevice] and says what to do.

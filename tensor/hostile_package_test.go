@@ -20,7 +20,7 @@ func TestHostileArguments(t *testing.T) {
 		Funcs: []any{
 			tensor.CUDA, tensor.CUDADevices, tensor.ClipGrads, tensor.Configure, tensor.DefaultAdam, tensor.DefaultAdamW, tensor.DefaultSGD,
 			tensor.DefaultSettings, tensor.DefaultThreads, tensor.Descend, tensor.FloatArray, tensor.GetSettings, tensor.GetThreads,
-			tensor.HasOneDNN, tensor.IntArray, tensor.KaimingFanOut, tensor.LibtorchVersion, tensor.LinearBound, tensor.Live, tensor.NewAdam,
+			tensor.HasBFloat16, tensor.HasOneDNN, tensor.IntArray, tensor.KaimingFanOut, tensor.LibtorchVersion, tensor.LinearBound, tensor.Live, tensor.LowerAt, tensor.LowerLen, tensor.NewAdam,
 			tensor.NewAdamW, tensor.NewParams, tensor.NewSGD, tensor.NewWeightFile, tensor.OpenWeightFile, tensor.OpenWeights,
 			tensor.ParseDevice, tensor.PooledBytes, tensor.ReadTorchWeights, tensor.ReadWeights, tensor.ReleasePool, tensor.Run,
 			tensor.WithThreads, tensor.WriteWeights,

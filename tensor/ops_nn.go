@@ -115,7 +115,8 @@ func (s *Scope) ConvTranspose2d(x, w, b *Tensor, c Conv) *Tensor {
 // of threads, may want another layout: it is made when one comes that does, and
 // kept beside the first. A weight has at most four layouts, each of the size of w
 // with O rounded up to a block of 64; of more the one that was longest not used is
-// dropped. Dilation is 1.
+// dropped. Dilation is 1. w is float32, or bfloat16 where [HasBFloat16]; inputs and bias
+// are then of that type too.
 func (s *Scope) PackConv(w *Tensor, c Conv, input [4]int64) *Tensor {
 	c = c.filled()
 	if w.Valid() && w.dev.cuda {
@@ -126,8 +127,8 @@ func (s *Scope) PackConv(w *Tensor, c Conv, input [4]int64) *Tensor {
 		for _, d := range input {
 			errs = append(errs, within("a size of the input", d, 1, maxPacked))
 		}
-		if w.DType() != Float32 || w.Len() == 0 || c.Dilation != 1 {
-			errs = append(errs, fmt.Errorf("%w: want float32 [O C/Groups k k], Dilation is %d", ErrShape, c.Dilation))
+		if !packable(w.DType()) || w.Len() == 0 || c.Dilation != 1 {
+			errs = append(errs, fmt.Errorf("%w: want float32 [O C/Groups k k], or bfloat16 where the processor has it; Dilation is %d", ErrShape, c.Dilation))
 		}
 		if err := c.check(input[:], w.Shape(), false); err != nil {
 			errs = append(errs, fmt.Errorf("input %s: %w", shapeString(input[:]), err))
@@ -141,6 +142,9 @@ func (s *Scope) PackConv(w *Tensor, c Conv, input [4]int64) *Tensor {
 	return t
 }
 
+// packable says whether oneDNN has kernels for a type here.
+func packable(t DType) bool { return t == Float32 || t == BFloat16 && HasBFloat16() }
+
 // ConvFused is Conv2d with a packed weight and a bias, followed by ReLU where
 // relu is true, in one pass over the memory. x must be channels-last. Nothing is
 // recorded for Backward.
@@ -153,13 +157,13 @@ func (s *Scope) ConvFused(x, packed, b *Tensor, c Conv, relu bool) *Tensor {
 }
 
 // ConvAddReLU changes dst to ReLU(dst + conv(x) + b), with a packed weight, in
-// one pass. dst and x must be channels-last.
+// one pass. dst and x must be channels-last, dst of the type of the weight.
 func (s *Scope) ConvAddReLU(dst, x, packed, b *Tensor, c Conv) {
 	c = c.filled()
 	if s.fusable("ConvAddReLU", []*Tensor{x, packed, b}, c) && dst.Valid() {
 		want := fusedShape(x, packed, c)
-		if dst.packed || dst.DType() != Float32 || !slices.Equal(dst.Shape(), want) {
-			s.fail("ConvAddReLU", []*Tensor{dst, x, packed}, fmt.Errorf("%w: dst, the sum, must be float32 %s", ErrShape, shapeString(want)))
+		if dst.packed || dst.DType() != x.DType() || !slices.Equal(dst.Shape(), want) {
+			s.fail("ConvAddReLU", []*Tensor{dst, x, packed}, fmt.Errorf("%w: dst, the sum, must be %s %s", ErrShape, x.DType(), shapeString(want)))
 		}
 	}
 	s.effect("ConvAddReLU", func() error { return native.ConvAddReLU(dst.h, x.h, packed.h, b.h, c.Stride, c.Padding, c.Groups) }, dst, x, packed, b)
@@ -177,8 +181,8 @@ func (s *Scope) fusable(name string, in []*Tensor, c Conv) bool {
 	if s.st.err != nil || !x.Valid() || !w.Valid() || !b.Valid() {
 		return false
 	}
-	if !w.packed || x.packed || b.packed || x.DType() != Float32 || x.Len() == 0 || b.Dim() != 1 || b.Len() != w.Size(0) || b.DType() != Float32 || c.Dilation != 1 {
-		s.fail(name, in, fmt.Errorf("%w: want float32 [N C H W], a packed [O C/Groups k k] and a bias [O]; Dilation is %d, want 1", ErrShape, c.Dilation))
+	if !w.packed || x.packed || b.packed || x.DType() != w.DType() || x.Len() == 0 || b.Dim() != 1 || b.Len() != w.Size(0) || b.DType() != w.DType() || c.Dilation != 1 {
+		s.fail(name, in, fmt.Errorf("%w: want [N C H W], a packed [O C/Groups k k] and a bias [O] of one type; Dilation is %d, want 1", ErrShape, c.Dilation))
 		return false
 	}
 	return s.check(name, in, c.check(x.Shape(), w.Shape(), false))

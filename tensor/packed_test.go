@@ -46,6 +46,27 @@ func packedWeights(t *testing.T, f func(w, b, dense *Tensor, c Conv)) {
 	f(p.Get("packed"), p.Get("bias"), p.Get("dense"), c)
 }
 
+// A weight and what it meets are of one type.
+func TestPackedWeightsKeepToTheirType(t *testing.T) {
+	needOneDNN(t)
+	err := func(bias, x, dst DType) error {
+		return Run(t.Context(), CPU, Evaluation, func(s *Scope) error {
+			packed := s.PackConv(wave(s, 1, 32, 16, 3, 3), Conv{Padding: 1}, [4]int64{1, 16, 8, 8})
+			in := s.Cast(s.ChannelsLast(wave(s, 2, 1, 16, 8, 8)), x)
+			s.ConvAddReLU(s.Cast(s.ChannelsLast(wave(s, 3, 1, 32, 8, 8)), dst), in, packed, s.Cast(wave(s, 4, 32), bias), Conv{Padding: 1})
+			return s.Err()
+		})
+	}
+	require.NoError(t, err(Float32, Float32, Float32))
+	require.ErrorIs(t, err(BFloat16, Float32, Float32), ErrShape)
+	require.ErrorIs(t, err(Float32, BFloat16, Float32), ErrShape)
+	require.ErrorIs(t, err(Float32, Float32, BFloat16), ErrShape)
+	require.ErrorIs(t, Run(t.Context(), CPU, Evaluation, func(s *Scope) error {
+		s.PackConv(s.Cast(wave(s, 1, 32, 16, 3, 3), Float16), Conv{}, [4]int64{1, 16, 8, 8})
+		return s.Err()
+	}), ErrShape)
+}
+
 func TestPackedWeightsMeetEachLayoutOnce(t *testing.T) {
 	needOneDNN(t)
 	packedWeights(t, func(w, b, dense *Tensor, c Conv) {
@@ -146,6 +167,22 @@ func TestLayoutsThatArePushedOutStayGood(t *testing.T) {
 // Weights in groups, all zero ones, and those whose channels fill no block.
 func TestLayoutsOfOddWeights(t *testing.T) {
 	needOneDNN(t)
+	t.Run("float32", func(t *testing.T) { oddWeights(t, Float32, 1e-3) })
+	t.Run("bfloat16", func(t *testing.T) {
+		if !HasBFloat16() {
+			t.Skip("this processor has no AVX512-BF16")
+		}
+		oddWeights(t, BFloat16, 1.0/128) // one rounding of the sum to 8 bits
+	})
+}
+
+// oddWeights compares with the convolution of the same rounded numbers in float32; off is
+// allowed beside values below 1, of larger ones as a share.
+func oddWeights(t *testing.T, dt DType, off float64) {
+	rounded := func(s *Scope, x *Tensor) (*Tensor, *Tensor) {
+		y := s.Cast(x, dt)
+		return y, s.Cast(y, Float32)
+	}
 	for name, sh := range map[string]struct {
 		out, in, k int64
 		c          Conv
@@ -160,15 +197,27 @@ func TestLayoutsOfOddWeights(t *testing.T) {
 		require.NoError(t, Run(t.Context(), CPU, Evaluation, func(s *Scope) error {
 			c := sh.c.filled()
 			for _, scale := range []float64{1, 0} {
-				w, b := s.MulScalar(wave(s, 1, sh.out, sh.in/c.Groups, sh.k, sh.k), scale), wave(s, 2, sh.out)
-				packed := s.PackConv(w, c, [4]int64{1, sh.in, 56, 56})
+				wt, w := rounded(s, s.MulScalar(wave(s, 1, sh.out, sh.in/c.Groups, sh.k, sh.k), scale))
+				bt, b := rounded(s, wave(s, 2, sh.out))
+				packed := s.PackConv(wt, c, [4]int64{1, sh.in, 56, 56})
+				require.Equal(t, dt, packed.DType())
 				for _, in := range [][3]int64{{1, 56, 56}, {2, 13, 8}, {5, 7, 7}, {1, 56, 56}} {
-					x := s.ChannelsLast(wave(s, 3, in[0], sh.in, in[1], in[2]))
-					got, err := s.Floats(s.ConvFused(x, packed, b, c, false))
+					xt, x := rounded(s, s.ChannelsLast(wave(s, 3, in[0], sh.in, in[1], in[2])))
+					y := s.ConvFused(xt, packed, bt, c, false)
+					require.Equal(t, dt, y.DType())
+					got, err := s.Floats(y)
 					require.NoError(t, err)
 					want, err := s.Floats(s.Conv2d(x, w, b, c))
 					require.NoError(t, err)
-					require.InDeltaSlice(t, want, got, 1e-3, "%s %v", name, in)
+					for i := range want {
+						require.InDelta(t, want[i], got[i], off*max(1, math.Abs(float64(want[i]))), "%s %v, value %d", name, in, i)
+					}
+					s.ConvAddReLU(y, xt, packed, bt, c)
+					got, err = s.Floats(y)
+					require.NoError(t, err)
+					for i := range want {
+						require.InDelta(t, max(0, 2*want[i]), got[i], 3*off*max(1, math.Abs(float64(want[i]))), "sum, %s %v, value %d", name, in, i)
+					}
 				}
 			}
 			return s.Err()

@@ -277,6 +277,9 @@ func newClassifier(fe downstream.Extractor, cfg Config, seed uint64, opts ...dow
 	cfg.Transform = cfg.Transform.Shared()
 	c := &Classifier{cfg: cfg, fe: fe, seed: seed, core: engine.Core[*classified]{Who: self(), Dev: dev, Batch: cfg.Batch,
 		In: feed.Reader{Transform: cfg.Transform, Normalize: cfg.Normalize}, Options: engine.OptionsOf(opts)}}
+	if fe != nil {
+		c.core.Precision = network.PrecisionOf(fe)
+	}
 	// The fingerprint is taken of the borrowed extractor: a grid of one position.
 	c.core.Embed = func(s *tensor.Scope, x *tensor.Tensor) *tensor.Tensor {
 		f := pooled(s, fe, x)

@@ -192,11 +192,7 @@ func (c *Classifier) loadFingerprint(ctx context.Context, g *classified, arrays 
 	if g.Fingerprint, err = engine.FloatsOf(arrays, "fingerprint", int64(c.fe.Channels(backbone.Pooled))); err != nil {
 		return err
 	}
-	now, err := c.core.Fingerprint(ctx, fingerprintSize())
-	if err != nil {
-		return err
-	}
-	return engine.SameExtractor(g.Fingerprint, now)
+	return c.core.IdentifyBy(ctx, g.Common(), fingerprintSize())
 }
 
 // loadBackbone makes the trained network.

@@ -157,7 +157,7 @@ func (t *training) begin(ctx context.Context) (err error) {
 	t.g = &classified{names: t.data.Names(), net: c.fe, Model: engine.Model{Params: tensor.NewParams(c.core.Dev),
 		GridW: 1, GridH: 1, InW: t.size.X, InH: t.size.Y, Images: t.data.Len()}}
 	if c.cfg.Frozen {
-		if t.g.Fingerprint, err = c.core.Fingerprint(ctx, fingerprintSize()); err != nil {
+		if err := c.core.IdentifyBy(ctx, t.g.Common(), fingerprintSize()); err != nil {
 			return err
 		}
 	} else {

@@ -54,6 +54,9 @@ func (m *Memory) Channels(l backbone.Layer) int { return m.net.Channels(l) }
 // Device tells detectors where the network lives.
 func (m *Memory) Device() tensor.Device { return m.net.Device() }
 
+// Precision tells detectors in which precision the network computes.
+func (m *Memory) Precision() backbone.Precision { return m.net.Precision() }
+
 // Forward implements downstream.Extractor. Where an image of the batch is not known for
 // all layers, the whole batch goes through the network.
 func (m *Memory) Forward(s *tensor.Scope, x *tensor.Tensor, at ...backbone.Layer) []*tensor.Tensor {

@@ -66,12 +66,22 @@ func (c Choice) options() []downstream.Option {
 
 // method begins a method on the network of the choice.
 func (c Choice) method(name string, layers []backbone.Layer, settings any) evaluate.Method {
-	m := evaluate.Method{Name: name, Protocol: evaluate.DefaultProtocol(), Settings: settings, Arch: c.Net.Arch.String(),
+	m := evaluate.Method{Name: name, Protocol: evaluate.DefaultProtocol(), Settings: settings, Arch: c.arch(name),
 		Weights: c.Net.Weights, WeightsSHA256: c.Net.SHA256, Seed: evaluate.Seed{Number: 1}}
 	for _, l := range layers {
 		m.Layers = append(m.Layers, l.String())
 	}
 	return m
+}
+
+// arch names the architecture, and the precision of the features where it is not the usual
+// one. RegAD has a network of its own.
+func (c Choice) arch(name string) string {
+	arch := c.Net.Arch.String()
+	if c.Net.Net == nil || name == "regad" || c.Net.Net.Precision() == backbone.Float32 {
+		return arch
+	}
+	return arch + " in " + c.Net.Net.Precision().String()
 }
 
 // Kinds lists all methods. Each has the protocol of its reference: the size and the

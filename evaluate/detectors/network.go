@@ -43,11 +43,15 @@ type NetworkOptions struct {
 	Arch string
 	// Prefix stands before the network's names in a file that holds several networks.
 	Prefix string
+	// Precision is that of features: float32, or bfloat16 on processors that have it. RegAD
+	// and classifiers that train the backbone have networks of their own, in float32.
+	Precision backbone.Precision
 }
 
 // OpenNetwork reads the weights of a file, as backbone.OpenChoice does, or draws them
 // where weights is "random" (which is "random:1") or "random:SEED". It returns
-// backbone.ErrArch if the file holds another architecture than the options name, and
+// backbone.ErrArch if the file holds another architecture than the options name,
+// backbone.ErrPrecision where it cannot compute in the precision, and
 // downstream.ErrConfig for a seed that is no whole number. The caller closes the
 // network.
 func OpenNetwork(weights string, o NetworkOptions, dev tensor.Device) (_ *Network, err error) {
@@ -65,6 +69,9 @@ func OpenNetwork(weights string, o NetworkOptions, dev tensor.Device) (_ *Networ
 	if o.Arch != "" && n.Arch != arch {
 		err = fmt.Errorf("detectors: open network: %w: %s holds %s, want %s", backbone.ErrArch, n.Weights, n.Arch, arch)
 		return nil, errors.Join(err, n.Close())
+	}
+	if err := n.Net.SetPrecision(o.Precision); err != nil {
+		return nil, errors.Join(fmt.Errorf("detectors: open network: %w", err), n.Close())
 	}
 	return n, nil
 }

@@ -52,7 +52,7 @@ func short(sha256 string) string { return sha256[:min(8, len(sha256))] }
 
 // openNetwork reads or draws the network that the flags name.
 func openNetwork(o options, dev tensor.Device) (network, error) {
-	n, err := detectors.OpenNetwork(o.weights, detectors.NetworkOptions{Arch: o.arch, Prefix: o.reading.Prefix}, dev)
+	n, err := detectors.OpenNetwork(o.weights, detectors.NetworkOptions{Arch: o.arch, Prefix: o.reading.Prefix, Precision: o.precision}, dev)
 	switch {
 	case errors.Is(err, downstream.ErrConfig):
 		return network{}, fmt.Errorf("%w: -weights: %w", errUsage, err)

@@ -177,7 +177,7 @@ func (o options) agrees(asked, has tab.Config, stderr io.Writer) error {
 		asked, has any
 	}{
 		{"epochs", asked.Epochs, has.Epochs}, {"batch", asked.Batch, has.Batch}, {"lr", asked.LR, has.LR}, {"repeat", asked.Repeat, has.Repeat},
-		{"seed", asked.Seed, has.Seed}, {"objective recipe", asked.Objective.Name(), has.Objective.Name()}, {"probe-every", asked.ProbeEvery, has.ProbeEvery},
+		{"seed", asked.Seed, has.Seed}, {"precision", asked.Precision, has.Precision}, {"objective recipe", asked.Objective.Name(), has.Objective.Name()}, {"probe-every", asked.ProbeEvery, has.ProbeEvery},
 		{"size transform bits recipe", asked.Transform.String(), has.Transform.String()}, {"bn head-epochs", asked.Stages, has.Stages},
 		{"steps", asked.Steps, has.Steps}, {"crop", asked.Crop, has.Crop}, {"warmup", asked.Schedule.WarmupSteps, has.Schedule.WarmupSteps},
 		{"amplify text keep", weightsOf(asked.Objective), weightsOf(has.Objective)},

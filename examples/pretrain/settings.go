@@ -44,7 +44,7 @@ func settings(o options) (tab.Config, synth.Generator, error) {
 	if err != nil {
 		return cfg, nil, err
 	}
-	cfg.Epochs, cfg.Seed, cfg.ProbeEvery = o.epochs, o.seed, o.every
+	cfg.Epochs, cfg.Seed, cfg.ProbeEvery, cfg.Precision = o.epochs, o.seed, o.every, o.precision
 	if o.set["objective"] {
 		obj, err := objective(o.objective)
 		if err != nil {

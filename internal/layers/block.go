@@ -78,17 +78,23 @@ func (b *Block) Units() []*ConvNorm {
 // Forward runs the block on x with batch norm as it stands; train is as in
 // ConvNorm.Forward.
 func (b *Block) Forward(s *tensor.Scope, x *tensor.Tensor, train bool) *tensor.Tensor {
+	return b.ForwardAs(s, x, train, tensor.Float32)
+}
+
+// ForwardAs is Forward with convolutions in another type; see [ConvNorm.ForwardAs]. x is of
+// that type already.
+func (b *Block) ForwardAs(s *tensor.Scope, x *tensor.Tensor, train bool, dt tensor.DType) *tensor.Tensor {
 	return s.Sub(func(s *tensor.Scope) *tensor.Tensor {
 		y := x
 		for k := range b.Path {
 			if k > 0 {
 				y = s.ReLUInto(y)
 			}
-			y = b.Path[k].Forward(s, y, train)
+			y = b.Path[k].ForwardAs(s, y, train, dt)
 		}
 		id := x
 		if b.Down != nil {
-			id = b.Down.Forward(s, x, train)
+			id = b.Down.ForwardAs(s, x, train, dt)
 		}
 		return s.ReLUInto(s.PlusInto(y, id))
 	})
@@ -111,10 +117,15 @@ type FoldedBlock struct {
 // Fold makes the folded form of the present weights for inputs [N, C, H, W] and
 // keeps its tensors in to.
 func (b *Block) Fold(s *tensor.Scope, to *tensor.Params, input [4]int64) (*FoldedBlock, error) {
+	return b.FoldAs(s, to, input, tensor.Float32)
+}
+
+// FoldAs is Fold for inputs of another type; see [ConvNorm.FoldAs].
+func (b *Block) FoldAs(s *tensor.Scope, to *tensor.Params, input [4]int64, dt tensor.DType) (*FoldedBlock, error) {
 	n, h, w := input[0], input[2], input[3]
 	f := &FoldedBlock{}
 	if b.Down != nil {
-		d, err := b.Down.Fold(s, to, [4]int64{n, b.Down.In, h, w})
+		d, err := b.Down.FoldAs(s, to, [4]int64{n, b.Down.In, h, w}, dt)
 		if err != nil {
 			return nil, err
 		}
@@ -122,7 +133,7 @@ func (b *Block) Fold(s *tensor.Scope, to *tensor.Params, input [4]int64) (*Folde
 	}
 	for k := range b.Path {
 		u := &b.Path[k]
-		p, err := u.Fold(s, to, [4]int64{n, u.In, h, w})
+		p, err := u.FoldAs(s, to, [4]int64{n, u.In, h, w}, dt)
 		if err != nil {
 			return nil, err
 		}

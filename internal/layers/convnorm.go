@@ -120,15 +120,26 @@ func (u *ConvNorm) Bind(p *tensor.Params) error {
 // the batch's statistics, and moves the running ones and the counter; without,
 // it uses the running ones. Whoever trains calls Touch of the Params.
 func (u *ConvNorm) Forward(s *tensor.Scope, x *tensor.Tensor, train bool) *tensor.Tensor {
+	return u.ForwardAs(s, x, train, tensor.Float32)
+}
+
+// ForwardAs is Forward that convolves in another type, float32 or bfloat16: x and the weight are rounded
+// to it, and the result is of it. Batch norm computes in float32 on what the convolution
+// gave; weights, statistics and the weights' gradients stay in float32.
+func (u *ConvNorm) ForwardAs(s *tensor.Scope, x *tensor.Tensor, train bool, dt tensor.DType) *tensor.Tensor {
 	return s.Sub(func(s *tensor.Scope) *tensor.Tensor {
 		if train {
 			s.IncrementInto(u.seen)
 		}
+		w := u.w
+		if dt != tensor.Float32 {
+			x, w = s.Cast(x, dt), s.Cast(w, dt)
+		}
 		var y *tensor.Tensor
 		if u.Transposed {
-			y = s.ConvTranspose2d(x, u.w, nil, u.Conv)
+			y = s.ConvTranspose2d(x, w, nil, u.Conv)
 		} else {
-			y = s.Conv2d(x, u.w, nil, u.Conv)
+			y = s.Conv2d(x, w, nil, u.Conv)
 		}
 		return s.BatchNorm(y, u.gamma, u.beta, u.mean, u.sigma2, train, Momentum, Epsilon)
 	})

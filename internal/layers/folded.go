@@ -20,6 +20,12 @@ type Folded struct {
 // under the convolution's name. input is the first shape [N, In, H, W] that
 // oneDNN lays the weight out for; see [tensor.Scope.PackConv] for others.
 func (u *ConvNorm) Fold(s *tensor.Scope, to *tensor.Params, input [4]int64) (*Folded, error) {
+	return u.FoldAs(s, to, input, tensor.Float32)
+}
+
+// FoldAs is Fold for inputs of another type, which [tensor.Scope.PackConv] must take.
+// The fold itself is made in float32 and rounded once.
+func (u *ConvNorm) FoldAs(s *tensor.Scope, to *tensor.Params, input [4]int64, dt tensor.DType) (*Folded, error) {
 	f := &Folded{conv: u.Conv, transposed: u.Transposed}
 	f.packed = !to.Device().IsCUDA() && tensor.HasOneDNN() && !u.Transposed
 	ts := s.SubN(func(s *tensor.Scope) []*tensor.Tensor {
@@ -28,11 +34,11 @@ func (u *ConvNorm) Fold(s *tensor.Scope, to *tensor.Params, input [4]int64) (*Fo
 		if u.Transposed {
 			per = s.Reshape(k, 1, -1, 1, 1)
 		}
-		w := s.ChannelsLast(s.Mul(u.w, per))
+		w := s.Cast(s.ChannelsLast(s.Mul(u.w, per)), dt)
 		if f.packed {
 			w = s.PackConv(w, u.Conv, input)
 		}
-		return []*tensor.Tensor{w, s.Minus(u.beta, s.Mul(u.mean, k))}
+		return []*tensor.Tensor{w, s.Cast(s.Minus(u.beta, s.Mul(u.mean, k)), dt)}
 	})
 	f.w, f.b = ts[0], ts[1]
 	if err := to.PutBuffer(s, u.Name+".weight", f.w); err != nil {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"iter"
 
+	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/downstream/internal/feed"
 	"github.com/gotab/gotab/downstream/internal/life"
 	"github.com/gotab/gotab/downstream/internal/sentinel"
@@ -26,6 +27,8 @@ type Core[M Held] struct {
 	// embed returns the vectors of images [N, 3, H, W], [N, h, w, C] in row-major
 	// order; nil where a detector has another way to its network.
 	Embed func(s *tensor.Scope, x *tensor.Tensor) *tensor.Tensor
+	// Precision is that of the features now; nil for float32 always.
+	Precision func() backbone.Precision
 
 	turns   life.Turns   // of changes of the model
 	Current life.Slot[M] // the model in force

@@ -6,6 +6,7 @@ import (
 	"image"
 	"math"
 
+	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/downstream/internal/sentinel"
 	"github.com/gotab/gotab/tensor"
 )
@@ -26,32 +27,47 @@ func (d *Core[M]) Fingerprint(ctx context.Context, size image.Point) ([]float32,
 	return out, err
 }
 
-// Identify gives the model of a fit the extractor's fingerprint, and holds that of
-// a model which has one already, as one from a file, against it.
+// Identify gives the model of a fit the extractor's fingerprint and precision, and holds
+// those of a model which has them already, as one from a file, against the present ones.
 func (d *Core[M]) Identify(ctx context.Context, m *Model) error {
-	now, err := d.Fingerprint(ctx, image.Pt(m.InW, m.InH))
+	return d.IdentifyBy(ctx, m, image.Pt(m.InW, m.InH))
+}
+
+// IdentifyBy is Identify with a picture of another size than the model's.
+func (d *Core[M]) IdentifyBy(ctx context.Context, m *Model, size image.Point) error {
+	precision := backbone.Float32
+	if d.Precision != nil {
+		precision = d.Precision()
+	}
+	if m.Fingerprint != nil && m.Precision != precision {
+		return fmt.Errorf("%w: it computes in %s, and the fit was made in %s; SetPrecision changes that", sentinel.ErrExtractor, precision, m.Precision)
+	}
+	now, err := d.Fingerprint(ctx, size)
 	if err != nil {
 		return err
 	}
 	if m.Fingerprint == nil {
-		m.Fingerprint = now
+		m.Fingerprint, m.Precision = now, precision
+		return nil
 	}
-	return SameExtractor(m.Fingerprint, now)
-}
-
-// SameExtractor holds the fingerprint of a fit against that of now.
-func SameExtractor(then, now []float32) error {
-	if !sameFingerprint(then, now) {
+	if !sameFingerprint(m.Fingerprint, now, tolerance(precision)) {
 		return fmt.Errorf("%w: it answers a fixed image otherwise; load the backbone weights that the detector was fitted with", sentinel.ErrExtractor)
 	}
 	return nil
 }
 
-// sameFingerprint allows for the rounding of other threads, devices and
-// builds of libtorch, which is below 1e-5; other weights differ in the first
-// digit.
-func sameFingerprint(a, b []float32) bool {
-	const tolerance = 1e-3
+// tolerance allows for the rounding of other threads, devices and builds of libtorch,
+// which is below 1e-5 of the largest value, and in bfloat16 some thousandths; other weights
+// differ in the first digit.
+func tolerance(p backbone.Precision) float64 {
+	if p == backbone.BFloat16 {
+		return 1e-2
+	}
+	return 1e-3
+}
+
+// sameFingerprint allows for a share of the largest value.
+func sameFingerprint(a, b []float32, tolerance float64) bool {
 	if len(a) != len(b) {
 		return false
 	}

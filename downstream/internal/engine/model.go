@@ -5,6 +5,7 @@ import (
 	"errors"
 	"image"
 
+	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/downstream/internal/life"
 	"github.com/gotab/gotab/tensor"
 )
@@ -17,7 +18,8 @@ type Model struct {
 	GridH, GridW int
 	InW, InH     int
 	Images       int
-	Fingerprint  []float32 // what the extractor makes of a fixed image, [C]
+	Fingerprint  []float32          // what the extractor makes of a fixed image, [C]
+	Precision    backbone.Precision // of the features
 	refs         int
 	// also lets go of what the model stands on besides its tensors; nil where it
 	// stands on nothing.
@@ -47,7 +49,7 @@ func (m *Model) Free() error {
 
 // Sizes returns what a file says of the sizes.
 func (m *Model) Sizes() Sizes {
-	return Sizes{Grid: [2]int{m.GridW, m.GridH}, Input: [2]int{m.InW, m.InH}, Images: m.Images}
+	return Sizes{Grid: [2]int{m.GridW, m.GridH}, Input: [2]int{m.InW, m.InH}, Images: m.Images, Precision: m.Precision}
 }
 
 // AddSmoothing makes the tables of the grid.

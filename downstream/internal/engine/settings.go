@@ -81,6 +81,9 @@ type Sizes struct {
 	Grid   [2]int `json:"grid"`  // columns, rows
 	Input  [2]int `json:"input"` // columns, rows
 	Images int    `json:"images"`
+	// Precision is that of the features of the fit; files from before have none, which is
+	// float32.
+	Precision backbone.Precision `json:"precision,omitempty"`
 }
 
 // coarsest is how many pixels of a side there may be for a position of the grid
@@ -142,5 +145,5 @@ func (z Sizes) Check(perPosition int) error {
 
 // NewModel returns a model of these sizes that is empty.
 func (z Sizes) NewModel(dev tensor.Device) Model {
-	return Model{Params: tensor.NewParams(dev), GridW: z.Grid[0], GridH: z.Grid[1], InW: z.Input[0], InH: z.Input[1], Images: z.Images}
+	return Model{Params: tensor.NewParams(dev), GridW: z.Grid[0], GridH: z.Grid[1], InW: z.Input[0], InH: z.Input[1], Images: z.Images, Precision: z.Precision}
 }

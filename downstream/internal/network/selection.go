@@ -16,6 +16,15 @@ type Extractor interface {
 	Device() tensor.Device
 }
 
+// PrecisionOf returns a function that asks an extractor for the precision of its features.
+// One that does not say, as one of a caller's own, has float32.
+func PrecisionOf(fe Extractor) func() backbone.Precision {
+	if p, ok := fe.(interface{ Precision() backbone.Precision }); ok {
+		return p.Precision
+	}
+	return func() backbone.Precision { return backbone.Float32 }
+}
+
 // Selection is which channels of which layers a detector looks at.
 type Selection struct {
 	Fe     Extractor

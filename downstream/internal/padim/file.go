@@ -11,6 +11,9 @@ import (
 	"github.com/gotab/gotab/tensor"
 )
 
+// whiteningName is what a file calls the triangles.
+const whiteningName = "whitening"
+
 // Specs are the arrays of a file: mean [P, C] and whitening [P, C(C+1)/2], the lower
 // triangles of L^-1, row by row.
 func Specs(positions, channels int) []layers.Spec {
@@ -18,7 +21,7 @@ func Specs(positions, channels int) []layers.Spec {
 	return []layers.Spec{{Name: meanName, Shape: []int64{p, c}}, {Name: whiteningName, Shape: []int64{p, c * (c + 1) / 2}}}
 }
 
-// Arrays copies the Gaussians to the host, as Specs say. Whitening matrices are there
+// Arrays copies the Gaussians to the host, as Specs say. The matrices are there
 // twice meanwhile.
 func (g Gaussians) Arrays(ctx context.Context, dev tensor.Device) ([]tensor.Array, error) {
 	grid, c := int(g.Mean.Size(0)), int(g.Mean.Size(1))
@@ -28,18 +31,16 @@ func (g Gaussians) Arrays(ctx context.Context, dev tensor.Device) ([]tensor.Arra
 		if err := s.FloatsInto(mean, g.Mean); err != nil {
 			return err
 		}
-		block := make([]float32, gaussian.Block*c*c)
+		buffer := make([]float32, gaussian.Block*entries(dev, c))
 		for _, b := range blocks(grid) {
-			k := b[1] - b[0]
-			part := s.Narrow(g.Whitening, 0, int64(b[0]), int64(k))
-			if err := s.FloatsInto(block[:k*c*c], part); err != nil {
+			value, err := g.block(s, buffer, b[0], b[1])
+			if err != nil {
 				return err
 			}
-			s.Free(part)
-			for at := range k {
+			for at := range b[1] - b[0] {
 				for row := range c {
-					for col := range row + 1 { // the tensor holds transposes
-						triangles = binary.LittleEndian.AppendUint32(triangles, math.Float32bits(block[(at*c+col)*c+row]))
+					for column := range row + 1 {
+						triangles = binary.LittleEndian.AppendUint32(triangles, math.Float32bits(value(at, row, column)))
 					}
 				}
 			}
@@ -59,31 +60,29 @@ func (g Gaussians) Arrays(ctx context.Context, dev tensor.Device) ([]tensor.Arra
 func Load(ctx context.Context, p *tensor.Params, arrays map[string]tensor.Array) (g Gaussians, err error) {
 	mean := arrays[meanName]
 	grid, c := int(mean.Shape[0]), int(mean.Shape[1])
-	err = tensor.Run(ctx, p.Device(), tensor.Evaluation, func(s *tensor.Scope) error {
+	dev := p.Device()
+	err = tensor.Run(ctx, dev, tensor.Evaluation, func(s *tensor.Scope) error {
 		if err := errors.Join(
 			p.PutBuffer(s, meanName, s.FromArray(mean)),
-			p.PutBuffer(s, whiteningName, s.Zeros(int64(grid), int64(c), int64(c))),
+			p.PutBuffer(s, factorName, newFactor(s, dev, int64(grid), int64(c))),
 		); err != nil {
 			return err
 		}
 		g = of(p)
-		data := arrays[whiteningName].Data
-		block := make([]float32, gaussian.Block*c*c)
+		data, shape := arrays[whiteningName].Data, g.Factor.Shape()
+		buffer := make([]float32, gaussian.Block*entries(dev, c))
 		for _, b := range blocks(grid) {
 			if err := s.Err(); err != nil {
 				return err
 			}
 			k := b[1] - b[0]
-			for at := range k {
-				for row := range c {
-					for col := range row + 1 {
-						block[(at*c+col)*c+row] = math.Float32frombits(binary.LittleEndian.Uint32(data))
-						data = data[4:]
-					}
-				}
-			}
-			part := s.FromFloats(block[:k*c*c], int64(k), int64(c), int64(c))
-			place := s.Narrow(g.Whitening, 0, int64(b[0]), int64(k))
+			pack(dev, buffer, k, c, func(_, _, _ int) float32 { // called in the order of the file
+				v := math.Float32frombits(binary.LittleEndian.Uint32(data))
+				data = data[4:]
+				return v
+			})
+			part := s.FromFloats(buffer[:k*entries(dev, c)], append([]int64{int64(k)}, shape[1:]...)...)
+			place := s.Narrow(g.Factor, 0, int64(b[0]), int64(k))
 			s.CopyInto(place, part)
 			s.Free(part, place)
 		}

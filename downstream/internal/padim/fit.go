@@ -13,21 +13,23 @@ import (
 	"github.com/gotab/gotab/tensor"
 )
 
-// Names of the tensors, among the parameters and in a file.
+// Names of the tensors.
 const (
-	meanName      = "mean"
-	whiteningName = "whitening"
+	meanName   = "mean"
+	factorName = "factor"
 )
 
 // Gaussians are the distributions of all positions, in tensors of somebody's parameters.
 type Gaussians struct {
-	Mean      *tensor.Tensor // [P, C]
-	Whitening *tensor.Tensor // [P, C, C]: the transposes of L^-1
+	Mean *tensor.Tensor // [P, C]
+	// Factor holds the lower triangular L^-1: on the CPU packed, [P, LowerLen(C)], elsewhere
+	// their transposes, [P, C, C].
+	Factor *tensor.Tensor
 }
 
 // of takes them from p.
 func of(p *tensor.Params) Gaussians {
-	return Gaussians{Mean: p.Get(meanName), Whitening: p.Get(whiteningName)}
+	return Gaussians{Mean: p.Get(meanName), Factor: p.Get(factorName)}
 }
 
 // Fit is what a fit leaves, and what an update adds images to.
@@ -45,7 +47,7 @@ type Moments struct {
 	channels int
 	epsilon  float64        // on the diagonals of the covariances
 	before   *Fit           // of an update, else nil: their mean is the shift
-	kept     *tensor.Params // mean (the shift until Finish) and whitening (Q until Finish)
+	kept     *tensor.Params // mean (the shift until Finish) and factor (the sums of products until Finish)
 	passed   *tensor.Params // the vector sums
 	n        int            // images, those of before included
 	h, w     int
@@ -87,7 +89,7 @@ func (m *Moments) Add(ctx context.Context, values []float32, n, h, w int) error 
 			}
 			if err := errors.Join(
 				m.kept.PutBuffer(s, meanName, shift),
-				m.kept.PutBuffer(s, whiteningName, s.Zeros(grid, c, c)),
+				m.kept.PutBuffer(s, factorName, newFactor(s, m.dev, grid, c)),
 				m.passed.PutBuffer(s, "sum", s.Zeros(grid, c)),
 			); err != nil {
 				return err
@@ -95,8 +97,12 @@ func (m *Moments) Add(ctx context.Context, values []float32, n, h, w int) error 
 		}
 		s.AddInto(x, m.kept.Get(meanName), -1)
 		s.AddInto(m.passed.Get("sum"), s.Sum(x, false, 0), 1)
+		if packed(m.dev) {
+			s.ScatterInto(m.kept.Get(factorName), x)
+			return s.Err()
+		}
 		d := s.Permute(x, 1, 0, 2) // [P, n, C]
-		s.AddBmmInto(m.kept.Get(whiteningName), s.Transpose(d, 1, 2), d, 1)
+		s.AddBmmInto(m.kept.Get(factorName), s.Transpose(d, 1, 2), d, 1)
 		return s.Err()
 	})
 	m.n += n
@@ -109,25 +115,45 @@ func (m *Moments) Add(ctx context.Context, values []float32, n, h, w int) error 
 func (m *Moments) Finish(ctx context.Context, cores int) (*Fit, error) {
 	positions, c := m.h*m.w, int64(m.channels)
 	images := float64(m.n)
-	mean, q, sum := m.kept.Get(meanName), m.kept.Get(whiteningName), m.passed.Get("sum")
+	g, sum := of(m.kept), m.passed.Get("sum")
 	err := gaussian.EachBlock(ctx, m.dev, blocks(positions), cores, func(s *tensor.Scope, lo, hi int) error {
 		k := int64(hi - lo)
-		place := s.Narrow(q, 0, int64(lo), k)
+		place := s.Narrow(g.Factor, 0, int64(lo), k)
 		cov := s.Cast(place, tensor.Float64)
+		if packed(m.dev) {
+			sums, err := g.symmetric(s, lo, hi)
+			if err != nil {
+				return err
+			}
+			cov = s.Cast(s.FromFloats(sums, k, c, c), tensor.Float64)
+		}
 		if m.before != nil {
-			m.addScatter(s, cov, int64(lo))
+			if err := m.addScatter(s, cov, lo); err != nil {
+				return err
+			}
 		}
 		v := s.Cast(s.Narrow(sum, 0, int64(lo), k), tensor.Float64)
 		s.AddBmmInto(cov, s.MulScalar(s.Reshape(v, k, c, 1), -1/images), s.Reshape(v, k, 1, c), 1)
 		s.ScaleInto(cov, 1/(images-1))
-		s.CopyInto(place, s.Transpose(gaussian.InverseFactor(s, cov, m.epsilon), 1, 2))
+		inverse := gaussian.InverseFactor(s, cov, m.epsilon)
+		if !packed(m.dev) {
+			s.CopyInto(place, s.Transpose(inverse, 1, 2))
+			return nil
+		}
+		rows, err := s.Floats(inverse)
+		if err != nil {
+			return err
+		}
+		triangles := make([]float32, (hi-lo)*entries(m.dev, m.channels))
+		pack(m.dev, triangles, hi-lo, m.channels, func(at, row, column int) float32 { return rows[(at*m.channels+row)*m.channels+column] })
+		s.CopyInto(place, s.FromFloats(triangles, place.Shape()...))
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
 	err = tensor.Run(ctx, m.dev, tensor.Evaluation, func(s *tensor.Scope) error {
-		s.AddInto(mean, sum, 1/images)
+		s.AddInto(g.Mean, sum, 1/images)
 		return s.Err()
 	})
 	if err != nil {
@@ -136,7 +162,7 @@ func (m *Moments) Finish(ctx context.Context, cores int) (*Fit, error) {
 	if err := m.passed.Close(); err != nil {
 		return nil, err
 	}
-	f := &Fit{Gaussians: Gaussians{Mean: mean, Whitening: q}, Params: m.kept, H: m.h, W: m.w, Images: m.n}
+	f := &Fit{Gaussians: g, Params: m.kept, H: m.h, W: m.w, Images: m.n}
 	m.kept = nil
 	return f, nil
 }
@@ -144,30 +170,27 @@ func (m *Moments) Finish(ctx context.Context, cores int) (*Fit, error) {
 // addScatter adds to cov, [k, C, C] in double precision for the positions from lo
 // on, the sum of squares about the mean that the images before had: (n-1) times
 // their covariance without epsilon.
-func (m *Moments) addScatter(s *tensor.Scope, cov *tensor.Tensor, lo int64) {
+func (m *Moments) addScatter(s *tensor.Scope, cov *tensor.Tensor, lo int) error {
 	k, c := cov.Size(0), cov.Size(1)
+	transposes, err := m.before.Whole(s, lo, lo+int(k))
+	if err != nil {
+		return err
+	}
 	eye := gaussian.Eye(s, k, c)
-	inverse := s.Transpose(s.Cast(s.Narrow(m.before.Whitening, 0, lo, k), tensor.Float64), 1, 2)
+	inverse := s.Transpose(s.Cast(s.FromFloats(transposes, k, c, c), tensor.Float64), 1, 2)
 	l := s.SolveLower(inverse, eye)
 	free := float64(m.before.Images - 1)
 	l = s.MulScalar(l, math.Sqrt(free))
 	s.AddBmmInto(cov, l, s.Transpose(l, 1, 2), 1)
 	s.AddInto(cov, eye, -free*m.epsilon)
+	return nil
 }
 
-// blocks are the positions that are worked on at once.
-func blocks(positions int) (out [][2]int) {
-	for lo := 0; lo < positions; lo += gaussian.Block {
-		out = append(out, [2]int{lo, min(lo+gaussian.Block, positions)})
-	}
-	return out
-}
-
-// Bytes are those of the Gaussians of C channels at P positions, and the most that a fit
+// Bytes are those of the Gaussians of C channels at P positions on a device, and the most that a fit
 // takes with them, for batches of so many images.
-func Bytes(positions, channels, batch, cores int) (fitted, fitting int64) {
+func Bytes(dev tensor.Device, positions, channels, batch, cores int) (fitted, fitting int64) {
 	p, n := int64(positions), int64(channels)
-	fitted = 4 * p * n * (n + 1)
+	fitted = 4 * p * (n + int64(entries(dev, channels)))
 	features := 4 * int64(batch) * p * n
 	return fitted, fitted + 4*p*n + max(features*int64(3+cores), int64(cores)*gaussian.Block*n*n*8*4)
 }

@@ -87,6 +87,10 @@ func SetDevice(index int) error { return shimError(C.tab_set_device(C.int(index)
 // convolutions of PackConv stand.
 func HasOneDNN() bool { return C.tab_has_onednn() != 0 }
 
+// HasBFloat16 reports whether PackConv takes weights in bfloat16: oneDNN is there and the
+// processor has AVX512-BF16.
+func HasBFloat16() bool { return C.tab_has_bfloat16() != 0 }
+
 func hp(h Handle) unsafe.Pointer { return unsafe.Pointer(h) }
 
 // shimOut runs a shim function that makes a tensor.
@@ -115,6 +119,14 @@ func GELU(x Handle) (Handle, error) {
 func LeakyReLU(x Handle, slope float64) (Handle, error) {
 	return shimOut(func(o *unsafe.Pointer) *C.char { return C.tab_leaky_relu(o, hp(x), C.double(slope)) })
 }
+
+// Mahalanobis returns |L (x-mean)| for x [n, P, C] and packed lower triangular L, [n, P].
+func Mahalanobis(x, mean, factor Handle) (Handle, error) {
+	return shimOut(func(o *unsafe.Pointer) *C.char { return C.tab_mahalanobis(o, hp(x), hp(mean), hp(factor)) })
+}
+
+// ScatterLower adds the lower halves of x_p x_p^T, x [n, P, C], to packed sums.
+func ScatterLower(sums, x Handle) error { return shimError(C.tab_scatter_lower(hp(sums), hp(x))) }
 
 func GridSample(x, grid Handle) (Handle, error) {
 	return shimOut(func(o *unsafe.Pointer) *C.char { return C.tab_grid_sample(o, hp(x), hp(grid)) })

@@ -47,8 +47,9 @@ uint64_t mix(uint64_t h, uint64_t v) {
 }
 
 // Problem is what oneDNN's choice depends on: the weight's four sizes, stride,
-// padding and groups, the input's four sizes, and the number of threads.
-using Problem = std::array<int64_t, 12>;
+// padding and groups, the input's four sizes, the number of threads, and the type of
+// the elements.
+using Problem = std::array<int64_t, 13>;
 
 struct ProblemHash {
   size_t operator()(const Problem &p) const {
@@ -73,12 +74,22 @@ at::Tensor reorder(const at::Tensor &dense, const Problem &p) {
 // set an allocator of its own, every problem counts as a layout.
 uint64_t fingerprint(const Problem &p) {
   int64_t n = p[0] * p[1] * p[2] * p[3];
-  at::Tensor count = at::empty({n}, at::kFloat);
-  float *v = count.data_ptr<float>();
-  // Single precision counts to 2^24; beyond, the same values come again far away.
-  for (int64_t i = 0; i < n; i++) v[i] = static_cast<float>(1 + i % ((1 << 24) - 1));
+  auto type = static_cast<at::ScalarType>(p[12]);
+  at::Tensor count;
+  if (type == at::kBFloat16) {
+    // All patterns of 16 bits, over and over: a place's neighbours tell it apart.
+    count = at::empty({n}, at::kShort);
+    int16_t *v = count.data_ptr<int16_t>();
+    for (int64_t i = 0; i < n; i++) v[i] = static_cast<int16_t>(i % 65521);
+    count = count.view(at::kBFloat16);
+  } else {
+    count = at::empty({n}, at::kFloat);
+    float *v = count.data_ptr<float>();
+    // Single precision counts to 2^24; beyond, the same values come again far away.
+    for (int64_t i = 0; i < n; i++) v[i] = static_cast<float>(1 + i % ((1 << 24) - 1));
+  }
   count = count.view({p[0], p[2], p[3], p[1]}).permute({0, 3, 1, 2}); // channels-last
-  AllocationWatch watch(static_cast<size_t>(n) * sizeof(float));
+  AllocationWatch watch(static_cast<size_t>(n) * at::elementSize(type));
   at::Tensor packed = reorder(count, p);
   watch.stop();
   uint64_t h = mix(0, watch.size());
@@ -118,6 +129,7 @@ class Packed {
 public:
   Packed(const at::Tensor &weight, int64_t stride, int64_t padding, int64_t groups, const int64_t *input)
       : base_{weight.size(0), weight.size(1), weight.size(2), weight.size(3), stride, padding, groups} {
+    base_[12] = static_cast<int64_t>(weight.scalar_type());
     Problem p = problem(c10::IntArrayRef(input, 4));
     add(weight.contiguous(at::MemoryFormat::ChannelsLast), p, layout_of(p));
   }
@@ -173,7 +185,7 @@ private:
     return packed;
   }
 
-  const Problem base_; // with no input and no threads
+  Problem base_; // with no input and no threads; not changed once it is made
   std::mutex mu_;
   std::vector<Layout> layouts_;
   uint64_t clock_ = 0;
@@ -183,8 +195,8 @@ using PackedImpl = at::OpaqueTensorImpl<std::shared_ptr<Packed>>;
 
 // Handed to Go as a tensor, so that scopes and parameters own it like others. It
 // has no dispatch key: no operation of libtorch takes it for something else.
-at::Tensor wrap(std::shared_ptr<Packed> p, c10::IntArrayRef sizes) {
-  return at::detail::make_tensor<PackedImpl>(c10::DispatchKeySet(), caffe2::TypeMeta::Make<float>(),
+at::Tensor wrap(std::shared_ptr<Packed> p, at::ScalarType type, c10::IntArrayRef sizes) {
+  return at::detail::make_tensor<PackedImpl>(c10::DispatchKeySet(), c10::scalarTypeToTypeMeta(type),
                                              c10::Device(c10::DeviceType::CPU), std::move(p), sizes);
 }
 
@@ -204,7 +216,7 @@ char *tab_pack_conv(void **out, void *weight, int64_t stride, int64_t padding, i
   return guarded([=] {
     at::NoGradGuard g;
     auto p = std::make_shared<Packed>(T(weight), stride, padding, groups, input);
-    *out = new at::Tensor(wrap(std::move(p), T(weight).sizes()));
+    *out = new at::Tensor(wrap(std::move(p), T(weight).scalar_type(), T(weight).sizes()));
   });
 }
 

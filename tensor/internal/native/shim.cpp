@@ -65,6 +65,14 @@ char *tab_set_device(int index) {
 
 int tab_has_onednn(void) { return at::hasMKLDNN() ? 1 : 0; }
 
+int tab_has_bfloat16(void) {
+#if defined(__x86_64__)
+  return at::hasMKLDNN() && __builtin_cpu_supports("avx512bf16") ? 1 : 0;
+#else
+  return 0;
+#endif
+}
+
 char *tab_channels_last(void **out, void *self) {
   return guarded([=] { put(out, T(self).contiguous(at::MemoryFormat::ChannelsLast)); });
 }

@@ -13,6 +13,8 @@ int tab_try_threads(int n); // how many of n more threads can be made (spawn.cpp
 void tab_no_idle_pool(void);
 char *tab_set_device(int index);
 int tab_has_onednn(void);
+/* whether oneDNN is there and the processor multiplies bfloat16 */
+int tab_has_bfloat16(void);
 char *tab_channels_last(void **out, void *self);
 int tab_is_channels_last(void *self);
 char *tab_to_device(void **out, void *self, int device);
@@ -48,6 +50,8 @@ int64_t tab_conv_shapes(void); // for how many problems a layout was looked for
 // Bilinear reading of a map at the places of a grid, recorded for Backward
 // (warp.cpp).
 char *tab_grid_sample(void **out, void *map, void *grid);
+char *tab_mahalanobis(void **out, void *x, void *mean, void *factor);
+char *tab_scatter_lower(void *sums, void *x);
 
 // In place, recorded for Backward.
 char *tab_relu_into(void *self);
