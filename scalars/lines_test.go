@@ -1,6 +1,7 @@
 package scalars_test
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"strings"
@@ -47,4 +48,22 @@ func TestLogGoesOnAfterHalfALine(t *testing.T) {
 	require.Equal(t, "1\n", string(got))
 	_, err = scalars.OpenLines(filepath.Join(path, "x"), false)
 	require.Error(t, err)
+}
+
+// Whatever a file holds, a log goes on behind its last whole line.
+func FuzzOpenLines(f *testing.F) {
+	for _, c := range []string{"", "{}\n", "{}\n{", "\n\n", strings.Repeat("x", 5000), strings.Repeat("x", 4095) + "\n" + strings.Repeat("y", 4096)} {
+		f.Add([]byte(c))
+	}
+	f.Fuzz(func(t *testing.T, content []byte) {
+		path := filepath.Join(t.TempDir(), "log.jsonl")
+		require.NoError(t, os.WriteFile(path, content, 0o600))
+		l, err := scalars.OpenLines(path, true)
+		require.NoError(t, err)
+		require.NoError(t, l.Add(1))
+		require.NoError(t, l.Close())
+		got, err := os.ReadFile(path)
+		require.NoError(t, err)
+		require.Equal(t, string(content[:bytes.LastIndexByte(content, '\n')+1])+"1\n", string(got))
+	})
 }

@@ -26,7 +26,7 @@ func mixture(o options, textures synth.Textures) (synth.Mixture, error) {
 	m := synth.NewMixture(synth.SmallDefects(), textures)
 	var out []synth.Kind
 	for _, name := range o.without {
-		k, ok := kindNamed(m, name)
+		k, ok := m.Find(name)
 		if !ok {
 			return m, fmt.Errorf("%w: -without is %q, want one of %s", errUsage, name, kindNames(m))
 		}
@@ -42,22 +42,10 @@ func mixture(o options, textures synth.Textures) (synth.Mixture, error) {
 	return m, nil
 }
 
-// short is a kind's name without the method that it belongs to.
-func short(k synth.Kind) string { return strings.TrimPrefix(string(k), "cutpaste ") }
-
-func kindNamed(m synth.Mixture, name string) (synth.Kind, bool) {
-	for _, k := range m.List() {
-		if name == string(k) || name == short(k) {
-			return k, true
-		}
-	}
-	return "", false
-}
-
 func kindNames(m synth.Mixture) string {
 	var names []string
 	for _, k := range m.List() {
-		names = append(names, short(k))
+		names = append(names, k.Short())
 	}
 	return strings.Join(names, ", ")
 }
@@ -65,24 +53,7 @@ func kindNames(m synth.Mixture) string {
 // mixtures gives each class the mixture, in which what is foreign is material of
 // the other classes, where there are any.
 func mixtures(ctx context.Context, o options, ds dataset.Dataset, cfg tab.Config) (map[string]synth.Mixture, error) {
-	out := map[string]synth.Mixture{}
-	classes := ds.Classes()
-	for _, class := range classes {
-		var textures synth.Textures
-		if len(classes) > 1 {
-			others, err := tab.ForeignTextures(ctx, ds, class, cfg.Transform, foreign, cfg.Seed)
-			if err != nil {
-				return nil, err
-			}
-			textures = others
-		}
-		m, err := mixture(o, textures)
-		if err != nil {
-			return nil, err
-		}
-		out[class] = m
-	}
-	return out, nil
+	return tab.MixturesByClass(ctx, ds, cfg.Transform, foreign, cfg.Seed, func(_ string, t synth.Textures) (synth.Mixture, error) { return mixture(o, t) })
 }
 
 // tableFile is where the table of twins lies, beside the weights.

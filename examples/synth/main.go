@@ -35,6 +35,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/examples/internal/inputs"
 	"github.com/gotab/gotab/examples/internal/process"
 	"github.com/gotab/gotab/internal/atomicfile"
@@ -73,7 +74,7 @@ func known() []generator {
 	mixture := synth.DefaultMixture()
 	for _, list := range [][]synth.Ingredient{mixture.Kinds, mixture.Normal} {
 		for _, g := range list {
-			all = append(all, generator{"mix-" + strings.TrimPrefix(string(g.Kind), "cutpaste "), g.Generator})
+			all = append(all, generator{"mix-" + g.Kind.Short(), g.Generator})
 		}
 	}
 	return append(all, []generator{
@@ -161,14 +162,14 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err := o.reading.UseThreads(); err != nil {
 		return fmt.Errorf("%w: %w", errUsage, err)
 	}
-	classes, err := find(o.data)
+	all, err := find(o.data)
 	if err != nil {
 		return err
 	}
 	var blocks []block
-	for _, c := range classes {
-		fmt.Fprintf(stderr, "%s: %d pictures\n", c.name, len(c.files))
-		b, err := o.block(ctx, c)
+	for _, class := range all.Classes() {
+		fmt.Fprintf(stderr, "%s: %d pictures\n", class, dataset.Only(all, class, "").Len())
+		b, err := o.block(ctx, all, class)
 		if err != nil {
 			return err
 		}
@@ -183,7 +184,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if _, err = fmt.Fprintf(stdout, "\nsheet: %s\n", o.out); err != nil || o.weights == "" {
 		return err
 	}
-	return o.measure(ctx, classes, stdout)
+	return o.measure(ctx, all, stdout)
 }
 
 // table prints the rates.

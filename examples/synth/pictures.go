@@ -1,8 +1,8 @@
 package main
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"hash/fnv"
 	"image"
@@ -21,56 +21,34 @@ import (
 // attempts is how many draws the sheet allows for one cell.
 const attempts = 20
 
-// class is one class of good pictures.
-type class struct {
-	name  string
-	files []string // rising
-}
-
-// find lists the good pictures below dir by class.
-func find(dir string) ([]class, error) {
-	byName := map[string][]string{}
-	err := filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
-		if err != nil {
+// find opens the good pictures below dir by class.
+func find(dir string) (dataset.Dataset, error) {
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, err
+	}
+	root := os.DirFS(dir)
+	var items []dataset.Item
+	err = fs.WalkDir(root, ".", func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
 			return err
-		}
-		if d.IsDir() {
-			if n := d.Name(); name != dir && (n == "test" || n == "ground_truth" || strings.HasPrefix(n, ".")) {
+		case d.IsDir():
+			if n := d.Name(); name != "." && (n == "test" || n == "ground_truth" || strings.HasPrefix(n, ".")) {
 				return fs.SkipDir
 			}
-			return nil
+		case dataset.PictureFile(name):
+			items = append(items, dataset.Item{Name: name, Class: cmp.Or(className(name), filepath.Base(abs)), Split: dataset.Train, Defect: dataset.Good, Label: dataset.LabelGood})
 		}
-		if !dataset.PictureFile(name) {
-			return nil
-		}
-		rel, err := filepath.Rel(dir, name)
-		if err != nil {
-			return err
-		}
-		c := className(filepath.ToSlash(rel))
-		if c == "" {
-			abs, err := filepath.Abs(dir)
-			if err != nil {
-				return err
-			}
-			c = filepath.Base(abs)
-		}
-		byName[c] = append(byName[c], name)
 		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("synth: look for pictures: %w", err)
 	}
-	if len(byName) == 0 {
+	if len(items) == 0 {
 		return nil, fmt.Errorf("synth: %s holds no picture (PNG, JPEG, BMP, TIFF, WebP, GIF, PNM)", dir)
 	}
-	var classes []class
-	for name, files := range byName {
-		slices.Sort(files)
-		classes = append(classes, class{name, files})
-	}
-	slices.SortFunc(classes, func(a, b class) int { return strings.Compare(a.name, b.name) })
-	return classes, nil
+	return dataset.NewList(root, items, dataset.DefaultDecoder())
 }
 
 // className is the class by a picture's slash path below the root: its folders
@@ -89,31 +67,22 @@ func className(rel string) string {
 }
 
 // read loads up to n pictures of a class, evenly spread over its files.
-func (c class) read(n, size int) ([]image.Image, error) {
-	dec, scale := dataset.DefaultDecoder(), dataset.Square(size)
-	n = min(n, len(c.files))
+func read(ctx context.Context, class dataset.Dataset, n, size int) ([]image.Image, error) {
+	scale := dataset.Square(size)
+	n = min(n, class.Len())
 	var pictures []image.Image
 	for i := range n {
-		name := c.files[i*len(c.files)/n]
-		img, err := readOne(dec, scale, name)
+		s, err := class.Sample(ctx, i*class.Len()/n)
 		if err != nil {
-			return nil, fmt.Errorf("synth: %s: %w", name, err)
+			return nil, fmt.Errorf("synth: %w", err)
+		}
+		img, err := scale.Image(s.Image)
+		if err != nil {
+			return nil, fmt.Errorf("synth: %s: %w", s.Name, err)
 		}
 		pictures = append(pictures, img)
 	}
 	return pictures, nil
-}
-
-func readOne(dec dataset.Decoder, scale dataset.Transform, name string) (*image.RGBA, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	img, err := dec.Image(f)
-	if err := errors.Join(err, f.Close()); err != nil {
-		return nil, err
-	}
-	return scale.Image(img)
 }
 
 // block is what the sheet and the table show of one class.
@@ -138,9 +107,9 @@ type twin struct {
 
 // block makes the draws of a class. Every generator has random numbers of its
 // own, so that leaving one out does not change the others.
-func (o options) block(ctx context.Context, c class) (block, error) {
-	b := block{class: c.name}
-	pictures, err := c.read(o.images, o.size)
+func (o options) block(ctx context.Context, all dataset.Dataset, class string) (block, error) {
+	b := block{class: class}
+	pictures, err := read(ctx, dataset.Only(all, class, ""), o.images, o.size)
 	if err != nil {
 		return b, err
 	}
@@ -151,15 +120,15 @@ func (o options) block(ctx context.Context, c class) (block, error) {
 	}
 	for _, g := range o.generators {
 		survey := synth.Survey{Least: o.least}
-		if err := survey.Run(ctx, g.gen, c.name, pictures, o.draws, o.stream("survey", g.name, c.name, 0)); err != nil {
+		if err := survey.Run(ctx, g.gen, class, pictures, o.draws, o.stream("survey", g.name, class, 0)); err != nil {
 			return b, err
 		}
 		b.rates = append(b.rates, survey.Rates()[0])
 		shown := synth.Visible{Generator: g.gen, Least: o.least, Attempts: attempts}
 		for i := range b.rows {
-			t, err := o.twin(shown, pictures[i], pictures[(i+1)%len(pictures)], o.stream("sheet", g.name, c.name, i))
+			t, err := o.twin(shown, pictures[i], pictures[(i+1)%len(pictures)], o.stream("sheet", g.name, class, i))
 			if err != nil {
-				return b, fmt.Errorf("synth: %s of %s: %w", g.name, c.name, err)
+				return b, fmt.Errorf("synth: %s of %s: %w", g.name, class, err)
 			}
 			b.rows[i].twins = append(b.rows[i].twins, t)
 		}

@@ -13,13 +13,13 @@ import (
 )
 
 const (
-	module  = "github.com/gotab/gotab"
-	gotch   = "github.com/sugarme/gotch"
-	libtch  = gotch + "/libtch"
-	floor   = "tensor/internal/native"
+	module = "github.com/gotab/gotab"
+	gotch  = "github.com/sugarme/gotch"
+	libtch = gotch + "/libtch"
+	floor  = "tensor/internal/native"
 	// engine is the one other package with native code, under a build tag: what several
 	// processes need of libtorch.
-	engine = "tensor/dist/internal/c10d"
+	engine  = "tensor/dist/internal/c10d"
 	testify = "github.com/stretchr/testify"
 	// plot brings its fonts with it, which a service does not need: only what writes
 	// reports pays for it.

@@ -6,17 +6,19 @@
 //	examples/*  ->  everything public
 //	inspect/service     ->  inspect downstream dataset, and net/http
 //	inspect     ->  downstream backbone dataset metrics tensor
-//	evaluate/report     ->  dataset downstream metrics
+//	evaluate/report     ->  evaluate dataset downstream metrics
 //	evaluate/detectors  ->  evaluate tab downstream backbone synth dataset metrics tensor
 //	evaluate    ->  dataset metrics
 //	downstream/heatmap  ->  downstream dataset
+//	tab/clipbank        ->  tab tab/card clipenc prompt tensor
 //	tab         ->  backbone prompt synth dataset tensor
+//	dataset/drawn dataset/audit dataset/wafers  ->  dataset
 //	downstream  ->  backbone dataset metrics tensor
 //	backbone    ->  tensor
 //	clipenc     ->  tensor
 //	tensor      ->  tensor/internal/native
 //	tensor/internal/native  ->  C code, gotch's libtch, and nothing else of gotch
-//	synth prompt dataset metrics metrics/tsne scalars tab/card evaluate internal/*  ->  no native code, and
+//	synth prompt dataset and below it, metrics metrics/tsne scalars tab/card evaluate internal/*  ->  no native code, and
 //	    no arrow among those before internal
 //
 // Every package may import internal/*. The examples may not, because they show what
