@@ -45,8 +45,8 @@ type WindowPosition struct {
 //
 // What the order is worth: shards come in a random order, a new one in every epoch. The images,
 // in the order of the shards, are cut into windows, at places that differ from epoch to epoch, and each
-// window is shuffled evenly. So an image moves by less than two windows within its
-// shard's place. Batches are as mixed as the images of a window are: where shards were written shuffled
+// window is shuffled evenly. So an image is given less than a window from where it lies in that
+// order. Batches are as mixed as the images of a window are: where shards were written shuffled
 // (ShardsConfig.Shuffle) a window is a random sample of the whole set, and what
 // remains of the order on disk is that images of one shard meet in more batches than in a
 // full shuffle. Where shards are in the order of folders a window has the classes that lie beside

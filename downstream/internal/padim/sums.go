@@ -138,7 +138,7 @@ func (m *Sums) Fit(ctx context.Context, dev tensor.Device, epsilon float64, core
 // Check refuses sums that no images have: values that are not finite, and squares below 0.
 func (m *Sums) Check() error {
 	for _, v := range m.Mean {
-		if v-v != 0 {
+		if v-v != 0 || math.Abs(v) > math.MaxFloat32 {
 			return fmt.Errorf("a mean is %v", v)
 		}
 	}
