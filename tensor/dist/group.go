@@ -17,6 +17,7 @@ import (
 type Group struct {
 	cfg    Config
 	roster *roster     // nil for a group of one
+	table  *bounded    // the store, as the roster asks it
 	store  *c10d.Store // nil likewise
 	engine *c10d.Group // nil likewise
 	calls  int64       // made so far
@@ -27,6 +28,9 @@ type Group struct {
 
 // Built says whether the engine is compiled in.
 func Built() bool { return c10d.Built }
+
+// answers is how many beats the store may take to answer.
+const answers = 10
 
 // beat is the time between signs of life. Tests shorten it.
 var beat = time.Second
@@ -64,7 +68,8 @@ func Connect(ctx context.Context, cfg Config) (*Group, error) {
 	if g.store, err = open(ctx, cfg, g.serves()); err != nil {
 		return fail(err)
 	}
-	g.roster = newRoster(g.store, cfg.Rank, cfg.Size, beat)
+	g.table = &bounded{t: g.store, limit: answers * beat}
+	g.roster = newRoster(g.table, cfg.Rank, cfg.Size, beat)
 	go g.roster.live()
 	if err = g.roster.join(ctx, cfg.Timeout); err == nil {
 		g.engine, err = c10d.OpenGroup(g.store, cfg.Rank, cfg.Size, address, cfg.Interface != "", cfg.Timeout)
@@ -281,7 +286,8 @@ func (g *Group) gather(ctx context.Context, doing string, v []byte) ([][]byte, e
 
 // Close leaves the group. It waits for a call that was given up, Config.Timeout at
 // most, and the rank that serves the store some seconds for the others to leave.
-// Closing twice is harmless.
+// The connection to a store that has stopped answering is left to the end of the
+// process, since a thread waits in it. Closing twice is harmless.
 func (g *Group) Close() error {
 	g.mu.Lock()
 	was := g.closed
@@ -295,6 +301,8 @@ func (g *Group) Close() error {
 		g.engine.Close()
 	}
 	g.roster.close()
-	g.store.Close()
+	if !g.table.hung.Load() {
+		g.store.Close()
+	}
 	return nil
 }

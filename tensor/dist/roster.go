@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -14,6 +15,51 @@ import (
 type table interface {
 	Set(key string, v []byte) error
 	Get(key string) ([]byte, error)
+}
+
+// bounded is a table that answers within a time or not at all: a store whose machine has
+// vanished would hold its callers for as long as the system tries to reach it.
+type bounded struct {
+	t     table
+	limit time.Duration
+	hung  atomic.Bool
+}
+
+// errHung is what a bounded table says then, and from then on.
+var errHung = errors.New("the time for it is over")
+
+type answer struct {
+	v   []byte
+	err error
+}
+
+func (b *bounded) ask(f func() ([]byte, error)) ([]byte, error) {
+	if b.hung.Load() {
+		return nil, errHung
+	}
+	got := make(chan answer, 1)
+	go func() {
+		v, err := f()
+		got <- answer{v, err}
+	}()
+	late := time.NewTimer(b.limit)
+	defer late.Stop()
+	select {
+	case a := <-got:
+		return a.v, a.err
+	case <-late.C:
+		b.hung.Store(true) // the goroutine ends when the system gives the connection up
+		return nil, errHung
+	}
+}
+
+func (b *bounded) Set(key string, v []byte) error {
+	_, err := b.ask(func() ([]byte, error) { return nil, b.t.Set(key, v) })
+	return err
+}
+
+func (b *bounded) Get(key string) ([]byte, error) {
+	return b.ask(func() ([]byte, error) { return b.t.Get(key) })
 }
 
 // What each rank writes, under its number.

@@ -111,6 +111,28 @@ func TestRosterLivesAndLeaves(t *testing.T) {
 	r.leave(true)
 }
 
+// stuck answers when it is let go.
+type stuck struct{ free chan struct{} }
+
+func (s stuck) Set(string, []byte) error { <-s.free; return nil }
+
+func (s stuck) Get(string) ([]byte, error) { <-s.free; return nil, nil }
+
+func TestAStoreThatDoesNotAnswer(t *testing.T) {
+	s := stuck{make(chan struct{})}
+	b := &bounded{t: s, limit: tick}
+	require.ErrorIs(t, b.Set("a", nil), errHung)
+	b.limit = time.Hour
+	_, err := b.Get("a") // at once
+	require.ErrorIs(t, err, errHung)
+	close(s.free)
+	b = &bounded{t: &book{m: map[string]string{}}, limit: time.Hour}
+	require.NoError(t, b.Set("a", []byte("b")))
+	v, err := b.Get("a")
+	require.NoError(t, err)
+	require.Equal(t, "b", string(v))
+}
+
 func FuzzLengths(f *testing.F) {
 	f.Add(uint64(3), frame)
 	f.Add(uint64(1)<<63, frame)
