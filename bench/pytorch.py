@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Evaluation, training and PaDiM from end to end beside PyTorch of the same version as libtorch, in turns.
 
-usage: pytorch.py RESNET [-rounds N] [-seconds S] [-threads N] [-padim EVALUATE WEIGHTS ROOT CLASS] [-json FILE]
+usage: pytorch.py RESNET [-rounds N] [-seconds S] [-threads N] [-bf16] [-padim EVALUATE WEIGHTS ROOT CLASS] [-json FILE]
 RESNET and EVALUATE are the built programs of bench/resnet and examples/evaluate, WEIGHTS a ResNet-18 (.safetensors), ROOT a folder of
 classes in MVTec AD's layout. needs: torch of libtorch's version; for -padim what ref_padim.py needs.
 Prints a Markdown table of medians; a ratio is the median of those of the rounds, and above 1 where gotab is faster. "frozen" is the
@@ -17,6 +17,7 @@ ap.add_argument("-rounds", type=int, default=5)
 ap.add_argument("-seconds", type=float, default=5)
 ap.add_argument("-threads", type=int, default=len(os.sched_getaffinity(0)))
 ap.add_argument("-padim", nargs=4, metavar=("EVALUATE", "WEIGHTS", "ROOT", "CLASS"))
+ap.add_argument("-bf16", action="store_true", help="the rows in bfloat16 too (PyTorch: autocast); the processor must have AVX512-BF16")
 ap.add_argument("-json")
 A = ap.parse_args()
 ENV = dict(os.environ, GOMAXPROCS=str(A.threads), OMP_NUM_THREADS=str(A.threads), THREADS=str(A.threads))
@@ -48,8 +49,10 @@ def padim_theirs(_, weights, root, name):
 
 ours, theirs = [A.resnet], [sys.executable, HERE + "/resnet.py"]
 rows, versions = [], set()
-for mode, batch in (("eval", 1), ("eval", 32), ("train", 32)):
-    args = ["-mode", mode, "-batch", str(batch), "-seconds", str(A.seconds)]
+for mode, batch, half in (("eval", 1, []), ("eval", 32, []), ("train", 32, []), ("eval", 1, ["-bf16"]), ("eval", 32, ["-bf16"]), ("train", 32, ["-bf16"])):
+    if half and not A.bf16:
+        continue
+    args = ["-mode", mode, "-batch", str(batch), "-seconds", str(A.seconds), *half]
     a, b, frozen = [], [], []
     for i in range(A.rounds):
         rate, version = network(ours, *args)
@@ -59,10 +62,10 @@ for mode, batch in (("eval", 1), ("eval", 32), ("train", 32)):
         versions |= {version.split("+")[0], other.split("+")[0]}
         if len(versions) > 1:
             sys.exit(f"pytorch.py: libtorch is {version}, PyTorch {other}: give a Python with the same version")
-        if mode == "eval":
+        if mode == "eval" and not half:
             frozen.append(network(theirs, *args, "-frozen")[0])
         print(f"{mode} {batch}, round {i + 1}: here {a[-1]:.2f}, PyTorch {b[-1]:.2f}" + (f", frozen {frozen[-1]:.2f}" if frozen else ""), file=sys.stderr, flush=True)
-    rows.append((f"{'evaluation' if mode == 'eval' else 'training'}, batch {batch}", a, b, frozen))
+    rows.append((f"{'evaluation' if mode == 'eval' else 'training'}, batch {batch}{', bfloat16' if half else ''}", a, b, frozen))
 if A.padim:
     a, b = [], []
     for i in range(A.rounds):

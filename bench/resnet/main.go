@@ -1,7 +1,7 @@
 // Command resnet measures one network as bench/resnet.py measures it in PyTorch: forward passes, or steps of training,
 // of a ResNet-18 with random weights on batches of images that lie on the host. It prints one JSON object.
 //
-//	resnet [-mode eval|train] [-batch N] [-side N] [-seconds S] [-threads N] [-device D] [-tf32]
+//	resnet [-mode eval|train] [-batch N] [-side N] [-seconds S] [-threads N] [-device D] [-tf32] [-bf16]
 //
 // Each pass begins with the images on the host and ends with its result there. The loss of a training is the mean of the
 // squared features, its optimizer SGD with momentum.
@@ -41,6 +41,7 @@ type result struct {
 	Device          string  `json:"device"`
 	Libtorch        string  `json:"libtorch"`
 	Threads         int     `json:"threads"`
+	Precision       string  `json:"precision"`
 	Passes          int     `json:"passes"`
 	ImagesPerSecond float64 `json:"images_per_second"`
 }
@@ -56,6 +57,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	seconds := fs.Float64("seconds", 3, "how long to measure, after two passes that are not")
 	fs.IntVar(&r.Threads, "threads", 0, "`threads` (all processors that the process may use)")
 	fs.StringVar(&device, "device", "cpu", "auto, cpu, cuda or cuda:N")
+	bf16 := fs.Bool("bf16", false, "convolve in bfloat16")
 	tf32 := fs.Bool("tf32", false, "let CUDA multiply with 10 bits of mantissa")
 	if err := fs.Parse(args); err != nil {
 		return err
@@ -88,20 +90,28 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	r.Device, r.Libtorch = dev.String(), tensor.LibtorchVersion()
-	if err := measure(ctx, &r, dev, time.Duration(*seconds*float64(time.Second))); err != nil {
+	precision := backbone.Float32
+	if *bf16 {
+		precision = backbone.BFloat16
+	}
+	r.Precision = precision.String()
+	if err := measure(ctx, &r, precision, dev, time.Duration(*seconds*float64(time.Second))); err != nil {
 		return err
 	}
 	return json.NewEncoder(stdout).Encode(r)
 }
 
 // measure fills in Passes and ImagesPerSecond.
-func measure(ctx context.Context, r *result, dev tensor.Device, long time.Duration) (err error) {
+func measure(ctx context.Context, r *result, precision backbone.Precision, dev tensor.Device, long time.Duration) (err error) {
 	rng := rand.New(rand.NewPCG(1, 1))
 	net, err := backbone.NewResNet18(dev, rng)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, net.Close()) }()
+	if err := errors.Join(net.SetPrecision(precision), net.SetTrainingPrecision(precision)); err != nil {
+		return err
+	}
 	opt, err := tensor.NewSGD(tensor.DefaultSGD(), dev)
 	if err != nil {
 		return err
