@@ -412,8 +412,10 @@ func (l *lineFile) at(i int) (e shardEntry, it Item, err error) {
 	if i%l.stride >= len(b.ends) {
 		return e, Item{}, fmt.Errorf("%w: item %d is gone: the file has changed since it was opened", ErrLayout, i)
 	}
-	it, _, err = l.parse(b.line(i%l.stride), &e)
-	return e, it, err
+	if it, _, err = l.parse(b.line(i%l.stride), &e); err != nil {
+		return e, it, fmt.Errorf("%w: item %d has changed since the file was opened: %w", ErrLayout, i, err)
+	}
+	return e, it, nil
 }
 
 // block returns a stretch of lines. The caller holds the mutex.

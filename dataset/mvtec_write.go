@@ -102,6 +102,9 @@ func (w *Written) fill(ctx context.Context, ds Dataset, dir string) (map[string]
 			continue
 		}
 		sample, err := checked(ctx, ds, i)
+		if ctx.Err() != nil { // which is not the image's fault
+			return nil, ctx.Err()
+		}
 		if err != nil {
 			w.LeftOut = append(w.LeftOut, err)
 			continue

@@ -7,7 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"sort"
-	"sync"
+	"sync/atomic"
 )
 
 // WindowConfig says in which order [Shards.Window] gives images, and what it holds.
@@ -61,9 +61,9 @@ type Window struct {
 	shards []int // in that order
 	first  int   // images of the first window, which is cut short
 
-	mu      sync.Mutex
+	closed  atomic.Bool   // before the turn is waited for, so that who reads a window stops
+	turn    chan struct{} // holds the one who may use what follows; a lock that a context can be waited with
 	begun   bool
-	closed  bool
 	before  heldWindow // what has not been given of the one before
 	now     heldWindow // is given
 	after   heldWindow // is read meanwhile
@@ -75,6 +75,7 @@ type Window struct {
 // been given.
 type heldWindow struct {
 	number int
+	gone   int          // places at its front that were given before it was begun
 	read   int          // entries, in the order in which they lie
 	left   int          // that have not been given
 	files  []windowFile // nil before the first is read
@@ -100,7 +101,7 @@ func (s *Shards) Window(cfg WindowConfig) (*Window, error) {
 		return nil, fmt.Errorf("dataset: window: %w: From is %d, there are %d images", ErrConfig, cfg.From, n)
 	}
 	cfg.Images = min(cfg.Images, n)
-	w := &Window{s: s, cfg: cfg, reading: sequence{s: s}}
+	w := &Window{s: s, cfg: cfg, turn: make(chan struct{}, 1), reading: sequence{s: s}}
 	order := newPermutation(uint64(len(s.head.Shards)), cfg.Seed, "shards of a window", cfg.Epoch)
 	w.starts = []int{0}
 	for i := range order.Len() {
@@ -208,7 +209,10 @@ func (w *Window) Sample(ctx context.Context, i int) (Sample, error) {
 	if err := ended(ctx); err != nil {
 		return Sample{}, err
 	}
-	h, ok := w.take(i)
+	h, ok, err := w.take(ctx, i)
+	if err != nil {
+		return Sample{}, err
+	}
 	if !ok {
 		return w.s.Sample(ctx, w.image(i))
 	}
@@ -228,30 +232,32 @@ func (w *Window) file(i int) (*Files, int, error) {
 }
 
 // take gives the file of a place out of the windows that are held, and reads on. It returns
-// false for one that is in none of them, or has been given.
-func (w *Window) take(place int) (windowFile, bool) {
+// false for one that is in none of them, or has been given. What is read when ctx ends stays.
+func (w *Window) take(ctx context.Context, place int) (windowFile, bool, error) {
 	number, from, to := w.window(place)
 	at := w.shuffle(number, to-from).At(place - from)
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.closed {
-		return windowFile{}, false
+	select {
+	case w.turn <- struct{}{}:
+		defer func() { <-w.turn }()
+	case <-ctx.Done():
+		return windowFile{}, false, ctx.Err()
+	}
+	if w.closed.Load() {
+		return windowFile{}, false, nil
 	}
 	if !w.begun {
-		start, from, to := w.window(min(w.cfg.From, w.s.Len()-1))
+		start, from, _ := w.window(min(w.cfg.From, w.s.Len()-1))
 		if number != start {
-			return windowFile{}, false
+			return windowFile{}, false, nil
 		}
-		w.begun, w.now = true, heldWindow{number: start}
-		w.fill(&w.now)
-		gone := w.shuffle(start, to-from)
-		for i := range w.cfg.From - from { // was given to somebody before
-			w.now.give(gone.At(i))
-		}
+		w.begun, w.now = true, heldWindow{number: start, gone: w.cfg.From - from}
+	}
+	if err := w.fill(ctx, &w.now); err != nil {
+		return windowFile{}, false, err
 	}
 	if w.before.number == number {
 		if f, ok := w.before.give(at); ok {
-			return f, true
+			return f, true, nil
 		}
 	}
 	if next := (w.now.number + 1) % w.windows(); number == next && (number != w.now.number || w.now.left == 0) {
@@ -259,16 +265,18 @@ func (w *Window) take(place int) (windowFile, bool) {
 		// has been given, or much of the next is asked for.
 		w.missed++
 		if few := len(w.now.files) / 8; w.now.left > few && w.missed <= few {
-			return windowFile{}, false
+			return windowFile{}, false, nil
 		}
 		if w.after.number != next {
 			w.after = heldWindow{number: next}
 		}
-		w.fill(&w.after)
+		if err := w.fill(ctx, &w.after); err != nil {
+			return windowFile{}, false, err
+		}
 		w.before, w.now, w.after, w.missed = w.now, w.after, heldWindow{number: -1}, 0
 	}
 	if number != w.now.number {
-		return windowFile{}, false
+		return windowFile{}, false, nil
 	}
 	if number+1 < w.windows() { // a second round may never come
 		if w.after.number != number+1 {
@@ -276,7 +284,8 @@ func (w *Window) take(place int) (windowFile, bool) {
 		}
 		w.one(&w.after)
 	}
-	return w.now.give(at)
+	f, ok := w.now.give(at)
+	return f, ok, nil
 }
 
 // give returns what is held of an entry, once.
@@ -290,10 +299,24 @@ func (h *heldWindow) give(at int) (windowFile, bool) {
 	return f, true
 }
 
-// fill reads what is left of a window.
-func (w *Window) fill(h *heldWindow) {
+// fill reads what is left of a window, and lets go of what was given before it was begun.
+func (w *Window) fill(ctx context.Context, h *heldWindow) error {
 	for w.one(h) {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if w.closed.Load() {
+			return fmt.Errorf("dataset: read a window: %w", fs.ErrClosed)
+		}
 	}
+	if h.gone > 0 {
+		order := w.shuffle(h.number, len(h.files))
+		for i := range h.gone {
+			h.give(order.At(i))
+		}
+		h.gone = 0
+	}
+	return nil
 }
 
 // one reads the next entry of a window, in the order in which they lie. An error belongs to
@@ -403,10 +426,11 @@ func (w *Window) Close() error {
 	if w.s == nil {
 		return nil
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
+	w.closed.Store(true)
+	w.turn <- struct{}{}
+	defer func() { <-w.turn }()
 	w.reading.drop()
-	w.closed, w.before, w.now, w.after = true, heldWindow{}, heldWindow{}, heldWindow{}
+	w.before, w.now, w.after = heldWindow{}, heldWindow{}, heldWindow{}
 	return nil
 }
 

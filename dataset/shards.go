@@ -295,7 +295,9 @@ func (s *Shards) entry(i int) (e shardEntry, it Item, err error) {
 		return e, it, indexError(i, s.Len())
 	}
 	if e, it, err = s.list.at(i); err == nil {
-		err = s.check(&e) // again: the file may have changed
+		if err = s.check(&e); err != nil { // again: the file may have changed
+			err = fmt.Errorf("%w: %w", ErrDamaged, err)
+		}
 	}
 	if err != nil {
 		return e, it, fmt.Errorf("dataset: read %s: %w", s.head.Index.Name, err)

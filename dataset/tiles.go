@@ -223,7 +223,7 @@ func (t *Tiled) Len() int {
 // Classes implements [Dataset].
 func (t *Tiled) Classes() []string { return orEmpty(t.ds).Classes() }
 
-// Images returns the number of images that are cut.
+// Pictures returns the number of images that are cut.
 func (t *Tiled) Pictures() int { return len(t.ends) }
 
 // Item implements [Dataset].
@@ -279,7 +279,7 @@ func (t *Tiled) Sample(ctx context.Context, i int) (Sample, error) {
 	return s, nil
 }
 
-// image reads an image, or takes it where it has been read.
+// picture reads an image, or takes it where it has been read.
 func (t *Tiled) picture(ctx context.Context, p int) (Sample, error) {
 	kept := &t.kept[p%len(t.kept)]
 	kept.mu.Lock()

@@ -143,8 +143,8 @@ func (m *PaDiMMoments) fits(o *PaDiMMoments) error {
 		return fmt.Errorf("%w: they are of no images", ErrConfig)
 	case !sameFeatures(m.cfg, o.cfg) || m.size != o.size || m.sums.C != o.sums.C || m.sums.H != o.sums.H || m.sums.W != o.sums.W:
 		return fmt.Errorf("%w: they are of other layers, channels, transforms or sizes", ErrConfig)
-	case m.sums.Images == o.sums.Images && slices.Equal(m.seen, o.seen):
-		return fmt.Errorf("%w: both are of the same %d images, which would count twice", ErrConfig, m.sums.Images)
+	case len(o.seen) > 0 && !slices.ContainsFunc(o.seen, func(d uint64) bool { _, there := slices.BinarySearch(m.seen, d); return !there }):
+		return fmt.Errorf("%w: all %d images of them are there already, and would count twice", ErrConfig, o.sums.Images)
 	}
 	return engine.SameExtractor(m.fingerprint, o.fingerprint, m.precision, o.precision)
 }

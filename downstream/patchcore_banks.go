@@ -108,7 +108,7 @@ func (p *PatchCore) take(ctx context.Context, u *union, part *PatchCore) error {
 	known := len(u.seen)
 	all := append(slices.Clone(u.seen), g.seen...)
 	slices.Sort(all)
-	if all = slices.Compact(all); known > 0 && len(all) == known {
+	if all = slices.Compact(all); known > 0 && len(g.seen) > 0 && len(all) == known {
 		return fmt.Errorf("%w: it is of images that others have already", ErrConfig)
 	}
 	u.seen = all[:min(len(all), feed.MaxSightings)]

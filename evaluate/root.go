@@ -54,6 +54,9 @@ func isMVTec(root string) bool {
 	if err = errors.Join(err, closer.Close()); err != nil {
 		return true
 	}
+	if info, err := os.Stat(root); err != nil || !info.IsDir() {
+		return false // of an archive no class can be opened alone
+	}
 	return layout == dataset.LayoutMVTecAD || layout == dataset.LayoutMPDD
 }
 

@@ -72,25 +72,44 @@ func (s Survey) depths() []Fault {
 	return out
 }
 
-// leaks are images with the same pixels in two splits, or with two labels.
+// leaks are images with the same pixels in two splits, or with two labels. Each is held against the first one of its pixels
+// in another split, and the first with another label: there may be thousands of black ones.
 func (s Survey) leaks() []Fault {
-	first := make(map[[sha256.Size]byte][]int)
+	type kind struct {
+		sum    [sha256.Size]byte
+		split  string
+		defect string
+		label  dataset.Label
+	}
+	first := make(map[kind]int)
+	kinds := make(map[[sha256.Size]byte][]kind)
 	var out []Fault
 	for i, f := range s {
 		if f.Err != nil {
 			continue
 		}
-		for _, j := range first[f.Sum] {
-			g := s[j]
+		split, label := false, false
+		for _, k := range kinds[f.Sum] {
+			g := s[first[k]]
 			switch {
 			case f.Item.Split != g.Item.Split:
-				out = append(out, fault("same pixels in two splits", "%s in %s, %s in %s", g.Item.Name, SplitOf(g.Item), f.Item.Name, SplitOf(f.Item)))
+				if !split {
+					out = append(out, fault("same pixels in two splits", "%s in %s, %s in %s", g.Item.Name, SplitOf(g.Item), f.Item.Name, SplitOf(f.Item)))
+				}
+				split = true
 			case !f.Item.IsLabelled() || !g.Item.IsLabelled(): // no label contradicts nothing
 			case f.Item.Defect != g.Item.Defect:
-				out = append(out, fault("same pixels with two labels", "%s is %s, %s is %s", g.Item.Name, g.Item.Defect, f.Item.Name, f.Item.Defect))
+				if !label {
+					out = append(out, fault("same pixels with two labels", "%s is %s, %s is %s", g.Item.Name, g.Item.Defect, f.Item.Name, f.Item.Defect))
+				}
+				label = true
 			}
 		}
-		first[f.Sum] = append(first[f.Sum], i)
+		k := kind{f.Sum, f.Item.Split, f.Item.Defect, f.Item.Label}
+		if _, there := first[k]; !there {
+			first[k] = i
+			kinds[f.Sum] = append(kinds[f.Sum], k)
+		}
 	}
 	return out
 }

@@ -66,13 +66,13 @@ func Sheet(ctx context.Context, ds dataset.Dataset, s Survey) (*image.RGBA, erro
 // drawable refuses what no reader of package dataset returns.
 func drawable(s dataset.Sample) error {
 	if err := pixels.Check(s.Image); err != nil {
-		return fmt.Errorf("audit: draw %s: %w: %w", s.Name, dataset.ErrSize, err)
+		return fmt.Errorf("audit: sample %s: %w: %w", s.Name, dataset.ErrSize, err)
 	}
 	if s.Mask == nil {
 		return nil
 	}
 	if err := pixels.Check(s.Mask); err != nil || s.Mask.Rect != s.Image.Rect {
-		return fmt.Errorf("audit: draw %s: %w: its mask is %v, the image %v", s.Name, dataset.ErrMask, s.Mask.Rect, s.Image.Rect)
+		return fmt.Errorf("audit: sample %s: %w: its mask is %v, the image %v", s.Name, dataset.ErrMask, s.Mask.Rect, s.Image.Rect)
 	}
 	return nil
 }

@@ -60,6 +60,9 @@ func look(ctx context.Context, ds dataset.Dataset, i int) Facts {
 	if err == nil && sample.Image == nil {
 		err = fmt.Errorf("audit: sample %s: %w: it has no image", f.Item.Name, dataset.ErrSize)
 	}
+	if err == nil {
+		err = drawable(sample)
+	}
 	if err != nil {
 		f.Err = err
 		return f

@@ -78,8 +78,12 @@ func (x *Exhibit) Add(ctx context.Context, s Shown) error {
 	if s.Outcome == nil || s.Detector == nil || s.Test == nil || s.Good == nil {
 		return fmt.Errorf("report: class %s: %w: %s lacks its outcome, detector, test images or maps of good ones", x.Name, ErrData, s.Name)
 	}
+	changed := fmt.Errorf("report: %w: the test images of %s have changed since the first detector saw them", ErrData, x.Name)
 	for _, k := range x.all {
 		if k.of(s.Method, s.Second) {
+			if !slices.Equal(x.items, s.Outcome.Items) {
+				return changed
+			}
 			k.records = append(k.records, s.Outcome.Record)
 			return nil
 		}
@@ -93,7 +97,7 @@ func (x *Exhibit) Add(ctx context.Context, s Shown) error {
 		parts = x.Gallery.Parts(samples, s.Outcome.Scores)
 	}
 	if !slices.Equal(items, s.Outcome.Items) {
-		return fmt.Errorf("report: %w: the test images of %s have changed since the first detector saw them", ErrData, x.Name)
+		return changed
 	}
 	k := &entry{name: s.Name, method: s.Method, second: s.Second, by: s.Protocol, records: []evaluate.Record{s.Outcome.Record}, scores: s.Outcome.Scores,
 		maps: map[int]downstream.Map{}}

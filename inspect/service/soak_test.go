@@ -154,7 +154,7 @@ func TestSoakHTTP(t *testing.T) {
 	require.NoError(t, err)
 	h := handler(t, func(c *service.Config) {
 		c.MaxPixels, c.Timeout = 1600*1200, 10*time.Minute
-		if c.ReadTimeout = time.Second; d > 0 {
+		if c.ReadTimeout = 2 * time.Second; d > 0 {
 			c.ReadTimeout = 5 * time.Second
 		}
 	}, in)
