@@ -275,17 +275,23 @@ func (c *Config) AffineOnly(last backbone.Layer) {
 	}
 }
 
-// stageOf reads the stage from torchvision's parameter name.
+// stageOf reads the stage from torchvision's parameter name; others count as layer 4.
 func stageOf(name string) backbone.Layer {
+	l, _ := stageNamed(name)
+	return l
+}
+
+// stageNamed is stageOf that says whether the name is one of torchvision's for a stage.
+func stageNamed(name string) (backbone.Layer, bool) {
 	for l := backbone.Layer1; l <= backbone.Layer4; l++ {
 		if p := l.String() + "."; len(name) > len(p) && name[:len(p)] == p {
-			return l
+			return l, true
 		}
 	}
 	if name == "conv1.weight" || len(name) > 4 && name[:4] == "bn1." {
-		return backbone.Stem
+		return backbone.Stem, true
 	}
-	return backbone.Layer4
+	return backbone.Layer4, false
 }
 
 // frozenStatistics says whether a stage keeps its batch norm statistics in an

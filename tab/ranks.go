@@ -75,10 +75,24 @@ func (r *ranks) end(ctx context.Context, doing string, err error) error {
 	return err
 }
 
-// codes are the errors that keep their meaning on the way to another rank.
-var codes = map[string]error{
-	"diverged": ErrDiverged, "configuration": ErrConfig, "checkpoint": ErrCheckpoint, "twin": ErrNoTwin,
-	"memory": tensor.ErrOutOfMemory, "canceled": context.Canceled, "deadline": context.DeadlineExceeded,
+// codes are the errors that keep their meaning on the way to another rank. Of several that
+// fit the first counts: an end from outside is not the fault of what it interrupted.
+var codes = []struct {
+	name string
+	err  error
+}{
+	{"canceled", context.Canceled}, {"deadline", context.DeadlineExceeded}, {"diverged", ErrDiverged}, {"memory", tensor.ErrOutOfMemory},
+	{"twin", ErrNoTwin}, {"checkpoint", ErrCheckpoint}, {"configuration", ErrConfig},
+}
+
+// coded returns the error of a code, nil for one that is not known.
+func coded(name string) error {
+	for _, c := range codes {
+		if c.name == name {
+			return c.err
+		}
+	}
+	return nil
 }
 
 // failure is what a rank says of its own.
@@ -99,9 +113,10 @@ func message(doing string, own []byte, failed error) []byte {
 		if len(f.Message) > longest {
 			f.Message = f.Message[:longest] + " ..."
 		}
-		for code, err := range codes {
-			if errors.Is(failed, err) {
-				f.Code = code
+		for _, c := range codes {
+			if errors.Is(failed, c.err) {
+				f.Code = c.name
+				break
 			}
 		}
 		own, _ = json.Marshal(f) // two strings
@@ -196,7 +211,7 @@ func (r *ranks) understand(from int, doing string, m []byte) ([]byte, error) {
 		if err := json.Unmarshal(rest, &f); err != nil {
 			f.Message = "it does not say why"
 		}
-		return nil, &PeerError{Rank: from, Message: f.Message, Cause: codes[f.Code]}
+		return nil, &PeerError{Rank: from, Message: f.Message, Cause: coded(f.Code)}
 	}
 	if theirs != doing {
 		r.broken = fmt.Errorf("%s: %w: rank %d is at %q; all ranks must call the same methods in the same order", doing, ErrPeer, from, theirs)

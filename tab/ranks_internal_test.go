@@ -35,7 +35,8 @@ func TestMessages(t *testing.T) {
 	require.ErrorContains(t, err, `rank 1 is at "step"`)
 	require.Error(t, r.broken, "they will not come together again")
 
-	for code, cause := range codes {
+	for _, c := range codes {
+		code, cause := c.name, c.err
 		r = ranks{group: echo{message("step", nil, errors.Join(errors.New("so"), cause))}}
 		_, err = r.exchange(t.Context(), "anything", nil, nil)
 		require.ErrorIs(t, err, ErrPeer, code)

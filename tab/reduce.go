@@ -20,12 +20,13 @@ type said struct {
 	Loss       float64   `json:"loss"`
 	Accuracy   float64   `json:"accuracy"`
 	Redrawn    int       `json:"redrawn"`
+	Pairs      int       `json:"pairs"`
 	Indicators []Measure `json:"indicators,omitempty"`
 	Has        []byte    `json:"has"` // for each weight that learns whether there is a gradient
 }
 
 // together is what the ranks do in a step; without a group, nothing.
-func (p *Pretrainer) together(ctx context.Context, sets []*tensor.Params, st *Step) tensor.Exchange {
+func (p *Pretrainer) together(ctx context.Context, sets []*tensor.Params, pairs int, st *Step) tensor.Exchange {
 	if !p.ranks.many() {
 		return tensor.Exchange{}
 	}
@@ -34,7 +35,7 @@ func (p *Pretrainer) together(ctx context.Context, sets []*tensor.Params, st *St
 			if failed != nil {
 				return p.ranks.end(ctx, "step", diverged(failed))
 			}
-			return p.reduce(ctx, s, sets, st, u)
+			return p.reduce(ctx, s, sets, pairs, st, u)
 		},
 		Agree: func(failed error) error {
 			_, err := p.ranks.exchange(ctx, "update", nil, diverged(failed))
@@ -52,9 +53,9 @@ func diverged(err error) error {
 }
 
 // reduce brings loss, gradients and statistics of all ranks together.
-func (p *Pretrainer) reduce(ctx context.Context, s *tensor.Scope, sets []*tensor.Params, st *Step, u *tensor.Update) error {
+func (p *Pretrainer) reduce(ctx context.Context, s *tensor.Scope, sets []*tensor.Params, pairs int, st *Step, u *tensor.Update) error {
 	weights, err := learning(s, sets)
-	own := said{Loss: u.Loss, Accuracy: st.Accuracy, Redrawn: st.Redrawn, Indicators: st.Indicators, Has: make([]byte, len(weights))}
+	own := said{Loss: u.Loss, Accuracy: st.Accuracy, Redrawn: st.Redrawn, Pairs: pairs, Indicators: st.Indicators, Has: make([]byte, len(weights))}
 	for i, w := range weights {
 		if w.has {
 			own.Has[i] = 1
@@ -65,7 +66,7 @@ func (p *Pretrainer) reduce(ctx context.Context, s *tensor.Scope, sets []*tensor
 	if err != nil {
 		return err
 	}
-	if err := p.hear(all, st, u, weights); err != nil {
+	if err := p.hear(all, pairs, st, u, weights); err != nil {
 		return err
 	}
 	if err := p.sumGradients(ctx, s, weights); err != nil {
@@ -101,15 +102,19 @@ func learning(s *tensor.Scope, sets []*tensor.Params) ([]weight, error) {
 }
 
 // hear makes the step's figures those of the whole batch.
-func (p *Pretrainer) hear(all [][]byte, st *Step, u *tensor.Update, weights []weight) error {
+func (p *Pretrainer) hear(all [][]byte, pairs int, st *Step, u *tensor.Update, weights []weight) error {
 	n := float64(len(all))
 	u.Loss, st.Accuracy, st.Redrawn = 0, 0, 0
+	unequal := false
 	for r, m := range all {
 		var x said
 		if err := json.Unmarshal(m, &x); err != nil || len(x.Has) != len(weights) || len(x.Indicators) != len(st.Indicators) {
 			p.ranks.broken = fmt.Errorf("%w: rank %d tells of %d weights and %d indicators, here are %d and %d",
 				ErrPeer, r, len(x.Has), len(x.Indicators), len(weights), len(st.Indicators))
 			return p.ranks.broken
+		}
+		if x.Pairs != pairs { // on every rank some rank differs, so that all return
+			unequal = true
 		}
 		u.Loss += x.Loss / n
 		st.Accuracy += x.Accuracy / n
@@ -123,6 +128,15 @@ func (p *Pretrainer) hear(all [][]byte, st *Step, u *tensor.Update, weights []we
 		for i := range weights {
 			weights[i].any = weights[i].any || x.Has[i] == 1
 		}
+	}
+	if unequal {
+		var counts []int
+		for _, m := range all {
+			var x said
+			_ = json.Unmarshal(m, &x) // it was read above
+			counts = append(counts, x.Pairs)
+		}
+		return fmt.Errorf("tab: step: %w: the ranks have batches of %v pairs, want equally many", ErrConfig, counts)
 	}
 	return nil
 }
@@ -227,8 +241,8 @@ func (p *Pretrainer) commonStatistics(ctx context.Context, s *tensor.Scope) erro
 	var moved []*tensor.Tensor
 	size := 0
 	for _, n := range visual.Names() {
-		l := stageOf(n)
-		if t := visual.Get(n); visual.IsBuffer(n) && t.DType() == tensor.Float32 && l <= deepest && !p.cfg.frozenStatistics(l, p.epoch) {
+		l, known := stageNamed(n) // of an encoder with other names any layer may have been computed
+		if t := visual.Get(n); visual.IsBuffer(n) && t.DType() == tensor.Float32 && (l <= deepest || !known) && !p.cfg.frozenStatistics(l, p.epoch) {
 			moved, size = append(moved, t), size+int(t.Len())
 		}
 	}

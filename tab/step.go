@@ -184,7 +184,7 @@ func (p *Pretrainer) update(ctx context.Context, s *tensor.Scope, b Batch, st *S
 			st.Indicators, err = told.measures(s)
 		}
 		return loss, err
-	}, p.together(ctx, sets, st))
+	}, p.together(ctx, sets, len(b.Class), st))
 	if err != nil {
 		return diverged(err)
 	}

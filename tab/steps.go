@@ -45,7 +45,7 @@ func (p *Pretrainer) stopped(ctx context.Context, err error) bool {
 	if err == nil {
 		return false
 	}
-	return ctx.Err() != nil && errors.Is(err, ctx.Err()) || p.ranks.broken != nil || errors.Is(err, ErrPeer) && errors.Is(err, context.Canceled)
+	return ctx.Err() != nil && errors.Is(err, ctx.Err()) || p.ranks.broken != nil || errors.Is(err, ErrPeer) && (errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded))
 }
 
 // begin prepares on first use and checks that the data are those of the run.

@@ -42,8 +42,9 @@ func Descend(s *Scope, clip float64, learners []Learner, loss func(s *Scope) (*T
 }
 
 // Exchange is what several processes that take one step together do at two places of
-// it. Each may be nil. Where a process fails before one of them it is called all the
-// same, so that the others can be told and do not wait.
+// it. Each may be nil. Where loss, the backward pass or what comes between the two fails, the
+// next of them is called all the same, so that the others can be told and do not wait. Of learners that are refused,
+// buffers that cannot be kept and a panic the caller tells them.
 type Exchange struct {
 	// Reduce is called once a step, after the backward pass: with nil, or with what has
 	// failed until then. It replaces gradients, statistics and the loss by what all

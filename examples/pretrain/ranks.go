@@ -66,6 +66,11 @@ func (o *options) join(ctx context.Context, stderr io.Writer) error {
 	}
 	o.crew = crew{cfg, g}
 	if o.crew.first() {
+		if !o.resume { // a restart before the first step must not take up an older run
+			if err := os.Rename(checkpoint(*o), checkpoint(*o)+".old"); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+		}
 		fmt.Fprintf(stderr, "%d ranks; this is rank 0\n", cfg.Size)
 		return nil
 	}

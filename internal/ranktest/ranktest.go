@@ -34,6 +34,7 @@ type round struct {
 	given [][]byte
 	sums  [][]float32
 	here  int
+	err   error         // of ranks that make another call than others
 	done  chan struct{} // closed when all are here, or the group is broken
 }
 
@@ -88,7 +89,8 @@ func (r *Rank) meet(ctx context.Context, what string, given []byte, sum []float3
 	if now.here++; now.here == g.n {
 		for i, w := range now.what {
 			if w != what {
-				g.end(fmt.Errorf("%w: rank %d calls %s, rank %d %s", ErrMissing, i, w, r.rank, what))
+				now.err = fmt.Errorf("%w: rank %d calls %s, rank %d %s", ErrMissing, i, w, r.rank, what)
+				g.end(now.err)
 				defer g.mu.Unlock()
 				return nil, g.broken
 			}
@@ -109,6 +111,9 @@ func (r *Rank) meet(ctx context.Context, what string, given []byte, sum []float3
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if now.err != nil {
+		return nil, now.err
+	}
 	if now.here == g.n {
 		return now, nil
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gotab/gotab/tensor/dist/internal/c10d"
@@ -35,9 +36,9 @@ const answers = 10
 // beat is the time between signs of life. Tests shorten it.
 var beat = time.Second
 
-// Connect meets the other ranks. It waits for them for cfg.Timeout at most, and names
-// in its error ([LostError]) those that have not come. Errors: [ErrConfig],
-// [ErrNotBuilt], [ErrLost].
+// Connect meets the other ranks. It waits for them for cfg.Timeout at most, then as long again where one that has come
+// does not answer, and names in its error ([LostError]) those that are missing. The end of ctx ends it but for the
+// last of these waits. Errors: [ErrConfig], [ErrNotBuilt], [ErrLost].
 func Connect(ctx context.Context, cfg Config) (*Group, error) {
 	switch err := cfg.Validate(); {
 	case err != nil:
@@ -64,6 +65,8 @@ func Connect(ctx context.Context, cfg Config) (*Group, error) {
 			return fail(err)
 		}
 	}
+	until := time.Now().Add(cfg.Timeout)
+	left := func() time.Duration { return max(time.Until(until), time.Second) }
 	var err error
 	if g.store, err = open(ctx, cfg, g.serves()); err != nil {
 		return fail(err)
@@ -71,10 +74,10 @@ func Connect(ctx context.Context, cfg Config) (*Group, error) {
 	g.table = &bounded{t: g.store, limit: answers * beat}
 	g.roster = newRoster(g.table, cfg.Rank, cfg.Size, beat)
 	go g.roster.live()
-	if err = g.roster.join(ctx, cfg.Timeout); err == nil {
+	if err = g.roster.join(ctx, left()); err == nil {
 		g.engine, err = c10d.OpenGroup(g.store, cfg.Rank, cfg.Size, address, cfg.Interface != "", cfg.Timeout)
 		if err != nil {
-			err = g.roster.who(ctx, &LostError{Rank: cfg.Rank, Size: cfg.Size, Doing: "connecting to the others", Cause: errors.New(firstLine(err))}, 0)
+			err = g.roster.who(ctx, &LostError{Rank: cfg.Rank, Size: cfg.Size, Doing: "connecting to the others", Cause: errors.New(firstLine(err))}, -1) // no call has been made
 		}
 	}
 	if err != nil {
@@ -83,28 +86,45 @@ func Connect(ctx context.Context, cfg Config) (*Group, error) {
 	return g, nil
 }
 
+// connects counts the calls of Connect in this process. In the store of torchrun's agent, which outlives a group, each
+// meets under a name of its own: torchrun begins all processes anew. Rank 0's own store ends with its group.
+var connects atomic.Int64
+
 // open connects to the store. One in which this rank has come already is that of a
-// group that is about to end: it waits for the next one.
+// group that is about to end: it waits for the next one. So it does where the port is taken, or nobody answers yet.
 func open(ctx context.Context, cfg Config, serves bool) (*c10d.Store, error) {
+	const try = 2 * time.Second // then ctx is asked again
+	prefix := fmt.Sprintf("gotab/attempt_%d", cfg.Attempt)
+	if n := connects.Add(1); cfg.Served {
+		prefix += fmt.Sprintf("/%d", n)
+	}
 	start := time.Now()
+	var last error
 	for {
 		left := cfg.Timeout - time.Since(start)
-		if left < time.Second {
+		switch {
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
+		case left < time.Second && last != nil:
+			return nil, last
+		case left < time.Second:
 			return nil, fmt.Errorf("%w: the store there is that of an earlier group, which has not ended", ErrLost)
 		}
-		s, err := c10d.OpenStore(cfg.Host, cfg.Port, serves, left, fmt.Sprintf("gotab/attempt_%d", cfg.Attempt))
-		if err != nil {
-			return nil, fmt.Errorf("%w: rank 0 (or torchrun's agent) does not answer: %s", ErrLost, firstLine(err))
+		s, err := c10d.OpenStore(cfg.Host, cfg.Port, serves, min(left, try), cfg.Timeout, prefix)
+		switch {
+		case err != nil && serves:
+			last = fmt.Errorf("%w: the store cannot be served on port %d: %s", ErrLost, cfg.Port, firstLine(err))
+		case err != nil:
+			last = fmt.Errorf("%w: rank 0 (or torchrun's agent) does not answer: %s", ErrLost, firstLine(err))
+		default:
+			old, err := s.Get(keyJoined + strconv.Itoa(cfg.Rank))
+			if err == nil && old == nil {
+				return s, nil
+			}
+			s.Close()
+			last = nil
 		}
-		old, err := s.Get(keyJoined + strconv.Itoa(cfg.Rank))
-		if err == nil && old == nil {
-			return s, nil
-		}
-		s.Close()
 		wait(ctx, beat)
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
 	}
 }
 
@@ -138,9 +158,10 @@ func (g *Group) call(ctx context.Context, doing string, begin func() (*c10d.Work
 	start := time.Now()
 	g.calls++
 	doing = fmt.Sprintf("%s (call %d)", doing, g.calls)
+	gaveUp := false
 	lose := func(err error) error {
 		e := &LostError{Rank: g.cfg.Rank, Size: g.cfg.Size, Doing: doing, Waited: time.Since(start), Cause: err}
-		if cause := ctx.Err(); cause == nil || !errors.Is(err, cause) { // who has given up himself blames nobody
+		if !gaveUp { // who has given up himself blames nobody
 			e = g.roster.who(ctx, e, g.calls)
 		} else {
 			_ = g.roster.set(keyLeft, "failed")
@@ -164,6 +185,7 @@ func (g *Group) call(ctx context.Context, doing string, begin func() (*c10d.Work
 		case done:
 			return end(w)
 		case ctx.Err() != nil:
+			gaveUp = true
 			return lose(context.Cause(ctx))
 		case time.Since(start) > g.cfg.Timeout+time.Second: // the engine's own comes first
 			return lose(context.DeadlineExceeded)

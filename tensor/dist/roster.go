@@ -204,7 +204,7 @@ func (r *roster) who(ctx context.Context, e *LostError, at int64) *LostError {
 		}
 		before[i] = n
 	}
-	wait(ctx, silence*r.beat)
+	wait(context.WithoutCancel(ctx), silence*r.beat) // or nobody would have given a sign
 	for i := range r.size {
 		if i == r.rank {
 			continue

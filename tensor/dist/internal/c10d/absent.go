@@ -17,7 +17,9 @@ var errAbsent = errors.New("built without the tag gotab_dist")
 type Store struct{}
 
 // OpenStore fails.
-func OpenStore(string, int, bool, time.Duration, string) (*Store, error) { return nil, errAbsent }
+func OpenStore(string, int, bool, time.Duration, time.Duration, string) (*Store, error) {
+	return nil, errAbsent
+}
 
 // Set fails.
 func (*Store) Set(string, []byte) error { return errAbsent }

@@ -61,13 +61,13 @@ at::Tensor copied(const void *v, int64_t n, int64_t width, at::ScalarType type) 
 
 extern "C" {
 
-char *dist_store_open(void **out, const char *host, int port, int server, int64_t timeout_ms, const char *prefix) {
+char *dist_store_open(void **out, const char *host, int port, int server, int64_t connect_ms, int64_t timeout_ms, const char *prefix) {
   return guarded([=] {
     c10d::TCPStoreOptions options;
     options.port = static_cast<std::uint16_t>(port);
     options.isServer = server != 0;
     options.waitWorkers = false;
-    options.timeout = milliseconds(timeout_ms);
+    options.timeout = milliseconds(connect_ms);
     auto tcp = c10::make_intrusive<c10d::TCPStore>(host, options);
     auto s = std::make_unique<Store>();
     s->store = c10::make_intrusive<c10d::PrefixStore>(prefix, tcp);

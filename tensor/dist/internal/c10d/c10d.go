@@ -40,8 +40,8 @@ func failed(p *C.char) error {
 type Store struct{ p unsafe.Pointer }
 
 // OpenStore connects to the store at an address, which is this process's own where it
-// is the server.
-func OpenStore(host string, port int, server bool, timeout time.Duration, prefix string) (*Store, error) {
+// is the server. It tries for connect, and what is asked of the store later waits for timeout.
+func OpenStore(host string, port int, server bool, connect, timeout time.Duration, prefix string) (*Store, error) {
 	h, pre := C.CString(host), C.CString(prefix)
 	defer C.free(unsafe.Pointer(h))
 	defer C.free(unsafe.Pointer(pre))
@@ -50,7 +50,7 @@ func OpenStore(host string, port int, server bool, timeout time.Duration, prefix
 	if server {
 		is = 1
 	}
-	if err := failed(C.dist_store_open(&p, h, C.int(port), is, C.int64_t(timeout.Milliseconds()), pre)); err != nil {
+	if err := failed(C.dist_store_open(&p, h, C.int(port), is, C.int64_t(connect.Milliseconds()), C.int64_t(timeout.Milliseconds()), pre)); err != nil {
 		return nil, err
 	}
 	return &Store{p}, nil

@@ -8,7 +8,7 @@ extern "C" {
 #endif
 
 // A store of names and values that all ranks see.
-char *dist_store_open(void **out, const char *host, int port, int server, int64_t timeout_ms, const char *prefix);
+char *dist_store_open(void **out, const char *host, int port, int server, int64_t connect_ms, int64_t timeout_ms, const char *prefix);
 void dist_store_close(void *store);
 char *dist_store_set(void *store, const char *key, const void *data, int64_t n);
 // Without waiting: *data is NULL where there is no such key, and otherwise the caller's to free.
