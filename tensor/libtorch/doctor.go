@@ -158,7 +158,11 @@ func (a *app) doctorCache(ctx context.Context, r *report, root string, have, cud
 
 // doctorProof proves the environment and compares it with what this shell exports.
 func (a *app) doctorProof(ctx context.Context, r *report, root string, in setup.Installation, c setup.Compiler, cuda bool) {
-	vars, err := a.environ(ctx, root, in, cuda)
+	var tags []string
+	if strings.Contains(a.goFlags(ctx), setup.DistTag) { // of a shell that `env -dist` has set up
+		tags = append(tags, setup.DistTag)
+	}
+	vars, err := a.environ(ctx, root, in, cuda, tags...)
 	if err != nil {
 		r.fail("flags", err)
 		return

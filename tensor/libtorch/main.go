@@ -229,7 +229,7 @@ func (a *app) goFlags(ctx context.Context) string {
 	return strings.TrimSpace(string(out))
 }
 
-func (a *app) environ(ctx context.Context, root string, in setup.Installation, cuda bool) ([]setup.Var, error) {
+func (a *app) environ(ctx context.Context, root string, in setup.Installation, cuda bool, tags ...string) ([]setup.Var, error) {
 	stubs := filepath.Join(root, "stubs-cpu")
 	if cuda {
 		stubs = filepath.Join(root, "stubs-cuda")
@@ -237,7 +237,7 @@ func (a *app) environ(ctx context.Context, root string, in setup.Installation, c
 	if err := setup.WriteStubs(stubs, setup.Stubs(a.floor, cuda)); err != nil {
 		return nil, err
 	}
-	return setup.Environ(in, stubs, a.floor, cuda, a.goFlags(ctx))
+	return setup.Environ(in, stubs, a.floor, cuda, a.goFlags(ctx), tags...)
 }
 
 func (a *app) env(ctx context.Context, cuda, dist bool, format string) error {

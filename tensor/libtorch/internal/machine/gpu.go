@@ -42,6 +42,9 @@ var drivers = map[int]int{11: 450, 12: 525, 13: 580}
 func Describe(dir, version string) (Library, error) {
 	l := known[version]
 	l.Version = version
+	if dir == "" { // there is none yet: not the one that may lie where this process runs
+		return l, nil
+	}
 	if in, err := elfs.Read(filepath.Join(dir, "lib", "libtorch_cuda.so")); err == nil {
 		for _, lib := range in.Needed {
 			if n, ok := strings.CutPrefix(lib, "libcudart.so."); ok {

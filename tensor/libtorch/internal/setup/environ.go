@@ -70,8 +70,9 @@ func replaceFile(path string, data []byte) error {
 // headers must come through CGO_CXXFLAGS, because gotch's own define reaches C files only; the folder of stubs comes before
 // libtorch's own, and --no-as-needed keeps the CUDA libraries, of which no symbol is used by name. The search path
 // $ORIGIN/lib comes first, so that a program with its libraries beside it takes those. goFlags is the GOFLAGS of before,
-// which gets or loses the floor's build tag; where that changes nothing the variable is not among those returned.
-func Environ(in Installation, stubs string, floor Floor, cuda bool, goFlags string) ([]Var, error) {
+// which gets or loses the floor's build tag, and tensor/dist's, which tags may name; where that changes nothing the variable is
+// not among those returned.
+func Environ(in Installation, stubs string, floor Floor, cuda bool, goFlags string, tags ...string) ([]Var, error) {
 	inc := filepath.Join(in.Dir, "include")
 	lib := filepath.Join(in.Dir, "lib")
 	args := []string{"-O2"}
@@ -98,7 +99,7 @@ func Environ(in Installation, stubs string, floor Floor, cuda bool, goFlags stri
 		return nil, err
 	}
 	vars := []Var{{"CGO_ENABLED", "1"}, {"CGO_CXXFLAGS", cxx}, {"CGO_LDFLAGS", ld}}
-	flags, err := floor.goFlags(goFlags)
+	flags, err := floor.goFlags(goFlags, tags...)
 	if err != nil {
 		return nil, err
 	}
