@@ -61,13 +61,27 @@ func FuzzRankMessage(f *testing.F) {
 			require.Error(t, errors.Join(p.ranks.told, p.ranks.broken))
 			return
 		}
-		_ = p.hear(all, &Step{}, &tensor.Update{}, make([]weight, 1))
+		_ = p.hear(all, 0, &Step{}, &tensor.Update{}, make([]weight, 1))
 		if n := shareOfLargest(all, 0, 5); n > len(all[0])/4 {
 			t.Fatalf("%d of %d", n, len(all[0])/4)
 		}
 		p.ranks = ranks{group: echo{b}}
 		_, _ = p.ranks.sum(t.Context(), "step", []float64{1, 2}, nil)
 	})
+}
+
+// Ranks with unequal batches would weigh their pairs unequally: all of them refuse the step, whoever differs.
+func TestUnequalBatchesAreRefused(t *testing.T) {
+	said := func(pairs string) []byte { return []byte(`{"loss":1,"has":"AQ==","pairs":` + pairs + `}`) }
+	for _, own := range []int{4, 8} {
+		p := Pretrainer{}
+		err := p.hear([][]byte{said("4"), said("8"), said("4")}, own, &Step{}, &tensor.Update{}, make([]weight, 1))
+		require.ErrorIs(t, err, ErrConfig)
+		require.ErrorContains(t, err, "batches of [4 8 4] pairs, want equally many")
+		require.NoError(t, p.ranks.broken)
+	}
+	p := Pretrainer{}
+	require.NoError(t, p.hear([][]byte{said("4"), said("4")}, 4, &Step{}, &tensor.Update{}, make([]weight, 1)))
 }
 
 func TestShareOfLargest(t *testing.T) {

@@ -26,6 +26,7 @@ var writesOutside = map[string]string{
 	"internal/testutil/limited_linux.go": "a copy of the test's own program in a temporary folder, for a child of another user",
 	"evaluate/store.go":                  "a lock, which is empty and removed in the end; results go through the layer",
 	"examples/internal/inputs/inputs.go": "an empty hidden file that tries a folder and is removed at once",
+	"examples/pretrain/ranks.go":         "puts the finished checkpoint of an older run aside under another name",
 	"examples/internal/study/train.go":   "the log of another program, which is added to",
 	"inspect/journal.go":                 "a journal grows by whole lines; what is left of an incomplete one its readers leave out",
 	"scalars/csv.go":                     "a table grows by whole rows; an incomplete last one is cut off when it is gone on with",
