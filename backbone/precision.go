@@ -19,7 +19,7 @@ const (
 	Float32 Precision = iota
 	// BFloat16 keeps the range of single precision and 8 of its 24 significant bits.
 	// Products are summed in single precision, activations are rounded after each
-	// convolution. Processors with AVX512-BF16 or AMX are several times faster in it.
+	// convolution. Processors with AVX512-BF16 or AMX are two to three times as fast in it.
 	BFloat16
 )
 

@@ -94,7 +94,7 @@ func parse(args []string, known []detectors.Kind, stderr io.Writer) (options, er
 	fs.IntVar(&o.shots, "shots", 0, "good `images` a class of methods that learn from few (the method's own)")
 	fs.StringVar(&rule, "cut", "overkill:0.05", "`rule` of the threshold for escape and overkill: overkill:RATE, escape:RATE, youden or f1")
 	fs.StringVar(&o.device, "device", "auto", "auto, cpu, cuda or cuda:N")
-	fs.TextVar(&o.precision, "precision", backbone.Float32, "`precision` that features are computed in: float32, or bfloat16, which is several times faster on processors that have AVX512-BF16")
+	fs.TextVar(&o.precision, "precision", backbone.Float32, "`precision` that features are computed in: float32, or bfloat16, which is two to three times as fast on processors that have AVX512-BF16")
 	fs.StringVar(&o.json, "json", "", "`file` for one JSON object a class, method and seed")
 	fs.BoolVar(&o.resume, "resume", false, "go on with what the -json file has, and leave out what is in it")
 	fs.BoolVar(&o.details, "details", false, "print every figure with its interval and its protocol")

@@ -50,7 +50,7 @@ func parsePack(args []string, stderr io.Writer) (packing, error) {
 	fs.SetOutput(stderr)
 	fs.StringVar(&p.data, "data", "", "`FOLDER` or zip file of pictures, in any layout that dataset.Open finds: pictures alone, or good and defective ones")
 	fs.StringVar(&p.class, "class", "", "`NAME` of the class to take where there are several")
-	fs.TextVar(&p.precision, "precision", backbone.Float32, "`precision` of the network: float32, or bfloat16, which is several times faster where packing and serving have AVX512-BF16")
+	fs.TextVar(&p.precision, "precision", backbone.Float32, "`precision` of the network: float32, or bfloat16, which is two to three times as fast where packing and serving have AVX512-BF16")
 	fs.StringVar(&p.weights, "weights", "", "`FILE` of the backbone's weights: torchvision's .pth, safetensors, what examples/pretrain writes")
 	fs.StringVar(&p.product, "product", "", "`NAME` of the product (default: the class)")
 	fs.StringVar(&p.out, "out", "", "`FILE` for the bundle (default: the product's name with .gotab)")
