@@ -105,7 +105,7 @@ func learning(s *tensor.Scope, sets []*tensor.Params) ([]weight, error) {
 func (p *Pretrainer) hear(all [][]byte, pairs int, st *Step, u *tensor.Update, weights []weight) error {
 	n := float64(len(all))
 	u.Loss, st.Accuracy, st.Redrawn = 0, 0, 0
-	unequal := false
+	unequal, counts := false, make([]int, len(all))
 	for r, m := range all {
 		var x said
 		if err := json.Unmarshal(m, &x); err != nil || len(x.Has) != len(weights) || len(x.Indicators) != len(st.Indicators) {
@@ -113,9 +113,8 @@ func (p *Pretrainer) hear(all [][]byte, pairs int, st *Step, u *tensor.Update, w
 				ErrPeer, r, len(x.Has), len(x.Indicators), len(weights), len(st.Indicators))
 			return p.ranks.broken
 		}
-		if x.Pairs != pairs { // on every rank some rank differs, so that all return
-			unequal = true
-		}
+		counts[r] = x.Pairs
+		unequal = unequal || x.Pairs != pairs // on every rank some rank differs, so that all return
 		u.Loss += x.Loss / n
 		st.Accuracy += x.Accuracy / n
 		st.Redrawn += x.Redrawn
@@ -130,12 +129,6 @@ func (p *Pretrainer) hear(all [][]byte, pairs int, st *Step, u *tensor.Update, w
 		}
 	}
 	if unequal {
-		var counts []int
-		for _, m := range all {
-			var x said
-			_ = json.Unmarshal(m, &x) // it was read above
-			counts = append(counts, x.Pairs)
-		}
 		return fmt.Errorf("tab: step: %w: the ranks have batches of %v pairs, want equally many", ErrConfig, counts)
 	}
 	return nil

@@ -18,15 +18,14 @@ const whiteningName = "whitening"
 // triangles of L^-1, row by row.
 func Specs(positions, channels int) []layers.Spec {
 	p, c := int64(positions), int64(channels)
-	return []layers.Spec{{Name: meanName, Shape: []int64{p, c}}, {Name: whiteningName, Shape: []int64{p, c * (c + 1) / 2}}}
+	return []layers.Spec{{Name: meanName, Shape: []int64{p, c}}, {Name: whiteningName, Shape: []int64{p, int64(half(channels))}}}
 }
 
 // Arrays copies the Gaussians to the host, as Specs say. The matrices are there
 // twice meanwhile.
 func (g Gaussians) Arrays(ctx context.Context, dev tensor.Device) ([]tensor.Array, error) {
 	grid, c := int(g.Mean.Size(0)), int(g.Mean.Size(1))
-	half := c * (c + 1) / 2
-	mean, triangles := make([]float32, grid*c), make([]byte, 0, 4*grid*half)
+	mean, triangles := make([]float32, grid*c), make([]byte, 0, 4*grid*half(c))
 	err := tensor.Run(ctx, dev, tensor.Evaluation, func(s *tensor.Scope) error {
 		if err := s.FloatsInto(mean, g.Mean); err != nil {
 			return err
@@ -52,7 +51,7 @@ func (g Gaussians) Arrays(ctx context.Context, dev tensor.Device) ([]tensor.Arra
 	}
 	return []tensor.Array{
 		tensor.FloatArray(meanName, mean, int64(grid), int64(c)),
-		{Name: whiteningName, DType: tensor.Float32, Shape: []int64{int64(grid), int64(half)}, Data: triangles},
+		{Name: whiteningName, DType: tensor.Float32, Shape: []int64{int64(grid), int64(half(c))}, Data: triangles},
 	}, nil
 }
 

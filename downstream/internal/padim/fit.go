@@ -119,14 +119,15 @@ func (m *Moments) Finish(ctx context.Context, cores int) (*Fit, error) {
 	err := gaussian.EachBlock(ctx, m.dev, blocks(positions), cores, func(s *tensor.Scope, lo, hi int) error {
 		k := int64(hi - lo)
 		place := s.Narrow(g.Factor, 0, int64(lo), k)
-		cov := s.Cast(place, tensor.Float64)
+		whole := place
 		if packed(m.dev) {
 			sums, err := g.symmetric(s, lo, hi)
 			if err != nil {
 				return err
 			}
-			cov = s.Cast(s.FromFloats(sums, k, c, c), tensor.Float64)
+			whole = s.FromFloats(sums, k, c, c)
 		}
+		cov := s.Cast(whole, tensor.Float64)
 		if m.before != nil {
 			if err := m.addScatter(s, cov, lo); err != nil {
 				return err
