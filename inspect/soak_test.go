@@ -9,7 +9,6 @@ import (
 	"image/jpeg"
 	"math"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -22,6 +21,7 @@ import (
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/downstream"
 	"github.com/gotab/gotab/inspect"
+	"github.com/gotab/gotab/internal/testutil"
 	"github.com/gotab/gotab/metrics"
 	"github.com/gotab/gotab/tensor"
 )
@@ -32,18 +32,6 @@ const (
 	// scored one after another: what other batches and threads round.
 	soakTolerance = 1e-5
 )
-
-// soakFor is how long TestSoak goes on: GOTAB_SOAK, such as 10m. 0 is its short form, in which every client does as
-// little as tells something.
-func soakFor(t *testing.T) time.Duration {
-	text := os.Getenv("GOTAB_SOAK")
-	if text == "" {
-		return 0
-	}
-	d, err := time.ParseDuration(text)
-	require.NoError(t, err, "GOTAB_SOAK")
-	return d
-}
 
 // soak is a run of TestSoak.
 type soak struct {
@@ -61,7 +49,7 @@ type soak struct {
 // bundle is replaced; a tenth of them are broken, cancelled or huge. No score is
 // wrong and nothing is left.
 func TestSoak(t *testing.T) {
-	d := soakFor(t)
+	d := testutil.SoakFor(t)
 	noLeak(t)
 	path, _ := realBundle(t)
 	open := func() *inspect.Bundle {

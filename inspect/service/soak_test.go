@@ -31,6 +31,7 @@ import (
 	"github.com/gotab/gotab/downstream"
 	"github.com/gotab/gotab/inspect"
 	"github.com/gotab/gotab/inspect/service"
+	"github.com/gotab/gotab/internal/testutil"
 	"github.com/gotab/gotab/metrics"
 	"github.com/gotab/gotab/tensor"
 )
@@ -41,18 +42,6 @@ const (
 	// scored one after another on one thread: what other batches and threads round.
 	soakTolerance = 1e-5
 )
-
-// soakFor is how long TestSoakHTTP goes on: GOTAB_SOAK, such as 10m. 0 is its short form, in which every client does
-// as little as tells something.
-func soakFor(t *testing.T) time.Duration {
-	text := os.Getenv("GOTAB_SOAK")
-	if text == "" {
-		return 0
-	}
-	d, err := time.ParseDuration(text)
-	require.NoError(t, err, "GOTAB_SOAK")
-	return d
-}
 
 // plate is a picture whose neighbouring pixels belong together, with a dark bar where it is
 // scratched.
@@ -137,7 +126,7 @@ type soak struct {
 // huge or slow. Every answer is right, and nothing is left. GOTAB_SOAK=10m makes it longer, and then
 // memory may not grow either.
 func TestSoakHTTP(t *testing.T) {
-	d := soakFor(t)
+	d := testutil.SoakFor(t)
 	live := tensor.Live()
 	paths := soakBundles(t)
 	open := func(i int) *inspect.Bundle {
