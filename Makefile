@@ -183,6 +183,12 @@ bench-torch: ## a network, and with WEIGHTS=FILE ROOT=DIR TARGET=CLASS PaDiM, be
 	set -- "$$dir/resnet" $(if $(TARGET),-padim "$$dir/evaluate" "$(WEIGHTS)" "$(ROOT)" "$(TARGET)") $(ARGS); \
 	echo "+ $(PYTHON) bench/pytorch.py $$*"; $(PYTHON) bench/pytorch.py "$$@"
 
+.PHONY: bench-pretraining
+bench-pretraining: ## steps of every objective beside the same losses in PyTorch (PYTHON), in turns
+	@$(native); dir="$$(mktemp -d)"; trap 'rm -rf "$$dir"' EXIT; $(GO) build -o "$$dir/" ./bench/pretraining; \
+	set -- -versus "$$dir/pretraining" -objective keep,amplify,dense,recipe,joint $(ARGS); \
+	echo "+ $(PYTHON) bench/pretraining.py $$*"; $(PYTHON) bench/pretraining.py "$$@"
+
 .PHONY: bench-gpu
 bench-gpu: ## make OUT=DIR, a folder that proves all of it on a machine with a GPU, PyTorch and no Go (docs/setup.md)
 	@[ -n "$(OUT)" ] || { echo "bench-gpu needs OUT=folder, which it makes" >&2; exit 2; }; bench/gpu.sh build "$(OUT)"

@@ -14,9 +14,9 @@ import (
 // BenchmarkMixedSizes goes through batches of 1 to 32 images in mixed orders, on
 // one and on two threads: no order may make a size slower than 1.1 times its best.
 //
-//	go test ./backbone -run '^$' -bench MixedSizes -benchtime 1x
+//	go test ./backbone -run '^$' -bench MixedSizes -benchtime 3x
 //
-// takes three minutes on two quiet cores. On a busy machine only the ratio
+// takes nine minutes on two quiet cores. On a busy machine only the ratio
 // of processor times means anything.
 func BenchmarkMixedSizes(b *testing.B) {
 	for _, run := range []struct{ threads, w, h int64 }{{1, 224, 224}, {2, 224, 224}, {2, 161, 127}} {

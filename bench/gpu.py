@@ -2,7 +2,7 @@
 """Runs what `bench/gpu.sh build` has packed, on a machine with an NVIDIA GPU, PyTorch and a C++ compiler.
 
 usage: gpu.sh run [-device cuda] [-only STEP,...] [-limit SECONDS] [-rounds N] [-tests REGEXP] [-out FILE]
-Steps, in order: machine, compile, devices, tests, sanitizer, memory, resnet, detectors. Each ends with an entry in the JSON file
+Steps, in order: machine, compile, devices, tests, sanitizer, memory, resnet, pretraining, detectors. Each ends with an entry in the JSON file
 (gpu.json beside this program): whether it held, seconds, figures, and the error where there was one. A step that fails
 does not end the run; one for which no time is left says so.
 needs: torch from 2.1 on; for the detectors' other side also torchvision numpy scipy scikit-learn pillow safetensors
@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 WORK = os.path.join(HERE, "work")
-STEPS = ("machine", "compile", "devices", "tests", "sanitizer", "memory", "resnet", "detectors")
+STEPS = ("machine", "compile", "devices", "tests", "sanitizer", "memory", "resnet", "pretraining", "detectors")
 ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 ap.add_argument("-device", default="cuda", choices=("cuda", "cpu"), help="cpu tries the way on a machine without a GPU")
 ap.add_argument("-only", default=",".join(STEPS), help="steps to run")
@@ -260,6 +260,32 @@ def resnet_pair():
     return d
 
 
+def pretraining():
+    """Steps of the recipe and of the article's pooled loss on crops and on whole images, beside the same losses in PyTorch; then in bfloat16."""
+    d, slower = {}, []
+    for objective, pairs, side in (("recipe", 16, 128), ("joint", 32, 224)):
+        for half in ([], ["-bf16"]):
+            args = ["-objective", objective, "-pairs", str(pairs), "-side", str(side), "-seconds", "1.5", "-device", A.device, *half]
+            name = f"{objective}, {pairs} pairs of {side}{', bf16' if half else ''}"
+            ours, theirs = [], []
+            try:
+                for _ in range(1 if half else A.rounds):
+                    ours.append(last_json(ask([os.path.join(WORK, "bin", "pretraining"), *args], 60))["images_per_second"])
+                    theirs.append(last_json(ask([sys.executable, HERE + "/pretraining.py", *args], 60))["images_per_second"])
+            except Failed as e:
+                if not half:  # bfloat16 is more than every card has
+                    raise Failed(f"{name}: {e}", d)
+                d[name] = {"error": str(e)}
+                continue
+            ratio = statistics.median(a / b for a, b in zip(ours, theirs))
+            d[name] = {"gotab": ours, "pytorch": theirs, "ratio": ratio}
+            if ratio < 1 and not half:
+                slower.append(f"{name}: {ratio:.2f}")
+    if slower:
+        raise Failed("slower than PyTorch: " + ", ".join(slower), d)
+    return d
+
+
 def png(path, w, h, channels, pixels):
     rows = b"".join(b"\0" + pixels[y * w * channels:(y + 1) * w * channels] for y in range(h))
     block = lambda kind, data: struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -339,7 +365,7 @@ def detectors():
     return d
 
 
-FUNCTIONS = dict(zip(STEPS, (machine, compile_floor, devices, tests, sanitizer, memory, resnet_pair, detectors)))
+FUNCTIONS = dict(zip(STEPS, (machine, compile_floor, devices, tests, sanitizer, memory, resnet_pair, pretraining, detectors)))
 
 
 def main():

@@ -65,13 +65,13 @@ EOF
     echo "+ go test -c ./$p" >&2
     go test -c "${flags[@]}" -overlay "$tmp/overlay.json" -o "$out/tests/$p.test" "./$p"
   done
-  echo "+ go build ./bench/resnet ./examples/evaluate" >&2
-  go build "${flags[@]}" -o "$out/bin/" ./bench/resnet ./examples/evaluate
+  echo "+ go build ./bench/resnet ./bench/pretraining ./examples/evaluate" >&2
+  go build "${flags[@]}" -o "$out/bin/" ./bench/resnet ./bench/pretraining ./examples/evaluate
   gzip -9 "$out"/tests/* "$out"/bin/* # gpu.py unpacks them
 
   # Tests read fixtures, and some the source that they are about, from the folder of their package.
   git ls-files -z go.mod $packages internal docs | tar -c --null -T - | tar -x -C "$out/source"
-  cp bench/gpu.sh bench/gpu.py bench/resnet.py bench/ref*.py "$out/"
+  cp bench/gpu.sh bench/gpu.py bench/resnet.py bench/pretraining.py bench/ref*.py "$out/"
   { echo "commit $(git rev-parse HEAD)$(git diff --quiet HEAD || echo ' with changes')"; go version; } > "$out/built.txt"
   local mb
   mb=$(($(du -sb "$out" | cut -f1) / 1000000))

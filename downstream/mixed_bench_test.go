@@ -22,9 +22,9 @@ import (
 // detector and the classifier, freshly fitted for each order: no order may make a
 // size slower than 1.1 times its best.
 //
-//	go test ./downstream -run '^$' -bench MixedSizes -benchtime 1x
+//	go test ./downstream -run '^$' -bench MixedSizes -benchtime 3x
 //
-// takes less than three minutes on two quiet cores. On a busy machine only the ratio
+// takes less than nine minutes on two quiet cores. On a busy machine only the ratio
 // of processor times means anything.
 func BenchmarkMixedSizes(b *testing.B) {
 	const side = 128

@@ -41,8 +41,10 @@ func (c *cost) take(o cost) {
 // size comes first in one. fresh makes what is measured, one for each order, and
 // pass runs a batch of n. Each order is gone through once, and then rounds times
 // again, all orders in turns: what disturbs the machine for a while disturbs all of
-// them, and the least time of a size in an order is one without it. The collector
-// works between the measured passes only.
+// them, and the least time of a size in an order is one without it. With -benchtime Nx
+// all of that is done N times with fresh ones, and the least time is that of all: where
+// the system puts a network's weights makes it faster or slower for as long as it
+// lives, whatever the order. The collector works between the measured passes only.
 //
 // The log has each size's best and worst order. The metrics are the largest ratio
 // of an order to the best one, of wall and of processor time, and the batch at which
@@ -51,8 +53,8 @@ func (c *cost) take(o cost) {
 func MixedSizes(b *testing.B, orders, rounds int, fresh func() (pass func(n int), done func())) {
 	b.Helper()
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	all := drawOrders(orders)
 	for b.Loop() {
-		all := drawOrders(orders)
 		for i := range all {
 			all[i].pass, all[i].done = fresh()
 			for _, k := range all[i].sizes {
@@ -69,8 +71,8 @@ func MixedSizes(b *testing.B, orders, rounds int, fresh func() (pass func(n int)
 		for i := range all {
 			all[i].done()
 		}
-		report(b, all)
 	}
+	report(b, all)
 }
 
 // order is a sequence of sizes with what is measured in it.
