@@ -119,6 +119,8 @@ func ruleFor(dir string) (rule, bool) {
 		return rule{native: true, internal: true, public: []string{"dataset", "downstream", "inspect"}, anyTest: true}, true
 	case "bench/resnet": // the side of this module in a comparison with PyTorch
 		return rule{native: true, public: []string{"backbone", "tensor"}}, true
+	case "bench/pretraining": // likewise
+		return rule{native: true, public: []string{"backbone", "dataset", "synth", "tab", "tensor"}}, true
 	case layers:
 		return rule{native: true, public: []string{"tensor"}, anyTest: true}, true
 	case testutil:

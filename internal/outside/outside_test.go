@@ -56,12 +56,13 @@ func lookAt(t *testing.T) {
 	require.Greater(t, files, 300)
 }
 
-// run runs the go command in the module, without a network.
+// run runs the go command in the module, without a network. Tags of the environment
+// stay: they choose what stands under package tensor.
 func run(t *testing.T, dir string, env []string, args ...string) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "go", args...)
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), append(env, "GOPROXY=off", "GOFLAGS=-mod=mod", "GOWORK=off")...)
+	cmd.Env = append(os.Environ(), append(env, "GOPROXY=off", "GOFLAGS="+strings.TrimSpace(os.Getenv("GOFLAGS")+" -mod=mod"), "GOWORK=off")...)
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, "go %s:\n%s", strings.Join(args, " "), out)
 	return string(out)
