@@ -26,9 +26,10 @@ import (
 
 // Runner runs a study in a folder.
 type Runner struct {
-	Start    string // file of weights that trainings begin with
-	Out      string // folder
-	Pretrain string // program; see FindPretrain
+	Start    string  // file of weights that trainings begin with
+	Out      string  // folder
+	Pretrain string  // program; see FindPretrain
+	Trainer  Trainer // trains in its place; nil for none
 	Device   tensor.Device
 	Store    *evaluate.Store
 	Log      io.Writer // one line for what is done
@@ -57,10 +58,10 @@ type Fit struct {
 	Alone bool
 }
 
-// Budgets are how many bytes of features, and of pictures, are kept for a class.
+// Budgets are how many bytes of features, and of images, are kept for a class.
 const (
 	featureBudget = 3 << 30
-	pictureBudget = 1 << 29
+	imageBudget   = 1 << 29
 )
 
 // Judged is what the store has of a fit on a class.
@@ -166,7 +167,7 @@ func (r *Runner) class(ctx context.Context, v Variant, sha string, net *detector
 	return nil, nil
 }
 
-// trials runs trials of one class. Pictures are resized once for each transform, and
+// trials runs trials of one class. Images are resized once for each transform, and
 // features are remembered.
 func (r *Runner) trials(ctx context.Context, net *detectors.Network, all []evaluate.Trial, of []Fit) error {
 	ctx, cancel := context.WithCancel(ctx)
@@ -196,8 +197,8 @@ func (r *Runner) trials(ctx context.Context, net *detectors.Network, all []evalu
 		if by := t.Method.Protocol; by.Tiles == nil && (seen == "" || seen != by.Transform.Fingerprint()) {
 			wg.Wait()
 			var err error
-			if good, err = dataset.NewCached(t.Train, by.Transform, pictureBudget); err == nil {
-				test, err = dataset.NewCached(t.Test, by.Transform, pictureBudget)
+			if good, err = dataset.NewCached(t.Train, by.Transform, imageBudget); err == nil {
+				test, err = dataset.NewCached(t.Test, by.Transform, imageBudget)
 			}
 			if err != nil {
 				return err

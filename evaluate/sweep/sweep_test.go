@@ -1,8 +1,9 @@
-package main
+package sweep
 
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -66,6 +67,14 @@ func writePlan(t *testing.T, text string) string {
 	return path
 }
 
+// sweepOf carries out the plan of a file.
+func sweepOf(t *testing.T, path, out, program string, log io.Writer) error {
+	t.Helper()
+	p, err := ReadPlan(path)
+	require.NoError(t, err)
+	return Run(t.Context(), p, Config{Out: out, Pretrain: program, Device: tensor.CPU, Log: log})
+}
+
 func TestSweepFromPlanToTable(t *testing.T) {
 	testutil.NoLeak(t)
 	root, out := testutil.Plant(t, 6, 2, true), t.TempDir()
@@ -73,9 +82,8 @@ func TestSweepFromPlanToTable(t *testing.T) {
 	path := writePlan(t, fmt.Sprintf(`{"start": %q, "data": [%q], "pretrain": ["-recipe", "amplify"],
 		"padim": {"reference": true, "seeds": 2, "pixels": 1},
 		"networks": [{"name": "a", "seeds": [1, 13], "shares": [1, 0.5]}, {"name": "b", "seeds": [2], "without": ["steel"], "pretrain": ["-keep", "2"]}]}`, weights(t, false), root))
-	args := []string{"-plan", path, "-out", out, "-pretrain", program, "-device", "cpu"}
 	var stderr bytes.Buffer
-	err := run(t.Context(), args, &stderr)
+	err := sweepOf(t, path, out, program, &stderr)
 	require.ErrorContains(t, err, "a seed 13: pretrain")
 	require.FileExists(t, filepath.Join(out, "weights", "a-13.safetensors.failed"))
 
@@ -110,7 +118,7 @@ func TestSweepFromPlanToTable(t *testing.T) {
 
 	// Nothing is done twice but the training that failed.
 	stderr.Reset()
-	require.Error(t, run(t.Context(), args, &stderr))
+	require.Error(t, sweepOf(t, path, out, program, &stderr))
 	require.NotContains(t, stderr.String(), "fits in")
 	said, err = os.ReadFile(notes)
 	require.NoError(t, err)
@@ -157,7 +165,7 @@ func TestControls(t *testing.T) {
 	var stderr bytes.Buffer
 	sweep := func(scale string) error {
 		stderr.Reset()
-		return run(t.Context(), []string{"-plan", planOf(scale), "-out", out, "-device", "cpu"}, &stderr)
+		return sweepOf(t, planOf(scale), out, "", &stderr)
 	}
 	require.ErrorContains(t, sweep("2"), "lost seed 1: control: ")
 
@@ -235,12 +243,12 @@ func TestSyntheticValidationReadsNoTestImage(t *testing.T) {
 	path := writePlan(t, fmt.Sprintf(`{"start": %q, "data": [%q], "padim": {"seeds": 1},
 		"synthetic": {"share": 0.34, "seed": 1, "kinds": ["noise"], "twins": 2}, "networks": [{"name": "a", "seeds": [1]}]}`, weights(t, false), root))
 	var stderr bytes.Buffer
-	require.NoError(t, run(t.Context(), []string{"-plan", path, "-out", out, "-pretrain", program, "-device", "cpu"}, &stderr))
+	require.NoError(t, sweepOf(t, path, out, program, &stderr))
 	trained, err := filepath.Glob(filepath.Join(out, "data", "a", "cloth", "train", "good", "*"))
 	require.NoError(t, err)
 	require.Len(t, trained, 4)
 
-	p, err := readPlan(path)
+	p, err := ReadPlan(path)
 	require.NoError(t, err)
 	sets, err := openSets(t.Context(), p)
 	require.NoError(t, err)
@@ -273,7 +281,7 @@ func TestOldResults(t *testing.T) {
 	root, out := testutil.Plant(t, 6, 2, true), t.TempDir()
 	start, other := weights(t, false), weights(t, true)
 	path := writePlan(t, fmt.Sprintf(`{"start": %q, "data": [%q], "classes": ["cloth"], "padim": {"reference": true}, "networks": [{"name": "a", "file": %q}]}`, start, root, other))
-	p, err := readPlan(path)
+	p, err := ReadPlan(path)
 	require.NoError(t, err)
 	sets, err := openSets(t.Context(), p)
 	require.NoError(t, err)
@@ -288,20 +296,24 @@ func TestOldResults(t *testing.T) {
 	lines = append(lines, `{"version":1,"network":"b","seed":13,"share":1,"weights_sha256":"","set":"","class":"","detector":"","draw":"","defective":null,"scores":null,"image_auroc":0,"pixel_auroc":null,"aupro":null,"failed":"no luck"}`)
 	text := strings.Join(lines, "\n") + "\n" + `{"version":1,"network":"half`
 	require.NoError(t, os.WriteFile(filepath.Join(out, "results.jsonl"), []byte(text), 0o644))
-	table := func(args ...string) string {
+	table := func(only bool) string {
 		var stderr bytes.Buffer
-		require.NoError(t, run(t.Context(), append([]string{"-plan", path, "-out", out, "-device", "cpu"}, args...), &stderr))
+		if only {
+			require.NoError(t, WriteTable(t.Context(), p, Config{Out: out}))
+		} else {
+			require.NoError(t, sweepOf(t, path, out, "", &stderr))
+		}
 		require.NotContains(t, stderr.String(), "fits in", "all is done")
 		b, err := os.ReadFile(filepath.Join(out, "table.md"))
 		require.NoError(t, err)
 		return string(b)
 	}
-	first := table("-table")
+	first := table(true)
 	require.Contains(t, first, "| start | 75.00 d0.00 | 75.00 |\n")
 	require.Regexp(t, `\| a \| 100\.00 \(\+25\.00 ± [1-9][0-9.]+\) s0\.00 d0\.00 \| 100\.00 \(\*\*\+25\.00\*\* `, first)
 	require.Contains(t, first, "- b seed 13: no luck\n")
 	require.Contains(t, first, "| a | 25.00 (+0.00) | 25.00 (+0.00) |")
-	require.Equal(t, first, table())
+	require.Equal(t, first, table(false))
 	after, err := os.ReadFile(filepath.Join(out, "results.jsonl"))
 	require.NoError(t, err)
 	require.Equal(t, text, string(after), "it is not written")
@@ -346,9 +358,9 @@ func TestPlansThatAreRefused(t *testing.T) {
 		`{"start": "a", "data":["d"], "padim":{"seeds":1}, "synthetic":{"share":1,"kinds":["nsa"],"twins":1}}`:                      `"share" of "synthetic"`,
 		`{"start": "a", "data":["d"], "padim":{"seeds":1}} {}`:                                                                      "more behind its end",
 	} {
-		_, err := readPlan(writePlan(t, text))
+		_, err := ReadPlan(writePlan(t, text))
 		require.ErrorContains(t, err, want, text)
 	}
 	_, err := kindOf(synth.DefaultMixture(), "cracks")
-	require.ErrorIs(t, err, errPlan)
+	require.ErrorIs(t, err, ErrPlan)
 }

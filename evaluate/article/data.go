@@ -1,4 +1,4 @@
-package main
+package article
 
 import (
 	"bytes"
@@ -15,7 +15,7 @@ import (
 
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/evaluate"
-	"github.com/gotab/gotab/examples/internal/study"
+	"github.com/gotab/gotab/evaluate/study"
 	"github.com/gotab/gotab/internal/atomicfile"
 )
 

@@ -1,4 +1,4 @@
-package main
+package sweep
 
 import (
 	"bufio"
@@ -10,7 +10,7 @@ import (
 	"os"
 
 	"github.com/gotab/gotab/evaluate"
-	"github.com/gotab/gotab/examples/internal/study"
+	"github.com/gotab/gotab/evaluate/study"
 )
 
 // oldRecord is a line of results.jsonl, in which sweeps kept their results before

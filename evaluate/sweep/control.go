@@ -1,4 +1,4 @@
-package main
+package sweep
 
 import (
 	"context"
@@ -12,14 +12,14 @@ import (
 
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/dataset"
-	"github.com/gotab/gotab/examples/internal/controls"
-	"github.com/gotab/gotab/examples/internal/study"
+	"github.com/gotab/gotab/evaluate/controls"
+	"github.com/gotab/gotab/evaluate/study"
 	"github.com/gotab/gotab/tab/card"
 	"github.com/gotab/gotab/tensor"
 )
 
-// control is how weights come of the start's without training: one of the three.
-type control struct {
+// Control is how weights come of the start's without training: one of the three.
+type Control struct {
 	// Scale multiplies the features of layers 1 to 3.
 	Scale float64 `json:"scale,omitempty"`
 	// Noise is a file of trained weights: the start's are moved as far, tensor by
@@ -31,7 +31,7 @@ type control struct {
 }
 
 // validate says what is wrong with the control of a network; empty for nothing.
-func (c control) validate(n network) string {
+func (c Control) validate(n Network) string {
 	given := 0
 	for _, has := range []bool{c.Scale != 0, c.Noise != "", c.Remeasure} {
 		if has {
@@ -64,7 +64,7 @@ func classFile(v study.Variant, s study.Set) string {
 }
 
 // control makes the weights of a control, unless they are there and made of the same.
-func (s *sweep) control(ctx context.Context, n network, v study.Variant, sets []study.Set) error {
+func (s *sweep) control(ctx context.Context, n Network, v study.Variant, sets []study.Set) error {
 	if err := os.MkdirAll(filepath.Dir(v.File), 0o755); err != nil {
 		return err
 	}
@@ -75,8 +75,8 @@ func (s *sweep) control(ctx context.Context, n network, v study.Variant, sets []
 	return study.Note(ctx, v, err)
 }
 
-func (s *sweep) makeControl(ctx context.Context, c control, v study.Variant, sets []study.Set) error {
-	start, err := card.FileAt(s.Start)
+func (s *sweep) makeControl(ctx context.Context, c Control, v study.Variant, sets []study.Set) error {
+	start, err := card.FileAt(s.runner.Start)
 	if err != nil {
 		return err
 	}
@@ -124,7 +124,7 @@ func (s *sweep) derive(ctx context.Context, file string, o origin, change func(*
 	if same, err := hasOrigin(file, string(of)); same || err != nil {
 		return err
 	}
-	net, err := backbone.Open(s.Start, s.Device)
+	net, err := backbone.Open(s.runner.Start, s.runner.Device)
 	if err != nil {
 		return err
 	}
@@ -156,7 +156,7 @@ func hasOrigin(file, want string) (bool, error) {
 
 // noise moves the start's weights as far as a training went.
 func (s *sweep) noise(ctx context.Context, net *backbone.ResNet, file string, seed uint64) (err error) {
-	trained, err := backbone.Open(file, s.Device)
+	trained, err := backbone.Open(file, s.runner.Device)
 	if err != nil {
 		return err
 	}

@@ -1,4 +1,4 @@
-package main
+package article
 
 import (
 	"bytes"
@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -115,26 +114,35 @@ echo "{\"rows\":[$(row frozen sigmoids),$(row frozen softmax),$(row trained sigm
 	return p
 }
 
-// make runs the program for a table and returns what it prints.
-func (p place) make(t *testing.T, number int, root, fail string, more ...string) (string, error) {
+// make makes a table and returns it.
+func (p place) make(t *testing.T, number int, root, fail string, set func(*Config)) (string, error) {
 	t.Helper()
-	var stdout, stderr bytes.Buffer
-	args := []string{"-table", fmt.Sprint(number), "-data", root, "-start", p.start, "-out", p.out, "-tools", p.tools, "-device", "cpu", "-small"}
-	more = slices.Clone(more)
-	for i, a := range more { // files that the fake programs do not read; the tables sum them up
-		if i > 0 && (more[i-1] == "-bank" || more[i-1] == "-clip") {
-			more[i] = filepath.Join(filepath.Dir(p.notes), "anchors", a)
-			require.NoError(t, os.MkdirAll(filepath.Dir(more[i]), 0o755))
-			require.NoError(t, os.WriteFile(more[i], []byte(a), 0o644))
+	c := Default()
+	c.Table, c.Data, c.Start, c.Out, c.Tools, c.Device, c.Machine, c.Small, c.Kinds = number, root, p.start, p.out, p.tools, tensor.CPU, []string{"-device", "cpu"}, true, fakes(fail)
+	if set != nil {
+		set(&c)
+	}
+	for _, file := range []*string{&c.Bank, &c.CLIP} { // files that the fake programs do not read; the tables sum them up
+		if *file != "" {
+			text := *file
+			*file = filepath.Join(filepath.Dir(p.notes), "anchors", text)
+			require.NoError(t, os.MkdirAll(filepath.Dir(*file), 0o755))
+			require.NoError(t, os.WriteFile(*file, []byte(text), 0o644))
 		}
 	}
-	err := run(t.Context(), append(args, more...), fakes(fail), &stdout, &stderr)
-	if stdout.Len() > 0 {
+	text, err := Make(t.Context(), c)
+	if text != "" {
 		b, rerr := os.ReadFile(filepath.Join(p.out, fmt.Sprintf("table%d.md", number)))
 		require.NoError(t, rerr)
-		require.Equal(t, stdout.String(), string(b))
+		require.Equal(t, text, string(b))
 	}
-	return stdout.String(), err
+	return text, err
+}
+
+func bank(name string) func(*Config) { return func(c *Config) { c.Bank = name } }
+
+func padim(bank string) func(*Config) {
+	return func(c *Config) { c.Bank, c.Methods = bank, []string{"padim"} }
 }
 
 func (p place) asked(t *testing.T) []string {
@@ -180,7 +188,7 @@ func rows(text, name string) (out [][]string) {
 func TestDetectionAndLocalisation(t *testing.T) {
 	testutil.NoLeak(t)
 	root, p := several(t), newPlace(t)
-	text, err := p.make(t, 1, root, "cable", "-bank", "bank.safetensors")
+	text, err := p.make(t, 1, root, "cable", bank("bank.safetensors"))
 	require.ErrorContains(t, err, "not all fits succeeded")
 	require.Contains(t, text, "# Table 1: detection")
 	require.Contains(t, text, "in-domain")
@@ -199,7 +207,7 @@ func TestDetectionAndLocalisation(t *testing.T) {
 	require.Contains(t, p.asked(t)[0], "-recipe paper -steps 4")
 	require.Contains(t, p.asked(t)[0], "bank.safetensors -data "+filepath.Join(root, "mvtec"))
 
-	text, err = p.make(t, 2, root, "", "-bank", "bank.safetensors")
+	text, err = p.make(t, 2, root, "", bank("bank.safetensors"))
 	require.NoError(t, err)
 	require.Contains(t, text, "pixel AUROC")
 	require.NotContains(t, text, "Failed")
@@ -215,7 +223,7 @@ func TestDetectionAndLocalisation(t *testing.T) {
 func TestOtherData(t *testing.T) {
 	testutil.NoLeak(t)
 	root, p := several(t), newPlace(t)
-	text, err := p.make(t, 4, root, "", "-bank", "b", "-methods", "padim,simplenet")
+	text, err := p.make(t, 4, root, "", func(c *Config) { c.Bank, c.Methods = "b", []string{"padim", "simplenet"} })
 	require.NoError(t, err)
 	require.Contains(t, text, "cross-data")
 	require.Len(t, rows(text, "02"), 2, "image and pixel AUROC")
@@ -223,13 +231,13 @@ func TestOtherData(t *testing.T) {
 	require.Len(t, rows(text, "overall")[0], 4)
 
 	// Without other data every second class is kept out of the training.
-	text, err = p.make(t, 4, filepath.Join(root, "mvtec"), "", "-bank", "b", "-methods", "padim")
+	text, err = p.make(t, 4, filepath.Join(root, "mvtec"), "", padim("b"))
 	require.NoError(t, err)
 	require.Contains(t, text, "kept out of pre-training: cable.")
 	require.Len(t, rows(text, "cable"), 2)
 	require.Empty(t, rows(text, "tile"))
 	require.NoError(t, os.RemoveAll(filepath.Join(root, "mvtec", "cable", "ground_truth")))
-	bare, err := p.make(t, 4, filepath.Join(root, "mvtec"), "", "-bank", "b", "-methods", "padim")
+	bare, err := p.make(t, 4, filepath.Join(root, "mvtec"), "", padim("b"))
 	require.NoError(t, err)
 	require.Len(t, rows(bare, "cable"), 1)
 	require.Contains(t, bare, "No class has masks of its defects.")
@@ -248,7 +256,7 @@ func TestWhatATrainingReadsIsInItsName(t *testing.T) {
 	testutil.NoLeak(t)
 	root, p := several(t), newPlace(t)
 	asked := func() int {
-		_, err := p.make(t, 1, root, "", "-bank", "b", "-methods", "padim")
+		_, err := p.make(t, 1, root, "", padim("b"))
 		require.NoError(t, err)
 		return len(p.asked(t))
 	}
@@ -258,7 +266,7 @@ func TestWhatATrainingReadsIsInItsName(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, os.Remove(good[0]))
 	require.Equal(t, 2, asked())
-	_, err = p.make(t, 1, root, "", "-bank", "b2", "-methods", "padim")
+	_, err = p.make(t, 1, root, "", padim("b2"))
 	require.NoError(t, err)
 	require.Len(t, p.asked(t), 3)
 }
@@ -267,14 +275,14 @@ func TestWhatATrainingReadsIsInItsName(t *testing.T) {
 func TestComparisonsOfTrainings(t *testing.T) {
 	testutil.NoLeak(t)
 	root, p := filepath.Join(several(t), "mvtec"), newPlace(t)
-	text, err := p.make(t, 5, root, "", "-bank", "b", "-methods", "padim", "--", "-lr", "0.5")
+	text, err := p.make(t, 5, root, "", func(c *Config) { c.Bank, c.Methods, c.Pretrain = "b", []string{"padim"}, []string{"-lr", "0.5"} })
 	require.NoError(t, err)
 	require.Contains(t, text, "| PaDiM, start | PaDiM, classification | PaDiM, TAB |")
 	require.Contains(t, p.asked(t)[0], "-objective binary")
 	require.NotContains(t, p.asked(t)[0], "-bank")
 	require.Contains(t, p.asked(t)[1], "-lr 0.5 -bank "+filepath.Join(filepath.Dir(p.notes), "anchors", "b"))
 
-	text, err = p.make(t, 6, root, "", "-bank", "b", "-seeds", "2")
+	text, err = p.make(t, 6, root, "", func(c *Config) { c.Bank, c.Seeds = "b", 2 })
 	require.ErrorContains(t, err, "pretrain: exit status 1")
 	require.Contains(t, text, "| PaDiM, start | PaDiM, Perlin | PaDiM, Mask | PaDiM, CutPaste | PaDiM, NSA |")
 	require.Equal(t, "-", rows(text, "overall")[0][3], "the training failed")
@@ -282,21 +290,21 @@ func TestComparisonsOfTrainings(t *testing.T) {
 	require.Regexp(t, `- cutpaste-[0-9a-f]{8} seed 1: pretrain`, text)
 
 	before := len(p.asked(t))
-	text, err = p.make(t, 7, root, "", "-bank", "b")
+	text, err = p.make(t, 7, root, "", bank("b"))
 	require.NoError(t, err)
 	require.Len(t, p.asked(t), before+2, "TAB is the column NSA of table 6")
 	require.Contains(t, text, "| PaDiM, classification | PaDiM, TAB, normal only | PaDiM, TAB |")
 
-	_, err = p.make(t, 8, root, "", "-bank", "b")
-	require.ErrorIs(t, err, errUsage)
-	text, err = p.make(t, 8, root, "", "-clip", "clip.safetensors")
+	_, err = p.make(t, 8, root, "", bank("b"))
+	require.ErrorIs(t, err, ErrConfig)
+	text, err = p.make(t, 8, root, "", func(c *Config) { c.CLIP = "clip.safetensors" })
 	require.NoError(t, err)
 	require.Len(t, rows(text, "overall")[0], 6)
 	banks, err := filepath.Glob(filepath.Join(p.out, "banks", "*.safetensors"))
 	require.NoError(t, err)
 	require.Len(t, banks, 5)
 	asked := len(p.asked(t))
-	again, err := p.make(t, 8, root, "", "-clip", "clip.safetensors")
+	again, err := p.make(t, 8, root, "", func(c *Config) { c.CLIP = "clip.safetensors" })
 	require.NoError(t, err)
 	require.Equal(t, text, again)
 	require.Len(t, p.asked(t), asked, "nothing is done twice")
@@ -305,16 +313,16 @@ func TestComparisonsOfTrainings(t *testing.T) {
 func TestWaferMaps(t *testing.T) {
 	testutil.NoLeak(t)
 	root, p := several(t), newPlace(t)
-	_, err := p.make(t, 3, root, "", "-bank", "b")
+	_, err := p.make(t, 3, root, "", bank("b"))
 	require.ErrorContains(t, err, "needs wafer maps")
 	writeWafers(t, filepath.Join(root, "MixedWM38.npz"))
-	text, err := p.make(t, 3, root, "", "-bank", "b")
+	text, err := p.make(t, 3, root, "", bank("b"))
 	require.NoError(t, err)
 	require.Contains(t, text, "| frozen | sigmoids | start | 50.00 | 50.00 | 25.00 | 50.00 |\n")
 	require.Contains(t, text, "| frozen | sigmoids | TAB | 75.00 (+25.00 ± 25.00) | 50.00 (+0.00) | 25.00 (+0.00) | 75.00 (+25.00) |\n")
 	require.Contains(t, text, "| trained | softmax | TAB | 75.00 (+25.00 ± 25.00) | 0.00 (+0.00) | 0.00 (+0.00) | 12.50 (+0.00) |\n")
 	asked := len(p.asked(t))
-	_, err = p.make(t, 3, root, "", "-bank", "b")
+	_, err = p.make(t, 3, root, "", bank("b"))
 	require.NoError(t, err)
 	require.Len(t, p.asked(t), asked, "nothing is done twice")
 }
@@ -322,7 +330,8 @@ func TestWaferMaps(t *testing.T) {
 // Every table's names are known to the programs that it asks.
 func TestTablesAreComplete(t *testing.T) {
 	for n := 1; n <= 8; n++ {
-		o := options{table: n, known: detectors.Kinds(), recipe: "paper"}
+		o := Default()
+		o.Table = n
 		for _, m := range tableOf(o).methods {
 			fits, err := o.fits(m)
 			require.NoError(t, err)
@@ -334,25 +343,25 @@ func TestTablesAreComplete(t *testing.T) {
 func TestRefusals(t *testing.T) {
 	p, root := newPlace(t), t.TempDir()
 	for name, c := range map[string]struct {
-		args []string
+		set  func(*Config)
 		says string
 	}{
-		"no table":   {[]string{"-data", root, "-start", p.start, "-out", p.out}, "-table is 0"},
-		"no data":    {[]string{"-table", "1"}, "-data, -start and -out"},
-		"recipe":     {[]string{"-table", "1", "-data", root, "-start", p.start, "-out", p.out, "-recipe", "best"}, "-recipe"},
-		"part":       {[]string{"-table", "6", "-data", root, "-start", p.start, "-out", p.out, "-recipe", "amplify"}, "takes the article's recipe apart"},
-		"word":       {[]string{"-table", "1", "-data", root, "-start", p.start, "-out", p.out, "more"}, `"more" is not a flag`},
-		"empty root": {[]string{"-table", "1", "-data", root, "-start", p.start, "-out", p.out, "-tools", p.tools}, "nor does it hold a data set"},
-		"tools":      {[]string{"-table", "1", "-data", root, "-start", p.start, "-out", p.out, "-tools", root}, "-tools"},
+		"no table":   {func(c *Config) { c.Table = 0 }, "Table is 0"},
+		"no data":    {func(c *Config) { c.Data = "" }, "Data, Start and Out"},
+		"recipe":     {func(c *Config) { c.Recipe = "best" }, "Recipe is"},
+		"part":       {func(c *Config) { c.Table, c.Recipe = 6, "amplify" }, "takes the article's recipe apart"},
+		"seeds":      {func(c *Config) { c.Seeds = 0 }, "Seeds is 0"},
+		"empty root": {func(*Config) {}, "nor does it hold a data set"},
+		"tools":      {func(c *Config) { c.Tools = root }, "Tools"},
 	} {
-		var stdout, stderr bytes.Buffer
-		require.ErrorContains(t, run(t.Context(), c.args, fakes(""), &stdout, &stderr), c.says, name)
+		_, err := p.make(t, 1, root, "", c.set)
+		require.ErrorContains(t, err, c.says, name)
 	}
 	dir := t.TempDir()
 	testutil.PlantIn(t, dir, 4, 1, true, "tile")
-	_, err := p.make(t, 4, dir, "", "-bank", "b")
+	_, err := p.make(t, 4, dir, "", bank("b"))
 	require.ErrorContains(t, err, "needs other data")
-	_, err = p.make(t, 1, dir, "")
+	_, err = p.make(t, 1, dir, "", nil)
 	require.ErrorContains(t, err, "text anchors are needed")
 }
 

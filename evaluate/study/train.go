@@ -60,17 +60,24 @@ func (r *Runner) Weights(name string, seed uint64) string {
 	return filepath.Join(r.Out, "weights", fmt.Sprintf("%s-%d.safetensors", name, seed))
 }
 
+// Trainer trains a variant by flags of the program pretrain and writes its weights to
+// v.File. What is at v.File + ".ckpt" is its own, and -resume among the flags says that it is there.
+type Trainer func(ctx context.Context, v Variant, flags []string) error
+
+// ErrProgram reports a program that was not found.
+var ErrProgram = errors.New("the program was not found")
+
 // FindPretrain looks for the program pretrain, beside this one and in the PATH, before
 // the first hour is spent.
 func (r *Runner) FindPretrain() (err error) {
-	if r.Pretrain == "" {
+	if r.Pretrain == "" && r.Trainer == nil {
 		r.Pretrain, err = FindProgram("pretrain")
 	}
 	return err
 }
 
 // FindProgram looks for a program of this repository beside the one that runs and in the
-// PATH.
+// PATH. It returns [ErrProgram] if there is none.
 func FindProgram(name string) (string, error) {
 	if own, err := os.Executable(); err == nil {
 		beside := filepath.Join(filepath.Dir(own), name)
@@ -80,12 +87,12 @@ func FindProgram(name string) (string, error) {
 	}
 	path, err := exec.LookPath(name)
 	if err != nil {
-		return "", fmt.Errorf("the program %s is neither beside this one nor in the PATH: build both into one folder (go build -o FOLDER ./examples/...), or name it with -%s: %w", name, name, err)
+		return "", fmt.Errorf("%w: %s is neither beside this program nor in the PATH: build both into one folder (go build -o FOLDER ./examples/...), or name it with -%s: %w", ErrProgram, name, name, err)
 	}
 	return path, nil
 }
 
-// Train runs the program pretrain with the flags and adds -init, -seed, -out and -log,
+// Train runs the program pretrain, or the Trainer, with the flags and adds -init, -seed, -out and -log,
 // unless the weights of v are there; a training that was stopped goes on from its
 // checkpoint. Why it failed is kept beside the weights, see [Failure].
 func (r *Runner) Train(ctx context.Context, v Variant, flags []string) error {
@@ -102,7 +109,12 @@ func (r *Runner) Train(ctx context.Context, v Variant, flags []string) error {
 		args = append(args, "-resume")
 	}
 	begin := time.Now()
-	err := r.Program(ctx, r.Pretrain, args, v.File+".log")
+	var err error
+	if r.Trainer != nil {
+		err = r.Trainer(ctx, v, args)
+	} else {
+		err = r.Program(ctx, r.Pretrain, args, v.File+".log")
+	}
 	if err != nil {
 		err = fmt.Errorf("%s seed %d: pretrain: %w", v.Name, v.Seed, err)
 	}

@@ -1,4 +1,4 @@
-package main
+package article
 
 import (
 	"context"
@@ -15,13 +15,13 @@ import (
 	"strings"
 
 	"github.com/gotab/gotab/evaluate"
-	"github.com/gotab/gotab/examples/internal/study"
+	"github.com/gotab/gotab/evaluate/study"
 	"github.com/gotab/gotab/tab/card"
 )
 
 // runner makes one table.
 type runner struct {
-	o     options
+	o     Config
 	table table
 	data  data
 	*study.Runner
@@ -36,7 +36,7 @@ type runner struct {
 // trained; the table is written after each.
 func (r *runner) all(ctx context.Context) (text string, err error) {
 	if len(r.data.own) == 0 {
-		return "", fmt.Errorf("%w: -data holds nothing to train on", errUsage)
+		return "", fmt.Errorf("%w: Data holds nothing to train on", ErrConfig)
 	}
 	if err := r.holdOut(); err != nil {
 		return "", err
@@ -74,11 +74,11 @@ func (r *runner) all(ctx context.Context) (text string, err error) {
 		}
 		return r.print(ctx, j, &text)
 	}
-	if err := step(study.StartOf(r.o.start), nil); err != nil {
+	if err := step(study.StartOf(r.o.Start), nil); err != nil {
 		return text, err
 	}
 	for i, args := range trainings {
-		for seed := range uint64(r.o.seeds) {
+		for seed := range uint64(r.o.Seeds) {
 			name := r.columns[i+1].name
 			v := study.Variant{Training: evaluate.Training{Name: name, Seed: seed + 1, Share: 1}, File: r.Weights(name, seed+1)}
 			if err := step(v, args); err != nil {
@@ -99,7 +99,7 @@ type judge interface {
 func (r *runner) judge() (judge, error) {
 	if r.table.wafers {
 		if r.data.wafer == "" {
-			return nil, fmt.Errorf("%w: table %d needs wafer maps: -data has no file *.npz in MixedWM38's format", errUsage, r.o.table)
+			return nil, fmt.Errorf("%w: table %d needs wafer maps: Data has no file *.npz in MixedWM38's format", ErrConfig, r.o.Table)
 		}
 		return &classifying{r, map[string][]report{}}, nil
 	}
@@ -112,7 +112,7 @@ func (r *runner) judge() (judge, error) {
 		}
 	}
 	if d.tested = sets(of, keep, r.Log); len(d.tested) == 0 {
-		return nil, fmt.Errorf("%w: no class of -data has good images for training and test images of both kinds", errUsage)
+		return nil, fmt.Errorf("%w: no class of Data has good images for training and test images of both kinds", ErrConfig)
 	}
 	for _, m := range r.table.methods {
 		if !r.o.wanted(m) {
@@ -125,7 +125,7 @@ func (r *runner) judge() (judge, error) {
 		d.methods, d.fits = append(d.methods, m), append(d.fits, fits...)
 	}
 	if len(d.fits) == 0 {
-		return nil, fmt.Errorf("%w: -methods names none of the table's: %v", errUsage, r.table.methods)
+		return nil, fmt.Errorf("%w: Methods names none of the table's: %v", ErrConfig, r.table.methods)
 	}
 	return d, nil
 }
@@ -176,7 +176,7 @@ func (r *runner) holdOut() error {
 		}
 	}
 	if len(r.held) == 0 {
-		return fmt.Errorf("%w: table %d needs other data than is trained on: BTAD or KolektorSDD2 beside another data set below -data, or a data set of two classes or more, half of which are kept out of training", errUsage, r.o.table)
+		return fmt.Errorf("%w: table %d needs other data than is trained on: BTAD or KolektorSDD2 beside another data set below Data, or a data set of two classes or more, half of which are kept out of training", ErrConfig, r.o.Table)
 	}
 	return nil
 }
@@ -190,7 +190,7 @@ func (r *runner) training(ctx context.Context, n network) (args []string, name s
 		return nil, "", err
 	}
 	// Copies of other data, or of fewer classes, have a folder of their own.
-	dir := filepath.Join(r.o.out, "data", "good-"+images[:8])
+	dir := filepath.Join(r.o.Out, "data", "good-"+images[:8])
 	folders, err := trainFolders(ctx, r.data.own, dir, r.held == nil, keep)
 	if err != nil {
 		return nil, "", err
@@ -222,12 +222,12 @@ func (r *runner) training(ctx context.Context, n network) (args []string, name s
 		return nil, "", err
 	}
 	label := n.label
-	if n.prompts == fullPrompts && slices.Equal(n.flags, []string{"-recipe", r.o.recipe}) {
+	if n.prompts == fullPrompts && slices.Equal(n.flags, []string{"-recipe", r.o.Recipe}) {
 		label = "TAB" // the same training, whatever a table calls it
 	}
 	words := strings.FieldsFunc(strings.ToLower(label), func(c rune) bool { return (c < 'a' || c > 'z') && (c < '0' || c > '9') })
 	sum := sha256.Sum256(b)
-	return append(args, r.o.machine()...), fmt.Sprintf("%s-%x", strings.Join(words, "-"), sum[:4]), nil
+	return append(args, r.o.Machine...), fmt.Sprintf("%s-%x", strings.Join(words, "-"), sum[:4]), nil
 }
 
 // imagesSum is the sum of the images that a training reads, in hexadecimal: their classes,
@@ -266,25 +266,25 @@ func (r *runner) imagesSum(ctx context.Context, keep func(class string) bool) (s
 func (r *runner) bank(ctx context.Context, prompts, images string, folders []string) (string, error) {
 	o := r.o
 	switch {
-	case o.table == 8 && o.bank != "":
-		return "", fmt.Errorf("%w: table 8 compares lists of sentences, so that one -bank is not enough: give -clip, or -banks with a bank for each list", errUsage)
-	case o.banks != "":
-		file := filepath.Join(o.banks, prompts+".safetensors")
+	case o.Table == 8 && o.Bank != "":
+		return "", fmt.Errorf("%w: table 8 compares lists of sentences, so that one Bank is not enough: give CLIP, or Banks with a bank for each list", ErrConfig)
+	case o.Banks != "":
+		file := filepath.Join(o.Banks, prompts+".safetensors")
 		if _, err := os.Stat(file); err != nil {
-			return "", fmt.Errorf("%w: -banks: %w", errUsage, err)
+			return "", fmt.Errorf("%w: Banks: %w", ErrConfig, err)
 		}
 		return file, nil
-	case o.bank != "":
-		return o.bank, nil
-	case o.clip == "":
-		return "", fmt.Errorf("%w: text anchors are needed: give -bank, -banks or -clip", errUsage)
+	case o.Bank != "":
+		return o.Bank, nil
+	case o.CLIP == "":
+		return "", fmt.Errorf("%w: text anchors are needed: give Bank, Banks or CLIP", ErrConfig)
 	}
-	clip, err := sumOfPath(o.clip)
+	clip, err := sumOfPath(o.CLIP)
 	if err != nil {
 		return "", err
 	}
 	// A bank is of the classes and of the model that it was made of.
-	file := filepath.Join(o.out, "banks", fmt.Sprintf("%s-%s-%s.safetensors", prompts, images[:8], clip[:8]))
+	file := filepath.Join(o.Out, "banks", fmt.Sprintf("%s-%s-%s.safetensors", prompts, images[:8], clip[:8]))
 	if _, err := os.Stat(file); err == nil {
 		return file, nil
 	} else if !errors.Is(err, fs.ErrNotExist) {
@@ -293,11 +293,11 @@ func (r *runner) bank(ctx context.Context, prompts, images string, folders []str
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 		return "", err
 	}
-	args := append([]string{"-clip", o.clip, "-prompts", prompts, "-out", file}, o.machine()...)
+	args := append([]string{"-clip", o.CLIP, "-prompts", prompts, "-out", file}, o.Machine...)
 	for _, f := range folders {
 		args = append(args, "-data", f)
 	}
-	if err := r.Program(ctx, o.bankFile, args, file+".log"); err != nil {
+	if err := r.Program(ctx, o.programs["bank"], args, file+".log"); err != nil {
 		return "", fmt.Errorf("bank of %s: %w", prompts, err)
 	}
 	return file, nil

@@ -1,4 +1,4 @@
-package main
+package article
 
 import (
 	"context"
@@ -12,7 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/gotab/gotab/examples/internal/study"
+	"github.com/gotab/gotab/evaluate/study"
 	"github.com/gotab/gotab/metrics"
 )
 
@@ -55,7 +55,7 @@ func (c *classifying) judge(ctx context.Context, v study.Variant) error {
 // classified is the report of one network, made unless it is there.
 func (r *classifying) classified(ctx context.Context, v study.Variant) (report, error) {
 	kind := "full"
-	if r.o.small {
+	if r.o.Small {
 		kind = "small"
 	}
 	sum, err := r.startSum()
@@ -63,9 +63,9 @@ func (r *classifying) classified(ctx context.Context, v study.Variant) (report, 
 		return report{}, err
 	}
 	data := strings.TrimSuffix(filepath.Base(r.data.wafer), ".npz")
-	dir := filepath.Join(r.o.out, "wafers", fmt.Sprintf("%s-%s-%s-%d", data, kind, v.Name, v.Seed))
+	dir := filepath.Join(r.o.Out, "wafers", fmt.Sprintf("%s-%s-%s-%d", data, kind, v.Name, v.Seed))
 	if v.Name == study.Start {
-		dir = filepath.Join(r.o.out, "wafers", fmt.Sprintf("%s-%s-start-%s", data, kind, sum[:8]))
+		dir = filepath.Join(r.o.Out, "wafers", fmt.Sprintf("%s-%s-start-%s", data, kind, sum[:8]))
 	}
 	done := filepath.Join(dir, "report.json")
 	if got, err := openReport(done); err == nil && len(got.Rows) == 4 {
@@ -77,11 +77,11 @@ func (r *classifying) classified(ctx context.Context, v study.Variant) (report, 
 		return report{}, err
 	}
 	args := []string{"-data", r.data.wafer, "-weights", v.File, "-backbone", "both", "-model", "both", "-split", "stratified", "-out", dir, "-force"}
-	if r.o.small {
+	if r.o.Small {
 		args = append(args, "-epochs", "1", "-head-epochs", "1", "-size", "64")
 	}
-	args = append(args, r.o.machine()...)
-	if err := r.Program(ctx, r.o.clsFile, args, filepath.Join(dir, "log")); err != nil {
+	args = append(args, r.o.Machine...)
+	if err := r.Program(ctx, r.o.programs["classify"], args, filepath.Join(dir, "log")); err != nil {
 		return report{}, fmt.Errorf("classify: %w", err)
 	}
 	return openReport(done)

@@ -1,4 +1,4 @@
-package main
+package article
 
 import (
 	"context"
@@ -9,7 +9,7 @@ import (
 	"strings"
 
 	"github.com/gotab/gotab/evaluate"
-	"github.com/gotab/gotab/examples/internal/study"
+	"github.com/gotab/gotab/evaluate/study"
 	"github.com/gotab/gotab/metrics"
 	"github.com/gotab/gotab/tab/card"
 )
@@ -206,13 +206,13 @@ func (d *detecting) figure(ctx context.Context, b *strings.Builder, key evaluate
 
 // head says what the table is of and how it was made.
 func (r *runner) head(b *strings.Builder) error {
-	start, err := card.FileAt(r.o.start)
+	start, err := card.FileAt(r.o.Start)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(b, "# Table %d: %s\n\n", r.o.table, r.table.title)
-	words := fmt.Sprintf("start: %s (SHA-256 %s); recipe of TAB: %s; trainings of each network: %d", start.Name, start.SHA256[:8], r.o.recipe, r.o.seeds)
-	if r.o.small {
+	fmt.Fprintf(b, "# Table %d: %s\n\n", r.o.Table, r.table.title)
+	words := fmt.Sprintf("start: %s (SHA-256 %s); recipe of TAB: %s; trainings of each network: %d", start.Name, start.SHA256[:8], r.o.Recipe, r.o.Seeds)
+	if r.o.Small {
 		words += "; **-small: a trial of the way with a few steps, whose figures mean nothing**"
 	}
 	if r.held != nil {
@@ -248,7 +248,7 @@ func (r *runner) foot(b *strings.Builder) {
 
 // startSum is the checksum of the weights of the start.
 func (r *runner) startSum() (string, error) {
-	f, err := card.FileAt(r.o.start)
+	f, err := card.FileAt(r.o.Start)
 	if err != nil {
 		return "", err
 	}

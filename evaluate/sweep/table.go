@@ -1,4 +1,4 @@
-package main
+package sweep
 
 import (
 	"context"
@@ -10,7 +10,7 @@ import (
 	"strings"
 
 	"github.com/gotab/gotab/evaluate"
-	"github.com/gotab/gotab/examples/internal/study"
+	"github.com/gotab/gotab/evaluate/study"
 	"github.com/gotab/gotab/metrics"
 )
 
@@ -20,7 +20,7 @@ type view struct {
 	seeds        func(seed string) bool
 }
 
-func (p plan) views() []view {
+func (p Plan) views() []view {
 	// Results may hold more draws than the plan has now: all networks are judged by the
 	// plan's.
 	upTo := func(n int) func(string) bool {
@@ -34,7 +34,7 @@ func (p plan) views() []view {
 		out = append(out, view{"PaDiM, reference draw", "padim", func(s string) bool { return s == "reference" }})
 	}
 	if p.PaDiM.Seeds > 0 {
-		out = append(out, view{fmt.Sprintf("PaDiM, %d draws", p.PaDiM.Seeds), "padim", upTo(p.PaDiM.Seeds)})
+		out = append(out, view{fmt.Sprintf("PaDiM, %d Draws", p.PaDiM.Seeds), "padim", upTo(p.PaDiM.Seeds)})
 	}
 	if p.PatchCore.Seeds > 0 {
 		out = append(out, view{"PatchCore", "patchcore", upTo(p.PatchCore.Seeds)})
@@ -64,7 +64,7 @@ func failedLine(network string, seed uint64, reason string) string {
 
 // tables writes what is known: for each view a table of image AUROC with paired
 // differences from the start, and those of pixels.
-func tables(ctx context.Context, w io.Writer, p plan, r results, groups []string) error {
+func tables(ctx context.Context, w io.Writer, p Plan, r results, groups []string) error {
 	var classes []string
 	for _, x := range r.records {
 		if x.Failed == "" && !slices.Contains(classes, x.Class) {

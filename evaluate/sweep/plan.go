@@ -1,10 +1,11 @@
-package main
+package sweep
 
 import (
 	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -14,11 +15,11 @@ import (
 	"github.com/gotab/gotab/downstream"
 	"github.com/gotab/gotab/evaluate"
 	"github.com/gotab/gotab/evaluate/detectors"
-	"github.com/gotab/gotab/examples/internal/study"
+	"github.com/gotab/gotab/evaluate/study"
 )
 
-// plan is what a sweep does. It is a file, so that it can stand before its results.
-type plan struct {
+// Plan is what a sweep does. It is a file, so that it can stand before its results.
+type Plan struct {
 	// Start are the weights that every training begins with and every network is
 	// compared with.
 	Start string `json:"start"`
@@ -29,17 +30,17 @@ type plan struct {
 	// Pretrain are flags of the program pretrain that all trainings have, -bank for
 	// example. -data, -init, -seed, -out and -log are the sweep's own.
 	Pretrain []string `json:"pretrain"`
-	PaDiM    draws    `json:"padim"`
+	PaDiM    Draws    `json:"padim"`
 	// PatchCore has seeds only, its Reference must be false.
-	PatchCore draws `json:"patchcore"`
+	PatchCore Draws `json:"patchcore"`
 	// Synthetic replaces the test images by twins of good images that are neither
 	// trained nor fitted on: what settings may be chosen by.
-	Synthetic *synthetic `json:"synthetic"`
-	Networks  []network  `json:"networks"`
+	Synthetic *Synthetic `json:"synthetic"`
+	Networks  []Network  `json:"networks"`
 }
 
-// draws says how often a detector is fitted.
-type draws struct {
+// Draws says how often a detector is fitted.
+type Draws struct {
 	Reference bool `json:"reference"` // the reference program's channels
 	Seeds     int  `json:"seeds"`     // besides, with the seeds 1 to Seeds
 	// Pixels is how many of the seeds have their pixels counted, which takes as long as
@@ -47,17 +48,17 @@ type draws struct {
 	Pixels int `json:"pixels"`
 }
 
-// synthetic describes a synthetic test set: as many damaged twins as there are good
+// Synthetic describes a synthetic test set: as many damaged twins as there are good
 // images that are kept apart, times Twins.
-type synthetic struct {
+type Synthetic struct {
 	Share float64  `json:"share"` // of the good images, above 0 and below 1
 	Seed  uint64   `json:"seed"`
 	Kinds []string `json:"kinds"` // of synth.Mixture; those that training leaves out say most
 	Twins int      `json:"twins"` // of each kind and image
 }
 
-// network is one recipe, a file of weights, or a control.
-type network struct {
+// Network is one recipe, a file of weights, or a control.
+type Network struct {
 	Name string `json:"name"`
 	// File holds weights that are there already, and Control says how weights come of
 	// the start's without training; else Pretrain has the flags of a training, which is
@@ -72,19 +73,28 @@ type network struct {
 	// Shares are the shares of the trained weights, the rest being the start's;
 	// one without any.
 	Shares  []float64 `json:"shares"`
-	Control *control  `json:"control"`
+	Control *Control  `json:"control"`
 }
 
 // trained says whether the weights come from the program pretrain.
-func (n network) trained() bool { return n.File == "" && n.Control == nil }
+func (n Network) trained() bool { return n.File == "" && n.Control == nil }
 
-var errPlan = errors.New("plan")
+// ErrPlan reports a plan that makes no sense, or data that are not as it says.
+var ErrPlan = errors.New("plan")
 
-// readPlan reads a plan and makes its paths relative to its folder absolute.
-func readPlan(path string) (p plan, err error) {
-	raw, err := os.ReadFile(path)
+// ReadPlan reads a plan from a JSON file of at most 1 MiB. Paths in it are relative to its
+// folder. Errors wrap [ErrPlan] where the plan makes no sense.
+func ReadPlan(path string) (p Plan, err error) {
+	f, err := os.Open(path)
 	if err != nil {
 		return p, err
+	}
+	raw, err := io.ReadAll(io.LimitReader(f, maxPlan+1))
+	if err = errors.Join(err, f.Close()); err != nil {
+		return p, err
+	}
+	if len(raw) > maxPlan {
+		return p, fmt.Errorf("%s: %w: longer than %d bytes", path, ErrPlan, maxPlan)
 	}
 	dec := json.NewDecoder(bytes.NewReader(raw))
 	dec.DisallowUnknownFields()
@@ -92,9 +102,9 @@ func readPlan(path string) (p plan, err error) {
 		return p, fmt.Errorf("%s: %w", path, err)
 	}
 	if dec.More() {
-		return p, fmt.Errorf("%s: %w: there is more behind its end", path, errPlan)
+		return p, fmt.Errorf("%s: %w: there is more behind its end", path, ErrPlan)
 	}
-	if err := p.validate(); err != nil {
+	if err := p.Validate(); err != nil {
 		return p, fmt.Errorf("%s: %w", path, err)
 	}
 	dir := filepath.Dir(path)
@@ -122,10 +132,14 @@ func under(dir, path string) string {
 	return filepath.Join(dir, path)
 }
 
+// maxPlan bounds a plan, in bytes.
+const maxPlan = 1 << 20
+
 var nameOf = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$`)
 
-func (p plan) validate() error {
-	bad := func(format string, a ...any) error { return fmt.Errorf("%w: %s", errPlan, fmt.Sprintf(format, a...)) }
+// Validate names the first thing in the plan that makes no sense; the error wraps [ErrPlan].
+func (p Plan) Validate() error {
+	bad := func(format string, a ...any) error { return fmt.Errorf("%w: %s", ErrPlan, fmt.Sprintf(format, a...)) }
 	switch {
 	case p.Start == "":
 		return bad(`"start" is missing, the weights that all begin with`)
@@ -177,9 +191,9 @@ func (p plan) validate() error {
 const startName = study.Start
 
 // variants lists the networks of the plan with all their seeds and shares.
-func (p plan) variants(r *study.Runner) []study.Variant {
+func (p Plan) variants(r *study.Runner) []study.Variant {
 	var vs []study.Variant
-	add := func(n network, seed uint64, file string) {
+	add := func(n Network, seed uint64, file string) {
 		shares := n.Shares
 		if len(shares) == 0 {
 			shares = []float64{1}
@@ -203,7 +217,7 @@ func (p plan) variants(r *study.Runner) []study.Variant {
 }
 
 // fits lists all that are wanted of a class on a network.
-func (p plan) fits() []study.Fit {
+func (p Plan) fits() []study.Fit {
 	var out []study.Fit
 	add := func(name string, seed evaluate.Seed, pixels bool, method func(detectors.Choice) (evaluate.Method, error)) {
 		out = append(out, study.Fit{Name: name, Seed: seed, Pixels: pixels, Method: func(n *detectors.Network) (evaluate.Method, error) {
@@ -233,7 +247,7 @@ func patchCore(c detectors.Choice) (evaluate.Method, error) {
 	}
 	cfg, ok := m.Settings.(downstream.PatchCoreConfig)
 	if !ok {
-		return m, fmt.Errorf("%w: PatchCore's settings are %T", errPlan, m.Settings)
+		return m, fmt.Errorf("%w: PatchCore's settings are %T", ErrPlan, m.Settings)
 	}
 	m.New = detectors.Custom(m.Name, cfg, cfg.Transform, func(s evaluate.Seed) (downstream.SetScorer, error) {
 		return downstream.NewPatchCore(c.Net.Features(), cfg, rand.New(rand.NewPCG(s.Number, 2)))
@@ -242,4 +256,4 @@ func patchCore(c detectors.Choice) (evaluate.Method, error) {
 }
 
 // counts says whether the pixels of seed i+1 are counted.
-func (d draws) counts(i int) bool { return d.Pixels == 0 || i < d.Pixels }
+func (d Draws) counts(i int) bool { return d.Pixels == 0 || i < d.Pixels }

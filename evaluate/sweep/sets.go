@@ -1,4 +1,4 @@
-package main
+package sweep
 
 import (
 	"context"
@@ -16,12 +16,12 @@ import (
 
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/evaluate"
-	"github.com/gotab/gotab/examples/internal/study"
+	"github.com/gotab/gotab/evaluate/study"
 	"github.com/gotab/gotab/synth"
 )
 
 // openSets opens the classes of the plan, with real or synthetic test images.
-func openSets(ctx context.Context, p plan) ([]study.Set, error) {
+func openSets(ctx context.Context, p Plan) ([]study.Set, error) {
 	var out []study.Set
 	for _, root := range p.Data {
 		all, err := dataset.OpenMVTecAD(root, "", "")
@@ -37,20 +37,20 @@ func openSets(ctx context.Context, p plan) ([]study.Set, error) {
 				return nil, fmt.Errorf("class %s of %s: %w", class, root, err)
 			}
 			if slices.ContainsFunc(out, func(o study.Set) bool { return o.Class == class }) {
-				return nil, fmt.Errorf("%w: class %s is in two roots of \"data\"", errPlan, class)
+				return nil, fmt.Errorf("%w: class %s is in two roots of \"data\"", ErrPlan, class)
 			}
 			out = append(out, s)
 		}
 	}
 	for _, c := range p.Classes {
 		if !slices.ContainsFunc(out, func(o study.Set) bool { return o.Class == c }) {
-			return nil, fmt.Errorf("%w: no root of \"data\" has class %q", errPlan, c)
+			return nil, fmt.Errorf("%w: no root of \"data\" has class %q", ErrPlan, c)
 		}
 	}
 	return out, nil
 }
 
-func openSet(ctx context.Context, p plan, root, class string) (s study.Set, err error) {
+func openSet(ctx context.Context, p Plan, root, class string) (s study.Set, err error) {
 	good, err := dataset.OpenMVTecAD(root, class, dataset.Train)
 	if err != nil {
 		return s, err
@@ -78,7 +78,7 @@ func openSet(ctx context.Context, p plan, root, class string) (s study.Set, err 
 
 // kept says which good images are kept apart: by a hash of their names, so that what is
 // kept apart does not depend on the order or on other images.
-func (s synthetic) kept(ds dataset.Dataset, class string) (train, apart []int) {
+func (s Synthetic) kept(ds dataset.Dataset, class string) (train, apart []int) {
 	type ranked struct {
 		index int
 		rank  string
@@ -105,10 +105,10 @@ func (s synthetic) kept(ds dataset.Dataset, class string) (train, apart []int) {
 // split divides good images into those to fit on and a test set of the others and
 // of their twins. Twins are drawn at the network's size, on pictures that PaDiM's
 // transform has been applied to; so all are made [dataset.Transformed].
-func (s synthetic) split(ctx context.Context, good dataset.Dataset, class string) (fit, test dataset.Dataset, err error) {
+func (s Synthetic) split(ctx context.Context, good dataset.Dataset, class string) (fit, test dataset.Dataset, err error) {
 	train, apart := s.kept(good, class)
 	if len(train) < 2 {
-		return nil, nil, fmt.Errorf("%w: %d good images are too few to keep %g of them apart", errPlan, good.Len(), s.Share)
+		return nil, nil, fmt.Errorf("%w: %d good images are too few to keep %g of them apart", ErrPlan, good.Len(), s.Share)
 	}
 	if fit, err = dataset.Subset(good, train); err != nil {
 		return nil, nil, err
@@ -160,15 +160,15 @@ func kindOf(m synth.Mixture, name string) (synth.Mixture, error) {
 		if string(k) == name || strings.TrimPrefix(string(k), "cutpaste ") == name {
 			out, err := m.Only(k)
 			if err != nil {
-				return out, fmt.Errorf("%w: kind %q: %w", errPlan, name, err)
+				return out, fmt.Errorf("%w: kind %q: %w", ErrPlan, name, err)
 			}
 			return out, nil
 		}
 	}
-	return m, fmt.Errorf("%w: there is no kind of twins %q", errPlan, name)
+	return m, fmt.Errorf("%w: there is no kind of twins %q", ErrPlan, name)
 }
 
-func (s synthetic) twin(ctx context.Context, good dataset.Dataset, train []int, gen synth.Generator, whole dataset.Sample, class, kind string, k int) (dataset.Sample, error) {
+func (s Synthetic) twin(ctx context.Context, good dataset.Dataset, train []int, gen synth.Generator, whole dataset.Sample, class, kind string, k int) (dataset.Sample, error) {
 	sum := sha256.Sum256(fmt.Appendf(nil, "gotab twin %d %s %s %s %d", s.Seed, class, path.Base(whole.Name), kind, k))
 	rng := rand.New(rand.NewPCG(binary.LittleEndian.Uint64(sum[:]), binary.LittleEndian.Uint64(sum[8:])))
 	src, err := good.Sample(ctx, train[rng.IntN(len(train))])

@@ -1,4 +1,4 @@
-package main
+package article
 
 import (
 	"fmt"
@@ -6,7 +6,7 @@ import (
 
 	"github.com/gotab/gotab/evaluate"
 	"github.com/gotab/gotab/evaluate/detectors"
-	"github.com/gotab/gotab/examples/internal/study"
+	"github.com/gotab/gotab/evaluate/study"
 )
 
 // table is what a table of the article compares.
@@ -35,9 +35,9 @@ type method struct {
 	shots       int
 }
 
-func tableOf(o options) table {
+func tableOf(o Config) table {
 	image, pixel := evaluate.ImageAUROC, evaluate.PixelAUROC
-	tab := network{"TAB", []string{"-recipe", o.recipe}, fullPrompts}
+	tab := network{"TAB", []string{"-recipe", o.Recipe}, fullPrompts}
 	with := func(label string, flags ...string) network {
 		return network{label, append([]string{"-recipe", "paper"}, flags...), fullPrompts}
 	}
@@ -46,7 +46,7 @@ func tableOf(o options) table {
 	padim, rd4ad, simple := method{"PaDiM", "padim", 0}, method{"RD4AD", "rd4ad", 0}, method{"SimpleNet", "simplenet", 0}
 	five := []method{padim, rd4ad, simple, {"RegAD-4", "regad", 4}, {"RegAD-8", "regad", 8}}
 	both := []evaluate.FigureKey{image, pixel}
-	switch o.table {
+	switch o.Table {
 	case 1:
 		return table{title: "detection", networks: []network{tab}, methods: five, figures: []evaluate.FigureKey{image}}
 	case 2:
@@ -73,47 +73,36 @@ func tableOf(o options) table {
 }
 
 // flags are those of a training that change its weights, but its data, text and seed.
-func (o options) flags(n network) []string {
+func (o Config) flags(n network) []string {
 	out := slices.Clone(n.flags)
-	if o.small {
+	if o.Small {
 		out = append(out, "-steps", "4", "-batch", "4", "-size", "72")
 		if slices.Contains(n.flags, "amplify") {
 			out = append(out, "-crop", "64", "-warmup", "2", "-twins", "plain") // a handful of images has no spread to measure twins by
 		}
 	}
-	return append(out, o.pretrain...)
-}
-
-// machine are the flags of a program about where it runs.
-func (o options) machine() (out []string) {
-	if o.device != "auto" {
-		out = append(out, "-device", o.device)
-	}
-	if o.threads > 0 {
-		out = append(out, "-threads", fmt.Sprint(o.threads))
-	}
-	return out
+	return append(out, o.Pretrain...)
 }
 
 // fits are those of a method, a seed each.
-func (o options) fits(m method) ([]study.Fit, error) {
-	i := slices.IndexFunc(o.known, func(k detectors.Kind) bool { return k.Name == m.kind })
+func (o Config) fits(m method) ([]study.Fit, error) {
+	i := slices.IndexFunc(o.Kinds, func(k detectors.Kind) bool { return k.Name == m.kind })
 	if i < 0 {
-		return nil, fmt.Errorf("%w: there is no detector %q", errUsage, m.kind)
+		return nil, fmt.Errorf("%w: there is no detector %q", ErrConfig, m.kind)
 	}
-	kind := o.known[i]
+	kind := o.Kinds[i]
 	seeds := []evaluate.Seed{{Number: 1}}
 	if m.kind == "padim" {
 		seeds = []evaluate.Seed{{Reference: true}}
 	}
-	if o.draws > 0 {
+	if o.Draws > 0 {
 		var err error
-		if seeds, err = evaluate.Seeds(o.draws); err != nil {
+		if seeds, err = evaluate.Seeds(o.Draws); err != nil {
 			return nil, err
 		}
 	}
-	epochs := o.epochs
-	if epochs == 0 && o.small {
+	epochs := o.Epochs
+	if epochs == 0 && o.Small {
 		epochs = 1
 	}
 	var out []study.Fit
@@ -135,6 +124,6 @@ func (o options) fits(m method) ([]study.Fit, error) {
 }
 
 // wanted says whether a method is among those of -methods.
-func (o options) wanted(m method) bool {
-	return o.methods == nil || slices.Contains(o.methods, m.kind)
+func (o Config) wanted(m method) bool {
+	return o.Methods == nil || slices.Contains(o.Methods, m.kind)
 }
