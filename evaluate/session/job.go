@@ -1,4 +1,4 @@
-package main
+package session
 
 import (
 	"context"
@@ -42,7 +42,7 @@ type judged struct {
 // prepare opens the data of a job and says what is to be found.
 func (s *session) prepare(j job) (o opened, err error) {
 	o.job = j
-	o.trial = evaluate.Trial{Method: j.method, Seed: j.seed, Data: baseOf(j.root), Class: j.class, Decoder: s.o.reading.Decoder(), Made: s.made,
+	o.trial = evaluate.Trial{Method: j.method, Seed: j.seed, Data: baseOf(j.root), Class: j.class, Decoder: s.o.Reading.Decoder, Made: s.made,
 		Skipped: s.skipped[j.place()], Unseen: s.unseen[j.root+"\x00"+j.class+"\x00"+j.method.Protocol.Transform.Fingerprint()]}
 	for _, part := range []struct {
 		split string
@@ -65,8 +65,8 @@ func (s *session) prepare(j job) (o opened, err error) {
 			return o, fmt.Errorf("%w: %s learns from other classes, and %s is the only one of %s", dataset.ErrLayout, j.of.Name, j.class, j.root)
 		}
 	}
-	if s.o.json != "" {
-		o.trial.Checkpoint = fmt.Sprintf("%s.%s-%s-%s.ckpt", s.o.json, j.of.Name, baseOf(j.root), j.class)
+	if s.o.Records != "" {
+		o.trial.Checkpoint = fmt.Sprintf("%s.%s-%s-%s.ckpt", s.o.Records, j.of.Name, baseOf(j.root), j.class)
 	}
 	o.record, err = o.trial.Known()
 	return o, err
@@ -79,7 +79,7 @@ func (s *session) evaluate(ctx context.Context, o opened, what string) (evaluate
 	out, err := evaluate.Run(ctx, o.trial, evaluate.WithPeakMemory(),
 		evaluate.WithProgress(func(p evaluate.Progress) { s.announce(o, p, what) }),
 		evaluate.WithScored(func(sc evaluate.Scored) error {
-			if s.o.maps == "" && s.pages == nil || !sc.IsGood() {
+			if s.o.Maps == "" && s.pages == nil || !sc.IsGood() {
 				return nil
 			}
 			return good.Add(downstream.Map(sc.Map))
@@ -114,17 +114,17 @@ func (s *session) announce(o opened, p evaluate.Progress, what string) {
 	s.tell.start(what)
 	switch {
 	case p.Stage == evaluate.StageScore:
-		fmt.Fprintf(s.stderr, "%s: score %d images\n", what, p.Total)
+		fmt.Fprintf(s.log, "%s: score %d images\n", what, p.Total)
 	case o.method.Shots > 0:
-		fmt.Fprintf(s.stderr, "%s: train on the other classes, fit on %d of %d good images\n", what, o.method.Shots, p.Total)
+		fmt.Fprintf(s.log, "%s: train on the other classes, fit on %d of %d good images\n", what, o.method.Shots, p.Total)
 	default:
-		fmt.Fprintf(s.stderr, "%s: fit on %d good images\n", what, p.Total)
+		fmt.Fprintf(s.log, "%s: fit on %d good images\n", what, p.Total)
 	}
 }
 
 // draw makes the pictures of -maps.
 func (s *session) draw(ctx context.Context, j *judged, what string) error {
-	if s.o.maps == "" {
+	if s.o.Maps == "" {
 		return nil
 	}
 	r := j.Record
@@ -139,7 +139,7 @@ func (s *session) draw(ctx context.Context, j *judged, what string) error {
 		return err
 	}
 	v := heatmap.View{Scale: scale, Threshold: scale.Low}
-	fmt.Fprintf(s.stderr, "%s: draw %d maps, colours from %.4g to %.4g\n", what, j.trial.Test.Len(), v.Scale.Low, v.Scale.High)
+	fmt.Fprintf(s.log, "%s: draw %d maps, colours from %.4g to %.4g\n", what, j.trial.Test.Len(), v.Scale.Low, v.Scale.High)
 	return report.WriteMaps(ctx, filepath.Join(dir, r.Class), j.detector, j.trial.Test, j.method.Protocol, v)
 }
 
@@ -147,7 +147,7 @@ func (s *session) draw(ctx context.Context, j *judged, what string) error {
 // folder of its root.
 func (s *session) mapsOf(data, class string) string {
 	if s.shared[class] {
-		return filepath.Join(s.o.maps, data)
+		return filepath.Join(s.o.Maps, data)
 	}
-	return s.o.maps
+	return s.o.Maps
 }

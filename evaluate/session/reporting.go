@@ -1,4 +1,4 @@
-package main
+package session
 
 import (
 	"context"
@@ -32,27 +32,27 @@ func (x *exhibit) class() (report.Class, error) {
 	return c, err
 }
 
-// beginReport makes the folder of -report.
+// beginReport makes the folder of the report.
 func (s *session) beginReport() (err error) {
-	if s.o.report == "" {
+	if s.o.Report == "" {
 		return nil
 	}
-	h := report.Head{Title: "Evaluation", Command: s.o.command, Gallery: report.DefaultGallery(),
+	h := report.Head{Title: "Evaluation", Command: s.o.Command, Gallery: report.DefaultGallery(),
 		Intro: []string{fmt.Sprintf("Weights %s.", s.net.about())}}
 	if s.compare != nil {
 		h.Intro = append(h.Intro, fmt.Sprintf("Compared with weights %s.", s.compare.about()))
 	}
 	switch {
-	case s.o.sameScale:
+	case s.o.SameScale:
 		h.Intro = append(h.Intro, "The second network's maps are on the scale of the first one's, which begins where maps of good test images end on that: "+
 			"a colour is the same value on both.")
-	case s.compare != nil || len(s.o.methods) > 1:
+	case s.compare != nil || len(s.o.Methods) > 1:
 		h.Intro = append(h.Intro, "Each detector's maps are on a scale of its own, which begins where maps of good test images end: "+
 			"scores of two detectors are not on one scale, the colours say the same.")
 	}
-	h.Notes = []string{evaluate.MeaningOfCut(s.o.rule), evaluate.MeaningOfAUPRO(metrics.LimitMVTec)}
+	h.Notes = []string{evaluate.MeaningOfCut(s.o.Rule), evaluate.MeaningOfAUPRO(metrics.LimitMVTec)}
 
-	s.pages, err = report.Create(s.o.report, h)
+	s.pages, err = report.Create(s.o.Report, h)
 	return err
 }
 
@@ -75,7 +75,7 @@ func (s *session) endReport(ctx context.Context) (err error) {
 // beginClass makes room for a class, unless it is there.
 func (s *session) beginClass(p place) {
 	if s.pages != nil && s.exhibit == nil {
-		s.exhibit = &exhibit{place: p, Exhibit: report.Exhibit{Name: s.className(p), Rule: s.o.rule, Gallery: report.DefaultGallery(), SharedScale: s.o.sameScale}}
+		s.exhibit = &exhibit{place: p, Exhibit: report.Exhibit{Name: s.className(p), Rule: s.o.Rule, Gallery: report.DefaultGallery(), SharedScale: s.o.SameScale}}
 	}
 }
 
@@ -100,7 +100,7 @@ func (s *session) endClass(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(s.stderr, "%s: write to the report\n", x.Name)
+	fmt.Fprintf(s.log, "%s: write to the report\n", x.Name)
 	if err := s.pages.Add(ctx, c); err != nil {
 		s.pages.Say("Class " + x.Name + " could not be drawn and is not shown.")
 		return err
@@ -140,5 +140,5 @@ func sameMethods(methods []detectors.Kind) error {
 	if len(bad) == 0 {
 		return nil
 	}
-	return fmt.Errorf("-compare does not go with %s, which trains a network of its own: give a report for each of the weights", strings.Join(bad, ", "))
+	return fmt.Errorf("%w: a second network does not go with %s, which trains a network of its own: make a report for each of the weights", ErrConfig, strings.Join(bad, ", "))
 }

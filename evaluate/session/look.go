@@ -1,4 +1,4 @@
-package main
+package session
 
 import (
 	"context"
@@ -8,20 +8,20 @@ import (
 	"slices"
 
 	"github.com/gotab/gotab/dataset"
-	"github.com/gotab/gotab/examples/internal/inputs"
+	"github.com/gotab/gotab/internal/atomicfile"
 )
 
 // tryOutputs finds out before long work whether results can be written.
-func (o options) tryOutputs() error {
-	for _, dir := range []string{o.report, o.maps, o.save} {
+func (o Config) tryOutputs() error {
+	for _, dir := range []string{o.Report, o.Maps, o.Save} {
 		if dir != "" {
-			if err := inputs.CheckFolder(dir); err != nil {
+			if err := atomicfile.TryFolder(dir); err != nil {
 				return err
 			}
 		}
 	}
-	if o.json != "" {
-		return inputs.CheckFile(o.json)
+	if o.Records != "" {
+		return atomicfile.Try(o.Records)
 	}
 	return nil
 }
@@ -37,13 +37,13 @@ func (s *session) whole(root string, ds dataset.Dataset) dataset.Dataset {
 // lookAtOthers checks the training images of classes that are not evaluated, from
 // which some methods learn too.
 func (s *session) lookAtOthers(ctx context.Context, classes []place) (faults []error) {
-	for _, root := range s.o.data {
+	for _, root := range s.o.Data {
 		ds, _, err := s.sources[root].Split("", dataset.Train)
 		if err != nil {
 			continue // prepare says so
 		}
 		others := dataset.Filter(ds, func(it dataset.Item) bool { return !slices.Contains(classes, place{root, it.Class}) })
-		seen, err := s.o.reading.Look(ctx, others, s.stderr)
+		seen, err := s.o.Reading.Look(ctx, others, s.log)
 		if err != nil {
 			faults = append(faults, fmt.Errorf("other classes of %s: %w", baseOf(root), err))
 			continue
@@ -67,7 +67,7 @@ func (s *session) look(ctx context.Context, classes []place, jobs []job) error {
 			if err != nil {
 				continue
 			}
-			seen, err := s.o.reading.Look(ctx, ds, s.stderr)
+			seen, err := s.o.Reading.Look(ctx, ds, s.log)
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
@@ -84,23 +84,23 @@ func (s *session) look(ctx context.Context, classes []place, jobs []job) error {
 					continue
 				}
 				t := j.method.Protocol.Transform
-				share, _, err := dataset.Report{Sizes: seen.Sizes}.UnseenBy(t)
+				share, _, err := seen.Report.UnseenBy(t)
 				if err != nil {
 					faults = append(faults, fmt.Errorf("%s, %s: %w", s.className(c), split, err))
 					break
 				}
 				key := c.root + "\x00" + c.class + "\x00" + t.Fingerprint()
 				s.unseen[key] = max(s.unseen[key], share)
-				note, err := inputs.UnseenNote(t, seen.Sizes)
+				note, err := seen.Report.UnseenNote(t)
 				if err != nil || note == "" || said[note] {
 					continue
 				}
 				said[note] = true
-				fmt.Fprintf(s.stderr, "note: %s: %s\n", filepath.Join(baseOf(c.root), c.class), note)
+				fmt.Fprintf(s.log, "note: %s: %s\n", filepath.Join(baseOf(c.root), c.class), note)
 			}
 		}
 	}
-	if s.o.classes != nil && slices.ContainsFunc(jobs, func(j job) bool { return j.method.Others }) {
+	if s.o.Classes != nil && slices.ContainsFunc(jobs, func(j job) bool { return j.method.Others }) {
 		faults = append(faults, s.lookAtOthers(ctx, classes)...)
 	}
 	if err := ctx.Err(); err != nil {

@@ -1,4 +1,4 @@
-package main
+package session
 
 import (
 	"context"
@@ -14,27 +14,27 @@ import (
 	"github.com/gotab/gotab/evaluate/report"
 )
 
-// session is one run of the program.
+// session is one evaluation.
 type session struct {
-	o              options
-	net            network
-	sources        sources
-	compare        *network       // of -compare, or nil
-	pages          *report.Writer // of -report, or nil
-	exhibit        *exhibit       // the class that the report is at, or nil
-	added          int            // classes of the report
-	differences    []string       // of detectors of the report, a line each
-	store          *evaluate.Store
-	made           evaluate.Origin
-	runs           int             // jobs of each class on the first network
-	seeded         bool            // some method has several seeds
-	shared         map[string]bool // classes whose name several roots have
-	noted          map[string]bool
-	broken         map[string]bool    // places and names of samples that are left out
-	skipped        map[place][]string // their names
-	unseen         map[string]float64 // share of a picture that a job's transform cuts off, by class and transform
-	tell           *teller
-	stdout, stderr io.Writer
+	o           Config
+	net         network
+	sources     sources
+	compare     *network       // of -compare, or nil
+	pages       *report.Writer // of -report, or nil
+	exhibit     *exhibit       // the class that the report is at, or nil
+	added       int            // classes of the report
+	differences []string       // of detectors of the report, a line each
+	store       *evaluate.Store
+	made        evaluate.Origin
+	runs        int             // jobs of each class on the first network
+	seeded      bool            // some method has several seeds
+	shared      map[string]bool // classes whose name several roots have
+	noted       map[string]bool
+	broken      map[string]bool    // places and names of samples that are left out
+	skipped     map[place][]string // their names
+	unseen      map[string]float64 // share of a picture that a job's transform cuts off, by class and transform
+	tell        *teller
+	log         io.Writer
 }
 
 // sources are the roots of -data.
@@ -66,9 +66,9 @@ type place struct{ root, class string }
 func (j job) place() place { return place{j.root, j.class} }
 
 // classesOf lists the classes to evaluate and says what was passed over.
-func classesOf(o options, from sources, stderr io.Writer) (out []place, err error) {
-	for _, root := range o.data {
-		if o.classes != nil {
+func classesOf(o Config, from sources) (out []place, err error) {
+	for _, root := range o.Data {
+		if o.Classes != nil {
 			break
 		}
 		all, issues, err := from[root].Classes()
@@ -76,21 +76,21 @@ func classesOf(o options, from sources, stderr io.Writer) (out []place, err erro
 			return nil, err
 		}
 		for _, issue := range issues {
-			fmt.Fprintf(stderr, "note: %s\n", issue)
+			fmt.Fprintf(o.Log, "note: %s\n", issue)
 		}
 		for _, class := range all {
 			out = append(out, place{root, class})
 		}
 	}
-	for _, class := range o.classes {
+	for _, class := range o.Classes {
 		found := false
-		for _, root := range o.data {
+		for _, root := range o.Data {
 			if from[root].Has(class) {
 				out, found = append(out, place{root, class}), true
 			}
 		}
 		if !found { // opening it says what is missing
-			out = append(out, place{o.data[0], class})
+			out = append(out, place{o.Data[0], class})
 		}
 	}
 	return out, nil
@@ -105,17 +105,17 @@ func (s *session) jobs(classes []place) (out []job, err error) {
 		seeds []evaluate.Seed
 	}
 	var ways []way
-	for _, m := range s.o.methods {
+	for _, m := range s.o.Methods {
 		for _, second := range []bool{false, true} {
 			if second && s.compare == nil {
 				continue
 			}
-			w := way{job{of: m, second: second}, s.o.seeds}
+			w := way{job{of: m, second: second}, s.o.Seeds}
 			net := s.network(w.job)
 			if w.method, err = s.plan(m, net); err != nil {
 				return nil, err
 			}
-			w.method.Protocol.Rule = s.o.rule
+			w.method.Protocol.Rule = s.o.Rule
 			if w.seeds == nil {
 				w.seeds = []evaluate.Seed{w.method.Seed}
 			}
@@ -123,7 +123,7 @@ func (s *session) jobs(classes []place) (out []job, err error) {
 				return nil, err
 			}
 			if w.method.Chance == "" && len(w.seeds) > 1 {
-				fmt.Fprintf(s.stderr, "note: %s draws nothing at random with these settings: one seed is enough\n", m.Name)
+				fmt.Fprintf(s.log, "note: %s draws nothing at random with these settings: one seed is enough\n", m.Name)
 				w.seeds = w.seeds[:1]
 			}
 			s.seeded = s.seeded || len(w.seeds) > 1
@@ -154,12 +154,12 @@ func (s *session) jobs(classes []place) (out []job, err error) {
 // plan makes up the settings of a method, which sees tiles where these are asked for.
 func (s *session) plan(k detectors.Kind, net network) (evaluate.Method, error) {
 	m, err := k.Plan(s.choice(k, net))
-	t, tiles := s.o.reading.Tiles()
+	t, tiles := s.o.Reading.View.Tiles()
 	switch {
 	case err != nil || !tiles:
 		return m, err
 	case k.Chooses:
-		return m, fmt.Errorf("%w: -transform tiles does not go with -method %s, which chooses the images that it learns from; take padim, patchcore, rd4ad or simplenet", errUsage, k.Name)
+		return m, fmt.Errorf("%w: tiles do not go with %s, which chooses the images that it learns from; take padim, patchcore, rd4ad or simplenet", ErrConfig, k.Name)
 	}
 	return detectors.Tiled(m, t)
 }
@@ -186,35 +186,33 @@ func (s *session) network(j job) network {
 
 // choice is what the flags ask of a method on a network.
 func (s *session) choice(m detectors.Kind, net network) detectors.Choice {
-	c := detectors.Choice{Net: net.Network, Layers: s.o.layers, Tune: s.o.reading.Tune, Progress: s.tell.tell}
+	c := detectors.Choice{Net: net.Network, Layers: s.o.Layers, Tune: s.o.Reading.Transform, Progress: s.tell.tell}
 	if m.Trains {
-		c.Epochs = s.o.epochs
+		c.Epochs = s.o.Epochs
 	}
 	if m.Shots {
-		c.Shots = s.o.shots
+		c.Shots = s.o.Shots
 	}
 	return c
 }
 
 // all goes on after a job that fails, so that one broken folder does not cost the
 // others their figures, and reports all failures at the end. What is done is
-// printed, whatever happens.
-func (s *session) all(ctx context.Context, jobs []job) (err error) {
+// returned, whatever happens.
+func (s *session) all(ctx context.Context, jobs []job) (r Result, err error) {
 	if err := s.beginReport(); err != nil {
-		return err
+		return r, err
 	}
 	var done []evaluate.Record
 	defer func() {
 		err = errors.Join(err, s.endReport(ctx))
-		if e := s.print(done); e != nil {
-			err = errors.Join(err, fmt.Errorf("write the table: %w", e))
-		}
+		r.Records, r.Differences = done, s.differences
 	}()
 	var failed []string
 	var first error
 	fails := func(what string, err error) {
 		if len(jobs) > 1 {
-			fmt.Fprintf(s.stderr, "class %s failed: %v\n", what, err)
+			fmt.Fprintf(s.log, "class %s failed: %v\n", what, err)
 		}
 		failed = append(failed, what)
 		if first == nil {
@@ -224,12 +222,12 @@ func (s *session) all(ctx context.Context, jobs []job) (err error) {
 	for i, j := range jobs {
 		what := s.name(j)
 		s.beginClass(j.place())
-		r, err := s.one(ctx, j, fmt.Sprintf("[%d/%d] %s", i+1, len(jobs), what))
+		record, err := s.one(ctx, j, fmt.Sprintf("[%d/%d] %s", i+1, len(jobs), what))
 		if ctx.Err() != nil {
-			return fmt.Errorf("stopped in class %s: %w", what, ctx.Err())
+			return r, fmt.Errorf("stopped in class %s: %w", what, ctx.Err())
 		}
 		if errors.Is(err, evaluate.ErrStore) {
-			return err
+			return r, err
 		}
 		switch {
 		case err != nil:
@@ -238,7 +236,7 @@ func (s *session) all(ctx context.Context, jobs []job) (err error) {
 				s.exhibit.failed = append(s.exhibit.failed, what)
 			}
 		case !j.second:
-			done = append(done, r)
+			done = append(done, record)
 		}
 		if i+1 < len(jobs) && jobs[i+1].place() == j.place() {
 			continue
@@ -249,34 +247,15 @@ func (s *session) all(ctx context.Context, jobs []job) (err error) {
 	}
 	switch {
 	case len(failed) == 0:
-		return nil
+		return r, nil
 	case len(jobs) == 1:
-		return fmt.Errorf("class %s: %w", failed[0], first)
+		return r, fmt.Errorf("class %s: %w", failed[0], first)
 	}
 	things := "classes"
 	if s.runs > 1 || s.compare != nil {
 		things = "runs"
 	}
-	return fmt.Errorf("%d of %d %s failed (%s), the first one because: %w", len(failed), len(jobs), things, strings.Join(failed, "; "), first)
-}
-
-// print prints what is done.
-func (s *session) print(done []evaluate.Record) error {
-	if len(done) == 0 {
-		return nil
-	}
-	if err := printResults(s.stdout, done, s.o); err != nil {
-		return err
-	}
-	for i, line := range s.differences {
-		if i == 0 {
-			line = "\n" + line
-		}
-		if _, err := fmt.Fprintln(s.stdout, line); err != nil {
-			return err
-		}
-	}
-	return nil
+	return r, fmt.Errorf("%d of %d %s failed (%s), the first one because: %w", len(failed), len(jobs), things, strings.Join(failed, "; "), first)
 }
 
 // note says what is odd about the data, once for each root.
@@ -284,7 +263,7 @@ func (s *session) note(root string, issue dataset.Issue) {
 	text := fmt.Sprintf("note: %s (in %s)\n", issue, baseOf(root))
 	if !s.noted[text] {
 		s.noted[text] = true
-		fmt.Fprint(s.stderr, text)
+		fmt.Fprint(s.log, text)
 	}
 }
 
@@ -300,7 +279,7 @@ func (s *session) className(p place) string {
 // name is what a job is called where people read it.
 func (s *session) name(j job) string {
 	name := s.className(j.place())
-	if len(s.o.methods) > 1 {
+	if len(s.o.Methods) > 1 {
 		name += ", " + j.of.Name
 	}
 	if j.second {
@@ -319,10 +298,10 @@ func (s *session) one(ctx context.Context, j job, line string) (evaluate.Record,
 		return evaluate.Record{}, err
 	}
 	if r, ok := s.store.Find(o.record.Key()); ok {
-		fmt.Fprintf(s.stderr, "%s: is in %s\n", line, s.o.json)
+		fmt.Fprintf(s.log, "%s: is in %s\n", line, s.o.Records)
 		return r, nil
 	}
-	if s.o.classes != nil { // else they were listed with all classes
+	if s.o.Classes != nil { // else they were listed with all classes
 		for _, issue := range o.issues {
 			s.note(j.root, issue)
 		}
