@@ -1,4 +1,4 @@
-package main
+package training
 
 import (
 	"bytes"
@@ -16,60 +16,36 @@ import (
 	"github.com/gotab/gotab/tab"
 )
 
-// foreign is how many pictures of the other classes a class takes foreign texture
+// foreign is how many images of the other classes a class takes foreign texture
 // from.
 const foreign = 32
 
-// mixture is the mixture of kinds, less those that are kept out; nil textures are
-// drawn ones.
-func mixture(o options, textures synth.Textures) (synth.Mixture, error) {
-	m := synth.NewMixture(synth.SmallDefects(), textures)
-	var out []synth.Kind
-	for _, name := range o.without {
-		k, ok := m.Find(name)
-		if !ok {
-			return m, fmt.Errorf("%w: -without is %q, want one of %s", errUsage, name, kindNames(m))
-		}
-		out = append(out, k)
-	}
-	if len(out) == 0 {
-		return m, nil
-	}
-	m, err := m.Without(out...)
-	if err != nil {
-		return m, fmt.Errorf("%w: -without: %w", errUsage, err)
-	}
-	return m, nil
-}
-
-func kindNames(m synth.Mixture) string {
-	var names []string
-	for _, k := range m.List() {
-		names = append(names, k.Short())
-	}
-	return strings.Join(names, ", ")
-}
-
 // mixtures gives each class the mixture, in which what is foreign is material of
 // the other classes, where there are any.
-func mixtures(ctx context.Context, o options, ds dataset.Dataset, cfg tab.Config) (map[string]synth.Mixture, error) {
-	return tab.MixturesByClass(ctx, ds, cfg.Transform, foreign, cfg.Seed, func(_ string, t synth.Textures) (synth.Mixture, error) { return mixture(o, t) })
+func mixtures(ctx context.Context, o Config, ds dataset.Dataset, cfg tab.Config) (map[string]synth.Mixture, error) {
+	return tab.MixturesByClass(ctx, ds, cfg.Transform, foreign, cfg.Seed, func(_ string, t synth.Textures) (synth.Mixture, error) {
+		m := synth.NewMixture(synth.SmallDefects(), t)
+		if len(o.Twins.Without) == 0 {
+			return m, nil
+		}
+		return m.Without(o.Twins.Without...)
+	})
 }
 
 // tableFile is where the table of twins lies, beside the weights.
-func tableFile(o options) string { return o.out + ".twins.json" }
+func tableFile(o Config) string { return o.Out + ".twins.json" }
 
-// twins makes the generator of each class from its mixture. With -twins auto it fits
+// twins makes the generator of each class from its mixture. Where they are measured it fits
 // what a table says of the class: measured in the network as it is before the
-// first step, or, where a run is resumed, as it was then, or, with -twins FILE, of
+// first step, or, where a run is resumed, as it was then, or, with Twins.Table, of
 // another run. The second result is the
 // table's hash, "" without one.
-func twins(ctx context.Context, o options, ds dataset.Dataset, cfg tab.Config, net tab.VisualEncoder, stdout, stderr io.Writer) (synth.Generator, string, error) {
+func twins(ctx context.Context, o Config, ds dataset.Dataset, cfg tab.Config, net tab.VisualEncoder) (synth.Generator, string, error) {
 	own, err := mixtures(ctx, o, ds, cfg)
 	if err != nil {
 		return nil, "", err
 	}
-	if o.twins == "plain" {
+	if !o.Twins.Measured && o.Twins.Table == "" {
 		by := tab.TwinsByClass{}
 		for class, m := range own {
 			by[class] = m
@@ -78,18 +54,18 @@ func twins(ctx context.Context, o options, ds dataset.Dataset, cfg tab.Config, n
 	}
 	var raw []byte
 	var table *tab.TwinTable
-	switch file := o.twins; {
-	case o.resume:
+	switch file := o.Twins.Table; {
+	case o.Resume:
 		if raw, table, err = readTable(tableFile(o)); err != nil {
 			return nil, "", fmt.Errorf("the table of twins that the run was begun with: %w", err)
 		}
-	case file != "auto":
+	case file != "":
 		if raw, table, err = readTable(file); err != nil {
-			return nil, "", fmt.Errorf("-twins: %w", err)
+			return nil, "", fmt.Errorf("twins: %w", err)
 		}
 	default:
-		raw, err = o.crew.fromFirst(ctx, func() ([]byte, error) {
-			fmt.Fprintf(stderr, "measuring %d twins of each kind on %d classes\n", o.draws, len(ds.Classes()))
+		raw, err = fromFirst(ctx, o.Group, func() ([]byte, error) {
+			fmt.Fprintf(o.Log, "measuring %d twins of each kind on %d classes\n", o.Twins.Draws, len(ds.Classes()))
 			measured, err := tab.MeasureTwinsByClass(ctx, net, ds, own, measurement(o, cfg))
 			if err != nil {
 				return nil, err
@@ -104,7 +80,7 @@ func twins(ctx context.Context, o options, ds dataset.Dataset, cfg tab.Config, n
 		if table, err = tab.ReadTwinTable(bytes.NewReader(raw)); err != nil {
 			return nil, "", err
 		}
-		if err := show(table, stdout); err != nil {
+		if err := show(table, o.Print); err != nil {
 			return nil, "", err
 		}
 	}
@@ -115,23 +91,23 @@ func twins(ctx context.Context, o options, ds dataset.Dataset, cfg tab.Config, n
 		}
 	}
 	if len(surplus) > 0 {
-		fmt.Fprintf(stderr, "note: -twins %s is of more products than are trained; passed over: %s\n", o.twins, strings.Join(surplus, ", "))
+		fmt.Fprintf(o.Log, "note: the table of twins%s is of more products than are trained; passed over: %s\n", of(o.Twins.Table), strings.Join(surplus, ", "))
 	}
 	fits, err := table.FitsByClass(own)
 	if errors.Is(err, tab.ErrNoTwin) {
-		return nil, "", fmt.Errorf("%w; -twins plain takes the mixture as it is", err)
+		return nil, "", fmt.Errorf("%w; plain twins take the mixture as it is", err)
 	}
 	if err != nil {
 		return nil, "", err
 	}
-	if !o.resume && o.crew.first() {
+	if !o.Resume && first(o.Group) {
 		if err := atomicfile.Write(tableFile(o), func(w io.Writer) error {
 			_, err := w.Write(raw)
 			return err
 		}); err != nil {
 			return nil, "", err
 		}
-		fmt.Fprintf(stderr, "table of twins written to %s\n", tableFile(o))
+		fmt.Fprintf(o.Log, "table of twins written to %s\n", tableFile(o))
 	}
 	return controlled(o, fits), fmt.Sprintf("sha256:%x", sha256.Sum256(raw)), nil
 }
@@ -153,9 +129,9 @@ func readTable(path string) ([]byte, *tab.TwinTable, error) {
 
 // measurement are the settings of the table: the training's own, so that twins and
 // objective are held against one spread.
-func measurement(o options, cfg tab.Config) tab.TwinConfig {
+func measurement(o Config, cfg tab.Config) tab.TwinConfig {
 	c := tab.DefaultTwins()
-	c.Transform, c.Normalize, c.Seed, c.Draws = cfg.Transform, cfg.Normalize, cfg.Seed, o.draws
+	c.Transform, c.Normalize, c.Seed, c.Draws = cfg.Transform, cfg.Normalize, cfg.Seed, o.Twins.Draws
 	n := cfg.Objective.Needs()
 	if len(n.Stages) > 0 {
 		c.Layers = n.Stages
@@ -177,9 +153,9 @@ func show(t *tab.TwinTable, w io.Writer) error {
 	return err
 }
 
-// controlled is what -control makes of the twins of each class.
-func controlled(o options, by tab.TwinsByClass) tab.TwinsByClass {
-	if o.control == "" {
+// controlled is what Misplaced makes of the twins of each class.
+func controlled(o Config, by tab.TwinsByClass) tab.TwinsByClass {
+	if !o.Twins.Misplaced {
 		return by
 	}
 	out := tab.TwinsByClass{}
@@ -187,4 +163,31 @@ func controlled(o options, by tab.TwinsByClass) tab.TwinsByClass {
 		out[class] = synth.Misplaced{Generator: g}
 	}
 	return out
+}
+
+// fromFirst has the first process make something and gives it to all.
+func fromFirst(ctx context.Context, g tab.Group, make func() ([]byte, error)) ([]byte, error) {
+	var own []byte
+	if first(g) {
+		var err error
+		if own, err = make(); err != nil {
+			return nil, err // the others see it leave
+		}
+	}
+	if !many(g) {
+		return own, nil
+	}
+	all, err := g.Gather(ctx, own)
+	if err != nil {
+		return nil, err
+	}
+	return all[0], nil
+}
+
+// of is " of FILE" where there is a file.
+func of(file string) string {
+	if file == "" {
+		return ""
+	}
+	return " of " + file
 }

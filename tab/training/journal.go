@@ -1,4 +1,4 @@
-package main
+package training
 
 import (
 	"errors"
@@ -9,20 +9,20 @@ import (
 
 // journal is all that is written of a run while it goes on.
 type journal struct {
-	lines  *scalars.Lines // nil without -log
+	lines  *scalars.Lines // nil without [Config.Journal]
 	curves scalars.Logs
 }
 
 // openJournal begins the logs, or goes on with them after a step.
-func openJournal(o options, after int64) (*journal, error) {
+func openJournal(o Config, after int64) (*journal, error) {
 	j := &journal{}
 	var err error
-	if o.log != "" {
-		if j.lines, err = scalars.OpenLines(o.log, o.resume); err != nil {
+	if o.Journal != "" {
+		if j.lines, err = scalars.OpenLines(o.Journal, o.Resume); err != nil {
 			return nil, err
 		}
 	}
-	if j.curves, err = o.curves.Open(after); err != nil {
+	if j.curves, err = o.Curves.Open(after); err != nil {
 		return nil, errors.Join(err, j.close())
 	}
 	return j, nil

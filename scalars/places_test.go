@@ -1,7 +1,6 @@
-package curves_test
+package scalars_test
 
 import (
-	"flag"
 	"maps"
 	"os"
 	"path/filepath"
@@ -9,16 +8,13 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/gotab/gotab/examples/internal/curves"
+	"github.com/gotab/gotab/scalars"
 )
 
 func TestLogsOfTrainings(t *testing.T) {
 	dir := t.TempDir()
-	var f curves.Flags
-	fs := flag.NewFlagSet("", flag.ContinueOnError)
-	f.Add(fs)
-	require.NoError(t, fs.Parse([]string{"-tensorboard", filepath.Join(dir, "runs"), "-csv", filepath.Join(dir, "log.csv")}))
-	require.NoError(t, f.Check())
+	f := scalars.Places{TensorBoard: filepath.Join(dir, "runs"), CSV: filepath.Join(dir, "log.csv")}
+	require.NoError(t, f.Try())
 	for step, training := range []string{"one", "two"} {
 		l, err := f.Of(training).Open(int64(step))
 		require.NoError(t, err)
@@ -30,16 +26,16 @@ func TestLogsOfTrainings(t *testing.T) {
 		require.NoError(t, err)
 		require.Len(t, events, 1)
 	}
-	none, err := curves.Flags{}.Of("one").Open(0)
+	none, err := scalars.Places{}.Of("one").Open(0)
 	require.NoError(t, err)
 	require.NoError(t, none.Add(1, maps.All(map[string]float64{"loss": 1})))
 	require.NoError(t, none.Close())
 
-	for _, bad := range []curves.Flags{{CSV: filepath.Join(dir, "none", "x.csv")}, {TensorBoard: filepath.Join(dir, "log-one.csv")}} {
-		require.Error(t, bad.Check())
+	for _, bad := range []scalars.Places{{CSV: filepath.Join(dir, "none", "x.csv")}, {TensorBoard: filepath.Join(dir, "log-one.csv")}} {
+		require.Error(t, bad.Try())
 		_, err := bad.Open(0)
 		require.Error(t, err)
 	}
-	_, err = curves.Flags{CSV: filepath.Join(dir, "new.csv"), TensorBoard: filepath.Join(dir, "log-one.csv")}.Open(0)
+	_, err = scalars.Places{CSV: filepath.Join(dir, "new.csv"), TensorBoard: filepath.Join(dir, "log-one.csv")}.Open(0)
 	require.Error(t, err)
 }

@@ -1,4 +1,4 @@
-package main
+package training
 
 import (
 	"context"
@@ -12,7 +12,6 @@ import (
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/downstream"
 	"github.com/gotab/gotab/evaluate/detectors"
-	"github.com/gotab/gotab/examples/internal/inputs"
 	"github.com/gotab/gotab/tab"
 	"github.com/gotab/gotab/tab/card"
 )
@@ -23,17 +22,17 @@ const cacheBytes = 2 << 30
 
 // images are what is trained on, and the files that hold them.
 type images struct {
-	inputs.Seen
+	dataset.Seen
 	files []card.Image
 }
 
 // good opens the good images below the roots, in MVTec AD's layout where there is
 // one, else as one folder a class, and looks at all of them.
-func good(ctx context.Context, o options, stderr io.Writer) (seen images, err error) {
+func good(ctx context.Context, o Config, notes io.Writer) (seen images, err error) {
 	var faults []error
 	var parts []dataset.Dataset
-	for _, root := range o.data {
-		ds, err := o.reading.Good(root, stderr)
+	for _, root := range o.Data {
+		ds, err := o.Reading.OpenGood(root, notes)
 		switch {
 		case errors.Is(err, dataset.ErrLayout):
 			faults = append(faults, err)
@@ -51,14 +50,14 @@ func good(ctx context.Context, o options, stderr io.Writer) (seen images, err er
 		all = dataset.Concat(parts...)
 	}
 	if all.Len() == 0 {
-		return seen, fmt.Errorf("no good images below %v", o.data)
+		return seen, fmt.Errorf("no good images below %v", o.Data)
 	}
-	if seen.Seen, err = o.reading.Look(ctx, all, stderr); err != nil {
+	if seen.Seen, err = o.Reading.Look(ctx, all, notes); err != nil {
 		return seen, err
 	}
 	var at []string // the root of each image
 	for i, p := range parts {
-		at = append(at, slices.Repeat([]string{o.data[i]}, p.Len())...)
+		at = append(at, slices.Repeat([]string{o.Data[i]}, p.Len())...)
 	}
 	for _, i := range seen.Kept {
 		it := all.Item(i)
@@ -68,27 +67,27 @@ func good(ctx context.Context, o options, stderr io.Writer) (seen images, err er
 	return seen, nil
 }
 
-// probe opens the classes below the folder of -probe and looks at all their files, before
+// probe opens the classes below the folder of [Config.Probe] and looks at all their files, before
 // the training that a fault in the midst of it would end. It returns what fits PaDiM on
 // the network as it is and scores their test images, and the names of those that are left
 // out.
-func probe(ctx context.Context, o options, stderr io.Writer) (_ tab.Probe, skipped []string, err error) {
+func probe(ctx context.Context, o Config, notes io.Writer) (_ tab.Probe, skipped []string, err error) {
 	defer func() {
 		if err != nil {
-			err = fmt.Errorf("-probe %s: %w", o.probe, err)
+			err = fmt.Errorf("probe %s: %w", o.Probe, err)
 		}
 	}()
-	files, err := dataset.OpenMVTecAD(o.probe, "", "")
+	files, err := dataset.OpenMVTecAD(o.Probe, "", "")
 	if err == nil {
-		files, err = files.WithDecoder(o.reading.Decoder())
+		files, err = files.WithDecoder(o.Reading.Decoder)
 	}
 	if err != nil {
 		return nil, nil, err
 	}
 	for _, issue := range files.Issues() {
-		fmt.Fprintf(stderr, "note: %s: %s\n", o.probe, issue)
+		fmt.Fprintf(notes, "note: %s: %s\n", o.Probe, issue)
 	}
-	seen, err := o.reading.Look(ctx, files, stderr)
+	seen, err := o.Reading.Look(ctx, files, notes)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -98,8 +97,8 @@ func probe(ctx context.Context, o options, stderr io.Writer) (_ tab.Probe, skipp
 			Test: dataset.Only(seen.Data, name, dataset.Test)})
 	}
 	cfg := downstream.DefaultPaDiM()
-	if o.reading.Bits != dataset.DefaultDecoder().Bits16 {
-		cfg.Transform.Bits16 = o.reading.Bits // as the files are read
+	if bits := o.Reading.Decoder.Bits16; bits != dataset.DefaultDecoder().Bits16 {
+		cfg.Transform.Bits16 = bits // as the files are read
 	}
 	pr, err := detectors.Probe(classes, cfg)
 	if err != nil {
@@ -108,10 +107,10 @@ func probe(ctx context.Context, o options, stderr io.Writer) (_ tab.Probe, skipp
 	return tab.ProbeFunc(func(ctx context.Context, v tab.VisualEncoder) ([]tab.Measure, error) {
 		out, err := pr.Probe(ctx, v)
 		if err != nil {
-			return nil, fmt.Errorf("-probe %s: %w", o.probe, err)
+			return nil, fmt.Errorf("probe %s: %w", o.Probe, err)
 		}
 		for _, m := range out {
-			fmt.Fprintf(stderr, "probe: %s %.4f\n", m.Name, m.Value)
+			fmt.Fprintf(notes, "probe: %s %.4f\n", m.Name, m.Value)
 		}
 		return out, nil
 	}), seen.Skipped, nil
