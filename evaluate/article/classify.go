@@ -12,22 +12,10 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/gotab/gotab/downstream/classify/compare"
 	"github.com/gotab/gotab/evaluate/study"
 	"github.com/gotab/gotab/metrics"
 )
-
-// report is what the table reads of a report of the program classify.
-type report struct {
-	Rows []classified `json:"rows"`
-}
-
-// classified is one classifier.
-type classified struct {
-	Backbone string `json:"backbone"` // frozen or trained
-	Weights  string `json:"weights"`
-	Model    string `json:"model"`
-	metrics.TallyFigures
-}
 
 // maxReport bounds a report, in bytes.
 const maxReport = 64 << 20
@@ -35,7 +23,7 @@ const maxReport = 64 << 20
 // classifying runs the program classify on each network.
 type classifying struct {
 	*runner
-	of map[string][]report // by network
+	of map[string][]compare.Report // by network
 }
 
 func (c *classifying) judge(ctx context.Context, v study.Variant) error {
@@ -53,14 +41,14 @@ func (c *classifying) judge(ctx context.Context, v study.Variant) error {
 }
 
 // classified is the report of one network, made unless it is there.
-func (r *classifying) classified(ctx context.Context, v study.Variant) (report, error) {
+func (r *classifying) classified(ctx context.Context, v study.Variant) (compare.Report, error) {
 	kind := "full"
 	if r.o.Small {
 		kind = "small"
 	}
 	sum, err := r.startSum()
 	if err != nil {
-		return report{}, err
+		return compare.Report{}, err
 	}
 	data := strings.TrimSuffix(filepath.Base(r.data.wafer), ".npz")
 	dir := filepath.Join(r.o.Out, "wafers", fmt.Sprintf("%s-%s-%s-%d", data, kind, v.Name, v.Seed))
@@ -74,7 +62,7 @@ func (r *classifying) classified(ctx context.Context, v study.Variant) (report, 
 		return got, err
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return report{}, err
+		return compare.Report{}, err
 	}
 	args := []string{"-data", r.data.wafer, "-weights", v.File, "-backbone", "both", "-model", "both", "-split", "stratified", "-out", dir, "-force"}
 	if r.o.Small {
@@ -82,15 +70,15 @@ func (r *classifying) classified(ctx context.Context, v study.Variant) (report, 
 	}
 	args = append(args, r.o.Machine...)
 	if err := r.Program(ctx, r.o.programs["classify"], args, filepath.Join(dir, "log")); err != nil {
-		return report{}, fmt.Errorf("classify: %w", err)
+		return compare.Report{}, fmt.Errorf("classify: %w", err)
 	}
 	return openReport(done)
 }
 
-func openReport(path string) (report, error) {
+func openReport(path string) (compare.Report, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return report{}, err
+		return compare.Report{}, err
 	}
 	defer f.Close()
 	r, err := readReport(f)
@@ -101,7 +89,7 @@ func openReport(path string) (report, error) {
 }
 
 // readReport reads what classify writes, and refuses what it never does.
-func readReport(in io.Reader) (r report, err error) {
+func readReport(in io.Reader) (r compare.Report, err error) {
 	b, err := io.ReadAll(io.LimitReader(in, maxReport+1))
 	if err != nil {
 		return r, err
@@ -126,11 +114,11 @@ func readReport(in io.Reader) (r report, err error) {
 var errReport = errors.New("not a report of classify")
 
 // body has the four figures for each way to classify, accuracy with the paired
-// difference from the start over the test pictures.
+// difference from the start over the test images.
 func (r *classifying) body(_ context.Context, b *strings.Builder) error {
 	b.WriteString("| backbone | model | network | accuracy | precision | recall | F1 |\n|---|---|---|---|---|---|---|\n")
-	for _, backbone := range []string{"frozen", "trained"} {
-		for _, model := range []string{"sigmoids", "softmax"} {
+	for _, backbone := range []string{compare.Frozen, compare.Trained} {
+		for _, model := range []string{compare.Sigmoids, compare.Softmax} {
 			base := rowsOf(r.of[study.Start], backbone, model)
 			for _, c := range r.columns {
 				rows := rowsOf(r.of[c.name], backbone, model)
@@ -160,7 +148,7 @@ func (r *classifying) body(_ context.Context, b *strings.Builder) error {
 	return nil
 }
 
-func rowsOf(of []report, backbone, model string) (out []classified) {
+func rowsOf(of []compare.Report, backbone, model string) (out []compare.Row) {
 	for _, r := range of {
 		for _, row := range r.Rows {
 			if row.Backbone == backbone && row.Model == model {
@@ -172,10 +160,10 @@ func rowsOf(of []report, backbone, model string) (out []classified) {
 }
 
 // macro are the mean rates of several trainings.
-func macro(rows []classified) (m [3]float64) {
+func macro(rows []compare.Row) (m [3]float64) {
 	for _, row := range rows {
 		by := row.Kinds
-		if row.Model == "sigmoids" && row.Labels != nil {
+		if row.Model == compare.Sigmoids && row.Labels != nil {
 			by = *row.Labels
 		}
 		for i, v := range []float64{by.Precision, by.Recall, by.F1} {
@@ -185,9 +173,9 @@ func macro(rows []classified) (m [3]float64) {
 	return m
 }
 
-// accuracy is the mean over trainings, with the difference from the start picture by
-// picture.
-func accuracy(rows, base []classified, start bool) (n number, err error) {
+// accuracy is the mean over trainings, with the difference from the start image by
+// image.
+func accuracy(rows, base []compare.Row, start bool) (n number, err error) {
 	n.known = true
 	for _, row := range rows {
 		n.value += row.Top1.Value / float64(len(rows))
@@ -197,12 +185,12 @@ func accuracy(rows, base []classified, start bool) (n number, err error) {
 	}
 	more := make([]float64, len(base[0].Right))
 	for _, side := range []struct {
-		of   []classified
+		of   []compare.Row
 		sign float64
 	}{{base, -1}, {rows, 1}} {
 		for _, row := range side.of {
 			if len(row.Right) != len(more) {
-				return n, fmt.Errorf("%w: %d and %d test pictures", errReport, len(row.Right), len(more))
+				return n, fmt.Errorf("%w: %d and %d test images", errReport, len(row.Right), len(more))
 			}
 			for i, c := range row.Right {
 				if c == '1' {
@@ -213,7 +201,7 @@ func accuracy(rows, base []classified, start bool) (n number, err error) {
 	}
 	s, err := metrics.OverSeeds(more)
 	if err != nil {
-		return n, fmt.Errorf("%w: no test pictures: %w", errReport, err)
+		return n, fmt.Errorf("%w: no test images: %w", errReport, err)
 	}
 	n.difference, n.err, n.paired, n.errs = s.Mean, s.Deviation/math.Sqrt(float64(s.N)), true, true
 	return n, nil

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/gotab/gotab/downstream/classify/compare"
 	"github.com/gotab/gotab/evaluate"
 	"github.com/gotab/gotab/evaluate/study"
 	"github.com/gotab/gotab/tab/card"
@@ -101,7 +102,7 @@ func (r *runner) judge() (judge, error) {
 		if r.data.wafer == "" {
 			return nil, fmt.Errorf("%w: table %d needs wafer maps: Data has no file *.npz in MixedWM38's format", ErrConfig, r.o.Table)
 		}
-		return &classifying{r, map[string][]report{}}, nil
+		return &classifying{r, map[string][]compare.Report{}}, nil
 	}
 	d := &detecting{runner: r}
 	of, keep := r.data.own, func(string) bool { return true }

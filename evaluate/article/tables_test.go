@@ -16,6 +16,7 @@ import (
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/dataset/wafers"
+	"github.com/gotab/gotab/downstream/classify/compare"
 	"github.com/gotab/gotab/evaluate"
 	"github.com/gotab/gotab/evaluate/detectors"
 	"github.com/gotab/gotab/internal/testutil"
@@ -382,7 +383,7 @@ func FuzzReadReport(f *testing.F) {
 			return
 		}
 		for _, row := range r.Rows { // what is read can be compared with itself
-			if n, err := accuracy([]classified{row}, []classified{row}, false); err == nil {
+			if n, err := accuracy([]compare.Row{row}, []compare.Row{row}, false); err == nil {
 				require.Zero(t, n.difference)
 			}
 		}

@@ -1,4 +1,4 @@
-package main
+package compare
 
 import (
 	"context"
@@ -14,7 +14,7 @@ import (
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/downstream"
 	"github.com/gotab/gotab/downstream/classify"
-	"github.com/gotab/gotab/examples/internal/inputs"
+	"github.com/gotab/gotab/internal/atomicfile"
 	"github.com/gotab/gotab/metrics"
 )
 
@@ -25,7 +25,7 @@ type source struct {
 }
 
 // openSource opens wafer maps or a folder and says what was passed over.
-func openSource(ctx context.Context, o options, path string, stderr io.Writer) (s source, closer io.Closer, err error) {
+func openSource(ctx context.Context, o Config, path string) (s source, closer io.Closer, err error) {
 	var listed dataset.Listed
 	if o.wafers() {
 		if s.wafers, err = dataset.OpenMixedWM38(path); err != nil {
@@ -39,11 +39,11 @@ func openSource(ctx context.Context, o options, path string, stderr io.Writer) (
 		}
 		closer = shut
 		cfg := dataset.DefaultConfig()
-		cfg.TrainDefects, cfg.Decoder = true, o.reading.Decoder()
+		cfg.TrainDefects, cfg.Decoder = true, o.Reading.Decoder
 		if abs, err := filepath.Abs(path); err == nil {
 			cfg.RootClass = strings.TrimSuffix(filepath.Base(abs), ".zip")
 		}
-		if listed, err = dataset.NewLayout(ctx, root, dataset.Layout(o.layout), cfg); err != nil {
+		if listed, err = dataset.NewLayout(ctx, root, o.Layout, cfg); err != nil {
 			return s, nil, errors.Join(err, closer.Close())
 		}
 		if own, ok := listed.(io.Closer); ok {
@@ -51,7 +51,7 @@ func openSource(ctx context.Context, o options, path string, stderr io.Writer) (
 		}
 	}
 	for _, issue := range listed.Issues() {
-		fmt.Fprintf(stderr, "note: %s\n", issue)
+		fmt.Fprintf(o.Log, "note: %s\n", issue)
 	}
 	s.Dataset = listed
 	return s, closer, nil
@@ -67,13 +67,13 @@ func (c closers) Close() (err error) {
 	return err
 }
 
-// guessed reads a root that has a folder of good pictures by its conditions, where
+// guessed reads a root that has a folder of good images by its conditions, where
 // neither layout nor label is chosen: as classes, only the good ones would be read.
-func (o options) guessed(stderr io.Writer) options {
-	if o.wafers() || o.chosen {
+func (o Config) guessed() Config {
+	if o.wafers() || !o.Guess {
 		return o
 	}
-	root, closer, err := dataset.OpenRoot(o.data)
+	root, closer, err := dataset.OpenRoot(o.Data)
 	if err != nil {
 		return o // opening it again says why
 	}
@@ -82,41 +82,41 @@ func (o options) guessed(stderr io.Writer) options {
 	if err != nil {
 		return o
 	}
-	o.layout, o.label = string(dataset.LayoutGoodBad), "defect"
-	fmt.Fprintf(stderr, "note: %s has good pictures apart from others: it is read as -layout goodbad -label defect (%d pictures)\n", o.data, f.Len())
+	o.Layout, o.Label = dataset.LayoutGoodBad, "defect"
+	fmt.Fprintf(o.Log, "note: %s has good images apart from others: it is read as -layout goodbad -label defect (%d images)\n", o.Data, f.Len())
 	return o
 }
 
-// look checks all files and leaves out the broken ones with -skip-broken.
-func (s source) look(ctx context.Context, o options, stderr io.Writer) (source, []string, error) {
+// look checks all files and leaves out the broken ones where it is told to.
+func (s source) look(ctx context.Context, o Config) (source, []string, error) {
 	if s.wafers != nil { // one file, which opening it has read
 		return s, nil, nil
 	}
-	seen, err := o.reading.Look(ctx, s.Dataset, stderr)
+	seen, err := o.Reading.Look(ctx, s.Dataset, o.Log)
 	if err != nil {
-		return s, nil, fmt.Errorf("nothing was trained: %w", err)
+		return s, nil, fmt.Errorf("nothing was Trained: %w", err)
 	}
 	s.Dataset = seen.Data
 	return s, seen.Skipped, nil
 }
 
-// tryOut makes the folder of -out and finds out whether it can be written to. A
-// folder with a report stays as it is without -force.
-func (o options) tryOut() error {
-	if err := o.curves.Check(); err != nil {
+// tryOut makes the folder of [Config.Out] and finds out whether it can be written to. A
+// folder with a report stays as it is without Force.
+func (o Config) tryOut() error {
+	if err := o.Curves.Try(); err != nil {
 		return err
 	}
-	if o.out == "" {
+	if o.Out == "" {
 		return nil
 	}
-	if !o.force {
+	if !o.Force {
 		for _, name := range []string{"report.json", "report.txt"} {
-			if _, err := os.Stat(filepath.Join(o.out, name)); err == nil {
-				return fmt.Errorf("%s has a %s already: give -out another folder, or -force to write over it", o.out, name)
+			if _, err := os.Stat(filepath.Join(o.Out, name)); err == nil {
+				return fmt.Errorf("compare: %w: %s has a %s already", ErrExists, o.Out, name)
 			}
 		}
 	}
-	return inputs.CheckFolder(o.out)
+	return atomicfile.TryFolder(o.Out)
 }
 
 // part is data to train or to test on.
@@ -138,11 +138,11 @@ type problem struct {
 }
 
 // newProblem divides the data, or takes test as it is.
-func newProblem(o options, split string, data, test source) (problem, error) {
+func newProblem(o Config, split string, data, test source) (problem, error) {
 	p := problem{split: split}
 	text := func(it dataset.Item) string { return it.Defect }
 	label := classify.ByDefect
-	if !o.wafers() && o.label == "class" {
+	if !o.wafers() && o.Label == "class" {
 		text, label = func(it dataset.Item) string { return it.Class }, classify.ByClass
 	}
 	for _, s := range []source{data, test} {
@@ -199,21 +199,21 @@ func newProblem(o options, split string, data, test source) (problem, error) {
 	return p, nil
 }
 
-// divide draws 80:20, of every kind alike where the split is stratified.
-func divide(o options, split string, data source) ([]dataset.Item, error) {
+// divide draws 80:20, of every kind alike where the split is Stratified.
+func divide(o Config, split string, data source) ([]dataset.Item, error) {
 	items := dataset.Items(data)
 	cfg := dataset.DefaultSplit()
 	cfg.Parts = []dataset.Part{{Name: dataset.Train, Fraction: 0.8}, {Name: dataset.Test, Fraction: 0.2}}
-	cfg.Stratify, cfg.Defects, cfg.From = split == stratified, "", nil
+	cfg.Stratify, cfg.Defects, cfg.From = split == Stratified, "", nil
 	for _, it := range items {
 		if !slices.Contains(cfg.From, it.Split) {
 			cfg.From = append(cfg.From, it.Split)
 		}
 	}
 	if len(items) == 0 {
-		return nil, fmt.Errorf("%w: there are no pictures", downstream.ErrTooFewImages)
+		return nil, fmt.Errorf("%w: there are no images", downstream.ErrTooFewImages)
 	}
-	return cfg.Assign(items, rand.New(rand.NewPCG(o.seed, 2)))
+	return cfg.Assign(items, rand.New(rand.NewPCG(o.Seed, 2)))
 }
 
 // bitsOf reads the labels of combinations from their names.
@@ -241,7 +241,7 @@ func (p problem) kindOf(bits []bool) int {
 
 func (p problem) tally() (*metrics.Tally, error) { return metrics.NewTally(p.kinds, p.labels) }
 
-// count counts what was said of test picture i.
+// count counts what was said of test image i.
 func (p problem) count(t *metrics.Tally, i int, labels []bool, kind int) error {
 	var is []bool
 	if p.test.labels != nil {

@@ -1,4 +1,4 @@
-package main
+package compare
 
 import (
 	"context"
@@ -10,8 +10,8 @@ import (
 
 // nearest answers with the combination of the training map that differs in the
 // fewest dies: what remembering maps comes to, and so how hard they are.
-func nearest(ctx context.Context, p problem, stderr io.Writer) (r row, err error) {
-	r = row{Split: p.split, Backbone: "-", Weights: "-", Model: "nearest neighbour", Train: p.train.set.Len(), Test: p.test.set.Len()}
+func nearest(ctx context.Context, p problem, stderr io.Writer) (r Row, err error) {
+	r = Row{Split: p.split, Backbone: "-", Weights: "-", Model: "nearest neighbour", Train: p.train.set.Len(), Test: p.test.set.Len()}
 	fmt.Fprintf(stderr, "nearest neighbour: %d maps in %d\n", r.Test, r.Train)
 	start := time.Now()
 	known, err := p.train.failures(ctx)

@@ -1,4 +1,4 @@
-package main
+package compare
 
 import (
 	"context"
@@ -15,50 +15,49 @@ import (
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/downstream"
 	"github.com/gotab/gotab/downstream/classify"
-	"github.com/gotab/gotab/examples/internal/inputs"
-	"github.com/gotab/gotab/tensor"
+	"github.com/gotab/gotab/internal/apart"
 )
 
 // judge trains and tests every model and adds a row for each. The report is
 // written after every row, so that what is done is kept.
-func judge(ctx context.Context, o options, dev tensor.Device, r *report, stderr io.Writer) (err error) {
-	names, err := weightsNames(o.weights)
+func judge(ctx context.Context, o Config, r *Report) (err error) {
+	names, err := weightsNames(o.Weights)
 	if err != nil {
 		return err
 	}
-	o = o.guessed(stderr)
+	o = o.guessed()
 	r.o = o
-	data, closer, err := openSource(ctx, o, o.data, stderr)
+	data, closer, err := openSource(ctx, o, o.Data)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, closer.Close()) }()
 	var test source
-	if o.test != "" {
+	if o.Test != "" {
 		var shut io.Closer
-		if test, shut, err = openSource(ctx, o, o.test, stderr); err != nil {
+		if test, shut, err = openSource(ctx, o, o.Test); err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, shut.Close()) }()
 	}
-	data, skipped, err := data.look(ctx, o, stderr)
+	data, skipped, err := data.look(ctx, o)
 	if err != nil {
 		return err
 	}
 	r.Skipped = skipped
 	if test.Dataset != nil {
-		if test, skipped, err = test.look(ctx, o, stderr); err != nil {
+		if test, skipped, err = test.look(ctx, o); err != nil {
 			return err
 		}
 		r.Skipped = append(r.Skipped, skipped...)
 	}
-	for _, split := range o.splits {
+	for _, split := range o.Splits {
 		p, err := newProblem(o, split, data, test)
 		if err != nil {
 			return err
 		}
-		if o.neighbour {
-			row, err := nearest(ctx, p, stderr)
+		if o.Neighbour {
+			row, err := nearest(ctx, p, o.Log)
 			if err == nil {
 				err = r.add(row)
 			}
@@ -66,9 +65,9 @@ func judge(ctx context.Context, o options, dev tensor.Device, r *report, stderr 
 				return err
 			}
 		}
-		for _, b := range o.backbones {
-			for i, w := range o.weights {
-				if err := withWeights(ctx, o, dev, p, b, w, names[i], r, stderr); err != nil {
+		for _, b := range o.Backbones {
+			for i, w := range o.Weights {
+				if err := withWeights(ctx, o, p, b, w, names[i], r); err != nil {
 					return fmt.Errorf("%s backbone, weights %s: %w", b, w, err)
 				}
 			}
@@ -78,14 +77,14 @@ func judge(ctx context.Context, o options, dev tensor.Device, r *report, stderr 
 }
 
 // withWeights runs the models on one set of weights, which rows and files call name.
-func withWeights(ctx context.Context, o options, dev tensor.Device, p problem, b, weights, name string, r *report, stderr io.Writer) (err error) {
-	net, err := openNet(o, weights, dev)
+func withWeights(ctx context.Context, o Config, p problem, b, weights, name string, r *Report) (err error) {
+	net, err := openNet(o, weights)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, net.Close()) }()
-	for _, m := range o.models {
-		row, err := one(ctx, o, net, p, b, name, m, stderr)
+	for _, m := range o.Models {
+		row, err := one(ctx, o, net, p, b, name, m)
 		if err == nil {
 			err = r.add(row)
 		}
@@ -96,60 +95,60 @@ func withWeights(ctx context.Context, o options, dev tensor.Device, p problem, b
 	return nil
 }
 
-func openNet(o options, weights string, dev tensor.Device) (*backbone.ResNet, error) {
+func openNet(o Config, weights string) (*backbone.ResNet, error) {
 	if weights == "random" {
-		return backbone.NewResNet18(dev, rand.New(rand.NewPCG(o.seed, 0)))
+		return backbone.NewResNet18(o.Device, rand.New(rand.NewPCG(o.Seed, 0)))
 	}
-	return backbone.OpenChoice(weights, backbone.Choice{Prefix: o.reading.Prefix}, dev)
+	return backbone.OpenChoice(weights, backbone.Choice{Prefix: o.Prefix}, o.Device)
 }
 
 // settings are those of a classifier.
-func (o options) settings(b, m string) classify.Config {
+func (o Config) settings(b, m string) classify.Config {
 	c := classify.Default()
-	c.Transform = o.reading.Tune(dataset.Square(o.size))
+	c.Transform = o.Reading.Transform(dataset.Square(o.Size))
 	if o.wafers() {
-		c = classify.DefaultWafer(o.size)
-		if o.encoding == "dies" {
+		c = classify.DefaultWafer(o.Size)
+		if o.Encoding == "dies" {
 			c.Encoding = classify.Dies
 			c.Normalize = dataset.Normalize{Mean: [3]float32{0.5, 0.5, 0.5}, Std: [3]float32{0.5, 0.5, 0.5}}
 		}
 	}
 	c.Task = classify.MultiClass
-	if m == sigmoids {
+	if m == Sigmoids {
 		c.Task = classify.MultiLabel
 	}
-	c.Frozen = b == frozen
-	c.Epochs = o.epochs
+	c.Frozen = b == Frozen
+	c.Epochs = o.Epochs
 	if c.Frozen {
-		c.Epochs = o.headEpochs
+		c.Epochs = o.HeadEpochs
 	}
 	c.Warmup = min(1, c.Epochs-1)
-	c.Turn = o.turn == "on" && !c.Frozen
-	c.Batch, c.LR, c.BackboneLR, c.Balance = o.batch, o.lr, o.backboneLR, o.balance
-	c.AdamW.WeightDecay = o.weightDecay
+	c.Turn = o.Turn && !c.Frozen
+	c.Batch, c.LR, c.BackboneLR, c.Balance = o.Batch, o.LR, o.BackboneLR, o.Balance
+	c.AdamW.WeightDecay = o.WeightDecay
 	return c
 }
 
 // one trains and tests one classifier.
-func one(ctx context.Context, o options, net *backbone.ResNet, p problem, b, weights, m string, stderr io.Writer) (row row, err error) {
+func one(ctx context.Context, o Config, net *backbone.ResNet, p problem, b, weights, m string) (row Row, err error) {
 	name := fmt.Sprintf("%s, %s, %s", weights, b, m)
 	cfg := o.settings(b, m)
 	train := p.train.kinds
-	if m == sigmoids {
+	if m == Sigmoids {
 		train = p.train.labels
 	}
-	memory, err := cfg.Estimate(net, image.Pt(o.size, o.size), train.Len(), len(train.Names()))
+	memory, err := cfg.Estimate(net, image.Pt(o.Size, o.Size), train.Len(), len(train.Names()))
 	if err != nil {
 		return row, err
 	}
-	fmt.Fprintf(stderr, "%s: fit on %d pictures; weights, state and batches take %d MB\n", name, train.Len(), memory.Fitting/1e6)
-	logs, err := o.curves.Of(fileName(fmt.Sprintf("%s-%s-%s-%s", weights, b, m, p.split))).Open(0)
+	fmt.Fprintf(o.Log, "%s: fit on %d images; weights, state and batches take %d MB\n", name, train.Len(), memory.Fitting/1e6)
+	logs, err := o.Curves.Of(fileName(fmt.Sprintf("%s-%s-%s-%s", weights, b, m, p.split))).Open(0)
 	if err != nil {
 		return row, err
 	}
 	defer func() { err = errors.Join(err, logs.Close()) }()
-	tell := progress(name, train.Len(), stderr)
-	c, err := classify.New(net, cfg, rand.New(rand.NewPCG(o.seed, 1)), downstream.WithProgress(func(p downstream.Progress) {
+	tell := progress(name, train.Len(), o.Log)
+	c, err := classify.New(net, cfg, rand.New(rand.NewPCG(o.Seed, 1)), downstream.WithProgress(func(p downstream.Progress) {
 		tell(p)
 		_ = logs.Add(p.Step(), p.Scalars()) // what fails is told by Close
 	}))
@@ -164,7 +163,7 @@ func one(ctx context.Context, o options, net *backbone.ResNet, p problem, b, wei
 	row.Split, row.Backbone, row.Weights, row.Model, row.Epochs = p.split, b, weights, m, cfg.Epochs
 	row.Train, row.Test = train.Len(), p.test.set.Len()
 	row.FitSeconds = time.Since(start).Seconds()
-	fmt.Fprintf(stderr, "%s: predict %d pictures\n", name, row.Test)
+	fmt.Fprintf(o.Log, "%s: predict %d images\n", name, row.Test)
 	start = time.Now()
 	s, err := p.tally()
 	if err != nil {
@@ -176,7 +175,7 @@ func one(ctx context.Context, o options, net *backbone.ResNet, p problem, b, wei
 			return row, err
 		}
 		kind, labels := r.Class, r.Labels
-		if m == sigmoids {
+		if m == Sigmoids {
 			kind = p.kindOf(r.Labels)
 		} else if p.bits != nil {
 			labels = p.bits[r.Class]
@@ -190,9 +189,9 @@ func one(ctx context.Context, o options, net *backbone.ResNet, p problem, b, wei
 	if row.TallyFigures, err = s.Figures(); err != nil {
 		return row, err
 	}
-	if o.save {
+	if o.Save {
 		at := fileName(fmt.Sprintf("%s-%s-%s-%s", row.Weights, b, m, p.split))
-		err = c.Save(filepath.Join(o.out, at+".safetensors"))
+		err = c.Save(filepath.Join(o.Out, at+".safetensors"))
 	}
 	return row, err
 }
@@ -205,9 +204,9 @@ func fileName(text string) string {
 // weightsNames names sets of weights by their files. Rows and files of classifiers bear
 // these names.
 func weightsNames(weights []string) ([]string, error) {
-	names, ok := inputs.Apart(weights, fileName)
+	names, ok := apart.Names(weights, fileName)
 	if !ok {
-		return nil, fmt.Errorf("-weights %s: rows and saved classifiers bear the names of the files, and two of them are the same", strings.Join(weights, ","))
+		return nil, fmt.Errorf("%s: rows and saved classifiers bear the names of the files, and two of them are the same", strings.Join(weights, ","))
 	}
 	return names, nil
 }
@@ -220,7 +219,7 @@ func progress(name string, images int, stderr io.Writer) func(downstream.Progres
 		switch s.Stage {
 		case "features":
 			if s.Done == s.Total {
-				fmt.Fprintf(stderr, "%s: features of %d pictures in %.1f s\n", name, images, time.Since(start).Seconds())
+				fmt.Fprintf(stderr, "%s: features of %d images in %.1f s\n", name, images, time.Since(start).Seconds())
 			}
 			return
 		case "predict":
@@ -234,6 +233,6 @@ func progress(name string, images int, stderr io.Writer) func(downstream.Progres
 		if s.Done < s.Total || s.Epochs > 30 && s.Epoch%10 != 0 {
 			return
 		}
-		fmt.Fprintf(stderr, "%s: epoch %d/%d, loss %.4f, %.4f of the pictures right, %.0f s\n", name, s.Epoch, s.Epochs, loss, right, time.Since(start).Seconds())
+		fmt.Fprintf(stderr, "%s: epoch %d/%d, loss %.4f, %.4f of the images right, %.0f s\n", name, s.Epoch, s.Epochs, loss, right, time.Since(start).Seconds())
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package compare
 
 import (
 	"encoding/json"
@@ -11,8 +11,8 @@ import (
 	"github.com/gotab/gotab/metrics"
 )
 
-// row is what is reported of one model. Shares and rates are from 0 to 1.
-type row struct {
+// Row is what is reported of one model. Shares and rates are from 0 to 1.
+type Row struct {
 	Split        string  `json:"split"`
 	Backbone     string  `json:"backbone"` // frozen or trained
 	Weights      string  `json:"weights"`
@@ -26,9 +26,9 @@ type row struct {
 	metrics.TallyFigures // of classes, or of combinations of the eight labels
 }
 
-// report is all rows and how they came about.
-type report struct {
-	o options
+// Report is all rows and how they came about.
+type Report struct {
+	o Config
 
 	Data        string  `json:"data"`
 	Test        string  `json:"test,omitempty"`
@@ -41,21 +41,21 @@ type report struct {
 	WeightDecay float64 `json:"weight_decay"`
 	Balance     bool    `json:"balance"`
 	Seed        uint64  `json:"seed"`
-	Rows        []row   `json:"rows"`
+	Rows        []Row   `json:"rows"`
 
 	Skipped []string `json:"skipped_images,omitempty"` // which cannot be read
 }
 
-// add appends a row and, with -out, writes the report as it is by then.
-func (r *report) add(one row) error {
+// add appends a row and, with [Config.Out], writes the report as it is by then.
+func (r *Report) add(one Row) error {
 	o := r.o
-	r.Data, r.Test, r.Size, r.Encoding, r.Turn, r.Batch = o.data, o.test, o.size, o.encoding, o.turn, o.batch
-	r.LR, r.BackboneLR, r.WeightDecay, r.Balance, r.Seed = o.lr, o.backboneLR, o.weightDecay, o.balance, o.seed
+	r.Data, r.Test, r.Size, r.Encoding, r.Turn, r.Batch = o.Data, o.Test, o.Size, o.Encoding, onOff(o.Turn), o.Batch
+	r.LR, r.BackboneLR, r.WeightDecay, r.Balance, r.Seed = o.LR, o.BackboneLR, o.WeightDecay, o.Balance, o.Seed
 	r.Rows = append(r.Rows, one)
-	if o.out == "" {
+	if o.Out == "" {
 		return nil
 	}
-	err := atomicfile.Write(filepath.Join(o.out, "report.json"), func(w io.Writer) error {
+	err := atomicfile.Write(filepath.Join(o.Out, "report.json"), func(w io.Writer) error {
 		enc := json.NewEncoder(w)
 		enc.SetIndent("", " ")
 		return enc.Encode(r)
@@ -63,31 +63,38 @@ func (r *report) add(one row) error {
 	if err != nil {
 		return err
 	}
-	return atomicfile.Write(filepath.Join(o.out, "report.txt"), r.text)
+	return atomicfile.Write(filepath.Join(o.Out, "report.txt"), r.WriteText)
 }
 
 // heading says in one line how the numbers came about.
-func (r *report) heading() string {
+func (r *Report) heading() string {
 	o := r.o
-	s := fmt.Sprintf("%s, %dx%d pixels", o.data, o.size, o.size)
+	s := fmt.Sprintf("%s, %dx%d pixels", o.Data, o.Size, o.Size)
 	if o.wafers() {
-		s += ", " + o.encoding
+		s += ", " + o.Encoding
 	}
 	if n := len(r.Skipped); n > 0 {
-		s += fmt.Sprintf(", %d pictures left out that cannot be read", n)
+		s += fmt.Sprintf(", %d images left out that cannot be read", n)
 	}
 	return s + fmt.Sprintf(", seed %d, AdamW with rates %g (layer) and %g (backbone) and decay %g, batches of %d, turns %s, balanced %t",
-		o.seed, o.lr, o.backboneLR, o.weightDecay, o.batch, o.turn, o.balance)
+		o.Seed, o.LR, o.BackboneLR, o.WeightDecay, o.Batch, onOff(o.Turn), o.Balance)
 }
 
-// table writes one line a model. The interval behind a share is that of Wilson
+func onOff(on bool) string {
+	if on {
+		return "on"
+	}
+	return "off"
+}
+
+// WriteTable writes one line a model. The interval behind a share is that of Wilson
 // at 95 %.
-func (r *report) table(w io.Writer) error {
+func (r *Report) WriteTable(w io.Writer) error {
 	fmt.Fprintln(w, r.heading())
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for i, one := range r.Rows {
 		if i == 0 || one.Split != r.Rows[i-1].Split {
-			fmt.Fprintf(tw, "\nsplit %s: %d pictures to train, %d to test\n", one.Split, one.Train, one.Test)
+			fmt.Fprintf(tw, "\nsplit %s: %d images to train, %d to test\n", one.Split, one.Train, one.Test)
 			labels := ""
 			if one.Labels != nil {
 				labels = "exact match\t\t8 labels: P\tR\tF1\t"
@@ -103,10 +110,10 @@ func (r *report) table(w io.Writer) error {
 	return tw.Flush()
 }
 
-// text writes the table and, model by model, the tables of labels and classes
+// WriteText writes the table and, model by model, the tables of labels and classes
 // and the confusions.
-func (r *report) text(w io.Writer) error {
-	if err := r.table(w); err != nil {
+func (r *Report) WriteText(w io.Writer) error {
+	if err := r.WriteTable(w); err != nil {
 		return err
 	}
 	for _, one := range r.Rows {
