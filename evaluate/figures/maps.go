@@ -1,10 +1,9 @@
-package main
+package figures
 
 import (
 	"context"
 	"fmt"
 	"image"
-	"io"
 	"slices"
 
 	"github.com/gotab/gotab/dataset"
@@ -15,16 +14,16 @@ import (
 )
 
 // method is the detector on a network, as an evaluation takes it.
-func method(o options, n network) (m evaluate.Method) {
-	if o.method == "patchcore" {
+func method(o Config, n Network) (m evaluate.Method) {
+	if o.Method == "patchcore" {
 		cfg := downstream.DefaultPatchCore()
-		cfg.Transform = o.reading.Tune(cfg.Transform)
+		cfg.Transform = o.Reading.Transform(cfg.Transform)
 		m = detectors.Custom("patchcore", cfg, cfg.Transform, func(evaluate.Seed) (downstream.SetScorer, error) {
-			return downstream.NewPatchCore(n.ResNet, cfg, seeded(o.seed, 2))
+			return downstream.NewPatchCore(n.ResNet, cfg, seeded(o.Seed, 2))
 		})
 	} else {
 		cfg := downstream.DefaultPaDiM()
-		cfg.Transform = o.reading.Tune(cfg.Transform)
+		cfg.Transform = o.Reading.Transform(cfg.Transform)
 		m = detectors.Custom("padim", cfg, cfg.Transform, func(evaluate.Seed) (downstream.SetScorer, error) { return downstream.NewPaDiM(n.ResNet, cfg, nil) })
 	}
 	m.Protocol.Bootstrap.Resamples = 2 // no interval is told
@@ -40,7 +39,7 @@ type seen struct {
 }
 
 // look fits a detector on a class and scores its test set.
-func look(ctx context.Context, o options, n network, class string, train, test dataset.Dataset, rows []int) (s seen, err error) {
+func look(ctx context.Context, o Config, n Network, class string, train, test dataset.Dataset, rows []int) (s seen, err error) {
 	m := method(o, n)
 	s = seen{transform: m.Protocol.Transform, scored: map[int]evaluate.Scored{}}
 	var good heatmap.Good
@@ -61,12 +60,19 @@ func look(ctx context.Context, o options, n network, class string, train, test d
 	}
 	s.auroc = out.Record.ImageAUROC
 	scale, err := good.Scale(heatmap.DefaultGood())
-	s.view = heatmap.View{Name: n.name, Scale: scale, Threshold: scale.Low}
+	s.view = heatmap.View{Name: n.Name, Scale: scale, Threshold: scale.Low}
 	return s, err
 }
 
-// maps draws figure 6.
-func maps(ctx context.Context, o options, nets [2]network, stdout, stderr io.Writer) (*image.RGBA, error) {
+// Maps fits a detector on each network and shows images of the test set, evenly spaced over
+// the damaged ones in the order of their names, with both maps and the truth: none is chosen
+// by what it shows. Colours begin at what good parts have; each network has the scale of
+// its own good test images. Errors are those of [Points], and of fitting.
+func Maps(ctx context.Context, o Config) (*image.RGBA, error) {
+	o, err := o.whole()
+	if err != nil {
+		return nil, err
+	}
 	names, err := o.names()
 	if err != nil {
 		return nil, err
@@ -82,16 +88,16 @@ func maps(ctx context.Context, o options, nets [2]network, stdout, stderr io.Wri
 			return nil, err
 		}
 		_, damaged := apart(test)
-		rows := spaced(damaged, o.rows)
+		rows := spaced(damaged, o.Rows)
 		var said [2]seen
-		for k, n := range nets {
-			fmt.Fprintf(stderr, "%s: %s on %s, %d good images, %d to score\n", class, o.method, n.name, train.Len(), test.Len())
+		for k, n := range o.Nets {
+			fmt.Fprintf(o.Log, "%s: %s on %s, %d good images, %d to score\n", class, o.Method, n.Name, train.Len(), test.Len())
 			if said[k], err = look(ctx, o, n, class, train, test, rows); err != nil {
-				return nil, fmt.Errorf("%s, %s: %w", n.name, class, err)
+				return nil, fmt.Errorf("%s, %s: %w", n.Name, class, err)
 			}
-			fmt.Fprintf(stdout, "%s: %s: image AUROC %.3f of %d images\n", n.name, class, said[k].auroc, test.Len())
+			fmt.Fprintf(o.Print, "%s: %s: image AUROC %.3f of %d images\n", n.Name, class, said[k].auroc, test.Len())
 		}
-		if o.sameScale {
+		if o.SameScale {
 			said[1].view.Scale, said[1].view.Threshold = said[0].view.Scale, said[0].view.Threshold
 		}
 		for _, i := range rows {

@@ -1,10 +1,9 @@
-package main
+package figures
 
 import (
 	"context"
 	"fmt"
 	"image"
-	"io"
 
 	"github.com/gotab/gotab/downstream/heatmap"
 	"github.com/gotab/gotab/evaluate/report"
@@ -19,41 +18,50 @@ const (
 	kept       = 12 // neighbours that trustworthiness asks for, scikit-learn's examples' number
 )
 
-// points draws figure 5.
-func points(ctx context.Context, o options, nets [2]network, stdout, stderr io.Writer) (*image.RGBA, error) {
-	s, err := gather(ctx, o, nets)
+// Points puts good and damaged images on a plane by t-SNE, for each network, with numbers
+// below that do not come from the plane, but for the first: trustworthiness (how far neighbours
+// on the plane are neighbours in truth), the share of images whose 5 nearest of their
+// class tell good from damaged (0.5 by guessing), and the silhouette of the two. Sizes and distances
+// of groups on the plane mean nothing. It returns an error that wraps [ErrConfig], those of reading
+// images, or that of ctx.
+func Points(ctx context.Context, o Config) (*image.RGBA, error) {
+	o, err := o.whole()
+	if err != nil {
+		return nil, err
+	}
+	s, err := gather(ctx, o)
 	if err != nil {
 		return nil, err
 	}
 	cfg := tsne.Default()
-	cfg.Seed, cfg.Perplexity = o.seed, o.perplexity
-	if o.perplexity == 0 {
+	cfg.Seed, cfg.Perplexity = o.Seed, o.Perplexity
+	if o.Perplexity == 0 {
 		cfg.Perplexity = min(30, float64(len(s.class)-1)/3)
 	}
-	fmt.Fprintf(stderr, "%d images of %d classes on a plane, perplexity %.3g\n", len(s.class), len(s.names), cfg.Perplexity)
+	fmt.Fprintf(o.Log, "%d images of %d classes on a plane, perplexity %.3g\n", len(s.class), len(s.names), cfg.Perplexity)
 	plane := report.Points{Classes: s.names, Class: s.class}
 	for _, d := range s.damaged {
 		plane.Defective = append(plane.Defective, d == 1)
 	}
 	var columns []heatmap.Panel
-	for k, n := range nets {
+	for k, n := range o.Nets {
 		e, err := tsne.Embed(ctx, s.rows[k], cfg)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", n.name, err)
+			return nil, fmt.Errorf("%s: %w", n.Name, err)
 		}
 		lines, err := s.numbers(ctx, k, e)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", n.name, err)
+			return nil, fmt.Errorf("%s: %w", n.Name, err)
 		}
 		for _, l := range lines {
-			fmt.Fprintf(stdout, "%s: %s\n", n.name, l)
+			fmt.Fprintf(o.Print, "%s: %s\n", n.Name, l)
 		}
 		plane.At = e.Points
 		p, err := plane.Scatter(side)
 		if err != nil {
 			return nil, err
 		}
-		one, err := heatmap.Row([]heatmap.Panel{{Title: n.name, Image: p}}, lines...)
+		one, err := heatmap.Row([]heatmap.Panel{{Title: n.Name, Image: p}}, lines...)
 		if err != nil {
 			return nil, err
 		}
@@ -66,7 +74,7 @@ func points(ctx context.Context, o options, nets [2]network, stdout, stderr io.W
 	return heatmap.Row(append(columns, heatmap.Panel{Image: legend}))
 }
 
-// numbers are the lines below a picture.
+// numbers are the lines below a plane.
 func (s shown) numbers(ctx context.Context, k int, e tsne.Embedding) ([]string, error) {
 	plane := make([][]float64, len(e.Points))
 	for i := range e.Points {

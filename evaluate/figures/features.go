@@ -1,4 +1,4 @@
-package main
+package figures
 
 import (
 	"context"
@@ -26,13 +26,13 @@ type shown struct {
 }
 
 // gather makes the features of all images in both networks.
-func gather(ctx context.Context, o options, nets [2]network) (s shown, err error) {
+func gather(ctx context.Context, o Config) (s shown, err error) {
 	if s.names, err = o.names(); err != nil {
 		return s, err
 	}
 	for c, class := range s.names {
 		split := dataset.Test
-		if o.twins {
+		if o.Twins {
 			split = dataset.Train
 		}
 		ds, err := o.set(class, split)
@@ -40,22 +40,22 @@ func gather(ctx context.Context, o options, nets [2]network) (s shown, err error
 			return s, err
 		}
 		good, damaged := apart(ds)
-		good, damaged = spaced(good, o.most), spaced(damaged, o.most)
+		good, damaged = spaced(good, o.Most), spaced(damaged, o.Most)
 		var twin func(dataset.Sample, *rand.Rand) (dataset.Sample, error)
-		if o.twins {
+		if o.Twins {
 			damaged, twin = good, damage(synth.DefaultMixture())
 		}
 		if len(good) < 2 || len(damaged) < 2 {
 			return s, fmt.Errorf("%s: %d good and %d damaged images; two of each are needed", class, len(good), len(damaged))
 		}
-		for k, n := range nets {
+		for k, n := range o.Nets {
 			for _, part := range []struct {
 				order []int
 				twin  func(dataset.Sample, *rand.Rand) (dataset.Sample, error)
 			}{{good, nil}, {damaged, twin}} {
 				rows, err := features(ctx, o, n.ResNet, ds, part.order, part.twin)
 				if err != nil {
-					return s, fmt.Errorf("%s, %s: %w", n.name, class, err)
+					return s, fmt.Errorf("%s, %s: %w", n.Name, class, err)
 				}
 				s.rows[k] = append(s.rows[k], rows...)
 			}
@@ -91,8 +91,8 @@ func damage(m synth.Mixture) func(dataset.Sample, *rand.Rand) (dataset.Sample, e
 }
 
 // features are the means over each image of the layers, side by side.
-func features(ctx context.Context, o options, net *backbone.ResNet, ds dataset.Dataset, order []int, twin func(dataset.Sample, *rand.Rand) (dataset.Sample, error)) ([][]float64, error) {
+func features(ctx context.Context, o Config, net *backbone.ResNet, ds dataset.Dataset, order []int, twin func(dataset.Sample, *rand.Rand) (dataset.Sample, error)) ([][]float64, error) {
 	cfg := dataset.DefaultLoader()
-	cfg.Batch, cfg.Transform, cfg.Augment, cfg.Seed = batch, o.reading.Tune(cfg.Transform), twin, o.seed
-	return detectors.Features(ctx, net, ds, cfg, order, o.layers...)
+	cfg.Batch, cfg.Transform, cfg.Augment, cfg.Seed = batch, o.Reading.Transform(cfg.Transform), twin, o.Seed
+	return detectors.Features(ctx, net, ds, cfg, order, o.Layers...)
 }

@@ -1,21 +1,13 @@
-package main
+package figures
 
 import (
 	"math/rand/v2"
-	"path/filepath"
-	"strings"
 
 	"github.com/gotab/gotab/dataset"
 )
 
 // seeded is a generator for one of several uses of a seed.
 func seeded(seed, use uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, use)) }
-
-// nameOf is a weights file's name without folder and ending.
-func nameOf(path string) string {
-	base := filepath.Base(path)
-	return strings.TrimSuffix(base, filepath.Ext(base))
-}
 
 // spaced returns up to most of the numbers, evenly spaced, with the first.
 func spaced(numbers []int, most int) []int {
