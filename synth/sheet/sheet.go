@@ -1,4 +1,4 @@
-package main
+package sheet
 
 import (
 	"errors"
@@ -38,8 +38,8 @@ var (
 
 // twin makes the pair of one cell. A draw that is not placed or not seen is
 // told in words on the sheet; every other error is returned.
-func (o options) twin(shown synth.Visible, dst, src image.Image, rng *rand.Rand) (twin, error) {
-	if o.exact {
+func (o Config) twin(shown synth.Visible, dst, src image.Image, rng *rand.Rand) (twin, error) {
+	if o.Exact {
 		shown.Least = 0
 	}
 	for range attempts {
@@ -58,10 +58,12 @@ func (o options) twin(shown synth.Visible, dst, src image.Image, rng *rand.Rand)
 	return twin{none: "not placed"}, nil
 }
 
-// sheet draws the contact sheet and writes it as PNG.
-func (o options) sheet(w io.Writer, blocks []block) error {
+// Write draws the contact sheet of blocks and writes it as PNG: for some images of each class the original
+// and, side by side for all columns, the damaged twin, the mask of what changed, and the
+// difference, four times as strong.
+func Write(w io.Writer, blocks []Block, o Config) error {
 	step := tile + gap
-	width := margin + (1+len(o.generators))*step + margin
+	width := margin + (1+len(o.Columns))*step + margin
 	height := head + margin
 	for _, b := range blocks {
 		height += title + len(b.rows)*(3*step+gap)
@@ -69,8 +71,8 @@ func (o options) sheet(w io.Writer, blocks []block) error {
 	m := image.NewRGBA(image.Rect(0, 0, width, height))
 	draw.Draw(m, m.Rect, image.NewUniform(paper), image.Point{}, draw.Src)
 	write(m, margin, 20, "original")
-	for k, g := range o.generators {
-		write(m, margin+(k+1)*step, 20, g.name)
+	for k, g := range o.Columns {
+		write(m, margin+(k+1)*step, 20, g.Name)
 	}
 	scale := dataset.Square(tile)
 	put := func(img image.Image, x, y int) error {
@@ -83,8 +85,8 @@ func (o options) sheet(w io.Writer, blocks []block) error {
 	}
 	y := head
 	for _, b := range blocks {
-		write(m, margin, y+15, b.class)
-		for k, r := range b.rates {
+		write(m, margin, y+15, b.Class)
+		for k, r := range b.Rates {
 			note := unseen(r)
 			if note != "normal" {
 				note += " unseen"
