@@ -8,11 +8,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 
 	"github.com/gotab/gotab/dataset"
-	"github.com/gotab/gotab/internal/cpus"
 	"github.com/gotab/gotab/tensor"
 )
 
@@ -76,22 +74,10 @@ func (f Flags) threads() error {
 // UseThreads bounds the threads of the process, and tries whether the system lets it
 // have them.
 func (f Flags) UseThreads() error {
-	if err := f.threads(); err != nil {
-		return err
+	if err := tensor.UseThreads(f.Threads); err != nil {
+		return fmt.Errorf("-threads %d: %w", f.Threads, err)
 	}
-	if f.Threads == 0 {
-		runtime.GOMAXPROCS(cpus.Allowed()) // decoding obeys a container's quota too
-	} else {
-		runtime.GOMAXPROCS(f.Threads)
-		if err := tensor.SetThreads(tensor.Threads{Cores: f.Threads, PerRun: f.Threads}); err != nil {
-			return err
-		}
-	}
-	err := tensor.GetThreads().Try()
-	if errors.Is(err, tensor.ErrThreads) && tensor.GetThreads().Cores > 1 {
-		return fmt.Errorf("%w; -threads 1 takes the fewest", err)
-	}
-	return err
+	return nil
 }
 
 // Hint adds to an error of files which flags help.

@@ -26,8 +26,8 @@ import (
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/downstream"
 	"github.com/gotab/gotab/downstream/heatmap"
-	"github.com/gotab/gotab/examples/inspectd/server"
 	"github.com/gotab/gotab/inspect"
+	"github.com/gotab/gotab/inspect/server"
 	"github.com/gotab/gotab/inspect/service"
 )
 

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gotab/gotab/examples/internal/inputs"
 	"github.com/gotab/gotab/inspect"
 	"github.com/gotab/gotab/inspect/service"
 )
@@ -27,7 +26,7 @@ type Settings struct {
 	Journal            bool
 	Service            service.Config
 	Inspect            inspect.Config
-	reading            inputs.Flags
+	Threads            int // 0: as many as the processors that the process may use
 }
 
 // prefix begins the environment's names of flags: -max-bytes is INSPECTD_MAX_BYTES.
@@ -73,19 +72,19 @@ func Parse(args []string, getenv func(string) string, stderr io.Writer) (Setting
 	fs.StringVar(&s.LogFormat, "log", "text", "`FORM` of the log on standard error: text or json")
 	fs.BoolVar(&s.Journal, "journal", false, "keep what operators say (POST /feedback/{product}) beside each bundle, in FILE.journal")
 	fs.BoolVar(&s.Service.NoPage, "no-page", false, "leave the page at / out")
-	fs.Int64Var(&s.Service.MaxBytes, "max-bytes", s.Service.MaxBytes, "most `bytes` of a picture as it is sent")
-	fs.IntVar(&s.Service.MaxPixels, "max-pixels", s.Service.MaxPixels, "most `pixels` of a picture")
-	fs.Int64Var(&s.Service.Memory, "memory", s.Service.Memory, "most `bytes` of all pictures in work")
+	fs.Int64Var(&s.Service.MaxBytes, "max-bytes", s.Service.MaxBytes, "most `bytes` of an image as it is sent")
+	fs.IntVar(&s.Service.MaxPixels, "max-pixels", s.Service.MaxPixels, "most `pixels` of an image")
+	fs.Int64Var(&s.Service.Memory, "memory", s.Service.Memory, "most `bytes` of all images in work")
 	fs.DurationVar(&s.Service.Timeout, "timeout", s.Service.Timeout, "longest `time` of a request")
 	fs.DurationVar(&s.Service.ReadTimeout, "read-timeout", s.Service.ReadTimeout, "longest `time` for a body to arrive")
 	fs.DurationVar(&s.Service.WriteTimeout, "write-timeout", s.Service.WriteTimeout, "longest `time` for an answer to leave")
-	fs.IntVar(&s.Inspect.Queue, "queue", s.Inspect.Queue, "largest `number` of pictures of a product that wait")
-	fs.IntVar(&s.Inspect.Batch, "batch", s.Inspect.Batch, "largest `number` of pictures that are scored together")
+	fs.IntVar(&s.Inspect.Queue, "queue", s.Inspect.Queue, "largest `number` of images of a product that wait")
+	fs.IntVar(&s.Inspect.Batch, "batch", s.Inspect.Batch, "largest `number` of images that are scored together")
 	fs.IntVar(&s.Inspect.Workers, "workers", s.Inspect.Workers, "`number` of batches of a product that are scored at a time")
 	fs.DurationVar(&s.Inspect.Delay, "batch-delay", s.Inspect.Delay, "longest `time` that a batch waits to fill")
 	fs.DurationVar(&s.StopTimeout, "stop-timeout", 30*time.Second, "longest `time` to answer what goes on when stopped")
 	fs.DurationVar(&s.Delay, "stop-delay", 0, "`time` between /readyz saying no and the end of new connections")
-	s.reading.AddThreads(fs)
+	fs.IntVar(&s.Threads, "threads", 0, "largest `number` of threads; 0 takes as many as the processors that the process may use")
 	if err := fs.Parse(args); err != nil {
 		return s, err
 	}

@@ -1,5 +1,6 @@
-// Package server is the program inspectd as a function, so that a program with metrics or
-// routes of its own can be made of it.
+// Package server is a server that inspects parts, as a function: bundles in, verdicts over HTTP
+// out, with reload and a graceful stop. examples/inspectd calls it, and so does a program with metrics or
+// routes of its own.
 package server
 
 import (
@@ -19,6 +20,7 @@ import (
 
 	"github.com/gotab/gotab/inspect"
 	"github.com/gotab/gotab/inspect/service"
+	"github.com/gotab/gotab/tensor"
 )
 
 // Extra is what a program adds to the server.
@@ -66,7 +68,7 @@ func handlerOf(format string, w io.Writer) slog.Handler {
 // Run serves until ctx ends; then it answers what goes on, and returns. It reads a value
 // from reload for each time that the bundles are to be read again.
 func Run(ctx context.Context, s Settings, log *slog.Logger, extra Extra, reload <-chan os.Signal) (err error) {
-	if err := s.reading.UseThreads(); err != nil {
+	if err := tensor.UseThreads(s.Threads); err != nil {
 		return err
 	}
 	if extra.Open == nil {
@@ -121,7 +123,7 @@ func Run(ctx context.Context, s Settings, log *slog.Logger, extra Extra, reload 
 		return err
 	}
 	if len(cfg.Tokens) == 0 && !loopback(l.Addr()) {
-		log.Warn("everybody who reaches this address may send pictures: -token-file asks for a token", "address", l.Addr().String())
+		log.Warn("everybody who reaches this address may send images: -token-file asks for a token", "address", l.Addr().String())
 	}
 	srv := &http.Server{Handler: mux, ReadHeaderTimeout: s.Service.ReadTimeout, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}

@@ -33,7 +33,7 @@ type product struct {
 	device tensor.Device
 }
 
-// Open opens a bundle, replays its golden pictures and makes an Inspector of it.
+// Open opens a bundle, replays its golden images and makes an Inspector of it.
 func Open(ctx context.Context, path string, s Settings) (_ Product, err error) {
 	dev, err := tensor.ParseDevice(s.Device)
 	if err != nil {
