@@ -1,4 +1,4 @@
-package main
+package beforeafter
 
 import (
 	"fmt"
@@ -31,10 +31,14 @@ var (
 	sheetInk   = color.RGBA{28, 36, 48, 255}
 )
 
-// writeSheet writes the contact sheet: for each product one damaged and one good
+// WriteSheet writes the contact sheet as PNG: for each product one damaged and one good
 // part with their maps. Product k shows its k-th kind of defect, so that the
-// sheet holds different ones; the pictures are the first of their kind.
-func (r *report) writeSheet(w io.Writer) error {
+// sheet holds different ones; the images are the first of their kind. It returns [ErrReport] for products that
+// cannot be shown.
+func (r *Report) WriteSheet(w io.Writer) error {
+	if err := r.check(); err != nil {
+		return err
+	}
 	columns := []string{"picture", "truth", "random", "pre-trained", "picture", "random", "pre-trained"}
 	at := func(col int) int {
 		x := sheetLabel + col*(sheetTile+sheetGap)
@@ -55,10 +59,10 @@ func (r *report) writeSheet(w io.Writer) error {
 	scale := dataset.Square(sheetTile)
 	for row, p := range r.Products {
 		y := sheetHead + row*(sheetTile+sheetGap)
-		index := p.shown()
-		damaged, good := index[row%(len(index)-1)], index[len(index)-1]
+		kinds, good := p.kinds()
+		damaged := kinds[row%len(kinds)]
 		write(sheet, 8, y+sheetTile/2-4, p.Class)
-		write(sheet, 8, y+sheetTile/2+12, p.Random.Scored[damaged].Defect)
+		write(sheet, 8, y+sheetTile/2+12, p.Before.Scored[damaged].Defect)
 		imgs, err := p.draw(damaged)
 		if err != nil {
 			return err

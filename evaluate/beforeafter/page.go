@@ -1,4 +1,4 @@
-package main
+package beforeafter
 
 import (
 	"bytes"
@@ -18,8 +18,7 @@ var pageText string
 
 // pageData is what page.html shows.
 type pageData struct {
-	Report   *report
-	Recipe   string // what pre-training did
+	Report   *Report
 	Sentence string
 	Rows     []tableRow
 	Legend   template.URL
@@ -39,7 +38,7 @@ type pageProduct struct {
 	Parts []pagePart
 }
 
-// pagePart is one test picture with its maps.
+// pagePart is one test image with its maps.
 type pagePart struct {
 	Defect                        string
 	Good                          bool
@@ -47,17 +46,17 @@ type pagePart struct {
 	RandomScore, TrainScore       string // as a share of the highest on good parts
 }
 
-// writePage writes one file that needs no other.
-func (r *report) writePage(w io.Writer) error {
+// WritePage writes one page that needs no other file. It returns [ErrReport] for products that cannot be
+// shown.
+func (r *Report) WritePage(w io.Writer) error {
+	if err := r.check(); err != nil {
+		return err
+	}
 	t, err := template.New("page").Parse(pageText)
 	if err != nil {
 		return err
 	}
-	done, err := recipeNamed(r.Settings.recipe)
-	if err != nil {
-		return err
-	}
-	d := pageData{Report: r, Recipe: done.what, Sentence: r.sentence()}
+	d := pageData{Report: r, Sentence: r.Sentence()}
 	bar, err := heatmap.Bar(240, 14)
 	if err != nil {
 		return err
@@ -79,23 +78,23 @@ func (r *report) writePage(w io.Writer) error {
 	return t.Execute(w, d)
 }
 
-func row(p productReport) tableRow {
+func row(p Product) tableRow {
 	percent := func(v float64) string { return fmt.Sprintf("%.1f", 100*v) }
 	change := func(a, b float64) string { return fmt.Sprintf("%+.1f", 100*(b-a)) }
 	return tableRow{
 		Class:       p.Class,
-		ImageRandom: percent(p.Random.Image), ImageTrain: percent(p.Trained.Image), ImageChange: change(p.Random.Image, p.Trained.Image),
-		PixelRandom: percent(p.Random.Pixel), PixelTrain: percent(p.Trained.Pixel), PixelChange: change(p.Random.Pixel, p.Trained.Pixel),
+		ImageRandom: percent(p.Before.Image), ImageTrain: percent(p.After.Image), ImageChange: change(p.Before.Image, p.After.Image),
+		PixelRandom: percent(p.Before.Pixel), PixelTrain: percent(p.After.Pixel), PixelChange: change(p.Before.Pixel, p.After.Pixel),
 	}
 }
 
-func pageParts(p productReport) (pageProduct, error) {
+func pageParts(p Product) (pageProduct, error) {
 	out := pageProduct{Class: p.Class}
 	for _, i := range p.shown() {
-		a, b := p.Random.Scored[i], p.Trained.Scored[i]
+		a, b := p.Before.Scored[i], p.After.Scored[i]
 		part := pagePart{
 			Defect: a.Defect, Good: a.IsGood(),
-			RandomScore: fmt.Sprintf("%.2f", a.Score/p.Random.Top), TrainScore: fmt.Sprintf("%.2f", b.Score/p.Trained.Top),
+			RandomScore: fmt.Sprintf("%.2f", a.Score/p.Before.Top), TrainScore: fmt.Sprintf("%.2f", b.Score/p.After.Top),
 		}
 		imgs, err := p.draw(i)
 		if err != nil {
