@@ -31,7 +31,7 @@ func TestHostileArguments(t *testing.T) {
 			dataset.NewLayout, dataset.NewLoader, dataset.DefaultLoader, dataset.DefaultMVTecAD,
 			dataset.NewImages, dataset.NewMemory, dataset.NewMixedWM38, dataset.OpenMixedWM38,
 			dataset.CLIPNorm, dataset.ImageNet, dataset.RandomTurn, dataset.DefaultSplit, dataset.PaDiM224,
-			dataset.Square, dataset.PictureFile, dataset.Check, dataset.Decode, dataset.DefaultCheck, dataset.LabelOf, dataset.ParseLabel,
+			dataset.Square, dataset.ImageFile, dataset.Check, dataset.Decode, dataset.DefaultCheck, dataset.LabelOf, dataset.ParseLabel,
 			dataset.Open, dataset.FindLayout, dataset.RequireGood, dataset.RequireLabels, dataset.TransformOf, dataset.DefaultTiles, dataset.NewTiled, dataset.OpenFile, dataset.Only, dataset.NewList, dataset.WriteMVTecAD,
 			dataset.NewPermutation, dataset.NewLongManifest, dataset.NewShards, dataset.DefaultShards, dataset.DefaultWindow,
 			dataset.ParseView, dataset.DefaultReading,

@@ -71,7 +71,7 @@ func TestFromFolderToVerdict(t *testing.T) {
 	model := filepath.Join(filepath.Dir(out), "plates.onnx")
 	args := []string{"-data", data, "-weights", weights, "-out", out, "-onnx", model, "-device", "cpu", "-transform", "48x48", "-rate", "0.1", "-note", "licence=own"}
 	require.NoError(t, pack(t.Context(), args, &said, io.Discard))
-	require.Contains(t, said.String(), `padim of product "plates", fitted on 28 good pictures`)
+	require.Contains(t, said.String(), `padim of product "plates", fitted on 28 good images`)
 	require.Contains(t, said.String(), "overkill of at most 10 %")
 	require.FileExists(t, model)
 	require.ErrorContains(t, pack(t.Context(), args, io.Discard, io.Discard), "-force replaces it")

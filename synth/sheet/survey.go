@@ -39,7 +39,7 @@ func Open(dir string) (dataset.Dataset, error) {
 			if n := d.Name(); name != "." && (n == "test" || n == "ground_truth" || strings.HasPrefix(n, ".")) {
 				return fs.SkipDir
 			}
-		case dataset.PictureFile(name):
+		case dataset.ImageFile(name):
 			items = append(items, dataset.Item{Name: name, Class: cmp.Or(className(name), filepath.Base(abs)), Split: dataset.Train, Defect: dataset.Good, Label: dataset.LabelGood})
 		}
 		return nil
