@@ -16,7 +16,7 @@ import (
 type Issue struct {
 	Name   string // path below the root with slashes
 	Reason string
-	// Stray says that it is no picture by its name, or hidden: a licence, a
+	// Stray says that it is no image by its name, or hidden: a licence, a
 	// thumbnail cache. Nothing of the data set is missing or in doubt then.
 	Stray bool
 }
@@ -29,7 +29,7 @@ func (i Issue) String() string {
 	return i.Name + ": " + i.Reason
 }
 
-// Files is a [Dataset] of picture files. Each call of Sample reads its files
+// Files is a [Dataset] of image files. Each call of Sample reads its files
 // anew; see [NewCached] for keeping them.
 type Files struct {
 	fsys    fs.FS
@@ -54,7 +54,7 @@ func (f *Files) Item(i int) Item {
 	return f.items[i]
 }
 
-// Issues lists stray files and folders, masks without a picture, and pictures
+// Issues lists stray files and folders, masks without an image, and images
 // without a mask among others that have one, sorted by name. None of them
 // keeps the data set from being used. The caller may change the slice.
 func (f *Files) Issues() []Issue { return slices.Clone(f.issues) }
@@ -92,7 +92,7 @@ func (f *Files) sample(ctx context.Context, it Item) (Sample, error) {
 		if size.X*size.Y <= s.Image.Rect.Dx()*s.Image.Rect.Dy() {
 			return nil
 		}
-		// Larger than the picture: its memory has not been reserved.
+		// Larger than the image: its memory has not been reserved.
 		big := s
 		big.Mask = &image.Gray{Rect: image.Rectangle{Max: size}}
 		return big.checkMaskSize()
@@ -167,7 +167,7 @@ func (f *Files) list(dir string) (folder, error) {
 		if dir == "." && errors.As(err, &at) { // whose path is named already
 			err = at.Err
 			if !errors.Is(err, fs.ErrNotExist) {
-				err = fmt.Errorf("%w; name the folder that holds the pictures or classes", err)
+				err = fmt.Errorf("%w; name the folder that holds the images or classes", err)
 			}
 		}
 		return folder{}, fmt.Errorf("dataset: open %s: %w: %w", f.where(dir), ErrLayout, err)
@@ -202,7 +202,7 @@ func (f *Files) divide(dir string, entries []fs.DirEntry) (out folder) {
 	return out
 }
 
-// pictures lists the picture files of a folder; everything else becomes an
+// pictures lists the image files of a folder; everything else becomes an
 // issue.
 func (f *Files) pictures(dir string) ([]string, error) {
 	list, err := f.list(dir)
@@ -210,13 +210,13 @@ func (f *Files) pictures(dir string) ([]string, error) {
 		return nil, err
 	}
 	for _, d := range list.dirs {
-		f.issue(path.Join(dir, d), "a folder where pictures were expected")
+		f.issue(path.Join(dir, d), "a folder where images were expected")
 	}
 	return slices.DeleteFunc(list.files, func(name string) bool {
-		if pictureFile(name) {
+		if imageFile(name) {
 			return false
 		}
-		f.issues = append(f.issues, Issue{Name: path.Join(dir, name), Reason: "not a picture by its name (" + pictureEndings + ")", Stray: true})
+		f.issues = append(f.issues, Issue{Name: path.Join(dir, name), Reason: "not an image by its name (" + imageEndings + ")", Stray: true})
 		return true
 	}), nil
 }
@@ -224,7 +224,7 @@ func (f *Files) pictures(dir string) ([]string, error) {
 // stray turns files into issues.
 func (f *Files) stray(dir string, files []string, reason string) {
 	for _, name := range files {
-		f.issues = append(f.issues, Issue{Name: path.Join(dir, name), Reason: reason, Stray: !pictureFile(name)})
+		f.issues = append(f.issues, Issue{Name: path.Join(dir, name), Reason: reason, Stray: !imageFile(name)})
 	}
 }
 

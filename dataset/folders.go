@@ -47,7 +47,7 @@ func OpenFolders(dir string) (*Files, error) {
 }
 
 // NewFolders opens a folder of class folders, <class>/*.png, whose images are
-// all normal. [PictureFile] says which files count. The order is class, file, each
+// all normal. [ImageFile] says which files count. The order is class, file, each
 // sorted by name.
 //
 // Good and bad images may be apart: <class>/good/*.png and <class>/bad/*.png, or

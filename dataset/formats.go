@@ -81,16 +81,16 @@ func codecOf(data []byte) (codec, error) {
 	return codec{}, fmt.Errorf("%w: neither PNG, JPEG, BMP, TIFF, WebP, GIF nor PNM (it begins with %q)", ErrDecode, data[:min(len(data), 8)])
 }
 
-// pictureEndings are the endings of names that are taken for images.
-const pictureEndings = "png, jpg, jpeg, jpe, jfif, bmp, dib, tif, tiff, webp, gif, pgm, ppm, pbm, pnm"
+// imageEndings are the endings of names that are taken for images.
+const imageEndings = "png, jpg, jpeg, jpe, jfif, bmp, dib, tif, tiff, webp, gif, pgm, ppm, pbm, pnm"
 
-// PictureFile says whether a name ends like an image's that this package reads,
+// ImageFile says whether a name ends like an image's that this package reads,
 // in capitals or not: png, jpg, jpeg, jpe, jfif, bmp, dib, tif, tiff, webp, gif, pgm,
 // ppm, pbm, pnm. What the file is, its first bytes decide.
-func PictureFile(name string) bool { return pictureFile(name) }
+func ImageFile(name string) bool { return imageFile(name) }
 
-// pictureFile says whether a name ends like an image's.
-func pictureFile(name string) bool {
+// imageFile says whether a name ends like an image's.
+func imageFile(name string) bool {
 	switch strings.ToLower(path.Ext(name)) {
 	case ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".tif", ".tiff", ".webp", ".gif", ".pgm", ".ppm", ".pbm", ".pnm":
 		return true

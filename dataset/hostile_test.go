@@ -31,9 +31,10 @@ func TestHostileArguments(t *testing.T) {
 			dataset.NewLayout, dataset.NewLoader, dataset.DefaultLoader, dataset.DefaultMVTecAD,
 			dataset.NewImages, dataset.NewMemory, dataset.NewMixedWM38, dataset.OpenMixedWM38,
 			dataset.CLIPNorm, dataset.ImageNet, dataset.RandomTurn, dataset.DefaultSplit, dataset.PaDiM224,
-			dataset.Square, dataset.PictureFile, dataset.Check, dataset.Decode, dataset.DefaultCheck, dataset.LabelOf, dataset.ParseLabel,
+			dataset.Square, dataset.ImageFile, dataset.Check, dataset.Decode, dataset.DefaultCheck, dataset.LabelOf, dataset.ParseLabel,
 			dataset.Open, dataset.FindLayout, dataset.RequireGood, dataset.RequireLabels, dataset.TransformOf, dataset.DefaultTiles, dataset.NewTiled, dataset.OpenFile, dataset.Only, dataset.NewList, dataset.WriteMVTecAD,
 			dataset.NewPermutation, dataset.NewLongManifest, dataset.NewShards, dataset.DefaultShards, dataset.DefaultWindow,
+			dataset.ParseView, dataset.DefaultReading,
 		},
 		Types: []any{
 			new(dataset.Batch), new(dataset.Cached), new(dataset.Config), new(dataset.Decoder),
@@ -45,12 +46,13 @@ func TestHostileArguments(t *testing.T) {
 			new(dataset.RegionConfig), new(dataset.Sample), new(dataset.SplitConfig), new(dataset.Transform),
 			new(dataset.Tiled), new(dataset.Tiles), new(dataset.Written), new(dataset.Permutation), new(dataset.Manifest),
 			new(dataset.Shards), new(dataset.ShardsConfig), new(dataset.Window), new(dataset.WindowConfig), new(dataset.WindowPosition),
+			new(dataset.View), new(dataset.Reading), new(dataset.Seen),
 		},
 		Values: []any{
 			dataset.DefaultConfig(), dataset.DefaultDecoder(), dataset.DefaultFolders(),
 			dataset.DefaultGoodBad(), dataset.DefaultLoader(), dataset.DefaultMVTecAD(),
 			dataset.DefaultSplit(), dataset.ImageNet(), dataset.PaDiM224(), dataset.Square(16), dataset.DefaultTiles(), images,
-			dataset.DefaultShards(), dataset.DefaultWindow(), order, shards, window,
+			dataset.DefaultShards(), dataset.DefaultWindow(), dataset.DefaultReading(), order, shards, window,
 		},
 	}
 	r.Skip = map[string]string{"WriteShards": "makes folders of any name and syncs them; TestWriteShardsRefuses calls it"}

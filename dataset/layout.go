@@ -18,12 +18,12 @@ type Config struct {
 	// Setup is the list that decides the splits, for a data set that has
 	// several. Default "1cls", VisA's list of one class at a time.
 	Setup string
-	// TrainDefects keeps pictures with defects in the training split, for data
+	// TrainDefects keeps images with defects in the training split, for data
 	// sets that have them there (KolektorSDD2). Default false, one-class use:
 	// they are left out and counted in an issue.
 	TrainDefects bool
 	// RootClass is the name of the class where the root has no folders of classes:
-	// it is a class folder itself, or holds pictures, or good and bad ones. Default
+	// it is a class folder itself, or holds images, or good and bad ones. Default
 	// "product"; programs give it the name of the root.
 	RootClass string
 	// Decoder reads the files.
@@ -193,7 +193,7 @@ func (f *Files) keep(split string) error {
 	})
 	if len(f.items) == 0 {
 		slices.Sort(had)
-		return f.layoutError(".", "there is no picture of split %q; found splits %s", split, nameList(had))
+		return f.layoutError(".", "there is no image of split %q; found splits %s", split, nameList(had))
 	}
 	return nil
 }

@@ -76,7 +76,7 @@ func (l *lineFile) chosen(cfg Config) error {
 		}
 	}
 	if l.n == 0 {
-		return fmt.Errorf("%w: it lists no picture of split %q", ErrLayout, cfg.Split)
+		return fmt.Errorf("%w: it lists no image of split %q", ErrLayout, cfg.Split)
 	}
 	return nil
 }

@@ -166,7 +166,7 @@ func TestLongManifestNamesFaults(t *testing.T) {
 		require.ErrorContains(t, err, "m.jsonl")
 	}
 	require.ErrorContains(t, open(good, func(c *Config) { c.Classes = []string{"z"} }), `no class "z"`)
-	require.ErrorContains(t, open(good, func(c *Config) { c.Split = Test }), `no picture of split "test"`)
+	require.ErrorContains(t, open(good, func(c *Config) { c.Split = Test }), `no image of split "test"`)
 	require.ErrorIs(t, open(good, func(c *Config) { c.Setup = "" }), ErrConfig)
 	_, err := NewLongManifest(t.Context(), fstest.MapFS{"d/x": {}}, "d", DefaultConfig())
 	require.ErrorIs(t, err, ErrLayout)

@@ -189,12 +189,12 @@ func (e *entry) item() (it Item, labelled bool, err error) {
 	return it, false, nil
 }
 
-// NewManifest opens the pictures that a manifest below the root of fsys lists
+// NewManifest opens the images that a manifest below the root of fsys lists
 // (see [ReadManifest]), in its order; their names are below the root too.
 // cfg.Classes and cfg.Split choose among them. Backslashes count as slashes where no
-// file has the name with them. Pictures and masks that are not
+// file has the name with them. Images and masks that are not
 // there are passed over and listed by [Files.Issues], as are masks of other
-// names; no picture left is an error that wraps [ErrLayout].
+// names; no image left is an error that wraps [ErrLayout].
 func NewManifest(fsys fs.FS, name string, cfg Config) (*Files, error) {
 	f, err := cfg.start(fsys, "manifest")
 	if err != nil {
@@ -220,8 +220,8 @@ func NewManifest(fsys fs.FS, name string, cfg Config) (*Files, error) {
 		case !f.has(have, it.Name):
 			f.issue(it.Name, "listed, but not there")
 			continue
-		case !pictureFile(it.Name):
-			f.issue(it.Name, "not a picture by its name (%s)", pictureEndings)
+		case !imageFile(it.Name):
+			f.issue(it.Name, "not an image by its name (%s)", imageEndings)
 			continue
 		case it.MaskName != "" && !f.has(have, it.MaskName):
 			f.issue(it.Name, "its mask %s is not there", it.MaskName)
@@ -230,7 +230,7 @@ func NewManifest(fsys fs.FS, name string, cfg Config) (*Files, error) {
 		f.items = append(f.items, it)
 	}
 	if len(f.items) == 0 {
-		return nil, f.layoutError(name, "none of its %d pictures is there", len(items))
+		return nil, f.layoutError(name, "none of its %d images is there", len(items))
 	}
 	if f.classes, err = f.wanted(classesOf(f), cfg.Classes); err != nil {
 		return nil, err

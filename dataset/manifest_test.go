@@ -82,7 +82,7 @@ func TestManifestErrors(t *testing.T) {
 `)...)
 	ds, err := dataset.NewManifest(fsys, "manifest.jsonl", dataset.DefaultConfig())
 	require.NoError(t, err)
-	requireIssues(t, ds, map[string]string{"a/3.png": "not there", "manifest.jsonl": "not a picture", "m/2.png": "its mask gone.png is not there"})
+	requireIssues(t, ds, map[string]string{"a/3.png": "not there", "manifest.jsonl": "not an image", "m/2.png": "its mask gone.png is not there"})
 	cfg := dataset.DefaultConfig()
 	cfg.Classes, cfg.Split = []string{"x"}, "test"
 	ds, err = dataset.NewManifest(fsys, "manifest.jsonl", cfg)

@@ -48,7 +48,7 @@ func NewImages(class string, imgs ...image.Image) (*Memory, error) {
 	samples := make([]Sample, len(imgs))
 	for i, img := range imgs {
 		if err := pixels.Check(img); err != nil {
-			return nil, fmt.Errorf("dataset: picture %d: %w: %w", i, ErrSize, err)
+			return nil, fmt.Errorf("dataset: image %d: %w: %w", i, ErrSize, err)
 		}
 		samples[i] = Sample{Item: Item{Name: strconv.Itoa(i), Class: class, Defect: Good, Label: LabelGood}, Image: ToRGBA(img)}
 	}

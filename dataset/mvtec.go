@@ -98,7 +98,7 @@ func OpenMVTecAD(dir, class, split string) (*Files, error) {
 // mask, label for ground_truth (see Masks). A folder of such a name is never a kind
 // of defect.
 //
-// Images and masks are what [PictureFile] says. Masks are optional, for all or for
+// Images and masks are what [ImageFile] says. Masks are optional, for all or for
 // some. They may be called <same stem>_GT,
 // _label, mask_<same stem>, <same stem>.bm, or <same stem> alone, may lie in the
 // folder of masks itself or in one for each split below it, and beside their

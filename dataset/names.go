@@ -173,7 +173,7 @@ func (f *Files) masksAnywhere(p places, it Item, kind string, names []string, us
 		}
 		var files []string
 		for _, file := range list.files {
-			if pictureFile(file) {
+			if imageFile(file) {
 				files = append(files, file)
 			}
 		}

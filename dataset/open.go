@@ -99,7 +99,7 @@ type sign struct {
 }
 
 // signs lists those of all layouts. A file that says what it is comes before folders of
-// certain names, and these before folders of pictures.
+// certain names, and these before folders of images.
 func signs() []sign {
 	return []sign{
 		{LayoutManifest, 1, "a file " + ManifestFile, func(l *finder) (bool, error) { return slices.Contains(l.top.files, ManifestFile), nil }},
@@ -119,7 +119,7 @@ func signs() []sign {
 // FindLayout finds the layout of a data set by the names in its root and in the folders
 // there and below, of which it looks at 100,000 at most; it opens no file. A manifest, VisA's lists and an npz file come
 // before folders that are named as a data set has them, and these before folders of
-// pictures. MPDD and BTAD have MVTec AD's layout under names of their own.
+// images. MPDD and BTAD have MVTec AD's layout under names of their own.
 //
 // It returns [ErrLayout] with what it looked for if nothing fits, and with the
 // layouts that fit if there are several: [NewLayout] opens the one that is meant.
@@ -223,7 +223,7 @@ func (l *finder) entries(dir string) (_ []fs.DirEntry, err error) {
 	return entries, err
 }
 
-func hasPicture(f folder) bool { return slices.ContainsFunc(f.files, pictureFile) }
+func hasPicture(f folder) bool { return slices.ContainsFunc(f.files, imageFile) }
 
 func (l *finder) visa() (bool, error) {
 	if !slices.Contains(l.top.dirs, "split_csv") {
@@ -252,7 +252,7 @@ func (l *finder) mvtec2() (bool, error) {
 }
 
 // isMVTec says whether a folder is a class of MVTec AD's layout: its splits hold
-// folders of pictures.
+// folders of images.
 func (l *finder) isMVTec(at string, f folder) (bool, error) {
 	if mvtec2Dir(f, "test_public") != "" {
 		return false, nil
@@ -341,7 +341,7 @@ func (l *finder) ksdd2() (bool, error) {
 				have[stem(n)] = true
 			}
 			for _, n := range f.files {
-				if s := stem(n); fiveDigits(s) && pictureFile(n) && have[s+"_GT"] {
+				if s := stem(n); fiveDigits(s) && imageFile(n) && have[s+"_GT"] {
 					return true, nil
 				}
 			}
@@ -350,7 +350,7 @@ func (l *finder) ksdd2() (bool, error) {
 	return false, nil
 }
 
-// goodBad is seen where good pictures lie beside others than masks.
+// goodBad is seen where good images lie beside others than masks.
 func (l *finder) goodBad() (bool, error) {
 	good, bad := false, false
 	for _, d := range l.top.dirs {
@@ -369,7 +369,7 @@ func (l *finder) goodBad() (bool, error) {
 	return good && bad, nil
 }
 
-// folders is seen where pictures lie in folders of classes, or in the root, and the
+// folders is seen where images lie in folders of classes, or in the root, and the
 // good ones are not apart from defects there.
 func (l *finder) folders() (bool, error) {
 	if ok, err := l.goodBad(); ok || err != nil {

@@ -179,7 +179,7 @@ func TestRootsThatAreNone(t *testing.T) {
 		require.Equal(t, 1, strings.Count(err.Error(), none), err)
 		err = open(file)
 		require.ErrorIs(t, err, dataset.ErrLayout)
-		require.ErrorContains(t, err, "name the folder that holds the pictures or classes")
+		require.ErrorContains(t, err, "name the folder that holds the images or classes")
 		require.Equal(t, 1, strings.Count(err.Error(), file), err)
 	}
 }

@@ -507,7 +507,7 @@ func early(err error) error {
 // entryName is the name of an image in the archive: a name that does not end like a
 // picture's gets the ending of the format that it was written in.
 func entryName(name, ending string) string {
-	if pictureFile(name) && (ending == "" || strings.EqualFold(path.Ext(name), ending)) {
+	if imageFile(name) && (ending == "" || strings.EqualFold(path.Ext(name), ending)) {
 		return name
 	}
 	return name + ending

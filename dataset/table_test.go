@@ -74,7 +74,7 @@ func TestBackslashesThatAreNames(t *testing.T) {
 	require.Equal(t, []string{"b/0.png"}, names(chosen))
 	// A path out of the root stays refused.
 	_, err = dataset.NewManifest(fstest.MapFS{"manifest.jsonl": csvFile(`{"image":"..\\0.png","class":"x","label":"good"}`), "0.png": p}, "manifest.jsonl", dataset.DefaultConfig())
-	require.ErrorContains(t, err, "none of its 1 pictures is there")
+	require.ErrorContains(t, err, "none of its 1 images is there")
 }
 
 func TestManifestsAsEditorsSaveThem(t *testing.T) {

@@ -223,8 +223,8 @@ func (t *Tiled) Len() int {
 // Classes implements [Dataset].
 func (t *Tiled) Classes() []string { return orEmpty(t.ds).Classes() }
 
-// Pictures returns the number of images that are cut.
-func (t *Tiled) Pictures() int { return len(t.ends) }
+// Images returns the number of images that are cut.
+func (t *Tiled) Images() int { return len(t.ends) }
 
 // Item implements [Dataset].
 func (t *Tiled) Item(i int) Item {

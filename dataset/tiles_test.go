@@ -122,7 +122,7 @@ func TestTiled(t *testing.T) {
 	require.NoError(t, err)
 	ds, err := dataset.NewTiled(t.Context(), files, dataset.DefaultTiles())
 	require.NoError(t, err)
-	require.Equal(t, files.Len(), ds.Pictures())
+	require.Equal(t, files.Len(), ds.Images())
 	require.Equal(t, files.Classes(), ds.Classes())
 	require.Equal(t, 3+1+10, ds.Len())
 	names := map[string]bool{}

@@ -280,8 +280,8 @@ func (b *Bundle) Calibration() *downstream.Calibration { return b.calibration }
 // Regions returns where the bundle looks.
 func (b *Bundle) Regions() Regions { return b.regions }
 
-// Decide judges pictures together, at once and without a queue; an [Inspector] calls it.
-// Verdicts come in the order of the pictures, without Waited, and with maps of at most
+// Decide judges images together, at once and without a queue; an [Inspector] calls it.
+// Verdicts come in the order of the images, without Waited, and with maps of at most
 // 16,777,216 values. Errors are those of the detector's Score and of the classifier;
 // there is no partial result.
 func (b *Bundle) Decide(ctx context.Context, imgs ...image.Image) ([]Verdict, error) {
@@ -305,7 +305,7 @@ type maplessKey struct{}
 
 // WithoutMap returns a context in which [Inspector.Inspect], [Inspector.InspectAll] and
 // [Bundle.Decide] leave [Verdict.Map] as the detector made it and do not bring it to the
-// picture's size, for callers that want the decision alone. [Verdict.Overlay] draws such
+// image's size, for callers that want the decision alone. [Verdict.Overlay] draws such
 // a map, too.
 func WithoutMap(ctx context.Context) context.Context {
 	if ctx == nil {
@@ -338,7 +338,7 @@ func (b *Bundle) decide(ctx context.Context, imgs []image.Image) ([]Verdict, err
 		return nil, err
 	}
 	if len(results) != len(imgs) {
-		return nil, fmt.Errorf("inspect: %w: the detector gives %d results for %d pictures", downstream.ErrImage, len(results), len(imgs))
+		return nil, fmt.Errorf("inspect: %w: the detector gives %d results for %d images", downstream.ErrImage, len(results), len(imgs))
 	}
 	out := make([]Verdict, len(imgs))
 	var rejected []int
@@ -361,7 +361,7 @@ func (b *Bundle) decide(ctx context.Context, imgs []image.Image) ([]Verdict, err
 	return out, nil
 }
 
-// enlarged brings a map to the size of its picture, where that has no more pixels than a
+// enlarged brings a map to the size of its image, where that has no more pixels than a
 // map may have values.
 func enlarged(m downstream.Map, size image.Point, mapPixels int) (downstream.Map, error) {
 	if size.X > 0 && size.Y > 0 && size.X > mapPixels/size.Y {
@@ -401,7 +401,7 @@ func (h head) tolerance() float64 {
 	return 1e-3
 }
 
-// Verify scores the golden pictures and compares with the scores that they had when the
+// Verify scores the golden images and compares with the scores that they had when the
 // bundle was made. It returns [ErrGolden] if one of them differs by more than a
 // thousandth (a fiftieth where the network computes in bfloat16), as after a change of libtorch, processor or device that matters.
 func (b *Bundle) Verify(ctx context.Context) error {
@@ -431,13 +431,13 @@ func (b *Bundle) verify(ctx context.Context) error {
 			return err
 		}
 		if s := got[0].Score; !(math.Abs(s-want) <= b.file.head.tolerance()*math.Abs(want)) {
-			return fmt.Errorf("%w: picture %d has %.9g, it had %.9g; fit and calibrate on this machine, or run what the bundle was made with", ErrGolden, i, s, want)
+			return fmt.Errorf("%w: image %d has %.9g, it had %.9g; fit and calibrate on this machine, or run what the bundle was made with", ErrGolden, i, s, want)
 		}
 	}
 	return nil
 }
 
-// golden decodes a golden picture. The file may not be closed meanwhile.
+// golden decodes a golden image. The file may not be closed meanwhile.
 func (b *Bundle) golden(i int) (image.Image, error) {
 	b.using.RLock()
 	defer b.using.RUnlock()
@@ -450,7 +450,7 @@ func (b *Bundle) golden(i int) (image.Image, error) {
 	}
 	img, err := dataset.Decode(r)
 	if err != nil {
-		return nil, fmt.Errorf("%w: golden picture %d: %w", ErrBundle, i, err)
+		return nil, fmt.Errorf("%w: golden image %d: %w", ErrBundle, i, err)
 	}
 	return img, nil
 }

@@ -307,7 +307,7 @@ func TestVerifyNoticesOtherScores(t *testing.T) {
 	require.NoError(t, err)
 	err = b.Verify(t.Context())
 	require.ErrorIs(t, err, inspect.ErrGolden)
-	require.ErrorContains(t, err, "picture 0")
+	require.ErrorContains(t, err, "image 0")
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	require.ErrorIs(t, b.Verify(ctx), context.Canceled)

@@ -11,22 +11,22 @@ import (
 
 // Config are the settings of an [Inspector]. [DefaultConfig] has values for all.
 type Config struct {
-	// Batch is the largest number of pictures that are scored together, 1 to 1024.
+	// Batch is the largest number of images that are scored together, 1 to 1024.
 	Batch int
 	// Delay is how long a batch may wait to fill, 0 to a minute, counted from when the one
 	// before was answered, and never longer than a quarter of what that took. It waits only
-	// for as many as were answered and have not come back yet: clients that send one picture
+	// for as many as were answered and have not come back yet: clients that send one image
 	// after another soon do. Where nobody was answered just now, nothing waits.
 	Delay time.Duration
-	// Queue is the largest number of pictures that wait, 1 to 1,048,576. One more is
+	// Queue is the largest number of images that wait, 1 to 1,048,576. One more is
 	// [ErrBusy]. Those that are being scored do not count.
 	Queue int
 	// Workers is how many batches are scored at a time, 1 to 256. Each scores in
 	// parallel by itself, within the thread budget of package tensor; a second one is
 	// there so that the cores have work while another collects its results.
 	Workers int
-	// MapPixels is the largest number of values of [Verdict.Map], 1 or more. A picture
-	// of more pixels gets the detector's own map, whose Rect is in pixels of the picture.
+	// MapPixels is the largest number of values of [Verdict.Map], 1 or more. An image
+	// of more pixels gets the detector's own map, whose Rect is in pixels of the image.
 	MapPixels int
 	// DriftWindow is how many accepted parts the drift monitor looks at before it begins
 	// anew, 10 to 131,072.
@@ -38,7 +38,7 @@ type Config struct {
 	Seed uint64
 }
 
-// DefaultConfig returns batches of at most 16 pictures that wait for 20 ms at most, a
+// DefaultConfig returns batches of at most 16 images that wait for 20 ms at most, a
 // queue of 128, two workers, maps of up to 16,777,216 values, and a drift monitor that
 // raises a false alarm in at most one of a hundred windows of 1,000 accepted parts.
 func DefaultConfig() Config {

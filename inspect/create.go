@@ -32,7 +32,7 @@ type Spec struct {
 	Backbone *backbone.ResNet
 	// Classifier, unless it is nil, names defects. It must be fitted.
 	Classifier *classify.Classifier
-	// Golden are pictures that [Bundle.Verify] scores again, 1 to 64: good ones and, best,
+	// Golden are images that [Bundle.Verify] scores again, 1 to 64: good ones and, best,
 	// defective ones. They are kept as PNG.
 	Golden []image.Image
 	// Provenance is what is to be known of where the bundle comes from: hashes of data,
@@ -56,7 +56,7 @@ func (s Spec) check(u unwrapped) error {
 	case s.Product == "" || len(s.Product) > maxProduct || !utf8.ValidString(s.Product):
 		return bad("Product is %.40q, want 1 to %d bytes of UTF-8", s.Product, maxProduct)
 	case len(s.Golden) == 0 || len(s.Golden) > maxGolden:
-		return bad("%d golden pictures, want 1 to %d: without one, nothing tells that a bundle still scores as it did", len(s.Golden), maxGolden)
+		return bad("%d golden images, want 1 to %d: without one, nothing tells that a bundle still scores as it did", len(s.Golden), maxGolden)
 	case s.Backbone != nil && s.Backbone.Params() == nil:
 		return bad("Backbone is a zero value")
 	case len(u.subject.layers) > 0 && s.Backbone == nil:
@@ -83,10 +83,10 @@ func (s Spec) check(u unwrapped) error {
 // not at all. det is a fitted and calibrated detector of package downstream, as it is or
 // in a [downstream.Tiled], and either of them as it is or [Within] regions.
 //
-// Before anything is written, the parts are read back and score the golden pictures; where
+// Before anything is written, the parts are read back and score the golden images; where
 // they do not score as det does, as with another backbone than that of the fit, it is
 // [downstream.ErrExtractor] or [ErrGolden]. Create returns [downstream.ErrNotCalibrated] if det
-// is not calibrated, for whole pictures seen as det sees them, [downstream.ErrNotFitted] if it
+// is not calibrated, for whole images seen as det sees them, [downstream.ErrNotFitted] if it
 // is not fitted, [downstream.ErrConfig] for a Spec that makes no sense. It holds three
 // times the detector's file in memory. det, backbone and classifier stay the caller's.
 func Create(ctx context.Context, path string, det downstream.Detector, spec Spec) error {
@@ -123,7 +123,7 @@ func create(ctx context.Context, path string, det downstream.Detector, spec Spec
 	return p.write(path)
 }
 
-// collect makes the parts of a bundle but for the golden pictures.
+// collect makes the parts of a bundle but for the golden images.
 func collect(ctx context.Context, u unwrapped, spec Spec) (*parts, error) {
 	p := &parts{bytes: make(map[string][]byte)}
 	p.head = head{
@@ -218,20 +218,20 @@ func (p *parts) addBackbone(ctx context.Context, net *backbone.ResNet, layers []
 	return nil
 }
 
-// addGolden adds pictures with the scores that det gives them.
+// addGolden adds images with the scores that det gives them.
 func (p *parts) addGolden(ctx context.Context, det downstream.Detector, u unwrapped, golden []image.Image) error {
 	var pictures []image.Image
 	for i, img := range golden {
 		rgba := dataset.ToRGBA(img)
 		if rgba.Rect.Empty() {
-			return fmt.Errorf("golden picture %d: %w: it has no pixels", i, downstream.ErrImage)
+			return fmt.Errorf("golden image %d: %w: it has no pixels", i, downstream.ErrImage)
 		}
 		for a := 3; a < len(rgba.Pix); a += 4 {
 			rgba.Pix[a] = 255 // PNG would divide the colours by anything else
 		}
 		var file bytes.Buffer
 		if err := png.Encode(&file, rgba); err != nil {
-			return fmt.Errorf("golden picture %d: %w", i, err)
+			return fmt.Errorf("golden image %d: %w", i, err)
 		}
 		p.bytes[goldenName(i)] = file.Bytes()
 		pictures = append(pictures, rgba)
@@ -240,27 +240,27 @@ func (p *parts) addGolden(ctx context.Context, det downstream.Detector, u unwrap
 			if u.tiled != nil { // the size is that of a tile
 				cut, cutErr := u.tiled.Tiles.Cut(rgba.Rect.Dx(), rgba.Rect.Dy())
 				if cutErr != nil {
-					return fmt.Errorf("golden picture %d: %w", i, cutErr)
+					return fmt.Errorf("golden image %d: %w", i, cutErr)
 				}
 				size, err = u.subject.transform.Size(cut[0].Dx(), cut[0].Dy())
 			}
 			if err != nil {
-				return fmt.Errorf("golden picture %d: %w", i, err)
+				return fmt.Errorf("golden image %d: %w", i, err)
 			}
 			p.head.Input = [2]int{size.X, size.Y}
 		}
 	}
 	results, err := det.Score(ctx, pictures...)
 	if err != nil {
-		return fmt.Errorf("golden pictures: %w", err)
+		return fmt.Errorf("golden images: %w", err)
 	}
 	if len(results) != len(pictures) {
-		return fmt.Errorf("golden pictures: %w: %d results for %d", downstream.ErrImage, len(results), len(pictures))
+		return fmt.Errorf("golden images: %w: %d results for %d", downstream.ErrImage, len(results), len(pictures))
 	}
 	for i, r := range results {
 		v, err := r.Verdict() // refuses a calibration of other tiles
 		if err != nil {
-			return fmt.Errorf("golden picture %d: %w", i, err)
+			return fmt.Errorf("golden image %d: %w", i, err)
 		}
 		p.head.Golden = append(p.head.Golden, v.Score)
 	}

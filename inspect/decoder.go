@@ -7,8 +7,8 @@ import (
 	"github.com/gotab/gotab/downstream"
 )
 
-// Decoder reads files as the pictures of the fit were read, with the Bits16 of the
-// detector's transform. Pictures that it decodes get the scores that they had there.
+// Decoder reads files as the images of the fit were read, with the Bits16 of the
+// detector's transform. Images that it decodes get the scores that they had there.
 func (b *Bundle) Decoder() dataset.Decoder {
 	inner := b.det
 	if r, ok := inner.(*Regional); ok {
@@ -27,7 +27,7 @@ func (b *Bundle) Decoder() dataset.Decoder {
 
 type decodedKey struct{}
 
-// DecodedBy returns a context that says to [Inspector.Inspect] how the files of its pictures
+// DecodedBy returns a context that says to [Inspector.Inspect] how the files of its images
 // were read: where the bundle that is in force by then wants them read with other Bits16 than d's, it
 // is [ErrReplaced] and no verdict, and they are to be read again.
 func DecodedBy(ctx context.Context, d dataset.Decoder) context.Context {
@@ -41,7 +41,7 @@ func DecodedBy(ctx context.Context, d dataset.Decoder) context.Context {
 	return context.WithValue(ctx, decodedKey{}, bits)
 }
 
-// Decoder is that of the bundle in force. Another may be in force when a picture that it has
+// Decoder is that of the bundle in force. Another may be in force when an image that it has
 // read is judged; see [DecodedBy].
 func (i *Inspector) Decoder() dataset.Decoder {
 	i.mu.Lock()

@@ -15,12 +15,12 @@
 //	defer i.Close() // the bundle too
 //	v, err := i.Inspect(ctx, img) // from any goroutine
 //
-// A verdict says whether to reject the part, by which threshold, where on the picture, and
-// which bundle decided. [Bundle.Verify] scores pictures again that were scored when the
+// A verdict says whether to reject the part, by which threshold, where on the image, and
+// which bundle decided. [Bundle.Verify] scores images again that were scored when the
 // bundle was made, and [Inspector.Replace] puts another bundle in force, which it
-// verifies first, without dropping a picture.
+// verifies first, without dropping an image.
 //
-// [Within] makes a detector look at some places of a picture only.
+// [Within] makes a detector look at some places of an image only.
 //
 // [Inspector.Stats] counts, and tells whether the scores of accepted parts are still
 // those that the calibration saw ([Drift]). What people say of parts is kept in a

@@ -94,13 +94,13 @@ func (t tilesHead) config() downstream.TiledConfig {
 func (h *head) check() error {
 	switch {
 	case len(h.Golden) == 0 || len(h.Golden) > maxGolden:
-		return fmt.Errorf("%d golden pictures, want 1 to %d", len(h.Golden), maxGolden)
+		return fmt.Errorf("%d golden images, want 1 to %d", len(h.Golden), maxGolden)
 	case h.Input[0] < 1 || h.Input[1] < 1:
 		return fmt.Errorf("the input is %v", h.Input)
 	}
 	for i, s := range h.Golden {
 		if math.IsNaN(s) || math.IsInf(s, 0) {
-			return fmt.Errorf("golden picture %d scores %v", i, s)
+			return fmt.Errorf("golden image %d scores %v", i, s)
 		}
 	}
 	if h.Tiles != nil {
@@ -124,7 +124,7 @@ func (b backboneHead) net() (backbone.Arch, backbone.Layer, error) {
 	return arch, last, err
 }
 
-// goldenName is the part of golden picture i.
+// goldenName is the part of golden image i.
 func goldenName(i int) string { return fmt.Sprintf("%s%02d", goldenPrefix, i) }
 
 // parts are what a bundle is made of.

@@ -13,7 +13,7 @@ import (
 	"github.com/gotab/gotab/inspect/internal/drift"
 )
 
-// Inspector decides about parts, for any number of goroutines. Pictures that come
+// Inspector decides about parts, for any number of goroutines. Images that come
 // together are scored together; so many as [Config.Queue] says may wait. Make one with
 // [New], and Close it. It is safe for concurrent use.
 type Inspector struct {
@@ -72,19 +72,19 @@ func (i *Inspector) enforceable(b *Bundle) (*inForce, error) {
 	return &inForce{bundle: b, monitor: drift.New(b.usual(), i.cfg.drift()), idle: make(chan struct{})}, nil
 }
 
-// Inspect decides about a part by its picture, of any size. It returns [ErrBusy] at once
-// if the queue is full, the end of ctx as soon as it comes, also while the picture waits, and
+// Inspect decides about a part by its image, of any size. It returns [ErrBusy] at once
+// if the queue is full, the end of ctx as soon as it comes, also while the image waits, and
 // [ErrClosed] after Close; others are those of the detector's Score, such as
-// [downstream.ErrImage]. A picture must not change until Inspect has returned, and, where
+// [downstream.ErrImage]. An image must not change until Inspect has returned, and, where
 // ctx has ended, until the batch that it is in has.
 func (i *Inspector) Inspect(ctx context.Context, img image.Image) (Verdict, error) {
 	v, _, err := i.InspectHeld(ctx, img)
 	return v, err
 }
 
-// InspectHeld is Inspect for callers that count the memory of pictures: held is closed when
-// the Inspector has the picture no longer. That is so when InspectHeld returns, unless ctx has
-// ended while a batch with the picture was scored. It is never nil.
+// InspectHeld is Inspect for callers that count the memory of images: held is closed when
+// the Inspector has the image no longer. That is so when InspectHeld returns, unless ctx has
+// ended while a batch with the image was scored. It is never nil.
 func (i *Inspector) InspectHeld(ctx context.Context, img image.Image) (v Verdict, held <-chan struct{}, err error) {
 	verdicts, held, err := i.inspect(ctx, []image.Image{img})
 	if err != nil {
@@ -93,9 +93,9 @@ func (i *Inspector) InspectHeld(ctx context.Context, img image.Image) (v Verdict
 	return verdicts[0], held, nil
 }
 
-// InspectAll decides about several parts, in their order. All pictures get into the queue, or
+// InspectAll decides about several parts, in their order. All images get into the queue, or
 // none does: more than fit into it together are always [ErrBusy]. Errors are
-// those of Inspect, name the pictures and are joined; there is no partial result.
+// those of Inspect, name the images and are joined; there is no partial result.
 func (i *Inspector) InspectAll(ctx context.Context, imgs ...image.Image) ([]Verdict, error) {
 	out, _, err := i.inspect(ctx, imgs)
 	return out, err
@@ -156,13 +156,13 @@ func (i *Inspector) inspect(ctx context.Context, imgs []image.Image) (_ []Verdic
 	return out, held, nil
 }
 
-// asked is a picture with the Bits16 that its file was read with; 0 where nobody said.
+// asked is an image with the Bits16 that its file was read with; 0 where nobody said.
 type asked struct {
 	img  image.Image
 	bits int
 }
 
-// answer scores a batch with the bundle that is in force when it begins. Pictures that were
+// answer scores a batch with the bundle that is in force when it begins. Images that were
 // read for another one are not scored.
 func (i *Inspector) answer(ctx context.Context, questions []asked) []batch.Answer[judged] {
 	f := i.hold()
@@ -251,7 +251,7 @@ func (f *inForce) settle() {
 }
 
 // Replace verifies b and puts it in force: batches that begin later are decided by it,
-// those that are being scored by the one before, and no picture is dropped. The one before is
+// those that are being scored by the one before, and no image is dropped. The one before is
 // closed when its last batch has ended, which Replace waits for. On an error of
 // [Bundle.Verify], such as [ErrGolden], of ctx, or [ErrClosed] after Close, the bundle
 // before goes on, and b stays the caller's. Otherwise b is in force, whatever closing
@@ -338,7 +338,7 @@ func (f *inForce) drift() Drift {
 	return d
 }
 
-// Close refuses further pictures, decides about those that wait, and closes the bundle.
+// Close refuses further images, decides about those that wait, and closes the bundle.
 // It returns when that is done, with the error of closing. Closing twice is harmless.
 func (i *Inspector) Close() error {
 	if i.queue == nil {

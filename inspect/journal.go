@@ -40,7 +40,7 @@ type Entry struct {
 	Threshold float64   `json:"threshold"`
 	Reject    bool      `json:"reject"`            // as it was decided
 	Picture   string    `json:"picture,omitempty"` // where the picture is kept, or what it is called; tells entries of one part apart from others
-	Image     []byte    `json:"image,omitempty"`   // the picture as a file; lets another bundle score it. At most 8 MiB
+	Image     []byte    `json:"image,omitempty"`   // the image as a file; lets another bundle score it. At most 8 MiB
 	By        string    `json:"by,omitempty"`      // who says it
 	Note      string    `json:"note,omitempty"`
 }
@@ -73,7 +73,7 @@ func (e Entry) check() error {
 	case e.Score-e.Score != 0 || e.Threshold-e.Threshold != 0:
 		return fmt.Errorf("%w: score %v and threshold %v are not finite", ErrJournal, e.Score, e.Threshold)
 	case len(e.Image) > maxEntryImage:
-		return fmt.Errorf("%w: the picture has %d bytes, at most %d are kept; name it in Picture instead", ErrJournal, len(e.Image), maxEntryImage)
+		return fmt.Errorf("%w: the image has %d bytes, at most %d are kept; name it in Image instead", ErrJournal, len(e.Image), maxEntryImage)
 	case text > maxEntryText:
 		return fmt.Errorf("%w: its texts have %d bytes, at most %d are kept", ErrJournal, text, maxEntryText)
 	}
@@ -172,7 +172,7 @@ func (j *Journal) Close() error {
 
 // ReadJournal reads entries. Lines that are no entries, such as what a loss of power
 // leaves of one, are left out and counted. It returns [ErrJournal] if more lines
-// are so than are entries, as in another file, and for more than 1,048,576 entries or pictures of
+// are so than are entries, as in another file, and for more than 1,048,576 entries or images of
 // 1 GiB.
 func ReadJournal(ctx context.Context, r io.Reader) (entries []Entry, torn int, err error) {
 	switch {
@@ -204,7 +204,7 @@ func ReadJournal(ctx context.Context, r io.Reader) (entries []Entry, torn int, e
 		}
 		switch {
 		case len(entries) > maxEntries || pictures > maxPictures:
-			return fail(fmt.Errorf("%w: more than %d entries, or pictures of more than %d bytes; read it in parts", ErrJournal, maxEntries, maxPictures))
+			return fail(fmt.Errorf("%w: more than %d entries, or images of more than %d bytes; read it in parts", ErrJournal, maxEntries, maxPictures))
 		case torn > len(entries)+strangers:
 			return fail(fmt.Errorf("%w: %d lines are no entries, and %d are", ErrJournal, torn, len(entries)))
 		}

@@ -106,7 +106,7 @@ func kindNamed(name string) (kind, bool) {
 type unwrapped struct {
 	kind    kind
 	subject subject
-	tiled   *downstream.TiledConfig // nil where pictures are seen whole
+	tiled   *downstream.TiledConfig // nil where images are seen whole
 	regions Regions
 	// calibration is of the outermost, nil for none.
 	calibration *downstream.Calibration

@@ -11,17 +11,17 @@ import (
 	"github.com/gotab/gotab/internal/pixels"
 )
 
-// Overlay lays the colours of the verdict's map over the picture that was inspected, at
-// the picture's size. What the bundle's regions hide is hatched, wherever it lies;
+// Overlay lays the colours of the verdict's map over the image that was inspected, at
+// the image's size. What the bundle's regions hide is hatched, wherever it lies;
 // heatmap.Overlay takes hidden places only as a frame. It returns [downstream.ErrImage]
-// for a picture that is none or has more than 2^28 pixels, and heatmap's errors for a map or scale that cannot be drawn.
+// for an image that is none or has more than 2^28 pixels, and heatmap's errors for a map or scale that cannot be drawn.
 func (v Verdict) Overlay(img image.Image) (*image.RGBA, error) {
 	if err := pixels.Check(img); err != nil {
 		return nil, fmt.Errorf("inspect: overlay: %w: %w", downstream.ErrImage, err)
 	}
 	m, size := v.Map, img.Bounds().Size()
 	if size.X == 0 || size.Y == 0 {
-		return nil, fmt.Errorf("inspect: overlay: %w: the picture has no pixels", downstream.ErrImage)
+		return nil, fmt.Errorf("inspect: overlay: %w: the image has no pixels", downstream.ErrImage)
 	}
 	if m.W != size.X || m.H != size.Y {
 		var err error

@@ -15,15 +15,15 @@ import (
 	"github.com/gotab/gotab/metrics"
 )
 
-// Regions say where on a picture defects are looked for. Rectangles are in parts of the
-// picture's width and height, from 0 (left, top) to 1 (right, bottom), so that they fit
-// pictures of every size. The zero value looks everywhere.
+// Regions say where on an image defects are looked for. Rectangles are in parts of the
+// image's width and height, from 0 (left, top) to 1 (right, bottom), so that they fit
+// images of every size. The zero value looks everywhere.
 type Regions struct {
 	// Of are the places that are looked at; empty for all.
 	Of []dataset.Rect `json:"of,omitempty"`
 	// Ignore are places that are not looked at, also where they lie in Of.
 	Ignore []dataset.Rect `json:"ignore,omitempty"`
-	// Mask, unless it is nil, is stretched over the picture; where it is 128 or more, the
+	// Mask, unless it is nil, is stretched over the image; where it is 128 or more, the
 	// place is not looked at. At most 16,777,216 pixels.
 	Mask *image.Gray `json:"-"`
 }
@@ -51,7 +51,7 @@ func (g Regions) Validate() error {
 	}{{"Of", g.Of}, {"Ignore", g.Ignore}} {
 		for i, r := range list.rects {
 			if !(r.MinX >= 0 && r.MinX < r.MaxX && r.MaxX <= 1 && r.MinY >= 0 && r.MinY < r.MaxY && r.MaxY <= 1) {
-				return bad("%s[%d] is %+v, want parts of the picture: 0 <= Min < Max <= 1", list.name, i, r)
+				return bad("%s[%d] is %+v, want parts of the image: 0 <= Min < Max <= 1", list.name, i, r)
 			}
 		}
 	}
@@ -86,7 +86,7 @@ func (g Regions) looks(x, y float64) bool {
 }
 
 // each calls f with every value of m that is looked at, or that is not. size is that of
-// the picture. A value belongs to the place of its centre.
+// the image. A value belongs to the place of its centre.
 func (g Regions) each(m downstream.Map, size image.Point, looked bool, f func(at int)) {
 	for y := range m.H {
 		fy := (m.Rect.MinY + (float64(y)+0.5)*(m.Rect.MaxY-m.Rect.MinY)/float64(m.H)) / float64(size.Y)
@@ -178,7 +178,7 @@ func (r *Regional) Detector() downstream.Detector { return r.d }
 // Regions returns where it looks.
 func (r *Regional) Regions() Regions { return r.regions }
 
-// Fit fits the detector on whole pictures: what is normal is learnt everywhere. The
+// Fit fits the detector on whole images: what is normal is learnt everywhere. The
 // calibration ends.
 func (r *Regional) Fit(ctx context.Context, normal dataset.Dataset) error {
 	if err := r.made(ctx); err != nil {
@@ -213,7 +213,7 @@ func (r *Regional) Calibration() (*downstream.Calibration, error) {
 	return nil, fmt.Errorf("inspect: calibration within regions: %w", downstream.ErrNotCalibrated)
 }
 
-// Score judges pictures of any size, in their order. Errors are the detector's, or
+// Score judges images of any size, in their order. Errors are the detector's, or
 // [downstream.ErrConfig] if the regions are too small for a map.
 func (r *Regional) Score(ctx context.Context, imgs ...image.Image) ([]downstream.Result, error) {
 	if err := r.made(ctx); err != nil {
@@ -241,7 +241,7 @@ func (r *Regional) within(of downstream.Result, size image.Point, c *downstream.
 	return c.Mark(downstream.Result{Score: score, Map: of.Map}), nil
 }
 
-// ScoreSeq judges pictures as they come and yields their results in order. An error ends
+// ScoreSeq judges images as they come and yields their results in order. An error ends
 // it.
 func (r *Regional) ScoreSeq(ctx context.Context, imgs iter.Seq[image.Image]) iter.Seq2[downstream.Result, error] {
 	return func(yield func(downstream.Result, error) bool) {
@@ -258,10 +258,10 @@ func (r *Regional) ScoreSeq(ctx context.Context, imgs iter.Seq[image.Image]) ite
 		}
 		c := r.now()
 		var mu sync.Mutex
-		var sizes []image.Point // of pictures whose results have not come
+		var sizes []image.Point // of images whose results have not come
 		seen := func(yield func(image.Image) bool) {
 			for img := range imgs {
-				if !absent(img) { // no picture is an error of the detector, and has no result
+				if !absent(img) { // no image is an error of the detector, and has no result
 					mu.Lock()
 					sizes = append(sizes, img.Bounds().Size())
 					mu.Unlock()
@@ -293,7 +293,7 @@ func (r *Regional) ScoreSeq(ctx context.Context, imgs iter.Seq[image.Image]) ite
 }
 
 // ScoreSet judges a data set and yields its samples in order. Regions are parts of whole
-// pictures: a data set whose samples have gone through a transform is
+// images: a data set whose samples have gone through a transform is
 // [errors.ErrUnsupported].
 func (r *Regional) ScoreSet(ctx context.Context, ds dataset.Dataset) iter.Seq2[downstream.Scored, error] {
 	return r.scored(ctx, ds, r.now())
@@ -311,7 +311,7 @@ func (r *Regional) scored(ctx context.Context, ds dataset.Dataset, c *downstream
 			return
 		}
 		if t, ok := dataset.TransformOf(ds); ok {
-			fail(fmt.Errorf("%w: the samples have gone through a transform (%s), regions are parts of whole pictures", errors.ErrUnsupported, t))
+			fail(fmt.Errorf("%w: the samples have gone through a transform (%s), regions are parts of whole images", errors.ErrUnsupported, t))
 			return
 		}
 		measured := &measured{Dataset: ds, sizes: make(map[int]image.Point)}
@@ -367,7 +367,7 @@ func (m *measured) take(i int) (image.Point, bool) {
 }
 
 // Calibrate chooses a threshold by a rule from the scores within the regions. The
-// detector inside is calibrated first, on whole pictures, by which it refuses parts that it
+// detector inside is calibrated first, on whole images, by which it refuses parts that it
 // was fitted on; so the parts are scored twice. Errors are those of the detector's
 // Calibrate, of ScoreSet and of [downstream.NewCalibration]; after one of them r's
 // calibration is as it was before. The colour scale is that of the values within the regions.

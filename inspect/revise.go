@@ -22,9 +22,9 @@ type Revision struct {
 	// Good and Defective are parts of the journal that count. Of several entries of one
 	// part the last counts.
 	Good, Defective int
-	// Rescored of them were scored anew, from their pictures.
+	// Rescored of them were scored anew, from their images.
 	Rescored int
-	// Skipped entries are of another scorer or product and have no picture that can be read.
+	// Skipped entries are of another scorer or product and have no image that can be read.
 	Skipped int
 	// RejectedBefore and RejectedAfter of the Good parts, MissedBefore and MissedAfter of
 	// the Defective ones.
@@ -48,7 +48,7 @@ after:  %s
 // and reports what would change.
 //
 // An entry of the bundle's own scorer counts with the score that it has; another one is
-// scored anew if it has its picture in it, which takes time, else it does not count.
+// scored anew if it has its image in it, which takes time, else it does not count.
 //
 // People speak of parts because of their verdicts. Good parts that were rejected are more of those than so
 // many parts drawn at random: the threshold rises further than its rule says, and the
@@ -119,7 +119,7 @@ func count(yes bool) int {
 }
 
 // lastOfEach leaves out what was said of a part before something else was said of it.
-// Entries without a Picture are of a part each.
+// Entries without a Image are of a part each.
 func lastOfEach(entries []Entry) []Entry {
 	last := make(map[[2]string]int)
 	for i, e := range entries {

@@ -17,12 +17,12 @@ var (
 	ErrBundle = errors.New("not a sound bundle")
 	// ErrVersion says that a bundle is of a version that this library does not read.
 	ErrVersion = errors.New("version of the bundle")
-	// ErrReplaced says that a picture was read for a bundle that has been replaced since by
+	// ErrReplaced says that an image was read for a bundle that has been replaced since by
 	// one that wants its file read otherwise ([DecodedBy]): read it again.
 	ErrReplaced = errors.New("the bundle was replaced")
-	// ErrGolden says that the pictures in a bundle do not get the scores that they had
+	// ErrGolden says that the images in a bundle do not get the scores that they had
 	// when it was made.
-	ErrGolden = errors.New("golden pictures have other scores")
+	ErrGolden = errors.New("golden images have other scores")
 )
 
 // Verdict is what an Inspector decides about one part.
@@ -31,13 +31,13 @@ type Verdict struct {
 	Product string         // of the bundle
 	Bundle  string         // identifies the bundle that decided: the first 12 digits of the SHA-256 that it carries
 	Scorer  string         // identifies what gave the score: alike in bundles that differ by calibration and words alone
-	Map     downstream.Map // where the picture is unusual, at the picture's own size (but see [Config.MapPixels] and [WithoutMap]); NaN where the bundle does not look ([Verdict.Overlay] draws it)
+	Map     downstream.Map // where the image is unusual, at the image's own size (but see [Config.MapPixels] and [WithoutMap]); NaN where the bundle does not look ([Verdict.Overlay] draws it)
 	Scale   heatmap.Scale  // colours of Map
 	// Defects names what the bundle's classifier sees, the most probable first; empty
 	// without one, and on parts that pass.
 	Defects []Named
 	Waited  time.Duration // in the queue
-	Took    time.Duration // to score, with the pictures of the same batch
+	Took    time.Duration // to score, with the images of the same batch
 }
 
 // Named is a kind of defect with its probability.
@@ -57,8 +57,8 @@ type Info struct {
 	Threshold   float64
 	Rule        string      // what the threshold was chosen for, in words
 	Calibration string      // what it promises, in a sentence
-	Transform   string      // what becomes of a picture, in words
-	Input       image.Point // what the network sees, of a picture or a tile
+	Transform   string      // what becomes of an image, in words
+	Input       image.Point // what the network sees, of an image or a tile
 	Created     time.Time
 	Provenance  map[string]string // data hashes, prompts, seeds, licences as given
 }
@@ -68,9 +68,9 @@ type Stats struct {
 	Accepted, Rejected uint64 // verdicts
 	Failed             uint64 // errors other than ErrBusy and ends of contexts
 	Busy               uint64 // refused by a full queue
-	Expired            uint64 // contexts that ended while their picture was queued
+	Expired            uint64 // contexts that ended while their image was queued
 	Replaced           uint64 // bundles put in force after the first
-	Queued, Running    int    // pictures now
+	Queued, Running    int    // images now
 	Drift              Drift
 }
 

@@ -7,6 +7,7 @@ import (
 	"image/png"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -55,8 +56,8 @@ func TestFaults(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []audit.Fault{
 		{What: "empty mask", Detail: "b_mask of b, which is cut"},
-		{What: "mask of a normal picture", Detail: "c_mask marks 5 pixels of c"},
-		{What: "mask of a picture without a label", Detail: "d_mask marks 6 pixels of d"},
+		{What: "mask of a good image", Detail: "c_mask marks 5 pixels of c"},
+		{What: "mask of an image without a label", Detail: "d_mask marks 6 pixels of d"},
 		{What: "same pixels in two splits", Detail: "a in train, leak in test"},
 		{What: "same pixels with two labels", Detail: "e is cut, same is good"},
 		{What: "one part in two splits", Detail: "bolt: part 1 is in test, train"},
@@ -151,7 +152,7 @@ func TestHostileArguments(t *testing.T) {
 	s, err := audit.Look(t.Context(), ds)
 	require.NoError(t, err)
 	r := hostile.Registry{
-		Funcs:  []any{audit.Look, audit.Sheet, audit.SplitOf},
+		Funcs:  []any{audit.Look, audit.Sheet, audit.SplitOf, audit.Check, audit.WriteCounts},
 		Types:  []any{new(audit.Facts), new(audit.Survey), new(audit.Fault), new(audit.Group)},
 		Values: []any{ds, s, s[1], dataset.Items(ds)},
 	}
@@ -160,3 +161,31 @@ func TestHostileArguments(t *testing.T) {
 	require.Empty(t, missing)
 	r.Run(t, 200)
 }
+
+// What is said of a data set names its classes, and faults are told once.
+func TestWords(t *testing.T) {
+	ds := memory(t, sample("a", dataset.Train, dataset.Good, 1, -1), sample("leak", dataset.Test, dataset.Good, 1, -1), sample("b", dataset.Test, "cut", 2, 50))
+	s, err := audit.Look(t.Context(), ds)
+	require.NoError(t, err)
+	var b strings.Builder
+	require.NoError(t, s.WriteText(&b, ds))
+	require.Contains(t, b.String(), "3 images of 1 classes, 0 of them cannot be read")
+	require.Contains(t, b.String(), "20x10 (3)")
+	b.Reset()
+	require.NoError(t, audit.WriteCounts(&b, append(dataset.Items(ds), dataset.Item{})))
+	require.Equal(t, "train: 1 normal, 0 with defects\ntest: 1 normal, 1 with defects\n(no split): 0 normal, 0 with defects, 1 without a label\n", b.String())
+	faults, notes, err := audit.Check(t.Context(), ds, listed{ds, []dataset.Issue{{Name: "x", Reason: "stray", Stray: true}, {Name: "y", Reason: "lost"}}})
+	require.NoError(t, err)
+	require.Len(t, faults, 2)
+	require.Contains(t, faults[0], "layout: y")
+	require.Contains(t, faults[1], "same pixels in two splits")
+	require.Contains(t, notes[0].String(), "stray")
+}
+
+// listed is a data set with issues.
+type listed struct {
+	dataset.Dataset
+	issues []dataset.Issue
+}
+
+func (l listed) Issues() []dataset.Issue { return l.issues }

@@ -40,9 +40,9 @@ func (f Facts) faults() []Fault {
 	case f.Item.IsDefective() && f.Mask && f.Area == 0:
 		return []Fault{fault("empty mask", "%s of %s, which is %s", f.Item.MaskName, f.Item.Name, f.Item.Defect)}
 	case f.Item.IsGood() && f.Area > 0:
-		return []Fault{fault("mask of a normal picture", "%s marks %d pixels of %s", f.Item.MaskName, f.Area, f.Item.Name)}
+		return []Fault{fault("mask of a good image", "%s marks %d pixels of %s", f.Item.MaskName, f.Area, f.Item.Name)}
 	case !f.Item.IsLabelled() && f.Area > 0:
-		return []Fault{fault("mask of a picture without a label", "%s marks %d pixels of %s", f.Item.MaskName, f.Area, f.Item.Name)}
+		return []Fault{fault("mask of an image without a label", "%s marks %d pixels of %s", f.Item.MaskName, f.Area, f.Item.Name)}
 	}
 	return nil
 }

@@ -10,11 +10,11 @@ import (
 	"github.com/gotab/gotab/downstream/heatmap"
 )
 
-// embedded is the longest side of the pictures in the page, in pixels. Those of the detectors'
+// embedded is the longest side of the images in the page, in pixels. Those of the detectors'
 // working resolution are mostly smaller and stay as they are.
 const embedded = 320
 
-// loadItem asks for the pictures of a part and checks what can be checked before they are drawn.
+// loadItem asks for the images of a part and checks what can be checked before they are drawn.
 func loadItem(ctx context.Context, c Class, i int) (Item, error) {
 	if err := ctx.Err(); err != nil {
 		return Item{}, err
@@ -24,18 +24,18 @@ func loadItem(ctx context.Context, c Class, i int) (Item, error) {
 		return Item{}, err
 	}
 	if it.Image == nil {
-		return Item{}, fmt.Errorf("%w: there is no picture", ErrData)
+		return Item{}, fmt.Errorf("%w: there is no image", ErrData)
 	}
 	if len(it.Maps) != len(c.Detectors) {
 		return Item{}, fmt.Errorf("%w: %d maps for %d detectors", ErrData, len(it.Maps), len(c.Detectors))
 	}
 	if size := it.Image.Bounds().Size(); it.Mask != nil && it.Mask.Bounds().Size() != size {
-		return Item{}, fmt.Errorf("%w: the mask is %v, the picture %v", heatmap.ErrSize, it.Mask.Bounds().Size(), size)
+		return Item{}, fmt.Errorf("%w: the mask is %v, the image %v", heatmap.ErrSize, it.Mask.Bounds().Size(), size)
 	}
 	return it, nil
 }
 
-// part brings the pictures of an item to one size: their own, or, where limit is above 0 and a
+// part brings the images of an item to one size: their own, or, where limit is above 0 and a
 // side is longer, one whose longest side is limit.
 func (it Item) part(c Class, limit int) (heatmap.Part, error) {
 	size := it.Image.Bounds().Size()
@@ -59,7 +59,7 @@ func (it Item) part(c Class, limit int) (heatmap.Part, error) {
 	for k, m := range it.Maps {
 		det := c.Detectors[k]
 		if !it.Whole && image.Pt(m.W, m.H) != size {
-			return heatmap.Part{}, fmt.Errorf("%w: %s: the map is %dx%d, the picture %v", heatmap.ErrSize, det.Name, m.W, m.H, size)
+			return heatmap.Part{}, fmt.Errorf("%w: %s: the map is %dx%d, the image %v", heatmap.ErrSize, det.Name, m.W, m.H, size)
 		}
 		if it.Whole || to != size {
 			if !it.Whole {
@@ -88,7 +88,7 @@ func (det Detector) view(named bool) heatmap.View {
 	return v
 }
 
-// legend explains the pictures of a class.
+// legend explains the images of a class.
 func legend(c Class) (*image.RGBA, error) {
 	var views []heatmap.View
 	for _, det := range c.Detectors {
@@ -97,7 +97,7 @@ func legend(c Class) (*image.RGBA, error) {
 	return heatmap.Legend(views...)
 }
 
-// captions say what was made of a part, for the picture files: a line for the part, and one for
+// captions say what was made of a part, for the image files: a line for the part, and one for
 // each detector.
 func captions(c Class, i int) []string {
 	s := c.Samples[i]

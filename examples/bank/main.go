@@ -43,11 +43,12 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	"github.com/gotab/gotab/examples/internal/anchors"
 	"github.com/gotab/gotab/examples/internal/inputs"
 	"github.com/gotab/gotab/examples/internal/process"
+	"github.com/gotab/gotab/internal/atomicfile"
 	"github.com/gotab/gotab/prompt"
 	"github.com/gotab/gotab/tab"
+	"github.com/gotab/gotab/tab/clipbank"
 	"github.com/gotab/gotab/tensor"
 )
 
@@ -57,7 +58,7 @@ var errUsage = errors.New("wrong arguments")
 
 // options are the flags.
 type options struct {
-	clip                anchors.Flags
+	clip                clipbank.Source
 	reading             inputs.Flags
 	classes, data       []string
 	aliases             map[string]string
@@ -70,7 +71,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	o := options{aliases: map[string]string{}}
 	fs := flag.NewFlagSet("bank", flag.ContinueOnError)
 	fs.SetOutput(stderr)
-	o.clip.Add(fs)
+	inputs.AddCLIP(fs, &o.clip)
 	fs.Func("class", "class `names` with commas between them; may be given several times", func(s string) error {
 		for _, name := range strings.Split(s, ",") {
 			o.classes = append(o.classes, strings.TrimSpace(name))
@@ -101,10 +102,13 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	usage := func(format string, a ...any) error {
 		return fmt.Errorf("%w: "+format, append([]any{errUsage}, a...)...)
 	}
-	if err := errors.Join(o.reading.Validate(), o.clip.Validate()); err != nil {
+	err := o.reading.Validate()
+	if err != nil {
 		return o, usage("%w", err)
 	}
-	var err error
+	if err := o.clip.Validate(); err != nil {
+		return o, usage("-clip-model is %q: %w", o.clip.Model, err)
+	}
 	if o.prompts, err = prompt.Preset(o.preset); err != nil {
 		return o, usage("-prompts: %w", err)
 	}
@@ -146,10 +150,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if err := inputs.CheckFile(o.out); err != nil {
+	if err := atomicfile.Try(o.out); err != nil {
 		return err
 	}
-	b, err := o.clip.Bank(ctx, o.classes, o.prompts, dev, stderr)
+	b, err := inputs.CLIPBank(ctx, o.clip, o.classes, o.prompts, dev, stderr)
 	if err != nil {
 		return err
 	}
@@ -175,7 +179,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 // a sentence.
 func (o *options) name(stderr io.Writer) error {
 	for _, root := range o.data {
-		ds, err := o.reading.Good(root, stderr)
+		ds, err := o.reading.OpenGood(root, stderr)
 		if err != nil {
 			return err
 		}

@@ -18,11 +18,11 @@
 // or one that does not occur, which is counted as wrong under the name "other".
 // -model softmax trains one output for each combination instead.
 //
-// FOLDER holds pictures in one of the library's layouts (-layout); what is told
+// FOLDER holds images in one of the library's layouts (-layout); what is told
 // apart is their class or, with -label defect, their kind of defect, by a
 // softmax.
 //
-// A folder with good and bad pictures apart (good/ and others) is told apart by these
+// A folder with good and bad images apart (good/ and others) is told apart by these
 // folders, unless -layout or -label says otherwise. All files are looked at first.
 //
 // The data are divided 80:20 by a seeded draw (-split), or -test names what is
@@ -48,8 +48,7 @@ import (
 	"strings"
 
 	"github.com/gotab/gotab/dataset"
-	"github.com/gotab/gotab/downstream/classify"
-	"github.com/gotab/gotab/examples/internal/curves"
+	"github.com/gotab/gotab/downstream/classify/compare"
 	"github.com/gotab/gotab/examples/internal/inputs"
 	"github.com/gotab/gotab/examples/internal/process"
 	"github.com/gotab/gotab/tensor"
@@ -59,75 +58,55 @@ func main() { process.Main("", errUsage, run) }
 
 var errUsage = errors.New("classify: wrong arguments")
 
-// Values of flags.
-const (
-	both       = "both"
-	frozen     = "frozen"
-	trained    = "trained"
-	sigmoids   = "sigmoids"
-	softmax    = "softmax"
-	plain      = "plain"
-	stratified = "stratified"
-)
+const both = "both"
 
 // options are the flags.
 type options struct {
-	data, test, layout, label, device, out    string
-	weights, backbones, models, splits        []string
-	encoding, turn                            string
-	size, epochs, headEpochs, batch           int
-	lr, backboneLR, weightDecay               float64
-	seed                                      uint64
-	balance, neighbour, save, force           bool
-	curves                                    curves.Flags
-	reading                                   inputs.Flags
-	weightsFlag, backbone, model, splitChoice string
-	chosen                                    bool // -layout or -label is given
+	compare.Config
+	weights, backbone, model, splitChoice, turn, device string
+	reading                                             inputs.Flags
 }
 
-// wafers reports whether the data are wafer maps.
-func (o options) wafers() bool { return strings.HasSuffix(o.data, ".npz") }
-
 func parse(args []string, stderr io.Writer) (options, error) {
-	var o options
+	o := options{Config: compare.Default(false)}
+	o.Log = stderr
 	fs := flag.NewFlagSet("classify", flag.ContinueOnError)
 	fs.SetOutput(stderr)
-	fs.StringVar(&o.data, "data", "", "`path` of an npz file in MixedWM38's format or of a folder of pictures (required)")
-	fs.StringVar(&o.test, "test", "", "`path` of what is tested on; empty divides -data 80:20")
-	fs.StringVar(&o.layout, "layout", string(dataset.LayoutFolders), fmt.Sprintf("`name` of a folder's layout, one of %v", dataset.Layouts()))
-	fs.StringVar(&o.label, "label", "class", "what a folder's pictures are told apart by: class or defect")
-	fs.StringVar(&o.weightsFlag, "weights", "", "`files` with ResNet weights under torchvision's names, commas between them, or 'random' (required)")
+	fs.StringVar(&o.Data, "data", "", "`path` of an npz file in MixedWM38's format or of a folder of images (required)")
+	fs.StringVar(&o.Test, "test", "", "`path` of what is tested on; empty divides -data 80:20")
+	fs.StringVar((*string)(&o.Layout), "layout", string(dataset.LayoutFolders), fmt.Sprintf("`name` of a folder's layout, one of %v", dataset.Layouts()))
+	fs.StringVar(&o.Label, "label", "class", "what a folder's images are told apart by: class or defect")
+	fs.StringVar(&o.weights, "weights", "", "`files` with ResNet weights under torchvision's names, commas between them, or 'random' (required)")
 	fs.StringVar(&o.backbone, "backbone", both, "frozen, trained or both")
 	fs.StringVar(&o.model, "model", "", "wafer maps: sigmoids (eight labels), softmax (one combination) or both; default sigmoids")
-	fs.StringVar(&o.splitChoice, "split", stratified, "how the data are divided: plain, stratified or both")
-	fs.StringVar(&o.encoding, "encoding", "grey", "wafer maps: grey (blank, passed and failed at 0, 1/2 and 1) or dies (a channel each)")
-	fs.StringVar(&o.turn, "turn", "", "show training pictures in all turns and reflections, on or off; default on for wafer maps")
+	fs.StringVar(&o.splitChoice, "split", compare.Stratified, "how the data are divided: plain, stratified or both")
+	fs.StringVar(&o.Encoding, "encoding", "grey", "wafer maps: grey (blank, passed and failed at 0, 1/2 and 1) or dies (a channel each)")
+	fs.StringVar(&o.turn, "turn", "", "show training images in all turns and reflections, on or off; default on for wafer maps")
 	fs.StringVar(&o.device, "device", "auto", "auto, cpu, cuda or cuda:N")
-	fs.StringVar(&o.out, "out", "", "`folder` for report.txt and report.json")
-	fs.BoolVar(&o.force, "force", false, "write over the reports and classifiers that -out has")
-	o.curves.Add(fs)
+	fs.StringVar(&o.Out, "out", "", "`folder` for report.txt and report.json")
+	fs.BoolVar(&o.Force, "force", false, "write over the reports and classifiers that -out has")
+	inputs.AddCurves(fs, &o.Curves)
 	o.reading.AddReading(fs)
 	o.reading.AddPrefix(fs)
-	fs.BoolVar(&o.save, "save", false, "put the classifiers into -out too")
-	fs.BoolVar(&o.neighbour, "neighbour", false, "wafer maps: report the nearest neighbour on pixels too")
-	fs.BoolVar(&o.balance, "balance", false, "weigh rare classes, or rare labels' positives, up")
-	fs.IntVar(&o.size, "size", 224, "`pixels` of the network's input, 32 or more")
-	fs.IntVar(&o.epochs, "epochs", 20, "`number` of passes that train a backbone")
-	fs.IntVar(&o.headEpochs, "head-epochs", 100, "`number` of passes over a frozen backbone's features")
-	fs.IntVar(&o.batch, "batch", 64, "`number` of pictures in a step")
-	fs.Float64Var(&o.lr, "lr", 1e-3, "learning `rate` of the linear layer")
-	fs.Float64Var(&o.backboneLR, "backbone-lr", 0, "learning `rate` of a trained backbone; 0 for 1e-3 on wafer maps and 3e-4 on other pictures")
-	fs.Float64Var(&o.weightDecay, "weight-decay", 0.01, "`decay` of AdamW")
-	fs.Uint64Var(&o.seed, "seed", 1, "seed of the split, the linear layer, the order, and the weights with -weights random")
+	fs.BoolVar(&o.Save, "save", false, "put the classifiers into -out too")
+	fs.BoolVar(&o.Neighbour, "neighbour", false, "wafer maps: report the nearest neighbour on pixels too")
+	fs.BoolVar(&o.Balance, "balance", false, "weigh rare classes, or rare labels' positives, up")
+	fs.IntVar(&o.Size, "size", 224, "`pixels` of the network's input, 32 or more")
+	fs.IntVar(&o.Epochs, "epochs", 20, "`number` of passes that train a backbone")
+	fs.IntVar(&o.HeadEpochs, "head-epochs", 100, "`number` of passes over a frozen backbone's features")
+	fs.IntVar(&o.Batch, "batch", 64, "`number` of images in a step")
+	fs.Float64Var(&o.LR, "lr", 1e-3, "learning `rate` of the linear layer")
+	fs.Float64Var(&o.BackboneLR, "backbone-lr", 0, "learning `rate` of a trained backbone; 0 for 1e-3 on wafer maps and 3e-4 on other images")
+	fs.Float64Var(&o.WeightDecay, "weight-decay", 0.01, "`decay` of AdamW")
+	fs.Uint64Var(&o.Seed, "seed", 1, "seed of the split, the linear layer, the order, and the weights with -weights random")
 	if err := process.Parse(fs, args, errUsage); err != nil {
 		return o, err
 	}
 	if err := o.reading.Validate(); err != nil {
 		return o, fmt.Errorf("%w: %w", errUsage, err)
 	}
-	given := map[string]bool{}
-	fs.Visit(func(f *flag.Flag) { given[f.Name] = true })
-	o.chosen = given["layout"] || given["label"]
+	o.Reading, o.Prefix = o.reading.Reading, o.reading.Prefix
+	fs.Visit(func(f *flag.Flag) { o.Guess = o.Guess && f.Name != "layout" && f.Name != "label" })
 	return o.checked()
 }
 
@@ -146,79 +125,70 @@ func (o options) checked() (options, error) {
 		}
 		return nil
 	}
+	wafers := strings.HasSuffix(o.Data, ".npz")
+	own := compare.Default(wafers)
 	if o.model == "" {
-		o.model = softmax
-		if o.wafers() {
-			o.model = sigmoids
-		}
+		o.model = own.Models[0]
 	}
 	if o.turn == "" {
-		o.turn = "off"
-		if o.wafers() {
-			o.turn = "on"
-		}
+		o.turn = map[bool]string{false: "off", true: "on"}[own.Turn]
 	}
-	if o.backboneLR == 0 {
-		o.backboneLR = classify.Default().BackboneLR
-		if o.wafers() {
-			o.backboneLR = classify.DefaultWafer(o.size).BackboneLR
-		}
+	if o.BackboneLR == 0 {
+		o.BackboneLR = own.BackboneLR
 	}
-	o.backbones = choose(o.backbone, frozen, trained)
-	o.models = choose(o.model, sigmoids, softmax)
-	o.splits = choose(o.splitChoice, plain, stratified)
+	o.Turn = o.turn == "on"
+	o.Backbones = choose(o.backbone, compare.Frozen, compare.Trained)
+	o.Models = choose(o.model, compare.Sigmoids, compare.Softmax)
+	o.Splits = choose(o.splitChoice, compare.Plain, compare.Stratified)
 	switch {
-	case o.data == "":
-		return wrong("-data is missing, an npz file of wafer maps or a folder of pictures")
-	case o.weightsFlag == "":
+	case o.Data == "":
+		return wrong("-data is missing, an npz file of wafer maps or a folder of images")
+	case o.weights == "":
 		return wrong("-weights is missing, files with ResNet weights or 'random'")
-	case o.backbones == nil:
+	case o.Backbones == nil:
 		return wrong("-backbone %s is not known, want frozen, trained or both", o.backbone)
-	case o.models == nil:
+	case o.Models == nil:
 		return wrong("-model %s is not known, want sigmoids, softmax or both", o.model)
-	case o.splits == nil:
+	case o.Splits == nil:
 		return wrong("-split %s is not known, want plain, stratified or both", o.splitChoice)
-	case !o.wafers() && o.model != softmax:
-		return wrong("-model %s is for wafer maps; a folder's pictures are told apart by a softmax", o.model)
-	case !o.wafers() && (o.neighbour || o.encoding != "grey"):
+	case !wafers && o.model != compare.Softmax:
+		return wrong("-model %s is for wafer maps; a folder's images are told apart by a softmax", o.model)
+	case !wafers && (o.Neighbour || o.Encoding != "grey"):
 		return wrong("-neighbour and -encoding are for wafer maps")
-	case o.test != "" && strings.HasSuffix(o.test, ".npz") != o.wafers():
+	case o.Test != "" && strings.HasSuffix(o.Test, ".npz") != wafers:
 		return wrong("-data and -test must both be wafer maps or both be folders")
-	case o.label != "class" && o.label != "defect":
-		return wrong("-label %s is not known, want class or defect", o.label)
-	case o.encoding != "grey" && o.encoding != "dies":
-		return wrong("-encoding %s is not known, want grey or dies", o.encoding)
+	case o.Label != "class" && o.Label != "defect":
+		return wrong("-label %s is not known, want class or defect", o.Label)
+	case o.Encoding != "grey" && o.Encoding != "dies":
+		return wrong("-encoding %s is not known, want grey or dies", o.Encoding)
 	case o.turn != "on" && o.turn != "off":
 		return wrong("-turn %s is not known, want on or off", o.turn)
-	case o.epochs < 1:
-		return wrong("-epochs is %d, want 1 or more", o.epochs)
-	case o.headEpochs < 1:
-		return wrong("-head-epochs is %d, want 1 or more", o.headEpochs)
-	case o.batch < 1:
-		return wrong("-batch is %d, want 1 or more", o.batch)
-	case o.force && o.out == "":
+	case o.Epochs < 1:
+		return wrong("-epochs is %d, want 1 or more", o.Epochs)
+	case o.HeadEpochs < 1:
+		return wrong("-head-epochs is %d, want 1 or more", o.HeadEpochs)
+	case o.Batch < 1:
+		return wrong("-batch is %d, want 1 or more", o.Batch)
+	case o.Force && o.Out == "":
 		return wrong("-force is for -out, the folder to write over")
-	case o.reading.Prefix != "" && o.weightsFlag == "random":
+	case o.Prefix != "" && o.weights == "random":
 		return wrong("-prefix is for a file of weights, and -weights is random")
-	case o.size < 32:
-		return wrong("-size is %d, want 32 or more", o.size)
-	case o.save && o.out == "":
+	case o.Size < 32:
+		return wrong("-size is %d, want 32 or more", o.Size)
+	case o.Save && o.Out == "":
 		return wrong("-save needs -out, the folder to save to")
 	}
-	for w := range strings.SplitSeq(o.weightsFlag, ",") {
-		if w == "" || slices.Contains(o.weights, w) {
-			return wrong("-weights %q has an empty name, or one twice", o.weightsFlag)
+	for w := range strings.SplitSeq(o.weights, ",") {
+		if w == "" || slices.Contains(o.Weights, w) {
+			return wrong("-weights %q has an empty name, or one twice", o.weights)
 		}
-		o.weights = append(o.weights, w)
-	}
-	if o.test != "" {
-		o.splits = []string{"of " + o.test}
+		o.Weights = append(o.Weights, w)
 	}
 	return o, nil
 }
 
 // run is the program without the process around it.
-func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
 	if len(args) > 0 && args[0] == "generate" {
 		return generate(ctx, args[1:], stdout, stderr)
 	}
@@ -226,23 +196,25 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	defer func() {
+		switch err = inputs.Hint(err); {
+		case errors.Is(err, compare.ErrConfig):
+			err = fmt.Errorf("%w: %w", errUsage, err)
+		case errors.Is(err, compare.ErrExists):
+			err = fmt.Errorf("classify: %w: give -out another folder, or -force to write over it", err)
+		case err != nil:
+			err = fmt.Errorf("classify: %w", err)
+		}
+	}()
 	if err := o.reading.UseThreads(); err != nil {
-		return fmt.Errorf("classify: %w", err)
+		return err
 	}
-	if err := o.tryOut(); err != nil {
-		return fmt.Errorf("classify: %w", err)
+	if o.Device, err = tensor.ParseDevice(o.device); err != nil {
+		return err
 	}
-	dev, err := tensor.ParseDevice(o.device)
-	if err != nil {
-		return fmt.Errorf("classify: %w", err)
-	}
-	r := &report{o: o}
-	err = judge(ctx, o, dev, r, stderr)
+	r, err := compare.Run(ctx, o.Config)
 	if len(r.Rows) > 0 {
-		err = errors.Join(err, r.table(stdout))
+		err = errors.Join(err, r.WriteTable(stdout))
 	}
-	if err != nil {
-		return fmt.Errorf("classify: %w", err)
-	}
-	return nil
+	return err
 }

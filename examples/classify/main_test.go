@@ -21,6 +21,7 @@ import (
 	"github.com/gotab/gotab/dataset/wafers"
 	"github.com/gotab/gotab/downstream"
 	"github.com/gotab/gotab/downstream/classify"
+	"github.com/gotab/gotab/downstream/classify/compare"
 	"github.com/gotab/gotab/metrics"
 	"github.com/gotab/gotab/tensor"
 )
@@ -43,7 +44,7 @@ func maps(t *testing.T, per int, seed string) string {
 	return path
 }
 
-func readReport(t *testing.T, dir string) (r report) {
+func readReport(t *testing.T, dir string) (r compare.Report) {
 	t.Helper()
 	b, err := os.ReadFile(filepath.Join(dir, "report.json"))
 	require.NoError(t, err)
@@ -85,9 +86,9 @@ func TestClassifyWafers(t *testing.T) {
 	stdout, stderr, err := classifyArgs(t, "-data", data, "-weights", "random,"+saved, "-device", "cpu", "-size", "32", "-epochs", "1",
 		"-head-epochs", "40", "-model", "both", "-split", "both", "-backbone", "frozen", "-neighbour", "-out", out, "-save", "-encoding", "dies", "-balance")
 	require.NoError(t, err)
-	require.Contains(t, stderr, "random, frozen, sigmoids: fit on 152 pictures")
+	require.Contains(t, stderr, "random, frozen, sigmoids: fit on 152 images")
 	require.Contains(t, stderr, "epoch 40/40, loss")
-	for _, want := range []string{"split plain: 152 pictures to train, 38 to test", "split stratified: 152 pictures to train, 38 to test",
+	for _, want := range []string{"split plain: 152 images to train, 38 to test", "split stratified: 152 images to train, 38 to test",
 		"exact match", "top-1 of 38", "nearest neighbour", "softmax"} {
 		require.Contains(t, stdout, want)
 	}
@@ -114,7 +115,7 @@ func TestClassifyWafers(t *testing.T) {
 		require.Greater(t, row.Labels.F1, 0.1)
 	}
 	require.Equal(t, "nearest neighbour", r.Rows[5].Model)
-	require.Equal(t, stratified, r.Rows[5].Split)
+	require.Equal(t, compare.Stratified, r.Rows[5].Split)
 	for _, k := range r.Rows[5].PerKind {
 		require.Equal(t, 1, k.TP+k.FN, "a stratified fifth of five")
 	}
@@ -137,7 +138,7 @@ func TestClassifyTrainedOnAnotherFile(t *testing.T) {
 	train, test := maps(t, 2, "1"), maps(t, 1, "2")
 	stdout, stderr, err := classifyArgs(t, "-data", train, "-test", test, "-weights", "random", "-device", "cpu", "-size", "32", "-epochs", "2", "-backbone", "trained")
 	require.NoError(t, err)
-	require.Contains(t, stdout, "76 pictures to train, 38 to test")
+	require.Contains(t, stdout, "76 images to train, 38 to test")
 	require.Contains(t, stdout, "trained")
 	require.Contains(t, stderr, "random, trained, sigmoids: epoch 2/2")
 }

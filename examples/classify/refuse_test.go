@@ -19,7 +19,7 @@ func TestReportsAreKept(t *testing.T) {
 	require.ErrorContains(t, err, "bottom/1.png")
 	stdout, _, err := classifyArgs(t, append(args, "-skip-broken")...)
 	require.NoError(t, err)
-	require.Contains(t, stdout, "2 pictures left out that cannot be read")
+	require.Contains(t, stdout, "2 images left out that cannot be read")
 	require.ElementsMatch(t, []string{"top/0.png", "bottom/1.png"}, readReport(t, out).Skipped)
 	before, err := os.ReadFile(filepath.Join(out, "report.json"))
 	require.NoError(t, err)

@@ -52,7 +52,7 @@ func TestShard(t *testing.T) {
 	require.Contains(t, out, "8 images of 1 classes in 1 shards")
 	out, _, err = do(t, "check", "-data", dir, "-layout", "shards")
 	require.NoError(t, err)
-	require.Contains(t, out, "no fault found in 8 pictures")
+	require.Contains(t, out, "no fault found in 8 images")
 	want, err := dataset.OpenMVTecAD(root, "", "")
 	require.NoError(t, err)
 	got, closer, err := dataset.Open(t.Context(), dir, dataset.DefaultConfig())

@@ -15,11 +15,11 @@
 //
 // describe prints counts by class, split and kind of defect, sizes, colours and
 // areas of masks, and draws a contact sheet. check lists every fault it finds:
-// files that cannot be read, masks of another size or empty, pictures of another
+// files that cannot be read, masks of another size or empty, images of another
 // colour depth than the rest of their class, the same pixels under two splits,
-// parts whose pictures are in two splits, and what does not belong into the
-// layout. split writes a manifest; pictures of a test split stay there,
-// defective ones of others go there, and pictures with the same pixels stay on
+// parts whose images are in two splits, and what does not belong into the
+// layout. split writes a manifest; images of a test split stay there,
+// defective ones of others go there, and images with the same pixels stay on
 // one side. convert writes MVTec AD's layout with PNG
 // files, or a manifest. shard writes the files as they are into a few large archives
 // with an index, in an order that -seed draws; check compares such archives with
@@ -105,20 +105,20 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	f.StringVar(&o.classes, "classes", "", "`names` of classes with commas between them; empty for all")
 	f.StringVar(&o.split, "split", "", "`name` of the only split to read; empty for all")
 	f.StringVar(&o.setup, "setup", dataset.DefaultConfig().Setup, "`name` of VisA's split list")
-	f.StringVar(&o.manifest, "manifest", "", "`file` with a manifest that says which pictures count, and in which split")
+	f.StringVar(&o.manifest, "manifest", "", "`file` with a manifest that says which images count, and in which split")
 	f.IntVar(&o.maskAbove, "mask-above", dec.MaskAbove, "`brightness` above which a pixel of a mask is a defect, 0 to 254; -1 takes what is not the background")
-	f.IntVar(&o.bits, "bits", dec.Bits16, "how many `bits` of 16-bit pictures count, 8 to 16")
-	f.IntVar(&o.pixels, "max-pixels", dec.MaxPixels, "largest `number` of pixels of a picture")
+	f.IntVar(&o.bits, "bits", dec.Bits16, "how many `bits` of 16-bit images count, 8 to 16")
+	f.IntVar(&o.pixels, "max-pixels", dec.MaxPixels, "largest `number` of pixels of an image")
 	f.IntVar(&o.threads, "threads", 0, "largest `number` of threads; 0 takes as many as the processors that the process may use")
-	f.BoolVar(&o.trainDefects, "train-defects", false, "keep defective pictures of the training split (KolektorSDD2)")
+	f.BoolVar(&o.trainDefects, "train-defects", false, "keep defective images of the training split (KolektorSDD2)")
 	f.StringVar(&o.sheet, "sheet", "", "describe: `file` for a contact sheet, PNG")
 	f.StringVar(&o.out, "out", "", "split, convert, shard: `path` to write; convert makes a manifest of a name that ends in .jsonl")
 	f.StringVar(&o.parts, "parts", "train=0.8,validation=0.2", "split: `names` of the sides with their fractions")
-	f.StringVar(&o.from, "from", "train,", "split: `names` of the splits that are divided, with commas; an empty name is for pictures without one")
-	f.StringVar(&o.defects, "defects", dataset.Test, "split: `name` of the split that defective pictures go to; empty divides them too")
-	f.StringVar(&o.group, "group", "", "split: `expression` on the name of a picture whose first bracket is the part that it shows")
-	f.BoolVar(&o.together, "together", true, "split: read all pictures and keep those with the same pixels on one side")
-	f.IntVar(&o.shots, "shots", 0, "split: `number` of normal pictures of each class for a support set instead of a split")
+	f.StringVar(&o.from, "from", "train,", "split: `names` of the splits that are divided, with commas; an empty name is for images without one")
+	f.StringVar(&o.defects, "defects", dataset.Test, "split: `name` of the split that defective images go to; empty divides them too")
+	f.StringVar(&o.group, "group", "", "split: `expression` on the name of an image whose first bracket is the part that it shows")
+	f.BoolVar(&o.together, "together", true, "split: read all images and keep those with the same pixels on one side")
+	f.IntVar(&o.shots, "shots", 0, "split: `number` of normal images of each class for a support set instead of a split")
 	f.Int64Var(&o.size, "size", dataset.DefaultShards().Bytes>>20, "shard: size of a shard, `MiB`")
 	f.BoolVar(&o.shuffle, "shuffle", true, "shard: write the images in a drawn order, which a window over them needs")
 	f.Uint64Var(&o.seed, "seed", 1, "split, shard: seed of the draw")
@@ -152,10 +152,10 @@ func parse(args []string, stderr io.Writer) (options, error) {
 // set is an open data set.
 type set struct {
 	ds     dataset.Dataset
-	raw    dataset.Dataset // before the manifest
+	raw    dataset.Listed // before the manifest
 	issues []dataset.Issue
 	closer []io.Closer
-	bits   int // of 16-bit pictures that count
+	bits   int // of 16-bit images that count
 }
 
 func (s *set) close() error {

@@ -76,7 +76,7 @@ func TestDescribe(t *testing.T) {
 	out, _, err := do(t, "describe", "-data", root, "-sheet", sheet)
 	require.NoError(t, err)
 	flat := strings.Join(strings.Fields(out), " ")
-	for _, says := range []string{"8 pictures of 1 classes, 0 of them cannot be read", "bolt train good 5 0 -", "bolt test cut 2 2 10, 20, 20", "bolt test good 1 0 -",
+	for _, says := range []string{"8 images of 1 classes, 0 of them cannot be read", "bolt train good 5 0 -", "bolt test cut 2 2 10, 20, 20", "bolt test good 1 0 -",
 		"bolt 20x12 (8) grey 8-bit png (8)", "contact sheet: "} {
 		require.Contains(t, flat, says)
 	}
@@ -99,7 +99,7 @@ func TestDescribe(t *testing.T) {
 func TestCheckFindsNothing(t *testing.T) {
 	out, _, err := do(t, "check", "-data", sound(t))
 	require.NoError(t, err)
-	require.Equal(t, "no fault found in 8 pictures\n", out)
+	require.Equal(t, "no fault found in 8 images\n", out)
 }
 
 // Every kind of fault at once: all are listed.
@@ -126,7 +126,7 @@ func TestCheckListsAllFaults(t *testing.T) {
 		"layout: bolt/stray.png", "layout: bolt/test/cut/004.png: has no mask", "unreadable: dataset: read bolt/train/good/torn.png", "unreadable: dataset: read bolt/train/good/text.png",
 		"empty mask: bolt/ground_truth/cut/002_mask.png of bolt/test/cut/002.png, which is cut",
 		"003_mask.png is 20x11, the image is 20x12",
-		"mask of a normal picture: bolt/ground_truth/good/005_mask.png marks 7 pixels of bolt/test/good/005.png",
+		"mask of a good image: bolt/ground_truth/good/005_mask.png marks 7 pixels of bolt/test/good/005.png",
 		"colour depth: bolt/train/good/deep.png is grey 16-bit png",
 		"same pixels in two splits: bolt/train/good/000.png in train, bolt/test/good/leak.png in test",
 		"same pixels with two labels: bolt/test/cut/same.png is cut, bolt/test/good/000.png is good",
@@ -135,7 +135,7 @@ func TestCheckListsAllFaults(t *testing.T) {
 	}
 	require.NotContains(t, out, "notes.txt", "a licence or a note is no fault")
 	require.Contains(t, notes, "note: bolt/notes.txt")
-	require.ErrorContains(t, err, "13 in 17 pictures", out)
+	require.ErrorContains(t, err, "13 in 17 images", out)
 }
 
 func pngOf(t *testing.T) []byte {
@@ -185,7 +185,7 @@ func TestSplitKeepsDuplicatesTogether(t *testing.T) {
 	for seed := range 6 {
 		_, notes, err := do(t, "split", "-data", root, "-out", list, "-seed", fmt.Sprint(seed))
 		require.NoError(t, err)
-		require.Contains(t, notes, "12 pictures have the pixels of another one")
+		require.Contains(t, notes, "12 images have the pixels of another one")
 		_, _, err = do(t, "check", "-data", root, "-manifest", list)
 		require.NoError(t, err)
 	}
@@ -200,7 +200,7 @@ func TestConvert(t *testing.T) {
 	to := filepath.Join(t.TempDir(), "out")
 	out, _, err := do(t, "convert", "-data", root, "-out", to)
 	require.NoError(t, err)
-	require.Contains(t, out, "8 pictures and 2 masks")
+	require.Contains(t, out, "8 images and 2 masks")
 	was, err := dataset.OpenMVTecAD(root, "", "")
 	require.NoError(t, err)
 	now, err := dataset.OpenMVTecAD(to, "", "")
@@ -225,14 +225,14 @@ func TestConvert(t *testing.T) {
 	require.NoError(t, err)
 	out, _, err = do(t, "describe", "-data", root, "-layout", "manifest")
 	require.NoError(t, err)
-	require.Contains(t, out, "8 pictures of 1 classes")
+	require.Contains(t, out, "8 images of 1 classes")
 
 	// Pictures without a split are named, all of them.
 	plain := t.TempDir()
 	put(t, plain, "good/1.png", grey(5, 5, 1))
 	put(t, plain, "bad/1.png", grey(5, 5, 2))
 	_, _, err = do(t, "convert", "-data", plain, "-layout", "goodbad", "-out", filepath.Join(t.TempDir(), "x"))
-	require.ErrorContains(t, err, "2 pictures were left out")
+	require.ErrorContains(t, err, "2 images were left out")
 	require.ErrorContains(t, err, "bad/1.png is in no split")
 	require.ErrorContains(t, err, "good/1.png is in no split")
 }
@@ -248,7 +248,7 @@ func TestWaferMaps(t *testing.T) {
 	require.NoError(t, err)
 	out, _, err := do(t, "describe", "-data", root, "-layout", "mixedwm38", "-sheet", filepath.Join(root, "sheet.png"))
 	require.NoError(t, err)
-	require.Contains(t, out, "24 pictures of 1 classes")
+	require.Contains(t, out, "24 images of 1 classes")
 	require.Contains(t, out, "52x52 (24)")
 	_, _, err = do(t, "convert", "-data", root, "-layout", "mixedwm38", "-manifest", list, "-out", to)
 	require.ErrorContains(t, err, "in train, where the layout has good images only")
@@ -297,7 +297,7 @@ func TestCheckNotes(t *testing.T) {
 	put(t, root, "wide/train/good/000.png", deep)
 	stdout, stderr, err := do(t, "check", "-data", root)
 	require.NoError(t, err)
-	require.Contains(t, stdout, "no fault found in 9 pictures")
+	require.Contains(t, stdout, "no fault found in 9 images")
 	require.Contains(t, stderr, "note: bolt/ground_truth/cut: its masks are of several kinds")
 	require.Contains(t, stderr, "note: the values of its 1 images of 16 bits need 12 bits, 16 are set")
 	require.Contains(t, stderr, "note: -bits sets Bits16, and it is 16 now")

@@ -25,7 +25,7 @@ func TestConvertKeepsNames(t *testing.T) {
 	put(t, root, "端子/test/NG/1.jpg", grey(20, 12, 40)) // the same name with another ending
 	out, _, err := do(t, "convert", "-data", root, "-out", to)
 	require.NoError(t, err)
-	require.Contains(t, out, "29 pictures")
+	require.Contains(t, out, "29 images")
 	was, err := dataset.OpenMVTecAD(root, "", "")
 	require.NoError(t, err)
 	now, err := dataset.OpenMVTecAD(to, "", "")

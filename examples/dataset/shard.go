@@ -38,16 +38,3 @@ func shard(ctx context.Context, s *set, o options, stdout, stderr io.Writer) err
 	}
 	return closer.Close()
 }
-
-// damages are what is not as it was written, of a data set of shards.
-func damages(ctx context.Context, s *set) ([]string, error) {
-	shards, ok := s.raw.(*dataset.Shards)
-	if !ok {
-		return nil, nil
-	}
-	err := shards.Verify(ctx)
-	if ended := ctx.Err(); ended != nil || err == nil {
-		return nil, ended
-	}
-	return []string{err.Error()}, nil
-}

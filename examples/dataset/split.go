@@ -62,7 +62,7 @@ func split(ctx context.Context, s *set, o options, stdout, stderr io.Writer) err
 			return err
 		}
 		if n > 0 {
-			fmt.Fprintf(stderr, "note: %d pictures have the pixels of another one; each such group stays on one side\n", n)
+			fmt.Fprintf(stderr, "note: %d images have the pixels of another one; each such group stays on one side\n", n)
 		}
 	}
 	divided, err := cfg.Assign(items, rng)
@@ -77,33 +77,8 @@ func save(name string, items []dataset.Item, stdout io.Writer) error {
 	if err := atomicfile.Write(name, func(w io.Writer) error { return dataset.WriteManifest(w, items) }); err != nil {
 		return err
 	}
-	type count struct{ normal, defects, unlabelled int }
-	var order []string
-	counts := make(map[string]count)
-	for _, it := range items {
-		w := audit.SplitOf(it)
-		c, ok := counts[w]
-		if !ok {
-			order = append(order, w)
-		}
-		switch {
-		case it.IsGood():
-			c.normal++
-		case it.IsDefective():
-			c.defects++
-		default:
-			c.unlabelled++
-		}
-		counts[w] = c
-	}
-	for _, w := range order {
-		text := fmt.Sprintf("%s: %d normal, %d with defects", w, counts[w].normal, counts[w].defects)
-		if n := counts[w].unlabelled; n > 0 {
-			text += fmt.Sprintf(", %d without a label", n)
-		}
-		if _, err := fmt.Fprintln(stdout, text); err != nil {
-			return err
-		}
+	if err := audit.WriteCounts(stdout, items); err != nil {
+		return err
 	}
 	_, err := fmt.Fprintf(stdout, "manifest: %s\n", name)
 	return err

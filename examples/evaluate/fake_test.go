@@ -153,8 +153,8 @@ func darkArgs() []string {
 
 // program knows the method of f alone, and no network.
 func (f *darkMethod) program() program {
-	return program{methods: []detectors.Kind{f.method()}, open: func(o options, _ tensor.Device) (network, error) {
-		return network{Network: &detectors.Network{Weights: "none " + o.weights, SHA256: o.weights + o.arch}}, nil
+	return program{methods: []detectors.Kind{f.method()}, open: func(o options, weights string, _ tensor.Device) (*detectors.Network, error) {
+		return &detectors.Network{Weights: "none " + weights, SHA256: weights + o.arch}, nil
 	}}
 }
 

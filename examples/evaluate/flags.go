@@ -14,6 +14,7 @@ import (
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/evaluate"
 	"github.com/gotab/gotab/evaluate/detectors"
+	"github.com/gotab/gotab/evaluate/session"
 	"github.com/gotab/gotab/examples/internal/inputs"
 	"github.com/gotab/gotab/examples/internal/process"
 	"github.com/gotab/gotab/metrics"
@@ -23,23 +24,11 @@ var errUsage = errors.New("evaluate: wrong arguments")
 
 // options are the flags.
 type options struct {
-	data, classes         []string // classes: nil for all
-	weights, arch, device string
-	precision             backbone.Precision
-	methods               []detectors.Kind
-	layers                []backbone.Layer // nil: the method's own
-	seeds                 []evaluate.Seed  // nil: the method's own
-	epochs, shots         int              // 0: the method's own
-	rule                  metrics.Rule
-	json, maps, report    string
-	save                  string        // folder for detectors
-	part                  evaluate.Part // of the classes
-	compare               string        // weights of a second network for the report
-	sameScale             bool          // of its maps and the first network's
-	resume, details       bool
-	reading               inputs.Flags
-
-	command string // to repeat the run, with no folder of this machine in it
+	session.Config
+	arch, device string
+	precision    backbone.Precision
+	details      bool
+	reading      inputs.Flags
 }
 
 // list is a flag whose value is a list, or that is given several times.
@@ -72,7 +61,7 @@ func (p *paths) Set(text string) error {
 
 // parse reads the flags; known are the methods to choose from.
 func parse(args []string, known []detectors.Kind, stderr io.Writer) (options, error) {
-	var o options
+	o := options{Config: session.Default()}
 	var names []string
 	for _, m := range known {
 		names = append(names, m.Name)
@@ -83,29 +72,29 @@ func parse(args []string, known []detectors.Kind, stderr io.Writer) (options, er
 	fs := flag.NewFlagSet("evaluate", flag.ContinueOnError)
 	fs.SetOutput(stderr)
 	fs.Var(&roots, "data", "`folder` of a data set: one folder a class in MVTec AD's layout, or another layout with the splits train and test (required; may be given several times)")
-	fs.StringVar(&o.weights, "weights", "", "`file` with weights of a ResNet under torchvision's names, 'random' or 'random:SEED' (required)")
+	fs.StringVar(&o.Path, "weights", "", "`file` with weights of a ResNet under torchvision's names, 'random' or 'random:SEED' (required)")
 	fs.StringVar(&o.arch, "arch", "", "architecture `name` of random weights (resnet18), or what the file must hold")
 	fs.Var(&classes, "class", "class `names`, or 'all' (the default)")
 	fs.Var(&chosen, "method", "detectors, of: "+strings.Join(names, ", ")+" (padim)")
 	fs.Var(&layers, "layers", "`layers` to look at in place of the method's own, for example layer2,layer3,layer4")
 	fs.StringVar(&one, "seed", "", "`seed` of what a method draws at random, or 'reference' (the method's own)")
 	fs.StringVar(&several, "seeds", "", "`N` for the seeds 1 to N, or a list of them: everything is done for each")
-	fs.IntVar(&o.epochs, "epochs", 0, "`epochs` of methods that train (the article's)")
-	fs.IntVar(&o.shots, "shots", 0, "good `images` a class of methods that learn from few (the method's own)")
+	fs.IntVar(&o.Epochs, "epochs", 0, "`epochs` of methods that train (the article's)")
+	fs.IntVar(&o.Shots, "shots", 0, "good `images` a class of methods that learn from few (the method's own)")
 	fs.StringVar(&rule, "cut", "overkill:0.05", "`rule` of the threshold for escape and overkill: overkill:RATE, escape:RATE, youden or f1")
 	fs.StringVar(&o.device, "device", "auto", "auto, cpu, cuda or cuda:N")
 	fs.TextVar(&o.precision, "precision", backbone.Float32, "`precision` that features are computed in: float32, or bfloat16, which is two to three times as fast on processors that have AVX512-BF16")
-	fs.StringVar(&o.json, "json", "", "`file` for one JSON object a class, method and seed")
-	fs.BoolVar(&o.resume, "resume", false, "go on with what the -json file has, and leave out what is in it")
+	fs.StringVar(&o.Records, "json", "", "`file` for one JSON object a class, method and seed")
+	fs.BoolVar(&o.Resume, "resume", false, "go on with what the -json file has, and leave out what is in it")
 	fs.BoolVar(&o.details, "details", false, "print every figure with its interval and its protocol")
-	fs.StringVar(&o.report, "report", "", "`folder` for a report: one page with table, curves, histograms and the worst misses, and its pictures")
-	fs.StringVar(&o.compare, "compare", "", "`weights` of a second network, whose figures and maps stand beside in the report")
-	fs.BoolVar(&o.sameScale, "same-scale", false, "draw the second network's maps on the scale of the first one's good parts, and not of its own")
+	fs.StringVar(&o.Report, "report", "", "`folder` for a report: one page with table, curves, histograms and the worst misses, and its pictures")
+	fs.StringVar(&o.SecondPath, "compare", "", "`weights` of a second network, whose figures and maps stand beside in the report")
+	fs.BoolVar(&o.SameScale, "same-scale", false, "draw the second network's maps on the scale of the first one's good parts, and not of its own")
 	o.reading.AddReading(fs)
 	o.reading.AddPrefix(fs)
 	o.reading.AddTransform(fs)
-	fs.StringVar(&o.maps, "maps", "", "`folder` for one picture a test image")
-	fs.StringVar(&o.save, "save", "", "`folder` for the fitted detectors")
+	fs.StringVar(&o.Maps, "maps", "", "`folder` for one picture a test image")
+	fs.StringVar(&o.Save, "save", "", "`folder` for the fitted detectors")
 	fs.StringVar(&part, "part", "", "which of the classes: `I/N`, every N-th from the I-th of 0 to N-1, auto/N or auto")
 	if err := process.Parse(fs, args, errUsage); err != nil {
 		return o, err
@@ -116,32 +105,33 @@ func parse(args []string, known []detectors.Kind, stderr io.Writer) (options, er
 	if err := o.reading.Validate(); err != nil {
 		return wrong("%w", err)
 	}
+	o.Reading, o.Log = o.reading.Reading, stderr
 	given := map[string]bool{}
 	fs.Visit(func(f *flag.Flag) { given[f.Name] = true })
 	switch {
-	case given["epochs"] && o.epochs < 1:
-		return wrong("-epochs is %d, want 1 or more, or leave it out for the method's own", o.epochs)
-	case given["shots"] && o.shots < 1:
-		return wrong("-shots is %d, want 1 or more, or leave it out for the method's own", o.shots)
-	case o.reading.Prefix != "" && strings.HasPrefix(o.weights, "random"):
-		return wrong("-prefix is for a file of weights, and -weights is %s", o.weights)
+	case given["epochs"] && o.Epochs < 1:
+		return wrong("-epochs is %d, want 1 or more, or leave it out for the method's own", o.Epochs)
+	case given["shots"] && o.Shots < 1:
+		return wrong("-shots is %d, want 1 or more, or leave it out for the method's own", o.Shots)
+	case o.reading.Prefix != "" && strings.HasPrefix(o.Path, "random"):
+		return wrong("-prefix is for a file of weights, and -weights is %s", o.Path)
 	case len(roots) == 0:
 		return wrong("-data is missing, the folder that holds the class folders")
-	case o.weights == "":
+	case o.Path == "":
 		return wrong("-weights is missing, a file with weights of a ResNet or 'random'")
-	case part != "" && o.json == "":
+	case part != "" && o.Records == "":
 		return wrong("-part needs -json, where the results of a part go")
-	case part != "" && o.report != "":
+	case part != "" && o.Report != "":
 		return wrong("-report is of all classes: merge the results of the parts, and leave out -part")
-	case o.resume && o.json == "":
+	case o.Resume && o.Records == "":
 		return wrong("-resume needs -json, the file to go on with")
-	case o.resume && o.report != "":
+	case o.Resume && o.Report != "":
 		return wrong("-report shows what is evaluated now, not what a file has: leave out -resume")
-	case o.resume && o.maps != "":
+	case o.Resume && o.Maps != "":
 		return wrong("-maps draws what is evaluated now, and -resume leaves out what the file has: leave out one of them")
-	case o.compare != "" && o.report == "":
+	case o.SecondPath != "" && o.Report == "":
 		return wrong("-compare needs -report, where the second network's maps are shown")
-	case o.sameScale && o.compare == "":
+	case o.SameScale && o.SecondPath == "":
 		return wrong("-same-scale is for -compare, the second network whose maps it is about")
 	case one != "" && several != "":
 		return wrong("-seed and -seeds are both given")
@@ -157,9 +147,9 @@ func parse(args []string, known []detectors.Kind, stderr io.Writer) (options, er
 			return wrong("-class %s is named twice", class)
 		}
 	}
-	o.data = roots
+	o.Data = roots
 	if !slices.Equal(classes, list{"all"}) {
-		o.classes = classes
+		o.Classes = classes
 	}
 	if len(chosen) == 0 {
 		chosen = list{"padim"}
@@ -172,12 +162,18 @@ func parse(args []string, known []detectors.Kind, stderr io.Writer) (options, er
 		case slices.Contains(chosen[:i], name):
 			return wrong("-method %s is named twice", name)
 		}
-		o.methods = append(o.methods, known[at])
+		o.Methods = append(o.Methods, known[at])
+		if _, tiles := o.Reading.View.Tiles(); tiles && known[at].Chooses {
+			return wrong("-transform tiles does not go with -method %s, which chooses the images that it learns from; take padim, patchcore, rd4ad or simplenet", name)
+		}
+		if o.SecondPath != "" && known[at].Shots {
+			return wrong("-compare does not go with %s, which trains a network of its own: give a report for each of the weights", name)
+		}
 	}
-	if o.epochs > 0 && !slices.ContainsFunc(o.methods, func(m detectors.Kind) bool { return m.Trains }) {
+	if o.Epochs > 0 && !slices.ContainsFunc(o.Methods, func(m detectors.Kind) bool { return m.Trains }) {
 		return wrong("-epochs is given and none of the methods %s trains", chosen.String())
 	}
-	if o.shots > 0 && !slices.ContainsFunc(o.methods, func(m detectors.Kind) bool { return m.Shots }) {
+	if o.Shots > 0 && !slices.ContainsFunc(o.Methods, func(m detectors.Kind) bool { return m.Shots }) {
 		return wrong("-shots is given and none of the methods %s learns from few images", chosen.String())
 	}
 	for _, name := range layers {
@@ -185,39 +181,33 @@ func parse(args []string, known []detectors.Kind, stderr io.Writer) (options, er
 		if err != nil {
 			return wrong("-layers: %w", err)
 		}
-		o.layers = append(o.layers, l)
+		o.Layers = append(o.Layers, l)
 	}
 	var err error
 	if part != "" {
-		if o.part, err = evaluate.ParsePart(part, os.Getenv); err != nil {
+		if o.Part, err = evaluate.ParsePart(part, os.Getenv); err != nil {
 			return wrong("-part: %w", err)
 		}
-		o.json = o.part.Path(o.json)
 	}
 	if one != "" {
 		s, err := evaluate.ParseSeed(one)
 		if err != nil {
 			return wrong("-seed: %w", err)
 		}
-		o.seeds = []evaluate.Seed{s}
+		o.Seeds = []evaluate.Seed{s}
 	}
 	if several != "" {
-		if o.seeds, err = evaluate.ParseSeeds(several); err != nil {
+		if o.Seeds, err = evaluate.ParseSeeds(several); err != nil {
 			return wrong("-seeds: %w", err)
 		}
 	}
-	if o.compare != "" {
-		if err := sameMethods(o.methods); err != nil {
-			return wrong("%w", err)
-		}
-	}
-	if o.rule, err = metrics.ParseRule(rule); err != nil {
+	if o.Rule, err = metrics.ParseRule(rule); err != nil {
 		return wrong("-cut: %w", err)
 	}
-	if o.rule.Kind == metrics.RuleTail || o.rule.Kind == metrics.RuleConformal {
+	if o.Rule.Kind == metrics.RuleTail || o.Rule.Kind == metrics.RuleConformal {
 		return wrong("-cut is %s, which half of a test set has too few good parts for: detectors are calibrated by it; want overkill:RATE, escape:RATE, youden or f1", rule)
 	}
-	o.command = commandOf(fs)
+	o.Command = commandOf(fs)
 	return o, nil
 }
 

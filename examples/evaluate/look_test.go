@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/gotab/gotab/evaluate"
 )
 
 // Every fault of every class is listed before anything is fitted; without the broken
@@ -52,7 +54,7 @@ func TestOneFileOfResultsHasOneWriter(t *testing.T) {
 	root, dir := t.TempDir(), t.TempDir()
 	class(t, root, "alpha", true)
 	path := filepath.Join(dir, "r.jsonl")
-	first, err := openStore(path, false)
+	first, err := evaluate.OpenStore(path, false)
 	require.NoError(t, err)
 	_, _, err = evaluateDark(t, t.Context(), newDark(), "-data", root, "-json", path)
 	require.ErrorContains(t, err, "another process writes to it")
@@ -73,7 +75,7 @@ func TestWhatIsNotSeenIsSaid(t *testing.T) {
 	_, stderr, err := evaluateArgs(t, "-data", root, "-weights", "random", "-device", "cpu", "-json", path)
 	require.NoError(t, err)
 	// The centre of 224x224 out of 320x256: 1 - 224*224/(320*256) is 0.3875.
-	require.Contains(t, stderr, "39 % of a picture of 40x32 pixels is not seen")
+	require.Contains(t, stderr, "39 % of an image of 40x32 pixels is not seen")
 	require.InDelta(t, 0.3875, recordsOf(t, path)[0].Unseen, 1e-9)
 	for _, transform := range []string{"square", "80x64"} {
 		path := filepath.Join(t.TempDir(), "r.jsonl")
@@ -98,7 +100,7 @@ func TestFlagsThatMakeNoSense(t *testing.T) {
 		require.ErrorContains(t, err, args[len(args)-2])
 	}
 	_, _, err := evaluateArgs(t, "-data", root, "-weights", "random", "-device", "cpu", "-max-pixels", "100")
-	require.ErrorContains(t, err, "-max-pixels allows larger pictures")
+	require.ErrorContains(t, err, "-max-pixels allows larger images")
 }
 
 // A method that learns from other classes has their images looked at too.

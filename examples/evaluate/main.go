@@ -1,6 +1,6 @@
 // Evaluate fits detectors on the good images of a data set, scores its test images,
 // and says how well they find the defects, how sure that is, and what it means for a
-// line, with speed and memory. It is package evaluate behind flags.
+// line, with speed and memory. It is package evaluate/session behind flags.
 //
 //	evaluate -data ROOT [-data ROOT] -weights FILE [-class NAME,...] [-method NAME,...] [-epochs N]
 //	         [-seed N | -seeds N] [-layers NAME,...] [-cut RULE] [-json FILE [-resume]] [-details]
@@ -19,7 +19,7 @@
 // method's own.
 //
 // All files are looked at before the first detector is fitted, and every fault is
-// listed at once; -skip-broken goes on without pictures that cannot be read, which the
+// listed at once; -skip-broken goes on without images that cannot be read, which the
 // results name. What the centre of a picture leaves out is said; -transform square or WxH
 // shows all of it to the network. So does -transform tiles, or tiles:SIDE: pictures are cut
 // into squares that overlap by a quarter, of their shorter side or of SIDE pixels, the
@@ -110,11 +110,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"runtime"
 	"runtime/debug"
 
+	"github.com/gotab/gotab/backbone"
+	"github.com/gotab/gotab/downstream"
 	"github.com/gotab/gotab/evaluate"
 	"github.com/gotab/gotab/evaluate/detectors"
+	"github.com/gotab/gotab/evaluate/session"
+	"github.com/gotab/gotab/examples/internal/inputs"
 	"github.com/gotab/gotab/examples/internal/process"
 	"github.com/gotab/gotab/tensor"
 )
@@ -140,7 +143,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 // program is what the program knows: methods and networks.
 type program struct {
 	methods []detectors.Kind
-	open    func(o options, dev tensor.Device) (network, error)
+	open    func(o options, weights string, dev tensor.Device) (*detectors.Network, error)
 }
 
 func (p program) run(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
@@ -148,68 +151,74 @@ func (p program) run(ctx context.Context, args []string, stdout, stderr io.Write
 	if err != nil {
 		return err
 	}
-	failed := func(err error) error {
-		if err == nil || errors.Is(err, errUsage) {
+	defer func() {
+		switch err = inputs.Hint(err); {
+		case err == nil || errors.Is(err, errUsage):
+		case errors.Is(err, session.ErrConfig):
+			err = fmt.Errorf("%w: %w", errUsage, err)
+		case errors.Is(err, evaluate.ErrExists):
+			err = fmt.Errorf("evaluate: %w; -resume goes on with them, another -json starts anew", err)
+		case errors.Is(err, evaluate.ErrLocked):
+			err = fmt.Errorf("evaluate: %w: wait until it has ended, or give another -json", err)
+		default:
+			err = fmt.Errorf("evaluate: %w", err)
+		}
+	}()
+	if err := o.reading.UseThreads(); err != nil {
+		return err
+	}
+	if o.Device, err = tensor.ParseDevice(o.device); err != nil {
+		return err
+	}
+	if o.Net, err = p.open(o, o.Path, o.Device); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, o.Net.Close()) }()
+	if o.SecondPath != "" {
+		if o.Second, err = p.open(o, o.SecondPath, o.Device); err != nil {
 			return err
 		}
-		return fmt.Errorf("evaluate: %w", err)
+		defer func() { err = errors.Join(err, o.Second.Close()) }()
 	}
-	if err := o.reading.UseThreads(); err != nil {
-		return failed(err)
+	r, err := session.Run(ctx, o.Config)
+	if perr := o.print(stdout, r); perr != nil {
+		err = errors.Join(err, fmt.Errorf("write the table: %w", perr))
 	}
-	dev, err := tensor.ParseDevice(o.device)
-	if err != nil {
-		return failed(err)
+	return err
+}
+
+// print prints what is done.
+func (o options) print(w io.Writer, r session.Result) error {
+	if len(r.Records) == 0 {
+		return nil
 	}
-	from, err := openSources(ctx, o.data, o.reading.Decoder())
-	if err != nil {
-		return failed(err)
-	}
-	defer func() { err = errors.Join(err, from.Close()) }()
-	classes, err := classesOf(o, from, stderr)
-	if err != nil {
-		return failed(err)
-	}
-	if all := len(classes); o.part.Count > 0 {
-		classes = only(o.part, classes)
-		fmt.Fprintf(stderr, "part %s: %d of %d classes\n", o.part, len(classes), all)
-		if len(classes) == 0 {
-			return nil
+	if o.details {
+		if err := evaluate.WriteDetails(w, r.Records); err != nil {
+			return err
 		}
 	}
-	net, err := p.open(o, dev)
-	if err != nil {
-		return failed(err)
+	if err := evaluate.WriteTable(w, r.Records); err != nil {
+		return err
 	}
-	s := &session{o: o, net: net, sources: from, stdout: stdout, stderr: stderr, tell: newTeller(stderr), noted: map[string]bool{}, made: evaluate.Origin{
-		Command: o.command, Go: runtime.Version(), Libtorch: tensor.LibtorchVersion(), Device: dev.String(), Cores: tensor.GetThreads().Cores,
-	}}
-	if o.compare != "" {
-		second := o
-		second.weights = o.compare
-		n, err := p.open(second, dev)
-		if err != nil {
-			return failed(errors.Join(err, net.Close()))
+	for i, line := range r.Differences {
+		if i == 0 {
+			line = "\n" + line
 		}
-		defer func() { err = errors.Join(err, n.Close()) }()
-		if err := tellApart(&s.net, &n, o.weights, o.compare); err != nil {
-			return failed(errors.Join(err, net.Close()))
+		if _, err := fmt.Fprintln(w, line); err != nil {
+			return err
 		}
-		s.compare = &n
 	}
-	jobs, err := s.jobs(classes)
-	if err == nil {
-		err = o.tryOutputs()
+	return nil
+}
+
+// openNetwork reads or draws a network that the flags name.
+func openNetwork(o options, weights string, dev tensor.Device) (*detectors.Network, error) {
+	n, err := detectors.OpenNetwork(weights, detectors.NetworkOptions{Arch: o.arch, Prefix: o.reading.Prefix, Precision: o.precision}, dev)
+	switch {
+	case errors.Is(err, downstream.ErrConfig):
+		return nil, fmt.Errorf("%w: -weights: %w", errUsage, err)
+	case errors.Is(err, backbone.ErrArch) && o.arch != "":
+		return nil, fmt.Errorf("-arch %s: %w", o.arch, err)
 	}
-	if err == nil {
-		s.store, err = openStore(o.json, o.resume)
-	}
-	if err == nil {
-		defer func() { err = errors.Join(err, s.store.Close()) }()
-		err = s.look(ctx, classes, jobs)
-	}
-	if err == nil {
-		err = s.all(ctx, jobs)
-	}
-	return errors.Join(failed(err), net.Close())
+	return n, err
 }

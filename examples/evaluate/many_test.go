@@ -236,15 +236,3 @@ func TestPartsThatAreNone(t *testing.T) {
 	require.ErrorIs(t, err, evaluate.ErrRecords)
 	require.NoFileExists(t, path+".out")
 }
-
-func TestFileNames(t *testing.T) {
-	require.Equal(t, "bottle_2-a.b", fileName("bottle_2-a.b"))
-	seen := map[string]bool{}
-	for _, name := range []string{"a/b", "a_b", "a\\b", "..", ".", "", "端子", "端孔", strings.Repeat("x", 101), strings.Repeat("x", 102)} {
-		got := fileName(name)
-		require.False(t, seen[got], "%q", name)
-		seen[got] = true
-		require.Regexp(t, `^[A-Za-z0-9_-][A-Za-z0-9._-]*$`, got)
-		require.Less(t, len(got), 120)
-	}
-}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"os"
 	"path/filepath"
@@ -137,19 +136,4 @@ func TestArchitecturesAndLayers(t *testing.T) {
 	_, err = run("-weights", file, "-arch", "resnet50")
 	require.ErrorIs(t, err, backbone.ErrArch)
 	require.ErrorContains(t, err, "-arch resnet50: detectors: open network: no such architecture: net.safetensors holds resnet18")
-}
-
-func TestTellerTellsNowAndThen(t *testing.T) {
-	var out bytes.Buffer
-	now := time.Unix(1000, 0)
-	tell := newTeller(&out)
-	tell.now = func() time.Time { return now }
-	tell.start("[1/2] alpha")
-	tell.tell(downstream.Progress{Stage: "fit", Done: 1, Total: 9})
-	now = now.Add(tell.every)
-	tell.tell(downstream.Progress{Stage: "fit", Done: 2, Total: 9})
-	tell.tell(downstream.Progress{Stage: "fit", Done: 3, Total: 9})
-	now = now.Add(2 * tell.every)
-	tell.tell(downstream.Progress{Stage: "train", Done: 3, Total: 9, Epoch: 2, Epochs: 40, Loss: 0.123456})
-	require.Equal(t, "[1/2] alpha: fit 2 of 9\n[1/2] alpha: train epoch 2 of 40, batch 3 of 9, loss 0.1235\n", out.String())
 }

@@ -64,24 +64,54 @@ func readFile(path string) ([]evaluate.Record, error) {
 	return records, nil
 }
 
-// printResults prints the records for people.
-func printResults(w io.Writer, records []evaluate.Record, o options) error {
-	if o.details {
-		if err := evaluate.WriteDetails(w, records); err != nil {
+// merge is "evaluate merge": the results of several -json files as one.
+func merge(args []string, stdout, stderr io.Writer) error {
+	var files paths
+	var out string
+	fs := flag.NewFlagSet("evaluate merge", flag.ContinueOnError)
+	fs.SetOutput(stderr)
+	fs.Var(&files, "json", "`file` that evaluate -json wrote (required; may be given several times, and more files may follow the flags)")
+	fs.StringVar(&out, "out", "", "`file` to write (required)")
+	if err := fs.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
 			return err
 		}
+		return fmt.Errorf("%w: %w", errUsage, err)
 	}
-	return evaluate.WriteTable(w, records)
-}
-
-// openStore opens the -json file.
-func openStore(path string, resume bool) (*evaluate.Store, error) {
-	s, err := evaluate.OpenStore(path, resume)
+	files = append(files, fs.Args()...)
 	switch {
-	case errors.Is(err, evaluate.ErrExists):
-		return nil, fmt.Errorf("%w; -resume goes on with them, another -json starts anew", err)
-	case errors.Is(err, evaluate.ErrLocked):
-		return nil, fmt.Errorf("%w: wait until it has ended, or give another -json", err)
+	case len(files) == 0:
+		return fmt.Errorf("%w: -json is missing, the files with the results", errUsage)
+	case out == "":
+		return fmt.Errorf("%w: -out is missing, the file to write", errUsage)
 	}
-	return s, err
+	var in []io.Reader
+	for _, path := range files {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return fmt.Errorf("evaluate merge: %w", err)
+		}
+		in = append(in, bytes.NewReader(data))
+	}
+	var text bytes.Buffer
+	records, err := evaluate.MergeRecords(&text, in...)
+	if err != nil {
+		return fmt.Errorf("%w (of %s)", err, strings.Join(files, ", "))
+	}
+	if err := atomicfile.Write(out, func(w io.Writer) error {
+		_, err := w.Write(text.Bytes())
+		return err
+	}); err != nil {
+		return err
+	}
+	failed := 0
+	classes := map[string]bool{}
+	for _, r := range records {
+		classes[r.Data+"\x00"+r.Class] = true
+		if r.Failed != "" {
+			failed++
+		}
+	}
+	_, err = fmt.Fprintf(stdout, "%d results of %d classes in %s, of %d files; %d of them failed\n", len(records), len(classes), out, len(files), failed)
+	return err
 }

@@ -32,10 +32,12 @@ import (
 	"image"
 	"image/png"
 	"io"
+	"math/rand/v2"
+	"path/filepath"
 	"strings"
 
 	"github.com/gotab/gotab/backbone"
-	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/evaluate/figures"
 	"github.com/gotab/gotab/examples/internal/inputs"
 	"github.com/gotab/gotab/examples/internal/process"
 	"github.com/gotab/gotab/internal/atomicfile"
@@ -48,25 +50,15 @@ var errUsage = errors.New("wrong arguments")
 
 // options are the flags of both figures.
 type options struct {
-	data, weights, compare, out, device string
-	classes                             []string
-	reading                             inputs.Flags
-
-	layers     []backbone.Layer
-	twins      bool
-	most       int
-	perplexity float64
-	seed       uint64
-
-	method    string
-	rows      int
-	sameScale bool
+	figures.Config
+	weights, compare, out, device string
+	reading                       inputs.Flags
 }
 
 // run is the program without the process around it.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	figures := map[string]func(context.Context, options, [2]network, io.Writer, io.Writer) (*image.RGBA, error){"points": points, "maps": maps}
-	if len(args) == 0 || figures[args[0]] == nil {
+	draw := map[string]func(context.Context, figures.Config) (*image.RGBA, error){"points": figures.Points, "maps": figures.Maps}
+	if len(args) == 0 || draw[args[0]] == nil {
 		return fmt.Errorf("%w: begin with points or maps", errUsage)
 	}
 	o, err := parse(args[0], args[1:], stderr)
@@ -76,40 +68,41 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err := o.reading.UseThreads(); err != nil {
 		return err
 	}
-	if err := inputs.CheckFile(o.out); err != nil { // before the minutes that lead to it
+	if err := atomicfile.Try(o.out); err != nil { // before the minutes that lead to it
 		return err
 	}
-	nets, err := open(o)
-	if err != nil {
+	if o.Nets, err = open(o); err != nil {
 		return err
 	}
-	picture, err := figures[args[0]](ctx, o, nets, stdout, stderr)
-	if err = errors.Join(err, nets[0].Close(), nets[1].Close()); err != nil {
+	o.Print, o.Log = stdout, stderr
+	picture, err := draw[args[0]](ctx, o.Config)
+	if err = errors.Join(err, o.Nets[0].Close(), o.Nets[1].Close()); err != nil {
 		return err
 	}
 	return atomicfile.Write(o.out, func(w io.Writer) error { return png.Encode(w, picture) })
 }
 
 func parse(figure string, args []string, stderr io.Writer) (o options, err error) {
+	o.Config = figures.Default()
 	fs := flag.NewFlagSet("figures "+figure, flag.ContinueOnError)
 	fs.SetOutput(stderr)
 	layers, classes := "layer1,layer2,layer3", ""
-	fs.StringVar(&o.data, "data", "", "`folder` of class folders in MVTec AD's layout (required)")
+	fs.StringVar(&o.Data, "data", "", "`folder` of class folders in MVTec AD's layout (required)")
 	fs.StringVar(&classes, "class", "", "class `names`, with commas; all without")
 	fs.StringVar(&o.weights, "weights", "", "`file` with the first network's weights, or random (required)")
 	fs.StringVar(&o.compare, "compare", "", "`file` with the second network's weights, or random (required)")
 	fs.StringVar(&o.out, "out", "", "`file` for the picture, a PNG (required)")
 	fs.StringVar(&o.device, "device", "auto", "auto, cpu, cuda or cuda:N")
-	fs.Uint64Var(&o.seed, "seed", 1, "`seed` of what is drawn at random")
+	fs.Uint64Var(&o.Seed, "seed", 1, "`seed` of what is drawn at random")
 	if figure == "points" {
 		fs.StringVar(&layers, "layers", layers, "`layers` whose means are the features; pooled is the article's")
-		fs.BoolVar(&o.twins, "twins", false, "good training images and their damaged twins in place of the test set")
-		fs.IntVar(&o.most, "most", 150, "`images` a class that are shown, good and damaged each")
-		fs.Float64Var(&o.perplexity, "perplexity", 0, "how many `neighbours` count; 0: 30, or a third of the images where they are few")
+		fs.BoolVar(&o.Twins, "twins", false, "good training images and their damaged twins in place of the test set")
+		fs.IntVar(&o.Most, "most", 150, "`images` a class that are shown, good and damaged each")
+		fs.Float64Var(&o.Perplexity, "perplexity", 0, "how many `neighbours` count; 0: 30, or a third of the images where they are few")
 	} else {
-		fs.StringVar(&o.method, "method", "padim", "detector: padim or patchcore")
-		fs.IntVar(&o.rows, "rows", 2, "damaged `images` a class that are shown")
-		fs.BoolVar(&o.sameScale, "same-scale", false, "draw the second network's maps on the scale of the first one's good parts")
+		fs.StringVar(&o.Method, "method", "padim", "detector: padim or patchcore")
+		fs.IntVar(&o.Rows, "rows", 2, "damaged `images` a class that are shown")
+		fs.BoolVar(&o.SameScale, "same-scale", false, "draw the second network's maps on the scale of the first one's good parts")
 	}
 	o.reading.AddReading(fs)
 	o.reading.AddPrefix(fs)
@@ -123,76 +116,46 @@ func parse(figure string, args []string, stderr io.Writer) (o options, err error
 	if err := o.reading.Validate(); err != nil {
 		return wrong("%v", err)
 	}
-	if _, tiled := o.reading.Tiles(); tiled {
+	o.Reading = o.reading.Reading
+	if _, tiled := o.Reading.View.Tiles(); tiled {
 		return wrong("-transform tiles shows no whole image; take centre, square or a size")
 	}
+	var chosen []backbone.Layer
 	for _, name := range strings.Split(layers, ",") {
 		l, err := backbone.ParseLayer(name)
 		if err != nil {
 			return wrong("-layers: %v", err)
 		}
-		o.layers = append(o.layers, l)
+		chosen = append(chosen, l)
 	}
+	o.Layers = chosen
 	if classes != "" {
-		o.classes = strings.Split(classes, ",")
+		o.Classes = strings.Split(classes, ",")
 	}
 	switch {
-	case o.data == "" || o.weights == "" || o.compare == "" || o.out == "":
+	case o.Data == "" || o.weights == "" || o.compare == "" || o.out == "":
 		return wrong("-data, -weights, -compare and -out are needed")
-	case figure == "points" && o.most < 2:
-		return wrong("-most is %d, want 2 or more", o.most)
-	case figure == "points" && !(o.perplexity == 0 || o.perplexity > 1):
-		return wrong("-perplexity is %g, want more than 1, or 0", o.perplexity)
-	case figure == "maps" && o.rows < 1:
-		return wrong("-rows is %d, want 1 or more", o.rows)
-	case figure == "maps" && o.method != "padim" && o.method != "patchcore":
-		return wrong("-method is %q, want padim or patchcore", o.method)
+	case figure == "points" && o.Most < 2:
+		return wrong("-most is %d, want 2 or more", o.Most)
+	case figure == "points" && !(o.Perplexity == 0 || o.Perplexity > 1):
+		return wrong("-perplexity is %g, want more than 1, or 0", o.Perplexity)
+	case figure == "maps" && o.Rows < 1:
+		return wrong("-rows is %d, want 1 or more", o.Rows)
+	case figure == "maps" && o.Method != "padim" && o.Method != "patchcore":
+		return wrong("-method is %q, want padim or patchcore", o.Method)
 	}
 	return o, nil
 }
 
-// set reads a split of a class.
-func (o options) set(class, split string) (dataset.Dataset, error) {
-	ds, err := dataset.OpenMVTecAD(o.data, class, split)
-	if err != nil {
-		return nil, err
-	}
-	if ds, err = ds.WithDecoder(o.reading.Decoder()); err != nil {
-		return nil, err
-	}
-	if err := dataset.RequireLabels(ds); err != nil {
-		return nil, err
-	}
-	return ds, nil
-}
-
-// names are the classes that are drawn.
-func (o options) names() ([]string, error) {
-	if o.classes != nil {
-		return o.classes, nil
-	}
-	all, err := dataset.OpenMVTecAD(o.data, "", "")
-	if err != nil {
-		return nil, err
-	}
-	return all.Classes(), nil
-}
-
-// network is a network with the name that it has in the picture.
-type network struct {
-	*backbone.ResNet
-	name string
-}
-
-func open(o options) (nets [2]network, err error) {
+func open(o options) (nets [2]figures.Network, err error) {
 	dev, err := tensor.ParseDevice(o.device)
 	if err != nil {
 		return nets, err
 	}
 	for i, from := range []string{o.weights, o.compare} {
-		nets[i].name = nameOf(from)
+		nets[i].Name = strings.TrimSuffix(filepath.Base(from), filepath.Ext(from))
 		if from == "random" {
-			nets[i].ResNet, err = backbone.NewResNet18(dev, seeded(o.seed, uint64(i)))
+			nets[i].ResNet, err = backbone.NewResNet18(dev, rand.New(rand.NewPCG(o.Seed, uint64(i))))
 		} else {
 			nets[i].ResNet, err = backbone.OpenChoice(from, backbone.Choice{Prefix: o.reading.Prefix}, dev)
 		}

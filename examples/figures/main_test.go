@@ -63,7 +63,7 @@ func TestPoints(t *testing.T) {
 			require.Contains(t, stderr.String(), "10 images of 1 classes")
 		}
 		m := picture(t, out)
-		require.Greater(t, m.Bounds().Dx(), 2*side)
+		require.Greater(t, m.Bounds().Dx(), 2*460)
 		require.Greater(t, inks(m), 2000)
 	}
 }
@@ -111,9 +111,4 @@ func TestWrongArguments(t *testing.T) {
 		require.ErrorContains(t, err, c.want)
 		require.NoFileExists(t, out)
 	}
-}
-
-func TestSpaced(t *testing.T) {
-	require.Equal(t, []int{3, 5, 7}, spaced([]int{3, 4, 5, 6, 7, 8}, 3))
-	require.Equal(t, []int{3, 4}, spaced([]int{3, 4}, 9))
 }

@@ -10,7 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/gotab/gotab/examples/inspectd/server"
+	"github.com/gotab/gotab/inspect/server"
 )
 
 // Every flag that the pages name is one of the program, and every flag of the server has its name

@@ -16,7 +16,7 @@ import (
 	"os/signal"
 	"syscall"
 
-	"github.com/gotab/gotab/examples/inspectd/server"
+	"github.com/gotab/gotab/inspect/server"
 )
 
 func main() {

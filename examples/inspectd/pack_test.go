@@ -17,8 +17,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gotab/gotab/backbone"
-	"github.com/gotab/gotab/examples/inspectd/server"
 	"github.com/gotab/gotab/inspect"
+	"github.com/gotab/gotab/inspect/server"
 	"github.com/gotab/gotab/inspect/service"
 	"github.com/gotab/gotab/tensor"
 )
@@ -71,7 +71,7 @@ func TestFromFolderToVerdict(t *testing.T) {
 	model := filepath.Join(filepath.Dir(out), "plates.onnx")
 	args := []string{"-data", data, "-weights", weights, "-out", out, "-onnx", model, "-device", "cpu", "-transform", "48x48", "-rate", "0.1", "-note", "licence=own"}
 	require.NoError(t, pack(t.Context(), args, &said, io.Discard))
-	require.Contains(t, said.String(), `padim of product "plates", fitted on 28 good pictures`)
+	require.Contains(t, said.String(), `padim of product "plates", fitted on 28 good images`)
 	require.Contains(t, said.String(), "overkill of at most 10 %")
 	require.FileExists(t, model)
 	require.ErrorContains(t, pack(t.Context(), args, io.Discard, io.Discard), "-force replaces it")
@@ -141,29 +141,6 @@ func (a *answer) Header() http.Header         { return a.header }
 func (a *answer) WriteHeader(status int)      { a.status = status }
 func (a *answer) Write(p []byte) (int, error) { return a.body.Write(p) }
 
-// By default as many pictures are held back as the rule needs, and no more than half.
-func TestHoldout(t *testing.T) {
-	for _, c := range []struct {
-		args []string
-		good int
-		want float64
-	}{
-		{nil, 1000, 0.3},
-		{nil, 56, 21.0 / 56},
-		{nil, 20, 0.5},
-		{nil, 0, 0.5},
-		{[]string{"-rate", "0.01"}, 250, 101.0 / 250},
-		{[]string{"-rate", "0"}, 10, 0.3},
-		{[]string{"-rule", "tail", "-rate", "0.02"}, 200, 81.0 / 200},
-		{[]string{"-rule", "youden"}, 10, 0.3},
-		{[]string{"-holdout", "0.2"}, 20, 0.2},
-	} {
-		p, err := parsePack(append([]string{"-data", "d", "-weights", "w"}, c.args...), io.Discard)
-		require.NoError(t, err, "%v", c.args)
-		require.InDelta(t, c.want, p.share(c.good), 1e-12, "%v", c.args)
-	}
-}
-
 func TestPackRefuses(t *testing.T) {
 	data, weights := plant(t)
 	out := filepath.Join(t.TempDir(), "p.gotab")
@@ -178,7 +155,7 @@ func TestPackRefuses(t *testing.T) {
 		{[]string{"-data", data, "-weights", weights, "-rate", "2"}, "Rate"},
 		{[]string{"-data", data, "-weights", weights, "-note", "x"}, "KEY=VALUE"},
 		{[]string{"-data", data, "-weights", weights, "-note", "seed=1"}, "pack writes that itself"},
-		{[]string{"-data", data, "-weights", weights, "-out", out, "-rate", "0.01", "-transform", "48x48"}, "more pictures make it possible"},
+		{[]string{"-data", data, "-weights", weights, "-out", out, "-rate", "0.01", "-transform", "48x48"}, "more images make it possible"},
 		{[]string{"-data", data, "-weights", weights, "-out", out, "-rule", "youden"}, "labelled defective"},
 		{[]string{"-data", data, "-weights", weights, "-class", "bolts"}, "no class"},
 		{[]string{"-data", filepath.Join(data, "nothing"), "-weights", weights}, "no such file"},

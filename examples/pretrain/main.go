@@ -36,13 +36,13 @@
 // same figures for TensorBoard and for spreadsheets. A run that is resumed goes on in
 // all of them.
 //
-// With -transform tiles, or tiles:SIDE, it is trained on squares of the pictures that
-// overlap by a quarter, of their shorter side or of SIDE pixels, instead of the pictures.
+// With -transform tiles, or tiles:SIDE, it is trained on squares of the images that
+// overlap by a quarter, of their shorter side or of SIDE pixels, instead of the images.
 //
 // -probe names a class folder in MVTec AD's layout, or a folder of them: PaDiM is
 // fitted on the network and scored every -probe-every epochs, before the first
 // and after the last, so that one sees whether the training helps. Its files are looked
-// at before the training too. It sees pictures as PaDiM does by default.
+// at before the training too. It sees images as PaDiM does by default.
 //
 // -recipe amplify pushes what damage changes in layers 1 to 3 apart from what it
 // was, in units of the spread of good parts, and holds good parts in place (see
@@ -83,20 +83,22 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/gotab/gotab/backbone"
-	"github.com/gotab/gotab/examples/internal/anchors"
-	"github.com/gotab/gotab/examples/internal/curves"
 	"github.com/gotab/gotab/examples/internal/inputs"
 	"github.com/gotab/gotab/examples/internal/process"
 	"github.com/gotab/gotab/synth"
-	"github.com/gotab/gotab/tab"
+	"github.com/gotab/gotab/tab/clipbank"
+	"github.com/gotab/gotab/tab/training"
+	"github.com/gotab/gotab/tensor"
 	"github.com/gotab/gotab/tensor/dist"
 )
 
@@ -107,39 +109,78 @@ var errUsage = errors.New("wrong arguments")
 // options are the flags. Those that the recipe decides unless they are given are
 // remembered in set.
 type options struct {
-	data                                        []string
-	init, bank, out                             string
-	clip                                        anchors.Flags
-	objective, recipe, bn, probe, log, device   string
-	resume, again, affine                       bool
-	epochs, batch, size, head, repeat, every    int
-	maxSteps, steps, crop, warmup, draws        int
-	lr, least, amplify, text, keep, interpolate float64
-	synth, twins, scale, control                string
-	without, licences                           []string
-	measured                                    string
-	seed                                        uint64
-	precision                                   backbone.Precision
-	names                                       backbone.Names // of the weights that are written
-	curves                                      curves.Flags
-	patience                                    time.Duration
-	crew                                        crew
-	reading                                     inputs.Flags
-	set                                         map[string]bool
-	given                                       map[string]string
+	training.Config
+	clip                                clipbank.Source
+	bank, objective, recipe, bn, device string
+	again, affine                       bool
+	epochs, batch, size, head, repeat   int
+	every, steps, crop, warmup          int
+	lr, least, amplify, text, keep      float64
+	synth, twins, scale, control        string
+	without                             []string
+	seed                                uint64
+	precision                           backbone.Precision
+	patience                            time.Duration
+	local                               int // number of this process on its machine; -1 where there is no other
+	reading                             inputs.Flags
+	set                                 map[string]bool
 }
 
+// run is the program without the process around it.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
+	o, err := parse(args, stderr)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err = inputs.Hint(err); errors.Is(err, training.ErrConfig) {
+			err = fmt.Errorf("%w: %w", errUsage, err)
+		}
+	}()
+	close, err := o.join(ctx, stderr)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, close()) }()
+	if o.Group != nil && o.Group.Rank() > 0 { // the first one speaks
+		stdout, stderr = io.Discard, io.Discard
+	}
+	if err := o.reading.UseThreads(); err != nil {
+		return err
+	}
+	if o.Device, err = tensor.ParseDevice(o.device); err != nil {
+		return err
+	}
+	if o.Device, err = o.gpu(o.Device); err != nil {
+		return err
+	}
+	if o.Train, o.Synth, err = settings(o); err != nil {
+		return err
+	}
+	o.Anchors = func(ctx context.Context, classes []string) (training.Anchors, error) {
+		return o.anchors(ctx, classes, stderr)
+	}
+	o.Agree, o.Print, o.Log = o.agrees(stderr), stdout, stderr
+	_, err = training.Run(ctx, o.Config)
+	return err
+}
+
+// untold are the flags that a card does not repeat: paths, what it says elsewhere, and
+// what changes no weight.
+const untold = "data init clip clip-vocab bank out log probe tensorboard csv measured licence resume max-steps interpolate threads device seed probe-every"
+
 func parse(args []string, stderr io.Writer) (options, error) {
-	o := options{set: map[string]bool{}, given: map[string]string{}}
+	o := options{Config: training.Default(), set: map[string]bool{}, local: -1}
+	o.Options = map[string]string{}
 	fs := flag.NewFlagSet("pretrain", flag.ContinueOnError)
 	fs.SetOutput(stderr)
 	fs.Func("data", "`folder` of class folders with good images; may be given several times (required)", func(s string) error {
-		o.data = append(o.data, s)
+		o.Data = append(o.Data, s)
 		return nil
 	})
-	fs.StringVar(&o.init, "init", "", "`file` with the weights to start from (safetensors or .pth); random without")
+	fs.StringVar(&o.Init, "init", "", "`file` with the weights to start from (safetensors or .pth); random without")
 	fs.StringVar(&o.bank, "bank", "", "text bank `file` (safetensors)")
-	o.clip.Add(fs)
+	inputs.AddCLIP(fs, &o.clip)
 	fs.StringVar(&o.recipe, "recipe", "paper", "paper, official (what the released code does), ref (joint softmax, raw temperature, rate 0.01, batch 32, exact size, one patch), amplify (dense, at layers 1 to 3) or none (no training, with -scale)")
 	fs.StringVar(&o.objective, "objective", "", "paper, official, joint, normal, binary or classes; default: the recipe's")
 	fs.IntVar(&o.epochs, "epochs", 100, "number of `passes`; not read where the recipe or -steps counts steps")
@@ -148,7 +189,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	fs.Float64Var(&o.amplify, "amplify", 1, "`weight` of what pushes damage, with -recipe amplify")
 	fs.Float64Var(&o.text, "text", 0.3, "`weight` of the text anchors at every position, with -recipe amplify")
 	fs.Float64Var(&o.keep, "keep", 1, "`weight` of what holds good parts in place, with -recipe amplify")
-	fs.Float64Var(&o.interpolate, "interpolate", 1, "`share` of the trained weights in what is written, 0 to 1; the rest are those of the start")
+	fs.Float64Var(&o.Interpolate, "interpolate", 1, "`share` of the trained weights in what is written, 0 to 1; the rest are those of the start")
 	fs.IntVar(&o.batch, "batch", 0, "`pairs` a step; default: the recipe's")
 	fs.IntVar(&o.size, "size", 224, "`pixels` of the network's square input")
 	fs.Float64Var(&o.lr, "lr", 0, "learning `rate`; default: the recipe's")
@@ -160,7 +201,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		o.without = append(o.without, s)
 		return nil
 	})
-	fs.IntVar(&o.draws, "draws", tab.DefaultTwins().Draws, "`twins` of each kind and class that -twins auto and -scale measure")
+	fs.IntVar(&o.Twins.Draws, "draws", o.Twins.Draws, "`twins` of each kind and class that -twins auto and -scale measure")
 	fs.StringVar(&o.scale, "scale", "", "two `powers`, A,B: channels of layers 1 to 3 are weighed by what twins move (A) and by their deviation (B) in the end; e.g. 0.5,0.5")
 	fs.StringVar(&o.control, "control", "", "for studies, of -synth mixture: misplaced gives every damaged twin the mask of another one, so that what is learnt beyond it is owed to where damage is")
 	fs.IntVar(&o.warmup, "warmup", 0, "`steps` in which the learning rate rises to its full; default: the recipe's")
@@ -169,35 +210,45 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	fs.BoolVar(&o.affine, "affine", false, "train the scales and shifts of batch norm only, in stem to layer 3; a rate of 0.001 fits")
 	fs.TextVar(&o.precision, "precision", backbone.Float32, "`precision` of convolutions in training: float32, or bfloat16, which takes about half the time on processors that have AVX512-BF16; weights are float32 with either")
 	fs.Uint64Var(&o.seed, "seed", 111, "seed of everything random")
-	fs.StringVar(&o.probe, "probe", "", "class `folder` (or folder of them) to fit and score PaDiM on")
+	fs.StringVar(&o.Probe, "probe", "", "class `folder` (or folder of them) to fit and score PaDiM on")
 	fs.IntVar(&o.every, "probe-every", 0, "`epochs` between probes; 0: at the beginning and the end only")
-	fs.StringVar(&o.out, "out", "", "`file` for the trained weights (required)")
+	fs.StringVar(&o.Out, "out", "", "`file` for the trained weights (required)")
 	fs.Func("names", "`library` by whose names the weights are written: torchvision (the default), timm or hf (transformers)", func(s string) (err error) {
 		if s == "hf" {
 			s = backbone.HuggingFace.String()
 		}
-		o.names, err = backbone.ParseNames(s)
+		o.Names, err = backbone.ParseNames(s)
 		return err
 	})
-	fs.StringVar(&o.log, "log", "", "`file` for one JSON object a step")
-	fs.BoolVar(&o.resume, "resume", false, "go on from the checkpoint beside -out")
+	fs.StringVar(&o.Journal, "log", "", "`file` for one JSON object a step")
+	fs.BoolVar(&o.Resume, "resume", false, "go on from the checkpoint beside -out")
 	fs.BoolVar(&o.again, "continue", false, "go on from the checkpoint beside -out where there is one, begin where there is none: for schedulers that start a job again")
-	fs.IntVar(&o.maxSteps, "max-steps", 0, "stop after so many `steps` with a checkpoint; 0: never")
+	fs.IntVar(&o.MaxSteps, "max-steps", 0, "stop after so many `steps` with a checkpoint; 0: never")
 	fs.StringVar(&o.device, "device", "auto", "auto, cpu, cuda or cuda:N")
 	fs.Func("licence", "`text` for the card: a licence of the data; may be given several times", func(s string) error {
-		o.licences = append(o.licences, s)
+		o.Licences = append(o.Licences, s)
 		return nil
 	})
-	fs.StringVar(&o.measured, "measured", "", "`file` with a table of figures of the weights, for the card")
+	fs.StringVar(&o.Measured, "measured", "", "`file` with a table of figures of the weights, for the card")
 	fs.DurationVar(&o.patience, "rank-timeout", dist.DefaultTimeout, "longest `time` that one of several processes waits for the others; longer than -probe takes")
-	o.curves.Add(fs)
+	inputs.AddCurves(fs, &o.Curves)
 	o.reading.AddReading(fs)
 	o.reading.AddPrefix(fs)
 	o.reading.AddTransform(fs)
 	if err := process.Parse(fs, args, errUsage); err != nil {
 		return o, err
 	}
-	fs.Visit(func(f *flag.Flag) { o.set[f.Name], o.given[f.Name] = true, f.Value.String() })
+	fs.Visit(func(f *flag.Flag) {
+		if o.set[f.Name] = true; !oneOf(f.Name, strings.Fields(untold)...) {
+			o.Options[f.Name] = f.Value.String()
+		}
+	})
+	if o.set["twins"] { // which may be a file
+		o.Options["twins"] = filepath.Base(o.twins)
+	}
+	if len(o.without) > 0 { // a flag that is given several times keeps no text
+		o.Options["without"] = strings.Join(o.without, ", ")
+	}
 	usage := func(format string, a ...any) error {
 		return fmt.Errorf("%w: %s", errUsage, fmt.Sprintf(format, a...))
 	}
@@ -205,10 +256,11 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		return o, usage("%v", err)
 	}
 	if err := o.clip.Validate(); err != nil {
-		return o, usage("%v", err)
+		return o, usage("-clip-model is %q: %v", o.clip.Model, err)
 	}
-	if o.out != "" {
-		if err := inputs.CheckWeightsName(o.out); err != nil {
+	o.Reading, o.Prefix = o.reading.Reading, o.reading.Prefix
+	if o.Out != "" {
+		if err := inputs.CheckWeightsName(o.Out); err != nil {
 			return o, usage("-out: %v", err)
 		}
 	}
@@ -228,15 +280,15 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		return o, usage("-batch is %d, want 1 or more, or leave it to the recipe", o.batch)
 	case o.set["repeat"] && o.repeat < 1:
 		return o, usage("-repeat is %d, want 1 or more, or leave it to the recipe", o.repeat)
-	case o.init != "" && o.out != "" && inputs.SameFile(o.init, o.out):
-		return o, usage("-init and -out are the same file, %s, whose weights would be lost; give -out another name", o.out)
-	case o.reading.Prefix != "" && o.init == "":
+	case o.Init != "" && o.Out != "" && inputs.SameFile(o.Init, o.Out):
+		return o, usage("-init and -out are the same file, %s, whose weights would be lost; give -out another name", o.Out)
+	case o.Prefix != "" && o.Init == "":
 		return o, usage("-prefix is for the file of -init, which is missing")
-	case o.log != "" && inputs.SameFile(o.log, o.out):
-		return o, usage("-log and -out are the same file, %s", o.out)
-	case len(o.data) == 0:
+	case o.Journal != "" && inputs.SameFile(o.Journal, o.Out):
+		return o, usage("-log and -out are the same file, %s", o.Out)
+	case len(o.Data) == 0:
 		return o, usage("-data is missing, the folder with one folder of good images a class")
-	case o.out == "":
+	case o.Out == "":
 		return o, usage("-out is missing, the file for the trained weights")
 	case o.bank != "" && o.clip.Weights != "":
 		return o, usage("-bank and -clip are both given; the anchors come from one of them")
@@ -244,13 +296,13 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		return o, usage("-bn is %q, want train or frozen", o.bn)
 	case o.size < 32 || o.size > 4096:
 		return o, usage("-size is %d, want 32 to 4096", o.size)
-	case o.head < 0 || o.maxSteps < 0 || o.steps < 0 || o.crop < 0 || o.warmup < 0:
+	case o.head < 0 || o.MaxSteps < 0 || o.steps < 0 || o.crop < 0 || o.warmup < 0:
 		return o, usage("-head-epochs, -max-steps, -steps, -crop and -warmup must not be negative")
 	case !oneOf(o.twins, "auto", "plain") && !strings.HasSuffix(o.twins, ".json"):
 		return o, usage("-twins is %q, want auto, plain, or the table of another run (FILE.twins.json)", o.twins)
 	case o.synth != "mixture" && (o.set["twins"] || o.scale == "" && (o.set["without"] || o.set["draws"])):
 		return o, usage("-twins, -without and -draws belong to -synth mixture, the last two to -scale too")
-	case o.recipe == "none" && (o.scale == "" || o.init == "" || o.synth != "mixture"):
+	case o.recipe == "none" && (o.scale == "" || o.Init == "" || o.synth != "mixture"):
 		return o, usage("-recipe none trains nothing: it needs weights, -init, and what to do with them, -scale, and takes no other -synth than mixture")
 	case o.patience < time.Second || o.patience > 24*time.Hour:
 		return o, usage("-rank-timeout is %v, want 1s to 24h", o.patience)
@@ -260,8 +312,8 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		return o, usage("-control belongs to -synth mixture")
 	case o.synth == "mixture" && o.least != 0:
 		return o, usage("-least belongs to the other generators; of a mixture, -twins auto measures what can be told from good parts")
-	case !(o.interpolate >= 0 && o.interpolate <= 1):
-		return o, usage("-interpolate is %g, want 0 to 1", o.interpolate)
+	case !(o.Interpolate >= 0 && o.Interpolate <= 1):
+		return o, usage("-interpolate is %g, want 0 to 1", o.Interpolate)
 	case !oneOf(o.recipe, "paper", "official", "ref", "amplify", "none"):
 		return o, usage("-recipe is %q, want paper, official, ref, amplify or none", o.recipe)
 	case o.recipe != "amplify" && (o.set["amplify"] || o.set["text"] || o.set["keep"]):
@@ -276,12 +328,8 @@ func parse(args []string, stderr io.Writer) (options, error) {
 			}
 		}
 	}
-	if o.scale != "" { // before the hours that lead to it
-		if _, err := parseScale(o.scale); err != nil {
-			return o, err
-		}
-	}
-	return o, nil
+	err := o.choose()
+	return o, err
 }
 
 func oneOf(s string, list ...string) bool {

@@ -158,7 +158,7 @@ func TestProbeIsLookedAtFirst(t *testing.T) {
 	refused := func(probe string, says ...string) {
 		t.Helper()
 		err := train(probe)
-		for _, s := range append(says, "-probe "+probe) {
+		for _, s := range append(says, "probe "+probe) {
 			require.ErrorContains(t, err, s)
 		}
 		require.NotContains(t, stdout.String(), "loss", "it has trained")
@@ -202,7 +202,7 @@ func TestTrainsOnTiles(t *testing.T) {
 	args := []string{"-data", testutil.Plant(t, 4, 1, false), "-objective", "binary", "-out", out, "-size", "64", "-repeat", "1", "-device", "cpu", "-batch", "4", "-epochs", "1"}
 	var stdout, stderr bytes.Buffer
 	require.NoError(t, run(t.Context(), append(args, "-transform", "tiles:48", "-max-steps", "1"), &stdout, &stderr))
-	require.Contains(t, stderr.String(), "8 pictures are seen as 32 tiles (tiles of 48 pixels, overlap 25 %)")
+	require.Contains(t, stderr.String(), "8 images are seen as 32 tiles (tiles of 48 pixels, overlap 25 %)")
 	require.Contains(t, stderr.String(), "32 good images of 2 classes")
 	require.ErrorIs(t, run(t.Context(), append(args, "-transform", "square", "-resume", "-max-steps", "1"), &stdout, &stderr), tab.ErrCheckpoint)
 	require.NoError(t, run(t.Context(), append(args, "-transform", "tiles:48", "-resume", "-max-steps", "1"), &stdout, &stderr))

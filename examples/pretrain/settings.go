@@ -2,53 +2,47 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"image"
 	"io"
-	"math"
+	"strconv"
 	"strings"
 
 	"github.com/gotab/gotab/backbone"
-	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/examples/internal/inputs"
 	"github.com/gotab/gotab/prompt"
 	"github.com/gotab/gotab/synth"
 	"github.com/gotab/gotab/tab"
-	"github.com/gotab/gotab/tensor"
+	"github.com/gotab/gotab/tab/training"
 )
 
-// settings turns flags into a configuration and a generator: the recipe first,
-// then what is given besides.
+// settings turns flags into a configuration and a generator: the recipe first, then what is
+// given besides. The generator is nil for the mixture.
 func settings(o options) (tab.Config, synth.Generator, error) {
-	cfg, nsa := tab.DefaultConfig(), synth.DefaultNSA()
-	short := int(math.Round(float64(o.size) * 256 / 224))
-	cfg.Transform = dataset.Transform{Shorter: short, Filter: dataset.Lanczos, Crop: image.Pt(o.size, o.size)}
-	switch o.recipe {
-	case "official":
-		cfg, nsa = tab.OfficialConfig(), synth.OfficialTAB()
-		cfg.Transform = dataset.Transform{Shorter: short, Filter: dataset.Lanczos, Crop: image.Pt(o.size, o.size)}
-	case "ref":
-		// One softmax over all anchors, the temperature as a raw parameter of 1/0.07,
-		// images stretched to the size, one patch of up to two fifths of the side.
-		cfg.Objective = tab.Alignment{Form: tab.FormJoint, Scale: 1 / 0.07}
-		cfg.LR, cfg.Batch = 1e-2, 32
-		cfg.Transform = dataset.Transform{Exact: image.Pt(o.size, o.size), Filter: dataset.Lanczos}
-		nsa = synth.Reference()
-	case "amplify":
-		transform := cfg.Transform
-		cfg = tab.AmplifyDense()
-		cfg.Transform, cfg.Objective = transform, terms(o)
+	name := o.recipe
+	if name == "none" {
+		name = "paper"
 	}
-	cfg.Transform = o.reading.Tune(cfg.Transform)
-	gen, err := generator(o, nsa)
+	cfg, nsa, err := training.Recipe(name, o.size)
 	if err != nil {
 		return cfg, nil, err
 	}
+	if o.recipe == "amplify" {
+		cfg.Objective = training.AmplifyTerms(o.amplify, o.text, o.keep)
+	}
+	cfg.Transform = o.Reading.Transform(cfg.Transform)
+	var gen synth.Generator
+	if o.synth != "mixture" {
+		if gen, err = training.Generator(o.synth, nsa, o.least); err != nil {
+			return cfg, nil, fmt.Errorf("%w: -synth %s -least %g: %w", errUsage, o.synth, o.least, err)
+		}
+	}
 	cfg.Epochs, cfg.Seed, cfg.ProbeEvery, cfg.Precision = o.epochs, o.seed, o.every, o.precision
 	if o.set["objective"] {
-		obj, err := objective(o.objective)
+		obj, err := training.Objective(o.objective)
 		if err != nil {
-			return cfg, gen, err
+			return cfg, gen, fmt.Errorf("%w: -objective: %w", errUsage, err)
 		}
 		cfg.Objective = obj
 	}
@@ -82,129 +76,77 @@ func settings(o options) (tab.Config, synth.Generator, error) {
 	if o.bn == "frozen" {
 		cfg.FreezeStatistics(backbone.Layer3)
 	}
+	return cfg, gen, cfg.Validate()
+}
+
+// choose reads the flags of the mixture and of -scale, before the hours that lead to them.
+func (o *options) choose() error {
+	o.Twins.Measured, o.Twins.Misplaced = o.twins == "auto", o.control != ""
+	if !oneOf(o.twins, "auto", "plain") {
+		o.Twins.Table = o.twins
+	}
+	m := synth.DefaultMixture()
+	for _, name := range o.without {
+		k, ok := m.Find(name)
+		if !ok {
+			return fmt.Errorf("%w: -without is %q, want one of %s", errUsage, name, kindNames(m))
+		}
+		o.Twins.Without = append(o.Twins.Without, k)
+	}
+	if _, err := m.Without(o.Twins.Without...); err != nil && len(o.without) > 0 {
+		return fmt.Errorf("%w: -without: %w", errUsage, err)
+	}
+	if o.Untrained = o.recipe == "none"; o.scale == "" {
+		return nil
+	}
+	cfg := tab.DefaultScale()
+	a, b, ok := strings.Cut(o.scale, ",")
+	var err error
+	if cfg.Twins, err = strconv.ParseFloat(strings.TrimSpace(a), 64); err == nil && ok {
+		cfg.Deviation, err = strconv.ParseFloat(strings.TrimSpace(b), 64)
+	}
+	if !ok || err != nil {
+		return fmt.Errorf("%w: -scale is %q, want two numbers with a comma, such as 0.5,0.5", errUsage, o.scale)
+	}
 	if err := cfg.Validate(); err != nil {
-		return cfg, gen, err
+		return fmt.Errorf("%w: -scale %s: %w", errUsage, o.scale, err)
 	}
-	if o.interpolate < 1 {
-		for l, st := range cfg.Stages {
-			if st.Rate > 0 && !st.FreezeStatistics {
-				return cfg, gen, fmt.Errorf("%w: -interpolate mixes weights over one set of batch norm statistics, and this run moves those of %s; take -recipe amplify", errUsage, backbone.Layer(l))
-			}
-		}
-	}
-	return cfg, gen, nil
+	o.Scale = &cfg
+	return nil
 }
 
-// terms are the parts of the recipe amplify whose weights are not 0.
-func terms(o options) tab.Objective {
-	weights := map[string]float64{"amplify": o.amplify, "dense": o.text, "keep": o.keep}
-	var m tab.Mix
-	for _, t := range tab.AmplifyDense().Objective.(tab.Mix) {
-		if t.Weight = weights[t.Objective.Name()]; t.Weight != 0 {
-			m = append(m, t)
-		}
+func kindNames(m synth.Mixture) string {
+	var names []string
+	for _, k := range m.List() {
+		names = append(names, k.Short())
 	}
-	return m
+	return strings.Join(names, ", ")
 }
 
-// generator makes the damaged twins: the recipe's unless another is asked for, drawn again until the change shows if -least is given. Labels are left
-// out, no objective here reads them.
-func generator(o options, nsa synth.NSA) (synth.Generator, error) {
-	var gen synth.Generator
-	switch o.synth {
-	case "", "nsa":
-		nsa.Label = synth.LabelNone
-		gen = nsa
-	case "cutpaste":
-		g := synth.ThreeWayCutPaste()
-		g.Label = synth.LabelNone
-		gen = g
-	case "perlin":
-		g := synth.DefaultPerlin()
-		g.Label = synth.LabelNone
-		gen = g
-	case "mask":
-		g := synth.DefaultMask()
-		g.Label = synth.LabelNone
-		gen = g
-	case "mix":
-		cut := synth.ThreeWayCutPaste()
-		cut.Label, nsa.Label = synth.LabelNone, synth.LabelNone
-		gen = synth.MixOf(nsa, cut)
-	case "mixture":
-		m, err := mixture(o, nil)
-		if err != nil {
-			return nil, err
-		}
-		gen = m // of each class's own once the data are there, see twins
-	default:
-		return nil, fmt.Errorf("%w: -synth is %q, want nsa, cutpaste, perlin, mask, mix or mixture", errUsage, o.synth)
-	}
-	if o.least == 0 {
-		return gen, nil
-	}
-	v := synth.Visible{Generator: gen, Least: o.least, Attempts: 10}
-	if err := v.Validate(); err != nil {
-		return nil, fmt.Errorf("%w: -least: %w", errUsage, err)
-	}
-	return v, nil
-}
-
-// objectives are the values of -objective.
-var objectives = []string{"paper", "official", "joint", "normal", "binary", "classes"}
-
-func objective(name string) (tab.Objective, error) {
-	switch name {
-	case "paper":
-		return tab.Paper(), nil
-	case "official":
-		return tab.Official(), nil
-	case "joint":
-		return tab.Joint(), nil
-	case "normal":
-		return tab.NormalOnly(), nil
-	case "binary":
-		return tab.Classification{Binary: true}, nil
-	case "classes":
-		return tab.Classification{}, nil
-	}
-	return nil, fmt.Errorf("%w: -objective is %q, want paper, official, joint, normal, binary or classes", errUsage, name)
-}
-
-// prompts are the sentences that -clip encodes.
-func prompts(o options) prompt.IDPA {
-	if o.recipe == "official" {
-		return prompt.OfficialIDPA()
-	}
-	return prompt.DefaultIDPA()
-}
-
-// banks makes the anchors of the classes, from the bank or from CLIP, whose encoder is
+// anchors makes the anchors of the classes, from the bank or from CLIP, whose encoder is
 // closed again before the training begins. An objective without anchors has none.
-func (o options) banks(ctx context.Context, cfg tab.Config, classes []string, dev tensor.Device, stderr io.Writer) (a tab.Anchors, from string, err error) {
+func (o options) anchors(ctx context.Context, classes []string, stderr io.Writer) (a training.Anchors, err error) {
+	needed := o.Train.Objective.Needs().Anchors
 	switch {
 	case o.bank != "":
-		b, err := tab.OpenBank(o.bank)
-		if err != nil {
-			return nil, "", err
+		if a, err = training.FromBank(o.bank, needed)(ctx, classes); errors.Is(err, tab.ErrUnknownClass) {
+			err = fmt.Errorf("-bank %s: %w; %s", o.bank, err, remedy)
 		}
-		if _, _, err := b.Anchors(ctx, classes); cfg.Objective.Needs().Anchors && err != nil {
-			if errors.Is(err, tab.ErrUnknownClass) {
-				err = fmt.Errorf("-bank %s: %w; %s", o.bank, err, remedy)
-			}
-			return nil, "", err
-		}
-		return b, fmt.Sprintf("text bank %s (%s), %d wide", o.bank, b.Model, len(b.Normal[0])), nil
+		return a, err
 	case o.clip.Weights != "":
-		b, err := o.clip.Bank(ctx, classes, prompts(o), dev, stderr)
-		if err != nil {
-			return nil, "", err
+		p := prompt.DefaultIDPA()
+		if o.recipe == "official" {
+			p = prompt.OfficialIDPA()
 		}
-		return b, fmt.Sprintf("CLIP text encoder %s, %d wide", o.clip.Weights, len(b.Normal[0])), nil
-	case cfg.Objective.Needs().Anchors:
-		return nil, "", fmt.Errorf("%w: objective %s needs anchors, and neither -bank nor -clip is given: %s", errUsage, cfg.Objective.Name(), remedy)
+		b, err := inputs.CLIPBank(ctx, o.clip, classes, p, o.Device, stderr)
+		if err != nil {
+			return a, err
+		}
+		return training.FromCLIP(b, o.clip.Weights, p.Hash())
+	case needed:
+		return a, fmt.Errorf("%w: objective %s needs anchors, and neither -bank nor -clip is given: %s", errUsage, o.Train.Objective.Name(), remedy)
 	}
-	return nil, "none", nil
+	return training.Anchors{About: "none"}, nil
 }
 
 // remedy is what helps whose classes have no anchors.
@@ -214,10 +156,60 @@ var remedy = "examples/bank makes a bank of your own classes from the weights of
 // unanchored are the values of -objective that need no anchors.
 func unanchored() []string {
 	var names []string
-	for _, n := range objectives {
-		if o, err := objective(n); err == nil && !o.Needs().Anchors {
+	for _, n := range training.Objectives() {
+		if o, err := training.Objective(n); err == nil && !o.Needs().Anchors {
 			names = append(names, n)
 		}
 	}
 	return names
+}
+
+// weightsOf is what tells the settings of an objective.
+func weightsOf(o tab.Objective) string {
+	b, err := json.Marshal(o)
+	if err != nil {
+		return err.Error()
+	}
+	return string(b)
+}
+
+// agrees refuses flags that say something else than the checkpoint that a run is
+// resumed from, whose settings count.
+func (o options) agrees(stderr io.Writer) func(has tab.Config) error {
+	return func(has tab.Config) error { return o.agree(has, stderr) }
+}
+
+func (o options) agree(has tab.Config, stderr io.Writer) error {
+	asked := o.Train
+	var wrong []string
+	for _, f := range []struct {
+		flags      string
+		asked, has any
+	}{
+		{"epochs", asked.Epochs, has.Epochs}, {"batch", asked.Batch, has.Batch}, {"lr", asked.LR, has.LR}, {"repeat", asked.Repeat, has.Repeat},
+		{"seed", asked.Seed, has.Seed}, {"precision", asked.Precision, has.Precision}, {"objective recipe", asked.Objective.Name(), has.Objective.Name()}, {"probe-every", asked.ProbeEvery, has.ProbeEvery},
+		{"size transform bits recipe", asked.Transform.String(), has.Transform.String()}, {"bn head-epochs", asked.Stages, has.Stages},
+		{"steps", asked.Steps, has.Steps}, {"crop", asked.Crop, has.Crop}, {"warmup", asked.Schedule.WarmupSteps, has.Schedule.WarmupSteps},
+		{"amplify text keep", weightsOf(asked.Objective), weightsOf(has.Objective)},
+	} {
+		var given []string
+		for _, name := range strings.Fields(f.flags) {
+			if o.set[name] {
+				given = append(given, "-"+name)
+			}
+		}
+		if len(given) > 0 && f.asked != f.has {
+			wrong = append(wrong, fmt.Sprintf("%s (%v, the checkpoint has %v)", strings.Join(given, " "), f.asked, f.has))
+		}
+	}
+	if len(wrong) > 0 {
+		return fmt.Errorf("%w: -resume goes on with the settings of %s, and other ones are given: %s; leave these flags out, or begin anew without -resume and with another -out",
+			errUsage, training.Checkpoint(o.Out), strings.Join(wrong, "; "))
+	}
+	for _, name := range []string{"init", "bank", "clip"} {
+		if o.set[name] && (name != "init" || o.Interpolate == 1) {
+			fmt.Fprintf(stderr, "note: -%s is not read, %s has weights and anchors\n", name, training.Checkpoint(o.Out))
+		}
+	}
+	return nil
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gotab/gotab/evaluate/beforeafter"
 	"github.com/gotab/gotab/internal/faulttest"
 	"github.com/gotab/gotab/tensor"
 )
@@ -15,14 +16,14 @@ import (
 func TestFilesAreWholeOrNotThere(t *testing.T) {
 	s, err := parse(tiny(t.TempDir()), &bytes.Buffer{})
 	require.NoError(t, err)
-	reports := [2]*report{{Settings: s, Device: "cpu"}}
-	require.NoError(t, reports[0].measure(t.Context(), tensor.CPU, &progress{w: &bytes.Buffer{}, start: time.Now()}))
+	reports := [2]*beforeafter.Report{s.report(tensor.CPU)}
+	require.NoError(t, measure(t.Context(), reports[0], s, tensor.CPU, &progress{w: &bytes.Buffer{}, start: time.Now()}))
 	reports[0].Products = reports[0].Products[:1] // one shows as much as all, sooner
 	other := *reports[0]
 	other.Seconds = 1234
 	reports[1] = &other
 	faulttest.Check(t, faulttest.Writer{Name: "page and sheet", Points: 10, Write: func(dir string, version int) error {
-		_, _, err := reports[version].save(dir)
+		_, _, err := save(reports[version], dir)
 		return err
 	}})
 }

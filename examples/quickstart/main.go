@@ -1,12 +1,12 @@
 // Command quickstart shows the whole way of the library without any data or
-// weights: it draws pictures of six industrial products, pre-trains a ResNet-18
+// weights: it draws images of six industrial products, pre-trains a ResNet-18
 // on the good ones against language anchors, fits PaDiM with the network as it
 // was before and as it is after, scores drawn defects with both, and writes a
 // page of heat maps.
 //
 //	go run ./examples/quickstart
 //
-// Training sees good pictures and twins that package synth makes of them, never a
+// Training sees good images and twins that package synth makes of them, never a
 // drawn defect. It asks at every position whether the part is good or damaged;
 // -recipe paper trains the article's objective instead. All seeds are fixed; what
 // is printed is what came out, also where pre-training loses.
@@ -26,6 +26,7 @@ import (
 	"time"
 
 	"github.com/gotab/gotab/dataset/drawn"
+	"github.com/gotab/gotab/evaluate/beforeafter"
 	"github.com/gotab/gotab/examples/internal/process"
 	"github.com/gotab/gotab/internal/atomicfile"
 	"github.com/gotab/gotab/tensor"
@@ -52,14 +53,15 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	log := &progress{w: stdout, start: time.Now()}
 	log.say("%d drawn products, %dx%d pixels, seed %d, device %s", len(drawn.Classes()), set.size, set.size, set.seed, dev)
-	rep := report{Settings: set, Device: dev.String()}
-	if err := rep.measure(ctx, dev, log); err != nil {
+	rep := set.report(dev)
+	if err := measure(ctx, rep, set, dev, log); err != nil {
 		return err
 	}
 	rep.Seconds = time.Since(log.start).Seconds()
-	rep.printTable(stdout)
-
-	page, sheet, err := rep.save(out)
+	if err := rep.WriteTable(stdout); err != nil {
+		return err
+	}
+	page, sheet, err := save(rep, out)
 	if err != nil {
 		return err
 	}
@@ -68,9 +70,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 }
 
 // save writes the page and the sheet into a folder, each whole or not at all.
-func (r *report) save(dir string) (page, sheet string, err error) {
+func save(r *beforeafter.Report, dir string) (page, sheet string, err error) {
 	page, sheet = filepath.Join(dir, "quickstart.html"), filepath.Join(dir, "quickstart.png")
-	return page, sheet, errors.Join(atomicfile.Write(page, r.writePage), atomicfile.Write(sheet, r.writeSheet))
+	return page, sheet, errors.Join(atomicfile.Write(page, r.WritePage), atomicfile.Write(sheet, r.WriteSheet))
 }
 
 // outputFolder makes the folder that was asked for, or a new one among the

@@ -44,7 +44,7 @@ func anchors(s settings, dev tensor.Device) (a tab.Anchors, what string, done fu
 	return tab.FromText(text, prompt.DefaultIDPA()), "CLIP of " + s.clip, text.Close, nil
 }
 
-// pretrain trains the network on good pictures and their synthetic twins.
+// pretrain trains the network on good images and their synthetic twins.
 func pretrain(ctx context.Context, net *backbone.ResNet18, good dataset.Dataset, s settings, dev tensor.Device, log *progress) (what string, err error) {
 	text, what, done, err := anchors(s, dev)
 	if err != nil {

@@ -18,6 +18,7 @@ import (
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/dataset/drawn"
+	"github.com/gotab/gotab/evaluate/beforeafter"
 	"github.com/gotab/gotab/prompt"
 	"github.com/gotab/gotab/synth"
 	"github.com/gotab/gotab/tab"
@@ -91,15 +92,10 @@ func requireKept(t *testing.T, dir string) {
 			good++
 		}
 	}
-	require.Equal(t, len(drawn.Classes())*(4+scalePictures), good)
+	require.Equal(t, len(drawn.Classes())*(4+scaleImages), good)
 	net, err := backbone.OpenResNet18(filepath.Join(dir, keepWeights), tensor.CPU)
 	require.NoError(t, err)
 	require.NoError(t, net.Close())
-}
-
-func TestTableIsHonest(t *testing.T) {
-	r := report{Mean: productReport{Class: "mean", Random: verdict{Image: 0.9, Pixel: 0.8}, Trained: verdict{Image: 0.85, Pixel: 0.825}}}
-	require.Contains(t, r.sentence(), "lost 5.0 points of image AUROC and gained 2.5 of pixel AUROC")
 }
 
 // The article's objective is one word away, and says on the page that it was it.
@@ -201,7 +197,7 @@ func TestBankFitsDrawingsAndPrompts(t *testing.T) {
 	require.Less(t, len(bankFile), 50<<10)
 }
 
-// Only the test set has defects, and as many good pictures beside them.
+// Only the test set has defects, and as many good images beside them.
 func TestWhatIsDrawn(t *testing.T) {
 	all, err := drawAll(t.Context(), settings{seed: 1, size: 64, good: 5, tests: 1})
 	require.NoError(t, err)
@@ -210,10 +206,10 @@ func TestWhatIsDrawn(t *testing.T) {
 		count[it.Split+" "+it.Class+" "+it.Label.String()]++
 	}
 	for _, c := range drawn.Classes() {
-		require.Equal(t, 5, count[splitTrain+" "+c+" good"])
-		require.Equal(t, scalePictures, count[splitScale+" "+c+" good"])
-		require.Positive(t, count[splitTest+" "+c+" defective"])
-		require.Equal(t, count[splitTest+" "+c+" defective"], count[splitTest+" "+c+" good"])
-		require.Zero(t, count[splitTrain+" "+c+" defective"]+count[splitScale+" "+c+" defective"])
+		require.Equal(t, 5, count[dataset.Train+" "+c+" good"])
+		require.Equal(t, scaleImages, count[beforeafter.SplitScale+" "+c+" good"])
+		require.Positive(t, count[dataset.Test+" "+c+" defective"])
+		require.Equal(t, count[dataset.Test+" "+c+" defective"], count[dataset.Test+" "+c+" good"])
+		require.Zero(t, count[dataset.Train+" "+c+" defective"]+count[beforeafter.SplitScale+" "+c+" defective"])
 	}
 }

@@ -12,7 +12,7 @@ import (
 // recipe is a way to pre-train.
 type recipe struct {
 	name, what string
-	epochs     int // passes over the good pictures
+	epochs     int // passes over the good images
 	config     func(tab.Config, settings) tab.Config
 	twins      func() synth.Generator
 }
@@ -21,7 +21,7 @@ type recipe struct {
 func recipes() []recipe {
 	return []recipe{
 		{"dense", "text anchors at every position of layers 1 to 3, seven kinds of twins", 5, dense, func() synth.Generator { return synth.DefaultMixture() }},
-		{"paper", "the article's objective, whose anchors meet the whole picture, with twins by NSA", 6, paper, func() synth.Generator { return synth.DefaultNSA() }},
+		{"paper", "the article's objective, whose anchors meet the whole image, with twins by NSA", 6, paper, func() synth.Generator { return synth.DefaultNSA() }},
 	}
 }
 
@@ -44,7 +44,7 @@ func recipeHelp() string {
 	return strings.Join(lines, ", ")
 }
 
-// training returns the settings of the pre-training. The pictures have the right
+// training returns the settings of the pre-training. The images have the right
 // size already, and each is seen once an epoch.
 func (r recipe) training(s settings) tab.Config {
 	cfg := tab.DefaultConfig()

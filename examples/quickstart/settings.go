@@ -7,7 +7,9 @@ import (
 
 	"github.com/gotab/gotab/clipenc"
 	"github.com/gotab/gotab/dataset/drawn"
+	"github.com/gotab/gotab/evaluate/beforeafter"
 	"github.com/gotab/gotab/examples/internal/inputs"
+	"github.com/gotab/gotab/tensor"
 )
 
 // settings are the program's flags.
@@ -18,15 +20,15 @@ type settings struct {
 	out       string
 	keep      string
 	seed      uint64
-	size      int // side of a picture in pixels
+	size      int // side of an image in pixels
 	recipe    string
 	epochs    int
-	good      int // good pictures of each product to learn from
+	good      int // good images of each product to learn from
 	reading   inputs.Flags
-	tests     int // damaged test pictures of each kind of defect; as many good ones in all
+	tests     int // damaged test images of each kind of defect; as many good ones in all
 }
 
-// minSize is the least side of a picture: the patches of synth.DefaultNSA are a
+// minSize is the least side of an image: the patches of synth.DefaultNSA are a
 // tenth of it and need some pixels to show.
 const minSize = 64
 
@@ -38,13 +40,13 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	fs.StringVar(&s.clip, "clip", "", "`FILE` or folder of CLIP weights in safetensors, its vocabulary beside it (default: the built-in text bank)")
 	fs.StringVar(&s.clipModel, "clip-model", "b", "`KIND` of that CLIP: b (ViT-B/32 and B/16) or l (ViT-L/14) of OpenAI, b-gelu or l-gelu of OpenCLIP's LAION and DataComp models")
 	fs.StringVar(&s.out, "out", "", "`DIR` for the page of heat maps (default: a new folder among the temporary files)")
-	fs.StringVar(&s.keep, "keep", "", "`DIR` for the drawn pictures and the trained network, for other programs (default: they are not kept)")
+	fs.StringVar(&s.keep, "keep", "", "`DIR` for the drawn images and the trained network, for other programs (default: they are not kept)")
 	fs.Uint64Var(&s.seed, "seed", 1, "seed of drawings, weights and training")
-	fs.IntVar(&s.size, "size", 128, "side of the pictures in pixels")
+	fs.IntVar(&s.size, "size", 128, "side of the images in pixels")
 	fs.StringVar(&s.recipe, "recipe", recipes()[0].name, "`NAME` of what pre-training does: "+recipeHelp())
-	fs.IntVar(&s.epochs, "epochs", 0, "passes over the good pictures in pre-training (default: the recipe's own)")
-	fs.IntVar(&s.good, "good", 64, "good pictures of each product to learn from")
-	fs.IntVar(&s.tests, "tests", 4, "test pictures of each kind of defect")
+	fs.IntVar(&s.epochs, "epochs", 0, "passes over the good images in pre-training (default: the recipe's own)")
+	fs.IntVar(&s.good, "good", 64, "good images of each product to learn from")
+	fs.IntVar(&s.tests, "tests", 4, "test images of each kind of defect")
 	s.reading.AddThreads(fs)
 	if err := fs.Parse(args); err != nil {
 		return s, err
@@ -102,7 +104,12 @@ func (s settings) tower() (clipenc.Config, error) {
 	return cfg, nil
 }
 
-// Line describes the run in a sentence's first half.
-func (s settings) Line() string {
-	return fmt.Sprintf("Drawn pictures of %dx%d pixels, %d good ones a product, recipe %s, %d epochs, seed %d", s.size, s.size, s.good, s.recipe, s.epochs, s.seed)
+// report is what the page says of a run before it began.
+func (s settings) report(dev tensor.Device) *beforeafter.Report {
+	r := &beforeafter.Report{Title: "gotab quickstart: heat maps", Heading: "Heat maps of the quickstart", Device: dev.String(), Seed: s.seed}
+	if done, err := recipeNamed(s.recipe); err == nil { // parse has asked
+		r.Recipe = done.what
+	}
+	r.Line = fmt.Sprintf("Drawn images of %dx%d pixels, %d good ones a product, recipe %s, %d epochs, seed %d", s.size, s.size, s.good, s.recipe, s.epochs, s.seed)
+	return r
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/synth"
+	"github.com/gotab/gotab/synth/sheet"
 	"github.com/gotab/gotab/tab"
 	"github.com/gotab/gotab/tensor"
 )
@@ -63,12 +64,12 @@ func TestRun(t *testing.T) {
 	require.True(t, strings.HasPrefix(lines[5], "even"), stdout.String())
 	require.True(t, strings.HasPrefix(lines[6], "stripes"))
 	require.Equal(t, "0.0 100 % (0.0)", strings.Join(strings.Fields(lines[5])[1:5], " "), "an even surface blends into itself")
-	require.Contains(t, stderr.String(), "stripes: 4 pictures")
+	require.Contains(t, stderr.String(), "stripes: 4 images")
 	first, err := os.ReadFile(out)
 	require.NoError(t, err)
 	m, err := png.Decode(bytes.NewReader(first))
 	require.NoError(t, err)
-	require.Equal(t, image.Pt(2*margin+10*(tile+gap), head+margin+2*(title+2*(3*(tile+gap)+gap))), m.Bounds().Size())
+	require.Equal(t, image.Pt(2*8+10*116, 30+8+2*(22+2*(3*116+4))), m.Bounds().Size())
 	// The same seed gives the same file, another seed another.
 	require.NoError(t, run(ctx, args, &stdout, &stderr))
 	second, err := os.ReadFile(out)
@@ -80,8 +81,8 @@ func TestRun(t *testing.T) {
 	require.NotEqual(t, first, third)
 	// Every generator that has a name, on a folder of pictures alone.
 	var names []string
-	for _, g := range known() {
-		names = append(names, g.name)
+	for _, g := range sheet.Columns() {
+		names = append(names, g.Name)
 	}
 	stdout.Reset()
 	require.NoError(t, run(ctx, []string{"-data", filepath.Join(dir, "stripes"), "-out", out, "-draws", "3", "-size", "48", "-generators", strings.Join(names, ",")}, &stdout, &stderr))
@@ -102,7 +103,7 @@ func TestRefusals(t *testing.T) {
 		require.ErrorIs(t, run(ctx, args, &w, &w), errUsage, "%v", args)
 	}
 	err := run(ctx, []string{"-data", t.TempDir(), "-out", out}, &w, &w)
-	require.ErrorContains(t, err, "holds no picture")
+	require.ErrorContains(t, err, "holds no image")
 	err = run(ctx, []string{"-data", filepath.Join(dir, "nowhere"), "-out", out}, &w, &w)
 	require.ErrorIs(t, err, os.ErrNotExist)
 	bad := filepath.Join(dir, "even", "bad.png")

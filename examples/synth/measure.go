@@ -16,7 +16,7 @@ import (
 	"github.com/gotab/gotab/tensor"
 )
 
-// kept is how many bytes of pictures are kept between the passes over them.
+// kept is how many bytes of images are kept between the passes over them.
 const kept = 1 << 29
 
 // measure prints what twins are to the classes in the network.
@@ -27,8 +27,8 @@ func (o options) measure(ctx context.Context, all dataset.Dataset, w io.Writer) 
 	}
 	defer func() { err = errors.Join(err, net.Close()) }()
 	cfg := tab.DefaultTwins()
-	cfg.Transform = dataset.Transform{Shorter: int(math.Round(float64(o.size) * 256 / 224)), Filter: dataset.Lanczos, Crop: image.Pt(o.size, o.size)}
-	cfg.Images, cfg.Draws, cfg.Seed = o.good, o.draws, o.seed
+	cfg.Transform = dataset.Transform{Shorter: int(math.Round(float64(o.Size) * 256 / 224)), Filter: dataset.Lanczos, Crop: image.Pt(o.Size, o.Size)}
+	cfg.Images, cfg.Draws, cfg.Seed = o.good, o.Draws, o.Seed
 	good, err := dataset.NewCached(all, cfg.Transform, kept)
 	if err != nil {
 		return err

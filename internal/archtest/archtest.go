@@ -42,9 +42,20 @@ const (
 	rooms = "downstream/internal"
 	// layers are blocks of networks, on tensor.
 	layers = "internal/layers"
-	// service is the one package of the library that answers requests.
+	// service is the one package of the library that answers requests, and server listens.
 	service = "inspect/service"
+	server  = "inspect/server"
 )
+
+// jobs are the rooms that do what a program does, with files and settings, for whoever does it
+// from Go: the library does not stand on them, so that nothing else carries what they need.
+func jobs() []string {
+	return []string{"tab/training", "downstream/classify/compare", "evaluate/session", "evaluate/study", "evaluate/sweep", "evaluate/article",
+		"evaluate/figures", "evaluate/beforeafter", "inspect/pack", server}
+}
+
+// isJob says whether a folder may stand on jobs.
+func isJob(dir string) bool { return under(dir, "examples") || slices.Contains(jobs(), dir) }
 
 // Result is what a walk found.
 type Result struct {
@@ -82,6 +93,8 @@ func ruleFor(dir string) (rule, bool) {
 		return rule{internal: true, public: []string{"dataset"}, foreign: numeric()}, true
 	case "dataset/wafers": // its tests read back what it writes
 		return rule{internal: true, foreign: numeric(), anyTest: true}, true
+	case "synth/sheet": // shows twins of the images of a data set
+		return rule{internal: true, public: []string{"dataset", "synth"}, foreign: numeric()}, true
 	case "dataset/audit": // looks at all of a data set, and draws it
 		return rule{internal: true, public: []string{"dataset"}, foreign: numeric()}, true
 	case floor:
@@ -105,6 +118,22 @@ func ruleFor(dir string) (rule, bool) {
 		return rule{native: true, internal: true, public: []string{"downstream", "dataset"}, foreign: numeric(), anyTest: true}, true
 	case "tab":
 		return rule{native: true, internal: true, public: []string{"backbone", "prompt", "synth", "dataset", "tensor"}, foreign: numeric(), anyTest: true}, true
+	case "tab/training": // a training with its files
+		return job("backbone", "dataset", "downstream", "evaluate/detectors", "scalars", "synth", "tab", "tensor"), true
+	case "downstream/classify/compare":
+		return job("backbone", "dataset", "downstream", "metrics", "scalars", "tensor"), true
+	case "evaluate/controls": // networks that no training has made better
+		return job("backbone", "dataset", "tensor"), true
+	case "evaluate/study":
+		return job("backbone", "dataset", "evaluate", "metrics", "tab", "tensor"), true
+	case "evaluate/sweep", "evaluate/article":
+		return job("backbone", "dataset", "downstream", "evaluate", "metrics", "synth", "tab", "tensor"), true
+	case "evaluate/session", "evaluate/figures", "evaluate/beforeafter":
+		return job("backbone", "dataset", "downstream", "evaluate", "metrics", "synth", "tensor"), true
+	case "inspect/pack":
+		return job("backbone", "dataset", "downstream", "inspect", "metrics", "tab/card", "tensor"), true
+	case server: // listens, so nothing of the library imports it
+		return job("inspect", "tensor"), true
 	case "evaluate": // judges whatever finds defects, so it knows no detector
 		return rule{internal: true, public: []string{"dataset", "metrics"}, foreign: numeric()}, true
 	case "evaluate/detectors":
@@ -140,6 +169,11 @@ func ruleFor(dir string) (rule, bool) {
 			"clipenc", "tensor", "synth", "prompt", "dataset", "metrics", "scalars", "evaluate", "inspect", ownExample(dir), "examples/internal", "internal/atomicfile", "internal/cpus"}}, true
 	}
 	return rule{}, false
+}
+
+// job is the rule of a room that does what a program does.
+func job(public ...string) rule {
+	return rule{native: true, internal: true, public: public, foreign: numeric(), anyTest: true}
 }
 
 // ownExample is the folder of the example that dir belongs to: its parts may use
@@ -263,7 +297,7 @@ func refuse(dir string, r rule, test bool, imported string) string {
 		return "this module is not among what the package may use"
 	case imported == "math/rand":
 		return "randomness comes from math/rand/v2, as an argument"
-	case first == "net" && imported != "net/url" && !under(dir, "tensor/libtorch") && !under(dir, "examples") && dir != service && dir != "tensor/dist":
+	case first == "net" && imported != "net/url" && !under(dir, "tensor/libtorch") && !under(dir, "examples") && dir != service && dir != server && dir != "tensor/dist":
 		return "the library opens no connection"
 	}
 	return "" // the standard library
@@ -283,12 +317,14 @@ func refuseOwn(dir string, r rule, test bool, to string) string {
 		return "the package must build without native code"
 	case under(to, "tensor/libtorch") && !under(dir, "tensor/libtorch"):
 		return "no arrow goes to a command"
-	case to == service && !under(dir, "examples"):
+	case to == service && dir != server && !under(dir, "examples"):
 		return "it answers requests, which programs alone do"
 	case to == "tensor/dist" && !under(dir, "examples"):
 		return "it connects processes, which programs alone ask for"
-	case to == plots && !under(dir, "examples"):
+	case to == plots && !isJob(dir):
 		return "it carries the fonts of plots, which programs alone pay for"
+	case slices.Contains(jobs(), to) && !isJob(dir):
+		return "it does what a program does, and the library does not stand on it"
 	case slices.ContainsFunc(r.public, func(root string) bool { return under(to, root) }):
 		return ""
 	case r.internal && under(to, "internal"):

@@ -4,6 +4,10 @@
 // needs neither a compiler nor libtorch.
 //
 //	examples/*  ->  everything public
+//	tab/training, downstream/classify/compare, evaluate/{session,study,sweep,article,figures,beforeafter},
+//	    inspect/{pack,server}  ->  what they name in the rules; nothing but programs and each other stands on them
+//	evaluate/controls   ->  backbone dataset tensor
+//	synth/sheet         ->  synth dataset
 //	inspect/service     ->  inspect downstream dataset, and net/http
 //	inspect     ->  downstream backbone dataset metrics tensor
 //	evaluate/report     ->  evaluate dataset downstream metrics
@@ -22,7 +26,7 @@
 //	    no arrow among those before internal
 //
 // Every package may import internal/*. The examples may not, because they show what
-// users can do from outside; the one exception is internal/atomicfile, with which
-// the programs write their reports. gonum.org/v1/plot belongs to evaluate/report, which no package of the library
-// imports, and to the examples. Nested modules are looked at by nobody but themselves.
+// users can do from outside; the exceptions are internal/atomicfile, with which
+// the programs write their reports, and internal/cpus. gonum.org/v1/plot belongs to evaluate/report, which no package of the library
+// imports but those that do what programs do, and to the examples. Nested modules are looked at by nobody but themselves.
 package archtest

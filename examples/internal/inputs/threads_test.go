@@ -21,7 +21,7 @@ func TestTooFewThreads(t *testing.T) {
 	err := parsed(t, "-threads", "8").UseThreads()
 	require.ErrorIs(t, err, tensor.ErrThreads)
 	require.ErrorContains(t, err, "8 cores may take 26 more, and the system lets this process have ")
-	require.ErrorContains(t, err, "-threads 1 takes the fewest")
+	require.ErrorContains(t, err, "1 takes the fewest")
 	require.NotContains(t, err.Error(), "\n")
 	require.NoError(t, parsed(t, "-threads", "1").UseThreads())
 	testutil.LimitThreads(t, -1)

@@ -10,8 +10,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"github.com/gotab/gotab/examples/inspectd/server"
 	"github.com/gotab/gotab/inspect/prometheus"
+	"github.com/gotab/gotab/inspect/server"
 	"github.com/gotab/gotab/inspect/service"
 )
 

@@ -14,8 +14,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/gotab/gotab/examples/inspectd/server"
 	"github.com/gotab/gotab/inspect"
+	"github.com/gotab/gotab/inspect/server"
 )
 
 // fake is a product without a bundle.

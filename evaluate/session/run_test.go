@@ -1,0 +1,162 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"image"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gotab/gotab/backbone"
+	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/evaluate"
+	"github.com/gotab/gotab/evaluate/detectors"
+	"github.com/gotab/gotab/internal/atomicfile"
+	"github.com/gotab/gotab/internal/testutil"
+	"github.com/gotab/gotab/metrics"
+	"github.com/gotab/gotab/tensor"
+)
+
+func TestMain(m *testing.M) { os.Exit(testutil.OneThread(m)) }
+
+// darkness is a detector without a network: a map of how dark each pixel is.
+type darkness struct {
+	fits *[]string
+	fail string // a class
+}
+
+func (d darkness) Fit(_ context.Context, good dataset.Dataset) error {
+	*d.fits = append(*d.fits, good.Item(0).Class)
+	if good.Item(0).Class == d.fail {
+		return errors.New("no luck")
+	}
+	return nil
+}
+
+func (darkness) Close() error { return nil }
+
+func (darkness) Score(_ context.Context, in image.Image) (evaluate.Result, error) {
+	img, err := dataset.Square(16).Image(in)
+	if err != nil {
+		return evaluate.Result{}, err
+	}
+	m := evaluate.Map{W: 16, H: 16, Data: make([]float32, 256)}
+	top := float32(0)
+	for k := range m.Data {
+		m.Data[k] = 255 - float32(img.Pix[4*k])
+		top = max(top, m.Data[k])
+	}
+	return evaluate.Result{Score: float64(top), Map: m}, nil
+}
+
+func (darkness) Save(path string) error {
+	return atomicfile.Write(path, func(w io.Writer) error {
+		_, err := io.WriteString(w, "dark")
+		return err
+	})
+}
+
+// dark is a session of such detectors on the classes of a folder.
+func dark(root string, fits *[]string, fail string) Config {
+	c := Default()
+	c.Data, c.Device, c.Net = []string{root}, tensor.CPU, &detectors.Network{Weights: "none", SHA256: "0123456789"}
+	c.Methods = []detectors.Kind{{Name: "dark", Plan: func(detectors.Choice) (evaluate.Method, error) {
+		m := evaluate.Method{Name: "dark", Protocol: evaluate.DefaultProtocol(), Chance: "nothing", Seed: evaluate.Seed{Number: 1}}
+		m.Protocol.Transform = dataset.Square(16)
+		m.New = func(evaluate.Seed) (evaluate.Detector, error) { return darkness{fits, fail}, nil }
+		return m, nil
+	}}}
+	return c
+}
+
+// A class that fails costs no other its result, and what is there is not done again.
+func TestRunGoesOn(t *testing.T) {
+	root, dir := testutil.Plant(t, 3, 2, true), t.TempDir()
+	var fits []string
+	c := dark(root, &fits, "cloth")
+	c.Records, c.Save, c.Seeds = filepath.Join(dir, "r.jsonl"), filepath.Join(dir, "saved"), []evaluate.Seed{{Number: 1}, {Number: 2}}
+	var log strings.Builder
+	c.Log = &log
+	r, err := Run(t.Context(), c)
+	require.ErrorContains(t, err, "2 of 4 runs failed (cloth, seed 1; cloth, seed 2), the first one because: ")
+	require.Len(t, r.Records, 2)
+	require.Equal(t, []string{"cloth", "cloth", "steel", "steel"}, fits)
+	require.FileExists(t, filepath.Join(dir, "saved", filepath.Base(root), "steel", "dark-2.safetensors"))
+	require.Contains(t, log.String(), "[3/4] steel, seed 1: fit on 3 good images")
+
+	_, err = Run(t.Context(), c)
+	require.ErrorIs(t, err, evaluate.ErrExists)
+	fits = nil
+	c.Methods, c.Resume = dark(root, &fits, "").Methods, true
+	again, err := Run(t.Context(), c)
+	require.NoError(t, err)
+	require.Len(t, again.Records, 4)
+	require.Equal(t, []string{"cloth", "cloth"}, fits)
+
+	c.Part, c.Resume = evaluate.Part{Index: 1, Count: 2}, false
+	r, err = Run(t.Context(), c)
+	require.NoError(t, err)
+	require.Len(t, r.Records, 2)
+	require.FileExists(t, filepath.Join(dir, "r.1-of-2.jsonl"))
+}
+
+func TestReportOfTwoNetworks(t *testing.T) {
+	root, dir := testutil.Plant(t, 3, 2, true), t.TempDir()
+	var fits []string
+	c := dark(root, &fits, "")
+	c.Classes, c.Report = []string{"steel"}, filepath.Join(dir, "report")
+	c.Second, c.SecondPath = &detectors.Network{Weights: "other", SHA256: "9876543210"}, "other"
+	r, err := Run(t.Context(), c)
+	require.NoError(t, err)
+	require.Len(t, r.Records, 1)
+	require.Len(t, r.Differences, 1)
+	require.Contains(t, r.Differences[0], "+0.00 points")
+	require.FileExists(t, filepath.Join(c.Report, "report.html"))
+	c.Second = c.Net
+	_, err = Run(t.Context(), c)
+	require.ErrorIs(t, err, ErrConfig)
+}
+
+func TestConfigsThatAreRefused(t *testing.T) {
+	net := &detectors.Network{Weights: "none", SHA256: "0123456789"}
+	for says, set := range map[string]func(*Config){
+		"Data is empty":         func(c *Config) { c.Data = nil },
+		"Data names two":        func(c *Config) { c.Data = []string{"a/x", "b/x"} },
+		"Classes names a twice": func(c *Config) { c.Classes = []string{"a", "a"} },
+		"Net is nil":            func(c *Config) { c.Net = nil },
+		"Methods is empty":      func(c *Config) { c.Methods = nil },
+		"Resume needs Records":  func(c *Config) { c.Resume = true },
+		"and Resume leaves out": func(c *Config) { c.Records, c.Resume, c.Maps = "r", true, "m" },
+		"Second needs Report":   func(c *Config) { c.Second = net },
+		"SameScale is for":      func(c *Config) { c.SameScale = true },
+		"Part needs Records":    func(c *Config) { c.Part.Count = 2 },
+		"too few good parts":    func(c *Config) { c.Rule.Kind = metrics.RuleTail },
+		"does not go with dark": func(c *Config) { c.Report, c.Second = "r", net; c.Methods[0].Shots = true },
+	} {
+		c := dark("x", nil, "")
+		set(&c)
+		_, err := Run(t.Context(), c)
+		require.ErrorIs(t, err, ErrConfig, says)
+		require.ErrorContains(t, err, says)
+	}
+	c := dark("x", nil, "")
+	c.Rule.Rate = 2
+	require.ErrorIs(t, c.Validate(), metrics.ErrRange)
+	r, err := backbone.NewResNet18(tensor.CPU, evaluate.Seed{Number: 1}.Rand())
+	require.NoError(t, err)
+	defer r.Close()
+	c = dark("x", nil, "")
+	c.Net, c.Layers = &detectors.Network{Net: r, Arch: r.Arch()}, []backbone.Layer{backbone.Pooled}
+	require.ErrorIs(t, c.Validate(), backbone.ErrLayer)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var fits []string
+	_, err = Run(ctx, dark(testutil.Plant(t, 3, 1, false), &fits, ""))
+	require.ErrorIs(t, err, context.Canceled)
+	require.Empty(t, fits)
+}

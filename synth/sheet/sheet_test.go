@@ -1,0 +1,76 @@
+package sheet_test
+
+import (
+	"bytes"
+	"image"
+	"image/png"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/internal/hostile"
+	"github.com/gotab/gotab/synth/sheet"
+)
+
+// folder has one class of four striped images.
+func folder(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	for i := range 4 {
+		m := image.NewGray(image.Rect(0, 0, 60, 50))
+		for k := range m.Pix {
+			m.Pix[k] = uint8(60 + 90*((k%60+k/60+i)/6%2))
+		}
+		var b bytes.Buffer
+		require.NoError(t, png.Encode(&b, m))
+		name := filepath.Join(dir, "stripes", "train", "good", string(rune('a'+i))+".png")
+		require.NoError(t, os.MkdirAll(filepath.Dir(name), 0o755))
+		require.NoError(t, os.WriteFile(name, b.Bytes(), 0o644))
+	}
+	return dir
+}
+
+func TestSheet(t *testing.T) {
+	all, err := sheet.Open(folder(t))
+	require.NoError(t, err)
+	require.Equal(t, []string{"stripes"}, all.Classes())
+	c := sheet.Default()
+	c.Size, c.Draws, c.Columns = 48, 4, c.Columns[5:7]
+	draw := func() ([]byte, string) {
+		b, err := sheet.Survey(t.Context(), all, "stripes", c)
+		require.NoError(t, err)
+		require.Len(t, b.Rates, 2)
+		var img, table bytes.Buffer
+		require.NoError(t, sheet.Write(&img, []sheet.Block{b}, c))
+		require.NoError(t, sheet.WriteTable(&table, []sheet.Block{b}, c))
+		return img.Bytes(), table.String()
+	}
+	first, table := draw()
+	_, err = png.Decode(bytes.NewReader(first))
+	require.NoError(t, err)
+	require.Contains(t, table, "mix-stain")
+	again, _ := draw()
+	require.Equal(t, first, again, "the same seed gives the same sheet")
+	c.Seed = 2
+	other, _ := draw()
+	require.NotEqual(t, first, other)
+	c.Rows = 9
+	_, err = sheet.Survey(t.Context(), all, "stripes", c)
+	require.ErrorIs(t, err, sheet.ErrConfig)
+	_, err = sheet.Open(t.TempDir())
+	require.ErrorIs(t, err, dataset.ErrLayout)
+}
+
+func TestHostileArguments(t *testing.T) {
+	r := hostile.Registry{
+		Funcs: []any{sheet.Columns, sheet.Default, sheet.Open, sheet.Survey, sheet.Write, sheet.WriteTable},
+		Types: []any{new(sheet.Column), new(sheet.Config), new(sheet.Block)},
+	}
+	missing, err := r.Missing(".")
+	require.NoError(t, err)
+	require.Empty(t, missing)
+	r.Run(t, 200)
+}

@@ -1,0 +1,334 @@
+package training
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/gotab/gotab/backbone"
+	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/internal/atomicfile"
+	"github.com/gotab/gotab/scalars"
+	"github.com/gotab/gotab/tab"
+)
+
+// Run trains and writes the weights. It says whether the run is complete: MaxSteps ends it
+// before. It returns an error that wraps [ErrConfig] or tab.ErrConfig for settings that make no
+// sense, dataset.ErrBroken for images that cannot be read, tab.ErrCheckpoint where a run
+// cannot go on, or that of ctx, after which Resume goes on.
+func Run(ctx context.Context, o Config) (complete bool, err error) {
+	if err := o.Validate(); err != nil {
+		return false, err
+	}
+	if o.Print == nil {
+		o.Print = io.Discard
+	}
+	if o.Log == nil {
+		o.Log = io.Discard
+	}
+	if !first(o.Group) {
+		o.Print, o.Log, o.Journal, o.Probe, o.Curves = io.Discard, io.Discard, "", "", scalars.Places{}
+	} else if err := o.tryOutputs(); err != nil {
+		return false, err
+	}
+	cfg := o.Train
+	found, err := good(ctx, o, o.Log)
+	if err != nil {
+		return false, err
+	}
+	images := found.Data
+	if t, ok := o.Reading.View.Tiles(); ok {
+		if images, err = dataset.NewTiled(ctx, images, t); err != nil {
+			return false, err
+		}
+		fmt.Fprintf(o.Log, "%d images are seen as %d tiles (%s)\n", found.Data.Len(), images.Len(), t)
+	}
+	var pr tab.Probe
+	left := leftOut{data: found.Skipped}
+	if o.Probe != "" {
+		if pr, left.probe, err = probe(ctx, o, o.Log); err != nil {
+			return false, err
+		}
+	}
+	from := Anchors{About: "of the checkpoint"}
+	if !o.Resume && !o.Untrained {
+		if from, err = o.anchors(ctx, images.Classes()); err != nil {
+			return false, err
+		}
+	}
+	net, err := network(o)
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, net.Close()) }()
+	ds, err := dataset.NewCached(images, cfg.Transform, cacheBytes)
+	if err != nil {
+		return false, err
+	}
+	if o.Untrained {
+		return true, only(ctx, o, ds, cfg, net, left)
+	}
+	gen, table := o.Synth, ""
+	if gen == nil {
+		if gen, table, err = twins(ctx, o, ds, cfg, net); err != nil {
+			return false, err
+		}
+	}
+	pre, err := pretrainer(o, cfg, tab.Parts{Anchors: from.Anchors, Visual: net, Synth: gen, Probe: pr})
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, pre.Close()) }()
+	if o.Resume && o.Agree != nil {
+		if err := o.Agree(pre.Config()); err != nil {
+			return false, err
+		}
+	}
+	cfg = pre.Config() // a resumed run has the checkpoint's
+	if note, err := found.Report.UnseenNote(cfg.Transform); err != nil {
+		return false, err
+	} else if note != "" {
+		fmt.Fprintf(o.Log, "note: %s\n", note)
+	}
+	if !cfg.Transform.AppliedTo(ds) {
+		if ds, err = dataset.NewCached(images, cfg.Transform, cacheBytes); err != nil {
+			return false, err
+		}
+	}
+	fmt.Fprintf(o.Log, "%s of %s on %s; objective %s; anchors: %s\n", count(ds.Len(), "good image", "good images"), count(len(ds.Classes()), "class", "classes"), o.Device, cfg.Objective.Name(), from.About)
+	log, err := openJournal(o, pre.Taken())
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, log.close()) }()
+	if pr != nil && !o.Resume {
+		m, err := pr.Probe(ctx, net)
+		if err != nil {
+			return false, err
+		}
+		if err := log.start(m); err != nil {
+			return false, err
+		}
+	}
+	if err := o.begin(ctx, pre, ds); err != nil {
+		return false, err
+	}
+	if !first(o.Group) {
+		_, complete, err := train(ctx, o, pre, ds, log)
+		return complete, err
+	}
+	about, err := describe(ctx, o, pre, found, table, from.Card)
+	if err != nil {
+		return false, err
+	}
+	began := time.Now()
+	steps, complete, err := train(ctx, o, pre, ds, log)
+	if err = errors.Join(err, about.ran(pre.Taken(), time.Since(began))); err != nil || !complete {
+		return false, err
+	}
+	if steps == 0 {
+		fmt.Fprintf(o.Log, "nothing was trained: the run of %s had done all its %d epochs; without -resume, and with another -out, a new one begins\n", Checkpoint(o.Out), cfg.Epochs)
+	}
+	if o.Interpolate < 1 {
+		start, err := network(o)
+		if err != nil {
+			return false, err
+		}
+		if err := errors.Join(tab.Interpolate(ctx, net.Params(), start.Params(), net.Params(), o.Interpolate), start.Close()); err != nil {
+			return false, err
+		}
+	}
+	factors, err := scale(ctx, o, ds, cfg, net)
+	if err != nil {
+		return false, err
+	}
+	projected, err := save(ctx, o, pre, left, map[string]string{"twins": table, "scale": factors})
+	if err != nil {
+		return false, err
+	}
+	return true, about.finish(projected)
+}
+
+// tryOutputs finds out before the hours that lead to them whether the files can be written, and puts
+// the checkpoint of an older run aside, which a restart of several processes before the first
+// step must not take up.
+func (o Config) tryOutputs() error {
+	for _, out := range []string{o.Out, o.Journal} {
+		if out == "" {
+			continue
+		}
+		if err := atomicfile.Try(out); err != nil {
+			return err
+		}
+	}
+	if many(o.Group) && !o.Resume {
+		if err := os.Rename(Checkpoint(o.Out), Checkpoint(o.Out)+".old"); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return o.Curves.Try()
+}
+
+// anchors makes those of the classes; none where the objective looks at none.
+func (o Config) anchors(ctx context.Context, classes []string) (Anchors, error) {
+	switch needed := o.Train.Objective.Needs().Anchors; {
+	case o.Anchors != nil:
+		a, err := o.Anchors(ctx, classes)
+		if !needed {
+			a.Card = nil
+		}
+		return a, err
+	case needed:
+		return Anchors{}, fmt.Errorf("training: %w: objective %s needs anchors, and there are none", ErrConfig, o.Train.Objective.Name())
+	}
+	return Anchors{About: "none"}, nil
+}
+
+func many(g tab.Group) bool { return g != nil && g.Size() > 1 }
+
+// first says whether this process writes files and speaks.
+func first(g tab.Group) bool { return !many(g) || g.Rank() == 0 }
+
+// count is "1 class", "2 classes".
+func count(n int, one, several string) string {
+	if n == 1 {
+		several = one
+	}
+	return fmt.Sprintf("%d %s", n, several)
+}
+
+func regular(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
+}
+
+func network(o Config) (*backbone.ResNet18, error) {
+	if o.Init == "" {
+		return backbone.NewResNet18(o.Device, rand.New(rand.NewPCG(o.Train.Seed, 0)))
+	}
+	if o.Prefix == "" {
+		return backbone.OpenResNet18(o.Init, o.Device)
+	}
+	net, err := backbone.OpenChoice(o.Init, backbone.Choice{Prefix: o.Prefix}, o.Device)
+	if err != nil {
+		return nil, err
+	}
+	if net.Arch() != backbone.ArchResNet18 {
+		return nil, errors.Join(fmt.Errorf("training: %w: %s has %s behind %s, and a ResNet-18 is trained", backbone.ErrArch, o.Init, net.Arch(), o.Prefix), net.Close())
+	}
+	return net, nil
+}
+
+// pretrainer composes the parts, or takes up the run where its checkpoint left it.
+func pretrainer(o Config, cfg tab.Config, parts tab.Parts) (*tab.Pretrainer, error) {
+	opts := []tab.Option{tab.WithCheckpoint(Checkpoint(o.Out))}
+	if many(o.Group) {
+		opts = append(opts, tab.WithGroup(o.Group))
+	}
+	if o.Resume {
+		parts.Anchors = nil
+		return tab.Resume(Checkpoint(o.Out), parts, opts...)
+	}
+	return tab.New(parts, cfg, opts...)
+}
+
+// begin writes the checkpoint of a run of several processes before its first step: what
+// a restart goes on from is then never that of an older run.
+func (o Config) begin(ctx context.Context, pre *tab.Pretrainer, ds dataset.Dataset) error {
+	if !many(o.Group) || o.Resume {
+		return nil
+	}
+	if err := pre.Prepare(ctx, ds.Classes()); err != nil || !first(o.Group) {
+		return err
+	}
+	return pre.SaveCheckpoint(Checkpoint(o.Out))
+}
+
+// train runs the steps, prints a line an epoch and says how many steps there were
+// and whether the run is complete.
+func train(ctx context.Context, o Config, pre *tab.Pretrainer, ds dataset.Dataset, log *journal) (taken int, done bool, err error) {
+	var loss, accuracy, seconds float64
+	steps, redrawn := 0, 0
+	last := time.Now()
+	for st, err := range pre.Steps(ctx, ds) {
+		if err != nil {
+			return taken, false, err
+		}
+		if err := log.step(st); err != nil {
+			return taken, false, err
+		}
+		steps++
+		taken++
+		loss, accuracy, redrawn = loss+st.Loss, accuracy+st.Accuracy, redrawn+st.Redrawn
+		seconds += 1 / st.ImagesSec
+		if len(st.Indicators) > 0 {
+			fmt.Fprintf(o.Log, "step %d:", st.Number)
+			for _, m := range st.Indicators {
+				fmt.Fprintf(o.Log, " %s %.4f", m.Name, m.Value)
+			}
+			fmt.Fprintln(o.Log)
+		}
+		if time.Since(last) > 5*time.Second {
+			fmt.Fprintf(o.Log, "epoch %d, step %d of %d: loss %.4f, accuracy %.3f, %.1f images/s\n", st.Epoch, st.Batch+1, st.Batches, st.Loss, st.Accuracy, st.ImagesSec)
+			last = time.Now()
+		}
+		if st.Batch+1 == st.Batches {
+			n := float64(steps)
+			fmt.Fprintf(o.Print, "epoch %d loss %.4f acc %.3f %.1f img/s", st.Epoch, loss/n, accuracy/n, n/seconds)
+			if redrawn > 0 {
+				fmt.Fprintf(o.Print, " (%d images replaced, no defect could be placed)", redrawn)
+			}
+			fmt.Fprintln(o.Print)
+			loss, accuracy, seconds, steps, redrawn = 0, 0, 0, 0, 0
+		}
+		if o.MaxSteps > 0 && taken == o.MaxSteps {
+			if !first(o.Group) {
+				return taken, false, nil
+			}
+			fmt.Fprintf(o.Log, "stopped after %d steps; -resume goes on from %s\n", taken, Checkpoint(o.Out))
+			return taken, false, pre.SaveCheckpoint(Checkpoint(o.Out))
+		}
+	}
+	return taken, true, nil
+}
+
+// leftOut are the names of images that -skip-broken leaves out, of what is trained on
+// and of -probe.
+type leftOut struct{ data, probe []string }
+
+// save writes the network, with more in its metadata: what is not empty.
+// The projection, if there is one, lies beside it, so that the network's file has
+// no other names; it says whether there is one.
+func save(ctx context.Context, o Config, pre *tab.Pretrainer, left leftOut, more map[string]string) (projected bool, err error) {
+	if projected, err = pre.SaveProjection(ctx, projectionFile(o.Out)); err != nil {
+		return false, err
+	}
+	maps.DeleteFunc(more, func(_, v string) bool { return v == "" })
+	left.say(more, o.Log)
+	if err := pre.SaveWeights(ctx, o.Out, tab.WeightsConfig{Names: o.Names, Metadata: more}); err != nil {
+		return false, err
+	}
+	fmt.Fprintf(o.Log, "weights written to %s\n", o.Out)
+	return projected, nil
+}
+
+func projectionFile(weights string) string { return weights + ".projection" }
+
+// say says how many images were left out, if any, in metadata and in a line each.
+func (l leftOut) say(meta map[string]string, stderr io.Writer) {
+	if n := len(l.data); n > 0 {
+		meta["skipped_images"] = strconv.Itoa(n)
+		fmt.Fprintf(stderr, "%d images were left out because they cannot be read\n", n)
+	}
+	if n := len(l.probe); n > 0 {
+		meta["probe_skipped_images"] = strconv.Itoa(n)
+		fmt.Fprintf(stderr, "probe: %d images were left out because they cannot be read\n", n)
+	}
+}

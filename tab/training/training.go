@@ -1,0 +1,182 @@
+// Package training makes weights of settings: it looks at all images first, measures twins,
+// trains, keeps a checkpoint and logs, and leaves the weights with a card that says what they
+// are made of. It is what examples/pretrain does behind flags; package tab is the training
+// itself.
+//
+// [Run] writes, for weights FILE: FILE; FILE.ckpt, from which a run goes on; FILE.card.json
+// (tab/card); FILE.projection where image and text features differ in width; FILE.twins.json,
+// what twins are in the network, where they were measured; and FILE.scale.json, the factors of
+// channels, where these are weighed.
+package training
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+
+	"github.com/gotab/gotab/backbone"
+	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/scalars"
+	"github.com/gotab/gotab/synth"
+	"github.com/gotab/gotab/tab"
+	"github.com/gotab/gotab/tab/card"
+	"github.com/gotab/gotab/tensor"
+)
+
+// Config says what is trained, on what, and what is written of it.
+type Config struct {
+	// Data are folders with one folder a class, or in MVTec AD's layout; their good images
+	// are trained on.
+	Data    []string
+	Reading dataset.Reading
+	// Init is the file of the weights to start with, Prefix what stands before their names in a
+	// file of several networks; an empty Init draws weights from Train.Seed.
+	Init, Prefix string
+	Device       tensor.Device
+	// Train are the settings of the training ([Recipe]). Where a run is resumed its
+	// checkpoint's count, and Agree is asked whether they are what was meant; nil for yes.
+	Train tab.Config
+	Agree func(checkpoint tab.Config) error
+	// Anchors makes the text anchors of classes before a run begins; nil for an objective that needs
+	// none. [FromBank] is one.
+	Anchors func(ctx context.Context, classes []string) (Anchors, error)
+	// Synth makes the damaged twins. Nil takes a mixture of many kinds for each class, in which
+	// what is foreign is material of the other classes, and Twins says how.
+	Synth synth.Generator
+	Twins Twins
+	// Scale weighs the channels of layers 1 to 3 in the end by what twins do to them; nil for as they
+	// are. Untrained does nothing else with the weights of Init.
+	Scale     *tab.ScaleConfig
+	Untrained bool
+	// Interpolate is the share of the trained weights in what is written, 0 to 1; the rest are those of
+	// the start.
+	Interpolate float64
+	// Probe is a folder of classes in MVTec AD's layout, on which PaDiM is fitted and scored
+	// before, after and every Train.ProbeEvery epochs; empty for none.
+	Probe string
+
+	// Out is the file of the weights; Names by whose names they are written.
+	Out   string
+	Names backbone.Names
+	// Resume goes on from the checkpoint beside Out. MaxSteps ends the run with a checkpoint
+	// after so many steps; 0 for never.
+	Resume   bool
+	MaxSteps int
+	// Journal is a file that gets a JSON object a step, and Curves get its figures; empty for none.
+	Journal string
+	Curves  scalars.Places
+	// Licences, Measured (a file with a table of figures) and Options (settings as they were asked
+	// for) are told by the card.
+	Licences []string
+	Measured string
+	Options  map[string]string
+	// Group are the processes that train one network together; nil for this one alone. The first of
+	// them writes and speaks.
+	Group tab.Group
+	// Print gets tables and a line an epoch, Log a line now and then; nil for nowhere.
+	Print, Log io.Writer
+}
+
+// Twins says how twins of a mixture are chosen.
+type Twins struct {
+	// Without are kinds that are kept out.
+	Without []synth.Kind
+	// Measured weighs the kinds by what they are to each class in the network as it is. Table
+	// takes the table of another run in place of measuring; empty for measuring.
+	Measured bool
+	Table    string
+	// Draws is the number of twins of each kind and class that are measured, for Scale too.
+	Draws int
+	// Misplaced gives every damaged twin the mask of another one: a control, and no recipe.
+	Misplaced bool
+}
+
+// Anchors are text anchors, with words for logs and for the card.
+type Anchors struct {
+	tab.Anchors
+	About string
+	Card  *card.Anchors
+}
+
+// ErrConfig reports settings that make no sense, or do not go together.
+var ErrConfig = errors.New("wrong settings")
+
+// Default is the recipe "paper" at 224 pixels, from random weights. Data, Device, Out and
+// Anchors are the caller's.
+func Default() Config {
+	cfg, nsa, err := Recipe("paper", 224)
+	c := Config{Reading: dataset.DefaultReading(), Train: cfg, Interpolate: 1, Twins: Twins{Draws: tab.DefaultTwins().Draws}}
+	if err == nil { // it is known
+		nsa.Label = synth.LabelNone
+		c.Synth = nsa
+	}
+	return c
+}
+
+// Validate names the first field that makes no sense; the error wraps [ErrConfig], or is that of
+// a part.
+func (o Config) Validate() error {
+	wrong := func(format string, a ...any) error {
+		return fmt.Errorf("training: %w: "+format, append([]any{ErrConfig}, a...)...)
+	}
+	switch {
+	case len(o.Data) == 0:
+		return wrong("Data is empty, the folders of good images")
+	case o.Out == "":
+		return wrong("Out is empty, the file for the weights")
+	case o.MaxSteps < 0:
+		return wrong("MaxSteps is %d, want 0 or more", o.MaxSteps)
+	case o.Untrained && (o.Scale == nil || o.Init == "" || o.Resume || many(o.Group)):
+		return wrong("Untrained needs weights, Init, and what to do with them, Scale, and is not resumed, nor of several processes")
+	case !(o.Interpolate >= 0 && o.Interpolate <= 1):
+		return wrong("Interpolate is %g, want 0 to 1", o.Interpolate)
+	case o.Synth != nil && (o.Twins.Measured || o.Twins.Table != "" || o.Twins.Misplaced):
+		return wrong("Twins are of the mixture, and Synth is another generator")
+	}
+	if err := o.Train.Validate(); err != nil {
+		return err
+	}
+	if o.Interpolate < 1 {
+		for l, st := range o.Train.Stages {
+			if st.Rate > 0 && !st.FreezeStatistics {
+				return wrong("Interpolate mixes weights over one set of batch norm statistics, and this run moves those of %s; the recipe amplify does not", backbone.Layer(l))
+			}
+		}
+	}
+	if o.Scale != nil {
+		return o.Scale.Validate()
+	}
+	return nil
+}
+
+// Checkpoint is the file from which the run of some weights goes on.
+func Checkpoint(weights string) string { return weights + ".ckpt" }
+
+// FromBank are the anchors of a text bank's file. Classes that it lacks are
+// tab.ErrUnknownClass; an objective that looks at no anchors, as needed says, takes any bank.
+func FromBank(file string, needed bool) func(ctx context.Context, classes []string) (Anchors, error) {
+	return func(ctx context.Context, classes []string) (a Anchors, err error) {
+		b, err := tab.OpenBank(file)
+		if err != nil {
+			return a, err
+		}
+		if _, _, err := b.Anchors(ctx, classes); needed && err != nil {
+			return a, err
+		}
+		at, err := card.FileAt(file)
+		return Anchors{b, fmt.Sprintf("text bank %s (%s), %d wide", file, b.Model, len(b.Normal[0])), &card.Anchors{Model: b.Model, Prompts: b.Prompts, File: at}}, err
+	}
+}
+
+// FromCLIP are the anchors that a bank made of a CLIP model at weights holds; prompts is the
+// hash of its sentences. A folder of weights is named and not summed up.
+func FromCLIP(b *tab.Bank, weights, prompts string) (Anchors, error) {
+	about := &card.Anchors{Model: filepath.Base(weights), Prompts: prompts}
+	var err error
+	if regular(weights) {
+		about.File, err = card.FileAt(weights)
+	}
+	return Anchors{b, fmt.Sprintf("CLIP text encoder %s, %d wide", weights, len(b.Normal[0])), about}, err
+}
