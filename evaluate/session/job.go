@@ -19,7 +19,7 @@ type job struct {
 	of          detectors.Kind
 	method      evaluate.Method
 	seed        evaluate.Seed
-	second      bool // on the network of -compare: for the report alone
+	second      bool // on the second network: for the report alone
 }
 
 // opened is a job whose data are open.
@@ -122,7 +122,7 @@ func (s *session) announce(o opened, p evaluate.Progress, what string) {
 	}
 }
 
-// draw makes the pictures of -maps.
+// draw makes the pictures of [Config.Maps].
 func (s *session) draw(ctx context.Context, j *judged, what string) error {
 	if s.o.Maps == "" {
 		return nil

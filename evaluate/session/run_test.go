@@ -65,8 +65,8 @@ func (darkness) Save(path string) error {
 func dark(root string, fits *[]string, fail string) Config {
 	c := Default()
 	c.Data, c.Device, c.Net = []string{root}, tensor.CPU, &detectors.Network{Weights: "none", SHA256: "0123456789"}
-	c.Methods = []detectors.Kind{{Name: "dark", Plan: func(detectors.Choice) (evaluate.Method, error) {
-		m := evaluate.Method{Name: "dark", Protocol: evaluate.DefaultProtocol(), Chance: "nothing", Seed: evaluate.Seed{Number: 1}}
+	c.Methods = []detectors.Kind{{Name: "dark", Plan: func(c detectors.Choice) (evaluate.Method, error) {
+		m := evaluate.Method{Name: "dark", Protocol: evaluate.DefaultProtocol(), Chance: "nothing", Seed: evaluate.Seed{Number: 1}, Weights: c.Net.Weights, WeightsSHA256: c.Net.SHA256}
 		m.Protocol.Transform = dataset.Square(16)
 		m.New = func(evaluate.Seed) (evaluate.Detector, error) { return darkness{fits, fail}, nil }
 		return m, nil

@@ -19,8 +19,8 @@ type session struct {
 	o           Config
 	net         network
 	sources     sources
-	compare     *network       // of -compare, or nil
-	pages       *report.Writer // of -report, or nil
+	compare     *network       // the second, or nil
+	pages       *report.Writer // nil for no report
 	exhibit     *exhibit       // the class that the report is at, or nil
 	added       int            // classes of the report
 	differences []string       // of detectors of the report, a line each
@@ -37,7 +37,7 @@ type session struct {
 	log         io.Writer
 }
 
-// sources are the roots of -data.
+// sources are the roots of [Config.Data].
 type sources map[string]*evaluate.Root
 
 func openSources(ctx context.Context, roots []string, dec dataset.Decoder) (sources, error) {
@@ -232,7 +232,7 @@ func (s *session) all(ctx context.Context, jobs []job) (r Result, err error) {
 		switch {
 		case err != nil:
 			fails(what, err)
-			if s.exhibit != nil && !s.exhibit.Has(j.of.Name, j.second, j.seed) { // it may be the pictures of -maps that failed
+			if s.exhibit != nil && !s.exhibit.Has(j.of.Name, j.second, j.seed) { // it may be the pictures of Maps that failed
 				s.exhibit.failed = append(s.exhibit.failed, what)
 			}
 		case !j.second:
@@ -291,7 +291,7 @@ func (s *session) name(j job) string {
 	return name
 }
 
-// one does one job, unless the -json file has it.
+// one does one job, unless the records have it.
 func (s *session) one(ctx context.Context, j job, line string) (evaluate.Record, error) {
 	o, err := s.prepare(j)
 	if err != nil {

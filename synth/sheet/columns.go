@@ -30,9 +30,11 @@ type Config struct {
 	// Size is the side in pixels that images are resized to before they are damaged, up to 2048. Images
 	// is how many of a class are read, evenly spread over it, Rows how many of them are on the sheet.
 	Size, Images, Rows int
-	// Draws is the number of draws of each generator and class behind the table.
+	// Draws is the number of draws of each generator and class behind the table, up to 1,000,000.
 	Draws int
 }
+
+const maxDraws = 1_000_000
 
 // Default shows the kinds of the mixture that pre-training draws from.
 func Default() Config {
@@ -54,8 +56,8 @@ func (o Config) Validate() error {
 		return wrong("Size is %d, want %d to 2048", o.Size, synth.MinSide)
 	case o.Rows < 1 || o.Images < o.Rows:
 		return wrong("Rows is %d and Images %d, want 1 <= Rows <= Images", o.Rows, o.Images)
-	case o.Draws < 1:
-		return wrong("Draws is %d, want at least 1", o.Draws)
+	case o.Draws < 1 || o.Draws > maxDraws:
+		return wrong("Draws is %d, want 1 to %d", o.Draws, maxDraws)
 	}
 	for _, c := range o.Columns {
 		if c.Generator == nil {
@@ -96,6 +98,9 @@ func Columns() []Column {
 // WriteTable writes, class by class, which share of draws made nothing to be seen, and how strong
 // the others are.
 func WriteTable(w io.Writer, blocks []Block, o Config) error {
+	if w == nil {
+		return fmt.Errorf("sheet: table: %w: the writer is nil", ErrConfig)
+	}
 	fmt.Fprintf(w, "Share of %d draws with nothing to be seen: not placed, or below %g grey levels on average.\n", o.Draws, o.Least)
 	fmt.Fprintf(w, "In brackets the median change of the draws that were placed, in grey levels. \"apart\" is how far two good\n"+
 		"images are from each other: on uneven material a change well below it looks like good material.\n\n")

@@ -62,6 +62,9 @@ func (o Config) twin(shown synth.Visible, dst, src image.Image, rng *rand.Rand) 
 // and, side by side for all columns, the damaged twin, the mask of what changed, and the
 // difference, four times as strong.
 func Write(w io.Writer, blocks []Block, o Config) error {
+	if w == nil {
+		return fmt.Errorf("sheet: write: %w: the writer is nil", ErrConfig)
+	}
 	step := tile + gap
 	width := margin + (1+len(o.Columns))*step + margin
 	height := head + margin

@@ -134,7 +134,7 @@ func Run(ctx context.Context, o Config) (complete bool, err error) {
 		return false, err
 	}
 	if steps == 0 {
-		fmt.Fprintf(o.Log, "nothing was trained: the run of %s had done all its %d epochs; without -resume, and with another -out, a new one begins\n", Checkpoint(o.Out), cfg.Epochs)
+		fmt.Fprintf(o.Log, "nothing was trained: the run of %s had done all its %d epochs; a new one begins without going on, and with another file\n", Checkpoint(o.Out), cfg.Epochs)
 	}
 	if o.Interpolate < 1 {
 		start, err := network(o)
@@ -292,15 +292,15 @@ func train(ctx context.Context, o Config, pre *tab.Pretrainer, ds dataset.Datase
 			if !first(o.Group) {
 				return taken, false, nil
 			}
-			fmt.Fprintf(o.Log, "stopped after %d steps; -resume goes on from %s\n", taken, Checkpoint(o.Out))
+			fmt.Fprintf(o.Log, "stopped after %d steps; the run goes on from %s\n", taken, Checkpoint(o.Out))
 			return taken, false, pre.SaveCheckpoint(Checkpoint(o.Out))
 		}
 	}
 	return taken, true, nil
 }
 
-// leftOut are the names of images that -skip-broken leaves out, of what is trained on
-// and of -probe.
+// leftOut are the names of images that [dataset.Reading] leaves out, of what is trained
+// on and of the probe.
 type leftOut struct{ data, probe []string }
 
 // save writes the network, with more in its metadata: what is not empty.
