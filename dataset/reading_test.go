@@ -113,3 +113,24 @@ func TestUnseenNote(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, note)
 }
+
+// What is read says itself again, and gives transforms that hold.
+func FuzzParseView(f *testing.F) {
+	for _, s := range []string{"", "centre", "square", "tiles", "tiles:96", "448x128", "0x0", "tiles:+96"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		v, err := dataset.ParseView(text)
+		if err != nil {
+			require.ErrorIs(t, err, dataset.ErrConfig)
+			return
+		}
+		again, err := dataset.ParseView(v.String())
+		require.NoError(t, err)
+		require.Equal(t, v, again)
+		require.NoError(t, v.Of(dataset.PaDiM224()).Validate())
+		if tiles, ok := v.Tiles(); ok {
+			require.NoError(t, tiles.Validate())
+		}
+	})
+}

@@ -96,15 +96,7 @@ func ReadPlan(path string) (p Plan, err error) {
 	if len(raw) > maxPlan {
 		return p, fmt.Errorf("%s: %w: longer than %d bytes", path, ErrPlan, maxPlan)
 	}
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&p); err != nil {
-		return p, fmt.Errorf("%s: %w", path, err)
-	}
-	if dec.More() {
-		return p, fmt.Errorf("%s: %w: there is more behind its end", path, ErrPlan)
-	}
-	if err := p.Validate(); err != nil {
+	if p, err = parsePlan(raw); err != nil {
 		return p, fmt.Errorf("%s: %w", path, err)
 	}
 	dir := filepath.Dir(path)
@@ -123,6 +115,18 @@ func ReadPlan(path string) (p Plan, err error) {
 		}
 	}
 	return p, nil
+}
+
+func parsePlan(raw []byte) (p Plan, err error) {
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&p); err != nil {
+		return p, fmt.Errorf("%w: %w", ErrPlan, err)
+	}
+	if dec.More() {
+		return p, fmt.Errorf("%w: there is more behind its end", ErrPlan)
+	}
+	return p, p.Validate()
 }
 
 func under(dir, path string) string {

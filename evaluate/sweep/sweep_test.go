@@ -2,6 +2,7 @@ package sweep
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
 	"math"
@@ -16,6 +17,7 @@ import (
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/evaluate"
+	"github.com/gotab/gotab/evaluate/study"
 	"github.com/gotab/gotab/internal/testutil"
 	"github.com/gotab/gotab/synth"
 	"github.com/gotab/gotab/tab/card"
@@ -363,4 +365,28 @@ func TestPlansThatAreRefused(t *testing.T) {
 	}
 	_, err := kindOf(synth.DefaultMixture(), "cracks")
 	require.ErrorIs(t, err, ErrPlan)
+}
+
+// A plan that holds can be written and read again, and names files of its own.
+func FuzzPlan(f *testing.F) {
+	f.Add([]byte(`{"start": "a", "data":["d"], "padim":{"seeds":1}, "networks":[{"name":"n","control":{"scale":2}}]}`))
+	f.Add([]byte(`{"start": "a", "data":["d"], "patchcore":{"seeds":1}, "synthetic":{"share":0.5,"kinds":["nsa"],"twins":1}, "networks":[{"name":"n","seeds":[1],"shares":[1,0.5]}]} `))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		p, err := parsePlan(b)
+		if err != nil {
+			require.ErrorIs(t, err, ErrPlan)
+			return
+		}
+		raw, err := json.Marshal(p)
+		require.NoError(t, err)
+		again, err := parsePlan(raw)
+		require.NoError(t, err)
+		require.Len(t, again.Networks, len(p.Networks))
+		for i := range p.Networks {
+			p.Networks[i].File = ""
+		}
+		for _, v := range p.variants(&study.Runner{Out: "out"}) {
+			require.Equal(t, filepath.Join("out", "weights"), filepath.Dir(v.File))
+		}
+	})
 }

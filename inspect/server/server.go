@@ -69,7 +69,7 @@ func handlerOf(format string, w io.Writer) slog.Handler {
 // from reload for each time that the bundles are to be read again.
 func Run(ctx context.Context, s Settings, log *slog.Logger, extra Extra, reload <-chan os.Signal) (err error) {
 	if err := tensor.UseThreads(s.Threads); err != nil {
-		return err
+		return fmt.Errorf("-threads: %w", err)
 	}
 	if extra.Open == nil {
 		extra.Open = Open
