@@ -11,6 +11,8 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 	"golang.org/x/image/tiff/lzw"
+
+	"github.com/gotab/gotab/internal/inflate"
 )
 
 // Compressions.
@@ -85,9 +87,9 @@ func (s stream) next(dst []byte) error {
 	return err
 }
 
-// rowsOf opens the data of one strip or tile of w pixels a row. The result is
+// rowsOf opens the data of one strip or tile of w pixels a row and size bytes in all. The result is
 // to be closed where it is an io.Closer.
-func (h *Header) rowsOf(data []byte, w int, maxBytes int64) (rows, error) {
+func (h *Header) rowsOf(data []byte, w int, size, maxBytes int64) (rows, error) {
 	if h.reversed {
 		data = reversed(data)
 	}
@@ -104,6 +106,13 @@ func (h *Header) rowsOf(data []byte, w int, maxBytes int64) (rows, error) {
 		}
 		return stream{lzw.NewReader(bytes.NewReader(data), lzw.MSB, 8)}, nil
 	case compressDeflate, compressOldZip:
+		// In one go where it is as it should be; a bit makes 129 bytes at most.
+		if size <= min(maxBytes, 1032*int64(len(data))) {
+			buf := make([]byte, size)
+			if n, err := inflate.Zlib(buf, data); err == nil {
+				return stream{bytes.NewReader(buf[:n])}, nil
+			}
+		}
 		r, err := zlib.NewReader(bytes.NewReader(data))
 		if errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF
