@@ -183,6 +183,13 @@ bench-torch: ## a network, and with WEIGHTS=FILE ROOT=DIR TARGET=CLASS PaDiM, be
 	set -- "$$dir/resnet" $(if $(TARGET),-padim "$$dir/evaluate" "$(WEIGHTS)" "$(ROOT)" "$(TARGET)") $(ARGS); \
 	echo "+ $(PYTHON) bench/pytorch.py $$*"; $(PYTHON) bench/pytorch.py "$$@"
 
+.PHONY: bench-peers
+bench-peers: ## everything beside its peer, in turns, held against bench/peers.json; WEIGHTS=FILE ROOT=DIR TARGET=CLASS add whole detectors (PYTHON)
+	@$(native); dir="$$(mktemp -d)"; trap 'rm -rf "$$dir"' EXIT; $(GO) build -o "$$dir/" ./bench/resnet ./bench/detect ./examples/evaluate; \
+	$(GO) test -c -o "$$dir/dataset.test" ./dataset; \
+	set -- "$$dir" $(if $(TARGET),-weights "$(WEIGHTS)" -root "$(ROOT)" -target "$(TARGET)") $(ARGS); \
+	echo "+ $(PYTHON) bench/peers.py $$*"; $(PYTHON) bench/peers.py "$$@"
+
 .PHONY: bench-gpu
 bench-gpu: ## make OUT=DIR, a folder that proves all of it on a machine with a GPU, PyTorch and no Go (docs/setup.md)
 	@[ -n "$(OUT)" ] || { echo "bench-gpu needs OUT=folder, which it makes" >&2; exit 2; }; bench/gpu.sh build "$(OUT)"

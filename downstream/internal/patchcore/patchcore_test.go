@@ -236,7 +236,7 @@ func TestPatchCoreNearestOverBlocks(t *testing.T) {
 		g := memory(s, patches, half, bank, c)
 		q := s.FromFloats(query, queries, c)
 		s.AddInto(q, s.FromFloats(mean, c), -1)
-		d, at, err := g.Nearest(s, q)
+		d, at, err := g.Nearest(s, q, true)
 		if err != nil {
 			return err
 		}
