@@ -7,7 +7,7 @@ network in PyTorch, channels-last, folded and fused by TorchScript in float32 an
 one batched product, PatchCore's as anomalib has them (products with the whole bank, the neighbour by its least expanded distance), SciPy's
 Gaussian on the map.
 needs: numpy pillow, and onnxruntime, or torch, scipy and safetensors
-Prints one JSON object: milliseconds an image, median, fastest and 90th percentile, and how many pictures were rejected.
+Prints one JSON object: milliseconds an image, median, fastest and 90th percentile, processor time of all threads, and how many pictures were rejected.
 """
 import argparse, glob, io, json, os, time
 import numpy as np
@@ -60,7 +60,7 @@ def torch_side():
         meta, arrays = f.metadata(), {k: f.get_tensor(k) for k in f.keys()}
     st = json.loads(meta["settings"])
     mean, std = (np.array(st[k], np.float32) for k in ("normalize_mean", "normalize_std"))
-    threshold = json.loads(meta["calibration"])["threshold"] if "calibration" in meta else float("inf")
+    threshold = json.loads(meta["calibration"])["point"]["Cut"]["Threshold"] if "calibration" in meta else float("inf")
     w = load_file(A.dir + "/resnet18.safetensors")
 
     class Block(nn.Module):
@@ -137,11 +137,12 @@ def torch_side():
 
 one, version = onnx() if A.engine == "onnx" else torch_side()
 rejected = sum(bool(one(f)) for f in FILES)
-ms, start = [], time.perf_counter()
+ms, start, busy = [], time.perf_counter(), time.process_time()
 while not ms or time.perf_counter() - start < A.seconds:
     t = time.perf_counter()
     one(FILES[len(ms) % len(FILES)])
     ms.append(1e3 * (time.perf_counter() - t))
+busy = 1e3 * (time.process_time() - busy) / len(ms)
 ms.sort()
 print(json.dumps({"method": A.method, "precision": "bfloat16" if A.bf16 else "float32", "with": version, "threads": A.threads, "images": len(ms),
-                  "ms": ms[len(ms) // 2], "ms_fastest": ms[0], "ms_90": ms[len(ms) * 9 // 10], "rejected": rejected}))
+                  "ms": ms[len(ms) // 2], "ms_fastest": ms[0], "ms_90": ms[len(ms) * 9 // 10], "ms_processor": busy, "rejected": rejected}))

@@ -133,7 +133,8 @@ func bmpSize(data []byte) (image.Point, error) {
 
 func decodeBMP(_ Decoder, data []byte, _ purpose) (decoded, error) {
 	img, err := bmp.Decode(data)
-	return decoded{Image: img}, err
+	_, full := img.(*image.RGBA) // with full alpha, as bmp.Decode says
+	return decoded{Image: img, opaque: full}, err
 }
 
 func tiffSize(data []byte) (image.Point, error) {

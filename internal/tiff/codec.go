@@ -7,10 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/bits"
 
 	"github.com/klauspost/compress/zstd"
-	"golang.org/x/image/tiff/lzw"
+	slow "golang.org/x/image/tiff/lzw"
 
 	"github.com/gotab/gotab/internal/inflate"
 )
@@ -104,7 +105,13 @@ func (h *Header) rowsOf(data []byte, w int, size, maxBytes int64) (rows, error) 
 		if len(data) >= 2 && data[0] == 0 && data[1]&1 == 1 {
 			return nil, errors.New("LZW with the bits the other way round, as written before 1987, is not read; convert it with: tiffcp -c zip OLD.tif NEW.tif")
 		}
-		return stream{lzw.NewReader(bytes.NewReader(data), lzw.MSB, 8)}, nil
+		if size <= min(maxBytes, math.MaxInt32, 4096*int64(len(data))) {
+			buf := make([]byte, size)
+			if n, ok := lzw(buf, data); ok {
+				return stream{bytes.NewReader(buf[:n])}, nil
+			}
+		}
+		return stream{slow.NewReader(bytes.NewReader(data), slow.MSB, 8)}, nil
 	case compressDeflate, compressOldZip:
 		// In one go where it is as it should be; a bit makes 129 bytes at most.
 		if size <= min(maxBytes, 1032*int64(len(data))) {
