@@ -67,6 +67,42 @@ float squared(const float *a, const float *b, int64_t n, float stop) {
   return sum;
 }
 
+constexpr int64_t kLeads = 16; // values of a row that stand with those of seven others
+
+// lower brings bound, a squared distance, down to that of the nearest of the rows *at to n-1, and says in *at how far it came: it
+// ends when bound is below enough. leads has the first values of eight rows at a time, value by value, so that most rows are
+// known to be too far by a few operations for eight.
+FOR_PROCESSORS
+float lower(const float *x, const float *rows, const float *leads, int64_t k, int64_t *at, int64_t n, float bound, float enough) {
+  int64_t i = *at;
+  while (i < n && bound >= enough) {
+    const int64_t first = i / 8 * 8, last = std::min(first + 8, n);
+    const Eight *lead = reinterpret_cast<const Eight *>(leads + first * kLeads);
+    Eight a = {}, b = {};
+    for (int64_t j = 0; j < kLeads; j += 2) {
+      const Eight d = lead[j] - x[j], e = lead[j + 1] - x[j + 1];
+      a += d * d;
+      b += e * e;
+    }
+    a += b;
+    for (; i < last; i++) {
+      if (a[i - first] >= bound) continue;
+      const float *row = rows + i * k;
+      float sum = a[i - first];
+      int64_t j = kLeads;
+      for (; j + 16 <= k && sum < bound; j += 16) {
+        const Eight d = *reinterpret_cast<const Eight *>(x + j) - *reinterpret_cast<const Eight *>(row + j);
+        const Eight e = *reinterpret_cast<const Eight *>(x + j + 8) - *reinterpret_cast<const Eight *>(row + j + 8);
+        sum += total(d * d + e * e);
+      }
+      for (; j < k && sum < bound; j++) sum += (x[j] - row[j]) * (x[j] - row[j]);
+      bound = std::min(bound, sum);
+    }
+  }
+  *at = i;
+  return bound;
+}
+
 // tops writes the largest value of each chunk of g, which has n values.
 FOR_PROCESSORS
 void tops(const float *g, int64_t n, float *out) {
@@ -129,6 +165,10 @@ bool search(const Bank &bank, const float *g, const std::vector<float> &chunks, 
 } // namespace
 
 extern "C" {
+
+float tab_lower(const float *x, const float *rows, const float *leads, int64_t k, int64_t *at, int64_t n, float bound, float enough) {
+  return lower(x, rows, leads, k, at, n, bound, enough);
+}
 
 // q [n, C], bank [M, C], axes [C, K] of length 1 and at right angles, low [M, K+1], half [M], the squared lengths of the
 // bank's rows times -1/2: float32, on the CPU, contiguous. Package tensor has checked that.
