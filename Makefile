@@ -189,6 +189,13 @@ bench-pretraining: ## steps of every objective beside the same losses in PyTorch
 	set -- -versus "$$dir/pretraining" -objective keep,amplify,dense,recipe,joint $(ARGS); \
 	echo "+ $(PYTHON) bench/pretraining.py $$*"; $(PYTHON) bench/pretraining.py "$$@"
 
+.PHONY: bench-peers
+bench-peers: ## everything beside its peer, in turns, held against bench/peers.json; WEIGHTS=FILE ROOT=DIR TARGET=CLASS add whole detectors (PYTHON)
+	@$(native); dir="$$(mktemp -d)"; trap 'rm -rf "$$dir"' EXIT; $(GO) build -o "$$dir/" ./bench/resnet ./bench/detect ./examples/evaluate; \
+	$(GO) test -c -o "$$dir/dataset.test" ./dataset; \
+	set -- "$$dir" $(if $(TARGET),-weights "$(WEIGHTS)" -root "$(ROOT)" -target "$(TARGET)") $(ARGS); \
+	echo "+ $(PYTHON) bench/peers.py $$*"; $(PYTHON) bench/peers.py "$$@"
+
 .PHONY: bench-gpu
 bench-gpu: ## make OUT=DIR, a folder that proves all of it on a machine with a GPU, PyTorch and no Go (docs/setup.md)
 	@[ -n "$(OUT)" ] || { echo "bench-gpu needs OUT=folder, which it makes" >&2; exit 2; }; bench/gpu.sh build "$(OUT)"

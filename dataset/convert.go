@@ -2,6 +2,7 @@ package dataset
 
 import (
 	"bytes"
+	"encoding/binary"
 	"image"
 	"image/color"
 
@@ -56,15 +57,18 @@ func toRGBA(img image.Image, over color.Color) *image.RGBA {
 			opaque(row)
 		}
 	case *image.Paletted:
-		var table [256][3]byte
+		var table [256]uint32 // alpha 255 on top
+		for i := range table {
+			table[i] = 0xff << 24
+		}
 		for i, c := range src.Palette[:min(len(src.Palette), 256)] {
-			table[i] = bare(c)
+			v := bare(c)
+			table[i] |= uint32(v[0]) | uint32(v[1])<<8 | uint32(v[2])<<16
 		}
 		for y := range h {
 			row := dst.Pix[y*dst.Stride:][:4*w]
 			for x, v := range src.Pix[y*src.Stride:][:w] {
-				c, q := table[v], row[4*x:4*x+4:4*x+4]
-				q[0], q[1], q[2], q[3] = c[0], c[1], c[2], 255
+				binary.LittleEndian.PutUint32(row[4*x:4*x+4:4*x+4], table[v])
 			}
 		}
 	case *image.Gray16:

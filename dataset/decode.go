@@ -56,6 +56,14 @@ type Decoder struct {
 	// EXIF orientation of JPEG, PNG, TIFF and WebP files is followed, for pictures
 	// and masks, so that a picture lies as its viewer saw it.
 	KeepOrientation bool
+	// Draft lets JPEG pictures come out at a half, a quarter or an eighth of their width and
+	// height, rounded up, the least of these that leaves the shorter side Draft pixels or more; their masks
+	// follow. That saves most of the time where the files are much larger than what the transform
+	// makes of them. Pixels are those of Pillow's Image.draft, smoothed otherwise than by a
+	// resize of the whole: docs/files.md has how far they are apart. Twice the shorter side that the transform
+	// asks for is a good choice. What is measured in pixels of the picture, such as [Transform.Rect], is then in those of the
+	// smaller one. Progressive files and those of four colours stay whole. Default 0: everything does.
+	Draft int
 }
 
 const (
@@ -91,6 +99,8 @@ func (d Decoder) Validate() error {
 		return bad("MaskBackground is %d, want 0 to 65535, or MaskBorder (-1)", d.MaskBackground)
 	case !bitsOf16(d.Bits16):
 		return bad("Bits16 is %d, want 8 to 16, or 0 for 16", d.Bits16)
+	case d.Draft < 0 || d.Draft > maxSide:
+		return bad("Draft is %d, want 0 to %d", d.Draft, maxSide)
 	case !(d.White >= 0) || d.White-d.White != 0:
 		return bad("White is %v, want a positive number, or 0", d.White)
 	}
@@ -148,6 +158,8 @@ type decoded struct {
 	lossy  bool // whether values near to each other may be the same
 	opaque bool // whether an image.RGBA has alpha 255 throughout
 	format string
+	shrunk int         // how many times the sides are shorter than those of the file; 0 for 1
+	full   image.Point // size in the file
 }
 
 // colours brings a picture that nobody else holds to RGBA.
@@ -220,14 +232,29 @@ func (d Decoder) decodeAs(c codec, data []byte, use purpose, admit func(size ima
 	if out, err = c.decode(d, data, use); err != nil {
 		return decoded{}, decodeError(c, data, err)
 	}
-	if got := out.Bounds().Size(); got != size {
+	if got := out.Bounds().Size(); got != shorter(size, out.shrunk) {
 		return decoded{}, fmt.Errorf("%w: %s: the header says %s pixels, there are %s", ErrDecode, c.name, sizeText(size), sizeText(got))
 	}
-	out.format, out.turn = c.name, 1
+	out.format, out.turn, out.full = c.name, 1, size
 	if !d.KeepOrientation {
 		out.turn = orientation(c.name, data)
 	}
 	return out, nil
+}
+
+// shorter is a size whose sides are by times shorter, rounded up; by is 0 for 1.
+func shorter(size image.Point, by int) image.Point {
+	by = max(by, 1)
+	return image.Pt((size.X+by-1)/by, (size.Y+by-1)/by)
+}
+
+// draft is how many times shorter the sides of a JPEG picture become.
+func (d Decoder) draft(size image.Point) int {
+	by := 8
+	for d.Draft == 0 && by > 1 || by > 1 && min(shorter(size, by).X, shorter(size, by).Y) < d.Draft {
+		by /= 2
+	}
+	return by
 }
 
 // admit compares a size with the limit.

@@ -80,7 +80,6 @@ func (f *Files) sample(ctx context.Context, it Item) (Sample, error) {
 	if err != nil {
 		return Sample{}, err
 	}
-	stored := picture.Bounds().Size()
 	s.Image = f.dec.colours(picture)
 	if s.MaskName == "" {
 		return s, nil
@@ -89,7 +88,7 @@ func (f *Files) sample(ctx context.Context, it Item) (Sample, error) {
 		return Sample{}, err
 	}
 	p, err := f.read(s.MaskName, maskPixels, func(size image.Point) error {
-		if size.X*size.Y <= s.Image.Rect.Dx()*s.Image.Rect.Dy() {
+		if size.X*size.Y <= picture.full.X*picture.full.Y {
 			return nil
 		}
 		// Larger than the image: its memory has not been reserved.
@@ -102,7 +101,19 @@ func (f *Files) sample(ctx context.Context, it Item) (Sample, error) {
 	}
 	var facts maskFacts
 	s.Mask, facts = f.dec.mask(p)
-	s.Mask = f.dec.follow(s.Mask, facts, stored, picture.turn)
+	s.Mask = f.dec.follow(s.Mask, facts, picture.full, picture.turn)
+	if picture.shrunk > 1 {
+		whole := s
+		whole.Image = &image.RGBA{Rect: image.Rectangle{Max: picture.full}}
+		if picture.turn >= 5 { // lies on its side
+			whole.Image.Rect.Max = image.Pt(picture.full.Y, picture.full.X)
+		}
+		if err := whole.checkMaskSize(); err != nil {
+			return Sample{}, err
+		}
+		to := s.Image.Rect.Size()
+		s.Mask = nearestGray(s.Mask, geometry{in: s.Mask.Rect.Size(), full: to, crop: image.Rectangle{Max: to}})
+	}
 	if err := s.check(); err != nil {
 		return Sample{}, err
 	}

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/image/webp"
 
 	"github.com/gotab/gotab/internal/bmp"
+	"github.com/gotab/gotab/internal/png8"
 	"github.com/gotab/gotab/internal/pnm"
 	"github.com/gotab/gotab/internal/tiff"
 	"github.com/gotab/gotab/internal/ycc"
@@ -110,6 +111,9 @@ func pngSize(data []byte) (image.Point, error) {
 }
 
 func decodePNG(_ Decoder, data []byte, _ purpose) (decoded, error) {
+	if img, ok := png8.Decode(data); ok {
+		return decoded{Image: img, opaque: true}, nil
+	}
 	img, err := png.Decode(bytes.NewReader(data))
 	if err != nil {
 		if img, err = mendPNG(data, err); err != nil {
@@ -129,7 +133,8 @@ func bmpSize(data []byte) (image.Point, error) {
 
 func decodeBMP(_ Decoder, data []byte, _ purpose) (decoded, error) {
 	img, err := bmp.Decode(data)
-	return decoded{Image: img}, err
+	_, full := img.(*image.RGBA) // with full alpha, as bmp.Decode says
+	return decoded{Image: img, opaque: full}, err
 }
 
 func tiffSize(data []byte) (image.Point, error) {
@@ -333,12 +338,21 @@ func jpegSize(data []byte) (image.Point, error) {
 	return image.Pt(cfg.Width, cfg.Height), nil
 }
 
-func decodeJPEG(_ Decoder, data []byte, _ purpose) (decoded, error) {
-	img, err := ycc.Decode(data)
+func decodeJPEG(d Decoder, data []byte, use purpose) (decoded, error) {
+	by := 1
+	if d.Draft > 0 && use == picturePixels {
+		size, err := jpegSize(data)
+		if err != nil {
+			return decoded{}, err
+		}
+		by = d.draft(size)
+	}
+	img, by, err := ycc.Reduced(data, by)
 	if err != nil {
 		if img, err = mendJPEG(data, err); err != nil {
 			return decoded{}, err
 		}
+		by = 1
 	}
-	return decoded{Image: img, lossy: true, opaque: true}, nil
+	return decoded{Image: img, lossy: true, opaque: true, shrunk: by}, nil
 }

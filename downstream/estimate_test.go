@@ -118,7 +118,7 @@ func TestEstimatesHoldWhatIsMeasured(t *testing.T) {
 			cfg := patchConfig()
 			cfg.Layers, cfg.Share, cfg.Projection, cfg.Transform, cfg.Batch = layers, 1, 0, view(side), 2
 			p, err := downstream.NewPatchCore(&broad{}, cfg, patchRand())
-			fitted, fitting := downstream.EstimatePatchCore(images, side*side/16, 224, cfg, cores)
+			fitted, fitting := downstream.EstimatePatchCore(tensor.CPU, images, side*side/16, 224, cfg, cores)
 			return detectorSubject(t, p, err), fitted, fitting
 		}},
 		"RD4AD": {128, 32, func(t *testing.T, side, images int) (subject, int64, int64) {
@@ -228,7 +228,7 @@ func TestEstimatesOfSettings(t *testing.T) {
 	}{
 		"PaDiM":             {padim, want(downstream.EstimatePaDiM(tensor.CPU, 16*16, 96, padim.Batch, cores))},
 		"PaDiM, all layers": {whole, want(downstream.EstimatePaDiM(tensor.CPU, 16*16, 224, whole.Batch, cores))},
-		"PatchCore":         {patches, want(downstream.EstimatePatchCore(images, 16*16, 224, patches, cores))},
+		"PatchCore":         {patches, want(downstream.EstimatePatchCore(tensor.CPU, images, 16*16, 224, patches, cores))},
 		"RD4AD":             {distilled, want(downstream.EstimateRD4AD(images, []int{32, 64, 128}, image.Pt(16, 16), distilled))},
 		"SimpleNet":         {simple, want(downstream.EstimateSimpleNet(images, 16*16, 16*16*(32+64/4+128/16), 224, simple))},
 		"RegAD":             {support, want(downstream.EstimateRegAD(images, []int{256, 64, 16}, []int{32, 64, 128}, support.Batch, cores))},

@@ -7,6 +7,7 @@ import (
 
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/downstream/internal/feed"
+	"github.com/gotab/gotab/downstream/internal/padim"
 	"github.com/gotab/gotab/metrics"
 	"github.com/gotab/gotab/tensor"
 )
@@ -48,7 +49,7 @@ func (p *PaDiM) judge(ctx context.Context, by judging) (*Calibration, error) {
 func (p *PaDiM) score(ctx context.Context, g *gaussians, b *feed.Batch, out []Result) error {
 	err := tensor.Run(ctx, p.core.Dev, tensor.Evaluation, func(s *tensor.Scope) error {
 		maps := s.Sub(func(s *tensor.Scope) *tensor.Tensor {
-			dist := s.Sub(func(s *tensor.Scope) *tensor.Tensor { return g.Distances(s, p.core.Vectors(s, g, b)) })
+			dist := s.Sub(func(s *tensor.Scope) *tensor.Tensor { return p.distances(s, g, b) })
 			return g.Smooth(s, s.Reshape(dist, int64(b.N), int64(g.GridH), int64(g.GridW)))
 		})
 		for i := range out {
@@ -65,4 +66,20 @@ func (p *PaDiM) score(ctx context.Context, g *gaussians, b *feed.Batch, out []Re
 		out[i].Score = out[i].Map.Max()
 	}
 	return nil
+}
+
+// distances returns those of the positions of a batch, [n, P].
+func (p *PaDiM) distances(s *tensor.Scope, g *gaussians, b *feed.Batch) *tensor.Tensor {
+	maps := p.sel.Maps(s, s.FromNHWC(b.Pixels, b.N, g.InH, g.InW, 3))
+	if s.Err() != nil {
+		return nil
+	}
+	if err := p.core.SameGrid(g, maps[0].Size(2), maps[0].Size(3)); err != nil {
+		s.Fail(err)
+		return nil
+	}
+	if padim.Gathers(maps) {
+		return g.DistancesOf(s, maps, p.sel.Groups())
+	}
+	return g.Distances(s, p.sel.Join(s, maps))
 }

@@ -23,6 +23,7 @@ type patchcoreSettings struct {
 	Starts        int               `json:"starts"`
 	Neighbours    int               `json:"neighbours"`
 	Squared       bool              `json:"squared"`
+	Approximate   bool              `json:"approximate,omitempty"`
 	engine.ViewSettings
 	Seed [2]uint64 `json:"seed"`
 	engine.Sizes
@@ -31,7 +32,7 @@ type patchcoreSettings struct {
 func (s patchcoreSettings) Config() (c PatchCoreConfig, err error) {
 	c = PatchCoreConfig{
 		Neighbourhood: s.Neighbourhood, Dim: s.Dim, Share: s.Share, Projection: s.Projection, Starts: s.Starts,
-		Neighbours: s.Neighbours, Squared: s.Squared, Sigma: s.Sigma, Batch: s.Batch,
+		Neighbours: s.Neighbours, Squared: s.Squared, Approximate: s.Approximate, Sigma: s.Sigma, Batch: s.Batch,
 		Transform: s.Transform(), Normalize: s.Normalize(),
 	}
 	if c.Layers, err = s.Layers.Layers(); err != nil {
@@ -54,7 +55,7 @@ func (p *PatchCore) contents(g *patchBank) (*engine.Contents, error) {
 	cfg := p.cfg
 	settings := patchcoreSettings{
 		Layers: engine.NamesOf(cfg.Layers), Neighbourhood: cfg.Neighbourhood, Dim: cfg.Dim, Share: cfg.Share, Projection: cfg.Projection,
-		Starts: cfg.Starts, Neighbours: cfg.Neighbours, Squared: cfg.Squared,
+		Starts: cfg.Starts, Neighbours: cfg.Neighbours, Squared: cfg.Squared, Approximate: cfg.Approximate,
 		ViewSettings: engine.ViewOf(cfg.Sigma, cfg.Transform, cfg.Normalize, cfg.Batch), Seed: p.seed, Sizes: g.Sizes(),
 	}
 	arrays, err := g.Arrays(context.Background(), p.core.Dev)

@@ -99,7 +99,7 @@ func TestPatchCoreEqualsPyTorch(t *testing.T) {
 	require.NoError(t, tensor.Run(t.Context(), tensor.CPU, tensor.Evaluation, func(s *tensor.Scope) error {
 		q := s.FromFloats(query, grid, int64(want.Dim))
 		s.AddInto(q, g.Mean, -1)
-		d, at, err := g.Nearest(s, q)
+		d, at, err := g.Nearest(s, q, true)
 		if err != nil {
 			return err
 		}
@@ -107,7 +107,7 @@ func TestPatchCoreEqualsPyTorch(t *testing.T) {
 		for i, v := range d {
 			require.InDelta(t, want.Distances[i], math.Sqrt(float64(v)), tolerance)
 		}
-		score, d, err := g.Score(s, q, want.Neighbours, true)
+		score, d, err := g.Score(s, q, want.Neighbours, true, true)
 		if err != nil {
 			return err
 		}

@@ -58,7 +58,7 @@ func (p *PatchCore) score(ctx context.Context, g *patchBank, b *feed.Batch, out 
 			var err error
 			s.Sub(func(s *tensor.Scope) *tensor.Tensor {
 				var d []float32
-				if out[i].Score, d, err = g.Score(s, s.Narrow(patches, 0, int64(i*grid), int64(grid)), p.cfg.Neighbours, p.cfg.Squared); err == nil {
+				if out[i].Score, d, err = g.Score(s, s.Narrow(patches, 0, int64(i*grid), int64(grid)), p.cfg.Neighbours, p.cfg.Squared, !p.cfg.Approximate); err == nil {
 					err = s.FloatsInto(out[i].Map.Data, g.Smooth(s, s.FromFloats(d, int64(g.GridH), int64(g.GridW))))
 				}
 				return nil

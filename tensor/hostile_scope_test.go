@@ -113,14 +113,20 @@ var operations = map[string]func(b *bench) []any{
 	"LogSoftmax":           func(b *bench) []any { return []any{b.weight(2, 3), int64(1)} },
 	"MatMul":               func(b *bench) []any { return []any{b.weight(2, 3, 4), b.weight(4, 5)} },
 	"Mahalanobis":          func(b *bench) []any { return []any{b.weight(2, 3, 5), b.weight(3, 5), b.weight(3, 64)} },
-	"Max":                  func(b *bench) []any { return []any{b.weight(2, 3, 4), true, []int64{0, -1}} },
-	"MaxPool2d":            func(b *bench) []any { return []any{b.weight(2, 3, 8, 8), int64(3), int64(2), int64(1)} },
-	"Mean":                 func(b *bench) []any { return []any{b.weight(2, 3, 4), true, []int64{0, -1}} },
-	"MulScalar":            func(b *bench) []any { return []any{b.weight(2, 3), 0.5} },
-	"Narrow":               func(b *bench) []any { return []any{b.weight(2, 7), int64(1), int64(2), int64(3)} },
-	"NoGrad":               func(b *bench) []any { return []any{func() { b.s.Zeros(2) }} },
-	"Norm":                 func(b *bench) []any { return []any{b.weight(2, 3), int64(1)} },
-	"Normalize":            func(b *bench) []any { return []any{b.weight(2, 3), int64(1), 1e-12} },
+	"MahalanobisMaps": func(b *bench) []any {
+		return []any{[]*tensor.Tensor{b.weight(2, 3, 4, 4), b.weight(2, 3, 2, 2)}, [][]int64{{0, 2}, {1}}, b.weight(16, 3), b.weight(16, 64)}
+	},
+	"Max":       func(b *bench) []any { return []any{b.weight(2, 3, 4), true, []int64{0, -1}} },
+	"MaxPool2d": func(b *bench) []any { return []any{b.weight(2, 3, 8, 8), int64(3), int64(2), int64(1)} },
+	"Mean":      func(b *bench) []any { return []any{b.weight(2, 3, 4), true, []int64{0, -1}} },
+	"MulScalar": func(b *bench) []any { return []any{b.weight(2, 3), 0.5} },
+	"Narrow":    func(b *bench) []any { return []any{b.weight(2, 7), int64(1), int64(2), int64(3)} },
+	"Nearest": func(b *bench) []any {
+		return []any{b.weight(2, 5), b.weight(4, 5), b.weight(5, 2), b.weight(4, 3), b.weight(4), true}
+	},
+	"NoGrad":    func(b *bench) []any { return []any{func() { b.s.Zeros(2) }} },
+	"Norm":      func(b *bench) []any { return []any{b.weight(2, 3), int64(1)} },
+	"Normalize": func(b *bench) []any { return []any{b.weight(2, 3), int64(1), 1e-12} },
 	"PackConv": func(b *bench) []any {
 		return []any{b.s.Zeros(4, 4, 3, 3), tensor.Conv{Stride: 1, Padding: 1, Groups: 1}, [4]int64{2, 4, 6, 5}}
 	},

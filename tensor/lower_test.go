@@ -106,6 +106,49 @@ func TestMahalanobisRefuses(t *testing.T) {
 	}), "are a view")
 }
 
+// Vectors gathered from maps have the distances of those that lie together, to the last bit.
+func TestMahalanobisMaps(t *testing.T) {
+	channels := [][]int64{{3, 0}, {}, {1, 4, 5, 6}, {2}}
+	const h, w, n, c = 12, 8, 3, 7
+	require.NoError(t, Run(t.Context(), CPU, Evaluation, func(s *Scope) error {
+		maps := []*Tensor{wave(s, 1, n, 4, h, w), wave(s, 2, n, 2, h, w), s.ChannelsLast(wave(s, 3, n, 8, h/2, w/2)), wave(s, 4, n, 3, 5, 3)}
+		var parts []*Tensor
+		for k, m := range maps {
+			if len(channels[k]) > 0 {
+				parts = append(parts, s.UpsampleNearest(s.IndexSelect(m, 1, s.FromInts(channels[k], int64(len(channels[k])))), h, w))
+			}
+		}
+		x := s.Reshape(s.Contiguous(s.Permute(s.Cat(1, parts...), 0, 2, 3, 1)), n, h*w, c)
+		mean, factor := wave(s, 5, h*w, c), wave(s, 6, h*w, int64(LowerLen(c)))
+		want, err := s.Floats(s.Mahalanobis(x, mean, factor))
+		require.NoError(t, err)
+		got, err := s.Floats(s.MahalanobisMaps(maps, channels, mean, factor))
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+		return nil
+	}))
+	for name, c := range map[string]struct {
+		first, second []int64
+		channels      [][]int64
+		mean, factor  []int64
+	}{
+		"lists":          {[]int64{1, 2, 4, 4}, []int64{1, 2, 2, 2}, [][]int64{{0}}, []int64{16, 1}, []int64{16, 64}},
+		"no channel":     {[]int64{1, 2, 4, 4}, []int64{1, 2, 2, 2}, [][]int64{{}, {}}, []int64{16, 0}, []int64{16, 0}},
+		"channel":        {[]int64{1, 2, 4, 4}, []int64{1, 2, 2, 2}, [][]int64{{0}, {2}}, []int64{16, 2}, []int64{16, 64}},
+		"negative":       {[]int64{1, 2, 4, 4}, []int64{1, 2, 2, 2}, [][]int64{{0}, {-1}}, []int64{16, 2}, []int64{16, 64}},
+		"finer":          {[]int64{1, 2, 4, 4}, []int64{1, 2, 8, 4}, [][]int64{{0}, {1}}, []int64{16, 2}, []int64{16, 64}},
+		"another number": {[]int64{1, 2, 4, 4}, []int64{2, 2, 2, 2}, [][]int64{{0}, {1}}, []int64{16, 2}, []int64{16, 64}},
+		"flat":           {[]int64{1, 2, 4, 4}, []int64{1, 2, 2}, [][]int64{{0}, {1}}, []int64{16, 2}, []int64{16, 64}},
+		"mean":           {[]int64{1, 2, 4, 4}, []int64{1, 2, 2, 2}, [][]int64{{0}, {1}}, []int64{16, 3}, []int64{16, 64}},
+		"factor":         {[]int64{1, 2, 4, 4}, []int64{1, 2, 2, 2}, [][]int64{{0}, {1}}, []int64{16, 2}, []int64{15, 64}},
+	} {
+		require.ErrorIs(t, Run(t.Context(), CPU, Evaluation, func(s *Scope) error {
+			s.MahalanobisMaps([]*Tensor{s.Zeros(c.first...), s.Zeros(c.second...)}, c.channels, s.Zeros(c.mean...), s.Zeros(c.factor...))
+			return s.Err()
+		}), ErrShape, name)
+	}
+}
+
 // One image against the same matrices as a whole, which libtorch multiplies.
 func BenchmarkMahalanobis(b *testing.B) {
 	const positions, c = 4096, 100

@@ -319,7 +319,7 @@ var notComputed = map[string]string{
 	"Floats": "TestRoundTrips", "Float64s": "TestRoundTrips", "Ints": "TestRoundTrips", "Float": "TestRoundTrips",
 	"FloatsInto": "TestRoundTrips", "Zeros": "TestRoundTrips", "Full": "TestRoundTrips",
 	"Backward": "TestGradientsEqualPyTorch", "Grad": "TestGradientsEqualPyTorch",
-	"Mahalanobis": "TestMahalanobis", "ScatterInto": "TestMahalanobis",
+	"Mahalanobis": "TestMahalanobis", "ScatterInto": "TestMahalanobis", "MahalanobisMaps": "TestMahalanobisMaps", "Nearest": "TestNearest",
 	"PackConv": "TestFusedConvolutions", "ConvFused": "TestFusedConvolutions", "ConvAddReLU": "TestFusedConvolutions",
 	"Norm": "TestNorm", "ReLUInto": "TestInPlaceEqualsOutOfPlace", "PlusInto": "TestInPlaceEqualsOutOfPlace", "LeakyReLUInto": "TestInPlaceEqualsOutOfPlace",
 	"Handle": "TestHandleAndAdopt", "Adopt": "TestHandleAndAdopt",

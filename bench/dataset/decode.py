@@ -1,16 +1,17 @@
 """Decoding, resizing and packing of pictures: this library against Pillow and against another checkout of itself, the same files, in turns.
 
-    python bench/dataset/decode.py [--images 24] [--size 1024] [--rounds 5] [--kinds grey.png,rgb.png,grey.jpg,rgb.jpg] [--against FOLDER]
+    python bench/dataset/decode.py [--images 24] [--size 1024] [--rounds 5] [--kinds grey.png,rgb.png,...] [--against FOLDER] [--json FILE]
 
-Needs Go, Pillow and NumPy. All sides read every file, resize the shorter side to 256 with Lanczos, cut out the centre of 224x224
+Needs Go, or GOTAB_DATASET_TEST, the tests of package dataset as a program, besides Pillow and NumPy. All sides read every file, resize the shorter side to 256 with Lanczos, cut out the centre of 224x224
 and write float32 of three channels, (v/255 - mean)/std, rows by columns by channels. Pillow works in
 two processes, as torchvision's loaders do (RGB, then resized) and, of grey files, also resizing the single grey channel; the library in
 two goroutines (GOMAXPROCS=2). --against names a checkout of this library whose BenchmarkFolder takes turns too. Shown are wall time, which
 other work on the machine disturbs, and processor time; figures are medians over the rounds, ratios the medians of the ratios of one
-round. Compiling is not counted. Pillow's pool is warm; the Go program times its own wall, and its processor time holds its start.
+round. A kind is grey or rgb, for TIFF a compression of Pillow's (raw, lzw, deflate), and an ending: rgb.lzw.tif. Compiling is not counted. Pillow's pool is warm; the Go program times its own wall, and its processor time holds its start.
 """
 import argparse
 import functools
+import json
 import multiprocessing
 import os
 import pathlib
@@ -82,23 +83,31 @@ def main():
     p.add_argument("--images", type=int, default=24)
     p.add_argument("--size", type=int, default=1024)
     p.add_argument("--rounds", type=int, default=5)
-    p.add_argument("--kinds", default="grey.png,rgb.png,grey.jpg,rgb.jpg")
+    p.add_argument("--kinds", default="grey.png,rgb.png,grey.jpg,rgb.jpg,grey.bmp,rgb.bmp,grey.raw.tif,rgb.raw.tif,grey.lzw.tif,rgb.lzw.tif,grey.deflate.tif,rgb.deflate.tif")
     p.add_argument("--against", type=pathlib.Path)
+    p.add_argument("--json", type=pathlib.Path, help="file for the rounds of all sides: seconds of wall and of processor time")
     o = p.parse_args()
+    everything = {}
     with tempfile.TemporaryDirectory() as tmp, multiprocessing.Pool(2) as pool:
         checkouts = {"this library": ROOT}
         if o.against:
             checkouts["the other checkout"] = o.against.resolve()
         binaries = {}
         for i, (name, checkout) in enumerate(checkouts.items()):
+            binaries[name] = os.environ.get("GOTAB_DATASET_TEST") if i == 0 else None
+            if binaries[name]:
+                continue
             binaries[name] = str(pathlib.Path(tmp, f"dataset{i}.test"))
             subprocess.run(["go", "test", "-c", "-o", binaries[name], "./dataset"], cwd=checkout, check=True)
         for kind in o.kinds.split(","):
-            colours, ending = kind.split(".")
+            colours, *compression, ending = kind.split(".")
+            how = {"quality": 90} if ending == "jpg" else {}
+            if compression:
+                how = {"compression": {"raw": "raw", "lzw": "tiff_lzw", "deflate": "tiff_adobe_deflate"}[compression[0]]}
             folder = pathlib.Path(tmp, kind, "pictures")
             folder.mkdir(parents=True)
             for i in range(o.images):
-                picture_of(colours, o.size, i).save(folder / f"{i:03}.{ending}", **(dict(quality=90) if ending == "jpg" else {}))
+                picture_of(colours, o.size, i).save(folder / f"{i:03}.{ending}", **how)
             files = sorted(map(str, folder.iterdir()))
             sides = {name: functools.partial(library, binary, checkouts[name], folder.parent, o.images) for name, binary in binaries.items()}
             sides["Pillow, RGB"] = functools.partial(pillow, pool, files, "RGB")
@@ -111,6 +120,7 @@ def main():
                 for name, side in sides.items():
                     times[name].append(side())
             kb = sum(os.path.getsize(f) for f in files) / len(files) / 1e3
+            everything[kind] = {name: {"wall": [w / o.images for w, _ in t], "processor": [c / o.images for _, c in t]} for name, t in times.items()}
             print(f"{o.images} {kind} of {o.size}x{o.size}, {kb:.0f} kB each, {o.rounds} rounds")
             ours = times["this library"]
             for name, t in times.items():
@@ -120,6 +130,8 @@ def main():
                         r = [a[k] / b[k] for a, b in zip(ours, t)]
                         line += f"; this library / it, {what}: {statistics.median(r):.2f} ({min(r):.2f} to {max(r):.2f})"
                 print(line, flush=True)
+    if o.json:
+        o.json.write_text(json.dumps(everything, indent=1))
 
 
 if __name__ == "__main__":

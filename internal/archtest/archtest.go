@@ -150,6 +150,10 @@ func ruleFor(dir string) (rule, bool) {
 		return rule{native: true, public: []string{"backbone", "tensor"}}, true
 	case "bench/pretraining": // likewise
 		return rule{native: true, public: []string{"backbone", "dataset", "synth", "tab", "tensor"}}, true
+	case "bench/growth": // how its own work grows with the images
+		return rule{native: true, public: []string{"backbone", "dataset", "downstream", "metrics", "tensor"}}, true
+	case "bench/detect": // and with a detector from end to end
+		return rule{native: true, internal: true, public: []string{"backbone", "dataset", "dataset/drawn", "downstream", "metrics", "tensor"}}, true
 	case layers:
 		return rule{native: true, public: []string{"tensor"}, anyTest: true}, true
 	case testutil:

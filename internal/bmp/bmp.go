@@ -203,6 +203,10 @@ func Decode(data []byte) (image.Image, error) {
 		}
 		for y := range h.Height {
 			in, out := data[int64(y)*stride:], img.Pix[h.line(y)*img.Stride:][:h.Width]
+			if h.bits == 8 {
+				copy(out, in)
+				continue
+			}
 			for x := range out {
 				at := x * h.bits
 				out[x] = in[at/8] >> (8 - h.bits - at%8) & (1<<h.bits - 1)
@@ -216,8 +220,8 @@ func Decode(data []byte) (image.Image, error) {
 		in, out := data[int64(y)*stride:], img.Pix[h.line(y)*img.Stride:][:4*h.Width]
 		if h.bits == 24 {
 			for x := range h.Width {
-				p, q := in[3*x:3*x+3:3*x+3], out[4*x:4*x+4:4*x+4]
-				q[0], q[1], q[2] = p[2], p[1], p[0]
+				p := in[3*x : 3*x+3 : 3*x+3]
+				binary.LittleEndian.PutUint32(out[4*x:4*x+4:4*x+4], uint32(p[2])|uint32(p[1])<<8|uint32(p[0])<<16|0xff<<24)
 			}
 			continue
 		}
@@ -226,7 +230,7 @@ func Decode(data []byte) (image.Image, error) {
 	if seen != 0 {
 		return img, nil
 	}
-	for i := 3; i < len(img.Pix); i += 4 {
+	for i := 3; h.bits != 24 && i < len(img.Pix); i += 4 {
 		img.Pix[i] = 255
 	}
 	return &image.RGBA{Pix: img.Pix, Stride: img.Stride, Rect: rect}, nil

@@ -7,10 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/bits"
 
 	"github.com/klauspost/compress/zstd"
-	"golang.org/x/image/tiff/lzw"
+	slow "golang.org/x/image/tiff/lzw"
+
+	"github.com/gotab/gotab/internal/inflate"
 )
 
 // Compressions.
@@ -85,9 +88,9 @@ func (s stream) next(dst []byte) error {
 	return err
 }
 
-// rowsOf opens the data of one strip or tile of w pixels a row. The result is
+// rowsOf opens the data of one strip or tile of w pixels a row and size bytes in all. The result is
 // to be closed where it is an io.Closer.
-func (h *Header) rowsOf(data []byte, w int, maxBytes int64) (rows, error) {
+func (h *Header) rowsOf(data []byte, w int, size, maxBytes int64) (rows, error) {
 	if h.reversed {
 		data = reversed(data)
 	}
@@ -102,8 +105,21 @@ func (h *Header) rowsOf(data []byte, w int, maxBytes int64) (rows, error) {
 		if len(data) >= 2 && data[0] == 0 && data[1]&1 == 1 {
 			return nil, errors.New("LZW with the bits the other way round, as written before 1987, is not read; convert it with: tiffcp -c zip OLD.tif NEW.tif")
 		}
-		return stream{lzw.NewReader(bytes.NewReader(data), lzw.MSB, 8)}, nil
+		if size <= min(maxBytes, math.MaxInt32, 4096*int64(len(data))) {
+			buf := make([]byte, size)
+			if n, ok := lzw(buf, data); ok {
+				return stream{bytes.NewReader(buf[:n])}, nil
+			}
+		}
+		return stream{slow.NewReader(bytes.NewReader(data), slow.MSB, 8)}, nil
 	case compressDeflate, compressOldZip:
+		// In one go where it is as it should be; a bit makes 129 bytes at most.
+		if size <= min(maxBytes, 1032*int64(len(data))) {
+			buf := make([]byte, size)
+			if n, err := inflate.Zlib(buf, data); err == nil {
+				return stream{bytes.NewReader(buf[:n])}, nil
+			}
+		}
 		r, err := zlib.NewReader(bytes.NewReader(data))
 		if errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF

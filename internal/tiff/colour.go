@@ -61,7 +61,7 @@ func (d *decoder) subsampledChunk(data []byte, x, y, count int) (err error) {
 	if h.subX < 1 || h.subX > 4 || h.subY < 1 || h.subY > 4 || h.samples != 3 || h.Bits != 8 || h.predictor > predictNone {
 		return fmt.Errorf("chroma subsampled by %dx%d with %d samples of %d bits is not read; convert it to RGB first", h.subX, h.subY, h.samples, h.Bits)
 	}
-	src, err := h.rowsOf(data, h.chunkW, d.o.MaxBytes)
+	src, err := h.rowsOf(data, h.chunkW, d.chunkBytes(), d.o.MaxBytes)
 	if err != nil {
 		return err
 	}

@@ -177,6 +177,15 @@ func (d *decoder) rowBytes() int64 {
 	return (int64(d.h.chunkW)*int64(d.perRow())*int64(d.h.Bits) + 7) / 8
 }
 
+// chunkBytes is the length of a strip or tile, or more than MaxBytes.
+func (d *decoder) chunkBytes() int64 {
+	row := d.rowBytes()
+	if int64(d.h.chunkH) > d.o.MaxBytes/row {
+		return d.o.MaxBytes + 1
+	}
+	return row * int64(d.h.chunkH)
+}
+
 // chunks reads all strips or tiles that have something to show.
 func (d *decoder) chunks() error {
 	h := d.h
@@ -219,7 +228,7 @@ func (d *decoder) chunks() error {
 // chunk reads one strip or tile whose first pixel is (x, y).
 func (d *decoder) chunk(data []byte, plane, x, y, count int) (err error) {
 	h := d.h
-	src, err := h.rowsOf(data, h.chunkW, d.o.MaxBytes)
+	src, err := h.rowsOf(data, h.chunkW, d.chunkBytes(), d.o.MaxBytes)
 	if err != nil {
 		return err
 	}

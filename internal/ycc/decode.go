@@ -5,10 +5,12 @@ import (
 	"encoding/binary"
 	"image"
 	"image/jpeg"
+
+	"github.com/gotab/gotab/internal/jpeg8"
 )
 
-// Decode reads a JPEG file with image/jpeg, which gives the planes, and makes
-// libjpeg's colours of them. The result is
+// Decode reads a JPEG file and makes libjpeg's colours of its planes, which
+// internal/jpeg8 gives, or image/jpeg of what that leaves to it. The result is
 //
 //   - *image.Gray for one component;
 //   - *image.RGBA with full alpha for three, YCbCr or RGB;
@@ -17,21 +19,34 @@ import (
 //
 // Errors are those of image/jpeg. The caller has compared the size with a limit.
 func Decode(data []byte) (image.Image, error) {
+	img, _, err := Reduced(data, 1)
+	return img, err
+}
+
+// Reduced is [Decode] of a picture whose sides are shrink times shorter, 1, 2, 4 or 8, rounded up, as libjpeg
+// scales: by a transform to fewer values. by is what they are: 1 for files that internal/jpeg8 leaves to
+// image/jpeg.
+func Reduced(data []byte, shrink int) (img image.Image, by int, err error) {
 	f := headOf(data)
 	switch {
 	case f.components == 4:
-		return decodeInks(data, f)
+		img, err = decodeInks(data, f)
+		return img, 1, err
 	case f.components == 3 && f.named():
 		// image/jpeg gives planes only of what is marked as YCbCr.
 		data = inserted(data, "\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00")
 	}
-	img, err := jpeg.Decode(bytes.NewReader(data))
-	if err != nil {
-		return nil, err
+	by = shrink
+	img, ok := jpeg8.Decode(data, shrink)
+	if !ok {
+		by = 1
+		if img, err = jpeg.Decode(bytes.NewReader(data)); err != nil {
+			return nil, 0, err
+		}
 	}
 	src, ok := img.(*image.YCbCr)
 	if !ok {
-		return img, nil
+		return img, by, nil
 	}
 	dst := image.NewRGBA(src.Rect)
 	if f.rgb() {
@@ -39,7 +54,7 @@ func Decode(data []byte) (image.Image, error) {
 	} else {
 		RGBA(dst.Pix, dst.Stride, src)
 	}
-	return dst, nil
+	return dst, by, nil
 }
 
 // separate takes the planes for red, green and blue.

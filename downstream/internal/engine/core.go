@@ -176,11 +176,19 @@ func (d *Core[M]) Vectors(s *tensor.Scope, g M, b *feed.Batch) *tensor.Tensor {
 	if s.Err() != nil {
 		return nil
 	}
-	if int(e.Size(1)) != m.GridH || int(e.Size(2)) != m.GridW {
-		s.Fail(fmt.Errorf("%w: the grid is %dx%d, when fitted it was %dx%d", sentinel.ErrLayers, e.Size(2), e.Size(1), m.GridW, m.GridH))
+	if err := d.SameGrid(g, e.Size(1), e.Size(2)); err != nil {
+		s.Fail(err)
 		return nil
 	}
 	return e
+}
+
+// SameGrid refuses a grid of h rows and w columns that is not the fitted one.
+func (d *Core[M]) SameGrid(g M, h, w int64) error {
+	if m := g.Common(); int(h) != m.GridH || int(w) != m.GridW {
+		return fmt.Errorf("%w: the grid is %dx%d, when fitted it was %dx%d", sentinel.ErrLayers, w, h, m.GridW, m.GridH)
+	}
+	return nil
 }
 
 // CheckGrid holds the grid of a file against what the network makes of its input

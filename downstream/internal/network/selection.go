@@ -105,22 +105,20 @@ func TotalChannels(fe Extractor, layers []backbone.Layer) (int, error) {
 // only those that are used are moved.
 func (sel *Selection) Embed(s *tensor.Scope, x *tensor.Tensor) *tensor.Tensor {
 	return s.Sub(func(s *tensor.Scope) *tensor.Tensor {
-		maps := sel.Fe.Forward(s, x, sel.layers...)
-		if err := s.Err(); err != nil {
+		maps := sel.Maps(s, x)
+		if s.Err() != nil {
 			return nil
 		}
-		var h, w int64
+		return sel.Join(s, maps)
+	})
+}
+
+// Join makes of the maps of Maps what Embed returns.
+func (sel *Selection) Join(s *tensor.Scope, maps []*tensor.Tensor) *tensor.Tensor {
+	return s.Sub(func(s *tensor.Scope) *tensor.Tensor {
+		h, w := maps[0].Size(2), maps[0].Size(3)
 		var parts []*tensor.Tensor
 		for i, f := range maps {
-			l := sel.layers[i]
-			if sh := f.Shape(); len(sh) != 4 || sh[0] != x.Size(0) || sh[1] != int64(sel.Fe.Channels(l)) || sh[2] < 1 || sh[3] < 1 {
-				s.Fail(fmt.Errorf("downstream: features of %s: %w: the extractor gave %v for %d images and %d channels",
-					l, sentinel.ErrLayers, sh, x.Size(0), sel.Fe.Channels(l)))
-				return nil
-			}
-			if i == 0 {
-				h, w = f.Size(2), f.Size(3)
-			}
 			g := sel.groups[i]
 			if len(g) == 0 {
 				continue
@@ -142,3 +140,24 @@ func (sel *Selection) Embed(s *tensor.Scope, x *tensor.Tensor) *tensor.Tensor {
 		return s.Contiguous(s.Cat(3, parts...))
 	})
 }
+
+// Maps returns the maps of the layers whole, [N, C, h, w] in their order. A failure, also
+// of an extractor that gives other shapes than it says, is left in s.
+func (sel *Selection) Maps(s *tensor.Scope, x *tensor.Tensor) []*tensor.Tensor {
+	maps := sel.Fe.Forward(s, x, sel.layers...)
+	if s.Err() != nil {
+		return nil
+	}
+	for i, f := range maps {
+		l := sel.layers[i]
+		if sh := f.Shape(); len(sh) != 4 || sh[0] != x.Size(0) || sh[1] != int64(sel.Fe.Channels(l)) || sh[2] < 1 || sh[3] < 1 {
+			s.Fail(fmt.Errorf("downstream: features of %s: %w: the extractor gave %v for %d images and %d channels",
+				l, sentinel.ErrLayers, sh, x.Size(0), sel.Fe.Channels(l)))
+			return nil
+		}
+	}
+	return maps
+}
+
+// Groups are the chosen channels of each layer, ascending. The caller must not change them.
+func (sel *Selection) Groups() [][]int64 { return sel.groups }

@@ -2,6 +2,22 @@ package padim
 
 import "github.com/gotab/gotab/tensor"
 
+// Gathers says whether [Gaussians.DistancesOf] takes these maps: on the CPU, in single precision, none finer
+// than the first.
+func Gathers(maps []*tensor.Tensor) bool {
+	for _, m := range maps {
+		if !packed(m.Device()) || m.DType() != tensor.Float32 || m.Size(2) > maps[0].Size(2) || m.Size(3) > maps[0].Size(3) {
+			return false
+		}
+	}
+	return true
+}
+
+// DistancesOf is Distances of the channels of maps, one list for each, that stay where they are, [n, P].
+func (g Gaussians) DistancesOf(s *tensor.Scope, maps []*tensor.Tensor, channels [][]int64) *tensor.Tensor {
+	return s.MahalanobisMaps(maps, channels, g.Mean, g.Factor)
+}
+
 // Distances returns the Mahalanobis distances of features x [n, h, w, C], which may change, [n, P].
 func (g Gaussians) Distances(s *tensor.Scope, x *tensor.Tensor) *tensor.Tensor {
 	if s.Err() != nil {

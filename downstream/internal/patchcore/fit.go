@@ -15,7 +15,10 @@ type Bank struct {
 	Patches *tensor.Tensor // [M, C], less their mean
 	Mean    *tensor.Tensor // [C]
 	half    *tensor.Tensor // [M]: half the squared lengths of patches, negated
-	count   int            // M
+	// axes [C, K] and low [M, K+1] are what tensor.Scope.Nearest leaves patches out by; nil
+	// where all are compared.
+	axes, low *tensor.Tensor
+	count     int // M
 }
 
 // NewBank puts patches [M, C], less their mean, and the mean into params, with what
@@ -38,7 +41,16 @@ func NewBank(ctx context.Context, params *tensor.Params, patches, mean []float32
 			params.PutBuffer(s, "half", s.FromFloats(half, int64(count))),
 		)
 	})
-	return Bank{Patches: params.Get("patches"), Mean: params.Get("mean"), half: params.Get("half"), count: count}, err
+	if err != nil {
+		return Bank{}, err
+	}
+	g := Bank{Patches: params.Get("patches"), Mean: params.Get("mean"), half: params.Get("half"), count: count}
+	if k := Shortened(params.Device(), count, c); k > 0 {
+		if err := g.shorten(ctx, params, patches, k); err != nil {
+			return Bank{}, err
+		}
+	}
+	return g, nil
 }
 
 // Size is how many of n patches a share keeps, rounded down.

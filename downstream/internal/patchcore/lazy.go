@@ -4,16 +4,18 @@ import (
 	"context"
 	"math"
 	"sync"
+
+	"github.com/gotab/gotab/tensor"
 )
 
 // CoresetOnHost makes the choice of [Coreset] on the processor, without a
-// tensor: x [N, k] as rows, up to workers goroutines. It leaves out comparisons
+// Run: x [N, k] as rows, up to workers goroutines. It leaves out comparisons
 // that cannot matter yet: a row's distance to the nearest chosen row only shrinks as
 // rows are chosen, so that an old one bounds it from above, and a row is compared
 // with the rows it has not met only when its bound is the largest of all. When the
 // largest bound is up to date, its row is the farthest. For a tenth of the patches
 // of real images these are two comparisons in five, most of which end within the
-// first values ([squaredDistance]), and what they read stays in the caches.
+// first values ([tensor.RowSet]), and what they read stays in the caches.
 //
 // Rows equally far are taken in their order, so the choice does not depend on
 // workers. report is told now and then, and at the end, how many are chosen.
@@ -40,11 +42,19 @@ func CoresetOnHost(ctx context.Context, x []float32, k, count int, starts []int6
 	each(func(p *farthest) { p.start(ctx, starts) })
 
 	chosen := make([]int64, 0, count)
-	centres := matrix{values: make([]float32, 0, count*k), k: k}
+	centres, err := tensor.NewRowSet(k, count)
+	if err != nil {
+		return nil, err
+	}
 	for len(chosen) < count {
-		each(func(p *farthest) { p.settle(ctx, centres, len(chosen)) })
+		each(func(p *farthest) { p.settle(ctx, centres) })
 		if err := ctx.Err(); err != nil { // then the parts have ended early
 			return nil, err
+		}
+		for _, p := range parts {
+			if p.err != nil {
+				return nil, p.err
+			}
 		}
 		best := parts[0]
 		for _, p := range parts[1:] {
@@ -58,7 +68,9 @@ func CoresetOnHost(ctx context.Context, x []float32, k, count int, starts []int6
 		}
 		row := best.row(best.heap[0])
 		chosen = append(chosen, int64(row))
-		centres.values = append(centres.values, all.row(row)...)
+		if err := centres.Append(all.row(row)); err != nil {
+			return nil, err
+		}
 		if len(chosen)%chosenPerReport == 0 {
 			report(len(chosen))
 		}
@@ -85,6 +97,7 @@ type farthest struct {
 	bound       []float32 // no less than the squared distance to the nearest centre
 	known       []int32   // how many centres, from the first on, bound accounts for
 	heap        []int32   // rows; the largest bound, and of equals the first row, on top
+	err         error
 }
 
 // row is the row of x that is number i of the part.
@@ -114,9 +127,10 @@ func (f *farthest) start(ctx context.Context, starts []int64) {
 	}
 }
 
-// settle brings the row on top up to date with n centres, and with it every row
+// settle brings the row on top up to date with the centres, and with it every row
 // that was on top before. It ends early when ctx does.
-func (f *farthest) settle(ctx context.Context, centres matrix, n int) {
+func (f *farthest) settle(ctx context.Context, centres *tensor.RowSet) {
+	n := centres.Len()
 	for round := 1; ; round++ {
 		top := f.heap[0]
 		at := int(f.known[top])
@@ -124,10 +138,10 @@ func (f *farthest) settle(ctx context.Context, centres matrix, n int) {
 			return
 		}
 		// Once below the next largest bound it waits for its turn again.
-		next := f.next()
-		bound, x := f.bound[top], f.x.row(f.row(top))
-		for ; at < n && bound >= next; at++ {
-			bound = min(bound, squaredDistance(x, centres.row(at), bound))
+		bound, at, err := centres.Nearer(f.x.row(f.row(top)), at, f.bound[top], f.next())
+		if err != nil {
+			f.err = err
+			return
 		}
 		f.bound[top], f.known[top] = bound, int32(at)
 		f.sink(0)

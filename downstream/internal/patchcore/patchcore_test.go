@@ -169,10 +169,16 @@ func TestPatchCoreChoosingEndsInsideItsLoops(t *testing.T) {
 	f = &farthest{x: all, step: 1}
 	f.start(t.Context(), []int64{0})
 	ctx := &asked{Context: t.Context()}
-	f.settle(ctx, matrix{values: slices.Clone(x[:n*k/2]), k: k}, n/2)
+	centres, err := tensor.NewRowSet(k, n/2)
+	require.NoError(t, err)
+	for i := range n / 2 {
+		require.NoError(t, centres.Append(all.row(i)))
+	}
+	f.settle(ctx, centres)
 	require.Equal(t, 1, ctx.times, "it ends when it is told so")
 	ctx = &asked{Context: t.Context(), after: n}
-	f.settle(ctx, matrix{values: slices.Clone(x[:n*k/2]), k: k}, n/2)
+	f.settle(ctx, centres)
+	require.NoError(t, f.err)
 	require.Greater(t, ctx.times, 1, "it would have gone on for longer")
 	require.Equal(t, int32(n/2), f.known[f.heap[0]])
 }
@@ -236,7 +242,7 @@ func TestPatchCoreNearestOverBlocks(t *testing.T) {
 		g := memory(s, patches, half, bank, c)
 		q := s.FromFloats(query, queries, c)
 		s.AddInto(q, s.FromFloats(mean, c), -1)
-		d, at, err := g.Nearest(s, q)
+		d, at, err := g.Nearest(s, q, true)
 		if err != nil {
 			return err
 		}

@@ -15,9 +15,9 @@ const (
 
 // Score scores the patches q [P, C] of one image, less the mean of the bank: the image's
 // score, re-weighted where neighbours is not 0, and those of the patches. An image with a
-// patch that is not a number has a score that is none.
-func (g Bank) Score(s *tensor.Scope, q *tensor.Tensor, neighbours int, squared bool) (score float64, d []float32, err error) {
-	d, at, err := g.Nearest(s, q)
+// patch that is not a number has a score that is none. With exact false neighbours may be others than the nearest.
+func (g Bank) Score(s *tensor.Scope, q *tensor.Tensor, neighbours int, squared, exact bool) (score float64, d []float32, err error) {
+	d, at, err := g.Nearest(s, q, exact)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -48,13 +48,29 @@ func (g Bank) Score(s *tensor.Scope, q *tensor.Tensor, neighbours int, squared b
 }
 
 // Nearest returns for every row of q [Q, C] the squared distance to its
-// nearest patch of the bank and which that is.
+// nearest patch of the bank and which that is, or, with exact false, to one that is
+// nearest by its shortened form, where the bank has one.
+func (g Bank) Nearest(s *tensor.Scope, q *tensor.Tensor, exact bool) (dist []float32, at []int64, err error) {
+	if g.low == nil {
+		return g.compareAll(s, q)
+	}
+	s.Sub(func(s *tensor.Scope) *tensor.Tensor {
+		d, i := s.Nearest(q, g.Patches, g.axes, g.low, g.half, exact)
+		if dist, err = s.Floats(d); err == nil {
+			at, err = s.Ints(i)
+		}
+		return nil
+	})
+	return dist, at, err
+}
+
+// compareAll is Nearest without leaving patches out.
 //
 // |q-b|^2 = |q|^2 - 2 q.b + |b|^2 is smallest where q.b - |b|^2/2 is largest: a
 // product of matrices, block by block. It only finds the neighbour; the distance
 // to that is then computed from the difference, since in the expansion the
 // leading digits of small distances cancel.
-func (g Bank) Nearest(s *tensor.Scope, q *tensor.Tensor) (dist []float32, at []int64, err error) {
+func (g Bank) compareAll(s *tensor.Scope, q *tensor.Tensor) (dist []float32, at []int64, err error) {
 	n := int(q.Size(0))
 	dist, at = make([]float32, n), make([]int64, n)
 	found := make([]float32, min(n, queryBlock))

@@ -140,6 +140,52 @@ char *tab_mahalanobis(void **out, void *x_, void *mean_, void *factor_) {
   });
 }
 
+// The same of vectors that are gathered from maps [n, C_k, H_k, W_k], float32 and on the CPU: of map k its channels
+// number channels[..] of counts[k] each, at the position of its own grid in which one of the first map's lies. The
+// factor has a position for each of the first map's.
+char *tab_mahalanobis_maps(void **out, void **maps_, int n_maps, int64_t *channels, int64_t *counts, void *mean_, void *factor_) {
+  return guarded([=] {
+    at::NoGradGuard g;
+    struct Map {
+      const float *values;
+      int64_t image, channel, row, column, h, w; // steps, and sides of the grid
+      const int64_t *channels;
+      int64_t count;
+    };
+    std::vector<Map> maps;
+    int64_t c = 0;
+    for (int k = 0; k < n_maps; k++) {
+      const at::Tensor &m = T(maps_[k]);
+      maps.push_back({m.data_ptr<float>(), m.stride(0), m.stride(1), m.stride(2), m.stride(3), m.size(2), m.size(3), channels + c, counts[k]});
+      c += counts[k];
+    }
+    at::Tensor mean = T(mean_).contiguous(), factor = T(factor_).contiguous();
+    const int64_t n = T(maps_[0]).size(0), h = maps[0].h, w = maps[0].w, positions = h * w, entries = factor.size(1);
+    const int64_t stride = (c + kRows - 1) / kRows * kRows;
+    if (entries != stride * (stride + kRows) / 2 || factor.size(0) != positions) throw std::invalid_argument("the factor has another number of values");
+    at::Tensor y = at::empty({n, positions}, mean.options());
+    const float *pm = mean.data_ptr<float>(), *pf = factor.data_ptr<float>();
+    float *py = y.data_ptr<float>();
+    at::parallel_for(0, positions, 64, [&](int64_t lo, int64_t hi) {
+      std::vector<float> v(n * stride, 0.0f), lens(n);
+      for (int64_t p = lo; p < hi; p++) {
+        const int64_t row = p / w, column = p % w;
+        for (int64_t i = 0; i < n; i++) {
+          float *to = v.data() + i * stride;
+          const float *less = pm + p * c;
+          for (const Map &m : maps) {
+            const float *from = m.values + i * m.image + row * m.h / h * m.row + column * m.w / w * m.column;
+            for (int64_t j = 0; j < m.count; j++) *to++ = from[m.channels[j] * m.channel] - *less++;
+          }
+        }
+        lengths(pf + p * entries, v.data(), stride, n, lens.data());
+        for (int64_t i = 0; i < n; i++) py[i * positions + p] = lens[i];
+      }
+    });
+    *out = new at::Tensor(std::move(y));
+  });
+}
+
 // sums [P, R] and x [n, P, C] are float32 on the CPU, sums contiguous.
 char *tab_scatter_lower(void *sums_, void *x_) {
   return guarded([=] {

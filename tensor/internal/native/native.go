@@ -125,8 +125,44 @@ func Mahalanobis(x, mean, factor Handle) (Handle, error) {
 	return shimOut(func(o *unsafe.Pointer) *C.char { return C.tab_mahalanobis(o, hp(x), hp(mean), hp(factor)) })
 }
 
+// MahalanobisMaps is Mahalanobis of the channels of maps [n, C_k, H_k, W_k], one list for each.
+func MahalanobisMaps(maps []Handle, channels [][]int64, mean, factor Handle) (Handle, error) {
+	hs := make([]unsafe.Pointer, len(maps))
+	counts := make([]C.int64_t, len(maps))
+	var all []C.int64_t
+	for i, m := range maps {
+		hs[i], counts[i] = hp(m), C.int64_t(len(channels[i]))
+		for _, c := range channels[i] {
+			all = append(all, C.int64_t(c))
+		}
+	}
+	return shimOut(func(o *unsafe.Pointer) *C.char {
+		return C.tab_mahalanobis_maps(o, &hs[0], C.int(len(hs)), &all[0], &counts[0], hp(mean), hp(factor))
+	})
+}
+
 // ScatterLower adds the lower halves of x_p x_p^T, x [n, P, C], to packed sums.
 func ScatterLower(sums, x Handle) error { return shimError(C.tab_scatter_lower(hp(sums), hp(x))) }
+
+// RowLeads is how many values of a row Lower wants in leads too, for eight rows side by side.
+const RowLeads = 16
+
+// Lower brings a squared distance of x down to that of the nearest of rows from to n-1 of k values, k of RowLeads or more, and
+// returns how far it came before that was below enough. rows and leads are as long as n says; nothing here checks that.
+func Lower(x, rows, leads []float32, k, from, n int, bound, enough float32) (float32, int) {
+	at := C.int64_t(from)
+	bound = float32(C.tab_lower((*C.float)(&x[0]), (*C.float)(&rows[0]), (*C.float)(&leads[0]), C.int64_t(k), &at, C.int64_t(n), C.float(bound), C.float(enough)))
+	return bound, int(at)
+}
+
+// Nearest returns the squared distances of rows of q to their nearest rows of bank, and which these are.
+func Nearest(q, bank, axes, low, half Handle, exact bool) (dist, at Handle, err error) {
+	var d, a unsafe.Pointer
+	if err := shimError(C.tab_nearest(&d, &a, hp(q), hp(bank), hp(axes), hp(low), hp(half), cbool(exact))); err != nil {
+		return nil, nil, err
+	}
+	return Handle(d), Handle(a), nil
+}
 
 func GridSample(x, grid Handle) (Handle, error) {
 	return shimOut(func(o *unsafe.Pointer) *C.char { return C.tab_grid_sample(o, hp(x), hp(grid)) })

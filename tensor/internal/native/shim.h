@@ -51,7 +51,11 @@ int64_t tab_conv_shapes(void); // for how many problems a layout was looked for
 // (warp.cpp).
 char *tab_grid_sample(void **out, void *map, void *grid);
 char *tab_mahalanobis(void **out, void *x, void *mean, void *factor);
+char *tab_mahalanobis_maps(void **out, void **maps, int n_maps, int64_t *channels, int64_t *counts, void *mean, void *factor);
 char *tab_scatter_lower(void *sums, void *x);
+// The nearest rows of a bank (nearest.cpp).
+float tab_lower(const float *x, const float *rows, const float *leads, int64_t k, int64_t *at, int64_t n, float bound, float enough);
+char *tab_nearest(void **dist, void **at, void *q, void *bank, void *axes, void *low, void *half, int exact);
 
 // In place, recorded for Backward.
 char *tab_relu_into(void *self);
