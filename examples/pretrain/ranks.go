@@ -17,8 +17,9 @@ import (
 
 // crew is this process among those that torchrun, or a script, has started for one run.
 type crew struct {
-	cfg   dist.Config
-	group *dist.Group // nil in a run of one process
+	cfg        dist.Config
+	group      *dist.Group // nil in a run of one process
+	statistics tab.Statistics
 }
 
 func (c crew) many() bool { return c.group != nil && c.group.Size() > 1 }
@@ -64,7 +65,7 @@ func (o *options) join(ctx context.Context, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	o.crew = crew{cfg, g}
+	o.crew = crew{cfg, g, o.statistics}
 	if o.crew.first() {
 		if !o.resume { // a restart before the first step must not take up an older run
 			if err := os.Rename(checkpoint(*o), checkpoint(*o)+".old"); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -108,7 +109,7 @@ func (c crew) fromFirst(ctx context.Context, make func() ([]byte, error)) ([]byt
 // options of the Pretrainer.
 func (c crew) with(opts ...tab.Option) []tab.Option {
 	if c.many() {
-		opts = append(opts, tab.WithGroup(c.group))
+		opts = append(opts, tab.WithGroup(c.group), tab.WithStatistics(c.statistics))
 	}
 	return opts
 }

@@ -61,6 +61,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, found.close()) }()
 	images := found.Data
 	if t, ok := o.reading.Tiles(); ok {
 		if images, err = dataset.NewTiled(ctx, images, t); err != nil {
