@@ -155,10 +155,28 @@ const divisionTol = 1e-5
 // requireClose compares the steps and the weights of two divisions of the work.
 func requireClose(t *testing.T, want, got outcome, msg string) {
 	t.Helper()
+	requireWithin(t, divisionTol, want, got, msg)
+}
+
+// rounding is what another number of threads does to a run of one rank, that is, nothing but another order of sums: the
+// largest difference of weights and optimizer state. Where it is small, it is divisionTol.
+func (pl plan) rounding(t *testing.T, steps int, want outcome) float64 {
+	t.Helper()
+	require.NoError(t, tensor.SetThreads(tensor.Threads{Cores: 4, PerRun: 3}))
+	got := pl.take(t, 1, steps, "", "")
+	require.NoError(t, tensor.SetThreads(tensor.Threads{Cores: 4, PerRun: 1}))
+	off := furthest(t, want.weights[0], got.weights[0])
+	t.Logf("another number of threads alone makes a difference of %.1e", off)
+	return max(divisionTol, 4*off)
+}
+
+// requireWithin is requireClose within a tolerance of one's own.
+func requireWithin(t *testing.T, tol float64, want, got outcome, msg string) {
+	t.Helper()
 	require.Equal(t, len(want.steps), len(got.steps), msg)
 	for i, w := range want.steps {
 		g := got.steps[i]
-		require.InDelta(t, w.Loss, g.Loss, divisionTol*max(1, math.Abs(w.Loss)), "%s: loss of step %d", msg, i)
+		require.InDelta(t, w.Loss, g.Loss, tol*max(1, math.Abs(w.Loss)), "%s: loss of step %d", msg, i)
 		require.InDelta(t, w.Accuracy, g.Accuracy, 1e-3, "%s: accuracy of step %d", msg, i) // a cell on the edge
 		require.InDelta(t, w.GradNorm, g.GradNorm, 1e-3*max(1e-2, w.GradNorm), "%s: norm of step %d", msg, i)
 		require.Equal(t, [5]float64{float64(w.Epoch), float64(w.Batch), float64(w.Number), w.LR, float64(w.Redrawn)},
@@ -185,7 +203,7 @@ func requireClose(t *testing.T, want, got outcome, msg string) {
 		}
 	}
 	t.Logf("%s: the largest difference of weights is %.1e, of %s", msg, worstOff, worstName)
-	require.Less(t, worstOff, divisionTol, "%s: %s", msg, worstName)
+	require.Less(t, worstOff, tol, "%s: %s", msg, worstName)
 }
 
 // pooledPlan is one of the objectives on pooled features.
@@ -298,7 +316,11 @@ func TestRanksDivideABatchOfCells(t *testing.T) {
 			}
 			want := pl.take(t, 1, steps, "", "")
 			require.Len(t, want.steps, steps)
-			requireClose(t, want, pl.take(t, 2, steps, "", ""), "2 ranks")
+			tol := divisionTol
+			if *long {
+				tol = pl.rounding(t, steps, want)
+			}
+			requireWithin(t, tol, want, pl.take(t, 2, steps, "", ""), "2 ranks")
 		})
 	}
 }
@@ -372,11 +394,15 @@ func TestRanksSynchroniseStatistics(t *testing.T) {
 			pl = unfrozen(pl, tab.StatisticsSync)
 			want := pl.take(t, 1, steps, "", "")
 			require.Len(t, want.steps, steps)
+			tol := divisionTol
+			if *long {
+				tol = pl.rounding(t, steps, want)
+			}
 			for _, n := range ranks {
-				requireClose(t, want, pl.take(t, n, steps, "", ""), fmt.Sprintf("%d ranks", n))
+				requireWithin(t, tol, want, pl.take(t, n, steps, "", ""), fmt.Sprintf("%d ranks", n))
 			}
 			apart := unfrozen(pl, tab.StatisticsMean).take(t, 2, steps, "", "")
-			require.Greater(t, furthest(t, want.weights[0], apart.weights[0]), 10*divisionTol, "it makes a difference")
+			require.Greater(t, furthest(t, want.weights[0], apart.weights[0]), 10*tol, "it makes a difference")
 		})
 	}
 }
