@@ -45,7 +45,7 @@ func TestHostileArguments(t *testing.T) {
 			new(dataset.CheckConfig), new(dataset.Label), new(dataset.Report),
 			new(dataset.RegionConfig), new(dataset.Sample), new(dataset.SplitConfig), new(dataset.Transform),
 			new(dataset.Tiled), new(dataset.Tiles), new(dataset.Written), new(dataset.Permutation), new(dataset.Manifest),
-			new(dataset.Shards), new(dataset.ShardsConfig), new(dataset.Window), new(dataset.WindowConfig), new(dataset.WindowPosition),
+			new(dataset.Shards), new(dataset.ShardArchive), new(dataset.ShardsConfig), new(dataset.Window), new(dataset.WindowConfig), new(dataset.WindowPosition),
 			new(dataset.View), new(dataset.Reading), new(dataset.Seen),
 		},
 		Values: []any{

@@ -1,7 +1,6 @@
 package dataset
 
 import (
-	"archive/tar"
 	"bufio"
 	"context"
 	"crypto/sha256"
@@ -52,7 +51,7 @@ type shardVerifier struct {
 	file   fs.File
 	sum    hash.Hash
 	read   int64
-	t      *tar.Reader
+	t      archiveReader
 	broken bool // the archive cannot be read any further
 }
 
@@ -142,7 +141,7 @@ func (v *shardVerifier) until(number int) error {
 			continue
 		}
 		v.file, v.sum, v.read, v.broken = file, sha256.New(), 0, false
-		v.t = tar.NewReader(v)
+		v.t = newArchiveReader(v.s.head.Shards[v.number].Name, v)
 	}
 	return nil
 }
@@ -155,8 +154,8 @@ func (v *shardVerifier) end() error {
 	}
 	h := v.s.head.Shards[v.number]
 	if !v.broken {
-		if next, err := v.t.Next(); err == nil {
-			if err := v.fault(next.Name, fmt.Errorf("%w: the index does not list it", ErrDamaged)); err != nil {
+		if next, _, err := v.t.next(); err == nil {
+			if err := v.fault(next, fmt.Errorf("%w: the index does not list it", ErrDamaged)); err != nil {
 				return err
 			}
 		} else if !errors.Is(err, io.EOF) {
@@ -199,7 +198,7 @@ func (v *shardVerifier) part(name string, p place) error {
 	if v.broken {
 		return nil // was said
 	}
-	h, err := v.t.Next()
+	found, size, err := v.t.next()
 	if err != nil {
 		if ended := v.ctx.Err(); ended != nil {
 			return ended
@@ -207,9 +206,9 @@ func (v *shardVerifier) part(name string, p place) error {
 		v.broken = true
 		return v.fault(name, fmt.Errorf("%w: the archive cannot be read there: %w", ErrDamaged, early(err)))
 	}
-	if h.Name != name && h.Name != entryName(name, ".png") || h.Typeflag != tar.TypeReg || h.Size != p.Bytes || v.read != p.At {
+	if found != name && found != entryName(name, ".png") || size != p.Bytes || v.read != p.At {
 		v.broken = true
-		return v.fault(name, fmt.Errorf("%w: the archive has %.200q of %d bytes at %d, the index %d bytes at %d", ErrDamaged, h.Name, h.Size, v.read, p.Bytes, p.At))
+		return v.fault(name, fmt.Errorf("%w: the archive has %.200q of %d bytes at %d, the index %d bytes at %d", ErrDamaged, found, size, v.read, p.Bytes, p.At))
 	}
 	crc := crc32.New(castagnoli)
 	if _, err := io.Copy(crc, v.t); err != nil {

@@ -1,7 +1,6 @@
 package dataset
 
 import (
-	"archive/tar"
 	"bufio"
 	"bytes"
 	"context"
@@ -19,13 +18,14 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/gotab/gotab/internal/atomicfile"
 )
 
 // ShardsConfig says how [WriteShards] writes.
 type ShardsConfig struct {
+	// Archive is the kind of archive, ShardTar or ShardZip. Default ShardTar.
+	Archive ShardArchive
 	// Bytes is the size from which a shard is followed by the next one, at least 1. Large
 	// ones are read with long reads, and a window over few of them mixes less. Default
 	// 256 MiB.
@@ -42,19 +42,24 @@ type ShardsConfig struct {
 }
 
 // DefaultShards returns the defaults that the fields name.
-func DefaultShards() ShardsConfig { return ShardsConfig{Bytes: 256 << 20, Shuffle: true, Seed: 1} }
+func DefaultShards() ShardsConfig {
+	return ShardsConfig{Archive: ShardTar, Bytes: 256 << 20, Shuffle: true, Seed: 1}
+}
 
 // Validate reports settings that make no sense; the error wraps [ErrConfig].
 func (c ShardsConfig) Validate() error {
-	if c.Bytes < 1 {
+	switch {
+	case c.Bytes < 1:
 		return fmt.Errorf("dataset: write shards: %w: Bytes is %d, want at least 1", ErrConfig, c.Bytes)
+	case c.Archive != "" && c.Archive != ShardTar && c.Archive != ShardZip:
+		return fmt.Errorf("dataset: write shards: %w: Archive is %q, want %q or %q", ErrConfig, c.Archive, ShardTar, ShardZip)
 	}
 	return nil
 }
 
 // WriteShards writes the images of ds into a new folder dir, which may be there if it is
-// empty: tar archives shard-000000.tar and so on, an index and [ShardsFile]. [NewShards] and [Open]
-// read it, and every program that reads tar the archives. The same data set and settings give the same bytes.
+// empty: archives shard-000000.tar, or .zip, and so on, an index and [ShardsFile]. [NewShards] and [Open]
+// read it, and every program that reads tar or zip the archives. The same data set and settings give the same bytes.
 //
 // Files go into the shards as they are, also those of [Shards] and of what [Subset], [Filter],
 // [Concat] and [Apply] make of files; the decoder's settings count when shards are read. Images of other data sets
@@ -199,10 +204,14 @@ func (w *shardWriter) all() error {
 // shard writes the next one.
 func (w *shardWriter) shard(index *json.Encoder) error {
 	number := len(w.head.Shards)
-	name := fmt.Sprintf("shard-%06d.tar", number)
+	archive := w.cfg.Archive
+	if archive == "" {
+		archive = ShardTar
+	}
+	name := fmt.Sprintf("shard-%06d.%s", number, archive)
 	return atomicfile.Write(filepath.Join(w.dir, name), func(to io.Writer) error {
 		c := newCounted(to)
-		t := tar.NewWriter(c)
+		t := newArchiveWriter(archive, c)
 		images := 0
 		for ; w.next < w.ds.Len() && c.n < w.cfg.Bytes; w.next++ {
 			if err := w.ctx.Err(); err != nil {
@@ -230,7 +239,7 @@ func (w *shardWriter) shard(index *json.Encoder) error {
 }
 
 // entry writes one image and its mask.
-func (w *shardWriter) entry(t *tar.Writer, c *counted, i int) (e shardEntry, err error) {
+func (w *shardWriter) entry(t archiveWriter, c *counted, i int) (e shardEntry, err error) {
 	it := w.ds.Item(i)
 	if err := it.checkLabel(); err != nil {
 		return e, fmt.Errorf("%s: %w", it.Name, err)
@@ -261,7 +270,7 @@ func (w *shardWriter) entry(t *tar.Writer, c *counted, i int) (e shardEntry, err
 }
 
 // file appends one file to an archive.
-func (w *shardWriter) file(t *tar.Writer, c *counted, name string, data []byte) (p place, err error) {
+func (w *shardWriter) file(t archiveWriter, c *counted, name string, data []byte) (p place, err error) {
 	if len(name) > maxEntryName {
 		return p, fmt.Errorf("%.80s...: %w: a name of %d bytes, the limit is %d", name, ErrLayout, len(name), maxEntryName)
 	}
@@ -270,16 +279,17 @@ func (w *shardWriter) file(t *tar.Writer, c *counted, name string, data []byte) 
 		return p, fmt.Errorf("%s: %w: the name comes twice", name, ErrLayout)
 	}
 	w.names[key] = struct{}{}
-	h := &tar.Header{Typeflag: tar.TypeReg, Name: name, Size: int64(len(data)), Mode: 0o644, ModTime: time.Unix(0, 0)}
-	if err := t.WriteHeader(h); err != nil {
-		return p, fmt.Errorf("%s: %w", name, err)
+	fail := func(err error) (place, error) { return place{}, fmt.Errorf("%s: %w", name, err) }
+	to, err := t.begin(name, data)
+	if err != nil {
+		return fail(err)
 	}
 	p = place{At: c.n, Bytes: int64(len(data)), CRC: crc32.Checksum(data, castagnoli)}
-	if _, err := t.Write(data); err != nil {
-		return p, fmt.Errorf("%s: %w", name, err)
+	if _, err := to.Write(data); err != nil {
+		return fail(err)
 	}
-	if err := t.Flush(); err != nil {
-		return p, fmt.Errorf("%s: %w", name, err)
+	if err := t.end(); err != nil {
+		return fail(err)
 	}
 	return p, nil
 }

@@ -57,7 +57,7 @@ type shardFile struct {
 // ErrDamaged says that a shard or the index of shards is not what was written.
 var ErrDamaged = errors.New("damaged")
 
-// Shards is a [Dataset] of images in a few large files, tar archives, as [WriteShards]
+// Shards is a [Dataset] of images in a few large files, tar or zip archives, as [WriteShards]
 // makes them: on a disk, a network's file system, or any [fs.FS]. Every image can be read at once by
 // the index, and all of them one after the other with long reads ([Shards.Window]). The
 // index is read where it lies, as a [Manifest] is: less than 10 MiB are held.
@@ -255,6 +255,13 @@ func (s *Shards) Item(i int) Item {
 
 // Issues implements [Listed]. There are none.
 func (s *Shards) Issues() []Issue { return nil }
+
+// Checksum is what the index has of the file of image i: its CRC-32C, which reading the
+// image compares, and its length. Errors are those of Sample.
+func (s *Shards) Checksum(i int) (crc uint32, bytes int64, err error) {
+	e, _, err := s.entry(i)
+	return e.CRC, e.Bytes, err
+}
 
 // Shards is how many there are.
 func (s *Shards) Shards() int { return len(s.head.Shards) }

@@ -2,6 +2,7 @@ package dataset_test
 
 import (
 	"archive/tar"
+	"archive/zip"
 	"bytes"
 	"context"
 	"crypto/sha256"
@@ -68,6 +69,9 @@ func shardsOf(t testing.TB, ds dataset.Dataset, change func(*dataset.ShardsConfi
 	if change != nil {
 		change(&cfg)
 	}
+	if cfg.Archive == dataset.ShardZip {
+		cfg.Bytes /= 4 // it fills no blocks up
+	}
 	require.NoError(t, dataset.WriteShards(t.Context(), dir, ds, cfg))
 	return dir, openShards(t, os.DirFS(dir), nil)
 }
@@ -129,7 +133,11 @@ func (f frontFile) Close() error               { return f.f.Close() }
 func TestShardsAreTheDataSet(t *testing.T) {
 	_, ds := folder(t, 24)
 	for _, shuffle := range []bool{false, true} {
-		dir, s := shardsOf(t, ds, func(c *dataset.ShardsConfig) { c.Shuffle = shuffle })
+		dir, s := shardsOf(t, ds, func(c *dataset.ShardsConfig) {
+			if c.Shuffle = shuffle; shuffle {
+				c.Archive = dataset.ShardZip
+			}
+		})
 		require.Greater(t, s.Shards(), 3)
 		sameSamples(t, ds, s)
 		require.Equal(t, !shuffle, slices.Equal(dataset.Items(ds), dataset.Items(s)))
@@ -157,33 +165,83 @@ func TestShardsAreTheDataSet(t *testing.T) {
 	}
 }
 
-// Files go in as they are, and any program that reads tar finds them.
+// entriesOf reads an archive as any program does.
+func entriesOf(t *testing.T, path string) map[string][]byte {
+	t.Helper()
+	out := map[string][]byte{}
+	if strings.HasSuffix(path, ".zip") {
+		r, err := zip.OpenReader(path)
+		require.NoError(t, err)
+		for _, f := range r.File {
+			require.True(t, f.Mode().IsRegular())
+			require.False(t, f.NonUTF8)
+			file, err := f.Open()
+			require.NoError(t, err)
+			out[f.Name], err = io.ReadAll(file) // compares the checksum
+			require.NoError(t, err)
+		}
+		require.NoError(t, r.Close())
+		return out
+	}
+	f, err := os.Open(path)
+	require.NoError(t, err)
+	for r := tar.NewReader(f); ; {
+		h, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		require.NoError(t, err)
+		out[h.Name], err = io.ReadAll(r)
+		require.NoError(t, err)
+	}
+	require.NoError(t, f.Close())
+	return out
+}
+
+// Files go in as they are, and any program that reads tar or zip finds them.
 func TestShardsHoldTheFiles(t *testing.T) {
 	fsys, ds := folder(t, 9)
 	chosen, err := dataset.Apply(dataset.Filter(ds, dataset.Item.IsDefective), dataset.Items(dataset.Filter(ds, dataset.Item.IsDefective)))
 	require.NoError(t, err)
 	dir, s := shardsOf(t, dataset.Concat(chosen, dataset.Filter(ds, dataset.Item.IsGood)), nil)
-	again, _ := shardsOf(t, s, func(c *dataset.ShardsConfig) { c.Shuffle = false }) // shards of shards
-	for _, d := range []string{dir, again} {
-		names, err := fs.Glob(os.DirFS(d), "*.tar")
+	again, zipped := shardsOf(t, s, func(c *dataset.ShardsConfig) { c.Shuffle, c.Archive = false, dataset.ShardZip }) // shards of shards
+	back, _ := shardsOf(t, zipped, func(c *dataset.ShardsConfig) { c.Shuffle = false })
+	for _, d := range []string{dir, again, back} {
+		names, err := fs.Glob(os.DirFS(d), "shard-*")
 		require.NoError(t, err)
+		require.Greater(t, len(names), 1)
 		found := 0
 		for _, n := range names {
-			f, err := os.Open(filepath.Join(d, n))
-			require.NoError(t, err)
-			for r := tar.NewReader(f); ; found++ {
-				h, err := r.Next()
-				if errors.Is(err, io.EOF) {
-					break
-				}
-				require.NoError(t, err)
-				data, err := io.ReadAll(r)
-				require.NoError(t, err)
-				require.Equal(t, fsys[h.Name].Data, data, h.Name)
+			require.Equal(t, d == again, strings.HasSuffix(n, ".zip"), n)
+			for name, data := range entriesOf(t, filepath.Join(d, n)) {
+				require.Equal(t, fsys[name].Data, data, name)
+				found++
 			}
-			require.NoError(t, f.Close())
 		}
 		require.Equal(t, len(fsys), found)
+	}
+	require.NoError(t, zipped.Verify(t.Context()))
+}
+
+// A zip archive that is not as shards are written is no shard, whatever its index says.
+func TestZipShardsOfOthers(t *testing.T) {
+	data := bytes.Repeat([]byte("five"), 20)
+	for name, write := range map[string]func(w *zip.Writer) (io.Writer, error){
+		"packed":  func(w *zip.Writer) (io.Writer, error) { return w.Create("a.png") },
+		"trailer": func(w *zip.Writer) (io.Writer, error) { return w.CreateHeader(&zip.FileHeader{Name: "a.png"}) },
+	} {
+		var b bytes.Buffer
+		z := zip.NewWriter(&b)
+		w, err := write(z)
+		require.NoError(t, err)
+		_, err = w.Write(data)
+		require.NoError(t, err)
+		require.NoError(t, z.Close())
+		index := []byte(fmt.Sprintf(`{"image":"a.png","label":"good","shard":0,"at":%d,"bytes":%d,"crc32c":%d}`+"\n", 35, len(data), crc32.Checksum(data, crc32.MakeTable(crc32.Castagnoli))))
+		s := openShards(t, fstest.MapFS{dataset.ShardsFile: {Data: rehead(index, b.Bytes(), "s.zip")}, "index.jsonl": {Data: index}, "s.zip": {Data: b.Bytes()}}, nil)
+		err = s.Verify(t.Context())
+		require.ErrorIs(t, err, dataset.ErrDamaged, name)
+		require.ErrorContains(t, err, "is none of shards", name)
 	}
 }
 
@@ -216,6 +274,7 @@ func TestWriteShardsRefuses(t *testing.T) {
 	}
 	out := filepath.Join(dir, "out")
 	require.ErrorIs(t, write(out, ds, func(c *dataset.ShardsConfig) { c.Bytes = 0 }), dataset.ErrConfig)
+	require.ErrorIs(t, write(out, ds, func(c *dataset.ShardsConfig) { c.Archive = "rar" }), dataset.ErrConfig)
 	require.ErrorIs(t, write(out, nil, nil), dataset.ErrConfig)
 	require.ErrorIs(t, write("", ds, nil), dataset.ErrConfig)
 	err := write(out, dataset.Concat(ds, ds), nil)
@@ -257,12 +316,20 @@ func mapFS(t *testing.T, dir string) fstest.MapFS {
 // and of the index by opening.
 func TestShardsNoticeDamage(t *testing.T) {
 	_, ds := folder(t, 3)
-	dir, _ := shardsOf(t, ds, nil)
-	sound := mapFS(t, dir)
+	for _, a := range []dataset.ShardArchive{dataset.ShardTar, dataset.ShardZip} {
+		dir, _ := shardsOf(t, ds, func(c *dataset.ShardsConfig) { c.Archive = a })
+		noticeDamage(t, ds, mapFS(t, dir), string(a))
+	}
+}
+
+func noticeDamage(t *testing.T, ds dataset.Dataset, sound fstest.MapFS, ending string) {
 	for name, file := range sound {
 		step := 7
-		if strings.HasSuffix(name, ".tar") {
+		switch {
+		case strings.HasSuffix(name, ".tar"):
 			step = 211
+		case strings.HasSuffix(name, ".zip"):
+			step = 23 // there is little between the images
 		}
 		for at := 0; at < len(file.Data); at += step {
 			fsys := fstest.MapFS{}
@@ -305,7 +372,7 @@ func TestShardsNoticeDamage(t *testing.T) {
 		}
 	}
 	// Files that are missing, cut, or of another set.
-	for _, name := range []string{dataset.ShardsFile, "index.jsonl", "shard-000000.tar"} {
+	for _, name := range []string{dataset.ShardsFile, "index.jsonl", "shard-000000." + ending} {
 		for _, cut := range []bool{false, true} {
 			fsys := fstest.MapFS{}
 			for n, f := range sound {
@@ -328,13 +395,13 @@ func TestShardsNoticeDamage(t *testing.T) {
 }
 
 // rehead makes the head of a set fit an index and an archive.
-func rehead(index, archive []byte) []byte {
+func rehead(index, archive []byte, name string) []byte {
 	sum := func(b []byte) string { s := sha256.Sum256(b); return hex.EncodeToString(s[:]) }
 	images := bytes.Count(index, []byte("\n"))
 	type file map[string]any
 	head, _ := json.Marshal(file{"gotab_shards": 1, "images": images,
 		"index":  file{"name": "index.jsonl", "bytes": len(index), "crc32c": crc32.Checksum(index, crc32.MakeTable(crc32.Castagnoli)), "sha256": sum(index)},
-		"shards": []file{{"name": "s.tar", "images": images, "bytes": len(archive), "sha256": sum(archive)}}})
+		"shards": []file{{"name": name, "images": images, "bytes": len(archive), "sha256": sum(archive)}}})
 	return head
 }
 
@@ -352,17 +419,17 @@ func TestShardsRefuseSenselessIndexes(t *testing.T) {
 		strings.Replace(line, `"label"`, `"mask":"m.png","label"`, 1):                                "a mask without",
 		strings.Replace(line, `"crc32c":1`, `"mask":"m","crc32c":1,"mask_at":514,"mask_bytes":1`, 1): "do not lie behind it",
 	} {
-		_, err := dataset.NewShards(t.Context(), fstest.MapFS{dataset.ShardsFile: {Data: rehead([]byte(index), archive)}, "index.jsonl": {Data: []byte(index)}, "s.tar": {Data: archive}}, dataset.DefaultConfig())
+		_, err := dataset.NewShards(t.Context(), fstest.MapFS{dataset.ShardsFile: {Data: rehead([]byte(index), archive, "s.tar")}, "index.jsonl": {Data: []byte(index)}, "s.tar": {Data: archive}}, dataset.DefaultConfig())
 		require.ErrorIs(t, err, dataset.ErrLayout, index)
 		require.ErrorContains(t, err, want)
 	}
-	head := rehead([]byte(line), archive)
+	head := rehead([]byte(line), archive, "s.tar")
 	for from, to := range map[string]string{`"gotab_shards":1`: `"gotab_shards":2`, `"s.tar"`: `"../s.tar"`, `"images":1`: `"images":-1`, `"sha256":"`: `"sha256":"x`} {
 		_, err := dataset.NewShards(t.Context(), fstest.MapFS{dataset.ShardsFile: {Data: []byte(strings.Replace(string(head), from, to, 1))}, "index.jsonl": {Data: []byte(line)}, "s.tar": {Data: archive}}, dataset.DefaultConfig())
 		require.ErrorIs(t, err, dataset.ErrLayout, to)
 	}
 	// An entry that is larger than any image that the decoder takes is refused before it is read.
-	large := fstest.MapFS{dataset.ShardsFile: {Data: rehead([]byte(strings.Replace(line, `"bytes":5`, `"bytes":3000`, 1)), archive)}, "index.jsonl": {Data: []byte(strings.Replace(line, `"bytes":5`, `"bytes":3000`, 1))}, "s.tar": {Data: archive}}
+	large := fstest.MapFS{dataset.ShardsFile: {Data: rehead([]byte(strings.Replace(line, `"bytes":5`, `"bytes":3000`, 1)), archive, "s.tar")}, "index.jsonl": {Data: []byte(strings.Replace(line, `"bytes":5`, `"bytes":3000`, 1))}, "s.tar": {Data: archive}}
 	s := openShards(t, large, nil)
 	_, err := s.Sample(t.Context(), 0)
 	require.ErrorIs(t, err, dataset.ErrDamaged)
@@ -371,33 +438,65 @@ func TestShardsRefuseSenselessIndexes(t *testing.T) {
 // FuzzShards reads an index and an archive of any bytes, of which the head says that
 // they are as they were written.
 func FuzzShards(f *testing.F) {
-	var b bytes.Buffer
-	w := tar.NewWriter(&b)
-	var img bytes.Buffer
+	fuzzShards(f, "s.tar", func(b *bytes.Buffer) fuzzArchive {
+		w := tar.NewWriter(b)
+		return fuzzArchive{func(name string, data []byte) (io.Writer, error) {
+			return w, w.WriteHeader(&tar.Header{Name: name, Typeflag: tar.TypeReg, Size: int64(len(data)), Mode: 0o644})
+		}, w.Flush, w.Close}
+	})
+}
+
+// FuzzZipShards is FuzzShards for zip archives.
+func FuzzZipShards(f *testing.F) {
+	fuzzShards(f, "s.zip", func(b *bytes.Buffer) fuzzArchive {
+		w := zip.NewWriter(b)
+		return fuzzArchive{func(name string, data []byte) (io.Writer, error) {
+			n := uint64(len(data))
+			to, err := w.CreateRaw(&zip.FileHeader{Name: name, CRC32: crc32.ChecksumIEEE(data), CompressedSize64: n, UncompressedSize64: n})
+			return to, errors.Join(err, w.Flush())
+		}, w.Flush, w.Close}
+	})
+}
+
+type fuzzArchive struct {
+	begin      func(name string, data []byte) (io.Writer, error)
+	end, close func() error
+}
+
+func fuzzShards(f *testing.F, archiveName string, make func(*bytes.Buffer) fuzzArchive) {
+	var b, img, index bytes.Buffer
+	w := make(&b)
 	if err := png.Encode(&img, image.NewGray(image.Rect(0, 0, 3, 2))); err != nil {
 		f.Fatal(err)
 	}
-	var index bytes.Buffer
 	for i := range 2 {
 		name := fmt.Sprintf("a/%d.png", i)
-		if err := w.WriteHeader(&tar.Header{Name: name, Typeflag: tar.TypeReg, Size: int64(img.Len()), Mode: 0o644}); err != nil {
+		to, err := w.begin(name, img.Bytes())
+		if err != nil {
 			f.Fatal(err)
 		}
 		fmt.Fprintf(&index, `{"image":%q,"class":"a","label":"good","shard":0,"at":%d,"bytes":%d,"crc32c":%d}`+"\n", name, b.Len(), img.Len(), crc32.Checksum(img.Bytes(), crc32.MakeTable(crc32.Castagnoli)))
-		if _, err := w.Write(img.Bytes()); err != nil {
+		if _, err := to.Write(img.Bytes()); err != nil {
 			f.Fatal(err)
 		}
-		if err := w.Flush(); err != nil {
+		if err := w.end(); err != nil {
 			f.Fatal(err)
 		}
 	}
-	if err := w.Close(); err != nil {
+	if err := w.close(); err != nil {
 		f.Fatal(err)
+	}
+	s, err := dataset.NewShards(f.Context(), fstest.MapFS{dataset.ShardsFile: {Data: rehead(index.Bytes(), b.Bytes(), archiveName)}, "index.jsonl": {Data: index.Bytes()}, archiveName: {Data: b.Bytes()}}, dataset.DefaultConfig())
+	if err == nil {
+		err = errors.Join(s.Verify(f.Context()), s.Close())
+	}
+	if err != nil {
+		f.Fatal(err) // the seed is sound
 	}
 	f.Add(index.Bytes(), b.Bytes())
 	f.Add([]byte(`{"image":"a","mask":"b","label":"defective","shard":0,"at":0,"bytes":0,"crc32c":0,"mask_at":3,"mask_bytes":1,"mask_crc32c":4}`), []byte("12345"))
 	f.Fuzz(func(t *testing.T, index, archive []byte) {
-		fsys := fstest.MapFS{dataset.ShardsFile: {Data: rehead(index, archive)}, "index.jsonl": {Data: index}, "s.tar": {Data: archive}}
+		fsys := fstest.MapFS{dataset.ShardsFile: {Data: rehead(index, archive, archiveName)}, "index.jsonl": {Data: index}, archiveName: {Data: archive}}
 		cfg := dataset.DefaultConfig()
 		cfg.Decoder.MaxPixels = 1 << 16
 		s, err := dataset.NewShards(t.Context(), fsys, cfg)

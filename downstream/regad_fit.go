@@ -29,44 +29,64 @@ func (r *RegAD) Fit(ctx context.Context, support dataset.Dataset) error {
 	return r.core.Refit(ctx, "fit", func(ctx context.Context) (*supports, error) { return r.fit(ctx, support) })
 }
 
-func (r *RegAD) fit(ctx context.Context, support dataset.Dataset) (_ *supports, err error) {
-	if support == nil || support.Len() == 0 {
-		return nil, fmt.Errorf("%w: the support set is empty", ErrTooFewImages)
-	}
-	if support.Len() > maxShots {
-		return nil, fmt.Errorf("%w: the support set has %d images, at most %d are taken", ErrConfig, support.Len(), maxShots)
-	}
-	from, seen, err := feed.FitImages(support, r.cfg.Transform)
+func (r *RegAD) fit(ctx context.Context, support dataset.Dataset) (*supports, error) {
+	net, from, seen, err := r.begin(support)
 	if err != nil {
 		return nil, err
 	}
+	return r.describe(ctx, net, support.Len(), func(z regad.Sizes, raw *tensor.Params) ([]uint64, error) {
+		if err := r.collect(ctx, net, from, z, raw); err != nil {
+			return nil, err
+		}
+		return seen.With(nil), nil
+	})
+}
+
+// begin checks support images and holds the network that looks at them.
+func (r *RegAD) begin(support dataset.Dataset) (*regad.Network, feed.Pictures, *feed.Sightings, error) {
+	if support == nil || support.Len() == 0 {
+		return nil, nil, nil, fmt.Errorf("%w: the support set is empty", ErrTooFewImages)
+	}
+	if support.Len() > maxShots {
+		return nil, nil, nil, fmt.Errorf("%w: the support set has %d images, at most %d are taken", ErrConfig, support.Len(), maxShots)
+	}
+	from, seen, err := feed.FitImages(support, r.cfg.Transform)
+	if err != nil {
+		return nil, nil, nil, err
+	}
 	net, ok := r.trained.Hold()
 	if !ok {
-		return nil, ErrNotTrained
+		return nil, nil, nil, ErrNotTrained
 	}
+	for i := range support.Len() {
+		if it := support.Item(i); !r.cfg.TrainedTarget && slices.Contains(net.Classes, it.Class) {
+			err := fmt.Errorf("%w: sample %s is of class %q, which the network was trained on", ErrClass, it.Name, it.Class)
+			return nil, nil, nil, errors.Join(err, r.trained.Release(net))
+		}
+	}
+	return net, from, seen, nil
+}
+
+// describe makes statistics of the maps that collect puts into raw, as [RegAD.collect] does,
+// and of the digests of the images that it returns. net is held, and released where this fails.
+func (r *RegAD) describe(ctx context.Context, net *regad.Network, images int, collect func(z regad.Sizes, raw *tensor.Params) ([]uint64, error)) (_ *supports, err error) {
 	release := func() error { return r.trained.Release(net) }
 	g := &supports{net: net, state: state{Model: engine.Model{Params: tensor.NewParams(r.core.Dev), Also: release,
-		GridH: net.Maps[0].H, GridW: net.Maps[0].W, InW: net.Size.X, InH: net.Size.Y, Images: support.Len()}}}
+		GridH: net.Maps[0].H, GridW: net.Maps[0].W, InW: net.Size.X, InH: net.Size.Y, Images: images}}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, g.Free())
 		}
 	}()
-	for i := range support.Len() {
-		if it := support.Item(i); !r.cfg.TrainedTarget && slices.Contains(net.Classes, it.Class) {
-			return nil, fmt.Errorf("%w: sample %s is of class %q, which the network was trained on", ErrClass, it.Name, it.Class)
-		}
-	}
-	z := regad.Sizes{Count: regad.Variations * support.Len(), Maps: net.Maps}
+	z := regad.Sizes{Count: regad.Variations * images, Maps: net.Maps}
 	raw := g.Params
 	if !z.LowRank() {
 		raw = tensor.NewParams(r.core.Dev) // the samples are not kept
 		defer func() { err = errors.Join(err, raw.Close()) }()
 	}
-	if err := r.collect(ctx, net, from, z, raw); err != nil {
+	if g.seen, err = collect(z, raw); err != nil {
 		return nil, err
 	}
-	g.seen = seen.With(nil)
 	g.stats = regad.NewFactors(z, r.cfg.Epsilon)
 	if err := g.stats.Finish(ctx, raw, g.Params, tensor.GetThreads().Cores); err != nil {
 		return nil, err

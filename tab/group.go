@@ -26,16 +26,20 @@ type Group interface {
 	Broadcast(ctx context.Context, from int, v []byte) error
 }
 
-// Statistics says what becomes of batch norm statistics that are not frozen where
-// several ranks train: each rank normalises by its own share of a batch.
+// Statistics says how batch norm with statistics that are not frozen works where several
+// ranks train.
 type Statistics string
 
 const (
-	// StatisticsMean keeps the mean of the ranks' statistics, after each step. That of
+	// StatisticsMean lets each rank normalise by its own share of a batch, and keeps the mean of the ranks' statistics, after each step. That of
 	// the means is exact; the variances' is without what the ranks' means differ by.
 	StatisticsMean Statistics = "mean"
-	// StatisticsFirst keeps those of rank 0, after each step.
+	// StatisticsFirst is StatisticsMean that keeps those of rank 0.
 	StatisticsFirst Statistics = "first"
+	// StatisticsSync normalises by the whole batch, so that the ranks take the steps of one. They exchange sums
+	// twice a step in every such layer, and gradients are summed after the backward pass and not during it.
+	// The encoder must run the same layers on all ranks and normalise by tensor.Scope.BatchNorm.
+	StatisticsSync Statistics = "sync"
 )
 
 // WithGroup trains as one rank of a group. All ranks are given the same settings,
@@ -45,7 +49,7 @@ const (
 // neither the data nor the twins. It must divide Batch into shares of two or more.
 //
 // The weights of rank 0 are the start of all. In each step gradients are added up and
-// divided by the number of ranks, after the backward pass and before they are clipped; all ranks
+// divided by the number of ranks, in buckets while the backward pass goes on, and before they are clipped; all ranks
 // take the step or none does. A failure of one rank is an error on all of them
 // ([PeerError]), with weights and place those before the step. What Step tells is of the whole batch.
 //
@@ -57,8 +61,8 @@ const (
 // The Pretrainer borrows the group.
 func WithGroup(g Group) Option { return func(p *Pretrainer) { p.ranks.group = g } }
 
-// WithStatistics chooses what becomes of batch norm statistics under [WithGroup]; the
-// default is StatisticsMean.
+// WithStatistics chooses how batch norm works under [WithGroup]; the default is
+// StatisticsMean.
 func WithStatistics(s Statistics) Option { return func(p *Pretrainer) { p.ranks.statistics = s } }
 
 // ErrPeer reports that another rank failed, or is another program; see [PeerError].

@@ -21,6 +21,8 @@ import (
 type ranks struct {
 	group      Group // nil for a run of one
 	statistics Statistics
+	// afterwards sums gradients when the backward pass is over, and not while it goes on.
+	afterwards bool
 	bucket     []float32
 	// told is the failure with which the work in hand has ended on all ranks; until the
 	// next work begins nothing more is exchanged.
@@ -52,8 +54,8 @@ func (r *ranks) first() bool { return r.rank() == 0 }
 // check says whether the group's shares of a batch are whole.
 func (r *ranks) check(c Config) error {
 	switch n := r.size(); {
-	case r.statistics != StatisticsMean && r.statistics != StatisticsFirst:
-		return fmt.Errorf("tab: new: %w: WithStatistics is %q, want %q or %q", ErrConfig, r.statistics, StatisticsMean, StatisticsFirst)
+	case r.statistics != StatisticsMean && r.statistics != StatisticsFirst && r.statistics != StatisticsSync:
+		return fmt.Errorf("tab: new: %w: WithStatistics is %q, want %q, %q or %q", ErrConfig, r.statistics, StatisticsMean, StatisticsFirst, StatisticsSync)
 	case r.rank() < 0 || r.rank() >= n:
 		return fmt.Errorf("tab: new: %w: the group says that this is rank %d of %d", ErrConfig, r.rank(), n)
 	case c.Batch%n != 0 || c.Batch/n < 2:
@@ -158,7 +160,7 @@ func (r *ranks) exchange(ctx context.Context, doing string, own []byte, failed e
 	}
 	for i, m := range all {
 		var err error
-		if all[i], err = r.understand(i, doing, m); err != nil && i != r.rank() && r.told == nil {
+		if all[i], err = r.understand(i, doing, m, failed != nil); err != nil && i != r.rank() && r.told == nil {
 			r.told = err
 		}
 	}
@@ -199,8 +201,8 @@ func linger(ctx context.Context) (context.Context, func()) {
 	}
 }
 
-// understand takes a message apart.
-func (r *ranks) understand(from int, doing string, m []byte) ([]byte, error) {
+// understand takes a message apart. Who tells of a failure may do so wherever the others are.
+func (r *ranks) understand(from int, doing string, m []byte, failed bool) ([]byte, error) {
 	if len(m) < 2 || len(m) < 2+int(m[1]) || m[0] > 1 {
 		r.broken = fmt.Errorf("%s: %w: rank %d says what nobody understands; all ranks must be the same program", doing, ErrPeer, from)
 		return nil, r.broken
@@ -213,7 +215,7 @@ func (r *ranks) understand(from int, doing string, m []byte) ([]byte, error) {
 		}
 		return nil, &PeerError{Rank: from, Message: f.Message, Cause: coded(f.Code)}
 	}
-	if theirs != doing {
+	if theirs != doing && !failed {
 		r.broken = fmt.Errorf("%s: %w: rank %d is at %q; all ranks must call the same methods in the same order", doing, ErrPeer, from, theirs)
 		return nil, r.broken
 	}

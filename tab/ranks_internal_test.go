@@ -35,6 +35,13 @@ func TestMessages(t *testing.T) {
 	require.ErrorContains(t, err, `rank 1 is at "step"`)
 	require.Error(t, r.broken, "they will not come together again")
 
+	// Who has failed tells it wherever the other one is, and both can go on.
+	r = ranks{group: echo{message("sums of an objective", []byte("abc"), nil)}}
+	failure := errors.New("no")
+	_, err = r.exchange(t.Context(), "step", nil, failure)
+	require.Equal(t, failure, err)
+	require.NoError(t, r.broken)
+
 	for _, c := range codes {
 		code, cause := c.name, c.err
 		r = ranks{group: echo{message("step", nil, errors.Join(errors.New("so"), cause))}}
@@ -61,7 +68,7 @@ func FuzzRankMessage(f *testing.F) {
 			require.Error(t, errors.Join(p.ranks.told, p.ranks.broken))
 			return
 		}
-		_ = p.hear(all, 0, &Step{}, &tensor.Update{}, make([]weight, 1))
+		_, _ = p.hear(all, 0, &Step{}, &tensor.Update{}, 1)
 		if n := shareOfLargest(all, 0, 5); n > len(all[0])/4 {
 			t.Fatalf("%d of %d", n, len(all[0])/4)
 		}
@@ -75,13 +82,15 @@ func TestUnequalBatchesAreRefused(t *testing.T) {
 	said := func(pairs string) []byte { return []byte(`{"loss":1,"has":"AQ==","pairs":` + pairs + `}`) }
 	for _, own := range []int{4, 8} {
 		p := Pretrainer{}
-		err := p.hear([][]byte{said("4"), said("8"), said("4")}, own, &Step{}, &tensor.Update{}, make([]weight, 1))
+		_, err := p.hear([][]byte{said("4"), said("8"), said("4")}, own, &Step{}, &tensor.Update{}, 1)
 		require.ErrorIs(t, err, ErrConfig)
 		require.ErrorContains(t, err, "batches of [4 8 4] pairs, want equally many")
 		require.NoError(t, p.ranks.broken)
 	}
 	p := Pretrainer{}
-	require.NoError(t, p.hear([][]byte{said("4"), said("4")}, 4, &Step{}, &tensor.Update{}, make([]weight, 1)))
+	any, err := p.hear([][]byte{said("4"), said("4")}, 4, &Step{}, &tensor.Update{}, 1)
+	require.NoError(t, err)
+	require.Equal(t, []bool{true}, any)
 }
 
 func TestShareOfLargest(t *testing.T) {

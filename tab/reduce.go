@@ -10,10 +10,11 @@ import (
 	"github.com/gotab/gotab/tensor"
 )
 
-// bucketFloats is how many values are summed at a time, 25 MB of them as in PyTorch's
-// DistributedDataParallel: large enough that the wait for an answer is small beside
-// the transfer.
-const bucketFloats = 25 << 20 / 4
+// bucketFloats is how many values are summed at a time: enough that the wait for an
+// answer is small beside the transfer, and few enough that the first of several buckets
+// is under way while the backward pass goes on. 4 MB are that for a few ranks. What a bucket waits
+// grows with them, so they get larger ones, up to the 25 MB of PyTorch's DistributedDataParallel.
+func bucketFloats(ranks int) int { return min(25<<20, max(4<<20, ranks<<19)) / 4 }
 
 // said is what a rank tells of its share of a step.
 type said struct {
@@ -22,26 +23,50 @@ type said struct {
 	Redrawn    int       `json:"redrawn"`
 	Pairs      int       `json:"pairs"`
 	Indicators []Measure `json:"indicators,omitempty"`
-	Has        []byte    `json:"has"` // for each weight that learns whether there is a gradient
+	Has        []byte    `json:"has"` // for each weight that learns whether there is, or will be, a gradient
 }
 
 // together is what the ranks do in a step; without a group, nothing.
-func (p *Pretrainer) together(ctx context.Context, sets []*tensor.Params, pairs int, st *Step) tensor.Exchange {
+func (p *Pretrainer) together(ctx context.Context, pairs int, st *Step) tensor.Exchange {
 	if !p.ranks.many() {
 		return tensor.Exchange{}
 	}
-	return tensor.Exchange{
-		Reduce: func(s *tensor.Scope, u *tensor.Update, failed error) error {
+	sync := p.ranks.statistics == StatisticsSync
+	ex := tensor.Exchange{
+		Overlap: !p.ranks.afterwards && !sync,
+		Begin: func(_ *tensor.Scope, u *tensor.Update, has []bool, failed error) ([]bool, error) {
 			if failed != nil {
-				return p.ranks.end(ctx, "step", diverged(failed))
+				return nil, p.ranks.end(ctx, "step", diverged(failed))
 			}
-			return p.reduce(ctx, s, sets, pairs, st, u)
+			return p.compare(ctx, has, pairs, st, u)
 		},
+		Values: bucketFloats(p.ranks.size()),
+		Memory: p.ranks.values,
+		Sum:    func(v []float32) error { return p.sumOver(ctx, "gradients", v, 1/float32(p.ranks.size())) },
+		Failed: func(failed error) error {
+			_, err := p.ranks.exchange(ctx, "backward pass", nil, diverged(failed))
+			if err == nil {
+				err = fmt.Errorf("%w: it has no gradients and does not say why", ErrPeer)
+			}
+			return err
+		},
+		Reduce: func(s *tensor.Scope) error { return p.commonStatistics(ctx, s) },
 		Agree: func(failed error) error {
 			_, err := p.ranks.exchange(ctx, "update", nil, diverged(failed))
 			return err
 		},
 	}
+	if sync {
+		ex.Reduce = nil // there is nothing left that differs
+		ex.Statistics = func(layer int, backward bool, own []float64) ([]float64, error) {
+			doing := fmt.Sprintf("batch norm %d", layer)
+			if backward {
+				doing += ", backward"
+			}
+			return p.ranks.sum(ctx, doing, own, nil)
+		}
+	}
+	return ex
 }
 
 // diverged makes a loss or gradient that is not finite ErrDiverged, for the others too.
@@ -52,66 +77,34 @@ func diverged(err error) error {
 	return err
 }
 
-// reduce brings loss, gradients and statistics of all ranks together.
-func (p *Pretrainer) reduce(ctx context.Context, s *tensor.Scope, sets []*tensor.Params, pairs int, st *Step, u *tensor.Update) error {
-	weights, err := learning(s, sets)
-	own := said{Loss: u.Loss, Accuracy: st.Accuracy, Redrawn: st.Redrawn, Pairs: pairs, Indicators: st.Indicators, Has: make([]byte, len(weights))}
-	for i, w := range weights {
-		if w.has {
+// compare brings together what the ranks know of the step, and which weights have gradients.
+func (p *Pretrainer) compare(ctx context.Context, has []bool, pairs int, st *Step, u *tensor.Update) ([]bool, error) {
+	own := said{Loss: u.Loss, Accuracy: st.Accuracy, Redrawn: st.Redrawn, Pairs: pairs, Indicators: st.Indicators, Has: make([]byte, len(has))}
+	for i, h := range has {
+		if h {
 			own.Has[i] = 1
 		}
 	}
-	b, jsonErr := json.Marshal(own)
-	all, err := p.ranks.exchange(ctx, "step", b, errors.Join(err, jsonErr))
+	b, err := json.Marshal(own)
+	all, err := p.ranks.exchange(ctx, "step", b, err)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if err := p.hear(all, pairs, st, u, weights); err != nil {
-		return err
-	}
-	if err := p.sumGradients(ctx, s, weights); err != nil {
-		return err
-	}
-	return p.commonStatistics(ctx, s)
+	return p.hear(all, pairs, st, u, len(has))
 }
 
-// weight is one that learns; has says whether a backward pass has left it a gradient,
-// any whether it has on some rank.
-type weight struct {
-	t        *tensor.Tensor
-	has, any bool
-}
-
-// learning lists the weights that learn, in the order that all ranks have.
-func learning(s *tensor.Scope, sets []*tensor.Params) ([]weight, error) {
-	var out []weight
-	for _, p := range sets {
-		for _, n := range p.Names() {
-			if !p.IsTrainable(n) {
-				continue
-			}
-			w := weight{t: p.Get(n)}
-			if g := s.Grad(w.t); g != nil {
-				w.has = true
-				s.Free(g)
-			}
-			out = append(out, w)
-		}
-	}
-	return out, s.Err()
-}
-
-// hear makes the step's figures those of the whole batch.
-func (p *Pretrainer) hear(all [][]byte, pairs int, st *Step, u *tensor.Update, weights []weight) error {
+// hear makes the step's figures those of the whole batch, and returns which of the
+// weights have a gradient on some rank.
+func (p *Pretrainer) hear(all [][]byte, pairs int, st *Step, u *tensor.Update, weights int) ([]bool, error) {
 	n := float64(len(all))
 	u.Loss, st.Accuracy, st.Redrawn = 0, 0, 0
-	unequal, counts := false, make([]int, len(all))
+	unequal, counts, any := false, make([]int, len(all)), make([]bool, weights)
 	for r, m := range all {
 		var x said
-		if err := json.Unmarshal(m, &x); err != nil || len(x.Has) != len(weights) || len(x.Indicators) != len(st.Indicators) {
+		if err := json.Unmarshal(m, &x); err != nil || len(x.Has) != weights || len(x.Indicators) != len(st.Indicators) {
 			p.ranks.broken = fmt.Errorf("%w: rank %d tells of %d weights and %d indicators, here are %d and %d",
-				ErrPeer, r, len(x.Has), len(x.Indicators), len(weights), len(st.Indicators))
-			return p.ranks.broken
+				ErrPeer, r, len(x.Has), len(x.Indicators), weights, len(st.Indicators))
+			return nil, p.ranks.broken
 		}
 		counts[r] = x.Pairs
 		unequal = unequal || x.Pairs != pairs // on every rank some rank differs, so that all return
@@ -124,33 +117,14 @@ func (p *Pretrainer) hear(all [][]byte, pairs int, st *Step, u *tensor.Update, w
 			}
 			st.Indicators[i].Value += v.Value / n
 		}
-		for i := range weights {
-			weights[i].any = weights[i].any || x.Has[i] == 1
+		for i := range any {
+			any[i] = any[i] || x.Has[i] == 1
 		}
 	}
 	if unequal {
-		return fmt.Errorf("tab: step: %w: the ranks have batches of %v pairs, want equally many", ErrConfig, counts)
+		return nil, fmt.Errorf("tab: step: %w: the ranks have batches of %v pairs, want equally many", ErrConfig, counts)
 	}
-	return nil
-}
-
-// sumGradients replaces gradients by the mean over the ranks, a bucket at a time.
-func (p *Pretrainer) sumGradients(ctx context.Context, s *tensor.Scope, weights []weight) error {
-	var in []weight
-	size := 0
-	for i, w := range weights {
-		if w.any {
-			in, size = append(in, w), size+int(w.t.Len())
-		}
-		if len(in) == 0 || i+1 < len(weights) && size < bucketFloats {
-			continue
-		}
-		if err := p.sumBucket(ctx, s, in, size); err != nil {
-			return err
-		}
-		in, size = nil, 0
-	}
-	return nil
+	return any, nil
 }
 
 // values returns a buffer for a bucket.
@@ -159,35 +133,6 @@ func (r *ranks) values(n int) []float32 {
 		r.bucket = make([]float32, n)
 	}
 	return r.bucket[:n]
-}
-
-// sumBucket sums the gradients of some weights. A failure of this rank is the scope's and
-// is told of when all agree on the step; until then it goes on with zeros, so that the
-// others do not wait.
-func (p *Pretrainer) sumBucket(ctx context.Context, s *tensor.Scope, in []weight, size int) error {
-	values := p.ranks.values(size)
-	at := 0
-	for _, w := range in {
-		n := int(w.t.Len())
-		if !w.has {
-			// The objective did not see this weight here, and did on another rank.
-			s.Backward(s.MulScalar(s.Sum(w.t, false), 0))
-		}
-		take(s, values[at:at+n], s.Grad(w.t))
-		at += n
-	}
-	if err := p.sumOver(ctx, "gradients", values, 1/float32(p.ranks.size())); err != nil {
-		return err
-	}
-	at = 0
-	for _, w := range in {
-		n := int(w.t.Len())
-		g := s.Grad(w.t)
-		put(s, g, w.t.Shape(), values[at:at+n])
-		s.Free(g)
-		at += n
-	}
-	return nil
 }
 
 // take copies t to dst, and zeros where that fails.

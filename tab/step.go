@@ -171,7 +171,6 @@ func (p *Pretrainer) update(ctx context.Context, s *tensor.Scope, b Batch, st *S
 		{Params: p.parts.Visual.Params(), Optimizer: p.opt[0], Rate: func(n string) float64 { return st.LR * p.cfg.rate(n, p.epoch) }},
 		{Params: p.head, Optimizer: p.opt[1], Rate: func(string) float64 { return st.LR * p.cfg.HeadRate }},
 	}
-	sets := []*tensor.Params{learners[0].Params, learners[1].Params}
 	u, err := tensor.DescendTogether(s, p.cfg.ClipNorm, learners, func(s *tensor.Scope) (*tensor.Tensor, error) {
 		var told notes
 		var note func(string, *tensor.Tensor)
@@ -184,7 +183,7 @@ func (p *Pretrainer) update(ctx context.Context, s *tensor.Scope, b Batch, st *S
 			st.Indicators, err = told.measures(s)
 		}
 		return loss, err
-	}, p.together(ctx, sets, len(b.Class), st))
+	}, p.together(ctx, len(b.Class), st))
 	if err != nil {
 		return diverged(err)
 	}

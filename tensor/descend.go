@@ -41,39 +41,9 @@ func Descend(s *Scope, clip float64, learners []Learner, loss func(s *Scope) (*T
 	return DescendTogether(s, clip, learners, loss, Exchange{})
 }
 
-// Exchange is what several processes that take one step together do at two places of
-// it. Each may be nil. Where loss, the backward pass or what comes between the two fails, the
-// next of them is called all the same, so that the others can be told and do not wait. Of learners that are refused,
-// buffers that cannot be kept and a panic the caller tells them.
-type Exchange struct {
-	// Reduce is called once a step, after the backward pass: with nil, or with what has
-	// failed until then. It replaces gradients, statistics and the loss by what all
-	// processes have in common. The step ends with the error that it returns, so it
-	// returns failed where that is not nil.
-	Reduce func(s *Scope, u *Update, failed error) error
-	// Agree is called once after a Reduce that returned nil: with nil when all that can
-	// fail has been done and no weight has moved, or with what has failed since. It
-	// returns an error where the step must not be taken, as Reduce does.
-	Agree func(failed error) error
-}
-
-func (e Exchange) reduce(s *Scope, u *Update, failed error) error {
-	if e.Reduce == nil {
-		return failed
-	}
-	return e.Reduce(s, u, failed)
-}
-
-func (e Exchange) agree(failed error) error {
-	if e.Agree == nil {
-		return failed
-	}
-	return e.Agree(failed)
-}
-
 // DescendTogether is [Descend] for one of several processes whose steps are one: the
-// gradients that are clipped and taken are those that ex.Reduce leaves, and no weight
-// moves where ex.Agree says no.
+// gradients that are clipped and taken are those that ex.Sum makes of them, and no
+// weight moves where ex.Agree says no.
 func DescendTogether(s *Scope, clip float64, learners []Learner, loss func(s *Scope) (*Tensor, error), ex Exchange) (u Update, err error) {
 	if err := s.usable(); err != nil {
 		return Update{}, fmt.Errorf("tensor: descend: %w", err)
@@ -82,6 +52,9 @@ func DescendTogether(s *Scope, clip float64, learners []Learner, loss func(s *Sc
 		return Update{}, fmt.Errorf("tensor: descend: loss is nil")
 	}
 	sets, err := setsOf(s, clip, learners)
+	if err == nil {
+		err = ex.check()
+	}
 	if err != nil {
 		return Update{}, fmt.Errorf("tensor: descend: %w", err)
 	}
@@ -100,8 +73,7 @@ func DescendTogether(s *Scope, clip float64, learners []Learner, loss func(s *Sc
 		}
 		s.Free(before.copies...)
 	}()
-	err = backward(s, &u, loss)
-	if err = ex.reduce(s, &u, err); err != nil {
+	if err = ex.gradients(s, &u, sets, loss); err != nil {
 		return u, err
 	}
 	moves, err := prepare(s, &u, clip, learners, sets)
@@ -120,20 +92,19 @@ func DescendTogether(s *Scope, clip float64, learners []Learner, loss func(s *Sc
 	return u, nil
 }
 
-// backward computes the loss and the gradients.
-func backward(s *Scope, u *Update, loss func(s *Scope) (*Tensor, error)) error {
+// lossOf computes the loss.
+func lossOf(s *Scope, u *Update, loss func(s *Scope) (*Tensor, error)) (*Tensor, error) {
 	l, err := loss(s)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if u.Loss, err = s.Float(l); err != nil {
-		return err
+		return nil, err
 	}
 	if math.IsNaN(u.Loss) || math.IsInf(u.Loss, 0) {
-		return fmt.Errorf("tensor: descend: %w: the loss is %g", ErrNotFinite, u.Loss)
+		return nil, fmt.Errorf("tensor: descend: %w: the loss is %g", ErrNotFinite, u.Loss)
 	}
-	s.Backward(l)
-	return s.Err()
+	return l, nil
 }
 
 // prepare clips the gradients and does all of the update that can fail.

@@ -191,7 +191,8 @@ func (s *Scope) fusable(name string, in []*Tensor, c Conv) bool {
 // BatchNorm normalises each channel of x [N, C, ...]. With train it uses the
 // batch's statistics and moves running mean and variance towards them by
 // momentum (the variance unbiased, as PyTorch); without, it uses the running
-// ones and leaves them.
+// ones and leaves them. The batch is that of all processes in a step with
+// [Exchange].Statistics.
 func (s *Scope) BatchNorm(x, weight, bias, mean, variance *Tensor, train bool, momentum, eps float64) *Tensor {
 	in := []*Tensor{x, weight}
 	if x.Valid() && weight.Valid() && (x.Dim() < 2 || x.Size(1) != weight.Len()) {
@@ -199,6 +200,9 @@ func (s *Scope) BatchNorm(x, weight, bias, mean, variance *Tensor, train bool, m
 	}
 	if _ = s.check("BatchNorm", in, finite("momentum", momentum), positive("eps", eps)); momentum < 0 || momentum > 1 {
 		s.fail("BatchNorm", in, fmt.Errorf("momentum is %g, want 0 to 1", momentum))
+	}
+	if train && s.st.sync != nil {
+		return s.syncBatchNorm(x, weight, bias, mean, variance, momentum, eps)
 	}
 	return s.op("BatchNorm", func() (native.Handle, error) {
 		return native.BatchNorm(x.h, weight.h, bias.h, mean.h, variance.h, train, momentum, eps)

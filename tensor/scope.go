@@ -26,6 +26,8 @@ type runState struct {
 	err  error
 	// noGrad counts the NoGrad calls that are going on.
 	noGrad int
+	// sync is not nil where batch norm goes over several processes.
+	sync *synchronised
 }
 
 // Device returns the device that the Run was started for.

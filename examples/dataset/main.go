@@ -7,7 +7,7 @@
 //	dataset split    -data PATH -layout NAME -out FILE -shots K [-seed 1]
 //	dataset convert  -data PATH -layout NAME -out FOLDER [-manifest FILE]
 //	dataset convert  -data PATH -layout NAME -out FILE.jsonl
-//	dataset shard    -data PATH -layout NAME -out FOLDER [-size 256] [-shuffle=false] [-seed 1]
+//	dataset shard    -data PATH -layout NAME -out FOLDER [-size 256] [-archive tar|zip] [-shuffle=false] [-seed 1]
 //
 // PATH is a folder or a zip file, and may go on inside the zip file. NAME is
 // mvtec, mvtec2, btad, ksdd2, visa, mpdd, folders (a folder a class, only good),
@@ -57,6 +57,7 @@ var (
 type options struct {
 	data, layout, classes, split, setup, manifest string
 	out, sheet, parts, from, defects, group       string
+	archive                                       string
 	maskAbove, bits, pixels, shots, threads       int
 	seed                                          uint64
 	size                                          int64 // MiB
@@ -120,6 +121,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	f.BoolVar(&o.together, "together", true, "split: read all images and keep those with the same pixels on one side")
 	f.IntVar(&o.shots, "shots", 0, "split: `number` of normal images of each class for a support set instead of a split")
 	f.Int64Var(&o.size, "size", dataset.DefaultShards().Bytes>>20, "shard: size of a shard, `MiB`")
+	f.StringVar(&o.archive, "archive", string(dataset.ShardTar), "shard: `kind` of archive, tar or zip")
 	f.BoolVar(&o.shuffle, "shuffle", true, "shard: write the images in a drawn order, which a window over them needs")
 	f.Uint64Var(&o.seed, "seed", 1, "split, shard: seed of the draw")
 	if err := f.Parse(args[1:]); err != nil {

@@ -14,7 +14,7 @@ func shard(ctx context.Context, s *set, o options, stdout, stderr io.Writer) err
 		fmt.Fprintf(stderr, "note: %s\n", i)
 	}
 	cfg := dataset.DefaultShards()
-	cfg.Bytes, cfg.Shuffle, cfg.Seed = o.size<<20, o.shuffle, o.seed
+	cfg.Archive, cfg.Bytes, cfg.Shuffle, cfg.Seed = dataset.ShardArchive(o.archive), o.size<<20, o.shuffle, o.seed
 	total := s.ds.Len()
 	cfg.Progress = func(done int) {
 		if done%100_000 == 0 {

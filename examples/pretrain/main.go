@@ -13,11 +13,12 @@
 //	         [-tensorboard DIR] [-csv FILE] [-licence TEXT] [-measured FILE]
 //	         [-transform centre|square|WxH|tiles] [-bits N] [-max-pixels N] [-skip-broken]
 //	         [-prefix TEXT] [-names torchvision|timm|hf] [-threads N] [-device auto|cpu|cuda|cuda:N]
-//	         [-precision float32|bfloat16] [-rank-timeout D]
+//	         [-precision float32|bfloat16] [-rank-timeout D] [-rank-bn mean|first|sync]
 //
 // ROOT holds one folder a class with train/good below it (MVTec AD's layout; only
 // those images are read), or one folder a class with good images in it. Where good and
-// bad images are apart (good/ and bad/, OK/ and NG/), only the good ones are read. -data may
+// bad images are apart (good/ and bad/, OK/ and NG/), only the good ones are read. Or it holds
+// shards (dataset shard), of which those for training are read, and the card has the checksums of their index. -data may
 // be given several times. All files are looked at first: -skip-broken goes on without
 // those that cannot be read, and the weights say how many these were. -bank is a text bank as package tab reads it, which
 // examples/bank makes of your own classes; -clip are the weights of a CLIP model, whose
@@ -96,6 +97,7 @@ import (
 	"github.com/gotab/gotab/examples/internal/inputs"
 	"github.com/gotab/gotab/examples/internal/process"
 	"github.com/gotab/gotab/synth"
+	"github.com/gotab/gotab/tab"
 	"github.com/gotab/gotab/tab/clipbank"
 	"github.com/gotab/gotab/tab/training"
 	"github.com/gotab/gotab/tensor"
@@ -231,6 +233,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	})
 	fs.StringVar(&o.Measured, "measured", "", "`file` with a table of figures of the weights, for the card")
 	fs.DurationVar(&o.patience, "rank-timeout", dist.DefaultTimeout, "longest `time` that one of several processes waits for the others; longer than -probe takes")
+	fs.StringVar((*string)(&o.Statistics), "rank-bn", string(tab.StatisticsMean), "batch norm of several processes where it is not frozen: mean (each by its own share, statistics averaged), first (those of the first one kept) or sync (by the whole batch, as one process does it)")
 	inputs.AddCurves(fs, &o.Curves)
 	o.reading.AddReading(fs)
 	o.reading.AddPrefix(fs)
@@ -304,6 +307,8 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		return o, usage("-twins, -without and -draws belong to -synth mixture, the last two to -scale too")
 	case o.recipe == "none" && (o.scale == "" || o.Init == "" || o.synth != "mixture"):
 		return o, usage("-recipe none trains nothing: it needs weights, -init, and what to do with them, -scale, and takes no other -synth than mixture")
+	case o.Statistics != tab.StatisticsMean && o.Statistics != tab.StatisticsFirst && o.Statistics != tab.StatisticsSync:
+		return o, usage("-rank-bn is %q, want mean, first or sync", o.Statistics)
 	case o.patience < time.Second || o.patience > 24*time.Hour:
 		return o, usage("-rank-timeout is %v, want 1s to 24h", o.patience)
 	case o.control != "" && o.control != "misplaced":

@@ -227,4 +227,5 @@ func TestSeveralProcessesNeedTheEngine(t *testing.T) {
 	require.ErrorIs(t, err, errUsage)
 	require.ErrorContains(t, err, "one of 2")
 	require.ErrorIs(t, run(t.Context(), append(args, "-rank-timeout", "0"), io.Discard, io.Discard), errUsage)
+	require.ErrorIs(t, run(t.Context(), append(args, "-rank-bn", "none"), io.Discard, io.Discard), errUsage)
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
+	"hash/crc32"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -17,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gotab/gotab/backbone"
+	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/internal/testutil"
 	"github.com/gotab/gotab/synth"
 	"github.com/gotab/gotab/tab"
@@ -231,6 +233,52 @@ func TestCard(t *testing.T) {
 	require.Nil(t, cardOf(t, out).Start)
 	require.NoError(t, os.WriteFile(card.Name(out), []byte(text[:99]), 0o600))
 	require.ErrorIs(t, train("-resume"), card.ErrCard)
+}
+
+// Shards of either kind train what their files do, to the bit, and the card has the checksums of their
+// index: nothing is read for it.
+func TestShards(t *testing.T) {
+	root, dir := testutil.Plant(t, 4, 1, false), t.TempDir()
+	files, err := dataset.OpenMVTecAD(root, "", "")
+	require.NoError(t, err)
+	bank := bankFile(t)
+	train := func(out, data string, more ...string) error {
+		var stdout, stderr bytes.Buffer
+		return run(t.Context(), append([]string{"-data", data, "-bank", bank, "-size", "64", "-steps", "2", "-batch", "2", "-device", "cpu", "-out", filepath.Join(dir, out)}, more...), &stdout, &stderr)
+	}
+	require.NoError(t, train("plain", root))
+	var cards []*card.Card
+	for _, a := range []dataset.ShardArchive{dataset.ShardTar, dataset.ShardZip} {
+		set := filepath.Join(dir, "set."+string(a))
+		cfg := dataset.DefaultShards()
+		cfg.Archive, cfg.Shuffle = a, false
+		require.NoError(t, dataset.WriteShards(t.Context(), set, files, cfg))
+		require.NoError(t, train(string(a), set))
+		require.Equal(t, must(os.ReadFile(filepath.Join(dir, "plain"))), must(os.ReadFile(filepath.Join(dir, string(a)))), a)
+		cards = append(cards, cardOf(t, filepath.Join(dir, string(a))))
+	}
+	require.Equal(t, cards[0].Data, cards[1].Data)
+	plain := cardOf(t, filepath.Join(dir, "plain"))
+	require.Len(t, cards[0].Data, len(plain.Data))
+	for i, c := range cards[0].Data {
+		require.Equal(t, plain.Data[i].Class, c.Class)
+		require.Equal(t, plain.Data[i].Images, c.Images, "those of the test are left out")
+		h := sha256.New()
+		for k := range c.Images {
+			name := fmt.Sprintf("%s/train/good/%03d.png", c.Class, k)
+			b := must(os.ReadFile(filepath.Join(root, name)))
+			fmt.Fprintf(h, "crc32c:%08x:%d  %s\n", crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli)), len(b), name)
+		}
+		require.Equal(t, fmt.Sprintf("%x", h.Sum(nil)), c.SHA256)
+	}
+	// Both kinds of root in one run; and a damaged set.
+	require.NoError(t, train("both", root, "-data", filepath.Join(dir, "set.zip")))
+	require.Equal(t, 2*plain.Data[0].Images, cardOf(t, filepath.Join(dir, "both")).Data[0].Images)
+	index := filepath.Join(dir, "set.zip", "index.jsonl")
+	raw := must(os.ReadFile(index))
+	raw[20] ^= 1
+	require.NoError(t, os.WriteFile(index, raw, 0o600))
+	require.ErrorIs(t, train("damaged", filepath.Join(dir, "set.zip")), dataset.ErrDamaged)
 }
 
 func must(b []byte, err error) []byte {

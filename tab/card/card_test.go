@@ -3,8 +3,10 @@ package card_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"os"
@@ -132,6 +134,13 @@ func TestDataAsSha256sumSays(t *testing.T) {
 	broken := errors.New("broken")
 	_, err = card.Data(t.Context(), []card.Image{{Class: "a", Name: "b", Open: func() (io.ReadCloser, error) { return nil, broken }}})
 	require.ErrorIs(t, err, broken)
+	for _, sum := range []string{"", "two words", "two\nlines"} {
+		_, err = card.Data(t.Context(), []card.Image{{Class: "a", Name: "b", Sum: sum}})
+		require.ErrorIs(t, err, card.ErrCard, sum)
+	}
+	known, err := card.Data(t.Context(), []card.Image{{Class: "a", Name: "b", Sum: card.ShardSum(0xabc, 7)}})
+	require.NoError(t, err)
+	require.Equal(t, []card.Class{{Class: "a", Images: 1, SHA256: fmt.Sprintf("%x", sha256.Sum256([]byte("crc32c:00000abc:7  b\n")))}}, known)
 	_, err = card.Data(t.Context(), []card.Image{{Class: "a", Name: "b"}})
 	require.ErrorIs(t, err, card.ErrCard)
 	ended, cancel := context.WithCancel(t.Context())
@@ -160,7 +169,7 @@ func TestFile(t *testing.T) {
 
 func TestHostileArguments(t *testing.T) {
 	r := hostile.Registry{
-		Funcs:  []any{card.Read, card.Data, card.Library, card.Name, card.FileAt},
+		Funcs:  []any{card.Read, card.Data, card.ShardSum, card.Library, card.Name, card.FileAt},
 		Types:  []any{new(card.Card), new(card.File), new(card.Start), new(card.Anchors), new(card.Part), new(card.Table), new(card.Class), new(card.Image)},
 		Values: []any{*whole(), image("a", "b", "c")},
 		Skip: map[string]string{

@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/downstream"
@@ -24,30 +23,89 @@ const cacheBytes = 2 << 30
 type images struct {
 	dataset.Seen
 	files []card.Image
+	open  []io.Closer // shards
 }
 
-// good opens the good images below the roots, in MVTec AD's layout where there is
+// close closes the shards.
+func (m images) close() error {
+	var errs []error
+	for _, c := range m.open {
+		errs = append(errs, c.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// part are the good images of a root.
+type part struct {
+	ds dataset.Dataset
+	// file says of image i what the card needs.
+	file func(i int, it dataset.Item) (card.Image, error)
+	open io.Closer // to be closed; nil for files
+}
+
+// files are good images below a root as files.
+func files(o Config, root string, notes io.Writer) (part, error) {
+	ds, err := o.Reading.OpenGood(root, notes)
+	return part{ds: ds, file: func(_ int, it dataset.Item) (card.Image, error) {
+		path := filepath.Join(root, filepath.FromSlash(it.Name))
+		return card.Image{Class: it.Class, Name: it.Name, Open: func() (io.ReadCloser, error) { return os.Open(path) }}, nil
+	}}, err
+}
+
+// shards are the good images of shards that are for training, or for no split in particular.
+func shards(ctx context.Context, o Config, root string) (part, error) {
+	cfg := dataset.DefaultConfig()
+	cfg.Decoder = o.Reading.Decoder
+	s, err := dataset.NewShards(ctx, os.DirFS(root), cfg)
+	if err != nil {
+		return part{}, fmt.Errorf("%s: %w", root, err)
+	}
+	take := func(it dataset.Item) bool { return it.IsGood() && (it.Split == dataset.Train || it.Split == "") }
+	var at []int // in s, of those that are taken
+	for i := range s.Len() {
+		if take(s.Item(i)) {
+			at = append(at, i)
+		}
+	}
+	return part{ds: dataset.Filter(s, take), open: s, file: func(i int, it dataset.Item) (card.Image, error) {
+		crc, n, err := s.Checksum(at[i])
+		return card.Image{Class: it.Class, Name: it.Name, Sum: card.ShardSum(crc, n)}, err
+	}}, nil
+}
+
+// good opens the good images below the roots, in shards where there are some, in MVTec AD's layout where there is
 // one, else as one folder a class, and looks at all of them.
 func good(ctx context.Context, o Config, notes io.Writer) (seen images, err error) {
-	var faults []error
-	var parts []dataset.Dataset
-	for _, root := range o.Data {
-		ds, err := o.Reading.OpenGood(root, notes)
-		switch {
-		case errors.Is(err, dataset.ErrLayout):
-			faults = append(faults, err)
-		case err != nil:
-			return seen, err
-		default:
-			parts = append(parts, ds)
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, seen.close())
 		}
+	}()
+	var faults []error
+	var parts []part
+	var sets []dataset.Dataset
+	for _, root := range o.Data {
+		var p part
+		if _, err := os.Stat(filepath.Join(root, dataset.ShardsFile)); err == nil {
+			p, err = shards(ctx, o, root)
+			if err != nil {
+				return seen, err
+			}
+			seen.open = append(seen.open, p.open)
+		} else if p, err = files(o, root, notes); errors.Is(err, dataset.ErrLayout) {
+			faults = append(faults, err)
+			continue
+		} else if err != nil {
+			return seen, err
+		}
+		parts, sets = append(parts, p), append(sets, p.ds)
 	}
 	if len(faults) > 0 {
 		return seen, errors.Join(faults...)
 	}
-	all := parts[0]
-	if len(parts) > 1 {
-		all = dataset.Concat(parts...)
+	all := sets[0]
+	if len(sets) > 1 {
+		all = dataset.Concat(sets...)
 	}
 	if all.Len() == 0 {
 		return seen, fmt.Errorf("no good images below %v", o.Data)
@@ -55,14 +113,20 @@ func good(ctx context.Context, o Config, notes io.Writer) (seen images, err erro
 	if seen.Seen, err = o.Reading.Look(ctx, all, notes); err != nil {
 		return seen, err
 	}
-	var at []string // the root of each image
-	for i, p := range parts {
-		at = append(at, slices.Repeat([]string{o.Data[i]}, p.Len())...)
+	starts := []int{0} // of each root
+	for _, ds := range sets {
+		starts = append(starts, starts[len(starts)-1]+ds.Len())
 	}
 	for _, i := range seen.Kept {
-		it := all.Item(i)
-		path := filepath.Join(at[i], filepath.FromSlash(it.Name))
-		seen.files = append(seen.files, card.Image{Class: it.Class, Name: it.Name, Open: func() (io.ReadCloser, error) { return os.Open(path) }})
+		k := 0
+		for i >= starts[k+1] {
+			k++
+		}
+		f, err := parts[k].file(i-starts[k], all.Item(i))
+		if err != nil {
+			return seen, err
+		}
+		seen.files = append(seen.files, f)
 	}
 	return seen, nil
 }

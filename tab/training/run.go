@@ -1,6 +1,7 @@
 package training
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -43,6 +44,7 @@ func Run(ctx context.Context, o Config) (complete bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	defer func() { err = errors.Join(err, found.close()) }()
 	images := found.Data
 	if t, ok := o.Reading.View.Tiles(); ok {
 		if images, err = dataset.NewTiled(ctx, images, t); err != nil {
@@ -230,7 +232,7 @@ func network(o Config) (*backbone.ResNet18, error) {
 func pretrainer(o Config, cfg tab.Config, parts tab.Parts) (*tab.Pretrainer, error) {
 	opts := []tab.Option{tab.WithCheckpoint(Checkpoint(o.Out))}
 	if many(o.Group) {
-		opts = append(opts, tab.WithGroup(o.Group))
+		opts = append(opts, tab.WithGroup(o.Group), tab.WithStatistics(cmp.Or(o.Statistics, tab.StatisticsMean)))
 	}
 	if o.Resume {
 		parts.Anchors = nil

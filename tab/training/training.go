@@ -75,6 +75,8 @@ type Config struct {
 	// Group are the processes that train one network together; nil for this one alone. The first of
 	// them writes and speaks.
 	Group tab.Group
+	// Statistics are batch norm's of a Group where they are not frozen; empty for tab.StatisticsMean.
+	Statistics tab.Statistics
 	// Print gets tables and a line an epoch, Log a line now and then; nil for nowhere.
 	Print, Log io.Writer
 }

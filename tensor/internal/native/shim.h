@@ -57,6 +57,22 @@ char *tab_scatter_lower(void *sums, void *x);
 float tab_lower(const float *x, const float *rows, const float *leads, int64_t k, int64_t *at, int64_t n, float bound, float enough);
 char *tab_nearest(void **dist, void **at, void *q, void *bank, void *axes, void *low, void *half, int exact);
 
+// Gradients that leave for other processes while Backward computes them (gradients.cpp).
+char *tab_reached(void *loss, void **weights, int n, uint8_t *out);
+char *tab_gradients_watch(void **out, float *values, void **weights, int64_t *offset, int *bucket, int n, int buckets);
+void tab_gradients_wait(void *gradients, int bucket); // on any thread
+void tab_gradients_finish(void *gradients, uint8_t *got);
+void tab_gradients_free(void *gradients);
+char *tab_put_gradient(void *weight, float *v);
+
+// Batch norm whose statistics are those of several processes (syncnorm.cpp). A tab_sums replaces v by the sum over the
+// processes, for batch norm number layer of a backward pass, and returns NULL or a message that the caller frees.
+typedef char *(*tab_sums)(uintptr_t handle, int64_t layer, double *v, int64_t n);
+char *tab_batch_sums(void *x, double *sums); // numbers of each channel: how many, then sums, then sums of squares
+char *tab_sync_norm(void **out, void **token, void *x, void *weight, void *bias, void *running_mean, void *running_var,
+                    double *mean, double *var, double count, double momentum, double eps, tab_sums sums, uintptr_t handle,
+                    int64_t layer);
+
 // In place, recorded for Backward.
 char *tab_relu_into(void *self);
 char *tab_leaky_relu_into(void *self, double slope);
