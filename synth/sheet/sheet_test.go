@@ -77,8 +77,8 @@ func TestHostileArguments(t *testing.T) {
 	images, err := dataset.NewImages("a", image.NewGray(image.Rect(0, 0, 40, 30)), image.NewGray(image.Rect(0, 0, 50, 40)))
 	require.NoError(t, err)
 	r := hostile.Registry{
-		Funcs: []any{sheet.Columns, sheet.Default, sheet.Open, sheet.Survey, sheet.Write, sheet.WriteTable},
-		Types: []any{new(sheet.Column), new(sheet.Config), new(sheet.Block)},
+		Funcs:  []any{sheet.Columns, sheet.Default, sheet.Open, sheet.Survey, sheet.Write, sheet.WriteTable},
+		Types:  []any{new(sheet.Column), new(sheet.Config), new(sheet.Block)},
 		Values: []any{few, few.Columns[0], few.Columns[0].Generator, images},
 		Skip: map[string]string{
 			"Open": "it would walk folders of any name; TestSheet opens two",
