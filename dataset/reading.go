@@ -118,6 +118,6 @@ func (r Report) UnseenNote(t Transform) (string, error) {
 	if err != nil || share == 0 {
 		return "", err
 	}
-	return fmt.Sprintf("%.0f %% of an image of %dx%d pixels is not seen (%s): a defect there cannot be found or learnt; the views square, WxH and tiles show all of it",
+	return fmt.Sprintf("%.0f %% of an image of %dx%d pixels is not seen (%s): a defect there cannot be found or learnt; the transforms square, WxH and tiles show all of it",
 		100*share, size.X, size.Y, t), nil
 }

@@ -73,7 +73,7 @@ func (e Entry) check() error {
 	case e.Score-e.Score != 0 || e.Threshold-e.Threshold != 0:
 		return fmt.Errorf("%w: score %v and threshold %v are not finite", ErrJournal, e.Score, e.Threshold)
 	case len(e.Image) > maxEntryImage:
-		return fmt.Errorf("%w: the image has %d bytes, at most %d are kept; name it in Image instead", ErrJournal, len(e.Image), maxEntryImage)
+		return fmt.Errorf("%w: the image has %d bytes, at most %d are kept; name it in Picture instead", ErrJournal, len(e.Image), maxEntryImage)
 	case text > maxEntryText:
 		return fmt.Errorf("%w: its texts have %d bytes, at most %d are kept", ErrJournal, text, maxEntryText)
 	}

@@ -119,7 +119,7 @@ func count(yes bool) int {
 }
 
 // lastOfEach leaves out what was said of a part before something else was said of it.
-// Entries without a Image are of a part each.
+// Entries without a Picture are of a part each.
 func lastOfEach(entries []Entry) []Entry {
 	last := make(map[[2]string]int)
 	for i, e := range entries {

@@ -129,6 +129,10 @@ func TestActivationAndSizes(t *testing.T) {
 	_, _, err = bank("-clip-model", "b16")
 	require.ErrorIs(t, err, clipenc.ErrConfig)
 	require.ErrorContains(t, err, "leave -clip-model out")
+	_, _, err = bank("-clip-gelu=false", "-clip-model", "b16")
+	require.ErrorContains(t, err, "leave -clip-model out", "which is the one that does not fit")
+	_, _, err = bank("-clip-gelu", "-clip-model", "b16")
+	require.ErrorContains(t, err, "leave -clip-model and -clip-gelu out")
 }
 
 func TestWrongArguments(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/gotab/gotab/backbone"
+	"github.com/gotab/gotab/downstream"
 	"github.com/gotab/gotab/examples/internal/inputs"
 	packing "github.com/gotab/gotab/inspect/pack"
 	"github.com/gotab/gotab/metrics"
@@ -53,14 +54,15 @@ func parsePack(args []string, stderr io.Writer) (packFlags, error) {
 		p.Provenance[k] = v
 		return nil
 	})
-	set.BoolVar(&p.Force, "force", false, "replace a bundle that is there")
+	set.BoolVar(&p.Force, "force", false, "replace files that are there")
 	p.reading.AddReading(set)
 	p.reading.AddPrefix(set)
 	p.reading.AddTransform(set)
 	if err := set.Set("transform", "square"); err != nil { // a line's defects may lie at the border
 		return p, err
 	}
-	set.Lookup("transform").DefValue = "square"
+	transform := set.Lookup("transform")
+	transform.DefValue, transform.Usage = "square", "what the network sees: `square` (the whole image, stretched), centre (cut out of the resized image) or WxH (the whole image, of so many pixels)"
 	if err := set.Parse(args); err != nil {
 		return p, err
 	}
@@ -80,11 +82,16 @@ func parsePack(args []string, stderr io.Writer) (packFlags, error) {
 		p.Rule.Rate = 0
 	}
 	if err := p.Rule.Validate(); err != nil {
+		return p, fmt.Errorf("-rule %s, -rate %g: %w", p.Rule.Kind, p.Rule.Rate, err)
+	}
+	if err := p.reading.Validate(); err != nil {
 		return p, err
 	}
-	err := p.reading.Validate()
+	if _, tiled := p.reading.View.Tiles(); tiled {
+		return p, fmt.Errorf("-transform is %s, want square, centre or WxH: pack makes no bundle of a detector on tiles", p.reading.View)
+	}
 	p.Reading, p.Prefix, p.Log = p.reading.Reading, p.reading.Prefix, stderr
-	return p, err
+	return p, nil
 }
 
 // pack fits and calibrates a detector and writes its bundle.
@@ -102,7 +109,11 @@ func pack(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	r, err := packing.Run(ctx, p.Config)
 	switch {
 	case errors.Is(err, fs.ErrExist):
-		return fmt.Errorf("-out: %w; -force replaces it", err)
+		return fmt.Errorf("-out, -onnx: %w; -force replaces it", err)
+	case errors.Is(err, packing.ErrClass):
+		return fmt.Errorf("-class: %w", err)
+	case errors.Is(err, downstream.ErrTooFewImages):
+		return fmt.Errorf("%w (-rate, -holdout)", err)
 	case err != nil:
 		return inputs.Hint(err)
 	}

@@ -135,9 +135,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 		return err
 	}
 	defer func() {
-		if err = inputs.Hint(err); errors.Is(err, training.ErrConfig) {
-			err = fmt.Errorf("%w: %w", errUsage, err)
-		}
+		err = hint(inputs.Hint(err))
 	}()
 	close, err := o.join(ctx, stderr)
 	if err != nil {
@@ -164,6 +162,19 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	}
 	o.Agree, o.Print, o.Log = o.agrees(stderr), stdout, stderr
 	_, err = training.Run(ctx, o.Config)
+	return err
+}
+
+// hint adds to an error of a training which flags it is about.
+func hint(err error) error {
+	switch {
+	case errors.Is(err, training.ErrInterpolate):
+		return fmt.Errorf("%w: -interpolate, -init: %w", errUsage, err)
+	case errors.Is(err, training.ErrConfig):
+		return fmt.Errorf("%w: %w", errUsage, err)
+	case errors.Is(err, tab.ErrNoTwin):
+		return fmt.Errorf("%w (-twins plain)", err)
+	}
 	return err
 }
 
@@ -287,8 +298,8 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		return o, usage("-init and -out are the same file, %s, whose weights would be lost; give -out another name", o.Out)
 	case o.Prefix != "" && o.Init == "":
 		return o, usage("-prefix is for the file of -init, which is missing")
-	case o.Journal != "" && inputs.SameFile(o.Journal, o.Out):
-		return o, usage("-log and -out are the same file, %s", o.Out)
+	case o.Twins.Draws < 1:
+		return o, usage("-draws is %d, want 1 or more", o.Twins.Draws)
 	case len(o.Data) == 0:
 		return o, usage("-data is missing, the folder with one folder of good images a class")
 	case o.Out == "":
@@ -331,6 +342,12 @@ func parse(args []string, stderr io.Writer) (options, error) {
 			if o.set[name] {
 				return o, usage("-recipe none trains nothing, so -%s has no meaning", name)
 			}
+		}
+	}
+	for _, pair := range [][2]string{{"log", "out"}, {"log", "init"}, {"log", "measured"}, {"log", "csv"}, {"csv", "out"}, {"csv", "init"}, {"csv", "measured"}, {"measured", "out"}} {
+		a, b := fs.Lookup(pair[0]).Value.String(), fs.Lookup(pair[1]).Value.String()
+		if a != "" && b != "" && (a == b || inputs.SameFile(a, b)) {
+			return o, usage("-%s and -%s are the same file, %s, whose contents would be lost", pair[0], pair[1], b)
 		}
 	}
 	err := o.choose()

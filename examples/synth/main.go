@@ -5,9 +5,9 @@
 //	      [-generators LIST] [-size N] [-rows N] [-images N] [-draws N]
 //	      [-weights FILE] [-table FILE] [-bins] [-good N]
 //
-// FOLDER holds good pictures, or one folder a class with pictures in it or
+// FOLDER holds good images, or one folder a class with images in it or
 // below it in train/good; folders named test or ground_truth are passed over.
-// FILE.png gets a contact sheet: for some pictures of each class the original
+// FILE.png gets a contact sheet: for some images of each class the original
 // and, side by side for all generators, the damaged twin, the mask of what
 // changed, and the difference (four times as strong).
 //

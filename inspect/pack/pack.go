@@ -3,6 +3,7 @@
 package pack
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -29,9 +31,10 @@ import (
 // Config says what is packed.
 type Config struct {
 	// Data is a folder or zip file in any layout that dataset.Open finds: good images alone, or
-	// good and defective ones. Class is the one to take where there are several.
+	// good and defective ones. Class is the one to take where there are several ([ErrClass]).
 	Data, Class string
-	Reading     dataset.Reading
+	// Reading says how images are read and seen. Its View may not be tiles.
+	Reading dataset.Reading
 	// Weights is the file of the backbone, Prefix what stands before its names in a file of
 	// several networks.
 	Weights, Prefix string
@@ -45,8 +48,8 @@ type Config struct {
 	Holdout float64
 	Seed    uint64
 	// Product is the product's name; empty for the class. Out is the file of the bundle; empty for the
-	// product's name with .gotab. A file that is there is fs.ErrExist without Force. ONNX is a file for the
-	// detector as an ONNX model as well (padim); empty for none.
+	// product's name with .gotab. ONNX is a file for the detector as an ONNX model as well (padim); empty
+	// for none. A file that is there is fs.ErrExist without Force.
 	Product, Out, ONNX string
 	Force              bool
 	// Provenance are notes to keep in the bundle, but those of [OwnNotes].
@@ -77,6 +80,9 @@ const goldens = 2
 // ErrConfig reports settings that make no sense.
 var ErrConfig = errors.New("wrong settings")
 
+// ErrClass reports a Class that Data does not have, or none where Data has several. It wraps [ErrConfig].
+var ErrClass = fmt.Errorf("%w: no class is chosen", ErrConfig)
+
 // Default packs PaDiM on whole images, with a threshold of at most one good part in twenty rejected.
 // Data and Weights are the caller's.
 func Default() Config {
@@ -87,7 +93,7 @@ func Default() Config {
 	return c
 }
 
-// Validate names the first field that makes no sense; the error wraps [ErrConfig] or is the rule's.
+// Validate names the first field that makes no sense; the error wraps [ErrConfig] or is that of the rule or the decoder.
 func (p Config) Validate() error {
 	wrong := func(format string, a ...any) error {
 		return fmt.Errorf("pack: %w: "+format, append([]any{ErrConfig}, a...)...)
@@ -102,12 +108,19 @@ func (p Config) Validate() error {
 	case !(p.Holdout >= 0 && p.Holdout < 1):
 		return wrong("Holdout is %v, want above 0 and below 1, or 0 for what the rule needs", p.Holdout)
 	}
+	if _, tiled := p.Reading.View.Tiles(); tiled {
+		return wrong("Reading.View is %s, want square, centre or WxH: a bundle of a detector on tiles is made of a downstream.Tiled by inspect.Create", p.Reading.View)
+	}
+	if err := p.Reading.Decoder.Validate(); err != nil {
+		return err
+	}
 	return p.Rule.Validate()
 }
 
 // Run fits and calibrates a detector and writes its bundle. It returns an error that wraps
-// [ErrConfig], fs.ErrExist, dataset.ErrBroken, downstream.ErrTooFewImages, or that of ctx. It
-// writes nothing unless all went well.
+// [ErrConfig], fs.ErrExist, dataset.ErrBroken, downstream.ErrTooFewImages, or that of ctx. Bundle
+// and ONNX model are both made before either is written; the bundle is there alone if the disk then refuses the
+// model.
 func Run(ctx context.Context, p Config) (r Result, err error) {
 	if err := p.Validate(); err != nil {
 		return r, err
@@ -139,16 +152,8 @@ func Run(ctx context.Context, p Config) (r Result, err error) {
 	if p.Out == "" {
 		p.Out = p.Product + ".gotab"
 	}
-	if _, err := os.Stat(p.Out); err == nil && !p.Force {
-		return r, fmt.Errorf("pack: %w: %s", fs.ErrExist, p.Out)
-	}
-	if err := atomicfile.Try(p.Out); err != nil {
+	if err := p.tryOutputs(); err != nil {
 		return r, err
-	}
-	if p.ONNX != "" {
-		if err := atomicfile.Try(p.ONNX); err != nil {
-			return r, err
-		}
 	}
 	seen, err := p.Reading.Look(ctx, one, p.Log)
 	if err != nil {
@@ -190,22 +195,57 @@ func Run(ctx context.Context, p Config) (r Result, err error) {
 	calibration, err := det.Calibrate(ctx, held, p.Rule)
 	if err != nil {
 		if errors.Is(err, downstream.ErrTooFewImages) {
-			return r, fmt.Errorf("%w; a larger Rate, a larger Holdout or more images make it possible", err)
+			return r, fmt.Errorf("%w; a larger rate, a larger share that is held out or more images make it possible", err)
 		}
 		return r, err
 	}
 	if err := p.note(fit, held); err != nil {
 		return r, err
 	}
+	var model bytes.Buffer
+	if of, ok := det.(*downstream.PaDiM); ok && p.ONNX != "" {
+		if err := of.WriteONNX(ctx, &model); err != nil {
+			return r, err
+		}
+	}
 	if err := inspect.Create(ctx, p.Out, det, inspect.Spec{Product: p.Product, Backbone: net, Golden: golden, Provenance: p.Provenance}); err != nil {
 		return r, err
 	}
-	if of, ok := det.(*downstream.PaDiM); ok && p.ONNX != "" {
-		if err := of.SaveONNX(ctx, p.ONNX); err != nil {
+	if p.ONNX != "" {
+		if err := atomicfile.Write(p.ONNX, func(w io.Writer) error {
+			_, err := w.Write(model.Bytes())
+			return err
+		}); err != nil {
 			return r, err
 		}
 	}
 	return Result{p.Out, p.Product, p.Detector, fit.Len(), fitted, calibration}, nil
+}
+
+// tryOutputs finds out before the work whether the files can be written, and that nothing is lost by it.
+func (p Config) tryOutputs() error {
+	outputs := []string{p.Out}
+	if p.ONNX != "" {
+		outputs = append(outputs, p.ONNX)
+	}
+	if p.ONNX != "" && filepath.Clean(p.ONNX) == filepath.Clean(p.Out) {
+		return fmt.Errorf("pack: %w: bundle and ONNX model are both to be %s", ErrConfig, p.Out)
+	}
+	for _, out := range outputs {
+		is, err := os.Stat(out)
+		if err == nil && !p.Force {
+			return fmt.Errorf("pack: %w: %s", fs.ErrExist, out)
+		}
+		for _, in := range []string{p.Data, p.Weights} {
+			if read, e := os.Stat(in); err == nil && e == nil && os.SameFile(is, read) {
+				return fmt.Errorf("pack: %w: %s would be written over %s, which is read", ErrConfig, out, in)
+			}
+		}
+		if err := atomicfile.Try(out); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // oneClass takes the class that was asked for, or the only one, and names the product.
@@ -215,9 +255,9 @@ func (p *Config) oneClass(all dataset.Dataset) (dataset.Dataset, error) {
 	case p.Class == "" && len(classes) == 1:
 		p.Class = classes[0]
 	case p.Class == "":
-		return nil, fmt.Errorf("%s has several classes: name one as Class (%s)", p.Data, strings.Join(classes, ", "))
+		return nil, fmt.Errorf("pack: %w: %s has several (%s)", ErrClass, p.Data, strings.Join(classes, ", "))
 	case !slices.Contains(classes, p.Class):
-		return nil, fmt.Errorf("there is no class %q in %s (%s)", p.Class, p.Data, strings.Join(classes, ", "))
+		return nil, fmt.Errorf("pack: %w: there is no class %q in %s (%s)", ErrClass, p.Class, p.Data, strings.Join(classes, ", "))
 	}
 	if p.Product == "" {
 		p.Product = p.Class

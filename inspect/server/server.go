@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -25,7 +26,7 @@ import (
 
 // Extra is what a program adds to the server.
 type Extra struct {
-	// Observer is told of each request; nil for none.
+	// Observer is told of each request; nil for that of Settings.Service. Both are an error.
 	Observer service.Observer
 	// Mount adds routes beside those of the service; nil for none. It is called once, with all
 	// products, before the server listens.
@@ -66,10 +67,28 @@ func handlerOf(format string, w io.Writer) slog.Handler {
 }
 
 // Run serves until ctx ends; then it answers what goes on, and returns. It reads a value
-// from reload for each time that the bundles are to be read again.
+// from reload for each time that the bundles are to be read again; nil, or a channel that is closed, for
+// never. log gets a line now and then, and one a request unless Settings.Service has another
+// Logger for those; nil for nowhere. Settings that make no sense are an error that wraps [ErrConfig].
 func Run(ctx context.Context, s Settings, log *slog.Logger, extra Extra, reload <-chan os.Signal) (err error) {
+	if s, err = s.withTokens(); err != nil {
+		return err
+	}
+	cfg := s.Service
+	if cfg.Observer != nil && extra.Observer != nil {
+		return fmt.Errorf("server: %w: Settings.Service and Extra both have an Observer, want one", ErrConfig)
+	}
+	if extra.Observer != nil {
+		cfg.Observer = extra.Observer
+	}
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = log
+	}
 	if err := tensor.UseThreads(s.Threads); err != nil {
-		return fmt.Errorf("-threads: %w", err)
+		return fmt.Errorf("%s: %w", s.about("Threads"), err)
 	}
 	if extra.Open == nil {
 		extra.Open = Open
@@ -81,10 +100,9 @@ func Run(ctx context.Context, s Settings, log *slog.Logger, extra Extra, reload 
 		}
 	}()
 	var products []Product
-	cfg := s.Service
-	cfg.Logger, cfg.Observer = log, extra.Observer
 	if s.Journal {
 		cfg.Journals = map[string]service.Journal{}
+		maps.Copy(cfg.Journals, s.Service.Journals)
 	}
 	var inspectors []service.Inspector
 	for _, path := range s.Bundles {
@@ -97,10 +115,10 @@ func Run(ctx context.Context, s Settings, log *slog.Logger, extra Extra, reload 
 		products = append(products, p)
 		inspectors = append(inspectors, p)
 		i := p.Info()
-		if s.Journal {
+		if s.Journal && s.Service.Journals[i.Product] == nil {
 			j, err := inspect.OpenJournal(inspect.JournalOf(path))
 			if err != nil {
-				return fmt.Errorf("-journal: %w", err)
+				return fmt.Errorf("%s: %w", s.about("Journal"), err)
 			}
 			closers = append(closers, j)
 			cfg.Journals[i.Product] = j
@@ -123,17 +141,27 @@ func Run(ctx context.Context, s Settings, log *slog.Logger, extra Extra, reload 
 		return err
 	}
 	if len(cfg.Tokens) == 0 && !loopback(l.Addr()) {
-		log.Warn("everybody who reaches this address may send images: -token-file asks for a token", "address", l.Addr().String())
+		log.Warn("everybody who reaches this address may send images: "+s.word("TokenFile")+" asks for a token", "address", l.Addr().String())
 	}
+	log.Info("listening", "url", address(s, l.Addr()))
 	srv := &http.Server{Handler: mux, ReadHeaderTimeout: s.Service.ReadTimeout, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
+	return serve(ctx, s, srv, l, h.Drain, log, reload, func() { reloadAll(ctx, products, log) })
+}
+
+// serve answers what comes to l until ctx ends, and then what goes on. When it returns nothing is open.
+func serve(ctx context.Context, s Settings, srv *http.Server, l net.Listener, drain func(), log *slog.Logger, reload <-chan os.Signal, again func()) (err error) {
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(l) }()
-	log.Info("listening", "url", address(s, l.Addr()))
+	defer func() { err = errors.Join(err, srv.Close()) }() // connections, where the listener broke
 	for {
 		select {
-		case <-reload:
-			reloadAll(ctx, products, log)
+		case _, open := <-reload:
+			if !open {
+				reload = nil
+				continue
+			}
+			again()
 			continue
 		case err := <-served: // the listener broke
 			return fmt.Errorf("serve: %w", err)
@@ -142,7 +170,7 @@ func Run(ctx context.Context, s Settings, log *slog.Logger, extra Extra, reload 
 		break
 	}
 	log.Info("stopping: what goes on is answered")
-	h.Drain()
+	drain()
 	if s.Delay > 0 {
 		t := time.NewTimer(s.Delay)
 		defer t.Stop()
@@ -155,7 +183,7 @@ func Run(ctx context.Context, s Settings, log *slog.Logger, extra Extra, reload 
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.StopTimeout)
 	defer cancel()
 	if err := srv.Shutdown(last); err != nil {
-		return fmt.Errorf("not all was answered within %v: %w", s.StopTimeout, errors.Join(err, srv.Close()))
+		return fmt.Errorf("not all was answered within %v: %w", s.StopTimeout, err)
 	}
 	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve: %w", err)
@@ -170,12 +198,12 @@ func listen(s Settings) (net.Listener, error) {
 	if s.Cert != "" {
 		var err error
 		if cert, err = tls.LoadX509KeyPair(s.Cert, s.Key); err != nil {
-			return nil, fmt.Errorf("-cert, -key: %w", err)
+			return nil, fmt.Errorf("%s, %s: %w", s.about("Cert"), s.word("Key"), err)
 		}
 	}
 	l, err := net.Listen("tcp", s.Listen)
 	if err != nil {
-		return nil, fmt.Errorf("-listen %s: %w", s.Listen, err)
+		return nil, fmt.Errorf("%s %s: %w", s.about("Listen"), s.Listen, err)
 	}
 	if s.Cert == "" {
 		return l, nil

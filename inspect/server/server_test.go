@@ -336,6 +336,87 @@ func TestServersThatDoNotStart(t *testing.T) {
 	require.Equal(t, 0, server.Main([]string{"-help"}, server.Extra{}))
 }
 
+// Settings that are made in Go are checked as flags are, and errors speak of fields.
+func TestSettingsThatAreRefused(t *testing.T) {
+	dir := t.TempDir()
+	empty, short := filepath.Join(dir, "empty"), filepath.Join(dir, "short")
+	write(t, empty, "# nobody\n")
+	write(t, short, "abc\n")
+	good := server.Default()
+	good.Bundles = []string{"gear"}
+	require.NoError(t, good.Validate())
+	for says, set := range map[string]func(*server.Settings){
+		"Bundles is empty":             func(s *server.Settings) { s.Bundles = nil },
+		"Listen is empty":              func(s *server.Settings) { s.Listen = "" },
+		"Cert and Key belong together": func(s *server.Settings) { s.Key = "k" },
+		"LogFormat is \"\"":            func(s *server.Settings) { s.LogFormat = "" },
+		"StopTimeout is 0s":            func(s *server.Settings) { s.StopTimeout = 0 },
+		"Delay -1ns":                   func(s *server.Settings) { s.Delay = -1 },
+		"Threads is -1":                func(s *server.Settings) { s.Threads = -1 },
+		"TokenFile: open ":             func(s *server.Settings) { s.TokenFile = filepath.Join(dir, "none") },
+		"has no token":                 func(s *server.Settings) { s.TokenFile = empty },
+		"shorter than 16":              func(s *server.Settings) { s.TokenFile = short },
+		"MaxBytes":                     func(s *server.Settings) { s.Service.MaxBytes = 0 },
+		"Queue":                        func(s *server.Settings) { s.Inspect.Queue = 0 },
+		"both have an Observer":        func(s *server.Settings) { s.Service.Observer = &counter{} },
+	} {
+		s := good
+		set(&s)
+		err := server.Run(t.Context(), s, nil, server.Extra{Observer: &counter{}, Open: func(context.Context, string, server.Settings) (server.Product, error) {
+			t.Error("opened with settings that make no sense: " + says)
+			return nil, errBroken
+		}}, nil)
+		require.ErrorIs(t, err, server.ErrConfig, says)
+		require.ErrorContains(t, err, says)
+		require.NotRegexp(t, " -[a-z]", err.Error(), "no flags")
+	}
+	s := good
+	s.Listen = "nowhere:here"
+	require.ErrorContains(t, server.Run(t.Context(), s, nil, server.Extra{Open: func(_ context.Context, path string, _ server.Settings) (server.Product, error) {
+		return &fake{name: path}, nil
+	}}, nil), "server: Listen nowhere:here: ")
+}
+
+// A file of tokens counts for settings that are made in Go, too, and so does the observer of the service.
+func TestTokensAndObserverOfSettings(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "tokens")
+	write(t, file, "0123456789abcdef\n")
+	c := &counter{}
+	s := server.Default()
+	s.Listen, s.TokenFile, s.Bundles, s.Service.Observer = "127.0.0.1:0", file, []string{"gear"}, c
+	r, w := io.Pipe()
+	s.Service.Logger = slog.New(slog.DiscardHandler)
+	log := newLines(t, r)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	done := make(chan error, 1)
+	go func() {
+		done <- server.Run(ctx, s, slog.New(slog.NewJSONHandler(w, nil)), server.Extra{Open: func(_ context.Context, path string, _ server.Settings) (server.Product, error) {
+			return &fake{name: path}, nil
+		}}, nil)
+		_ = w.Close() // never fails
+	}()
+	url := fmt.Sprint(log.until("listening")["url"])
+	ask := func(token string) int {
+		req, err := http.NewRequest("POST", url+"inspect", bytes.NewReader(picture(t)))
+		require.NoError(t, err)
+		req.Header.Set("Content-Type", "image/png")
+		if token != "" {
+			req.Header.Set("Authorization", "Bearer "+token)
+		}
+		resp, err := http.DefaultClient.Do(req)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		return resp.StatusCode
+	}
+	require.Equal(t, 401, ask(""))
+	require.Equal(t, 200, ask("0123456789abcdef"))
+	cancel()
+	log.until("stopped: all is answered")
+	require.NoError(t, <-done)
+	require.Equal(t, 2, c.n)
+}
+
 func TestTheEnvironmentSetsFlags(t *testing.T) {
 	env := map[string]string{
 		"INSPECTD_BUNDLE": "a" + string(filepath.ListSeparator) + "b", "INSPECTD_MAX_BYTES": "1000", "INSPECTD_LISTEN": ":1", "INSPECTD_READ_TIMEOUT": "2s", "INSPECTD_NO_PAGE": "true",

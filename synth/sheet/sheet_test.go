@@ -62,17 +62,26 @@ func TestSheet(t *testing.T) {
 	require.ErrorIs(t, err, sheet.ErrConfig)
 	_, err = sheet.Survey(t.Context(), nil, "stripes", sheet.Default())
 	require.ErrorIs(t, err, sheet.ErrConfig)
+	c.Rows = 1
+	_, err = sheet.Survey(t.Context(), all, "spots", c)
+	require.ErrorIs(t, err, sheet.ErrConfig)
+	require.ErrorContains(t, err, `no image of class "spots", the classes are ["stripes"]`)
 	_, err = sheet.Open(t.TempDir())
 	require.ErrorIs(t, err, dataset.ErrLayout)
 }
 
 func TestHostileArguments(t *testing.T) {
+	// Few draws of one column: what is spoiled of it is refused, or ends soon.
+	few := sheet.Default()
+	few.Size, few.Draws, few.Columns = 32, 2, few.Columns[5:6]
+	images, err := dataset.NewImages("a", image.NewGray(image.Rect(0, 0, 40, 30)), image.NewGray(image.Rect(0, 0, 50, 40)))
+	require.NoError(t, err)
 	r := hostile.Registry{
-		Funcs: []any{sheet.Columns, sheet.Default, sheet.Open, sheet.Survey, sheet.Write, sheet.WriteTable},
-		Types: []any{new(sheet.Column), new(sheet.Config), new(sheet.Block)},
+		Funcs:  []any{sheet.Columns, sheet.Default, sheet.Open, sheet.Survey, sheet.Write, sheet.WriteTable},
+		Types:  []any{new(sheet.Column), new(sheet.Config), new(sheet.Block)},
+		Values: []any{few, few.Columns[0], few.Columns[0].Generator, images},
 		Skip: map[string]string{
-			"Survey": "it draws for minutes where settings hold; TestSheet refuses others",
-			"Open":   "it would walk folders of any name; TestSheet opens two",
+			"Open": "it would walk folders of any name; TestSheet opens two",
 		},
 	}
 	missing, err := r.Missing(".")

@@ -109,7 +109,7 @@ type twin struct {
 
 // Survey makes the draws of a class. Every generator has random numbers of its
 // own, so that leaving one out does not change the others. It returns an error that wraps
-// [ErrConfig], those of reading and of the generators, or that of ctx.
+// [ErrConfig], also for a class without images, those of reading and of the generators, or that of ctx.
 func Survey(ctx context.Context, all dataset.Dataset, class string, o Config) (Block, error) {
 	b := Block{Class: class}
 	if ctx == nil || all == nil {
@@ -118,7 +118,11 @@ func Survey(ctx context.Context, all dataset.Dataset, class string, o Config) (B
 	if err := o.Validate(); err != nil {
 		return b, err
 	}
-	images, err := read(ctx, dataset.Only(all, class, ""), o.Images, o.Size)
+	of := dataset.Only(all, class, "")
+	if of.Len() == 0 {
+		return b, fmt.Errorf("sheet: %w: there is no image of class %q, the classes are %q", ErrConfig, class, all.Classes())
+	}
+	images, err := read(ctx, of, o.Images, o.Size)
 	if err != nil {
 		return b, err
 	}

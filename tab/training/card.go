@@ -57,11 +57,9 @@ func describe(ctx context.Context, o Config, pre *tab.Pretrainer, found images, 
 		return nil, fmt.Errorf("the images are not those that the run of %s was begun with: by %s they have other contents", Checkpoint(o.Out), card.Name(o.Out))
 	default:
 		d.Card = old
-		if o.Init != "" && o.Interpolate < 1 && old.Start != nil {
-			if err := old.Start.File.Check(o.Init); err != nil {
-				return nil, fmt.Errorf("start: %w", err)
-			}
-		}
+	}
+	if err := o.knowsStart(d.Start); err != nil {
+		return nil, err
 	}
 	d.Data, d.Skipped, d.Share, d.Seed = data, len(found.Skipped), o.Interpolate, cfg.Seed
 	d.Architecture, d.Objective = backbone.ArchResNet18.String(), cfg.Objective.Name()
@@ -84,6 +82,30 @@ func describe(ctx context.Context, o Config, pre *tab.Pretrainer, found images, 
 	d.Finished, d.Weights, d.Projection = false, nil, nil
 	d.Steps = pre.Taken()
 	return d, d.Save(card.Name(o.Out))
+}
+
+// knowsStart says, where the start is needed in the end, whether Init is what the run began with.
+func (o Config) knowsStart(start *card.Start) error {
+	wrong := func(format string, a ...any) error {
+		return fmt.Errorf("training: %w: "+format, append([]any{ErrInterpolate}, a...)...)
+	}
+	switch {
+	case o.Interpolate == 1:
+		return nil
+	case start == nil && o.Init == "":
+		return wrong("%s does not say what the run began with; name its file of weights", card.Name(o.Out))
+	case start == nil: // there is nothing to hold it against
+		return nil
+	case start.File == nil && o.Init != "":
+		return wrong("the run of %s began with random weights, and not with %s", Checkpoint(o.Out), o.Init)
+	case start.File != nil && o.Init == "":
+		return wrong("the run of %s began with the weights of %s; name that file again", Checkpoint(o.Out), start.File.Name)
+	case start.File != nil:
+		if err := start.File.Check(o.Init); err != nil {
+			return fmt.Errorf("start: %w", err)
+		}
+	}
+	return nil
 }
 
 // ran adds the stretch of the run that has ended, well or not.

@@ -20,14 +20,16 @@ import (
 	"github.com/gotab/gotab/tab"
 )
 
-// Run trains and writes the weights. It says whether the run is complete: MaxSteps ends it
+// Run trains and writes the weights. It says whether the run is complete: MaxSteps and errors end it
 // before. It returns an error that wraps [ErrConfig] or tab.ErrConfig for settings that make no
 // sense, dataset.ErrBroken for images that cannot be read, tab.ErrCheckpoint where a run
 // cannot go on, or that of ctx, after which Resume goes on.
 func Run(ctx context.Context, o Config) (complete bool, err error) {
+	defer func() { complete = complete && err == nil }()
 	if err := o.Validate(); err != nil {
 		return false, err
 	}
+	o.Train.Transform = o.Reading.Transform(o.Train.Transform)
 	if o.Print == nil {
 		o.Print = io.Discard
 	}
@@ -65,7 +67,7 @@ func Run(ctx context.Context, o Config) (complete bool, err error) {
 			return false, err
 		}
 	}
-	net, err := network(o)
+	net, err := network(o, cfg.Seed)
 	if err != nil {
 		return false, err
 	}
@@ -94,6 +96,9 @@ func Run(ctx context.Context, o Config) (complete bool, err error) {
 		}
 	}
 	cfg = pre.Config() // a resumed run has the checkpoint's
+	if err := o.continued(cfg); err != nil {
+		return false, err
+	}
 	if note, err := found.Report.UnseenNote(cfg.Transform); err != nil {
 		return false, err
 	} else if note != "" {
@@ -139,7 +144,7 @@ func Run(ctx context.Context, o Config) (complete bool, err error) {
 		fmt.Fprintf(o.Log, "nothing was trained: the run of %s had done all its %d epochs; a new one begins without going on, and with another file\n", Checkpoint(o.Out), cfg.Epochs)
 	}
 	if o.Interpolate < 1 {
-		start, err := network(o)
+		start, err := network(o, cfg.Seed)
 		if err != nil {
 			return false, err
 		}
@@ -156,6 +161,18 @@ func Run(ctx context.Context, o Config) (complete bool, err error) {
 		return false, err
 	}
 	return true, about.finish(projected)
+}
+
+// continued refuses what a checkpoint's settings do not allow.
+func (o Config) continued(cfg tab.Config) error {
+	if !o.Resume {
+		return nil
+	}
+	if o.Synth == nil && (o.Train.Seed != cfg.Seed || o.Train.Transform.Fingerprint() != cfg.Transform.Fingerprint()) {
+		return fmt.Errorf("training: %w: the mixture of twins is drawn by seed and transform, and those of %s are %d and %s; these are %d and %s",
+			tab.ErrCheckpoint, Checkpoint(o.Out), cfg.Seed, cfg.Transform, o.Train.Seed, o.Train.Transform)
+	}
+	return o.mixable(cfg)
 }
 
 // tryOutputs finds out before the hours that lead to them whether the files can be written, and puts
@@ -211,9 +228,10 @@ func regular(path string) bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
-func network(o Config) (*backbone.ResNet18, error) {
+// network opens or draws the weights that a run begins with.
+func network(o Config, seed uint64) (*backbone.ResNet18, error) {
 	if o.Init == "" {
-		return backbone.NewResNet18(o.Device, rand.New(rand.NewPCG(o.Train.Seed, 0)))
+		return backbone.NewResNet18(o.Device, rand.New(rand.NewPCG(seed, 0)))
 	}
 	if o.Prefix == "" {
 		return backbone.OpenResNet18(o.Init, o.Device)

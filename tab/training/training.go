@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 
 	"github.com/gotab/gotab/backbone"
@@ -29,14 +30,18 @@ import (
 type Config struct {
 	// Data are folders with one folder a class, or in MVTec AD's layout; their good images
 	// are trained on.
-	Data    []string
+	Data []string
+	// Reading says how they are read. Its View and its decoder's Bits16 become those of
+	// Train.Transform, as Reading.Transform does it.
 	Reading dataset.Reading
 	// Init is the file of the weights to start with, Prefix what stands before their names in a
 	// file of several networks; an empty Init draws weights from Train.Seed.
 	Init, Prefix string
 	Device       tensor.Device
 	// Train are the settings of the training ([Recipe]). Where a run is resumed its
-	// checkpoint's count, and Agree is asked whether they are what was meant; nil for yes.
+	// checkpoint's count, and Agree is asked whether they are what was meant; nil for yes. The mixture (Synth
+	// nil) is drawn before the checkpoint is read: Train.Seed and the transform must be those that the run
+	// began with, else it is tab.ErrCheckpoint.
 	Train tab.Config
 	Agree func(checkpoint tab.Config) error
 	// Anchors makes the text anchors of classes before a run begins; nil for an objective that needs
@@ -51,7 +56,8 @@ type Config struct {
 	Scale     *tab.ScaleConfig
 	Untrained bool
 	// Interpolate is the share of the trained weights in what is written, 0 to 1; the rest are those of
-	// the start.
+	// the start, which Init names also where a run is resumed that did not begin with random weights. Below 1
+	// all statistics of batch norm must be frozen ([ErrInterpolate]).
 	Interpolate float64
 	// Probe is a folder of classes in MVTec AD's layout, on which PaDiM is fitted and scored
 	// before, after and every Train.ProbeEvery epochs; empty for none.
@@ -73,7 +79,8 @@ type Config struct {
 	Measured string
 	Options  map[string]string
 	// Group are the processes that train one network together; nil for this one alone. The first of
-	// them writes and speaks.
+	// them writes and speaks. Where one fails outside of a step, the others wait for it until
+	// the group's timeout unless the caller closes Group once Run has returned an error.
 	Group tab.Group
 	// Statistics are batch norm's of a Group where they are not frozen; empty for tab.StatisticsMean.
 	Statistics tab.Statistics
@@ -105,6 +112,10 @@ type Anchors struct {
 // ErrConfig reports settings that make no sense, or do not go together.
 var ErrConfig = errors.New("wrong settings")
 
+// ErrInterpolate reports a run whose weights cannot be mixed with those of its start, because it moves the statistics of
+// batch norm or because the start is not known. It wraps [ErrConfig].
+var ErrInterpolate = fmt.Errorf("%w: weights cannot be mixed with those of the start", ErrConfig)
+
 // Default is the recipe "paper" at 224 pixels, from random weights. Data, Device, Out and
 // Anchors are the caller's.
 func Default() Config {
@@ -132,23 +143,86 @@ func (o Config) Validate() error {
 		return wrong("MaxSteps is %d, want 0 or more", o.MaxSteps)
 	case o.Untrained && (o.Scale == nil || o.Init == "" || o.Resume || many(o.Group)):
 		return wrong("Untrained needs weights, Init, and what to do with them, Scale, and is not resumed, nor of several processes")
+	case o.Prefix != "" && o.Init == "":
+		return wrong("Prefix is %q, for the file of Init, which is empty", o.Prefix)
 	case !(o.Interpolate >= 0 && o.Interpolate <= 1):
 		return wrong("Interpolate is %g, want 0 to 1", o.Interpolate)
 	case o.Synth != nil && (o.Twins.Measured || o.Twins.Table != "" || o.Twins.Misplaced):
 		return wrong("Twins are of the mixture, and Synth is another generator")
+	case o.Twins.Draws < 1 && (o.Scale != nil || o.Twins.Measured):
+		return wrong("Twins.Draws is %d, want 1 or more", o.Twins.Draws)
 	}
-	if err := o.Train.Validate(); err != nil {
+	if _, err := o.Names.Rename(nil); err != nil {
+		return wrong("Names: %w", err)
+	}
+	if err := o.lost(); err != nil {
+		return wrong("%w", err)
+	}
+	if o.Synth == nil || o.Scale != nil {
+		if _, err := o.mixture(nil); err != nil {
+			return wrong("Twins.Without: %w", err)
+		}
+	}
+	if err := o.Reading.Decoder.Validate(); err != nil {
 		return err
 	}
-	if o.Interpolate < 1 {
-		for l, st := range o.Train.Stages {
-			if st.Rate > 0 && !st.FreezeStatistics {
-				return wrong("Interpolate mixes weights over one set of batch norm statistics, and this run moves those of %s; the recipe amplify does not", backbone.Layer(l))
-			}
+	train := o.Train
+	train.Transform = o.Reading.Transform(train.Transform)
+	if err := train.Validate(); err != nil {
+		return err
+	}
+	if o.Anchors == nil && !o.Resume && !o.Untrained && train.Objective.Needs().Anchors {
+		return wrong("objective %s needs anchors, and there are none", train.Objective.Name())
+	}
+	if !o.Resume { // else the checkpoint's count
+		if err := o.mixable(train); err != nil {
+			return err
 		}
 	}
 	if o.Scale != nil {
 		return o.Scale.Validate()
+	}
+	return nil
+}
+
+// lost says which file would be written over another one that a run reads or writes.
+func (o Config) lost() error {
+	type file struct{ is, path string }
+	written := []file{{"Out", o.Out}, {"the checkpoint of Out", Checkpoint(o.Out)}, {"the card of Out", card.Name(o.Out)},
+		{"the projection of Out", projectionFile(o.Out)}, {"the table of twins of Out", tableFile(o)}, {"the factors of Out", scaleFile(o)},
+		{"Journal", o.Journal}, {"Curves.CSV", o.Curves.CSV}}
+	for i, w := range written {
+		for _, r := range append([]file{{"Init", o.Init}, {"Measured", o.Measured}}, written[:i]...) {
+			if w.path != "" && r.path != "" && sameFile(w.path, r.path) {
+				return fmt.Errorf("%s and %s are the same file, %s, whose contents would be lost", w.is, r.is, r.path)
+			}
+		}
+	}
+	return nil
+}
+
+// sameFile says whether two names are of one file, which need not be there.
+func sameFile(a, b string) bool {
+	if filepath.Clean(a) == filepath.Clean(b) {
+		return true
+	}
+	x, err := os.Stat(a)
+	if err != nil {
+		return false
+	}
+	y, err := os.Stat(b)
+	return err == nil && os.SameFile(x, y)
+}
+
+// mixable refuses an Interpolate below 1 for a training that moves the statistics of batch norm.
+func (o Config) mixable(cfg tab.Config) error {
+	if o.Interpolate == 1 {
+		return nil
+	}
+	for l, st := range cfg.Stages {
+		if st.Rate > 0 && !st.FreezeStatistics {
+			return fmt.Errorf("training: %w: there is one set of batch norm statistics, and this run moves those of %s; the recipe amplify does not", ErrInterpolate, backbone.Layer(l))
+		}
 	}
 	return nil
 }

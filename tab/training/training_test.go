@@ -5,12 +5,14 @@ import (
 	"context"
 	"errors"
 	"image"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/internal/testutil"
 	"github.com/gotab/gotab/synth"
@@ -91,6 +93,26 @@ func TestConfigsThatAreRefused(t *testing.T) {
 		"Interpolate is 2":         func(c *training.Config) { c.Interpolate = 2 },
 		"batch norm statistics":    func(c *training.Config) { c.Interpolate = 0.5 },
 		"Twins are of the mixture": func(c *training.Config) { c.Twins.Measured = true },
+		"Prefix is \"x.\"":         func(c *training.Config) { c.Prefix = "x." },
+		"Names: ":                  func(c *training.Config) { c.Names = 9 },
+		"Twins.Draws is 0": func(c *training.Config) {
+			scale := tab.DefaultScale()
+			c.Scale, c.Twins.Draws = &scale, 0
+		},
+		"Twins.Without: ": func(c *training.Config) {
+			c.Synth = nil
+			for _, g := range synth.DefaultMixture().Kinds {
+				c.Twins.Without = append(c.Twins.Without, g.Kind)
+			}
+		},
+		"needs anchors, and there are none":      func(c *training.Config) { c.Train.Objective = tab.Paper() },
+		"Out and Init are the same file":         func(c *training.Config) { c.Init = "./w" },
+		"checkpoint of Out and Init are":         func(c *training.Config) { c.Init = "w.ckpt" },
+		"Journal and Out are the same file":      func(c *training.Config) { c.Journal = "w" },
+		"Journal and Init are the same file":     func(c *training.Config) { c.Init, c.Journal = "start", "start" },
+		"Journal and the card of Out are":        func(c *training.Config) { c.Journal = card.Name("w") },
+		"Curves.CSV and Journal are the same":    func(c *training.Config) { c.Journal, c.Curves.CSV = "log", "log" },
+		"Curves.CSV and Measured are the same f": func(c *training.Config) { c.Measured, c.Curves.CSV = "log", "log" },
 	} {
 		c := small(t, "w")
 		set(&c)
@@ -102,10 +124,117 @@ func TestConfigsThatAreRefused(t *testing.T) {
 	c.Train.Batch = 0
 	require.ErrorIs(t, c.Validate(), tab.ErrConfig)
 	c = small(t, filepath.Join(t.TempDir(), "w"))
-	c.Train.Objective = tab.Paper()
+	c.Reading.Decoder.Bits16 = 3
+	require.ErrorIs(t, c.Validate(), dataset.ErrConfig)
+
+	// A link to the weights is the weights.
+	dir := t.TempDir()
+	c = small(t, filepath.Join(dir, "w"))
+	c.Init = filepath.Join(dir, "start")
+	require.NoError(t, os.WriteFile(c.Init, []byte("weights"), 0o600))
+	require.NoError(t, os.Symlink(c.Init, c.Out))
 	_, err := training.Run(t.Context(), c)
 	require.ErrorIs(t, err, training.ErrConfig)
-	require.ErrorContains(t, err, "needs anchors, and there are none")
+	data, err := os.ReadFile(c.Init)
+	require.NoError(t, err)
+	require.Equal(t, "weights", string(data))
+
+	// What a checkpoint or its settings decide is not refused before they are read.
+	c = small(t, "w")
+	c.Resume, c.Interpolate, c.Train.Objective = true, 0.5, tab.Paper()
+	require.NoError(t, c.Validate())
+}
+
+// frozen is a small training that moves no statistics of batch norm.
+func frozen(t *testing.T, out string) training.Config {
+	c := small(t, out)
+	c.Train.FreezeStatistics(backbone.Layer4)
+	c.Interpolate = 0.5
+	return c
+}
+
+// A run that goes on mixes with the weights that it began with, whatever the settings beside it say.
+func TestResumedRunsMixWithTheirStart(t *testing.T) {
+	testutil.NoLeak(t)
+	dir := t.TempDir()
+	start := filepath.Join(dir, "start")
+	net, err := backbone.NewResNet18(tensor.CPU, rand.New(rand.NewPCG(1, 2)))
+	require.NoError(t, err)
+	require.NoError(t, net.Save(start))
+	require.NoError(t, net.Close())
+	run := func(c training.Config) error {
+		_, err := training.Run(t.Context(), c)
+		return err
+	}
+	same := func(a, b string) {
+		x, err := os.ReadFile(a)
+		require.NoError(t, err)
+		y, err := os.ReadFile(b)
+		require.NoError(t, err)
+		require.True(t, bytes.Equal(x, y))
+	}
+	for _, init := range []string{"", start} {
+		whole := frozen(t, filepath.Join(dir, "whole"))
+		whole.Init, whole.Train.Seed = init, 7
+		require.NoError(t, run(whole))
+		parts := whole
+		parts.Out, parts.MaxSteps = filepath.Join(dir, "parts"), 1
+		require.NoError(t, run(parts))
+		parts.Resume, parts.MaxSteps, parts.Train.Seed = true, 0, 8
+		wrong := parts
+		if wrong.Init = start; init != "" {
+			wrong.Init = ""
+		}
+		require.ErrorIs(t, run(wrong), training.ErrInterpolate)
+		require.NoFileExists(t, parts.Out)
+		require.NoError(t, run(parts))
+		same(whole.Out, parts.Out)
+		require.NoError(t, os.Remove(parts.Out))
+
+		// Without the card nobody knows what the start was.
+		if init == "" {
+			require.NoError(t, os.Remove(card.Name(parts.Out)))
+			require.ErrorIs(t, run(parts), training.ErrInterpolate)
+		}
+	}
+
+	// The checkpoint's statistics count, not those of the settings beside it.
+	moving := small(t, filepath.Join(dir, "moving"))
+	moving.MaxSteps = 1
+	require.NoError(t, run(moving))
+	still := frozen(t, moving.Out)
+	still.Resume, still.Data = true, moving.Data
+	err = run(still)
+	require.ErrorIs(t, err, training.ErrInterpolate)
+	require.ErrorIs(t, err, training.ErrConfig)
+	require.ErrorContains(t, err, "batch norm statistics")
+}
+
+// The reading's view and bits are those of the training, and a mixture goes on with them alone.
+func TestReadingDecidesWhatIsSeen(t *testing.T) {
+	testutil.NoLeak(t)
+	c := small(t, filepath.Join(t.TempDir(), "w"))
+	c.Train.Transform = dataset.Transform{Shorter: 73, Crop: image.Pt(64, 64)}
+	c.Reading.View, _ = dataset.ParseView("tiles:32")
+	c.Reading.Decoder.Bits16 = 12
+	c.Synth, c.MaxSteps = nil, 1
+	_, err := training.Run(t.Context(), c)
+	require.NoError(t, err)
+	c.Resume = true
+	c.Agree = func(has tab.Config) error {
+		require.Equal(t, image.Pt(64, 64), has.Transform.Exact)
+		require.Equal(t, image.Point{}, has.Transform.Crop)
+		require.Equal(t, 12, has.Transform.Bits16)
+		return nil
+	}
+	_, err = training.Run(t.Context(), c)
+	require.NoError(t, err)
+	for _, set := range []func(*training.Config){func(c *training.Config) { c.Train.Seed++ }, func(c *training.Config) { c.Reading.Decoder.Bits16 = 16 }} {
+		other := c
+		set(&other)
+		_, err = training.Run(t.Context(), other)
+		require.ErrorIs(t, err, tab.ErrCheckpoint)
+	}
 }
 
 // Every name gives settings that hold, and no other name is known.

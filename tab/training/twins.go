@@ -24,12 +24,17 @@ const foreign = 32
 // the other classes, where there are any.
 func mixtures(ctx context.Context, o Config, ds dataset.Dataset, cfg tab.Config) (map[string]synth.Mixture, error) {
 	return tab.MixturesByClass(ctx, ds, cfg.Transform, foreign, cfg.Seed, func(_ string, t synth.Textures) (synth.Mixture, error) {
-		m := synth.NewMixture(synth.SmallDefects(), t)
-		if len(o.Twins.Without) == 0 {
-			return m, nil
-		}
-		return m.Without(o.Twins.Without...)
+		return o.mixture(t)
 	})
+}
+
+// mixture is the mixture of kinds, less those that are kept out.
+func (o Config) mixture(t synth.Textures) (synth.Mixture, error) {
+	m := synth.NewMixture(synth.SmallDefects(), t)
+	if len(o.Twins.Without) == 0 {
+		return m, nil
+	}
+	return m.Without(o.Twins.Without...)
 }
 
 // tableFile is where the table of twins lies, beside the weights.
@@ -95,7 +100,7 @@ func twins(ctx context.Context, o Config, ds dataset.Dataset, cfg tab.Config, ne
 	}
 	fits, err := table.FitsByClass(own)
 	if errors.Is(err, tab.ErrNoTwin) {
-		return nil, "", fmt.Errorf("%w; plain twins take the mixture as it is", err)
+		return nil, "", fmt.Errorf("%w; without a table the mixture is taken as it is", err)
 	}
 	if err != nil {
 		return nil, "", err

@@ -34,10 +34,11 @@ func AddCLIP(fs *flag.FlagSet, s *clipbank.Source) {
 func CLIPBank(ctx context.Context, s clipbank.Source, classes []string, prompts prompt.IDPA, dev tensor.Device, notes io.Writer) (*tab.Bank, error) {
 	_, assumed, err := s.Config()
 	switch {
-	case errors.Is(err, clipenc.ErrConfig) && s.Activation != "":
-		return nil, fmt.Errorf("-clip: %w; leave -clip-gelu out", err)
-	case errors.Is(err, clipenc.ErrConfig) && s.Model != "auto":
-		return nil, fmt.Errorf("-clip: %w; leave -clip-model out", err)
+	case errors.Is(err, clipenc.ErrConfig):
+		if flags := contradicting(s); flags != "" {
+			return nil, fmt.Errorf("-clip: %w; leave %s out", err, flags)
+		}
+		return nil, fmt.Errorf("-clip: %w", err)
 	case err != nil:
 		return nil, err
 	case assumed:
@@ -46,6 +47,23 @@ func CLIPBank(ctx context.Context, s clipbank.Source, classes []string, prompts 
 		}
 	}
 	return s.Bank(ctx, classes, prompts, dev)
+}
+
+// contradicting are the flags without which the weights would be taken; empty where none helps.
+func contradicting(s clipbank.Source) string {
+	auto, published := s, s
+	auto.Model, published.Activation = "auto", ""
+	both := auto
+	both.Activation = ""
+	for _, without := range []struct {
+		is    clipbank.Source
+		flags string
+	}{{auto, "-clip-model"}, {published, "-clip-gelu"}, {both, "-clip-model and -clip-gelu"}} {
+		if _, _, err := without.is.Config(); err == nil {
+			return without.flags
+		}
+	}
+	return ""
 }
 
 // AddCurves adds the flags with which programs log their trainings.
