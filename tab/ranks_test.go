@@ -428,19 +428,24 @@ func furthest(t *testing.T, a, b []tensor.Array) (worst float64) {
 }
 
 // Whether gradients are summed during the backward pass or after it changes no bit.
-func TestRanksOverlapTheirSums(t *testing.T) {
+func TestRanksShareSumsMeanwhile(t *testing.T) { overlapAlike(t, pooledPlan(t, tab.Joint()), 4) }
+
+func TestRanksOverlapSumsOfCells(t *testing.T) {
+	overlapAlike(t, densePlan(t, shallow(tab.DefaultAmplify()), 4), 2)
+}
+
+func overlapAlike(t *testing.T, pl plan, ranks int) {
+	t.Helper()
 	testutil.NoLeak(t)
 	sideBySide(t)
-	for name, pl := range map[string]plan{"pooled": pooledPlan(t, tab.Joint()), "cells": densePlan(t, shallow(tab.DefaultAmplify()), 4)} {
-		overlapped := pl.take(t, 2, 3, "", "")
-		pl.opts = []tab.Option{tab.SumAfterwards()}
-		after := pl.take(t, 2, 3, "", "")
-		require.Equal(t, after.weights, overlapped.weights, name)
-		for i := range after.steps {
-			after.steps[i].ImagesSec, overlapped.steps[i].ImagesSec = 0, 0
-		}
-		require.Equal(t, after.steps, overlapped.steps, name)
+	overlapped := pl.take(t, ranks, 3, "", "")
+	pl.opts = []tab.Option{tab.SumAfterwards()}
+	after := pl.take(t, ranks, 3, "", "")
+	require.Equal(t, after.weights, overlapped.weights)
+	for i := range after.steps {
+		after.steps[i].ImagesSec, overlapped.steps[i].ImagesSec = 0, 0
 	}
+	require.Equal(t, after.steps, overlapped.steps)
 }
 
 // Wherever in a step memory runs out, on one rank or on both, all ranks are as they were, and
