@@ -9,7 +9,7 @@
 #   BENCH=REGEXP   benchmarks to run (.)
 #   FUZZTIME=D     time for each fuzz target (5s)
 #   DURATION=D     how long soak goes on (10m)
-#   ROUNDS=N       rounds of bench-inspect (9)
+#   ROUNDS=N       rounds of bench-inspect and bench-ranks (9)
 #   PYTHON=FILE    Python for the other side of the paired benchmarks (python3)
 #   N, SEED, MUTATE   changes, seed and packages of mutate
 #   WEIGHTS, ROOT, TARGET, OTHERS   what bench-detectors runs on
@@ -155,6 +155,13 @@ bench-servers: ## inspectd beside FastAPI with ONNX Runtime over HTTP, in turns:
 	@[ -n "$(WEIGHTS)" ] || { echo "bench-servers needs WEIGHTS=resnet18.safetensors; ARGS may add -rounds N and more" >&2; exit 2; }; \
 	$(native); dir="$$(mktemp -d)"; trap 'rm -rf "$$dir"' EXIT; $(GO) build -o "$$dir/inspectd" ./examples/inspectd; \
 	set -- "$$dir/inspectd" "$(WEIGHTS)" $(ARGS); echo "+ $(PYTHON) bench/inspect/servers.py $$*"; $(PYTHON) bench/inspect/servers.py "$$@"
+
+# Wants two cores with nothing else on them.
+.PHONY: bench-ranks
+bench-ranks: ## what ranks cost: exchanges, a group of one beside none, two ranks of one core beside one of two, in turns: ROUNDS=9
+	@vars="$$($(LIBTORCH) env -dist)"; eval "$$vars"; echo "+ go test -run 'TestCosts|TestOverheadOfOne|TestEfficiencyOfTwo' ./tensor/dist -cost"; \
+	$(GO) test -run '^(TestCosts|TestOverheadOfOne|TestEfficiencyOfTwo)$$' -count 1 -timeout 0 -v ./tensor/dist -cost -cost.rounds $(ROUNDS) $(ARGS) | \
+	awk '/^--- FAIL|^FAIL/ { bad = 1 } { sub("^ *engine_test.go:[0-9]*: ", "") } !/^(===|---|PASS|ok|$$)/ { print } END { exit bad }'
 
 .PHONY: bench
 bench: ## run all benchmarks, paired with Python where it has what they need

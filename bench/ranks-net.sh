@@ -1,6 +1,6 @@
 #!/bin/sh
-# Two ranks in network namespaces of their own, with delay and loss between them, and then with the link cut. It needs root
-# (CAP_NET_ADMIN), ip and tc, and the environment of `go run ./tensor/libtorch env -dist`. Run it in the module's root.
+# Two ranks in network namespaces of their own, with delay and loss between them, and then with the link cut. Where the kernel
+# has no netem, tbf makes the link narrow, which delays, and iptables loses packets. It needs root (CAP_NET_ADMIN), ip, tc, iptables there, and the environment of `go run ./tensor/libtorch env -dist`. Run it in the module's root.
 set -eu
 tmp=$(mktemp -d)
 link=gr$$ # interfaces have short names
@@ -34,14 +34,21 @@ shape() {
 	done
 }
 
-rounds=
-if ! shape delay 1ms 2>/dev/null; then
-	echo "this kernel has no netem: without delay and loss"
-	shape() { :; }
-	rounds="plain"
-fi
 set -- "delay 5ms" "delay 20ms 10ms loss 1%" "loss 5%"
-[ -z "$rounds" ] || set -- plain
+if ! shape delay 1ms 2>/dev/null; then
+	echo "this kernel has no netem: tbf and iptables instead"
+	# shape rate MBIT loss PERCENT: a link of so many Mbit/s (0: as it is) that loses so many packets of a hundred.
+	shape() {
+		for side in a b; do
+			net="ip netns exec gotab-$side"
+			$net tc qdisc del dev "$link$side" root 2>/dev/null || true
+			[ "$2" = 0 ] || $net tc qdisc add dev "$link$side" root tbf rate "$2mbit" burst 64kb latency 50ms || return 1
+			$net iptables -F INPUT
+			[ "$4" = 0 ] || $net iptables -A INPUT -m statistic --mode random --probability "0.0$4" -j DROP || return 1
+		done
+	}
+	set -- "rate 0 loss 0" "rate 100 loss 0" "rate 0 loss 1" "rate 50 loss 1" "rate 0 loss 5"
+fi
 for how in "$@"; do
 	# shellcheck disable=SC2086 # words of tc
 	shape $how
@@ -57,7 +64,8 @@ for how in "$@"; do
 	done
 done
 
-shape delay 1ms
+# shellcheck disable=SC2086
+shape ${1}
 rank cut b 1 & b=$!
 rank cut a 0 & a=$!
 while kill -0 $a 2>/dev/null && ! grep -q "call 200" "$tmp/0.txt"; do sleep 0.1; done

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -428,19 +429,24 @@ func furthest(t *testing.T, a, b []tensor.Array) (worst float64) {
 }
 
 // Whether gradients are summed during the backward pass or after it changes no bit.
-func TestRanksOverlapTheirSums(t *testing.T) {
+func TestRanksShareSumsMeanwhile(t *testing.T) { overlapAlike(t, pooledPlan(t, tab.Joint()), 4) }
+
+func TestRanksOverlapSumsOfCells(t *testing.T) {
+	overlapAlike(t, densePlan(t, shallow(tab.DefaultAmplify()), 4), 2)
+}
+
+func overlapAlike(t *testing.T, pl plan, ranks int) {
+	t.Helper()
 	testutil.NoLeak(t)
 	sideBySide(t)
-	for name, pl := range map[string]plan{"pooled": pooledPlan(t, tab.Joint()), "cells": densePlan(t, shallow(tab.DefaultAmplify()), 4)} {
-		overlapped := pl.take(t, 2, 3, "", "")
-		pl.opts = []tab.Option{tab.SumAfterwards()}
-		after := pl.take(t, 2, 3, "", "")
-		require.Equal(t, after.weights, overlapped.weights, name)
-		for i := range after.steps {
-			after.steps[i].ImagesSec, overlapped.steps[i].ImagesSec = 0, 0
-		}
-		require.Equal(t, after.steps, overlapped.steps, name)
+	overlapped := pl.take(t, ranks, 3, "", "")
+	pl.opts = []tab.Option{tab.SumAfterwards()}
+	after := pl.take(t, ranks, 3, "", "")
+	require.Equal(t, after.weights, overlapped.weights)
+	for i := range after.steps {
+		after.steps[i].ImagesSec, overlapped.steps[i].ImagesSec = 0, 0
 	}
+	require.Equal(t, after.steps, overlapped.steps)
 }
 
 // Wherever in a step memory runs out, on one rank or on both, all ranks are as they were, and
@@ -742,4 +748,68 @@ func TestRanksProbe(t *testing.T) {
 	})
 	require.Equal(t, []tab.Measure{{Name: "figure", Value: 0.5}}, got[0])
 	require.Equal(t, got[0], got[1])
+}
+
+// narrow is a group over a link of so many bytes a second.
+type narrow struct {
+	tab.Group
+	bytes float64
+}
+
+func (g narrow) Sum(ctx context.Context, v []float32) error {
+	time.Sleep(time.Duration(float64(4*len(v)) / g.bytes * 1e9)) // what a test by the clock is about
+	return g.Group.Sum(ctx, v)
+}
+
+// How much of a slow link the backward pass hides.
+func TestRanksHideTheLink(t *testing.T) {
+	if !*long {
+		t.Skip("it goes by the clock; -long asks for it")
+	}
+	sideBySide(t)
+	const px, pairs, speed = 96, 4, 100e6
+	rng := rand.New(rand.NewPCG(5, 6))
+	b := tab.Batch{H: px, W: px, Class: make([]int, pairs)}
+	for _, v := range []*[]float32{&b.Normal, &b.Abnormal} {
+		*v = make([]float32, pairs*px*px*3)
+		for i := range *v {
+			(*v)[i] = float32(rng.NormFloat64())
+		}
+	}
+	seconds := map[bool][]float64{}
+	for range 5 {
+		for _, overlap := range []bool{false, true} {
+			t.Run(fmt.Sprint(overlap), func(t *testing.T) { // its networks go with it
+				nets := []tab.VisualEncoder{network(t), network(t)}
+				errs := make([]error, 2)
+				crew(2, func(rank int, g *ranktest.Rank) {
+					c := config()
+					c.Objective, c.Batch, c.Transform, c.LR = tab.Classification{Binary: true}, 2*pairs, dataset.Square(px), 1e-4
+					opts := []tab.Option{tab.WithGroup(narrow{g, speed})}
+					if !overlap {
+						opts = append(opts, tab.SumAfterwards())
+					}
+					errs[rank] = func() error {
+						p, err := tab.New(tab.Parts{Visual: nets[rank], Synth: generator()}, c, opts...)
+						if err != nil {
+							return err
+						}
+						err = p.Prepare(t.Context(), []string{"cloth"})
+						for i := 0; i < 4 && err == nil; i++ {
+							start := time.Now()
+							_, err = p.Step(t.Context(), b)
+							if rank == 0 && i > 0 {
+								seconds[overlap] = append(seconds[overlap], time.Since(start).Seconds())
+							}
+						}
+						return errors.Join(err, p.Close())
+					}()
+				})
+				require.NoError(t, errors.Join(errs...))
+			})
+		}
+	}
+	middle := func(v []float64) float64 { return slices.Sorted(slices.Values(v))[len(v)/2] }
+	t.Logf("A step over a link on which the gradients take %.2f s takes %.2f s where they are summed during the backward pass, and %.2f s where they are summed after it.",
+		4*11.18e6/speed, middle(seconds[true]), middle(seconds[false]))
 }

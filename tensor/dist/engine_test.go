@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -38,17 +39,25 @@ import (
 // environment, as torchrun has it.
 const childTask = "GOTAB_DIST_TASK"
 
+// threadsOfARank is how many threads such a process computes with, 1 where it is not set.
+const threadsOfARank = "GOTAB_DIST_THREADS"
+
 // checkpointFile names the checkpoint of such a process.
 const checkpointFile = "GOTAB_DIST_CHECKPOINT"
 
 var (
 	kills    = flag.Int("kills", 2, "how often TestKilledRanks kills a rank")
 	killSeed = flag.Uint64("kills.seed", 1, "which ranks, and when")
-	costs    = flag.Bool("cost", false, "measure what the calls cost")
+	costs    = flag.Bool("cost", false, "measure what the calls cost, what a group of one does, and how well two ranks share")
+	rounds   = flag.Int("cost.rounds", 7, "rounds of the measurements in which two sides take turns")
 )
 
 func TestMain(m *testing.M) {
-	if err := tensor.SetThreads(tensor.Threads{Cores: 2, PerRun: 1}); err != nil {
+	threads := 1
+	if n, err := strconv.Atoi(os.Getenv(threadsOfARank)); err == nil {
+		threads = n
+	}
+	if err := tensor.SetThreads(tensor.Threads{Cores: max(2, threads), PerRun: threads}); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
@@ -87,6 +96,8 @@ func child(task string) (err error) {
 		return longRun(ctx, g)
 	case "cost":
 		return cost(ctx, g)
+	case "pace":
+		return pace(ctx, g)
 	case "train":
 		h, err := train(ctx, g)
 		fmt.Println(h)
@@ -526,4 +537,135 @@ func TestCosts(t *testing.T) {
 		require.NoError(t, p.cmd.Wait(), "rank %d: %s", r, &p.out)
 		t.Log(p.out.String())
 	}
+}
+
+// pacer trains a ResNet-18 on one batch of its own, again and again.
+type pacer struct {
+	p   *tab.Pretrainer
+	net *backbone.ResNet18
+	b   tab.Batch
+}
+
+// newPacer has a share of a batch of so many pairs of px x px; g may be nil.
+func newPacer(ctx context.Context, g tab.Group, pairs, px int) (*pacer, error) {
+	net, err := backbone.NewResNet18(tensor.CPU, rand.New(rand.NewPCG(3, 4)))
+	if err != nil {
+		return nil, err
+	}
+	c := tab.DefaultConfig()
+	c.Objective, c.Batch, c.Transform, c.LR = tab.Classification{Binary: true}, pairs, dataset.Square(px), 1e-4
+	var opts []tab.Option
+	if g != nil {
+		opts, pairs = append(opts, tab.WithGroup(g)), pairs/g.Size()
+	}
+	p, err := tab.New(tab.Parts{Visual: net, Synth: synth.ScarCutPaste()}, c, opts...)
+	if err != nil {
+		return nil, errors.Join(err, net.Close())
+	}
+	if err := p.Prepare(ctx, []string{"cloth"}); err != nil {
+		return nil, errors.Join(err, p.Close(), net.Close())
+	}
+	b := tab.Batch{H: px, W: px, Class: make([]int, pairs)}
+	rng := rand.New(rand.NewPCG(5, 6))
+	for _, v := range []*[]float32{&b.Normal, &b.Abnormal} {
+		*v = make([]float32, pairs*px*px*3)
+		for i := range *v {
+			(*v)[i] = float32(rng.NormFloat64())
+		}
+	}
+	return &pacer{p, net, b}, nil
+}
+
+func (s *pacer) close() error { return errors.Join(s.p.Close(), s.net.Close()) }
+
+// step takes one and returns how long it took.
+func (s *pacer) step(ctx context.Context) (time.Duration, error) {
+	start := time.Now()
+	_, err := s.p.Step(ctx, s.b)
+	return time.Since(start), err
+}
+
+// pace says how long the steps of a rank take.
+func pace(ctx context.Context, g tab.Group) error {
+	s, err := newPacer(ctx, g, 16, 128)
+	if err != nil {
+		return err
+	}
+	var took []float64
+	for i := range 8 {
+		d, err := s.step(ctx)
+		if err != nil {
+			return errors.Join(err, s.close())
+		}
+		if i >= 2 { // what comes first makes memory and kernels
+			took = append(took, d.Seconds())
+		}
+	}
+	fmt.Println("seconds a step", median(took))
+	return s.close()
+}
+
+func median(v []float64) float64 {
+	v = slices.Sorted(slices.Values(v))
+	return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
+}
+
+// A step with a group of one beside a step without any, in turns.
+func TestOverheadOfOne(t *testing.T) {
+	if !*costs {
+		t.Skip("it goes by the clock; -cost asks for it")
+	}
+	alone, err := newPacer(t.Context(), nil, 8, 96)
+	require.NoError(t, err)
+	g, err := dist.Connect(t.Context(), dist.Config{Size: 1, Timeout: time.Minute, Host: "127.0.0.1", Port: 29500})
+	require.NoError(t, err)
+	one, err := newPacer(t.Context(), g, 8, 96)
+	require.NoError(t, err)
+	var a, b, ratios []float64
+	for i := range 10 * *rounds {
+		sides := []*pacer{alone, one}
+		if i%2 == 1 {
+			slices.Reverse(sides)
+		}
+		took := map[*pacer]float64{}
+		for _, s := range sides {
+			d, err := s.step(t.Context())
+			require.NoError(t, err)
+			took[s] = d.Seconds()
+		}
+		if i >= 4 {
+			a, b, ratios = append(a, took[alone]), append(b, took[one]), append(ratios, took[one]/took[alone])
+		}
+	}
+	t.Logf("A step without a group takes %.1f ms, with a group of one %.1f ms: %+.1f %%, the median of %d pairs (their quarters: %+.1f %% to %+.1f %%).", 1e3*median(a), 1e3*median(b),
+		100*(median(ratios)-1), len(ratios), 100*(quarter(ratios, 1)-1), 100*(quarter(ratios, 3)-1))
+	require.NoError(t, errors.Join(alone.close(), one.close(), g.Close()))
+}
+
+func quarter(v []float64, k int) float64 { return slices.Sorted(slices.Values(v))[len(v)*k/4] }
+
+// Two ranks of one core each beside one rank of two cores, on the same batch, in turns.
+func TestEfficiencyOfTwo(t *testing.T) {
+	if !*costs {
+		t.Skip("it goes by the clock; -cost asks for it")
+	}
+	seconds := func(n, threads int) float64 {
+		var s float64
+		for r, p := range start(t, "pace", n, fmt.Sprintf("%s=%d", threadsOfARank, threads)) {
+			require.NoError(t, p.cmd.Wait(), "rank %d: %s", r, &p.out)
+			_, v, found := strings.Cut(p.out.String(), "seconds a step ")
+			require.True(t, found, &p.out)
+			x, err := strconv.ParseFloat(strings.TrimSpace(v), 64)
+			require.NoError(t, err)
+			s = max(s, x)
+		}
+		return s
+	}
+	var one, two, ratios []float64
+	for range *rounds {
+		a, b := seconds(1, 2), seconds(2, 1)
+		one, two, ratios = append(one, a), append(two, b), append(ratios, a/b)
+	}
+	t.Logf("A step of 16 pairs of 128x128 takes one rank of two cores %.3f s and two ranks of one core %.3f s: an efficiency of %.0f %%, the median of %d pairs (%.0f %% to %.0f %%).",
+		median(one), median(two), 100*median(ratios), len(ratios), 100*slices.Min(ratios), 100*slices.Max(ratios))
 }
