@@ -310,3 +310,18 @@ func parse(s string, out ...*int64) (int, error) {
 	}
 	return len(out), nil
 }
+
+func TestUseThreads(t *testing.T) {
+	old, procs := tensor.GetThreads(), runtime.GOMAXPROCS(0)
+	defer func() {
+		runtime.GOMAXPROCS(procs)
+		require.NoError(t, tensor.SetThreads(old))
+	}()
+	for _, n := range []int{-1, 5000} {
+		require.ErrorContains(t, tensor.UseThreads(n), "want 1 to 4096, or 0")
+	}
+	require.Equal(t, old, tensor.GetThreads())
+	require.NoError(t, tensor.UseThreads(1))
+	require.Equal(t, tensor.Threads{Cores: 1, PerRun: 1}, tensor.GetThreads())
+	require.Equal(t, 1, runtime.GOMAXPROCS(0))
+}
