@@ -53,13 +53,13 @@ func Example() {
 		if err != nil {
 			log.Fatal(err)
 		}
-		fmt.Printf("%d pictures of %dx%d, first %s, first value %.4f\n",
+		fmt.Printf("%d images of %dx%d, first %s, first value %.4f\n",
 			batch.N, batch.W, batch.H, batch.Items[0].Name, batch.Pixels[0])
 	}
 	// Output:
-	// passed over: bottle/train/good/notes: not a picture by its name (png, jpg, jpeg, jpe, jfif, bmp, dib, tif, tiff, webp, gif, pgm, ppm, pbm, pnm)
-	// 2 pictures of 224x224, first bottle/train/good/000.png, first value -0.4054
-	// 1 pictures of 224x224, first bottle/train/good/002.png, first value 0.2796
+	// passed over: bottle/train/good/notes: not an image by its name (png, jpg, jpeg, jpe, jfif, bmp, dib, tif, tiff, webp, gif, pgm, ppm, pbm, pnm)
+	// 2 images of 224x224, first bottle/train/good/000.png, first value -0.4054
+	// 1 images of 224x224, first bottle/train/good/002.png, first value 0.2796
 }
 
 // The rectangle tells where a heat map over the output lies in the input.

@@ -342,7 +342,7 @@ func TestShardsRefuseSenselessIndexes(t *testing.T) {
 	archive := make([]byte, 4096)
 	line := `{"image":"a.png","label":"good","shard":0,"at":512,"bytes":5,"crc32c":1}` + "\n"
 	for index, want := range map[string]string{
-		"": "lists no picture",
+		"": "lists no image",
 		strings.Replace(line, `"shard":0`, `"shard":1`, 1):               "no shard 1",
 		strings.Replace(line, `"bytes":5`, `"bytes":3585`, 1):            "do not lie in",
 		strings.Replace(line, `"at":512`, `"at":1152921504606846976`, 1): "do not lie in",
