@@ -156,7 +156,7 @@ func TestLongManifestNamesFaults(t *testing.T) {
 		good + `{"image":"` + strings.Repeat("x", scanBuffer):    "line 2: bufio.Scanner: token too long",
 		good + "{\"image\":\"b\xff.png\",\"label\":\"good\"}":    "line 2: it is not UTF-8",
 		"\xff\xfe{\x00": "UTF-16",
-		"":              "lists no picture",
+		"":              "lists no image",
 		`{"image":"b.png","image":"c.png","label":"good"} {}`: "more than one JSON object",
 		strings.Repeat(`{"label":"good"}`+"\n", 200):          "line 100: \"image\" is missing",
 	} {

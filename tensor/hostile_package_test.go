@@ -38,6 +38,7 @@ func TestHostileArguments(t *testing.T) {
 			"SaveWeights": "it writes where the text says; WriteWeights is called",
 			"Scope":       "TestHostileOperations calls its methods with that of a Run",
 			"SetThreads":  "it would change the process for the tests beside; Threads.Validate is called",
+			"UseThreads":  "it would change the process for the tests beside; TestUseThreads refuses numbers",
 		},
 	}
 	missing, err := r.Missing(".")

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// form says what the answer to a picture looks like.
+// form says what the answer to an image looks like.
 type form int
 
 const (

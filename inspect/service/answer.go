@@ -7,7 +7,7 @@ import (
 	"github.com/gotab/gotab/inspect"
 )
 
-// Answer is the body that a picture is answered with.
+// Answer is the body that an image is answered with.
 type Answer struct {
 	RequestID string   `json:"request_id"`
 	Product   string   `json:"product"`
@@ -21,7 +21,7 @@ type Answer struct {
 	AsHigh    int      `json:"as_high"`   // of the Good parts of the calibration that score as high
 	Good      int      `json:"good"`
 	PValue    float64  `json:"p_value"` // conformal, above 0 to 1
-	Width     int      `json:"width"`   // of the picture as it was judged, in pixels
+	Width     int      `json:"width"`   // of the image as it was judged, in pixels
 	Height    int      `json:"height"`
 	Defects   []Defect `json:"defects"` // what the classifier sees, the most probable first; empty without one
 	Timing    Timing   `json:"timing"`
@@ -46,12 +46,12 @@ type Defect struct {
 // Timing says where the time went, in milliseconds.
 type Timing struct {
 	Read    float64 `json:"read_ms"`    // until the body was there
-	Decode  float64 `json:"decode_ms"`  // of the picture
+	Decode  float64 `json:"decode_ms"`  // of the image
 	Waited  float64 `json:"waited_ms"`  // in the Inspector's queue
-	Inspect float64 `json:"inspect_ms"` // to score, with the pictures of the same batch
+	Inspect float64 `json:"inspect_ms"` // to score, with the images of the same batch
 }
 
-// Map is a heat map as a picture.
+// Map is a heat map as an image.
 type Map struct {
 	Type string  `json:"type"` // "image/png"
 	Data []byte  `json:"data"` // base64
@@ -85,7 +85,7 @@ type Product struct {
 	Busy        uint64            `json:"busy"`   // refused by a full queue
 	Expired     uint64            `json:"expired"`
 	Replaced    uint64            `json:"replaced"` // bundles put in force after the first
-	Queued      int               `json:"queued"`   // pictures now
+	Queued      int               `json:"queued"`   // images now
 	Running     int               `json:"running"`
 	Drift       Drift             `json:"drift"`
 	Feedback    bool              `json:"feedback"` // what operators say is kept: there is a journal

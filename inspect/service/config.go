@@ -18,19 +18,19 @@ import (
 // ErrConfig reports settings or products that make no sense.
 var ErrConfig = errors.New("invalid setting")
 
-// Inspector decides about pictures. *inspect.Inspector is one.
+// Inspector decides about images. *inspect.Inspector is one.
 //
 // All methods are called from many goroutines at once. Inspect returns inspect.ErrBusy if
-// it cannot take the picture now, and the error of ctx once that ends. Where no map is
+// it cannot take the image now, and the error of ctx once that ends. Where no map is
 // asked for, ctx is one of inspect.WithoutMap.
 //
-// An Inspector that has pictures after Inspect has returned, because ctx has ended and a
+// An Inspector that has images after Inspect has returned, because ctx has ended and a
 // batch goes on, has a method InspectHeld like *inspect.Inspector's. It is called in place of Inspect,
-// and Config.Memory counts a picture until its channel is closed.
+// and Config.Memory counts an image until its channel is closed.
 //
-// An Inspector with a method Decoder() dataset.Decoder says how its pictures are read, for
+// An Inspector with a method Decoder() dataset.Decoder says how its images are read, for
 // instance how many of 16 bits count. Config.MaxPixels holds all the same. The contexts of its
-// Inspect are of inspect.DecodedBy, and after inspect.ErrReplaced the picture is decoded anew
+// Inspect are of inspect.DecodedBy, and after inspect.ErrReplaced the image is decoded anew
 // and asked about again.
 type Inspector interface {
 	Inspect(ctx context.Context, img image.Image) (inspect.Verdict, error)
@@ -47,11 +47,11 @@ type Journal interface {
 
 // Config says what a Handler allows. Begin with DefaultConfig.
 type Config struct {
-	// MaxBytes is the most bytes of a picture as it is sent.
+	// MaxBytes is the most bytes of an image as it is sent.
 	MaxBytes int64
-	// MaxPixels is the most pixels of a picture, width times height.
+	// MaxPixels is the most pixels of an image, width times height.
 	MaxPixels int
-	// Memory is the most bytes that the pictures of all requests in work may take
+	// Memory is the most bytes that the images of all requests in work may take
 	// together: each takes its bytes four times and 32 for every pixel, from its header to
 	// the answer, and one whose time is over until no batch that is being scored has it.
 	// At least 4*MaxBytes + 32*MaxPixels. A request that does not fit is
@@ -84,12 +84,12 @@ func DefaultConfig() Config {
 }
 
 const (
-	// copies is how often the bytes of a picture may be in memory: the decoder reads a
+	// copies is how often the bytes of an image may be in memory: the decoder reads a
 	// copy, and both grow by doubling.
 	copies = 4
-	// bytesAPixel is what a picture takes for each pixel: up to 24 for a moment while it is
+	// bytesAPixel is what an image takes for each pixel: up to 24 for a moment while it is
 	// decoded ([dataset.Decoder]); then 4 for its colours, 4 to 12 for the map, 4 for the
-	// picture of it, and up to 12 for that as PNG and in base64.
+	// image of it, and up to 12 for that as PNG and in base64.
 	bytesAPixel = 32
 )
 

@@ -18,15 +18,15 @@
 //	GET  /openapi.json       this list for programs, OpenAPI 3
 //	GET  /                   a page to try pictures on
 //
-// A picture comes as the body or as the field "image" of a form (multipart/form-data). It
+// An image comes as the body or as the field "image" of a form (multipart/form-data). It
 // is decoded as [dataset.Decoder] does it, so that a detector meets the pixels that it was
 // fitted on. The answer is an [Answer] in JSON. With ?map=png, or Accept: image/png, it is
-// the heat map over the picture, and the decision is in the headers; with ?map=base64 the
+// the heat map over the image, and the decision is in the headers; with ?map=base64 the
 // JSON holds the map too.
 //
 // # Limits
 //
-// Bytes, pixels and time of a request are bounded, and so is the memory of all pictures in
+// Bytes, pixels and time of a request are bounded, and so is the memory of all images in
 // work ([Config]). Pixels are counted in the file's header, before they take memory. What
 // does not fit at the moment is answered with 503 and Retry-After.
 //

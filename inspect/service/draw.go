@@ -8,7 +8,7 @@ import (
 	"github.com/gotab/gotab/inspect"
 )
 
-// drawMap lays the colours of a verdict's map over the picture, as PNG.
+// drawMap lays the colours of a verdict's map over the image, as PNG.
 func drawMap(img *image.RGBA, v inspect.Verdict) ([]byte, error) {
 	over, err := v.Overlay(img)
 	if err != nil {

@@ -17,7 +17,7 @@ import (
 // there is mostly nobody left to read it.
 const statusGone = 499
 
-// retryAfter is what Retry-After says, in seconds: a queue of pictures empties in less.
+// retryAfter is what Retry-After says, in seconds: a queue of images empties in less.
 const retryAfter = "1"
 
 // Codes of problems. They do not change once they are published.
@@ -42,7 +42,7 @@ const (
 	codeBusy         = "busy"
 	codeClosed       = "closed"
 	codeDeadline     = "deadline"
-	internalSentence = "The picture could not be judged. The server's log says why, under this request's id."
+	internalSentence = "The image could not be judged. The server's log says why, under this request's id."
 )
 
 // fault is a request that is not answered as it wishes.
@@ -94,7 +94,7 @@ func (h *Handler) ofBody(err error) *fault {
 	case errors.Is(err, context.DeadlineExceeded):
 		return endOf(err)
 	case errors.Is(err, os.ErrDeadlineExceeded): // of the connection
-		f := failed(http.StatusRequestTimeout, codeSlow, "The body did not arrive within %v. Send it faster, or a smaller picture.", h.cfg.ReadTimeout).because(err)
+		f := failed(http.StatusRequestTimeout, codeSlow, "The body did not arrive within %v. Send it faster, or a smaller image.", h.cfg.ReadTimeout).because(err)
 		f.header = http.Header{"Connection": {"close"}}
 		return f
 	case errors.Is(err, context.Canceled):
@@ -104,34 +104,34 @@ func (h *Handler) ofBody(err error) *fault {
 }
 
 func (h *Handler) tooLarge() *fault {
-	return failed(http.StatusRequestEntityTooLarge, codeBytes, "The picture has more than %d bytes, which is this server's limit. Send it smaller or compressed.", h.cfg.MaxBytes)
+	return failed(http.StatusRequestEntityTooLarge, codeBytes, "The image has more than %d bytes, which is this server's limit. Send it smaller or compressed.", h.cfg.MaxBytes)
 }
 
-// ofDecoding is the fault of bytes that are no picture, or too large a one.
+// ofDecoding is the fault of bytes that are no image, or too large a one.
 func (h *Handler) ofDecoding(err error) *fault {
 	if errors.Is(err, dataset.ErrTooLarge) {
-		return failed(http.StatusRequestEntityTooLarge, codePixels, "The picture has more than %d pixels, which is this server's limit. Send it smaller.", h.cfg.MaxPixels).because(err)
+		return failed(http.StatusRequestEntityTooLarge, codePixels, "The image has more than %d pixels, which is this server's limit. Send it smaller.", h.cfg.MaxPixels).because(err)
 	}
 	why := err.Error()
 	if _, after, ok := strings.Cut(why, dataset.ErrDecode.Error()+": "); ok {
 		why = after // what was being done is known
 	}
-	return failed(http.StatusUnprocessableEntity, codeDecode, "The picture cannot be decoded: %s.", why).because(err)
+	return failed(http.StatusUnprocessableEntity, codeDecode, "The image cannot be decoded: %s.", why).because(err)
 }
 
 // ofInspecting is the fault of an Inspector's error.
 func ofInspecting(ctx context.Context, err error) *fault {
 	switch {
 	case errors.Is(err, inspect.ErrBusy):
-		return busy("More pictures are waiting than this server takes. Send it again after the time in Retry-After.").because(err)
+		return busy("More images are waiting than this server takes. Send it again after the time in Retry-After.").because(err)
 	case errors.Is(err, inspect.ErrReplaced):
-		return busy("The product's bundle is being replaced. Send the picture again after the time in Retry-After.").because(err)
+		return busy("The product's bundle is being replaced. Send the image again after the time in Retry-After.").because(err)
 	case errors.Is(err, downstream.ErrClosed):
-		f := failed(http.StatusServiceUnavailable, codeClosed, "This server is stopping. Send the picture to another one.").because(err)
+		f := failed(http.StatusServiceUnavailable, codeClosed, "This server is stopping. Send the image to another one.").because(err)
 		f.header = http.Header{"Retry-After": {retryAfter}}
 		return f
 	case errors.Is(err, downstream.ErrImage):
-		return failed(http.StatusUnprocessableEntity, codeImage, "The picture does not fit the detector: %v.", err).because(err)
+		return failed(http.StatusUnprocessableEntity, codeImage, "The image does not fit the detector: %v.", err).because(err)
 	case errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled):
 		// An Inspector has limits of its own: only this request's end is the client's.
 		if f := ended(ctx); f != nil {

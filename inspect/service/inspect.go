@@ -48,23 +48,23 @@ func (x *exchange) product(name string) (Inspector, *fault) {
 	return in, nil
 }
 
-// mostReadings is how often a picture is decoded when bundles that read it otherwise replace
+// mostReadings is how often an image is decoded when bundles that read it otherwise replace
 // each other.
 const mostReadings = 3
 
-// holder is an Inspector that says how long it has a picture. *inspect.Inspector is one.
+// holder is an Inspector that says how long it has an image. *inspect.Inspector is one.
 type holder interface {
 	InspectHeld(ctx context.Context, img image.Image) (v inspect.Verdict, held <-chan struct{}, err error)
 }
 
-// released is closed: nobody has the picture.
+// released is closed: nobody has the image.
 var released = func() <-chan struct{} {
 	c := make(chan struct{})
 	close(c)
 	return c
 }()
 
-// inspect is the way of a picture from the request to its answer.
+// inspect is the way of an image from the request to its answer.
 func (x *exchange) inspect(name string) *fault {
 	in, f := x.product(name)
 	if f != nil {
@@ -77,7 +77,7 @@ func (x *exchange) inspect(name string) *fault {
 	ctx, h := x.r.Context(), x.h
 	mem := &share{b: &h.memory}
 	held := released
-	// The picture counts as long as anybody has it.
+	// The image counts as long as anybody has it.
 	defer func() {
 		select {
 		case <-held:
@@ -150,7 +150,7 @@ func (x *exchange) inspect(name string) *fault {
 	return x.stage(StageAnswer, func() *fault { return x.answer(v, img, wish) })
 }
 
-// decoderOf is how an Inspector's pictures are read, and whether it is the Inspector that
+// decoderOf is how an Inspector's images are read, and whether it is the Inspector that
 // says so.
 func decoderOf(in Inspector, maxPixels int) (d dataset.Decoder, own bool) {
 	d = dataset.DefaultDecoder()
@@ -162,7 +162,7 @@ func decoderOf(in Inspector, maxPixels int) (d dataset.Decoder, own bool) {
 	return d, own
 }
 
-// decode makes the picture of its bytes. Its memory is taken first.
+// decode makes the image of its bytes. Its memory is taken first.
 func (x *exchange) decode(data []byte, d dataset.Decoder, mem *share) (*image.RGBA, *fault) {
 	size, err := d.Size(data)
 	if err != nil {

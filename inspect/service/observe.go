@@ -47,8 +47,8 @@ type Event struct {
 	Product string // one of the Handler's; empty where none was named
 	Status  int    // of the answer; 499 if the client went before it
 	Code    string // of the Problem; empty where there is none
-	Bytes   int64  // of the picture as it was sent
-	Pixels  int    // of the picture by its header
+	Bytes   int64  // of the image as it was sent
+	Pixels  int    // of the image by its header
 	Start   time.Time
 	Took    time.Duration
 	Stages  []Stage // in their order; a request may end after any of them, and repeat decode and inspect while bundles are replaced
@@ -61,7 +61,7 @@ type Event struct {
 // Names of stages.
 const (
 	StageRead    = "read"    // the body arrives
-	StageDecode  = "decode"  // the picture is decoded
+	StageDecode  = "decode"  // the image is decoded
 	StageInspect = "inspect" // the Inspector has it, its queue included
 	StageAnswer  = "answer"  // the answer is made and sent
 )

@@ -13,7 +13,7 @@ import (
 var pageText []byte
 
 // pagePolicy is the Content-Security-Policy of the page: the one script and the one style
-// that are in it, pictures that it made, and requests to this server.
+// that are in it, images that it made, and requests to this server.
 var pagePolicy = sync.OnceValue(func() string {
 	return "default-src 'none'; script-src " + sourceOf(pageText, "script") + "; style-src " + sourceOf(pageText, "style") +
 		"; img-src blob: data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"

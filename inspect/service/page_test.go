@@ -179,7 +179,7 @@ func TestThePageInABrowser(t *testing.T) {
 	require.NotEmpty(t, got.Picture)
 	got.Picture = ""
 	require.Equal(t, inspect.Entry{Said: inspect.GoodAfterAll, Product: "spring 12", Bundle: "0123456789ab", Scorer: "ba9876543210", Score: 250, Threshold: 200, Reject: true}, got)
-	require.Contains(t, s.Broken.Message, "The picture cannot be decoded")
+	require.Contains(t, s.Broken.Message, "The image cannot be decoded")
 	require.False(t, s.Broken.Result)
 	require.Equal(t, []string{"product", "file", "slider", "exact", "reset", "say"}, s.Focus, "all can be reached by keyboard")
 

@@ -16,14 +16,14 @@ import (
 const (
 	imageField = "image"
 	maxParts   = 16       // of a form
-	formBytes  = 64 << 10 // of a form beside the picture
+	formBytes  = 64 << 10 // of a form beside the image
 )
 
-// receive reads the picture of a request: the whole body, or a form's field. It reads no
+// receive reads the image of a request: the whole body, or a form's field. It reads no
 // more than the limits allow, and takes memory from mem before it does.
 func (h *Handler) receive(ctx context.Context, w http.ResponseWriter, r *http.Request, mem *share) ([]byte, *fault) {
 	if enc := r.Header.Get("Content-Encoding"); enc != "" && enc != "identity" {
-		return nil, failed(http.StatusUnsupportedMediaType, codeType, "The body has Content-Encoding %q. Send the picture as it is.", clip(enc))
+		return nil, failed(http.StatusUnsupportedMediaType, codeType, "The body has Content-Encoding %q. Send the image as it is.", clip(enc))
 	}
 	kind, params, f := contentType(r)
 	if f != nil {
@@ -37,7 +37,7 @@ func (h *Handler) receive(ctx context.Context, w http.ResponseWriter, r *http.Re
 	if r.ContentLength > limit {
 		return nil, h.tooLarge()
 	}
-	want := h.cfg.MaxBytes // of a form, only the picture is kept
+	want := h.cfg.MaxBytes // of a form, only the image is kept
 	if r.ContentLength >= 0 {
 		want = min(want, r.ContentLength)
 	}
@@ -62,16 +62,16 @@ func (h *Handler) receive(ctx context.Context, w http.ResponseWriter, r *http.Re
 	// From here the server watches whether the client goes, which a deadline would end.
 	h.control(w).readBy(time.Time{})
 	if len(data) == 0 {
-		return nil, failed(http.StatusBadRequest, codeNoImage, "There is no picture in the request. Send it as the body, or as the field %q of a form.", imageField)
+		return nil, failed(http.StatusBadRequest, codeNoImage, "There is no image in the request. Send it as the body, or as the field %q of a form.", imageField)
 	}
 	return data, nil
 }
 
 func (h *Handler) noMemory() *fault {
-	return busy("The pictures in work take all the memory that this server may use. Send it again after the time in Retry-After.")
+	return busy("The images in work take all the memory that this server may use. Send it again after the time in Retry-After.")
 }
 
-// contentType is the kind of the body. A body without one is taken as a picture.
+// contentType is the kind of the body. A body without one is taken as an image.
 func contentType(r *http.Request) (string, map[string]string, *fault) {
 	given := r.Header.Get("Content-Type")
 	if given == "" {
@@ -90,10 +90,10 @@ func contentType(r *http.Request) (string, map[string]string, *fault) {
 		return kind, params, nil
 	}
 	return "", nil, failed(http.StatusUnsupportedMediaType, codeType,
-		"The body is %s. Send a picture with Content-Type image/png or its like, or application/octet-stream, or as the field %q of multipart/form-data.", clip(kind), imageField)
+		"The body is %s. Send an image with Content-Type image/png or its like, or application/octet-stream, or as the field %q of multipart/form-data.", clip(kind), imageField)
 }
 
-// receiveForm reads a form to its end and returns its one picture.
+// receiveForm reads a form to its end and returns its one image.
 func (h *Handler) receiveForm(body io.Reader, boundary string) ([]byte, *fault, error) {
 	parts := multipart.NewReader(body, boundary)
 	var data []byte
@@ -107,13 +107,13 @@ func (h *Handler) receiveForm(body io.Reader, boundary string) ([]byte, *fault, 
 			return nil, nil, err
 		}
 		if n == maxParts {
-			return nil, failed(http.StatusBadRequest, codeRequest, "The form has more than %d fields. Send the picture alone, as the field %q.", maxParts, imageField), nil
+			return nil, failed(http.StatusBadRequest, codeRequest, "The form has more than %d fields. Send the image alone, as the field %q.", maxParts, imageField), nil
 		}
 		if p.FormName() != imageField {
 			continue // NextPart passes over the rest
 		}
 		if found {
-			return nil, failed(http.StatusBadRequest, codeRequest, "The form has several fields %q. Send one picture in a request.", imageField), nil
+			return nil, failed(http.StatusBadRequest, codeRequest, "The form has several fields %q. Send one image in a request.", imageField), nil
 		}
 		found = true
 		if data, err = readUpTo(io.LimitReader(p, h.cfg.MaxBytes+1), -1); err != nil {
@@ -124,7 +124,7 @@ func (h *Handler) receiveForm(body io.Reader, boundary string) ([]byte, *fault, 
 		}
 	}
 	if !found {
-		return nil, failed(http.StatusBadRequest, codeNoImage, "The form has no field %q. Send the picture as that field.", imageField), nil
+		return nil, failed(http.StatusBadRequest, codeNoImage, "The form has no field %q. Send the image as that field.", imageField), nil
 	}
 	return data, nil, nil
 }
