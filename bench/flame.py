@@ -29,7 +29,8 @@ for line in raw.splitlines():
         if name := re.match(r"\s*(\S.*?) \S+:\d+(?::\d+)? s=", line):
             places[at].append(name[1])
 shorten = lambda f: re.sub(r"\[go\.shape[^]]*\]|\[\.\.\.\]", "", f.split("/")[-1]).replace("gotab/", "")
-skip = re.compile(r"^(runtime\.(goexit|main|cgocall|asmcgocall|systemstack|mcall)|iter\.Pull|main\.main)")
+skip = re.compile(r"^(runtime\.(goexit|main|cgocall|asmcgocall|systemstack|mcall)|iter\.Pull|main\.|native\.(shimOut|made)|"
+                  r"tensor\.(\(\*Scope\)\.(Sub|SubN|subN|op|opOf|effect)|\(\*worker\)\.|runOn|Run)$|tensor\.\(\*worker\))")
 tree = lambda: {"n": 0, "to": collections.OrderedDict()}
 root = tree()
 for n, locations in samples:

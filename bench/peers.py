@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """All that is measured beside a peer, in turns: fails where a ratio is below the one that was reached, less a tenth.
 
-usage: peers.py PROGRAMS [-rounds N] [-seconds S] [-only REGEXP] [-write] [-json FILE] [-weights FILE -root DIR -target CLASS]
+usage: peers.py PROGRAMS [-rounds N] [-seconds S] [-only REGEXP] [-write] [-json FILE] [-prepared DIR] [-weights FILE -root DIR -target CLASS]
 PROGRAMS is a folder with the built programs detect, resnet and evaluate, and dataset.test (`make bench-peers` builds them). Both sides
 get all processors that the process may use, and each measurement is a process of its own. A ratio is the median of those of the rounds, and above 1
 where gotab is faster; bench/peers.json has those that were reached, and -write puts the measured ones there. Rows whose peer is not
 there are passed over, with the reason. -weights, -root and -target (a ResNet-18 as safetensors, a folder in MVTec AD's layout, one of its classes) are for the
-rows of whole detectors; without them drawings stand for the class, and rows that train or need 200 real images are passed over.
+rows of whole detectors, -prepared a folder that `detect prepare` has filled already; without them drawings stand for the class, and rows that train or need 200 real images are passed over.
 needs: Python with any of numpy, pillow, torch 2.1.2, onnxruntime, scipy, scikit-learn, safetensors, torchvision
 "limit" is the time or rate at which the arithmetic alone would go: cores x operations a cycle x clock (flags and clock of /proc/cpuinfo).
 Exit status: 0 where all held, 1 where a row fell short, 2 for wrong arguments.
@@ -23,6 +23,7 @@ ap.add_argument("-seconds", type=float, default=2)
 ap.add_argument("-only", default="")
 ap.add_argument("-write", action="store_true")
 ap.add_argument("-json")
+ap.add_argument("-prepared")
 ap.add_argument("-weights")
 ap.add_argument("-root")
 ap.add_argument("-target")
@@ -95,7 +96,7 @@ def network(mode, batch, bf16):
 
 def prepared():
     """The folder of bench/detect, made once."""
-    where = os.path.join(TMP.name, "detect")
+    where = A.prepared or os.path.join(TMP.name, "detect")
     if not os.path.exists(where):
         args = [program("detect"), "prepare", "-out", where] + (["-bf16"] if BF16 else [])
         if A.weights:

@@ -30,9 +30,9 @@
 // the readers do. Masks may be encoded in any way: a defect is what is not the
 // background. [Check] looks at all files before long work.
 //
-// Pixels are Pillow's, byte for byte but for JPEG, which comes within 3 of 255:
-// image/jpeg rounds the cosine transform otherwise than libjpeg. docs/files.md has
-// the exceptions.
+// Pixels are Pillow's, byte for byte but for progressive JPEG and that of four
+// colours, which come within 3 of 255: image/jpeg rounds the cosine transform
+// otherwise than libjpeg. docs/files.md has the exceptions.
 //
 // The package is pure Go.
 package dataset

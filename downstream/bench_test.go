@@ -74,3 +74,54 @@ func BenchmarkPaDiMScore(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkOpenTen opens ten fitted PaDiMs of the default size on one network, as a service does that begins, and reports how
+// long all take and what they hold of the memory of the process, in sizes of their files.
+func BenchmarkOpenTen(b *testing.B) {
+	const count = 10
+	net, err := backbone.NewResNet18(tensor.CPU, seeded(1))
+	require.NoError(b, err)
+	defer net.Close()
+	p, err := downstream.NewPaDiM(net, downstream.DefaultPaDiM(), nil)
+	require.NoError(b, err)
+	require.NoError(b, p.Fit(b.Context(), memory(b, textures(4, 1, 224))))
+	path := filepath.Join(b.TempDir(), "padim.gotab")
+	require.NoError(b, p.Save(path))
+	require.NoError(b, p.Close())
+	info, err := os.Stat(path)
+	require.NoError(b, err)
+	held := int64(0)
+	for b.Loop() {
+		b.StopTimer()
+		settle()
+		before := resident(b)
+		b.StartTimer()
+		var all []*downstream.PaDiM
+		for range count {
+			p, err := downstream.OpenPaDiM(b.Context(), path, net)
+			require.NoError(b, err)
+			all = append(all, p)
+		}
+		b.StopTimer()
+		settle()
+		held += resident(b) - before
+		for _, p := range all {
+			require.NoError(b, p.Close())
+		}
+		b.StartTimer()
+	}
+	b.ReportMetric(b.Elapsed().Seconds()/float64(b.N), "s")
+	b.ReportMetric(float64(held)/float64(b.N)/float64(count*info.Size()), "x-files")
+}
+
+// resident is the memory of the process in bytes, or skips where the system does not tell.
+func resident(b *testing.B) int64 {
+	raw, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		b.Skipf("the system does not tell the memory of the process: %v", err)
+	}
+	var size, pages int64
+	_, err = fmt.Sscan(string(raw), &size, &pages)
+	require.NoError(b, err)
+	return pages * int64(os.Getpagesize())
+}

@@ -331,18 +331,12 @@ func measure(ctx context.Context, args []string, stdout, stderr io.Writer) (err 
 			r.Rejected++
 		}
 	}
+	var b bytes.Buffer
 	if *profile != "" {
-		var b bytes.Buffer
 		if err := pprof.StartCPUProfile(&b); err != nil {
 			return err
 		}
-		defer func() {
-			pprof.StopCPUProfile()
-			err = errors.Join(err, atomicfile.Write(*profile, func(w io.Writer) error {
-				_, err := b.WriteTo(w)
-				return err
-			}))
-		}()
+		defer pprof.StopCPUProfile() // after an error; twice is harmless
 	}
 	busy := processor()
 	whole, err := timed(*seconds, files, func(f []byte) error {
@@ -351,6 +345,15 @@ func measure(ctx context.Context, args []string, stdout, stderr io.Writer) (err 
 	})
 	if err != nil {
 		return err
+	}
+	if *profile != "" {
+		pprof.StopCPUProfile()
+		if err := atomicfile.Write(*profile, func(w io.Writer) error {
+			_, err := b.WriteTo(w)
+			return err
+		}); err != nil {
+			return err
+		}
 	}
 	r.Processor = 1e3 * (processor() - busy) / float64(len(whole))
 	r.Images, r.Fastest, r.Median, r.Slow = len(whole), whole[0], whole[len(whole)/2], whole[len(whole)*9/10]
