@@ -345,11 +345,11 @@ func TestFailures(t *testing.T) {
 		"load": {func(d *report.Data) {
 			d.Classes[0].Load = func(context.Context, int) (report.Item, error) { return report.Item{}, broken }
 		}, broken, "class plate: plate/test/spot/"},
-		"no picture": {func(d *report.Data) { item(d, func(it *report.Item) { it.Image = nil }) }, report.ErrData, "no picture"},
-		"one map":    {func(d *report.Data) { item(d, func(it *report.Item) { it.Maps = it.Maps[:1] }) }, report.ErrData, "1 maps for 2 detectors"},
+		"no image": {func(d *report.Data) { item(d, func(it *report.Item) { it.Image = nil }) }, report.ErrData, "no image"},
+		"one map":  {func(d *report.Data) { item(d, func(it *report.Item) { it.Maps = it.Maps[:1] }) }, report.ErrData, "1 maps for 2 detectors"},
 		"mask size": {func(d *report.Data) {
 			item(d, func(it *report.Item) { it.Mask = image.NewGray(image.Rect(0, 0, 3, 4)) })
-		}, heatmap.ErrSize, "the mask is (3,4), the picture (48,48)"},
+		}, heatmap.ErrSize, "the mask is (3,4), the image (48,48)"},
 		"map size": {func(d *report.Data) {
 			item(d, func(it *report.Item) { it.Maps[1] = downstream.Map{W: 1, H: 1, Data: []float32{1}} })
 		}, heatmap.ErrSize, "PaDiM, pre-trained: the map is 1x1"},
