@@ -157,6 +157,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	if o.Train, o.Synth, err = settings(o); err != nil {
 		return err
 	}
+	if err := o.anchored(); err != nil {
+		return err
+	}
 	o.Anchors = func(ctx context.Context, classes []string) (training.Anchors, error) {
 		return o.anchors(ctx, classes, stderr)
 	}

@@ -462,6 +462,7 @@ func TestWrongArguments(t *testing.T) {
 		{[]string{"-out", out}, "-data is missing"},
 		{[]string{"-data", root}, "-out is missing"},
 		{[]string{"-data", root, "-out", out}, "neither -bank nor -clip is given"},
+		{[]string{"-data", filepath.Join(root, "none"), "-out", out}, "neither -bank nor -clip is given"},
 		{[]string{"-data", root, "-out", out, "-bank", bank, "-clip", "y"}, "both given"},
 		{[]string{"-data", root, "-out", out, "-bank", bank, "-objective", "best"}, "-objective"},
 		{[]string{"-data", root, "-out", out, "-bank", bank, "-bn", "off"}, "-bn"},
@@ -490,7 +491,7 @@ func TestWrongArguments(t *testing.T) {
 		{[]string{"-data", root, "-out", out, "-bank", bank, "-control", "misplaced"}, "-synth mixture"},
 		{[]string{"-data", root, "-out", out, "-bank", bank, "-synth", "mixture", "-without", "rust"}, "want one of nsa, patch, scar"},
 		{[]string{"-data", root, "-out", out, "-bank", bank, "-synth", "mixture", "-least", "6"}, "-least"},
-		{[]string{"-data", root, "-out", out, "-bank", bank, "-synth", "mixture", "-twins", "auto", "-draws", "0"}, "Draws"},
+		{[]string{"-data", root, "-out", out, "-bank", bank, "-synth", "mixture", "-twins", "auto", "-draws", "0"}, "-draws is 0"},
 	} {
 		var stdout, stderr bytes.Buffer
 		err := run(t.Context(), append(c.args, "-epochs", "1"), &stdout, &stderr)

@@ -143,10 +143,16 @@ func (o options) anchors(ctx context.Context, classes []string, stderr io.Writer
 			return a, err
 		}
 		return training.FromCLIP(b, o.clip.Weights, p.Hash())
-	case needed:
-		return a, fmt.Errorf("%w: objective %s needs anchors, and neither -bank nor -clip is given: %s", errUsage, o.Train.Objective.Name(), remedy)
 	}
 	return training.Anchors{About: "none"}, nil
+}
+
+// anchored refuses an objective that needs anchors where nothing gives any, before all images are looked at.
+func (o options) anchored() error {
+	if o.Resume || o.Untrained || o.bank != "" || o.clip.Weights != "" || !o.Train.Objective.Needs().Anchors {
+		return nil
+	}
+	return fmt.Errorf("%w: objective %s needs anchors, and neither -bank nor -clip is given: %s", errUsage, o.Train.Objective.Name(), remedy)
 }
 
 // remedy is what helps whose classes have no anchors.

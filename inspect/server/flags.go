@@ -154,7 +154,7 @@ func Parse(args []string, getenv func(string) string, stderr io.Writer) (Setting
 }
 
 // flags are the fields that [Parse] has under other names.
-var flags = map[string]string{"Listen": "-listen", "TokenFile": "-token-file", "Cert": "-cert", "Key": "-key", "LogFormat": "-log",
+var flags = map[string]string{"Bundles": "-bundle", "Listen": "-listen", "TokenFile": "-token-file", "Cert": "-cert", "Key": "-key", "LogFormat": "-log",
 	"StopTimeout": "-stop-timeout", "Delay": "-stop-delay", "Journal": "-journal", "Threads": "-threads"}
 
 // word is what the user calls a field.
@@ -194,7 +194,7 @@ func (s Settings) withTokens() (Settings, error) {
 func (s Settings) check() (tokens []string, err error) {
 	switch {
 	case len(s.Bundles) == 0:
-		return nil, errors.New("Bundles is empty, the files of the products")
+		return nil, fmt.Errorf("%s is empty, the files of the products", s.word("Bundles"))
 	case s.Listen == "":
 		return nil, fmt.Errorf("%s is empty, want an address such as 127.0.0.1:8080, or :8080 for all of the machine's", s.word("Listen"))
 	case (s.Cert == "") != (s.Key == ""):
