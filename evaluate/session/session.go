@@ -159,7 +159,7 @@ func (s *session) plan(k detectors.Kind, net network) (evaluate.Method, error) {
 	case err != nil || !tiles:
 		return m, err
 	case k.Chooses:
-		return m, fmt.Errorf("%w: tiles do not go with %s, which chooses the images that it learns from; take padim, patchcore, rd4ad or simplenet", ErrConfig, k.Name)
+		return m, fmt.Errorf("session: %w: tiles do not go with %s, which chooses the images that it learns from; take padim, patchcore, rd4ad or simplenet", ErrConfig, k.Name)
 	}
 	return detectors.Tiled(m, t)
 }
@@ -184,7 +184,7 @@ func (s *session) network(j job) network {
 	return s.net
 }
 
-// choice is what the flags ask of a method on a network.
+// choice is what the config asks of a method on a network.
 func (s *session) choice(m detectors.Kind, net network) detectors.Choice {
 	c := detectors.Choice{Net: net.Network, Layers: s.o.Layers, Tune: s.o.Reading.Transform, Progress: s.tell.tell}
 	if m.Trains {
