@@ -2,6 +2,8 @@ package sweep
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -17,6 +19,7 @@ import (
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/evaluate"
+	"github.com/gotab/gotab/evaluate/study"
 	"github.com/gotab/gotab/internal/testutil"
 	"github.com/gotab/gotab/synth"
 	"github.com/gotab/gotab/tab/card"
@@ -374,6 +377,30 @@ func TestTablesAreOfWhatIsThereNow(t *testing.T) {
 	all, err := readRecords(records)
 	require.NoError(t, err)
 	require.Len(t, all, 2+1+2)
+}
+
+// What an earlier call has done stands in the table while a training goes on, that of older weights does not.
+func TestTableOfAnEarlierCall(t *testing.T) {
+	testutil.NoLeak(t)
+	root, out := testutil.Plant(t, 4, 1, false), t.TempDir()
+	other, err := os.ReadFile(weights(t, true))
+	require.NoError(t, err)
+	p, err := ReadPlan(writePlan(t, fmt.Sprintf(`{"start": %q, "data": [%q], "classes": ["cloth"], "padim": {"seeds": 1},
+		"networks": [{"name": "t", "seeds": [1]}, {"name": "a", "file": %q}]}`, weights(t, false), root, weights(t, true))))
+	require.NoError(t, err)
+	var during string
+	cfg := Config{Out: out, Device: tensor.CPU, Trainer: func(_ context.Context, v study.Variant, _ []string) error {
+		b, err := os.ReadFile(filepath.Join(out, "table.md"))
+		during = string(b)
+		return errors.Join(err, os.WriteFile(v.File, other, 0o644))
+	}}
+	require.NoError(t, Run(t.Context(), p, cfg))
+	require.Contains(t, during, "| t | - | - |")
+	require.Contains(t, during, "| a | - | - |")
+	require.NoError(t, os.Remove(filepath.Join(out, "weights", "t-1.safetensors")))
+	require.NoError(t, Run(t.Context(), p, cfg))
+	require.Contains(t, during, "| t | - | - |")
+	require.Regexp(t, `\| a \| [0-9.]+ \(`, during)
 }
 
 func FuzzReadOld(f *testing.F) {
