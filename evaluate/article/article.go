@@ -2,7 +2,7 @@
 // weights of one's own: it pre-trains what a table compares, fits the detectors, and writes
 // the table with paired differences from the weights that all began with.
 //
-// Trainings, text banks and classifiers of wafer maps are runs of the programs pretrain, bank
+// Trainings (without a Trainer), text banks and classifiers of wafer maps are runs of the programs pretrain, bank
 // and classify of this module. All tables may share one folder: what is done is not done again.
 package article
 
@@ -45,17 +45,19 @@ type Config struct {
 	// of each detector, up to 1000; 0 is one, PaDiM's the reference's draw of channels. Epochs are
 	// those of detectors that train; 0 their articles'.
 	Seeds, Draws, Epochs int
-	// Methods are names of detectors, to leave out others of the table; nil for all.
+	// Methods are names of detectors, to leave out others of the table; none for all.
 	Methods []string
 	// Small takes a few steps of each training: to try the whole way.
 	Small bool
 	// Tools is the folder of the programs; empty looks beside this one and in the PATH.
 	Tools string
+	// Trainer trains in the place of the program pretrain; nil for none.
+	Trainer study.Trainer
 	// Pretrain are further flags of pretrain, Machine those of every program about where it
-	// runs, such as -device.
+	// runs, such as -threads. All get Device by -device before them.
 	Pretrain, Machine []string
 	Device            tensor.Device
-	// Kinds are the detectors that are known.
+	// Kinds are the detectors that are known, at least one.
 	Kinds []detectors.Kind
 	// Log gets a line for what is done; nil for nowhere.
 	Log io.Writer
@@ -86,16 +88,23 @@ func (o Config) Validate() error {
 		return wrong("Seeds is %d, Draws %d, Epochs %d: want 1 to 100, 0 to 1000, and 0 or more", o.Seeds, o.Draws, o.Epochs)
 	case !slices.Contains(Recipes(), o.Recipe):
 		return wrong("Recipe is %q, want one of %v", o.Recipe, Recipes())
+	case len(o.Kinds) == 0:
+		return wrong("Kinds is empty, the detectors that are known (detectors.Kinds)")
 	case o.Table > 5 && o.Recipe != "paper":
 		return wrong("Recipe is %q, and table %d takes the article's recipe apart", o.Recipe, o.Table)
+	}
+	for _, m := range o.Methods {
+		if !slices.ContainsFunc(o.Kinds, func(k detectors.Kind) bool { return k.Name == m }) {
+			return wrong("Methods has %q, and Kinds has no such detector", m)
+		}
 	}
 	return nil
 }
 
-// Make makes a table and returns it as Markdown; it also stands in Out as tableN.md, as it
+// Run makes a table and returns it as Markdown; it also stands in Out as tableN.md, as it
 // is by then, after each network. Fits and trainings that fail are noted in it and returned
 // together in the end, with the table. Settings that make no sense are [ErrConfig].
-func Make(ctx context.Context, o Config) (text string, err error) {
+func Run(ctx context.Context, o Config) (text string, err error) {
 	if err := o.Validate(); err != nil {
 		return "", err
 	}
@@ -119,7 +128,7 @@ func Make(ctx context.Context, o Config) (text string, err error) {
 		return "", err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	r := &runner{o: o, table: t, data: d, Runner: &study.Runner{Start: o.Start, Out: o.Out, Pretrain: o.programs["pretrain"], Device: o.Device, Store: store, Log: o.Log}}
+	r := &runner{o: o, table: t, data: d, Runner: &study.Runner{Start: o.Start, Out: o.Out, Pretrain: o.programs["pretrain"], Trainer: o.Trainer, Device: o.Device, Store: store, Log: o.Log}}
 	return r.all(ctx)
 }
 
@@ -134,7 +143,7 @@ func (r *runner) write(text string) error {
 // findPrograms looks for the programs that a table needs, before the first hour is spent.
 func (o *Config) findPrograms(t table) error {
 	o.programs = map[string]string{}
-	for name, needed := range map[string]bool{"pretrain": true, "bank": o.CLIP != "", "classify": t.wafers} {
+	for name, needed := range map[string]bool{"pretrain": o.Trainer == nil, "bank": o.CLIP != "", "classify": t.wafers} {
 		if !needed {
 			continue
 		}
@@ -145,7 +154,7 @@ func (o *Config) findPrograms(t table) error {
 				return fmt.Errorf("article: %w: Tools: %w", ErrConfig, err)
 			}
 		} else if o.programs[name], err = study.FindProgram(name); err != nil {
-			return fmt.Errorf("article: %w: %w", ErrConfig, err)
+			return fmt.Errorf("article: %w: Tools is empty: %w", ErrConfig, err)
 		}
 	}
 	return nil

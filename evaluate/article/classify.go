@@ -68,7 +68,7 @@ func (r *classifying) classified(ctx context.Context, v study.Variant) (compare.
 	if r.o.Small {
 		args = append(args, "-epochs", "1", "-head-epochs", "1", "-size", "64")
 	}
-	args = append(args, r.o.Machine...)
+	args = append(args, r.o.machine()...)
 	if err := r.Program(ctx, r.o.programs["classify"], args, filepath.Join(dir, "log")); err != nil {
 		return compare.Report{}, fmt.Errorf("classify: %w", err)
 	}

@@ -84,6 +84,11 @@ func (o Config) flags(n network) []string {
 	return append(out, o.Pretrain...)
 }
 
+// machine are the flags of a program about where it runs.
+func (o Config) machine() []string {
+	return append([]string{"-device", o.Device.String()}, o.Machine...)
+}
+
 // fits are those of a method, a seed each.
 func (o Config) fits(m method) ([]study.Fit, error) {
 	i := slices.IndexFunc(o.Kinds, func(k detectors.Kind) bool { return k.Name == m.kind })
@@ -123,7 +128,7 @@ func (o Config) fits(m method) ([]study.Fit, error) {
 	return out, nil
 }
 
-// wanted says whether a method is among those of -methods.
+// wanted says whether a method is among those of Methods.
 func (o Config) wanted(m method) bool {
-	return o.Methods == nil || slices.Contains(o.Methods, m.kind)
+	return len(o.Methods) == 0 || slices.Contains(o.Methods, m.kind)
 }

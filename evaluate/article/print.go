@@ -213,7 +213,7 @@ func (r *runner) head(b *strings.Builder) error {
 	fmt.Fprintf(b, "# Table %d: %s\n\n", r.o.Table, r.table.title)
 	words := fmt.Sprintf("start: %s (SHA-256 %s); recipe of TAB: %s; trainings of each network: %d", start.Name, start.SHA256[:8], r.o.Recipe, r.o.Seeds)
 	if r.o.Small {
-		words += "; **-small: a trial of the way with a few steps, whose figures mean nothing**"
+		words += "; **a trial of the way with a few steps (Small), whose figures mean nothing**"
 	}
 	if r.held != nil {
 		words += "; kept out of pre-training: " + strings.Join(r.held, ", ")

@@ -294,7 +294,7 @@ func (r *runner) bank(ctx context.Context, prompts, images string, folders []str
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 		return "", err
 	}
-	args := append([]string{"-clip", o.CLIP, "-prompts", prompts, "-out", file}, o.Machine...)
+	args := append([]string{"-clip", o.CLIP, "-prompts", prompts, "-out", file}, o.machine()...)
 	for _, f := range folders {
 		args = append(args, "-data", f)
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/gotab/gotab/downstream/classify/compare"
 	"github.com/gotab/gotab/evaluate"
 	"github.com/gotab/gotab/evaluate/detectors"
+	"github.com/gotab/gotab/evaluate/study"
 	"github.com/gotab/gotab/internal/testutil"
 	"github.com/gotab/gotab/tensor"
 )
@@ -119,7 +120,7 @@ echo "{\"rows\":[$(row frozen sigmoids),$(row frozen softmax),$(row trained sigm
 func (p place) make(t *testing.T, number int, root, fail string, set func(*Config)) (string, error) {
 	t.Helper()
 	c := Default()
-	c.Table, c.Data, c.Start, c.Out, c.Tools, c.Device, c.Machine, c.Small, c.Kinds = number, root, p.start, p.out, p.tools, tensor.CPU, []string{"-device", "cpu"}, true, fakes(fail)
+	c.Table, c.Data, c.Start, c.Out, c.Tools, c.Device, c.Machine, c.Small, c.Kinds = number, root, p.start, p.out, p.tools, tensor.CPU, []string{"-threads", "1"}, true, fakes(fail)
 	if set != nil {
 		set(&c)
 	}
@@ -131,7 +132,7 @@ func (p place) make(t *testing.T, number int, root, fail string, set func(*Confi
 			require.NoError(t, os.WriteFile(*file, []byte(text), 0o644))
 		}
 	}
-	text, err := Make(t.Context(), c)
+	text, err := Run(t.Context(), c)
 	if text != "" {
 		b, rerr := os.ReadFile(filepath.Join(p.out, fmt.Sprintf("table%d.md", number)))
 		require.NoError(t, rerr)
@@ -205,7 +206,8 @@ func TestDetectionAndLocalisation(t *testing.T) {
 	beside, err := filepath.Glob(filepath.Join(filepath.Dir(p.start), "*.safetensors*"))
 	require.NoError(t, err)
 	require.Len(t, beside, 2, "nothing is written beside the weights of the start")
-	require.Contains(t, p.asked(t)[0], "-recipe paper -steps 4")
+	require.Contains(t, p.asked(t)[0], "-device cpu -recipe paper -steps 4")
+	require.Contains(t, p.asked(t)[0], " -threads 1 ")
 	require.Contains(t, p.asked(t)[0], "bank.safetensors -data "+filepath.Join(root, "mvtec"))
 
 	text, err = p.make(t, 2, root, "", bank("bank.safetensors"))
@@ -304,11 +306,33 @@ func TestComparisonsOfTrainings(t *testing.T) {
 	banks, err := filepath.Glob(filepath.Join(p.out, "banks", "*.safetensors"))
 	require.NoError(t, err)
 	require.Len(t, banks, 5)
+	require.Regexp(t, `bank -clip .* -device cpu -threads 1 `, strings.Join(p.asked(t), "\n"))
 	asked := len(p.asked(t))
 	again, err := p.make(t, 8, root, "", func(c *Config) { c.CLIP = "clip.safetensors" })
 	require.NoError(t, err)
 	require.Equal(t, text, again)
 	require.Len(t, p.asked(t), asked, "nothing is done twice")
+}
+
+// A Trainer takes the place of the program.
+func TestTrainer(t *testing.T) {
+	testutil.NoLeak(t)
+	root, p := filepath.Join(several(t), "mvtec"), newPlace(t)
+	b, err := os.ReadFile(p.start)
+	require.NoError(t, err)
+	require.NoError(t, os.Remove(filepath.Join(p.tools, "pretrain")))
+	trained := 0
+	text, err := p.make(t, 6, root, "", func(c *Config) {
+		c.Bank = "b"
+		c.Trainer = func(_ context.Context, v study.Variant, flags []string) error {
+			require.Equal(t, []string{"-device", "cpu", "-recipe", "paper"}, flags[:4])
+			trained++
+			return os.WriteFile(v.File, b, 0o644)
+		}
+	})
+	require.NoError(t, err)
+	require.Equal(t, 4, trained)
+	require.NotContains(t, rows(text, "overall")[0], "-")
 }
 
 func TestWaferMaps(t *testing.T) {
@@ -352,6 +376,8 @@ func TestRefusals(t *testing.T) {
 		"recipe":     {func(c *Config) { c.Recipe = "best" }, "Recipe is"},
 		"part":       {func(c *Config) { c.Table, c.Recipe = 6, "amplify" }, "takes the article's recipe apart"},
 		"seeds":      {func(c *Config) { c.Seeds = 0 }, "Seeds is 0"},
+		"methods":    {func(c *Config) { c.Methods = []string{"padim", "guess"} }, `Methods has "guess"`},
+		"kinds":      {func(c *Config) { c.Kinds = nil }, "Kinds is empty"},
 		"empty root": {func(*Config) {}, "nor does it hold a data set"},
 		"tools":      {func(c *Config) { c.Tools = root }, "Tools"},
 	} {

@@ -40,7 +40,8 @@ func (v Verdict) draw(img image.Image, i int) (*image.RGBA, error) {
 // Judge fits PaDiM on the good images of a product's split dataset.Train, scores those of
 // dataset.Test, which all have masks where they are defective, and takes the scale of colours from
 // the good images of the split [SplitScale]. All images are size pixels wide and high. It returns an error
-// that wraps dataset.ErrLabel where an image of the scale is not good, and those of fitting and scoring.
+// that wraps dataset.ErrLabel where an image of the scale is not good, [ErrReport] where a mask is missing, and those of
+// fitting and scoring.
 func Judge(ctx context.Context, net downstream.Extractor, images dataset.Dataset, class string, size int) (v Verdict, err error) {
 	cfg := downstream.DefaultPaDiM()
 	cfg.Transform = dataset.Transform{} // the images have the right size
@@ -75,6 +76,9 @@ func Judge(ctx context.Context, net downstream.Extractor, images dataset.Dataset
 		return v, fmt.Errorf("%s: %w", class, err)
 	}
 	v.Image, v.Bound = o.Record.ImageAUROC, o.Record.Bound(evaluate.PixelAUROC)
-	v.Pixel, _ = o.Record.Value(evaluate.PixelAUROC) // drawn damage has its mask
+	var ok bool
+	if v.Pixel, ok = o.Record.Value(evaluate.PixelAUROC); !ok {
+		return v, fmt.Errorf("%s: beforeafter: %w: defective test images have no masks, and there is no pixel AUROC without", class, ErrReport)
+	}
 	return v, nil
 }

@@ -18,17 +18,18 @@ var pageText string
 
 // pageData is what page.html shows.
 type pageData struct {
-	Report   *Report
-	Sentence string
-	Rows     []tableRow
-	Legend   template.URL
-	Products []pageProduct
+	Report        *Report
+	Sentence      string
+	Before, After string // names
+	Rows          []tableRow
+	Legend        template.URL
+	Products      []pageProduct
 }
 
 type tableRow struct {
 	Class                    string
-	ImageRandom, ImageTrain  string
-	PixelRandom, PixelTrain  string
+	ImageBefore, ImageAfter  string
+	PixelBefore, PixelAfter  string
 	ImageChange, PixelChange string
 	Mean                     bool
 }
@@ -42,8 +43,8 @@ type pageProduct struct {
 type pagePart struct {
 	Defect                        string
 	Good                          bool
-	Picture, Truth, Random, Train template.URL
-	RandomScore, TrainScore       string // as a share of the highest on good parts
+	Picture, Truth, Before, After template.URL
+	BeforeScore, AfterScore       string // as a share of the highest on good parts
 }
 
 // WritePage writes one page that needs no other file. It returns [ErrReport] for products that cannot be
@@ -57,6 +58,7 @@ func (r *Report) WritePage(w io.Writer) error {
 		return err
 	}
 	d := pageData{Report: r, Sentence: r.Sentence()}
+	d.Before, d.After = r.names()
 	bar, err := heatmap.Bar(240, 14)
 	if err != nil {
 		return err
@@ -72,7 +74,7 @@ func (r *Report) WritePage(w io.Writer) error {
 		}
 		d.Products = append(d.Products, product)
 	}
-	mean := row(r.Mean)
+	mean := row(r.mean())
 	mean.Mean = true
 	d.Rows = append(d.Rows, mean)
 	return t.Execute(w, d)
@@ -83,8 +85,8 @@ func row(p Product) tableRow {
 	change := func(a, b float64) string { return fmt.Sprintf("%+.1f", 100*(b-a)) }
 	return tableRow{
 		Class:       p.Class,
-		ImageRandom: percent(p.Before.Image), ImageTrain: percent(p.After.Image), ImageChange: change(p.Before.Image, p.After.Image),
-		PixelRandom: percent(p.Before.Pixel), PixelTrain: percent(p.After.Pixel), PixelChange: change(p.Before.Pixel, p.After.Pixel),
+		ImageBefore: percent(p.Before.Image), ImageAfter: percent(p.After.Image), ImageChange: change(p.Before.Image, p.After.Image),
+		PixelBefore: percent(p.Before.Pixel), PixelAfter: percent(p.After.Pixel), PixelChange: change(p.Before.Pixel, p.After.Pixel),
 	}
 }
 
@@ -94,13 +96,13 @@ func pageParts(p Product) (pageProduct, error) {
 		a, b := p.Before.Scored[i], p.After.Scored[i]
 		part := pagePart{
 			Defect: a.Defect, Good: a.IsGood(),
-			RandomScore: fmt.Sprintf("%.2f", a.Score/p.Before.Top), TrainScore: fmt.Sprintf("%.2f", b.Score/p.After.Top),
+			BeforeScore: fmt.Sprintf("%.2f", a.Score/p.Before.Top), AfterScore: fmt.Sprintf("%.2f", b.Score/p.After.Top),
 		}
 		imgs, err := p.draw(i)
 		if err != nil {
 			return out, err
 		}
-		for k, to := range []*template.URL{&part.Picture, &part.Truth, &part.Random, &part.Train} {
+		for k, to := range []*template.URL{&part.Picture, &part.Truth, &part.Before, &part.After} {
 			if *to, err = inline(imgs[k]); err != nil {
 				return out, err
 			}

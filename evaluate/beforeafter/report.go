@@ -4,10 +4,12 @@
 package beforeafter
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"image"
 	"io"
+	"slices"
 
 	"github.com/gotab/gotab/downstream/heatmap"
 )
@@ -15,17 +17,20 @@ import (
 // SplitScale is the split of further good images, which set the scale of colours.
 const SplitScale = "scale"
 
-// Report compares a network of random weights with the same one after pre-training.
+// Report compares a network as it was before with the same one after.
 type Report struct {
 	Title, Heading string // of the page
 	Line           string // the first half of a sentence on what was run
-	Recipe         string // what pre-training did
-	Device         string
-	Anchors        string
-	Seed           uint64
-	Seconds        float64
-	Products       []Product
-	Mean           Product // means over the products, without images; see [Report.Average]
+	Before, After  string // names of the two networks in a few letters; empty for before and after
+	// Change begins the sentence that goes on with what was gained: "Against W, a training". Empty for the two names.
+	Change string
+	// About is a paragraph of the page on what is compared; empty for [Report.Sentence].
+	About    string
+	Device   string
+	Anchors  string // what text the training was against; empty for none
+	Seed     uint64
+	Seconds  float64
+	Products []Product
 }
 
 // Product compares the two networks on one product.
@@ -41,9 +46,17 @@ var ErrReport = errors.New("products that cannot be shown")
 // check says whether the networks have judged the same images, and whether there is a damaged one
 // beside a good one.
 func (r *Report) check() error {
+	if len(r.Products) == 0 {
+		return fmt.Errorf("beforeafter: %w: there is none", ErrReport)
+	}
 	for _, p := range r.Products {
 		if n := len(p.Images); n != len(p.Before.Scored) || n != len(p.After.Scored) {
 			return fmt.Errorf("beforeafter: %w: %s has %d images, and %d and %d are scored; want the same of each", ErrReport, p.Class, n, len(p.Before.Scored), len(p.After.Scored))
+		}
+		for i, s := range p.Before.Scored {
+			if name := p.After.Scored[i].Name; name != s.Name {
+				return fmt.Errorf("beforeafter: %w: test image %d of %s is %s before and %s after; want the same images in the same order", ErrReport, i+1, p.Class, s.Name, name)
+			}
 		}
 		if kinds, good := p.kinds(); len(kinds) == 0 || good < 0 {
 			return fmt.Errorf("beforeafter: %w: %s has not both good and defective test images", ErrReport, p.Class)
@@ -52,16 +65,22 @@ func (r *Report) check() error {
 	return nil
 }
 
-// Average makes Mean of the products.
-func (r *Report) Average() {
-	r.Mean = Product{Class: "mean"}
+// mean has the means over the products, without images.
+func (r *Report) mean() Product {
+	m := Product{Class: "mean"}
 	n := float64(len(r.Products))
 	for _, p := range r.Products {
-		r.Mean.Before.Image += p.Before.Image / n
-		r.Mean.Before.Pixel += p.Before.Pixel / n
-		r.Mean.After.Image += p.After.Image / n
-		r.Mean.After.Pixel += p.After.Pixel / n
+		m.Before.Image += p.Before.Image / n
+		m.Before.Pixel += p.Before.Pixel / n
+		m.After.Image += p.After.Image / n
+		m.After.Pixel += p.After.Pixel / n
 	}
+	return m
+}
+
+// names are those of the two networks.
+func (r *Report) names() (before, after string) {
+	return cmp.Or(r.Before, "before"), cmp.Or(r.After, "after")
 }
 
 // draw draws test image i: as it is, with the truth, and with both maps.
@@ -71,24 +90,30 @@ func (p Product) draw(i int) ([]*image.RGBA, error) {
 	if err != nil {
 		return nil, err
 	}
-	random, err := p.Before.draw(img, i)
+	before, err := p.Before.draw(img, i)
 	if err != nil {
 		return nil, err
 	}
-	trained, err := p.After.draw(img, i)
+	after, err := p.After.draw(img, i)
 	if err != nil {
 		return nil, err
 	}
-	return []*image.RGBA{img, truth, random, trained}, nil
+	return []*image.RGBA{img, truth, before, after}, nil
 }
 
-// WriteTable writes both AUROCs of both networks in percent.
+// WriteTable writes both AUROCs of both networks in percent, product by product and in the mean. It returns
+// [ErrReport] where there is no product.
 func (r *Report) WriteTable(w io.Writer) error {
-	fmt.Fprintf(w, "\n%-16s %22s   %22s\n", "AUROC in %", "image level", "pixel level")
-	fmt.Fprintf(w, "%-16s %8s %13s   %8s %13s\n", "", "random", "pre-trained", "random", "pre-trained")
-	for _, p := range append(append([]Product(nil), r.Products...), r.Mean) {
-		fmt.Fprintf(w, "%-16s %8.1f %13.1f   %8.1f %13.1f\n", p.Class,
-			100*p.Before.Image, 100*p.After.Image, 100*p.Before.Pixel, 100*p.After.Pixel)
+	if len(r.Products) == 0 {
+		return fmt.Errorf("beforeafter: %w: there is none", ErrReport)
+	}
+	before, after := r.names()
+	a, b := max(8, len(before)), max(13, len(after)) // columns
+	fmt.Fprintf(w, "\n%-16s %*s   %*s\n", "AUROC in %", a+1+b, "image level", a+1+b, "pixel level")
+	fmt.Fprintf(w, "%-16s %*s %*s   %*s %*s\n", "", a, before, b, after, a, before, b, after)
+	for _, p := range append(slices.Clone(r.Products), r.mean()) {
+		fmt.Fprintf(w, "%-16s %*.1f %*.1f   %*.1f %*.1f\n", p.Class,
+			a, 100*p.Before.Image, b, 100*p.After.Image, a, 100*p.Before.Pixel, b, 100*p.After.Pixel)
 	}
 	_, err := fmt.Fprintf(w, "\nOne run with seed %d, printed as it came out, in %.0f seconds. %s\n", r.Seed, r.Seconds, r.Sentence())
 	return err
@@ -96,9 +121,11 @@ func (r *Report) WriteTable(w io.Writer) error {
 
 // Sentence says in words what the means say, whichever way they point.
 func (r *Report) Sentence() string {
-	return fmt.Sprintf("Against the same network with random weights, pre-training %s %.1f points of image AUROC and %s %.1f of pixel AUROC.",
-		gained(r.Mean.After.Image-r.Mean.Before.Image), points(r.Mean.After.Image-r.Mean.Before.Image),
-		gained(r.Mean.After.Pixel-r.Mean.Before.Pixel), points(r.Mean.After.Pixel-r.Mean.Before.Pixel))
+	before, after := r.names()
+	m := r.mean()
+	img, pixel := m.After.Image-m.Before.Image, m.After.Pixel-m.Before.Pixel
+	return fmt.Sprintf("%s %s %.1f points of image AUROC and %s %.1f of pixel AUROC.", cmp.Or(r.Change, fmt.Sprintf("Against %q, %q", before, after)),
+		gained(img), points(img), gained(pixel), points(pixel))
 }
 
 func gained(d float64) string {

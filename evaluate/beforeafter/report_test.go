@@ -2,9 +2,11 @@ package beforeafter
 
 import (
 	"bytes"
+	"fmt"
 	"image/png"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -21,11 +23,14 @@ func TestMain(m *testing.M) { os.Exit(testutil.OneThread(m)) }
 
 func TestTableIsHonest(t *testing.T) {
 	r := Report{Products: []Product{{Class: "bolt", Before: Verdict{Image: 0.9, Pixel: 0.8}, After: Verdict{Image: 0.85, Pixel: 0.825}}}}
-	r.Average()
-	require.Contains(t, r.Sentence(), "lost 5.0 points of image AUROC and gained 2.5 of pixel AUROC")
+	require.Equal(t, r.Sentence(), `Against "before", "after" lost 5.0 points of image AUROC and gained 2.5 of pixel AUROC.`)
+	r.Before, r.After, r.Change = "ImageNet", "the plant's own", "Against ImageNet, the plant's images"
+	require.Contains(t, r.Sentence(), "Against ImageNet, the plant's images lost 5.0 points of image AUROC and gained 2.5 of pixel AUROC")
 	var b strings.Builder
 	require.NoError(t, r.WriteTable(&b))
-	require.Contains(t, b.String(), "mean")
+	require.Regexp(t, `\n +ImageNet the plant's own   ImageNet the plant's own\nbolt +90\.0 +85\.0 +80\.0 +82\.5\nmean +90\.0 +85\.0 +80\.0 +82\.5\n`, b.String())
+	require.NotContains(t, b.String(), "random")
+	require.ErrorIs(t, new(Report).WriteTable(&b), ErrReport)
 	require.ErrorIs(t, r.WritePage(&b), ErrReport, "no image was scored")
 	require.ErrorIs(t, r.WriteSheet(&b), ErrReport)
 }
@@ -41,8 +46,8 @@ func TestReport(t *testing.T) {
 		net, err := backbone.NewResNet18(tensor.CPU, rand.New(rand.NewPCG(1, uint64(i))))
 		require.NoError(t, err)
 		*v, err = Judge(t.Context(), net, images, p.Class, size)
-		require.NoError(t, err)
 		require.NoError(t, net.Close())
+		require.NoError(t, err)
 	}
 	test := dataset.Only(images, p.Class, dataset.Test)
 	require.Len(t, p.Before.Scored, test.Len())
@@ -51,16 +56,48 @@ func TestReport(t *testing.T) {
 		require.NoError(t, err)
 		p.Images = append(p.Images, s.Image)
 	}
-	r := Report{Title: "a title", Heading: "a heading", Line: "two networks", Products: []Product{p}}
-	r.Average()
+	r := Report{Title: "a title", Heading: "a heading", Line: "two networks", Before: "one", After: "another", Products: []Product{p}}
 	var page, sheet bytes.Buffer
 	require.NoError(t, r.WritePage(&page))
 	for _, says := range []string{"<title>a title</title>", "<h1>a heading</h1>", "two networks", "<h2>" + p.Class + "</h2>"} {
 		require.Contains(t, page.String(), says)
 	}
-	require.NotContains(t, page.String(), "ZgotmplZ")
+	require.Contains(t, page.String(), `<th>one</th><th>another</th>`)
+	require.Contains(t, page.String(), `alt="map with the another network"`)
+	require.Contains(t, page.String(), `>mean</th><td>`+fmt.Sprintf("%.1f", 100*p.Before.Image), "nobody has to ask for means")
+	for _, not := range []string{"ZgotmplZ", "random", "pre-train", "Language anchors"} {
+		require.NotContains(t, page.String(), not)
+	}
+	r.About = "What is compared."
+	page.Reset()
+	require.NoError(t, r.WritePage(&page))
+	require.Contains(t, page.String(), "<p>What is compared.</p>")
 	require.NoError(t, r.WriteSheet(&sheet))
 	img, err := png.Decode(&sheet)
 	require.NoError(t, err)
 	require.Greater(t, img.Bounds().Dx(), 600)
+
+	// The same number of images is not the same images.
+	swapped := slices.Clone(p.After.Scored)
+	swapped[0], swapped[1] = swapped[1], swapped[0]
+	r.Products[0].After.Scored = swapped
+	require.ErrorIs(t, r.WritePage(&page), ErrReport)
+	require.ErrorIs(t, r.WriteSheet(&page), ErrReport)
+
+	// Without masks there is no pixel AUROC, and none is made up.
+	var bare []dataset.Sample
+	for i := range images.Len() {
+		s, err := images.Sample(t.Context(), i)
+		require.NoError(t, err)
+		s.Mask, s.MaskName = nil, ""
+		bare = append(bare, s)
+	}
+	maskless, err := dataset.NewMemory(bare)
+	require.NoError(t, err)
+	net, err := backbone.NewResNet18(tensor.CPU, rand.New(rand.NewPCG(1, 3)))
+	require.NoError(t, err)
+	defer net.Close()
+	_, err = Judge(t.Context(), net, maskless, p.Class, size)
+	require.ErrorIs(t, err, ErrReport)
+	require.ErrorContains(t, err, "no masks")
 }

@@ -39,7 +39,8 @@ func (r *Report) WriteSheet(w io.Writer) error {
 	if err := r.check(); err != nil {
 		return err
 	}
-	columns := []string{"picture", "truth", "random", "pre-trained", "picture", "random", "pre-trained"}
+	before, after := r.names()
+	columns := []string{"picture", "truth", before, after, "picture", before, after}
 	at := func(col int) int {
 		x := sheetLabel + col*(sheetTile+sheetGap)
 		if col >= 4 {
@@ -54,7 +55,9 @@ func (r *Report) WriteSheet(w io.Writer) error {
 	write(sheet, at(0), 15, "a damaged part")
 	write(sheet, at(4), 15, "a good part")
 	for c, name := range columns {
-		write(sheet, at(c), 33, name)
+		if column, ok := sheet.SubImage(image.Rect(at(c), 0, at(c)+sheetTile+sheetGap, height)).(*image.RGBA); ok { // a long name ends with its column
+			write(column, at(c), 33, name)
+		}
 	}
 	scale := dataset.Square(sheetTile)
 	for row, p := range r.Products {

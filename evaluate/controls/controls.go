@@ -49,8 +49,9 @@ func Uniform(ctx context.Context, net *backbone.ResNet, s float64) error {
 // Noise sets dst to the start with normal noise, tensor by tensor as long (in the L2
 // norm) as the way that trained went from start. What training left alone stays, and so do
 // running statistics, which are no weights. All three hold the same names and shapes; dst
-// may be start or trained. rng is drawn from in the order of the names. Errors wrap ErrControl and
-// leave dst alone.
+// may be start or trained. rng is drawn from in the order of the names. What does not
+// fit together wraps ErrControl and leaves dst alone; what keeps values from being read or written, such as an ended
+// ctx, does not wrap it.
 func Noise(ctx context.Context, dst, start, trained *tensor.Params, rng *rand.Rand) error {
 	from, err := start.Arrays(ctx)
 	if err != nil {
@@ -78,9 +79,17 @@ func Noise(ctx context.Context, dst, start, trained *tensor.Params, rng *rand.Ra
 		}
 	}
 	if err := dst.SetArrays(ctx, out, nil); err != nil {
-		return fmt.Errorf("controls: noise: %w: %w", ErrControl, err)
+		return fmt.Errorf("controls: noise: %w", content(err))
 	}
 	return nil
+}
+
+// content adds ErrControl to an error of what arrays hold: names, shapes, or numbers that are not finite.
+func content(err error) error {
+	if errors.Is(err, tensor.ErrWeights) {
+		return fmt.Errorf("%w: %w", ErrControl, err)
+	}
+	return err
 }
 
 // noisy is a with noise as long as the way to b.
@@ -112,7 +121,8 @@ func noisy(a, b tensor.Array, rng *rand.Rand) (tensor.Array, error) {
 // variances of each batch in training mode, averaged over the batches, as PyTorch's
 // update_bn makes them. Weights stay, and net is changed only when all has been measured. Each
 // batch holds n images [n, h, w, 3] (normalised, row by row, channels innermost), n being
-// 2 or more; batches of nearly equal size weigh alike.
+// 2 or more; batches of nearly equal size weigh alike. Errors wrap
+// ErrControl where no batch, one of another form, or statistics that are not finite are the reason.
 func Remeasure(ctx context.Context, net *backbone.ResNet, batches func(yield func(pixels []float32, n, h, w int) error) error) (err error) {
 	own, err := net.Clone(ctx)
 	if err != nil {
@@ -131,7 +141,7 @@ func Remeasure(ctx context.Context, net *backbone.ResNet, batches func(yield fun
 		return fmt.Errorf("controls: remeasure: %w: there is no batch", ErrControl)
 	}
 	if err := net.Params().SetArrays(ctx, m.arrays(1/float64(m.batches)), func(name string) bool { return !statistic(name) }); err != nil {
-		return fmt.Errorf("controls: remeasure: %w: %w", ErrControl, err)
+		return fmt.Errorf("controls: remeasure: %w", content(err))
 	}
 	return nil
 }

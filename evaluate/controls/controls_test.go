@@ -206,6 +206,36 @@ func TestRemeasureRefuses(t *testing.T) {
 	require.Equal(t, before, arrays(t, m.Params()))
 }
 
+// drawing ends a context when it is drawn from.
+type drawing struct{ end func() }
+
+func (d drawing) Uint64() uint64 { d.end(); return 1 }
+
+// A context that ends between reading and writing says nothing of the networks.
+func TestEndedIsNoFaultOfContent(t *testing.T) {
+	testutil.NoLeak(t)
+	start, trained := network(t, 1), network(t, 2)
+	before := arrays(t, start.Params())
+	ctx, cancel := context.WithCancel(t.Context())
+	err := Noise(ctx, start.Params(), start.Params(), trained.Params(), rand.New(drawing{cancel}))
+	require.ErrorIs(t, err, context.Canceled)
+	require.NotErrorIs(t, err, ErrControl)
+	ctx, cancel = context.WithCancel(t.Context())
+	err = Remeasure(ctx, start, func(y func([]float32, int, int, int) error) error {
+		defer cancel()
+		return y(pixels("x", 2), 2, side, side)
+	})
+	require.ErrorIs(t, err, context.Canceled)
+	require.NotErrorIs(t, err, ErrControl)
+	require.Equal(t, before, arrays(t, start.Params()))
+
+	// Numbers that are not finite are.
+	huge := pixels("x", 2)
+	huge[0] = float32(math.Inf(1))
+	require.ErrorIs(t, Remeasure(t.Context(), start, func(y func([]float32, int, int, int) error) error { return y(huge, 2, side, side) }), ErrControl)
+	require.Equal(t, before, arrays(t, start.Params()))
+}
+
 func TestBatches(t *testing.T) {
 	var samples []dataset.Sample
 	for i := range 7 {

@@ -35,7 +35,7 @@ func gather(ctx context.Context, o Config) (s shown, err error) {
 		if o.Twins {
 			split = dataset.Train
 		}
-		ds, err := o.set(class, split)
+		ds, err := o.set(ctx, class, split)
 		if err != nil {
 			return s, err
 		}

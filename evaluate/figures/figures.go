@@ -3,6 +3,7 @@
 package figures
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -20,7 +21,7 @@ type Network struct {
 // Config says what is drawn.
 type Config struct {
 	// Data is a folder of class folders in MVTec AD's layout. Classes are those that are
-	// drawn; nil for all.
+	// drawn; none for all.
 	Data    string
 	Classes []string
 	Reading dataset.Reading
@@ -94,8 +95,8 @@ func (o Config) whole() (Config, error) {
 	return o, o.Validate()
 }
 
-// set reads a split of a class.
-func (o Config) set(class, split string) (dataset.Dataset, error) {
+// set reads a split of a class, and looks at its files.
+func (o Config) set(ctx context.Context, class, split string) (dataset.Dataset, error) {
 	ds, err := dataset.OpenMVTecAD(o.Data, class, split)
 	if err != nil {
 		return nil, err
@@ -106,12 +107,16 @@ func (o Config) set(class, split string) (dataset.Dataset, error) {
 	if err := dataset.RequireLabels(ds); err != nil {
 		return nil, err
 	}
-	return ds, nil
+	seen, err := o.Reading.Look(ctx, ds, o.Log)
+	if err != nil {
+		return nil, fmt.Errorf("%s, %s: %w", class, split, err)
+	}
+	return seen.Data, nil
 }
 
 // names are the classes that are drawn.
 func (o Config) names() ([]string, error) {
-	if o.Classes != nil {
+	if len(o.Classes) > 0 {
 		return o.Classes, nil
 	}
 	all, err := dataset.OpenMVTecAD(o.Data, "", "")

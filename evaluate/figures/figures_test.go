@@ -3,6 +3,7 @@ package figures
 import (
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -51,6 +52,25 @@ func TestFigures(t *testing.T) {
 	require.NoError(t, err)
 	require.Greater(t, m.Rect.Dx(), 4*64)
 	require.Contains(t, said.String(), "two: steel: image AUROC ")
+}
+
+// Images that cannot be read are named, or left out.
+func TestBrokenImages(t *testing.T) {
+	c := small(t)
+	c.Classes, c.Rows = []string{"steel"}, 9
+	files, err := filepath.Glob(filepath.Join(c.Data, "steel", "test", "hole", "*"))
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(files[0], nil, 0o644))
+	for _, draw := range []func() error{func() error { _, err := Points(t.Context(), c); return err }, func() error { _, err := Maps(t.Context(), c); return err }} {
+		require.ErrorIs(t, draw(), dataset.ErrBroken)
+	}
+	c.Reading.SkipBroken = true
+	var said, log strings.Builder
+	c.Print, c.Log = &said, &log
+	_, err = Maps(t.Context(), c)
+	require.NoError(t, err)
+	require.Contains(t, said.String(), "of 11 images")
+	require.Contains(t, log.String(), "note: left out: ")
 }
 
 func TestConfigsThatAreRefused(t *testing.T) {

@@ -79,11 +79,11 @@ func Maps(ctx context.Context, o Config) (*image.RGBA, error) {
 	}
 	var sheet []*image.RGBA
 	for _, class := range names {
-		train, err := o.set(class, dataset.Train)
+		train, err := o.set(ctx, class, dataset.Train)
 		if err != nil {
 			return nil, err
 		}
-		test, err := o.set(class, dataset.Test)
+		test, err := o.set(ctx, class, dataset.Test)
 		if err != nil {
 			return nil, err
 		}

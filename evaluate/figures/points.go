@@ -22,8 +22,8 @@ const (
 // below that do not come from the plane, but for the first: trustworthiness (how far neighbours
 // on the plane are neighbours in truth), the share of images whose 5 nearest of their
 // class tell good from damaged (0.5 by guessing), and the silhouette of the two. Sizes and distances
-// of groups on the plane mean nothing. It returns an error that wraps [ErrConfig], those of reading
-// images, or that of ctx.
+// of groups on the plane mean nothing. It returns an error that wraps [ErrConfig], dataset.ErrBroken
+// for images that cannot be read where Reading does not leave them out, those of reading, or that of ctx.
 func Points(ctx context.Context, o Config) (*image.RGBA, error) {
 	o, err := o.whole()
 	if err != nil {

@@ -20,7 +20,7 @@ func ExampleRun() {
 	}
 	defer net.Close()
 	cfg := session.Default()
-	cfg.Data, cfg.Net, cfg.Device = []string{"plant"}, net, tensor.CPU
+	cfg.Data, cfg.Net = []string{"plant"}, net
 	for _, k := range detectors.Kinds() {
 		if k.Name == "padim" || k.Name == "patchcore" {
 			cfg.Methods = append(cfg.Methods, k)

@@ -100,7 +100,7 @@ func (s *session) look(ctx context.Context, classes []place, jobs []job) error {
 			}
 		}
 	}
-	if s.o.Classes != nil && slices.ContainsFunc(jobs, func(j job) bool { return j.method.Others }) {
+	if len(s.o.Classes) > 0 && slices.ContainsFunc(jobs, func(j job) bool { return j.method.Others }) {
 		faults = append(faults, s.lookAtOthers(ctx, classes)...)
 	}
 	if err := ctx.Err(); err != nil {

@@ -29,7 +29,7 @@ func (n network) about() string {
 // comparison of them is a mistake that takes hours to show.
 func tellApart(one, two *network, a, b string) error {
 	if one.SHA256 == two.SHA256 {
-		return fmt.Errorf("%w: %s and %s hold the same weights (SHA-256 %s): there is nothing to compare",
+		return fmt.Errorf("session: %w: %s and %s hold the same weights (SHA-256 %s): there is nothing to compare",
 			ErrConfig, a, b, short(one.SHA256))
 	}
 	names, ok := apart.Names([]string{filepath.Join(filepath.Dir(a), one.Weights), filepath.Join(filepath.Dir(b), two.Weights)}, nil)

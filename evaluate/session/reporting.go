@@ -140,5 +140,5 @@ func sameMethods(methods []detectors.Kind) error {
 	if len(bad) == 0 {
 		return nil
 	}
-	return fmt.Errorf("%w: a second network does not go with %s, which trains a network of its own: make a report for each of the weights", ErrConfig, strings.Join(bad, ", "))
+	return fmt.Errorf("session: %w: a second network does not go with %s, which trains a network of its own: make a report for each of the weights", ErrConfig, strings.Join(bad, ", "))
 }

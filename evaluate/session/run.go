@@ -26,7 +26,7 @@ import (
 // Config says what is evaluated, and what is made of it.
 type Config struct {
 	// Data are folders of data sets (evaluate.OpenRoot); the last parts of their paths tell
-	// results apart. Classes are those that are evaluated; nil for all.
+	// results apart. Classes are those that are evaluated; none for all.
 	Data, Classes []string
 	Reading       dataset.Reading
 	// Net is the network whose features detectors read; Second one that is compared with it
@@ -34,9 +34,8 @@ type Config struct {
 	// apart for people: their files.
 	Net, Second      *detectors.Network
 	Path, SecondPath string
-	Device           tensor.Device // that they are on
 	// Methods are at least one. Layers, Epochs and Shots replace what they have of their own,
-	// where they are not nil or 0; Seeds likewise.
+	// where they are not empty or 0; Seeds likewise.
 	Methods       []detectors.Kind
 	Layers        []backbone.Layer
 	Epochs, Shots int
@@ -64,7 +63,7 @@ type Config struct {
 var ErrConfig = errors.New("wrong settings")
 
 // Default reads files as dataset.DefaultReading has it, and takes a threshold of at most one
-// good part in twenty rejected. Data, Net, Device and Methods are the caller's.
+// good part in twenty rejected. Data, Net and Methods are the caller's.
 func Default() Config {
 	return Config{Reading: dataset.DefaultReading(), Rule: metrics.Overkill(0.05)}
 }
@@ -94,6 +93,9 @@ func (o Config) Validate() error {
 	case o.Rule.Kind == metrics.RuleTail || o.Rule.Kind == metrics.RuleConformal:
 		return wrong("Rule is %s, which half of a test set has too few good parts for", o.Rule)
 	}
+	if err := o.Part.Validate(); err != nil {
+		return wrong("Part: %w", err)
+	}
 	for i, root := range o.Data {
 		if slices.ContainsFunc(o.Data[:i], func(r string) bool { return baseOf(r) == baseOf(root) }) {
 			return wrong("Data names two folders %s, and results are told apart by the last part of the path", baseOf(root))
@@ -107,14 +109,25 @@ func (o Config) Validate() error {
 	for _, n := range []*detectors.Network{o.Net, o.Second} {
 		for _, l := range o.Layers {
 			if n != nil && n.Net != nil && (n.Net.Channels(l) < 1 || l == backbone.Pooled) {
-				return fmt.Errorf("session: %w: Layers has %s, and %s has no such map", backbone.ErrLayer, l, n.Arch)
+				return wrong("%w: Layers has %s, and %s has no such map", backbone.ErrLayer, l, n.Arch)
 			}
 		}
+	}
+	if err := o.Rule.Validate(); err != nil {
+		return wrong("Rule: %w", err)
 	}
 	if o.Second != nil {
 		return sameMethods(o.Methods)
 	}
-	return o.Rule.Validate()
+	return nil
+}
+
+// device is what a network is on, for people.
+func device(n *detectors.Network) string {
+	if n.Net == nil { // its methods have none
+		return ""
+	}
+	return n.Net.Device().String()
 }
 
 // Result is what a session has made.
@@ -153,7 +166,7 @@ func Run(ctx context.Context, o Config) (r Result, err error) {
 		}
 	}
 	s := &session{o: o, net: network{Network: o.Net}, sources: from, log: o.Log, tell: newTeller(o.Log), noted: map[string]bool{}, made: evaluate.Origin{
-		Command: o.Command, Go: runtime.Version(), Libtorch: tensor.LibtorchVersion(), Device: o.Device.String(), Cores: tensor.GetThreads().Cores,
+		Command: o.Command, Go: runtime.Version(), Libtorch: tensor.LibtorchVersion(), Device: device(o.Net), Cores: tensor.GetThreads().Cores,
 	}}
 	if o.Second != nil {
 		s.compare = &network{Network: o.Second}

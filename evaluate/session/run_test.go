@@ -64,7 +64,7 @@ func (darkness) Save(path string) error {
 // dark is a session of such detectors on the classes of a folder.
 func dark(root string, fits *[]string, fail string) Config {
 	c := Default()
-	c.Data, c.Device, c.Net = []string{root}, tensor.CPU, &detectors.Network{Weights: "none", SHA256: "0123456789"}
+	c.Data, c.Net = []string{root}, &detectors.Network{Weights: "none", SHA256: "0123456789"}
 	c.Methods = []detectors.Kind{{Name: "dark", Plan: func(c detectors.Choice) (evaluate.Method, error) {
 		m := evaluate.Method{Name: "dark", Protocol: evaluate.DefaultProtocol(), Chance: "nothing", Seed: evaluate.Seed{Number: 1}, Weights: c.Net.Weights, WeightsSHA256: c.Net.SHA256}
 		m.Protocol.Transform = dataset.Square(16)
@@ -105,6 +105,17 @@ func TestRunGoesOn(t *testing.T) {
 	require.FileExists(t, filepath.Join(dir, "r.1-of-2.jsonl"))
 }
 
+// Empty lists are as none: all classes, each method's own seed.
+func TestEmptyListsAreAll(t *testing.T) {
+	var fits []string
+	c := dark(testutil.Plant(t, 3, 1, false), &fits, "")
+	c.Classes, c.Seeds = []string{}, []evaluate.Seed{}
+	r, err := Run(t.Context(), c)
+	require.NoError(t, err)
+	require.Len(t, r.Records, 2)
+	require.Equal(t, testutil.PlantClasses(), fits)
+}
+
 func TestReportOfTwoNetworks(t *testing.T) {
 	root, dir := testutil.Plant(t, 3, 2, true), t.TempDir()
 	var fits []string
@@ -125,18 +136,23 @@ func TestReportOfTwoNetworks(t *testing.T) {
 func TestConfigsThatAreRefused(t *testing.T) {
 	net := &detectors.Network{Weights: "none", SHA256: "0123456789"}
 	for says, set := range map[string]func(*Config){
-		"Data is empty":         func(c *Config) { c.Data = nil },
-		"Data names two":        func(c *Config) { c.Data = []string{"a/x", "b/x"} },
-		"Classes names a twice": func(c *Config) { c.Classes = []string{"a", "a"} },
-		"Net is nil":            func(c *Config) { c.Net = nil },
-		"Methods is empty":      func(c *Config) { c.Methods = nil },
-		"Resume needs Records":  func(c *Config) { c.Resume = true },
-		"and Resume leaves out": func(c *Config) { c.Records, c.Resume, c.Maps = "r", true, "m" },
-		"Second needs Report":   func(c *Config) { c.Second = net },
-		"SameScale is for":      func(c *Config) { c.SameScale = true },
-		"Part needs Records":    func(c *Config) { c.Part.Count = 2 },
-		"too few good parts":    func(c *Config) { c.Rule.Kind = metrics.RuleTail },
-		"does not go with dark": func(c *Config) { c.Report, c.Second = "r", net; c.Methods[0].Shots = true },
+		"Data is empty":                     func(c *Config) { c.Data = nil },
+		"Data names two":                    func(c *Config) { c.Data = []string{"a/x", "b/x"} },
+		"Classes names a twice":             func(c *Config) { c.Classes = []string{"a", "a"} },
+		"Net is nil":                        func(c *Config) { c.Net = nil },
+		"Methods is empty":                  func(c *Config) { c.Methods = nil },
+		"Resume needs Records":              func(c *Config) { c.Resume = true },
+		"and Resume leaves out":             func(c *Config) { c.Records, c.Resume, c.Maps = "r", true, "m" },
+		"Second needs Report":               func(c *Config) { c.Second = net },
+		"SameScale is for":                  func(c *Config) { c.SameScale = true },
+		"part -1 of 2":                      func(c *Config) { c.Records, c.Part = "r", evaluate.Part{Index: -1, Count: 2} },
+		"part 2 of 2":                       func(c *Config) { c.Records, c.Part = "r", evaluate.Part{Index: 2, Count: 2} },
+		"part 1 of 0":                       func(c *Config) { c.Records, c.Part = "r", evaluate.Part{Index: 1} },
+		"session: wrong settings: Rule":     func(c *Config) { c.Report, c.Second, c.Rule.Rate = "r", net, 2 },
+		"session: wrong settings: a second": func(c *Config) { c.Report, c.Second = "r", net; c.Methods[0].Shots = true },
+		"Part needs Records":                func(c *Config) { c.Part.Count = 2 },
+		"too few good parts":                func(c *Config) { c.Rule.Kind = metrics.RuleTail },
+		"does not go with dark":             func(c *Config) { c.Report, c.Second = "r", net; c.Methods[0].Shots = true },
 	} {
 		c := dark("x", nil, "")
 		set(&c)
@@ -147,12 +163,15 @@ func TestConfigsThatAreRefused(t *testing.T) {
 	c := dark("x", nil, "")
 	c.Rule.Rate = 2
 	require.ErrorIs(t, c.Validate(), metrics.ErrRange)
+	require.ErrorIs(t, c.Validate(), ErrConfig)
 	r, err := backbone.NewResNet18(tensor.CPU, evaluate.Seed{Number: 1}.Rand())
 	require.NoError(t, err)
 	defer r.Close()
 	c = dark("x", nil, "")
 	c.Net, c.Layers = &detectors.Network{Net: r, Arch: r.Arch()}, []backbone.Layer{backbone.Pooled}
 	require.ErrorIs(t, c.Validate(), backbone.ErrLayer)
+	require.ErrorIs(t, c.Validate(), ErrConfig)
+	require.Equal(t, "cpu", device(c.Net))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	var fits []string

@@ -68,7 +68,7 @@ func (j job) place() place { return place{j.root, j.class} }
 // classesOf lists the classes to evaluate and says what was passed over.
 func classesOf(o Config, from sources) (out []place, err error) {
 	for _, root := range o.Data {
-		if o.Classes != nil {
+		if len(o.Classes) > 0 {
 			break
 		}
 		all, issues, err := from[root].Classes()
@@ -116,7 +116,7 @@ func (s *session) jobs(classes []place) (out []job, err error) {
 				return nil, err
 			}
 			w.method.Protocol.Rule = s.o.Rule
-			if w.seeds == nil {
+			if len(w.seeds) == 0 {
 				w.seeds = []evaluate.Seed{w.method.Seed}
 			}
 			if err := hasAll(w.method, w.seeds); err != nil {
@@ -159,7 +159,7 @@ func (s *session) plan(k detectors.Kind, net network) (evaluate.Method, error) {
 	case err != nil || !tiles:
 		return m, err
 	case k.Chooses:
-		return m, fmt.Errorf("%w: tiles do not go with %s, which chooses the images that it learns from; take padim, patchcore, rd4ad or simplenet", ErrConfig, k.Name)
+		return m, fmt.Errorf("session: %w: tiles do not go with %s, which chooses the images that it learns from; take padim, patchcore, rd4ad or simplenet", ErrConfig, k.Name)
 	}
 	return detectors.Tiled(m, t)
 }
@@ -184,7 +184,7 @@ func (s *session) network(j job) network {
 	return s.net
 }
 
-// choice is what the flags ask of a method on a network.
+// choice is what the config asks of a method on a network.
 func (s *session) choice(m detectors.Kind, net network) detectors.Choice {
 	c := detectors.Choice{Net: net.Network, Layers: s.o.Layers, Tune: s.o.Reading.Transform, Progress: s.tell.tell}
 	if m.Trains {
@@ -301,7 +301,7 @@ func (s *session) one(ctx context.Context, j job, line string) (evaluate.Record,
 		fmt.Fprintf(s.log, "%s: is in %s\n", line, s.o.Records)
 		return r, nil
 	}
-	if s.o.Classes != nil { // else they were listed with all classes
+	if len(s.o.Classes) > 0 { // else they were listed with all classes
 		for _, issue := range o.issues {
 			s.note(j.root, issue)
 		}

@@ -26,15 +26,16 @@ import (
 
 // Runner runs a study in a folder.
 type Runner struct {
-	Start    string  // file of weights that trainings begin with
-	Out      string  // folder
-	Pretrain string  // program; see FindPretrain
-	Trainer  Trainer // trains in its place; nil for none
-	Device   tensor.Device
-	Store    *evaluate.Store
-	Log      io.Writer // one line for what is done
-	// Done says whether a fit has been done elsewhere; nil for no.
-	Done func(v Variant, sha256 string, s Set, f Fit) bool
+	Start    string          // file of weights that trainings begin with
+	Out      string          // folder
+	Pretrain string          // program; see FindPretrain
+	Trainer  Trainer         // trains in its place; nil for none
+	Device   tensor.Device   // of trainings and of fits
+	Store    *evaluate.Store // Judge needs it
+	Log      io.Writer       // one line for what is done; nil for nowhere
+	// Done is the record of a fit that has been done elsewhere, and false where it has not; nil
+	// for none at all.
+	Done func(v Variant, sha256 string, s Set, f Fit) (evaluate.Record, bool)
 }
 
 // Set is a class with what is fitted on and what is scored.
@@ -73,61 +74,102 @@ type Judged struct {
 }
 
 // Judge fits and scores all that is not in the store yet, on one set of weights, and
-// returns what the store has then. A trial that fails is noted there, and [ErrTrials]
-// returned in the end; what keeps all from going on ends it at once.
+// returns what the store and Done have then of these weights, images and settings. A trial that fails is
+// noted in the store, and [ErrTrials] returned in the end; what keeps all from going on ends it at once. Without
+// a Store it returns evaluate.ErrConfig.
 func (r *Runner) Judge(ctx context.Context, v Variant, sets []Set, fits []Fit) (out []Judged, err error) {
+	if r.Store == nil {
+		return nil, fmt.Errorf("study: judge: %w: Store is nil; evaluate.OpenStore opens one", evaluate.ErrConfig)
+	}
+	err = r.eachClass(ctx, v, sets, fits, func(net *detectors.Network, s Set, all []wanted) error {
+		err := r.class(ctx, v, net, s, all)
+		out = append(out, found(v, s, all, r.Store.Find)...)
+		return err
+	})
+	return out, err
+}
+
+// Found returns what records and Done have of all that [Runner.Judge] would do: those of the weights, images
+// and settings as they are now. It fits nothing and needs no Store.
+func (r *Runner) Found(ctx context.Context, v Variant, sets []Set, fits []Fit, records []evaluate.Record) (out []Judged, err error) {
+	of := map[evaluate.Key]evaluate.Record{}
+	for _, x := range records {
+		if _, twice := of[x.Key()]; x.Failed == "" && !twice {
+			of[x.Key()] = x
+		}
+	}
+	find := func(k evaluate.Key) (evaluate.Record, bool) { x, ok := of[k]; return x, ok }
+	err = r.eachClass(ctx, v, sets, fits, func(_ *detectors.Network, s Set, all []wanted) error {
+		out = append(out, found(v, s, all, find)...)
+		return nil
+	})
+	return out, err
+}
+
+// eachClass opens the network of a variant and calls do for each class, with what is wanted of it. It
+// goes on after [ErrTrials].
+func (r *Runner) eachClass(ctx context.Context, v Variant, sets []Set, fits []Fit, do func(net *detectors.Network, s Set, all []wanted) error) (err error) {
 	file, err := card.FileAt(v.File)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	opened, err := r.open(ctx, v)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", v, err)
+		return fmt.Errorf("%s: %w", v, err)
 	}
 	net := &detectors.Network{Net: opened, Arch: opened.Arch(), Weights: v.String(), SHA256: file.SHA256}
 	defer func() { err = errors.Join(err, net.Close()) }()
 	if v.Share != 1 {
 		start, err := card.FileAt(r.Start)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		sum := sha256.Sum256(fmt.Appendf(nil, "%g of %s and %s", v.Share, file.SHA256, start.SHA256))
 		net.SHA256 = hex.EncodeToString(sum[:])
 	}
 	var failures error
 	for _, s := range sets {
-		of, err := r.class(ctx, v, file.SHA256, net, s, fits)
-		out = append(out, of...)
+		all, err := r.wanted(v, file.SHA256, net, s, fits)
+		if err == nil {
+			err = do(net, s, all)
+		}
 		if errors.Is(err, ErrTrials) {
 			failures = errors.Join(failures, fmt.Errorf("%s, class %s: %w", v, s.Class, err))
 		} else if err != nil {
-			return out, fmt.Errorf("%s, class %s: %w", v, s.Class, err)
+			return fmt.Errorf("%s, class %s: %w", v, s.Class, err)
 		}
 	}
-	return out, failures
+	return failures
+}
+
+// log is Log, or nowhere.
+func (r *Runner) log() io.Writer {
+	if r.Log == nil {
+		return io.Discard
+	}
+	return r.Log
 }
 
 // ErrTrials says that trials failed, and are noted.
 var ErrTrials = errors.New("not all fits succeeded")
 
-// class does the fits of one class.
-func (r *Runner) class(ctx context.Context, v Variant, sha string, net *detectors.Network, s Set, fits []Fit) (out []Judged, err error) {
-	var todo []evaluate.Trial
-	var of []Fit
+// wanted is a fit on a class, with the record that it has or will have.
+type wanted struct {
+	fit   Fit
+	trial evaluate.Trial
+	known evaluate.Record
+	done  bool // elsewhere: known has its figures
+}
+
+// wanted lists the fits of one class.
+func (r *Runner) wanted(v Variant, sha string, net *detectors.Network, s Set, fits []Fit) (out []wanted, err error) {
 	methods := map[string]evaluate.Method{}
-	keys := map[int]evaluate.Key{}
-	defer func() {
-		for i, f := range fits {
-			if k, ok := keys[i]; !ok {
+	for _, f := range fits {
+		if r.Done != nil {
+			if known, ok := r.Done(v, sha, s, f); ok {
+				out = append(out, wanted{fit: f, known: known, done: true})
 				continue
-			} else if found, ok := r.Store.Find(k); ok {
-				out = append(out, Judged{v, s, f, found})
 			}
-		}
-	}()
-	for i, f := range fits {
-		if r.Done != nil && r.Done(v, sha, s, f) {
-			continue
 		}
 		m, ok := methods[f.Name] // one for all seeds: a method may keep what they share
 		if !ok {
@@ -147,24 +189,48 @@ func (r *Runner) class(ctx context.Context, v Variant, sha string, net *detector
 		}
 		if m.Others { // the hash tells settings, data and weights
 			t.Checkpoint = filepath.Join(r.Out, "checkpoints", fmt.Sprintf("%s-%s-%s.ckpt", m.Name, s.Class, known.Hash[:16]))
-			if err := os.MkdirAll(filepath.Dir(t.Checkpoint), 0o755); err != nil {
-				return nil, err
-			}
 		}
-		keys[i] = known.Key()
-		if _, ok := r.Store.Find(known.Key()); !ok {
-			todo, of = append(todo, t), append(of, f)
+		out = append(out, wanted{fit: f, trial: t, known: known})
+	}
+	return out, nil
+}
+
+// found are the records of what is wanted, those that are there.
+func found(v Variant, s Set, all []wanted, find func(evaluate.Key) (evaluate.Record, bool)) (out []Judged) {
+	for _, w := range all {
+		if w.done {
+			out = append(out, Judged{v, s, w.fit, w.known})
+		} else if r, ok := find(w.known.Key()); ok {
+			out = append(out, Judged{v, s, w.fit, r})
 		}
 	}
+	return out
+}
+
+// class does the fits of one class that are not done yet.
+func (r *Runner) class(ctx context.Context, v Variant, net *detectors.Network, s Set, all []wanted) error {
+	var todo []evaluate.Trial
+	var of []Fit
+	for _, w := range all {
+		if _, ok := r.Store.Find(w.known.Key()); ok || w.done {
+			continue
+		}
+		if w.trial.Checkpoint != "" {
+			if err := os.MkdirAll(filepath.Dir(w.trial.Checkpoint), 0o755); err != nil {
+				return err
+			}
+		}
+		todo, of = append(todo, w.trial), append(of, w.fit)
+	}
 	if len(todo) == 0 {
-		return nil, nil
+		return nil
 	}
 	begin := time.Now()
 	if err := r.trials(ctx, net, todo, of); err != nil {
-		return nil, err
+		return err
 	}
-	fmt.Fprintf(r.Log, "%s, %s: %d fits in %s\n", v, s.Class, len(todo), time.Since(begin).Round(time.Second/10))
-	return nil, nil
+	fmt.Fprintf(r.log(), "%s, %s: %d fits in %s\n", v, s.Class, len(todo), time.Since(begin).Round(time.Second/10))
+	return nil
 }
 
 // trials runs trials of one class. Images are resized once for each transform, and
@@ -249,7 +315,7 @@ func (r *Runner) failed(ctx context.Context, t evaluate.Trial, reason error) err
 		return errors.Join(reason, err)
 	}
 	known.Failed = reason.Error()
-	fmt.Fprintf(r.Log, "%s, %s, %s seed %s: failed: %v\n", known.Weights, known.Class, known.Method, known.Seed, reason)
+	fmt.Fprintf(r.log(), "%s, %s, %s seed %s: failed: %v\n", known.Weights, known.Class, known.Method, known.Seed, reason)
 	return r.Store.Add(known)
 }
 

@@ -2,6 +2,9 @@ package study
 
 import (
 	"bytes"
+	"context"
+	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -9,9 +12,12 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/evaluate"
+	"github.com/gotab/gotab/evaluate/detectors"
 	"github.com/gotab/gotab/internal/testutil"
+	"github.com/gotab/gotab/tensor"
 )
 
 func TestMain(m *testing.M) { os.Exit(testutil.OneThread(m)) }
@@ -49,8 +55,69 @@ echo weights > "$out"
 	require.NoError(t, err)
 	lines := strings.Split(strings.TrimSpace(string(b)), "\n")
 	require.Len(t, lines, 2)
-	require.Equal(t, "-x 1 -init start.safetensors -seed 3 -out "+v.File+" -log "+v.File+".jsonl", lines[0])
+	require.Equal(t, "-device cpu -x 1 -init start.safetensors -seed 3 -out "+v.File+" -log "+v.File+".jsonl", lines[0])
 	require.Equal(t, lines[0]+" -resume", lines[1])
+}
+
+// A Trainer is asked as the program is, and believed when its weights are there.
+func TestTrainer(t *testing.T) {
+	dir := t.TempDir()
+	r := &Runner{Start: "start.safetensors", Out: dir, Device: tensor.CPU}
+	v := Variant{evaluate.Training{Name: "a", Seed: 3, Share: 1}, r.Weights("a", 3)}
+	var asked [][]string
+	r.Trainer = func(_ context.Context, of Variant, flags []string) error {
+		require.Equal(t, v, of)
+		asked = append(asked, flags)
+		return nil
+	}
+	require.NoError(t, r.FindPretrain())
+	err := r.Train(t.Context(), v, []string{"-x", "1"})
+	require.ErrorIs(t, err, fs.ErrNotExist)
+	require.ErrorContains(t, err, "a seed 3: pretrain: it ended without an error and left no weights")
+	said, err := Failure(v)
+	require.NoError(t, err)
+	require.Contains(t, said, "left no weights")
+	require.Equal(t, [][]string{{"-device", "cpu", "-x", "1", "-init", "start.safetensors", "-seed", "3", "-out", v.File, "-log", v.File + ".jsonl"}}, asked)
+	r.Trainer = func(_ context.Context, of Variant, _ []string) error {
+		return os.WriteFile(of.File, []byte("weights"), 0o644)
+	}
+	require.NoError(t, r.Train(t.Context(), v, nil))
+	said, err = Failure(v)
+	require.NoError(t, err)
+	require.Empty(t, said)
+}
+
+// A Runner needs a store to judge, and nobody to listen.
+func TestRunnerOfLittle(t *testing.T) {
+	root, dir := testutil.Plant(t, 3, 1, false), t.TempDir()
+	net, err := backbone.NewResNet18(tensor.CPU, rand.New(rand.NewPCG(1, 1)))
+	require.NoError(t, err)
+	file := filepath.Join(dir, "start.safetensors")
+	require.NoError(t, net.Save(file))
+	require.NoError(t, net.Close())
+	set := Set{Class: "cloth"}
+	set.Good, err = dataset.OpenMVTecAD(root, "cloth", dataset.Train)
+	require.NoError(t, err)
+	set.Test, err = dataset.OpenMVTecAD(root, "cloth", dataset.Test)
+	require.NoError(t, err)
+	fit := Fit{Name: "padim", Seed: evaluate.Seed{Number: 1}, Method: func(n *detectors.Network) (evaluate.Method, error) {
+		return detectors.PaDiM(detectors.Choice{Net: n})
+	}}
+	r := &Runner{Start: file, Out: dir}
+	_, err = r.Judge(t.Context(), StartOf(file), []Set{set}, []Fit{fit})
+	require.ErrorIs(t, err, evaluate.ErrConfig)
+	r.Store, err = evaluate.OpenStore("", false)
+	require.NoError(t, err)
+	judged, err := r.Judge(t.Context(), StartOf(file), []Set{set}, []Fit{fit})
+	require.NoError(t, err)
+	require.Len(t, judged, 1)
+	found, err := (&Runner{Start: file}).Found(t.Context(), StartOf(file), []Set{set}, []Fit{fit}, r.Store.Records())
+	require.NoError(t, err)
+	require.Equal(t, judged[0].Record, found[0].Record)
+	fit.Seed.Number = 2
+	found, err = r.Found(t.Context(), StartOf(file), []Set{set}, []Fit{fit}, r.Store.Records())
+	require.NoError(t, err)
+	require.Empty(t, found)
 }
 
 func TestCopyGood(t *testing.T) {

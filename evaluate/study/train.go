@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"syscall"
 	"time"
 
@@ -60,8 +59,10 @@ func (r *Runner) Weights(name string, seed uint64) string {
 	return filepath.Join(r.Out, "weights", fmt.Sprintf("%s-%d.safetensors", name, seed))
 }
 
-// Trainer trains a variant by flags of the program pretrain and writes its weights to
-// v.File. What is at v.File + ".ckpt" is its own, and -resume among the flags says that it is there.
+// Trainer trains a variant in the place of the program pretrain and writes its weights to
+// v.File. flags are that program's arguments, and the Trainer must parse them: those that the caller of
+// [Runner.Train] gave, behind -device, and before -init, -seed, -out and -log. What is at v.File + ".ckpt" is
+// its own, and -resume among the flags says that it is there.
 type Trainer func(ctx context.Context, v Variant, flags []string) error
 
 // ErrProgram reports a program that was not found.
@@ -87,14 +88,15 @@ func FindProgram(name string) (string, error) {
 	}
 	path, err := exec.LookPath(name)
 	if err != nil {
-		return "", fmt.Errorf("%w: %s is neither beside this program nor in the PATH: build both into one folder (go build -o FOLDER ./examples/...), or name it with -%s: %w", ErrProgram, name, name, err)
+		return "", fmt.Errorf("%w: %s is neither beside this program nor in the PATH: build both into one folder (go build -o FOLDER ./examples/...): %w", ErrProgram, name, err)
 	}
 	return path, nil
 }
 
-// Train runs the program pretrain, or the Trainer, with the flags and adds -init, -seed, -out and -log,
-// unless the weights of v are there; a training that was stopped goes on from its
-// checkpoint. Why it failed is kept beside the weights, see [Failure].
+// Train runs the program pretrain, or the Trainer, with the flags, -device before them and -init, -seed, -out
+// and -log behind, unless the weights of v are there; a training that was stopped goes on from its
+// checkpoint. One that leaves no weights has failed, whatever it says. Why it failed is kept beside the weights,
+// see [Failure].
 func (r *Runner) Train(ctx context.Context, v Variant, flags []string) error {
 	if _, err := os.Stat(v.File); err == nil {
 		return nil
@@ -104,7 +106,8 @@ func (r *Runner) Train(ctx context.Context, v Variant, flags []string) error {
 	if err := os.MkdirAll(filepath.Dir(v.File), 0o755); err != nil {
 		return err
 	}
-	args := append(slices.Clone(flags), "-init", r.Start, "-seed", fmt.Sprint(v.Seed), "-out", v.File, "-log", v.File+".jsonl")
+	args := append([]string{"-device", r.Device.String()}, flags...)
+	args = append(args, "-init", r.Start, "-seed", fmt.Sprint(v.Seed), "-out", v.File, "-log", v.File+".jsonl")
 	if _, err := os.Stat(v.File + ".ckpt"); err == nil {
 		args = append(args, "-resume")
 	}
@@ -115,13 +118,28 @@ func (r *Runner) Train(ctx context.Context, v Variant, flags []string) error {
 	} else {
 		err = r.Program(ctx, r.Pretrain, args, v.File+".log")
 	}
+	if err == nil {
+		err = written(v.File)
+	}
 	if err != nil {
 		err = fmt.Errorf("%s seed %d: pretrain: %w", v.Name, v.Seed, err)
 	}
 	if err = Note(ctx, v, err); err == nil {
-		fmt.Fprintf(r.Log, "%s seed %d: trained in %s\n", v.Name, v.Seed, time.Since(begin).Round(time.Second))
+		fmt.Fprintf(r.log(), "%s seed %d: trained in %s\n", v.Name, v.Seed, time.Since(begin).Round(time.Second))
 	}
 	return err
+}
+
+// written says whether a training has left its weights.
+func written(file string) error {
+	st, err := os.Stat(file)
+	if err == nil && !st.Mode().IsRegular() {
+		err = fmt.Errorf("%s is no file: %w", file, fs.ErrInvalid)
+	}
+	if err != nil {
+		return fmt.Errorf("it ended without an error and left no weights: %w", err)
+	}
+	return nil
 }
 
 // Note keeps why the weights of a variant could not be made, for [Failure], and forgets
@@ -151,7 +169,7 @@ func (r *Runner) Program(ctx context.Context, program string, args []string, log
 		return err
 	}
 	defer log.Close()
-	fmt.Fprintf(r.Log, "%s %q\n", filepath.Base(program), args)
+	fmt.Fprintf(r.log(), "%s %q\n", filepath.Base(program), args)
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGINT) }

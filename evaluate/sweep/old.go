@@ -41,18 +41,18 @@ const (
 
 // oldResults are what such a file holds.
 type oldResults struct {
-	records  []evaluate.Record
 	failures []string // of trainings, a line each
-	done     map[string]bool
+	done     map[string]evaluate.Record
 }
 
 func doneKey(network string, seed uint64, share float64, sha256, set, detector, draw string) string {
 	return fmt.Sprint(network, "\x00", seed, "\x00", share, "\x00", sha256, "\x00", set, "\x00", detector, "\x00", draw)
 }
 
-// has says whether a fit is in the results.
-func (o oldResults) has(v study.Variant, sha256 string, s study.Set, f study.Fit) bool {
-	return o.done[doneKey(v.Name, v.Seed, v.Share, sha256, s.ID, f.Name, f.Seed.String())]
+// find returns the record of a fit that is in the results.
+func (o oldResults) find(v study.Variant, sha256 string, s study.Set, f study.Fit) (evaluate.Record, bool) {
+	r, ok := o.done[doneKey(v.Name, v.Seed, v.Share, sha256, s.ID, f.Name, f.Seed.String())]
+	return r, ok
 }
 
 // openOld reads a file, which need not be there.
@@ -75,7 +75,7 @@ func openOld(path string) (oldResults, error) {
 // readOld leaves out a last line without an end, as a process that was killed leaves it
 // and one that is writing may.
 func readOld(r io.Reader) (oldResults, error) {
-	o := oldResults{done: map[string]bool{}}
+	o := oldResults{done: map[string]evaluate.Record{}}
 	in := bufio.NewReaderSize(r, 1<<20)
 	for n := 1; ; n++ {
 		line, err := readLine(in)
@@ -99,8 +99,7 @@ func readOld(r io.Reader) (oldResults, error) {
 			o.failures = append(o.failures, failedLine(r.Network, r.Seed, r.Failed))
 			continue
 		}
-		o.records = append(o.records, r.record())
-		o.done[doneKey(r.Network, r.Seed, r.Share, r.SHA256, r.Set, r.Detector, r.Draw)] = true
+		o.done[doneKey(r.Network, r.Seed, r.Share, r.SHA256, r.Set, r.Detector, r.Draw)] = r.record()
 	}
 }
 

@@ -28,7 +28,7 @@ type Plan struct {
 	Data    []string `json:"data"`
 	Classes []string `json:"classes"` // of Data that are evaluated; all where empty
 	// Pretrain are flags of the program pretrain that all trainings have, -bank for
-	// example. -data, -init, -seed, -out and -log are the sweep's own.
+	// example. -data, -init, -seed, -out and -log are the sweep's own; -device is Config.Device unless given here.
 	Pretrain []string `json:"pretrain"`
 	PaDiM    Draws    `json:"padim"`
 	// PatchCore has seeds only, its Reference must be false.
@@ -153,6 +153,8 @@ func (p Plan) Validate() error {
 		return bad(`"patchcore" has no reference draw`)
 	case p.PaDiM.Seeds < 0 || p.PatchCore.Seeds < 0 || p.PaDiM.Seeds > 1000 || p.PatchCore.Seeds > 1000:
 		return bad(`"seeds" of a detector are 0 to 1000`)
+	case p.PaDiM.Pixels < 0 || p.PatchCore.Pixels < 0:
+		return bad(`"pixels" of a detector are 0 or more`)
 	case p.PaDiM.Seeds == 0 && !p.PaDiM.Reference && p.PatchCore.Seeds == 0:
 		return bad(`neither "padim" nor "patchcore" is to be fitted`)
 	}

@@ -43,15 +43,27 @@ type Config struct {
 	Log io.Writer
 }
 
+// ErrConfig reports settings that make no sense.
+var ErrConfig = errors.New("wrong settings")
+
+// Validate names the first field that makes no sense; the error wraps [ErrConfig].
+func (c Config) Validate() error {
+	if c.Out == "" {
+		return fmt.Errorf("sweep: %w: Out is empty, the folder of weights, records and the table", ErrConfig)
+	}
+	return nil
+}
+
 // sweep is a plan that is carried out.
 type sweep struct {
 	plan   Plan
 	runner *study.Runner
 	old    oldResults
+	judged []evaluate.Record // of the weights, images and settings as they are now
 }
 
 func open(p Plan, cfg Config) (*sweep, error) {
-	if err := p.Validate(); err != nil {
+	if err := errors.Join(p.Validate(), cfg.Validate()); err != nil {
 		return nil, err
 	}
 	if cfg.Log == nil {
@@ -61,14 +73,16 @@ func open(p Plan, cfg Config) (*sweep, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &sweep{p, &study.Runner{Start: p.Start, Out: cfg.Out, Pretrain: cfg.Pretrain, Trainer: cfg.Trainer, Device: cfg.Device, Log: cfg.Log, Done: old.has}, old}, nil
+	r := &study.Runner{Start: p.Start, Out: cfg.Out, Pretrain: cfg.Pretrain, Trainer: cfg.Trainer, Device: cfg.Device, Log: cfg.Log, Done: old.find}
+	return &sweep{plan: p, runner: r, old: old}, nil
 }
 
 func recordsOf(out string) string { return filepath.Join(out, "records.jsonl") }
 
-// Run does what a plan wants and is not done yet, and writes the table after each network.
+// Run does what a plan wants and is not done yet, and writes the table after each network: of what was judged of
+// the weights, images and settings as they are now.
 // It returns all that failed, which is noted, and goes on; what keeps everything from going on ends
-// it at once: an error that wraps [ErrPlan], [study.ErrProgram], evaluate.ErrStore, or that of ctx.
+// it at once: an error that wraps [ErrPlan], [ErrConfig], [study.ErrProgram], evaluate.ErrStore, or that of ctx.
 func Run(ctx context.Context, p Plan, cfg Config) (err error) {
 	s, err := open(p, cfg)
 	if err != nil {
@@ -81,11 +95,12 @@ func Run(ctx context.Context, p Plan, cfg Config) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.runner.Store.Close()) }()
-	return s.all(ctx)
+	return s.carryOut(ctx)
 }
 
-// WriteTable writes the table of what is there and does nothing else. It may be called
-// beside a [Run] that goes on.
+// WriteTable writes the table of what is there and fits nothing. It may be called beside a [Run] that goes
+// on. What is not of the weights, images and settings as they are now is left out, so that data and weights
+// must be there as for Run; a network whose weights are not there yet has no figures.
 func WriteTable(ctx context.Context, p Plan, cfg Config) error {
 	s, err := open(p, cfg)
 	if err != nil {
@@ -95,7 +110,34 @@ func WriteTable(ctx context.Context, p Plan, cfg Config) error {
 	if err != nil {
 		return err
 	}
+	if len(records)+len(s.old.done) > 0 {
+		sets, err := openSets(ctx, p)
+		if err != nil {
+			return err
+		}
+		if err := s.find(ctx, sets, records); err != nil {
+			return err
+		}
+	}
 	return s.table(ctx, records)
+}
+
+// find looks for all that the plan wants among records.
+func (s *sweep) find(ctx context.Context, sets []study.Set, records []evaluate.Record) error {
+	for _, v := range s.all() {
+		err := s.each(v, sets, func(v study.Variant, sets []study.Set) error {
+			of, err := s.runner.Found(ctx, v, sets, s.plan.fits(), records)
+			s.keep(of)
+			if v.Name != startName && errors.Is(err, fs.ErrNotExist) { // not made yet
+				return nil
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // readRecords reads a file of records, which need not be there.
@@ -111,7 +153,22 @@ func readRecords(path string) ([]evaluate.Record, error) {
 	return evaluate.ReadRecords(f)
 }
 
-func (s *sweep) all(ctx context.Context) error {
+// all are the weights that are judged, the start first.
+func (s *sweep) all() []study.Variant {
+	return append([]study.Variant{study.StartOf(s.plan.Start)}, s.plan.variants(s.runner)...)
+}
+
+// network is the one of the plan that a variant is of; the zero value for the start.
+func (s *sweep) network(v study.Variant) Network {
+	i := slices.IndexFunc(s.plan.Networks, func(n Network) bool { return n.Name == v.Name })
+	if i < 0 {
+		return Network{}
+	}
+	return s.plan.Networks[i]
+}
+
+// carryOut makes and judges all weights.
+func (s *sweep) carryOut(ctx context.Context) error {
 	if slices.ContainsFunc(s.plan.Networks, func(n Network) bool { return n.trained() }) {
 		if err := s.runner.FindPretrain(); err != nil {
 			return err
@@ -121,14 +178,17 @@ func (s *sweep) all(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	byName := map[string]Network{}
-	for _, n := range s.plan.Networks {
-		byName[n.Name] = n
+	// What an earlier call has done is in the table from the beginning.
+	if records := s.runner.Store.Records(); len(records)+len(s.old.done) > 0 {
+		if err := s.find(ctx, sets, records); err != nil {
+			return err
+		}
 	}
 	var failures error
 	bad := map[string]bool{} // files that could not be made
-	for _, v := range append([]study.Variant{study.StartOf(s.plan.Start)}, s.plan.variants(s.runner)...) {
-		n := byName[v.Name]
+	for _, v := range s.all() {
+		n := s.network(v)
+		s.forget(v)
 		var err error
 		switch own := v.Name != startName && !bad[v.File]; {
 		case own && n.Control != nil:
@@ -147,7 +207,7 @@ func (s *sweep) all(ctx context.Context) error {
 		if bad[v.File] {
 			continue
 		}
-		if err := s.judge(ctx, n, v, sets); errors.Is(err, study.ErrTrials) {
+		if err := s.judge(ctx, v, sets); errors.Is(err, study.ErrTrials) {
 			failures = errors.Join(failures, err)
 		} else if err != nil {
 			return err
@@ -159,18 +219,38 @@ func (s *sweep) all(ctx context.Context) error {
 	return errors.Join(failures, s.table(ctx, s.runner.Store.Records()))
 }
 
-// judge fits and scores all classes on the weights of a variant, which may be other ones
-// for each class.
-func (s *sweep) judge(ctx context.Context, n Network, v study.Variant, sets []study.Set) error {
-	if n.Control == nil || !n.Control.Remeasure {
-		_, err := s.runner.Judge(ctx, v, sets, s.plan.fits())
+// judge fits and scores all classes on the weights of a variant.
+func (s *sweep) judge(ctx context.Context, v study.Variant, sets []study.Set) error {
+	return s.each(v, sets, func(v study.Variant, sets []study.Set) error {
+		of, err := s.runner.Judge(ctx, v, sets, s.plan.fits())
+		s.keep(of)
 		return err
+	})
+}
+
+// forget takes a variant out of the table, whose weights may be made anew.
+func (s *sweep) forget(v study.Variant) {
+	s.judged = slices.DeleteFunc(s.judged, func(r evaluate.Record) bool { return r.Training != nil && *r.Training == v.Training })
+}
+
+// keep puts what was judged into the table.
+func (s *sweep) keep(of []study.Judged) {
+	for _, j := range of {
+		s.judged = append(s.judged, j.Record)
+	}
+}
+
+// each calls do with the weights of a variant and the classes that are judged on them: all, or
+// each on weights of its own. It goes on after study.ErrTrials.
+func (s *sweep) each(v study.Variant, sets []study.Set, do func(study.Variant, []study.Set) error) error {
+	if c := s.network(v).Control; c == nil || !c.Remeasure {
+		return do(v, sets)
 	}
 	var failures error
 	for _, set := range sets {
 		own := v
 		own.File = classFile(v, set)
-		if _, err := s.runner.Judge(ctx, own, []study.Set{set}, s.plan.fits()); errors.Is(err, study.ErrTrials) {
+		if err := do(own, []study.Set{set}); errors.Is(err, study.ErrTrials) {
 			failures = errors.Join(failures, err)
 		} else if err != nil {
 			return err
@@ -240,9 +320,9 @@ func (s *sweep) folders(ctx context.Context, n Network, roots []string) ([]strin
 	return []string{dir}, nil
 }
 
-// table writes the table of records, old ones first.
+// table writes the table of what was judged, and the failures among records.
 func (s *sweep) table(ctx context.Context, records []evaluate.Record) error {
-	r := results{slices.Concat(s.old.records, records), s.old.failures}
+	r := results{s.judged, slices.Clone(s.old.failures)}
 	groups := []string{startName}
 	for _, v := range s.plan.variants(s.runner) {
 		if !slices.Contains(groups, v.Group()) {
@@ -257,6 +337,11 @@ func (s *sweep) table(ctx context.Context, records []evaluate.Record) error {
 		}
 		if reason != "" {
 			r.failures = append(r.failures, failedLine(v.Name, v.Seed, strings.TrimSpace(reason)))
+		}
+	}
+	for _, x := range records {
+		if x.Failed != "" && x.Training != nil {
+			r.failures = append(r.failures, failedLine(x.Training.Name, x.Training.Seed, fmt.Sprintf("%s by %s, seed %s: %s", x.Class, x.Method, x.Seed, x.Failed)))
 		}
 	}
 	return atomicfile.Write(filepath.Join(s.runner.Out, "table.md"), func(w io.Writer) error {

@@ -2,13 +2,16 @@ package sweep
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -326,12 +329,87 @@ func TestOldResults(t *testing.T) {
 	}
 }
 
+// Weights and test images that have changed are judged anew, and the table has the new figures alone.
+func TestTablesAreOfWhatIsThereNow(t *testing.T) {
+	testutil.NoLeak(t)
+	root, out := testutil.Plant(t, 4, 2, false), t.TempDir()
+	file := weights(t, false)
+	path := writePlan(t, fmt.Sprintf(`{"start": %q, "data": [%q], "classes": ["cloth"], "padim": {"seeds": 1}, "networks": [{"name": "a", "file": %q}]}`, weights(t, true), root, file))
+	p, err := ReadPlan(path)
+	require.NoError(t, err)
+	table := func() string {
+		b, err := os.ReadFile(filepath.Join(out, "table.md"))
+		require.NoError(t, err)
+		return string(b)
+	}
+	both := func() string {
+		require.NoError(t, sweepOf(t, path, out, "", io.Discard))
+		after := table()
+		require.NoError(t, WriteTable(t.Context(), p, Config{Out: out, Device: tensor.CPU}))
+		require.Equal(t, after, table())
+		return after
+	}
+	require.NotContains(t, both(), "12.50")
+
+	// The first figures are told apart from all that follow.
+	records := filepath.Join(out, "records.jsonl")
+	b, err := os.ReadFile(records)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(records, regexp.MustCompile(`"image_auroc":[0-9.]+`).ReplaceAll(b, []byte(`"image_auroc":0.125`)), 0o644))
+	require.Contains(t, both(), "| a | 12.50 (+0.00")
+
+	other, err := os.ReadFile(weights(t, true))
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(file, other, 0o644))
+	require.NoError(t, WriteTable(t.Context(), p, Config{Out: out, Device: tensor.CPU}))
+	require.Contains(t, table(), "| a | - | - |", "nothing is known of these weights")
+	require.Contains(t, table(), "| start | 12.50 d0.00 |")
+	got := both()
+	require.Contains(t, got, "| start | 12.50 d0.00 |")
+	require.NotContains(t, got, "| a | 12.50")
+	require.NotContains(t, got, "| a | - |")
+
+	images, err := filepath.Glob(filepath.Join(root, "cloth", "test", "good", "*"))
+	require.NoError(t, err)
+	require.NoError(t, os.Remove(images[0]))
+	got = both()
+	require.NotContains(t, got, "12.50")
+	require.NotContains(t, got, "| a | - |")
+	all, err := readRecords(records)
+	require.NoError(t, err)
+	require.Len(t, all, 2+1+2)
+}
+
+// What an earlier call has done stands in the table while a training goes on, that of older weights does not.
+func TestTableOfAnEarlierCall(t *testing.T) {
+	testutil.NoLeak(t)
+	root, out := testutil.Plant(t, 4, 1, false), t.TempDir()
+	other, err := os.ReadFile(weights(t, true))
+	require.NoError(t, err)
+	p, err := ReadPlan(writePlan(t, fmt.Sprintf(`{"start": %q, "data": [%q], "classes": ["cloth"], "padim": {"seeds": 1},
+		"networks": [{"name": "t", "seeds": [1]}, {"name": "a", "file": %q}]}`, weights(t, false), root, weights(t, true))))
+	require.NoError(t, err)
+	var during string
+	cfg := Config{Out: out, Device: tensor.CPU, Trainer: func(_ context.Context, v study.Variant, _ []string) error {
+		b, err := os.ReadFile(filepath.Join(out, "table.md"))
+		during = string(b)
+		return errors.Join(err, os.WriteFile(v.File, other, 0o644))
+	}}
+	require.NoError(t, Run(t.Context(), p, cfg))
+	require.Contains(t, during, "| t | - | - |")
+	require.Contains(t, during, "| a | - | - |")
+	require.NoError(t, os.Remove(filepath.Join(out, "weights", "t-1.safetensors")))
+	require.NoError(t, Run(t.Context(), p, cfg))
+	require.Contains(t, during, "| t | - | - |")
+	require.Regexp(t, `\| a \| [0-9.]+ \(`, during)
+}
+
 func FuzzReadOld(f *testing.F) {
 	f.Add([]byte("{\"version\":1,\"scores\":[1],\"defective\":[true]}\n{"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		o, err := readOld(bytes.NewReader(b))
 		if err == nil {
-			require.LessOrEqual(t, len(o.records)+len(o.failures), bytes.Count(b, []byte("\n")))
+			require.LessOrEqual(t, len(o.done)+len(o.failures), bytes.Count(b, []byte("\n")))
 		}
 	})
 }
@@ -341,6 +419,9 @@ func TestPlansThatAreRefused(t *testing.T) {
 		`{}`:                           `"start" is missing`,
 		`{"start": "a"}`:               `"data" is missing`,
 		`{"start": "a", "data":["d"]}`: "neither",
+		`{"start": "a", "data":["d"], "padim":{"seeds":1,"pixels":-1}}`: `"pixels" of a detector`,
+		`{"start": 1}`: "cannot unmarshal",
+		`{"start"`:     "unexpected EOF",
 		`{"start": "a", "data":["d"], "padim":{"seeds":1}, "x":1}`:                                                                  `unknown field "x"`,
 		`{"start": "a", "data":["d"], "padim":{"seeds":1}, "networks":[{"name":"start","file":"f"}]}`:                               `"name" of network 0`,
 		`{"start": "a", "data":["d"], "padim":{"seeds":1}, "networks":[{"name":"../x","file":"f"}]}`:                                `"name" of network 0`,
@@ -362,8 +443,17 @@ func TestPlansThatAreRefused(t *testing.T) {
 	} {
 		_, err := ReadPlan(writePlan(t, text))
 		require.ErrorContains(t, err, want, text)
+		require.ErrorIs(t, err, ErrPlan, text)
 	}
-	_, err := kindOf(synth.DefaultMixture(), "cracks")
+	p, err := ReadPlan(writePlan(t, `{"start": "a", "data":["d"], "padim":{"seeds":1}}`))
+	require.NoError(t, err)
+	t.Chdir(t.TempDir())
+	require.ErrorIs(t, Run(t.Context(), p, Config{}), ErrConfig)
+	require.ErrorIs(t, WriteTable(t.Context(), p, Config{}), ErrConfig)
+	files, err := os.ReadDir(".")
+	require.NoError(t, err)
+	require.Empty(t, files)
+	_, err = kindOf(synth.DefaultMixture(), "cracks")
 	require.ErrorIs(t, err, ErrPlan)
 }
 

@@ -21,8 +21,6 @@ type view struct {
 }
 
 func (p Plan) views() []view {
-	// Results may hold more draws than the plan has now: all networks are judged by the
-	// plan's.
 	upTo := func(n int) func(string) bool {
 		return func(seed string) bool {
 			i, err := strconv.Atoi(seed)
@@ -34,7 +32,7 @@ func (p Plan) views() []view {
 		out = append(out, view{"PaDiM, reference draw", "padim", func(s string) bool { return s == "reference" }})
 	}
 	if p.PaDiM.Seeds > 0 {
-		out = append(out, view{fmt.Sprintf("PaDiM, %d Draws", p.PaDiM.Seeds), "padim", upTo(p.PaDiM.Seeds)})
+		out = append(out, view{fmt.Sprintf("PaDiM, %d draws", p.PaDiM.Seeds), "padim", upTo(p.PaDiM.Seeds)})
 	}
 	if p.PatchCore.Seeds > 0 {
 		out = append(out, view{"PatchCore", "patchcore", upTo(p.PatchCore.Seeds)})
@@ -44,14 +42,14 @@ func (p Plan) views() []view {
 
 // results is all that tables are made of.
 type results struct {
-	records  []evaluate.Record
-	failures []string // a line each
+	records  []evaluate.Record // none that failed
+	failures []string          // a line each
 }
 
 // cell gathers what a group of networks (a recipe with all its seeds) gives on a class.
 func (r results) cell(group, class string, v view) (c evaluate.Cell) {
 	for _, x := range r.records {
-		if x.Failed == "" && x.Class == class && x.Method == v.method && study.GroupOf(x) == group && v.seeds(x.Seed) {
+		if x.Class == class && x.Method == v.method && study.GroupOf(x) == group && v.seeds(x.Seed) {
 			c = append(c, x)
 		}
 	}
@@ -67,7 +65,7 @@ func failedLine(network string, seed uint64, reason string) string {
 func tables(ctx context.Context, w io.Writer, p Plan, r results, groups []string) error {
 	var classes []string
 	for _, x := range r.records {
-		if x.Failed == "" && !slices.Contains(classes, x.Class) {
+		if !slices.Contains(classes, x.Class) {
 			classes = append(classes, x.Class)
 		}
 	}
@@ -83,14 +81,8 @@ func tables(ctx context.Context, w io.Writer, p Plan, r results, groups []string
 	}
 	b.WriteString("In brackets: less the start on the same images, ± standard error over images (bootstrap of good and defective images, the fits kept);\n" +
 		"then s: deviation over the seeds of training, d: over the draws of a detector. The mean's error adds those of the classes as independent.\n")
-	failed := slices.Clone(r.failures)
-	for _, x := range r.records {
-		if x.Failed != "" && x.Training != nil {
-			failed = append(failed, failedLine(x.Training.Name, x.Training.Seed, fmt.Sprintf("%s by %s, seed %s: %s", x.Class, x.Method, x.Seed, x.Failed)))
-		}
-	}
-	if len(failed) > 0 {
-		fmt.Fprintf(&b, "\n## Failed\n\n%s", strings.Join(failed, ""))
+	if len(r.failures) > 0 {
+		fmt.Fprintf(&b, "\n## Failed\n\n%s", strings.Join(r.failures, ""))
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

@@ -106,8 +106,13 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		return o, fmt.Errorf("%w: %w", errUsage, err)
 	}
 	o.Reading, o.Prefix = o.reading.Reading, o.reading.Prefix
-	fs.Visit(func(f *flag.Flag) { o.Guess = o.Guess && f.Name != "layout" && f.Name != "label" })
-	return o.checked()
+	chosen := false
+	fs.Visit(func(f *flag.Flag) { chosen = chosen || f.Name == "layout" || f.Name == "label" })
+	o, err := o.checked()
+	if !chosen { // compare finds out
+		o.Layout, o.Label = "", ""
+	}
+	return o, err
 }
 
 // checked fills in what depends on other flags and refuses what does not go

@@ -36,6 +36,6 @@ func TestReportsAreKept(t *testing.T) {
 func TestGoodAndBadFoldersAreClasses(t *testing.T) {
 	stdout, stderr, err := classifyArgs(t, "-data", folder(t, "OK", "NG"), "-weights", "random", "-device", "cpu", "-size", "32", "-backbone", "frozen", "-head-epochs", "60")
 	require.NoError(t, err)
-	require.Contains(t, stderr, "it is read as -layout goodbad -label defect")
+	require.Contains(t, stderr, "it is read in the layout goodbad and told apart by defect")
 	require.Contains(t, stdout, "top-1 of 2")
 }

@@ -167,15 +167,16 @@ func (p program) run(ctx context.Context, args []string, stdout, stderr io.Write
 	if err := o.reading.UseThreads(); err != nil {
 		return err
 	}
-	if o.Device, err = tensor.ParseDevice(o.device); err != nil {
+	dev, err := tensor.ParseDevice(o.device)
+	if err != nil {
 		return err
 	}
-	if o.Net, err = p.open(o, o.Path, o.Device); err != nil {
+	if o.Net, err = p.open(o, o.Path, dev); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, o.Net.Close()) }()
 	if o.SecondPath != "" {
-		if o.Second, err = p.open(o, o.SecondPath, o.Device); err != nil {
+		if o.Second, err = p.open(o, o.SecondPath, dev); err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, o.Second.Close()) }()

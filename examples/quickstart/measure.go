@@ -91,7 +91,7 @@ func measure(ctx context.Context, r *beforeafter.Report, set settings, dev tenso
 	if err := each("pre-trained", func(p *beforeafter.Product) *beforeafter.Verdict { return &p.After }); err != nil {
 		return err
 	}
-	r.Average()
+	r.About = set.about(r)
 	return nil
 }
 

@@ -72,7 +72,7 @@ func run(ctx context.Context, args []string, stderr io.Writer) (err error) {
 		return sweep.WriteTable(ctx, p, cfg)
 	}
 	if err = sweep.Run(ctx, p, cfg); errors.Is(err, study.ErrProgram) {
-		err = fmt.Errorf("%w: %w", errUsage, err)
+		err = fmt.Errorf("%w: %w; or name it with -pretrain", errUsage, err)
 	}
 	return err
 }

@@ -25,6 +25,7 @@ import (
 	"strings"
 
 	"github.com/gotab/gotab/evaluate/article"
+	"github.com/gotab/gotab/evaluate/study"
 	"github.com/gotab/gotab/examples/internal/process"
 	"github.com/gotab/gotab/tensor"
 )
@@ -78,9 +79,6 @@ func parse(args []string, stderr io.Writer) (article.Config, error) {
 	case !slices.Contains(article.Recipes(), o.Recipe):
 		return wrong("-recipe is %q, want paper, official or amplify", o.Recipe)
 	}
-	if *device != "auto" {
-		o.Machine = append(o.Machine, "-device", *device)
-	}
 	if *threads > 0 {
 		o.Machine = append(o.Machine, "-threads", fmt.Sprint(*threads))
 		if err := tensor.SetThreads(tensor.Threads{Cores: *threads, PerRun: *threads}); err != nil {
@@ -98,8 +96,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	text, err := article.Make(ctx, o)
-	if errors.Is(err, article.ErrConfig) {
+	text, err := article.Run(ctx, o)
+	switch {
+	case errors.Is(err, study.ErrProgram):
+		err = fmt.Errorf("%w: %w; or name their folder with -tools", errUsage, err)
+	case errors.Is(err, article.ErrConfig):
 		err = fmt.Errorf("%w: %w", errUsage, err)
 	}
 	_, werr := io.WriteString(stdout, text)

@@ -39,12 +39,12 @@ type Config struct {
 	// where it is not empty, is what is tested on; else Data is divided 80:20, once for each of Splits.
 	Data, Test string
 	Splits     []string
-	// Layout and Label ("class" or "defect") say what the images of a folder are told apart by.
-	// Guess reads a folder that has good images apart from others by these.
+	// Layout and Label ("class" or "defect") say what the images of a folder are told apart by. Where
+	// both are empty, a folder that has good images apart from others is read by these (LayoutGoodBad and
+	// "defect"). Else an empty Layout is LayoutFolders, and an empty Label "class".
 	Layout  dataset.Layout
 	Label   string
-	Guess   bool
-	Reading dataset.Reading
+	Reading dataset.Reading // without a View: Size says what is seen
 	// Weights are files with a ResNet's weights, or "random", a ResNet-18's from Seed. Prefix
 	// stands before their names in a file of several networks.
 	Weights []string
@@ -80,10 +80,10 @@ var ErrConfig = errors.New("wrong settings")
 var ErrExists = errors.New("there is a report already")
 
 // Default compares both backbones on wafer maps (wafers) by sigmoids, or on images by a softmax, on a
-// stratified split. Data and Weights are the caller's.
+// stratified split; Layout and Label are found out. Data and Weights are the caller's.
 func Default(wafers bool) Config {
 	c := classify.Default()
-	o := Config{Splits: []string{Stratified}, Layout: dataset.LayoutFolders, Label: "class", Guess: true, Reading: dataset.DefaultReading(),
+	o := Config{Splits: []string{Stratified}, Reading: dataset.DefaultReading(),
 		Backbones: []string{Frozen, Trained}, Models: []string{Softmax}, Encoding: "grey", Size: 224, Epochs: 20, HeadEpochs: 100, Batch: 64,
 		LR: 1e-3, BackboneLR: c.BackboneLR, WeightDecay: 0.01, Seed: 1}
 	if wafers {
@@ -93,7 +93,9 @@ func Default(wafers bool) Config {
 }
 
 // wafers reports whether the data are wafer maps.
-func (o Config) wafers() bool { return strings.HasSuffix(o.Data, ".npz") }
+func (o Config) wafers() bool { return ofWafers(o.Data) }
+
+func ofWafers(path string) bool { return strings.HasSuffix(path, ".npz") }
 
 // Validate names the first field that makes no sense; the error wraps [ErrConfig].
 func (o Config) Validate() error {
@@ -118,12 +120,21 @@ func (o Config) Validate() error {
 		return wrong("Sigmoids are for wafer maps; a folder's images are told apart by a softmax")
 	case !o.wafers() && (o.Neighbour || o.Encoding != "grey"):
 		return wrong("Neighbour and Encoding are for wafer maps")
-	case o.Test != "" && strings.HasSuffix(o.Test, ".npz") != o.wafers():
+	case o.Test != "" && ofWafers(o.Test) != o.wafers():
 		return wrong("Data and Test must both be wafer maps or both be folders")
+	case len(o.Weights) == 0:
+		return wrong("Weights is empty, files or \"random\"")
+	case o.Reading.View != dataset.View{}:
+		return wrong("Reading.View is %s, and Size says what a classifier sees", o.Reading.View)
 	case o.Save && o.Out == "":
 		return wrong("Save needs Out, the folder to save to")
 	case o.Size < 32 || o.Epochs < 1 || o.HeadEpochs < 1 || o.Batch < 1:
 		return wrong("Size is %d, Epochs %d, HeadEpochs %d, Batch %d: want 32 or more, and 1 or more", o.Size, o.Epochs, o.HeadEpochs, o.Batch)
+	}
+	if o.Label != "" {
+		if err := among("Label", []string{o.Label}, "class", "defect"); err != nil {
+			return err
+		}
 	}
 	if o.Test == "" {
 		if err := among("Splits", o.Splits, Plain, Stratified); err != nil {
@@ -131,7 +142,7 @@ func (o Config) Validate() error {
 		}
 	}
 	return firstOf(among("Backbones", o.Backbones, Frozen, Trained), among("Models", o.Models, Sigmoids, Softmax),
-		among("Label", []string{o.Label}, "class", "defect"), among("Encoding", []string{o.Encoding}, "grey", "dies"))
+		among("Encoding", []string{o.Encoding}, "grey", "dies"))
 }
 
 // firstOf is the first error.
@@ -147,7 +158,7 @@ func firstOf(all ...error) error {
 // Run compares. It returns the rows that are done with an error too: one that wraps [ErrConfig],
 // dataset.ErrBroken, the errors of package classify, or that of ctx.
 func Run(ctx context.Context, o Config) (*Report, error) {
-	r := &Report{o: o}
+	r := o.report()
 	if o.Log == nil {
 		o.Log = io.Discard
 	}

@@ -67,10 +67,17 @@ func (c closers) Close() (err error) {
 	return err
 }
 
-// guessed reads a root that has a folder of good images by its conditions, where
-// neither layout nor label is chosen: as classes, only the good ones would be read.
-func (o Config) guessed() Config {
-	if o.wafers() || !o.Guess {
+// resolved chooses layout and label where the config leaves them open. A root that has a folder of good
+// images is read by its conditions then: as classes, only the good ones would be read.
+func (o Config) resolved() Config {
+	guess := o.Layout == "" && o.Label == "" && !o.wafers()
+	if o.Layout == "" {
+		o.Layout = dataset.LayoutFolders
+	}
+	if o.Label == "" {
+		o.Label = "class"
+	}
+	if !guess {
 		return o
 	}
 	root, closer, err := dataset.OpenRoot(o.Data)
@@ -83,7 +90,7 @@ func (o Config) guessed() Config {
 		return o
 	}
 	o.Layout, o.Label = dataset.LayoutGoodBad, "defect"
-	fmt.Fprintf(o.Log, "note: %s has good images apart from others: it is read as -layout goodbad -label defect (%d images)\n", o.Data, f.Len())
+	fmt.Fprintf(o.Log, "note: %s has good images apart from others: it is read in the layout %s and told apart by %s (%d images)\n", o.Data, o.Layout, o.Label, f.Len())
 	return o
 }
 
@@ -94,7 +101,7 @@ func (s source) look(ctx context.Context, o Config) (source, []string, error) {
 	}
 	seen, err := o.Reading.Look(ctx, s.Dataset, o.Log)
 	if err != nil {
-		return s, nil, fmt.Errorf("nothing was Trained: %w", err)
+		return s, nil, fmt.Errorf("nothing was trained: %w", err)
 	}
 	s.Dataset = seen.Data
 	return s, seen.Skipped, nil

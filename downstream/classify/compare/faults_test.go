@@ -11,7 +11,7 @@ import (
 func fileWriters() []faulttest.Writer {
 	return []faulttest.Writer{
 		{Name: "report", Write: func(dir string, version int) error {
-			r := &Report{o: Config{Out: dir, Data: "plant", Size: 64, Seed: uint64(version)}}
+			r := Config{Out: dir, Data: "plant", Size: 64, Seed: uint64(version)}.report()
 			return r.add(Row{Split: Stratified, Backbone: Frozen, Weights: "random", Model: Sigmoids, Epochs: 1 + version,
 				TallyFigures: metrics.TallyFigures{Confusion: metrics.ConfusionTable{Classes: []string{"a", "b", metrics.Other}, Counts: [][]int{{2, 0, 0}, {1, version, 0}}}}})
 		}},

@@ -25,8 +25,7 @@ func judge(ctx context.Context, o Config, r *Report) (err error) {
 	if err != nil {
 		return err
 	}
-	o = o.guessed()
-	r.o = o
+	o = o.resolved()
 	data, closer, err := openSource(ctx, o, o.Data)
 	if err != nil {
 		return err

@@ -1,15 +1,23 @@
 package compare
 
 import (
+	"archive/zip"
 	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"image"
+	"image/png"
+	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/dataset/wafers"
-
 	"github.com/gotab/gotab/tensor"
 )
 
@@ -39,12 +47,16 @@ func TestWeightsAreToldApart(t *testing.T) {
 }
 
 func TestConfigsThatAreRefused(t *testing.T) {
+	square, err := dataset.ParseView("square")
+	require.NoError(t, err)
 	for says, set := range map[string]func(*Config){
 		"Data is empty":               func(c *Config) { c.Data = "" },
 		"Sigmoids are for wafer maps": func(c *Config) { c.Data = "folder" },
 		"Neighbour and Encoding":      func(c *Config) { c.Data, c.Models, c.Neighbour = "folder", []string{Softmax}, true },
 		"both be wafer maps":          func(c *Config) { c.Test = "folder" },
 		"Save needs Out":              func(c *Config) { c.Save = true },
+		"Weights is empty":            func(c *Config) { c.Weights = nil },
+		"Reading.View is square":      func(c *Config) { c.Reading.View = square },
 		"Size is 31":                  func(c *Config) { c.Size = 31 },
 		"Splits is empty":             func(c *Config) { c.Splits = nil },
 		`Backbones has "warm"`:        func(c *Config) { c.Backbones = []string{"warm"} },
@@ -53,7 +65,7 @@ func TestConfigsThatAreRefused(t *testing.T) {
 		`Encoding has "red"`:          func(c *Config) { c.Encoding = "red" },
 	} {
 		c := Default(true)
-		c.Data = "maps.npz"
+		c.Data, c.Weights = "maps.npz", []string{"random"}
 		set(&c)
 		_, err := Run(t.Context(), c)
 		require.ErrorIs(t, err, ErrConfig, says)
@@ -79,4 +91,84 @@ func TestRun(t *testing.T) {
 	require.FileExists(t, filepath.Join(c.Out, "report.json"))
 	_, err = Run(t.Context(), c)
 	require.ErrorIs(t, err, ErrExists)
+
+	// A report that was read from its file says the same.
+	raw, err := os.ReadFile(filepath.Join(c.Out, "report.json"))
+	require.NoError(t, err)
+	var read Report
+	require.NoError(t, json.Unmarshal(raw, &read))
+	var want, got strings.Builder
+	require.NoError(t, r.WriteText(&want))
+	require.NoError(t, read.WriteText(&got))
+	require.Equal(t, want.String(), got.String())
+	require.Contains(t, got.String(), "maps.npz, 32x32 pixels, grey, seed 1, AdamW")
+}
+
+// maps writes good maps of a size in MixedWM38's format.
+func maps(t *testing.T, w, h int) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "maps.npz")
+	const n = 2
+	f, err := os.Create(path)
+	require.NoError(t, err)
+	z := zip.NewWriter(f)
+	for name, shape := range map[string][]int{"arr_0": {n, h, w}, "arr_1": {n, 8}} {
+		one, err := z.Create(name + ".npy")
+		require.NoError(t, err)
+		count := 1
+		for _, d := range shape {
+			count *= d
+		}
+		text := strings.Trim(strings.ReplaceAll(fmt.Sprint(shape), " ", ", "), "[]")
+		head := fmt.Sprintf("{'descr': '<i4', 'fortran_order': False, 'shape': (%s), }", text)
+		head += strings.Repeat(" ", 63-(10+len(head))%64) + "\n"
+		_, err = fmt.Fprintf(one, "\x93NUMPY\x01\x00%s%s", binary.LittleEndian.AppendUint16(nil, uint16(len(head))), head)
+		require.NoError(t, err)
+		_, err = one.Write(make([]byte, 4*count))
+		require.NoError(t, err)
+	}
+	require.NoError(t, z.Close())
+	require.NoError(t, f.Close())
+	return path
+}
+
+// Maps of two sizes have no distance: of fewer dies, and of as many in another shape.
+func TestNeighboursHaveOneSize(t *testing.T) {
+	for _, test := range [][2]int{{40, 40}, {10, 10}, {32, 8}} {
+		c := Default(true)
+		c.Data, c.Test, c.Weights, c.Device, c.Neighbour = maps(t, 16, 16), maps(t, test[0], test[1]), []string{"random"}, tensor.CPU, true
+		r, err := Run(t.Context(), c)
+		require.ErrorIs(t, err, ErrConfig)
+		require.ErrorContains(t, err, fmt.Sprintf("16x16 dies, maps to test on %dx%d", test[0], test[1]))
+		require.Empty(t, r.Rows)
+	}
+}
+
+// What the caller says of a folder is not guessed.
+func TestLayoutAndLabel(t *testing.T) {
+	root := t.TempDir()
+	for _, folder := range []string{"good", "bad"} {
+		require.NoError(t, os.Mkdir(filepath.Join(root, folder), 0o755))
+		f, err := os.Create(filepath.Join(root, folder, "0.png"))
+		require.NoError(t, err)
+		require.NoError(t, png.Encode(f, image.NewGray(image.Rect(0, 0, 8, 8))))
+		require.NoError(t, f.Close())
+	}
+	for _, c := range []struct {
+		layout     dataset.Layout
+		label      string
+		wantLayout dataset.Layout
+		wantLabel  string
+	}{
+		{"", "", dataset.LayoutGoodBad, "defect"},
+		{dataset.LayoutFolders, "", dataset.LayoutFolders, "class"},
+		{"", "class", dataset.LayoutFolders, "class"},
+		{dataset.LayoutMVTecAD, "defect", dataset.LayoutMVTecAD, "defect"},
+	} {
+		o := Default(false)
+		o.Data, o.Layout, o.Label, o.Log = root, c.layout, c.label, io.Discard
+		o = o.resolved()
+		require.Equal(t, c.wantLayout, o.Layout)
+		require.Equal(t, c.wantLabel, o.Label)
+	}
 }

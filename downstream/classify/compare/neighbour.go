@@ -13,6 +13,9 @@ import (
 func nearest(ctx context.Context, p problem, stderr io.Writer) (r Row, err error) {
 	r = Row{Split: p.split, Backbone: "-", Weights: "-", Model: "nearest neighbour", Train: p.train.set.Len(), Test: p.test.set.Len()}
 	fmt.Fprintf(stderr, "nearest neighbour: %d maps in %d\n", r.Test, r.Train)
+	if train, test := p.train.source.wafers.Size(), p.test.source.wafers.Size(); train != test {
+		return r, fmt.Errorf("compare: nearest neighbour: %w: maps to train on have %dx%d dies, maps to test on %dx%d: leave Neighbour out", ErrConfig, train.X, train.Y, test.X, test.Y)
+	}
 	start := time.Now()
 	known, err := p.train.failures(ctx)
 	if err != nil {

@@ -28,7 +28,7 @@ type Row struct {
 
 // Report is all rows and how they came about.
 type Report struct {
-	o Config
+	out string // folder of [Config.Out]
 
 	Data        string  `json:"data"`
 	Test        string  `json:"test,omitempty"`
@@ -46,16 +46,19 @@ type Report struct {
 	Skipped []string `json:"skipped_images,omitempty"` // which cannot be read
 }
 
+// report is a report without rows.
+func (o Config) report() *Report {
+	return &Report{out: o.Out, Data: o.Data, Test: o.Test, Size: o.Size, Encoding: o.Encoding, Turn: onOff(o.Turn), Batch: o.Batch,
+		LR: o.LR, BackboneLR: o.BackboneLR, WeightDecay: o.WeightDecay, Balance: o.Balance, Seed: o.Seed}
+}
+
 // add appends a row and, with [Config.Out], writes the report as it is by then.
 func (r *Report) add(one Row) error {
-	o := r.o
-	r.Data, r.Test, r.Size, r.Encoding, r.Turn, r.Batch = o.Data, o.Test, o.Size, o.Encoding, onOff(o.Turn), o.Batch
-	r.LR, r.BackboneLR, r.WeightDecay, r.Balance, r.Seed = o.LR, o.BackboneLR, o.WeightDecay, o.Balance, o.Seed
 	r.Rows = append(r.Rows, one)
-	if o.Out == "" {
+	if r.out == "" {
 		return nil
 	}
-	err := atomicfile.Write(filepath.Join(o.Out, "report.json"), func(w io.Writer) error {
+	err := atomicfile.Write(filepath.Join(r.out, "report.json"), func(w io.Writer) error {
 		enc := json.NewEncoder(w)
 		enc.SetIndent("", " ")
 		return enc.Encode(r)
@@ -63,21 +66,20 @@ func (r *Report) add(one Row) error {
 	if err != nil {
 		return err
 	}
-	return atomicfile.Write(filepath.Join(o.Out, "report.txt"), r.WriteText)
+	return atomicfile.Write(filepath.Join(r.out, "report.txt"), r.WriteText)
 }
 
 // heading says in one line how the numbers came about.
 func (r *Report) heading() string {
-	o := r.o
-	s := fmt.Sprintf("%s, %dx%d pixels", o.Data, o.Size, o.Size)
-	if o.wafers() {
-		s += ", " + o.Encoding
+	s := fmt.Sprintf("%s, %dx%d pixels", r.Data, r.Size, r.Size)
+	if ofWafers(r.Data) {
+		s += ", " + r.Encoding
 	}
 	if n := len(r.Skipped); n > 0 {
 		s += fmt.Sprintf(", %d images left out that cannot be read", n)
 	}
 	return s + fmt.Sprintf(", seed %d, AdamW with rates %g (layer) and %g (backbone) and decay %g, batches of %d, turns %s, balanced %t",
-		o.Seed, o.LR, o.BackboneLR, o.WeightDecay, o.Batch, onOff(o.Turn), o.Balance)
+		r.Seed, r.LR, r.BackboneLR, r.WeightDecay, r.Batch, r.Turn, r.Balance)
 }
 
 func onOff(on bool) string {
