@@ -78,6 +78,8 @@ func TestTrainer(t *testing.T) {
 	require.NoError(t, err)
 	require.Contains(t, said, "left no weights")
 	require.Equal(t, [][]string{{"-device", "cpu", "-x", "1", "-init", "start.safetensors", "-seed", "3", "-out", v.File, "-log", v.File + ".jsonl"}}, asked)
+	require.Error(t, r.Train(t.Context(), v, []string{"-recipe", "none"})) // which has no steps to log
+	require.Equal(t, []string{"-device", "cpu", "-recipe", "none", "-init", "start.safetensors", "-seed", "3", "-out", v.File}, asked[1])
 	r.Trainer = func(_ context.Context, of Variant, _ []string) error {
 		return os.WriteFile(of.File, []byte("weights"), 0o644)
 	}

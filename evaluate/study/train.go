@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -93,8 +94,20 @@ func FindProgram(name string) (string, error) {
 	return path, nil
 }
 
+// recipe is the value of the last -recipe among flags.
+func recipe(flags []string) (name string) {
+	for i, f := range flags {
+		if f == "-recipe" && i+1 < len(flags) {
+			name = flags[i+1]
+		} else if v, ok := strings.CutPrefix(f, "-recipe="); ok {
+			name = v
+		}
+	}
+	return name
+}
+
 // Train runs the program pretrain, or the Trainer, with the flags, -device before them and -init, -seed, -out
-// and -log behind, unless the weights of v are there; a training that was stopped goes on from its
+// and, but for a -recipe none, which takes no step, -log behind, unless the weights of v are there; a training that was stopped goes on from its
 // checkpoint. One that leaves no weights has failed, whatever it says. Why it failed is kept beside the weights,
 // see [Failure].
 func (r *Runner) Train(ctx context.Context, v Variant, flags []string) error {
@@ -107,7 +120,10 @@ func (r *Runner) Train(ctx context.Context, v Variant, flags []string) error {
 		return err
 	}
 	args := append([]string{"-device", r.Device.String()}, flags...)
-	args = append(args, "-init", r.Start, "-seed", fmt.Sprint(v.Seed), "-out", v.File, "-log", v.File+".jsonl")
+	args = append(args, "-init", r.Start, "-seed", fmt.Sprint(v.Seed), "-out", v.File)
+	if recipe(flags) != "none" {
+		args = append(args, "-log", v.File+".jsonl")
+	}
 	if _, err := os.Stat(v.File + ".ckpt"); err == nil {
 		args = append(args, "-resume")
 	}
