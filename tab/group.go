@@ -31,14 +31,16 @@ type Group interface {
 type Statistics string
 
 const (
-	// StatisticsMean lets each rank normalise by its own share of a batch, and keeps the mean of the ranks' statistics, after each step. That of
-	// the means is exact; the variances' is without what the ranks' means differ by.
+	// StatisticsMean lets each rank normalise by its own share of a batch, and keeps the
+	// mean of the ranks' statistics after each step. That of the means is exact; the
+	// variances' is without what the ranks' means differ by.
 	StatisticsMean Statistics = "mean"
 	// StatisticsFirst is StatisticsMean that keeps those of rank 0.
 	StatisticsFirst Statistics = "first"
-	// StatisticsSync normalises by the whole batch, so that the ranks take the steps of one. They exchange sums
-	// twice a step in every such layer, and gradients are summed after the backward pass and not during it.
-	// The encoder must run the same layers on all ranks and normalise by tensor.Scope.BatchNorm.
+	// StatisticsSync normalises by the whole batch, so that the ranks take the steps of
+	// one. They exchange sums twice a step in every such layer, and gradients are summed
+	// after the backward pass and not during it. The encoder must run the same layers on
+	// all ranks and normalise by tensor.Scope.BatchNorm.
 	StatisticsSync Statistics = "sync"
 )
 

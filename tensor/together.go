@@ -18,26 +18,31 @@ type Exchange struct {
 	// it is complete. Otherwise all of them are summed when it is over.
 	Overlap bool
 	// Begin is called once a step: with nil, or with what has failed until then. With
-	// Overlap that is before the backward pass, otherwise after it. has says, for every weight that
-	// learns, in the order of the learners and of their names, whether there is a gradient, or with Overlap whether
-	// there will be one. It replaces the loss by what all processes have in common, and returns for which weights any process has a gradient. The step ends with the error
-	// that it returns, so it returns failed where that is not nil.
+	// Overlap that is before the backward pass, otherwise after it. has says, for every
+	// weight that learns, in the order of the learners and of their names, whether there
+	// is a gradient, or with Overlap whether there will be one. Begin replaces the loss by
+	// what all processes have in common, and returns for which weights any process has a
+	// gradient. The step ends with the error that it returns, so it returns failed where
+	// that is not nil.
 	Begin func(s *Scope, u *Update, has []bool, failed error) (any []bool, err error)
-	// Sum replaces v by the sum over all processes, or by their mean. It is called for one bucket after the
-	// other, in an order that weights and any decide. With Overlap that is on another
-	// goroutine; v must not be kept. After an error no more is summed in this step.
+	// Sum replaces v by the sum over all processes, or by their mean. It is called for one
+	// bucket after the other, in an order that weights and any decide. With Overlap that is
+	// on another goroutine; v must not be kept. After an error no more is summed in this
+	// step.
 	Sum func(v []float32) error
 	// Values is how many values a bucket holds at least, the last one excepted.
 	Values int
 	// Memory returns a buffer of n values, which the step uses until it ends; nil makes one.
 	Memory func(n int) []float32
 	// Failed is called with Overlap where the backward pass, or what goes with it, has
-	// failed on some process, on all of them: with what has failed here, or nil. It returns an error in any case.
+	// failed on some process, on all of them: with what has failed here, or nil. It returns
+	// an error in any case.
 	Failed func(failed error) error
-	// Statistics, where it is not nil, makes every BatchNorm of the step that uses the batch's statistics go over the
-	// batches of all processes. It returns the sums of own over all of them, once in the forward pass of a layer and
-	// once in its backward pass, there on a thread that libtorch chooses. layer counts these layers
-	// from 1; all processes must run the same ones in the same order. It does not go with Overlap.
+	// Statistics, where it is not nil, makes every BatchNorm of the step that uses the
+	// batch's statistics go over the batches of all processes. It returns the sums of own
+	// over all of them, once in the forward pass of a layer and once in its backward pass,
+	// there on a thread that libtorch chooses. layer counts these layers from 1; all
+	// processes must run the same ones in the same order. It does not go with Overlap.
 	Statistics func(layer int, backward bool, own []float64) ([]float64, error)
 	// Reduce is called once, when the gradients are those of all processes. It does the same for
 	// statistics; the step ends with the error that it returns. It may be nil.
