@@ -1,0 +1,46 @@
+package dataset_test
+
+import (
+	"image"
+	"testing"
+	"testing/fstest"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gotab/gotab/dataset"
+)
+
+// behind hides that a data set is of files.
+type behind struct{ dataset.Dataset }
+
+// Grey files, which a loader resizes in one channel, come out as they do where it sees them as colours: PNG, JPEG and 16 bits, resized,
+// cropped and as they are.
+func TestLoaderOfGreyFiles(t *testing.T) {
+	grey := grayOf(smooth(70, 50, true))
+	deep := image.NewGray16(image.Rect(0, 0, 70, 50))
+	for i := range grey.Pix {
+		deep.Pix[2*i] = grey.Pix[i]
+	}
+	fsys := fstest.MapFS{
+		"part/1.png": {Data: pngBytes(t, grey)}, "part/2.jpg": {Data: jpegBytes(t, grey)}, "part/3.png": {Data: pngBytes(t, deep)},
+		"part/4.png": {Data: pngBytes(t, smooth(70, 50, false))},
+	}
+	ds, err := dataset.NewFolders(fsys, dataset.DefaultFolders())
+	require.NoError(t, err)
+	for _, tr := range []dataset.Transform{{}, dataset.Square(32), {Exact: image.Pt(90, 40), Filter: dataset.Nearest}, {Shorter: 40, Crop: image.Pt(32, 32)}, {Crop: image.Pt(20, 20)}} {
+		cfg := dataset.DefaultLoader()
+		cfg.Batch, cfg.Transform, cfg.Workers = 4, tr, 2
+		read := func(ds dataset.Dataset) (out []float32) {
+			l, err := dataset.NewLoader(ds, cfg)
+			require.NoError(t, err)
+			for b, err := range l.Batches(t.Context(), nil) {
+				require.NoError(t, err)
+				out = append(out, b.Pixels...)
+			}
+			return out
+		}
+		want := read(behind{ds})
+		require.NotEmpty(t, want)
+		require.Equal(t, want, read(ds), "%v", tr)
+	}
+}
