@@ -85,11 +85,30 @@ func (f *Files) grey(ctx context.Context, i int) (grey *image.Gray, s Sample, er
 	if err != nil {
 		return nil, Sample{}, err
 	}
-	if grey, ok := picture.Image.(*image.Gray); ok && picture.turn == 1 {
+	if grey := greyOf(picture.Image); grey != nil && picture.turn == 1 {
 		return grey, s, nil
 	}
 	s.Image = f.dec.colours(picture)
 	return nil, s, s.check()
+}
+
+// greyOf is the one channel of a picture that has no more, else nil. A palette of rising greys is none, as 8 bits in BMP have it.
+func greyOf(img image.Image) *image.Gray {
+	switch p := img.(type) {
+	case *image.Gray:
+		return p
+	case *image.Paletted:
+		if len(p.Palette) != 256 || !p.Opaque() {
+			return nil
+		}
+		for i, c := range p.Palette {
+			if v := byte(i); bare(c) != [3]byte{v, v, v} {
+				return nil
+			}
+		}
+		return &image.Gray{Pix: p.Pix, Stride: p.Stride, Rect: p.Rect}
+	}
+	return nil
 }
 
 // picture reads a picture within the budget of ctx.

@@ -2,6 +2,7 @@ package dataset_test
 
 import (
 	"image"
+	"image/color"
 	"testing"
 	"testing/fstest"
 
@@ -13,7 +14,7 @@ import (
 // behind hides that a data set is of files.
 type behind struct{ dataset.Dataset }
 
-// Grey files, which a loader resizes in one channel, come out as they do where it sees them as colours: PNG, JPEG and 16 bits, resized,
+// Grey files, which a loader resizes in one channel, come out as they do where it sees them as colours: PNG, JPEG, 16 bits and palettes, resized,
 // cropped and as they are.
 func TestLoaderOfGreyFiles(t *testing.T) {
 	grey := grayOf(smooth(70, 50, true))
@@ -21,7 +22,15 @@ func TestLoaderOfGreyFiles(t *testing.T) {
 	for i := range grey.Pix {
 		deep.Pix[2*i] = grey.Pix[i]
 	}
+	rising, falling := image.NewPaletted(grey.Rect, nil), image.NewPaletted(grey.Rect, nil)
+	for i := range 256 {
+		rising.Palette = append(rising.Palette, color.Gray{Y: uint8(i)})
+		falling.Palette = append(falling.Palette, color.Gray{Y: uint8(255 - i)})
+	}
+	copy(rising.Pix, grey.Pix)
+	copy(falling.Pix, grey.Pix)
 	fsys := fstest.MapFS{
+		"part/5.png": {Data: pngBytes(t, rising)}, "part/6.png": {Data: pngBytes(t, falling)},
 		"part/1.png": {Data: pngBytes(t, grey)}, "part/2.jpg": {Data: jpegBytes(t, grey)}, "part/3.png": {Data: pngBytes(t, deep)},
 		"part/4.png": {Data: pngBytes(t, smooth(70, 50, false))},
 	}
