@@ -71,12 +71,57 @@ func (f *Files) Sample(ctx context.Context, i int) (Sample, error) {
 	return f.sample(ctx, f.items[i])
 }
 
+// grey is Sample for who can do with one channel: a grey image without a mask comes as it is, and s has no image then.
+func (f *Files) grey(ctx context.Context, i int) (grey *image.Gray, s Sample, err error) {
+	if i < 0 || i >= len(f.items) || f.items[i].MaskName != "" {
+		s, err = f.Sample(ctx, i)
+		return nil, s, err
+	}
+	if err := ended(ctx); err != nil {
+		return nil, Sample{}, err
+	}
+	s = Sample{Item: f.items[i]}
+	picture, err := f.picture(ctx, s.Name)
+	if err != nil {
+		return nil, Sample{}, err
+	}
+	if grey := greyOf(picture.Image); grey != nil && picture.turn == 1 {
+		return grey, s, nil
+	}
+	s.Image = f.dec.colours(picture)
+	return nil, s, s.check()
+}
+
+// greyOf is the one channel of a picture that has no more, else nil. A palette of rising greys is none, as 8 bits in BMP have it.
+func greyOf(img image.Image) *image.Gray {
+	switch p := img.(type) {
+	case *image.Gray:
+		return p
+	case *image.Paletted:
+		if len(p.Palette) != 256 || !p.Opaque() {
+			return nil
+		}
+		for i, c := range p.Palette {
+			if v := byte(i); bare(c) != [3]byte{v, v, v} {
+				return nil
+			}
+		}
+		return &image.Gray{Pix: p.Pix, Stride: p.Stride, Rect: p.Rect}
+	}
+	return nil
+}
+
+// picture reads a picture within the budget of ctx.
+func (f *Files) picture(ctx context.Context, name string) (decoded, error) {
+	return f.read(name, picturePixels, func(size image.Point) error {
+		return reserve(ctx, decodeBytes*int64(size.X)*int64(size.Y))
+	})
+}
+
 // sample reads the files of an item.
 func (f *Files) sample(ctx context.Context, it Item) (Sample, error) {
 	s := Sample{Item: it}
-	picture, err := f.read(s.Name, picturePixels, func(size image.Point) error {
-		return reserve(ctx, decodeBytes*int64(size.X)*int64(size.Y))
-	})
+	picture, err := f.picture(ctx, s.Name)
 	if err != nil {
 		return Sample{}, err
 	}

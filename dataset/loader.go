@@ -302,6 +302,16 @@ func (l *Loader) run(ctx context.Context, order sampleOrder, per int, yield func
 	}
 }
 
+// sample reads a sample. Of grey files the image comes as it is where nobody else sees it: to spread it over four
+// bytes a pixel takes a fifth of the time of reading and resizing it.
+func (l *Loader) sample(ctx context.Context, number int) (grey *image.Gray, s Sample, err error) {
+	if f, ok := l.ds.(*Files); ok {
+		return f.grey(ctx, number)
+	}
+	s, err = l.ds.Sample(ctx, number)
+	return nil, s, err
+}
+
 // load reads, transforms and packs the i-th sample of order.
 func (l *Loader) load(ctx context.Context, bufs *buffers, order sampleOrder, i int) (loaded, error) {
 	if l.budget != nil {
@@ -310,7 +320,7 @@ func (l *Loader) load(ctx context.Context, bufs *buffers, order sampleOrder, i i
 		defer release()
 	}
 	number := order.at(i)
-	s, err := l.ds.Sample(ctx, number)
+	grey, s, err := l.sample(ctx, number)
 	if err != nil {
 		return loaded{}, loadError(number, err)
 	}
@@ -319,7 +329,12 @@ func (l *Loader) load(ctx context.Context, bufs *buffers, order sampleOrder, i i
 		scratch = new(image.RGBA)
 	}
 	defer l.scratch.Put(scratch)
-	if s, err = l.cfg.Transform.sample(s, scratch); err != nil {
+	if grey != nil {
+		if err := l.cfg.Transform.into(scratch, grey); err != nil {
+			return loaded{}, loadError(number, fmt.Errorf("dataset: sample %s: %w", s.Name, err))
+		}
+		s.Image = scratch
+	} else if s, err = l.cfg.Transform.sample(s, scratch); err != nil {
 		return loaded{}, loadError(number, err)
 	}
 	if l.cfg.Augment != nil {

@@ -47,7 +47,7 @@ type PatchCoreConfig struct {
 	// patches alike, but images otherwise where Neighbours is set, and changes
 	// what smoothing does to the map.
 	Squared bool
-	// Approximate takes for a patch the neighbour that is nearest by a sixth of the
+	// Approximate takes for a patch the neighbour that is nearest by a third of the
 	// values of patches, along axes on which these differ most, and looks at no other.
 	// Its distance is measured in full, so that scores can only be too high. Default false:
 	// the nearest is found. On the CPU, with banks of 1,024 patches and more of 96 values and more; elsewhere it

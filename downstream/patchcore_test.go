@@ -307,10 +307,10 @@ func TestPatchCoreRefuses(t *testing.T) {
 func TestEstimatePatchCore(t *testing.T) {
 	cfg := downstream.DefaultPatchCore()
 	fitted, fitting := downstream.EstimatePatchCore(tensor.CPU, 200, 28*28, 384, cfg, 2)
-	require.Equal(t, int64(4*(15680*(385+65)+384*64)), fitted)
+	require.Equal(t, int64(4*(15680*(385+129)+384*128)), fitted)
 	require.InDelta(t, 143e6, float64(fitting), 1e6)
 	cfg.Share = 1
 	fitted, fitting = downstream.EstimatePatchCore(tensor.CPU, 200, 28*28, 384, cfg, 2)
-	require.Equal(t, int64(4*(156800*(385+65)+384*64)), fitted)
+	require.Equal(t, int64(4*(156800*(385+129)+384*128)), fitted)
 	require.Greater(t, fitting, 2*fitted)
 }
