@@ -188,7 +188,7 @@ bench-detectors: ## every detector beside PyTorch: WEIGHTS=FILE ROOT=DIR TARGET=
 bench-torch: ## a network, and with WEIGHTS=FILE ROOT=DIR TARGET=CLASS PaDiM, beside PyTorch of the same version (PYTHON), in turns
 	@$(native); dir="$$(mktemp -d)"; trap 'rm -rf "$$dir"' EXIT; $(GO) build -o "$$dir/" ./bench/resnet ./examples/evaluate; \
 	set -- "$$dir/resnet" $(if $(TARGET),-padim "$$dir/evaluate" "$(WEIGHTS)" "$(ROOT)" "$(TARGET)") $(ARGS); \
-	echo "+ $(PYTHON) bench/pytorch.py $$*"; $(PYTHON) bench/pytorch.py "$$@"
+	echo "+ $(PYTHON) bench/versions.py $$*"; $(PYTHON) bench/versions.py "$$@"
 
 .PHONY: bench-pretraining
 bench-pretraining: ## steps of every objective beside the same losses in PyTorch (PYTHON), in turns

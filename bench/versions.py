@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Evaluation, training and PaDiM from end to end beside PyTorch of the same version as libtorch, in turns.
 
-usage: pytorch.py RESNET [-rounds N] [-seconds S] [-threads N] [-bf16] [-padim EVALUATE WEIGHTS ROOT CLASS] [-json FILE]
+usage: versions.py RESNET [-rounds N] [-seconds S] [-threads N] [-bf16] [-padim EVALUATE WEIGHTS ROOT CLASS] [-json FILE]
 RESNET and EVALUATE are the built programs of bench/resnet and examples/evaluate, WEIGHTS a ResNet-18 (.safetensors), ROOT a folder of
 classes in MVTec AD's layout. needs: torch of libtorch's version; for -padim what ref_padim.py needs.
 Prints a Markdown table of medians; a ratio is the median of those of the rounds, and above 1 where gotab is faster. "frozen" is the
@@ -26,7 +26,7 @@ ENV = dict(os.environ, GOMAXPROCS=str(A.threads), OMP_NUM_THREADS=str(A.threads)
 def ask(*args):
     p = subprocess.run(args, capture_output=True, text=True, env=ENV)
     if p.returncode != 0:
-        sys.exit(f"pytorch.py: {' '.join(args)} ended with {p.returncode}:\n{p.stderr[-2000:]}")
+        sys.exit(f"versions.py: {' '.join(args)} ended with {p.returncode}:\n{p.stderr[-2000:]}")
     return p.stdout
 
 
@@ -61,7 +61,7 @@ for mode, batch, half in (("eval", 1, []), ("eval", 32, []), ("train", 32, []), 
         b.append(rate)
         versions |= {version.split("+")[0], other.split("+")[0]}
         if len(versions) > 1:
-            sys.exit(f"pytorch.py: libtorch is {version}, PyTorch {other}: give a Python with the same version")
+            sys.exit(f"versions.py: libtorch is {version}, PyTorch {other}: give a Python with the same version")
         if mode == "eval" and not half:
             frozen.append(network(theirs, *args, "-frozen")[0])
         print(f"{mode} {batch}, round {i + 1}: here {a[-1]:.2f}, PyTorch {b[-1]:.2f}" + (f", frozen {frozen[-1]:.2f}" if frozen else ""), file=sys.stderr, flush=True)
