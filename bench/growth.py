@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """How time and memory grow with the number of images: runs bench/growth for each, and draws it.
 
-usage: growth.py GROWTH [-images 10,100,1000] [-do padim-fit,...] [-side N] [-most N=KIND,...] [-json FILE] [-svg FILE] [-draw FILE]
-GROWTH is the built program. -most bounds the images of a kind of work (patchcore-fit=1000). -draw takes the figures of an earlier -json in place of
+usage: growth.py GROWTH [-images 10,100,1000] [-do padim-fit,...] [-side N] [-most KIND=N,...] [-of WORD] [-json FILE] [-svg FILE] [-draw FILE]
+GROWTH is the built program. -most bounds the images of a kind of work (patchcore-fit=1000). -of says what is counted (images). -draw takes the figures of an earlier -json in place of
 measuring. Prints a Markdown table; the exponent is that of the last step, 1 where time grows as images do.
 """
 import argparse, json, math, os, subprocess, sys
@@ -10,9 +10,10 @@ import argparse, json, math, os, subprocess, sys
 ap = argparse.ArgumentParser()
 ap.add_argument("growth")
 ap.add_argument("-images", default="10,100,1000")
-ap.add_argument("-do", default="padim-fit,padim-score,patchcore-fit,rd4ad-train,figures")
+ap.add_argument("-do", default="padim-fit,padim-score,patchcore-fit,rd4ad-train,pretrain,figures")
 ap.add_argument("-side", type=int, default=128)
 ap.add_argument("-most", default="patchcore-fit=1000")
+ap.add_argument("-of", default="images")
 ap.add_argument("-json")
 ap.add_argument("-svg")
 ap.add_argument("-draw")
@@ -27,7 +28,7 @@ else:
             if n <= int(MOST.get(do, n)):
                 p = subprocess.run([A.growth, "-do", do, "-images", str(n), "-side", str(A.side)], capture_output=True, text=True)
                 if p.returncode != 0:
-                    sys.exit(f"{do}, {n} images: {p.stderr.strip()}")
+                    sys.exit(f"{do}, {n} {A.of}: {p.stderr.strip()}")
                 rows.append(json.loads(p.stdout))
                 print(rows[-1], file=sys.stderr, flush=True)
 if A.json:
@@ -36,7 +37,7 @@ if A.json:
     os.replace(A.json + ".tmp", A.json)
 kinds = list(dict.fromkeys(r["do"] for r in rows))
 counts = sorted({r["images"] for r in rows})
-print("| images | " + " | ".join(f"{k}, s | MB" for k in kinds) + " |\n| --- |" + " --- | --- |" * len(kinds))
+print(f"| {A.of} | " + " | ".join(f"{k}, s | MB" for k in kinds) + " |\n| --- |" + " --- | --- |" * len(kinds))
 at = {(r["do"], r["images"]): r for r in rows}
 for n in counts:
     print(f"| {n} | " + " | ".join(f"{at[k, n]['seconds']:.2f} | {at[k, n]['mb_peak']:.0f}" if (k, n) in at else " | " for k in kinds) + " |")
@@ -44,7 +45,7 @@ for k in kinds:
     ns = [n for n in counts if (k, n) in at]
     if len(ns) > 1:
         a, b = at[k, ns[-2]], at[k, ns[-1]]
-        print(f"{k}: exponent {math.log(b['seconds'] / a['seconds']) / math.log(ns[-1] / ns[-2]):.2f} from {ns[-2]} to {ns[-1]} images", file=sys.stderr)
+        print(f"{k}: exponent {math.log(b['seconds'] / a['seconds']) / math.log(ns[-1] / ns[-2]):.2f} from {ns[-2]} to {ns[-1]} {A.of}", file=sys.stderr)
 
 
 def panel(x0, title, value, unit):
@@ -61,7 +62,7 @@ def panel(x0, title, value, unit):
         out.append(f'<path d="M{x0 + 50} {py(10 ** e):.1f}H{x0 + w - 10}" stroke="#ddd"/><text x="{x0 + 45}" y="{py(10 ** e) + 4:.1f}" text-anchor="end">{label}</text>')
     for n in counts:
         out.append(f'<text x="{px(n):.1f}" y="{top + h + 18}" text-anchor="middle">{n}</text>')
-    out.append(f'<text x="{x0 + w / 2 + 20:.0f}" y="{top + h + 36}" text-anchor="middle">images</text>')
+    out.append(f'<text x="{x0 + w / 2 + 20:.0f}" y="{top + h + 36}" text-anchor="middle">{A.of}</text>')
     for i, k in enumerate(kinds):
         points = [(px(n), py(value(at[k, n]))) for n in counts if (k, n) in at]
         colour = ("#1b6ca8", "#c4501b", "#2a8a4a", "#8a3fa0", "#7a7a20")[i % 5]

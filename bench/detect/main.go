@@ -24,7 +24,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"runtime/pprof"
 	"slices"
 	"strings"
 	"time"
@@ -34,6 +33,7 @@ import (
 	"github.com/gotab/gotab/dataset/drawn"
 	"github.com/gotab/gotab/downstream"
 	"github.com/gotab/gotab/internal/atomicfile"
+	"github.com/gotab/gotab/internal/profile"
 	"github.com/gotab/gotab/metrics"
 	"github.com/gotab/gotab/tensor"
 )
@@ -275,7 +275,7 @@ func measure(ctx context.Context, args []string, stdout, stderr io.Writer) (err 
 	bf16 := fs.Bool("bf16", false, "the detector that was fitted in bfloat16")
 	seconds := fs.Float64("seconds", 5, "how long to measure, after one look at each picture")
 	fs.IntVar(&r.Threads, "threads", 0, "`threads` (all processors that the process may use)")
-	profile := fs.String("profile", "", "`file` for a profile of Go's processor time")
+	profiled := fs.String("profile", "", "`file` for a profile of Go's processor time")
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
@@ -331,31 +331,19 @@ func measure(ctx context.Context, args []string, stdout, stderr io.Writer) (err 
 			r.Rejected++
 		}
 	}
-	var b bytes.Buffer
-	if *profile != "" {
-		if err := pprof.StartCPUProfile(&b); err != nil {
-			return err
-		}
-		defer pprof.StopCPUProfile() // after an error; twice is harmless
-	}
 	busy := processor()
-	whole, err := timed(*seconds, files, func(f []byte) error {
-		_, err := one(f)
+	var whole []float64
+	if err := profile.CPU(*profiled, func() (err error) {
+		whole, err = timed(*seconds, files, func(f []byte) error {
+			_, err := one(f)
+			return err
+		})
+		busy = processor() - busy
 		return err
-	})
-	if err != nil {
+	}); err != nil {
 		return err
 	}
-	if *profile != "" {
-		pprof.StopCPUProfile()
-		if err := atomicfile.Write(*profile, func(w io.Writer) error {
-			_, err := b.WriteTo(w)
-			return err
-		}); err != nil {
-			return err
-		}
-	}
-	r.Processor = 1e3 * (processor() - busy) / float64(len(whole))
+	r.Processor = 1e3 * busy / float64(len(whole))
 	r.Images, r.Fastest, r.Median, r.Slow = len(whole), whole[0], whole[len(whole)/2], whole[len(whole)*9/10]
 	decoding, err := timed(*seconds/10, files, func(f []byte) error {
 		_, err := dataset.Decode(bytes.NewReader(f))

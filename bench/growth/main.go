@@ -1,8 +1,9 @@
 // Command growth measures how time and memory of one kind of work grow with the number of images, for bench/growth.py.
 //
-//	growth -do padim-fit|padim-score|patchcore-fit|rd4ad-train|figures -images N [-side N] [-threads N]
+//	growth -do padim-fit|padim-score|patchcore-fit|rd4ad-train|pretrain|figures|products -images N [-side N] [-threads N] [-profile FILE]
 //
-// Images are woven surfaces with noise, drawn when they are asked for and never kept; the network has random weights. It prints one
+// Images are woven surfaces with noise, drawn when they are asked for and never kept; the network has random weights. pretrain is one epoch of
+// objective amplify with NSA's twins. products fits and scores N detectors one after the other, PaDiM on 16 images each. It prints one
 // JSON object: seconds of the work itself, and the most memory that the process had, before the work and in all.
 package main
 
@@ -15,16 +16,22 @@ import (
 	"fmt"
 	"image"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"os/signal"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/downstream"
+	"github.com/gotab/gotab/internal/profile"
 	"github.com/gotab/gotab/metrics"
+	"github.com/gotab/gotab/synth"
+	"github.com/gotab/gotab/tab"
 	"github.com/gotab/gotab/tensor"
 )
 
@@ -99,14 +106,60 @@ func works() map[string]work {
 			start()
 			return errors.Join(d.Fit(ctx, surfaces{n: n, side: side}), d.Close())
 		},
-		"figures": figures,
+		"pretrain": pretrain,
+		"figures":  figures,
+		"products": func(ctx context.Context, net *backbone.ResNet, n, side int, start func()) error {
+			start()
+			for range n {
+				if err := product(ctx, net, side); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
 	}
 }
+
+// doings are the names of all works.
+func doings() string { return strings.Join(slices.Sorted(maps.Keys(works())), ", ") }
 
 func padim(net *backbone.ResNet, side int) (*downstream.PaDiM, error) {
 	cfg := downstream.DefaultPaDiM()
 	cfg.Transform = dataset.Square(side)
 	return downstream.NewPaDiM(net, cfg, nil)
+}
+
+// product fits a PaDiM, scores as many images, and closes it.
+func product(ctx context.Context, net *backbone.ResNet, side int) (err error) {
+	d, err := padim(net, side)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.Close()) }()
+	images := surfaces{n: 16, side: side}
+	if err := d.Fit(ctx, images); err != nil {
+		return err
+	}
+	for _, err := range d.ScoreSet(ctx, images) {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pretrain goes through the images once, in pairs with their twins.
+func pretrain(ctx context.Context, net *backbone.ResNet, n, side int, start func()) (err error) {
+	c := tab.AmplifyDense()
+	c.Objective, c.Batch, c.Steps, c.Epochs, c.Crop, c.Transform = tab.DefaultAmplify(), min(16, n), 0, 1, 0, dataset.Square(side)
+	p, err := tab.New(tab.Parts{Visual: net, Synth: synth.DefaultNSA()}, c)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, p.Close()) }()
+	start()
+	_, err = p.Fit(ctx, surfaces{n: n, side: side})
+	return err
 }
 
 // figures computes both figures over pixels of n maps with a defect each, within the default budget of an evaluation.
@@ -144,10 +197,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	var r result
 	fs := flag.NewFlagSet("growth", flag.ContinueOnError)
 	fs.SetOutput(stderr)
-	fs.StringVar(&r.Do, "do", "padim-fit", "padim-fit, padim-score, patchcore-fit, rd4ad-train or figures")
-	fs.IntVar(&r.Images, "images", 100, "how many")
+	fs.StringVar(&r.Do, "do", "padim-fit", doings())
+	fs.IntVar(&r.Images, "images", 100, "how many; of products, how many of those")
 	fs.IntVar(&r.Side, "side", 128, "height and width of an image in `pixels`")
 	fs.IntVar(&r.Threads, "threads", 0, "`threads` (all processors that the process may use)")
+	profiled := fs.String("profile", "", "`file` for a profile of Go's processor time, preparations included")
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
@@ -156,7 +210,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	case fs.NArg() > 0:
 		return fmt.Errorf("%q is too much", fs.Arg(0))
 	case !ok:
-		return fmt.Errorf("-do is %q, want padim-fit, padim-score, patchcore-fit, rd4ad-train or figures", r.Do)
+		return fmt.Errorf("-do is %q, want one of %s", r.Do, doings())
 	case r.Images < 2 || r.Images > 1<<24 || r.Side < 32 || r.Side > 1024:
 		return fmt.Errorf("-images is %d and -side %d, want 2 to 2^24 and 32 to 1024", r.Images, r.Side)
 	}
@@ -172,10 +226,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	}
 	defer func() { err = errors.Join(err, net.Close()) }()
 	var from time.Time
-	if err := do(ctx, net, r.Images, r.Side, func() { r.Before, from = peak(), time.Now() }); err != nil {
+	if err := profile.CPU(*profiled, func() error {
+		err := do(ctx, net, r.Images, r.Side, func() { r.Before, from = peak(), time.Now() })
+		r.Seconds, r.Peak = time.Since(from).Seconds(), peak()
+		return err
+	}); err != nil {
 		return err
 	}
-	r.Seconds, r.Peak = time.Since(from).Seconds(), peak()
 	return json.NewEncoder(stdout).Encode(r)
 }
 

@@ -1,7 +1,7 @@
 // Command pretraining measures steps of pre-training as bench/pretraining.py measures them in PyTorch: the same losses on
 // the same kind of batch, from images on the host to moved weights. It prints one JSON object.
 //
-//	pretraining [-objective NAME] [-pairs N] [-side N] [-seconds S] [-threads N] [-device D] [-tf32] [-bf16]
+//	pretraining [-objective NAME] [-pairs N] [-side N] [-seconds S] [-threads N] [-device D] [-tf32] [-bf16] [-profile FILE]
 //
 // The objectives are keep, amplify, dense, recipe (all three, as tab.AmplifyDense mixes them, every damaged cell pushed), and joint, which is pooled
 // and needs layer 4. The network has random weights and fixed batch norm statistics, and the optimizer is AdamW with
@@ -25,6 +25,7 @@ import (
 
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/internal/profile"
 	"github.com/gotab/gotab/synth"
 	"github.com/gotab/gotab/tab"
 	"github.com/gotab/gotab/tensor"
@@ -76,6 +77,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	fs.StringVar(&device, "device", "cpu", "auto, cpu, cuda or cuda:N")
 	bf16 := fs.Bool("bf16", false, "convolve in bfloat16")
 	tf32 := fs.Bool("tf32", false, "let CUDA multiply with 10 bits of mantissa")
+	profiled := fs.String("profile", "", "`file` for a profile of Go's processor time")
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
@@ -117,7 +119,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		c.Precision = backbone.BFloat16
 	}
 	r.Precision = c.Precision.String()
-	if err := measure(ctx, &r, c, dev, time.Duration(*seconds*float64(time.Second))); err != nil {
+	if err := measure(ctx, &r, c, dev, time.Duration(*seconds*float64(time.Second)), *profiled); err != nil {
 		return err
 	}
 	return json.NewEncoder(stdout).Encode(r)
@@ -133,8 +135,8 @@ func (none) Generate(image.Image, image.Image, *rand.Rand) (synth.Pair, error) {
 	return synth.Pair{}, synth.ErrNotPlaced
 }
 
-// measure fills in Steps, Loss and ImagesPerSecond.
-func measure(ctx context.Context, r *result, c tab.Config, dev tensor.Device, long time.Duration) (err error) {
+// measure fills in Steps, Loss and ImagesPerSecond, and writes the steps' profile to the file profiled unless that is empty.
+func measure(ctx context.Context, r *result, c tab.Config, dev tensor.Device, long time.Duration, profiled string) (err error) {
 	rng := rand.New(rand.NewPCG(1, 1))
 	net, err := backbone.NewResNet18(dev, rng)
 	if err != nil {
@@ -169,15 +171,17 @@ func measure(ctx context.Context, r *result, c tab.Config, dev tensor.Device, lo
 			return err
 		}
 	}
-	start := time.Now()
-	for r.Steps == 0 || time.Since(start) < long {
-		if err := step(); err != nil {
-			return err
+	return profile.CPU(profiled, func() error {
+		start := time.Now()
+		for r.Steps == 0 || time.Since(start) < long {
+			if err := step(); err != nil {
+				return err
+			}
+			r.Steps++
 		}
-		r.Steps++
-	}
-	r.ImagesPerSecond = float64(2*r.Pairs*r.Steps) / time.Since(start).Seconds()
-	return nil
+		r.ImagesPerSecond = float64(2*r.Pairs*r.Steps) / time.Since(start).Seconds()
+		return nil
+	})
 }
 
 // anchors are random directions, as many values each as those of a small CLIP.

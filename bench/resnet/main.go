@@ -1,7 +1,7 @@
 // Command resnet measures one network as bench/resnet.py measures it in PyTorch: forward passes, or steps of training,
 // of a ResNet-18 with random weights on batches of images that lie on the host. It prints one JSON object.
 //
-//	resnet [-mode eval|train] [-batch N] [-side N] [-seconds S] [-threads N] [-device D] [-tf32] [-bf16]
+//	resnet [-mode eval|train] [-batch N] [-side N] [-seconds S] [-threads N] [-device D] [-tf32] [-bf16] [-profile FILE]
 //
 // Each pass begins with the images on the host and ends with its result there. The loss of a training is the mean of the
 // squared features, its optimizer SGD with momentum.
@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/gotab/gotab/backbone"
+	"github.com/gotab/gotab/internal/profile"
 	"github.com/gotab/gotab/tensor"
 )
 
@@ -59,6 +60,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	fs.StringVar(&device, "device", "cpu", "auto, cpu, cuda or cuda:N")
 	bf16 := fs.Bool("bf16", false, "convolve in bfloat16")
 	tf32 := fs.Bool("tf32", false, "let CUDA multiply with 10 bits of mantissa")
+	profiled := fs.String("profile", "", "`file` for a profile of Go's processor time")
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
@@ -95,14 +97,14 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		precision = backbone.BFloat16
 	}
 	r.Precision = precision.String()
-	if err := measure(ctx, &r, precision, dev, time.Duration(*seconds*float64(time.Second))); err != nil {
+	if err := measure(ctx, &r, precision, dev, time.Duration(*seconds*float64(time.Second)), *profiled); err != nil {
 		return err
 	}
 	return json.NewEncoder(stdout).Encode(r)
 }
 
-// measure fills in Passes and ImagesPerSecond.
-func measure(ctx context.Context, r *result, precision backbone.Precision, dev tensor.Device, long time.Duration) (err error) {
+// measure fills in Passes and ImagesPerSecond, and writes the passes' profile to the file profiled unless that is empty.
+func measure(ctx context.Context, r *result, precision backbone.Precision, dev tensor.Device, long time.Duration, profiled string) (err error) {
 	rng := rand.New(rand.NewPCG(1, 1))
 	net, err := backbone.NewResNet18(dev, rng)
 	if err != nil {
@@ -148,13 +150,15 @@ func measure(ctx context.Context, r *result, precision backbone.Precision, dev t
 			return err
 		}
 	}
-	start := time.Now()
-	for r.Passes == 0 || time.Since(start) < long {
-		if err := pass(); err != nil {
-			return err
+	return profile.CPU(profiled, func() error {
+		start := time.Now()
+		for r.Passes == 0 || time.Since(start) < long {
+			if err := pass(); err != nil {
+				return err
+			}
+			r.Passes++
 		}
-		r.Passes++
-	}
-	r.ImagesPerSecond = float64(r.Batch*r.Passes) / time.Since(start).Seconds()
-	return nil
+		r.ImagesPerSecond = float64(r.Batch*r.Passes) / time.Since(start).Seconds()
+		return nil
+	})
 }
