@@ -56,7 +56,7 @@ define native
 vars="$$($(LIBTORCH) env -floor $(FLOOR) $(CUDA_FLAG))"; eval "$$vars"; \
 stale="$$($(GO) list -f '{{.Stale}}' $(if $(filter libtorch,$(FLOOR)),$(NATIVE),$(LIBTCH)))"; \
 if [ "$$stale" = true ]; then \
-  echo "First build: compiling libtorch's C layer. It takes $(if $(filter libtorch,$(FLOOR)),about a minute and 1 GB,about three minutes and 3 GB) of memory, once; nothing is printed meanwhile."; \
+  echo "First build: compiling libtorch's C layer. It takes $(if $(filter libtorch,$(FLOOR)),about a minute and 1 GB,two to three minutes and 2.6 GB) of memory, once; nothing is printed meanwhile."; \
 fi
 endef
 
@@ -120,7 +120,7 @@ MEETINGS := Concurrent|Turns|Close|Cancel|Break|Worker|Thread|Share|Feed|Inspect
 
 .PHONY: race-native
 race-native: ## run the tests of native packages in which goroutines meet under the race detector; compiles libtorch's C layer once more
-	@$(native); $(summary); echo "+ go test -race ./tensor ./clipenc ./internal/layers ./downstream/heatmap ./inspect/service (the first time libtorch's C layer is compiled again for it: three minutes)"; \
+	@$(native); $(summary); echo "+ go test -race ./tensor ./clipenc ./internal/layers ./downstream/heatmap ./inspect/service (the first time libtorch's C layer is compiled again for it: two to three minutes)"; \
 	$(GO) test -race -p $(P) -json ./tensor ./clipenc ./internal/layers ./downstream/heatmap ./inspect/service | "$$testsum"; \
 	echo "+ go test -race -run '$(MEETINGS)' ./backbone ./tab ./downstream ./inspect"; \
 	$(GO) test -race -p $(P) -run '$(MEETINGS)' -json ./backbone ./tab ./downstream ./inspect | "$$testsum"
