@@ -140,7 +140,7 @@ soak: ## all detectors used, broken, closed and read back at random from 32 goro
 	$(GO) test -tags soak$(if $(filter libtorch,$(FLOOR)),$(comma)gotab_libtorch) -run '^TestSoak$$' -count 1 -timeout 0 -v ./downstream -soak $(DURATION) $(ARGS)
 
 .PHONY: soak-inspect
-soak-inspect: ## 64 clients ask an Inspector for DURATION, and then a server over HTTP for as long, some with broken, cancelled, huge or slow pictures, while bundles are replaced
+soak-inspect: ## 64 clients ask an Inspector for DURATION, and then a server over HTTP for as long, some with broken, cancelled, huge or slow images, while bundles are replaced
 	@$(native); echo "+ GOTAB_SOAK=$(DURATION) go test -run 'TestSoak(HTTP)?' ./inspect ./inspect/service"; \
 	GOTAB_SOAK=$(DURATION) $(GO) test -p 1 -run '^TestSoak(HTTP)?$$' -count 1 -timeout 0 -v ./inspect ./inspect/service $(ARGS)
 

@@ -24,7 +24,7 @@
 //     memory budget, with an output that does not depend on its workers.
 //
 // Colour images are *image.RGBA with alpha 255 and origin (0,0); masks are
-// *image.Gray with 0 (normal) and 255 (defect). PNG, JPEG, BMP, TIFF, WebP, GIF and
+// *image.Gray with 0 (good) and 255 (defective). PNG, JPEG, BMP, TIFF, WebP, GIF and
 // PNM are read, in all the kinds that docs/files.md lists, and turned as their EXIF
 // orientation says; [Decoder] states the rules, and [Decode] reads one image as
 // the readers do. Masks may be encoded in any way: a defect is what is not the

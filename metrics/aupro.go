@@ -23,7 +23,7 @@ type AUPROResult struct {
 	Limit            float64 // the false positive rate up to which it was integrated
 	Exact            bool    // whether scores were compared at full float32 precision
 	Bound            float64 // the true value is within AUPRO-Bound and AUPRO+Bound; 0 where Exact
-	Pixels, Positive int64   // how many were added, and how many of them are anomalous
+	Pixels, Positive int64   // how many were added, and how many of them are defective
 	Components       int64   // connected defects, over all images
 }
 
@@ -78,7 +78,7 @@ func NewAUPRO(budgetBytes int64) *AUPRO {
 }
 
 // AddMask adds the pixels of one image: scores in row-major order, W*H of them for
-// a mask of W x H. Pixels of the mask of 128 and above are anomalous. A nil mask says
+// a mask of W x H. Pixels of the mask of 128 and above are defective. A nil mask says
 // that the image has no anomaly. A mask of another size is ErrSize, a NaN is ErrNaN;
 // after an error nothing was added.
 func (a *AUPRO) AddMask(scores []float32, mask *image.Gray) error {

@@ -28,10 +28,10 @@ func AUROC(scores []float64, positive []bool) (float64, error) {
 	return t.auroc(), nil
 }
 
-// ROCPoint is a point of the ROC curve: with "anomalous" meaning a score of at
+// ROCPoint is a point of the ROC curve: with "defective" meaning a score of at
 // least Threshold, FPR of the negatives and TPR of the positives are called so.
 type ROCPoint struct {
-	Threshold float64 // +Inf for the first point, at which nothing is called anomalous
+	Threshold float64 // +Inf for the first point, at which nothing is called defective
 	FPR, TPR  float64 // from 0 to 1
 }
 
@@ -57,7 +57,7 @@ func ROC(scores []float64, positive []bool) ([]ROCPoint, error) {
 
 // F1Max returns the highest F1 = 2PR/(P+R) that any threshold reaches (P precision,
 // R recall, from 0 to 1) and that threshold: a score of at least threshold is
-// called anomalous. Where several thresholds reach it, the lowest is returned, as by
+// called defective. Where several thresholds reach it, the lowest is returned, as by
 // an arg-max over scikit-learn's precision_recall_curve. Errors are those of AUROC.
 func F1Max(scores []float64, positive []bool) (f1, threshold float64, err error) {
 	pos, neg, err := split(scores, positive)

@@ -1,8 +1,8 @@
 // Package metrics says how well scores tell damaged from good, over images and over
 // pixels, how sure that number is, and what it means for a line.
 //
-// Scores mean the same everywhere: higher is more anomalous, and a score of at
-// least the threshold is called anomalous. Values are from 0 to 1, never percent.
+// Scores mean the same everywhere: higher is worse, and a score of at least the
+// threshold counts as defective. Values are from 0 to 1, never percent.
 //
 //   - Ranking: [AUROC], [ROC], [AveragePrecision], [F1Max] are for images.
 //     [PixelAUROC] computes the same over the pixels of a whole test set, and [AUPRO] the
@@ -19,8 +19,8 @@
 //     defects where there are some, and says what so many parts can promise;
 //     [ConformalP] is what a score means among those of good parts.
 //   - Classifiers: [Confusion] for one class an image, [MultiLabel] for any number.
-//   - Neighbourhoods: [Trustworthiness] of an image of points, [Silhouette] and
-//     [NeighbourAccuracy] of classes of them. Package metrics/tsne makes such images.
+//   - Neighbourhoods: [Trustworthiness] of a picture of points, [Silhouette] and
+//     [NeighbourAccuracy] of classes of them. Package metrics/tsne makes such pictures.
 //   - [Figure] is a number together with the [Protocol] that it was made by.
 //
 // The area under the ROC curve (AUROC) is the probability that a positive, drawn at

@@ -23,7 +23,7 @@ type PixelResult struct {
 	AUROC            float64 // from 0 to 1
 	Exact            bool    // whether every pair was compared at full float32 precision
 	Bound            float64 // the true area is within AUROC-Bound and AUROC+Bound; 0 where Exact
-	Pixels, Positive int64   // how many were added, and how many of them are anomalous
+	Pixels, Positive int64   // how many were added, and how many of them are defective
 }
 
 // PixelAUROC pools the pixels of many images and computes the area under their
@@ -71,7 +71,7 @@ func (p *PixelAUROC) Add(scores []float32, positive []bool) error {
 }
 
 // AddMask adds the pixels of one image: scores in row-major order, W*H of them for
-// a mask of W x H. Pixels of the mask of 128 and above are anomalous. A nil mask says
+// a mask of W x H. Pixels of the mask of 128 and above are defective. A nil mask says
 // that the image has no anomaly. A mask of another size is ErrSize, a NaN is ErrNaN.
 func (p *PixelAUROC) AddMask(scores []float32, mask *image.Gray) error {
 	if mask == nil {
@@ -194,7 +194,7 @@ func (p *PixelAUROC) Result() (PixelResult, error) {
 
 // F1Max returns the highest F1 over all pixels added so far and the threshold that
 // reaches it, as the function of that name does: pixels that score at least
-// threshold are called anomalous. F1 is the exact value at that threshold; once in
+// threshold are called defective. F1 is the exact value at that threshold; once in
 // bins, only the lower ends of bins are tried. Fewer than one positive or one
 // negative is ErrOneClass.
 func (p *PixelAUROC) F1Max() (f1 float64, threshold float32, err error) {

@@ -77,7 +77,7 @@ func (p *PixelBootstrap) begin() {
 }
 
 // AddMask adds the pixels of one image: scores in row-major order, W*H of them for a
-// mask of W x H. Pixels of the mask of 128 and above are anomalous. A nil mask says
+// mask of W x H. Pixels of the mask of 128 and above are defective. A nil mask says
 // that the image has no anomaly. A mask of another size is ErrSize, a NaN is ErrNaN, more
 // than 2^32-1 pixels are ErrRange; after an error nothing was added.
 func (p *PixelBootstrap) AddMask(scores []float32, mask *image.Gray) error {

@@ -48,7 +48,7 @@ type TwinConfig struct {
 
 // DefaultTwins measures 100 twins of each kind against the spread of up to 200
 // good images at layers 1 to 3, as PaDiM sees them. A displacement of four times
-// the 99 % quantile is far, which is where recipe R1's loss lets go.
+// the 99 % quantile is far, which is where Amplify's loss lets go.
 func DefaultTwins() TwinConfig {
 	return TwinConfig{
 		Transform: dataset.PaDiM224(), Normalize: dataset.ImageNet(),

@@ -33,7 +33,7 @@
 // ONEDNN_PRIMITIVE_CACHE_CAPACITY, which oneDNN reads, and libtorch's switches for
 // TF32 and cuDNN. Other code in the program that uses these libraries gets the
 // same. [Configure] before the first Run chooses others, and [GetSettings] tells.
-// By default oneDNN keeps all that it compiles, some 300 kB for each size of image
+// By default oneDNN keeps all that it compiles, some 320 kB for each size of image
 // that a ResNet-18 meets; a program that scores images of any size should resize
 // them to a few.
 //

@@ -5,7 +5,7 @@
 //	detect measure -in DIR [-method padim|patchcore] [-bf16] [-seconds S] [-threads N] [-profile FILE]
 //
 // prepare fits and calibrates the methods on a class in MVTec AD's layout, or on drawings where there is none, and
-// writes DIR: the detectors, the weights, PaDiM as an ONNX model with whatever its metadata say, and pictures that were not
+// writes DIR: the detectors, the weights, PaDiM as an ONNX model with whatever its metadata say, and images that were not
 // fitted, as PNG files of side x side pixels. Images are taken as they are at that side, without a crop. measure prints one JSON
 // object: milliseconds an image, the median, the fastest and the 90th percentile, processor time of all threads, and how long the parts take that can be told
 // apart: decoding alone, and the network alone.
@@ -103,7 +103,7 @@ func newDetector(method string, net *backbone.ResNet, side int, watch func(downs
 	return nil, fmt.Errorf("-method is %q, want padim or patchcore", method)
 }
 
-// readyPictures is how many pictures are measured.
+// readyPictures is how many images are measured.
 const readyPictures = 32
 
 func prepare(ctx context.Context, args []string, stderr io.Writer) (err error) {
@@ -197,7 +197,7 @@ func images(ctx context.Context, root, class string, side, train int) (good, par
 	return good, test, err
 }
 
-// writePictures writes pictures that are evenly spread over ds.
+// writePictures writes images that are evenly spread over ds.
 func writePictures(ctx context.Context, dir string, ds dataset.Dataset, t dataset.Transform) error {
 	n := min(ds.Len(), readyPictures)
 	for i := range n {
@@ -264,7 +264,7 @@ type result struct {
 	Processor float64 `json:"ms_processor"` // of all threads, the mean; 0 where the system does not tell
 	Decode    float64 `json:"ms_decode"`
 	Network   float64 `json:"ms_network"`
-	Rejected  int     `json:"rejected"` // of the pictures, once through
+	Rejected  int     `json:"rejected"` // of the images, once through
 }
 
 func measure(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
@@ -273,7 +273,7 @@ func measure(ctx context.Context, args []string, stdout, stderr io.Writer) (err 
 	in := fs.String("in", "", "`folder` that prepare filled")
 	fs.StringVar(&r.Method, "method", "padim", "padim or patchcore")
 	bf16 := fs.Bool("bf16", false, "the detector that was fitted in bfloat16")
-	seconds := fs.Float64("seconds", 5, "how long to measure, after one look at each picture")
+	seconds := fs.Float64("seconds", 5, "how long to measure, after one look at each image")
 	fs.IntVar(&r.Threads, "threads", 0, "`threads` (all processors that the process may use)")
 	profiled := fs.String("profile", "", "`file` for a profile of Go's processor time")
 	if err := fs.Parse(args); err != nil {

@@ -14,7 +14,7 @@ func stops() [4]color.RGBA {
 	return [...]color.RGBA{{240, 228, 66, 255}, {230, 159, 0, 255}, {213, 94, 0, 255}, {96, 24, 0, 255}}
 }
 
-// The colours lie over the picture with an opacity that grows over the first part
+// The colours lie over the image with an opacity that grows over the first part
 // of the scale, so that the border of what is usual is no edge.
 const (
 	opacityLow  = 0.30
@@ -57,7 +57,7 @@ func pale(c color.RGBA) uint8 {
 	return uint8(104 + int(color.GrayModel.Convert(c).(color.Gray).Y)*9/17) // 104 to 239
 }
 
-// medium is the pale grey of a picture of medium brightness.
+// medium is the pale grey of an image of medium brightness.
 const medium = 171
 
 // Bar is the scale as a bar of w x h pixels, its lower end on the left, as it looks

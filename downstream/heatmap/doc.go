@@ -1,5 +1,5 @@
 // Package heatmap draws what a detector says about the places of an image: its
-// map over the picture, the line around what lies above a threshold, the picture
+// map over the image, the line around what lies above a threshold, the image
 // cut down to that, and rows that put these beside the truth.
 //
 //	var good heatmap.Good
@@ -32,16 +32,16 @@
 //
 // # Sizes
 //
-// A picture, its mask and its map have one size. Draw at the detector's working
-// resolution with the picture that its transform makes, or at the input's own with
+// An image, its mask and its map have one size. Draw at the detector's working
+// resolution with the image that its transform makes, or at the input's own with
 // [downstream.Map.ToInput]. There, what the detector has not seen is NaN; it is
 // hatched, never shown like a good place. NaN anywhere else is [ErrNotFinite].
 //
 // # Colours
 //
 // Colours go from yellow over orange and vermilion to a dark brown, over a pale grey
-// picture. They get darker all the way, so that their order survives grey print and
-// colour blindness, and keep away from grey, which is the picture's. Lines have a
+// image. They get darker all the way, so that their order survives grey print and
+// colour blindness, and keep away from grey, which is the image's. Lines have a
 // dark casing and are seen on any ground: white at a threshold, blue around the truth.
 //
 // All functions return pictures of their own with origin (0, 0) and full opacity,

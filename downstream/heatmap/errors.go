@@ -4,7 +4,7 @@ import "errors"
 
 // Sentinel errors; test for them with errors.Is.
 var (
-	// ErrSize reports a picture, a mask and a map that are not of one size, or one
+	// ErrSize reports an image, a mask and a map that are not of one size, or one
 	// without pixels.
 	ErrSize = errors.New("sizes do not fit")
 	// ErrNotFinite reports a value that is NaN or infinite where the detector has

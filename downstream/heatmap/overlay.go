@@ -12,10 +12,10 @@ import (
 	"github.com/gotab/gotab/internal/pixels"
 )
 
-// Overlay lays the colours of a map over a pale grey copy of the picture. Where the map is
+// Overlay lays the colours of a map over a pale grey copy of the image. Where the map is
 // below the scale, the grey is all there is; where the detector has not looked, it is hatched.
 //
-// Picture and map must be of one size, else it is ErrSize; a map with NaN or infinity where
+// Image and map must be of one size, else it is ErrSize; a map with NaN or infinity where
 // the detector has looked is ErrNotFinite, and a scale is what [Scale.Validate] says of it.
 func Overlay(img image.Image, m downstream.Map, s Scale) (*image.RGBA, error) {
 	if err := s.Validate(); err != nil {
@@ -34,9 +34,9 @@ func Overlay(img image.Image, m downstream.Map, s Scale) (*image.RGBA, error) {
 	return out, nil
 }
 
-// Contour draws a line around what lies at or above a threshold, on a copy of the picture,
+// Contour draws a line around what lies at or above a threshold, on a copy of the image,
 // which can be an Overlay. The line, white in a dark casing, lies outside of what it
-// surrounds and leaves that untouched; only along the border of the picture, where there is no
+// surrounds and leaves that untouched; only along the border of the image, where there is no
 // outside, it takes the outermost pixels. It is one pixel wide, and two where the shorter side
 // is 400 pixels or more. A hole is surrounded too, if the line does not fill it.
 //
@@ -55,7 +55,7 @@ func Contour(img image.Image, m downstream.Map, threshold float64) (*image.RGBA,
 	return out, nil
 }
 
-// Cut shows the picture as it is where the map is at or above a threshold, with the line of
+// Cut shows the image as it is where the map is at or above a threshold, with the line of
 // Contour around it, and faded elsewhere; hatched where the detector has not looked. Errors
 // are those of Contour.
 func Cut(img image.Image, m downstream.Map, threshold float64) (*image.RGBA, error) {
@@ -81,7 +81,7 @@ func Cut(img image.Image, m downstream.Map, threshold float64) (*image.RGBA, err
 }
 
 // Truth draws a blue line, in a dark casing, around the defect: the pixels of the mask from
-// 128 on. The line lies as that of Contour does. A nil mask gives a copy of the picture; one of
+// 128 on. The line lies as that of Contour does. A nil mask gives a copy of the image; one of
 // another size is ErrSize.
 func Truth(img image.Image, mask *image.Gray) (*image.RGBA, error) {
 	out, err := canvas(img)
@@ -92,7 +92,7 @@ func Truth(img image.Image, mask *image.Gray) (*image.RGBA, error) {
 		return out, nil
 	}
 	if mask.Rect.Size() != out.Rect.Size() {
-		return nil, fmt.Errorf("heatmap: truth: %w: the mask is %s, the picture %s", ErrSize, size(mask.Rect), size(out.Rect))
+		return nil, fmt.Errorf("heatmap: truth: %w: the mask is %s, the image %s", ErrSize, size(mask.Rect), size(out.Rect))
 	}
 	r := newRegion(out.Rect.Dx(), out.Rect.Dy())
 	for y := range r.h {
@@ -104,14 +104,14 @@ func Truth(img image.Image, mask *image.Gray) (*image.RGBA, error) {
 	return out, nil
 }
 
-// prepare copies the picture and finds what of the map the detector has seen.
+// prepare copies the image and finds what of the map the detector has seen.
 func prepare(doing string, img image.Image, m downstream.Map) (*image.RGBA, image.Rectangle, error) {
 	out, err := canvas(img)
 	if err != nil {
 		return nil, image.Rectangle{}, fmt.Errorf("heatmap: %s: %w", doing, err)
 	}
 	if out.Rect.Dx() != m.W || out.Rect.Dy() != m.H {
-		return nil, image.Rectangle{}, fmt.Errorf("heatmap: %s: %w: the map is %dx%d, the picture %s", doing, ErrSize, m.W, m.H, size(out.Rect))
+		return nil, image.Rectangle{}, fmt.Errorf("heatmap: %s: %w: the map is %dx%d, the image %s", doing, ErrSize, m.W, m.H, size(out.Rect))
 	}
 	in, err := seen(m)
 	if err != nil {
@@ -120,10 +120,10 @@ func prepare(doing string, img image.Image, m downstream.Map) (*image.RGBA, imag
 	return out, in, nil
 }
 
-// canvas is a copy of a picture with origin (0, 0), on white where it is transparent.
+// canvas is a copy of an image with origin (0, 0), on white where it is transparent.
 func canvas(img image.Image) (*image.RGBA, error) {
 	if v := reflect.ValueOf(img); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() || img.Bounds().Empty() {
-		return nil, fmt.Errorf("%w: there is no picture", ErrSize)
+		return nil, fmt.Errorf("%w: there is no image", ErrSize)
 	}
 	if err := pixels.Check(img); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrSize, err)
@@ -135,7 +135,7 @@ func canvas(img image.Image) (*image.RGBA, error) {
 	return out, nil
 }
 
-// hatch strikes out everything outside of in with slanting stripes over the pale picture.
+// hatch strikes out everything outside of in with slanting stripes over the pale image.
 func hatch(dst *image.RGBA, in image.Rectangle) {
 	stripe := max(2, min(dst.Rect.Dx(), dst.Rect.Dy())/56) // pixels
 	for y := range dst.Rect.Dy() {

@@ -201,7 +201,7 @@ func TestTruth(t *testing.T) {
 	require.Equal(t, img.Pix, plain.Pix)
 	_, err = heatmap.Truth(img, image.NewGray(image.Rect(0, 0, 5, 7)))
 	require.ErrorIs(t, err, heatmap.ErrSize)
-	require.ErrorContains(t, err, "the mask is 5x7, the picture 7x5")
+	require.ErrorContains(t, err, "the mask is 5x7, the image 7x5")
 	_, err = heatmap.Truth(nil, nil)
 	require.ErrorIs(t, err, heatmap.ErrSize)
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/gotab/gotab/downstream"
 )
 
-// Part is one inspected image: the picture, the truth, and what detectors say.
+// Part is one inspected image with its truth and what detectors say.
 type Part struct {
 	Image image.Image
 	Mask  *image.Gray // of the defect, from 128 on; nil where there is none

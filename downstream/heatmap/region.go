@@ -17,7 +17,7 @@ func truthLine() line { return line{color.RGBA{86, 180, 233, 255}, color.RGBA{16
 // thick is the shorter side, in pixels, from which on lines are two pixels wide.
 const thick = 400
 
-// region is a set of pixels of a picture.
+// region is a set of pixels of an image.
 type region struct {
 	w, h int
 	in   []bool

@@ -180,7 +180,7 @@ func sample(c color.RGBA) *image.RGBA {
 	return img
 }
 
-// lineSample is a piece of an outline on the grey of the picture.
+// lineSample is a piece of an outline on the grey of the image.
 func lineSample(l line) *image.RGBA {
 	img := sample(color.RGBA{medium, medium, medium, 255})
 	r := newRegion(swatch, swatch)

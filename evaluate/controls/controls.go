@@ -2,7 +2,7 @@
 // gains counts only above what these gain. They are the controls of a comparison of
 // weights.
 //
-//   - [Uniform] multiplies all features of a stage by one number, which a training that
+//   - [Uniform] multiplies all features of layers 1 to 3 by one number, which a training that
 //     changes the norm of features does besides (C1).
 //   - [Noise] moves weights as far as a training did, somewhere else (C2).
 //   - [Remeasure] gives batch norm the statistics of the product's own good images (C3).

@@ -32,7 +32,7 @@ type session struct {
 	noted       map[string]bool
 	broken      map[string]bool    // places and names of samples that are left out
 	skipped     map[place][]string // their names
-	unseen      map[string]float64 // share of a picture that a job's transform cuts off, by class and transform
+	unseen      map[string]float64 // share of an image that a job's transform cuts off, by class and transform
 	tell        *teller
 	log         io.Writer
 }

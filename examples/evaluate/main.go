@@ -20,10 +20,10 @@
 //
 // All files are looked at before the first detector is fitted, and every fault is
 // listed at once; -skip-broken goes on without images that cannot be read, which the
-// results name. What the centre of a picture leaves out is said; -transform square or WxH
-// shows all of it to the network. So does -transform tiles, or tiles:SIDE: pictures are cut
+// results name. What the centre of an image leaves out is said; -transform square or WxH
+// shows all of it to the network. So does -transform tiles, or tiles:SIDE: images are cut
 // into squares that overlap by a quarter, of their shorter side or of SIDE pixels, the
-// detector learns tiles, a picture has the score of its worst one, and their maps are
+// detector learns tiles, an image has the score of its worst one, and their maps are
 // stitched to one.
 //
 // # Methods

@@ -9,14 +9,14 @@
 //
 // # Routes
 //
-//	POST /inspect            verdict about a picture, where there is one product
+//	POST /inspect            verdict about an image, where there is one product
 //	POST /inspect/{product}  the same for a product by name
 //	POST /feedback/{product} what an operator says about a part, where there is a [Journal]
 //	GET  /info               products, bundles in force, counters, drift
 //	GET  /healthz            the process answers
 //	GET  /readyz             requests are welcome; 503 after [Handler.Drain]
 //	GET  /openapi.json       this list for programs, OpenAPI 3
-//	GET  /                   a page to try pictures on
+//	GET  /                   a page to try images on
 //
 // An image comes as the body or as the field "image" of a form (multipart/form-data). It
 // is decoded as [dataset.Decoder] does it, so that a detector meets the pixels that it was
