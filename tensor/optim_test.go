@@ -1,6 +1,8 @@
 package tensor_test
 
 import (
+	"bytes"
+	"errors"
 	"math"
 	"testing"
 
@@ -319,4 +321,71 @@ func TestClipGrads(t *testing.T) {
 	_, grads, err := clip(6.5, float32(math.Inf(1)))
 	require.ErrorIs(t, err, tensor.ErrNotFinite)
 	require.InDelta(t, 12, grads[2], 0, "nothing is scaled")
+}
+
+// Each thread moves a share of a large weight; where the shares end makes no difference.
+func TestOptimizersDoNotDependOnThreads(t *testing.T) {
+	testutil.NoLeak(t)
+	old := tensor.GetThreads()
+	t.Cleanup(func() { require.NoError(t, tensor.SetThreads(old)) })
+	const n = 3<<16 + 5
+	for name, make := range optimizers(t) {
+		var want []tensor.Array
+		for _, threads := range []int{1, 2, 3} {
+			require.NoError(t, tensor.SetThreads(tensor.Threads{Cores: threads, PerRun: threads, Fixed: true}))
+			p, o := network(t, []string{"w"}, func(s *scope) []*ten { return []*ten{x(s, 5, n)} }), make()
+			for step := range 2 {
+				update(t, p, o, step)
+			}
+			got := weights(t, p)
+			if want == nil {
+				want = got
+			}
+			require.True(t, bytes.Equal(want[0].Data, got[0].Data), "%s, %d threads", name, threads)
+			require.NoError(t, errors.Join(o.Close(), p.Close()))
+		}
+	}
+}
+
+// BenchmarkOptimizers moves the weights of a ResNet-18.
+func BenchmarkOptimizers(b *testing.B) {
+	for _, c := range []struct {
+		name string
+		make func() (tensor.Optimizer, error)
+	}{
+		{"adamw", func() (tensor.Optimizer, error) { return tensor.NewAdamW(tensor.DefaultAdamW(), tensor.CPU) }},
+		{"momentum", func() (tensor.Optimizer, error) { return tensor.NewSGD(tensor.DefaultSGD(), tensor.CPU) }},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			o, err := c.make()
+			require.NoError(b, err)
+			defer o.Close()
+			p := tensor.NewParams(tensor.CPU)
+			defer p.Close()
+			const parts, size = 5, 2 << 20
+			require.NoError(b, tensor.Run(b.Context(), tensor.CPU, tensor.Training, func(s *scope) error {
+				for i := range parts {
+					if err := p.Put(s, string(rune('a'+i)), s.Zeros(size)); err != nil {
+						return err
+					}
+				}
+				return nil
+			}))
+			require.NoError(b, tensor.Run(b.Context(), tensor.CPU, tensor.Training, func(s *scope) error {
+				loss := s.Sum(p.Get("a"), false)
+				for _, n := range p.Names()[1:] {
+					loss = s.Add(loss, s.Sum(p.Get(n), false))
+				}
+				s.Backward(loss)
+				cpu := testutil.CPUSeconds()
+				for b.Loop() {
+					if err := o.Step(s, p, func(string) float64 { return 1e-3 }); err != nil {
+						return err
+					}
+				}
+				b.ReportMetric(1e3*(testutil.CPUSeconds()-cpu)/float64(b.N), "cpu-ms/op")
+				return s.Err()
+			}))
+		})
+	}
 }

@@ -1,6 +1,7 @@
 //go:build !gotab_shared
 
 #include "compat.h"
+#include "descend.h"
 #include "guard.h"
 #include "shim.h"
 
@@ -147,7 +148,7 @@ char *tab_sum_squares(void *self, double *sum, int *finite) {
 }
 
 // The update rules ask for no memory: what they need besides their operands, which
-// have one type and one layout, comes ready made. scratch is of the weight's size.
+// have one type and one layout, comes ready made. On the processor descend.cpp does them in one pass. scratch is of the weight's size.
 // Factors are tensors without dimensions, as libtorch makes them of numbers itself;
 // libtorch takes the other numbers as they are.
 char *tab_sgd(void *param, void *grad, void *buf, void *scratch, void *momentum, int first, double lr, double m,
@@ -155,7 +156,8 @@ char *tab_sgd(void *param, void *grad, void *buf, void *scratch, void *momentum,
   return guarded([=] {
     at::NoGradGuard g;
     at::Tensor &p = T(param);
-    at::Tensor d = T(grad);
+    at::Tensor d = T(grad), none;
+    if (tab::sgd(p, d, m != 0 ? T(buf) : none, first != 0, -lr, m, dampening, decay, nesterov != 0)) return;
     if (decay != 0) d = at::add_out(T(scratch), d, p, decay);
     if (m != 0) {
       at::Tensor &b = T(buf);
@@ -177,6 +179,10 @@ char *tab_adam(void *param, void *grad, void *m, void *v, void *scratch, void *k
     at::NoGradGuard g;
     at::Tensor &p = T(param), &a = T(m), &b = T(v), &denom = T(scratch);
     at::Tensor d = T(grad);
+    const double rate = -lr / (1 - std::pow(b1, step));
+    if (tab::adam(p, d, a, b, keep == nullptr ? 1 : T(keep).item<double>(), keep == nullptr ? decay : 0, b1, b2, T(root).item<double>(),
+                  T(eps).item<double>(), rate))
+      return;
     if (keep != nullptr)
       p.mul_(T(keep));
     else if (decay != 0)
@@ -184,7 +190,7 @@ char *tab_adam(void *param, void *grad, void *m, void *v, void *scratch, void *k
     a.lerp_(d, 1 - b1);
     b.mul_(T(beta2)).addcmul_(d, d, 1 - b2);
     at::sqrt_out(denom, b).div_(T(root)).add_(T(eps));
-    p.addcdiv_(a, denom, -lr / (1 - std::pow(b1, step)));
+    p.addcdiv_(a, denom, rate);
   });
 }
 
