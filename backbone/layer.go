@@ -37,3 +37,16 @@ func ParseLayer(s string) (Layer, error) {
 	}
 	return 0, fmt.Errorf("backbone: %w: %q, want one of %v", ErrLayer, s, layerNames)
 }
+
+// ParseLayers reads several of them, in their order; none gives nil. The error is that of [ParseLayer].
+func ParseLayers(names ...string) ([]Layer, error) {
+	var all []Layer
+	for _, name := range names {
+		l, err := ParseLayer(name)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, l)
+	}
+	return all, nil
+}

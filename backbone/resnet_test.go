@@ -254,4 +254,12 @@ func TestLayerNames(t *testing.T) {
 	}
 	_, err := backbone.ParseLayer("layer9")
 	require.ErrorContains(t, err, "layer1")
+	got, err := backbone.ParseLayers("layer3", "pooled")
+	require.NoError(t, err)
+	require.Equal(t, []backbone.Layer{backbone.Layer3, backbone.Pooled}, got)
+	got, err = backbone.ParseLayers()
+	require.NoError(t, err)
+	require.Nil(t, got)
+	_, err = backbone.ParseLayers("layer1", "")
+	require.ErrorIs(t, err, backbone.ErrLayer)
 }

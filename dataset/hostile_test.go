@@ -34,7 +34,7 @@ func TestHostileArguments(t *testing.T) {
 			dataset.Square, dataset.ImageFile, dataset.Check, dataset.Decode, dataset.DefaultCheck, dataset.LabelOf, dataset.ParseLabel,
 			dataset.Open, dataset.FindLayout, dataset.RequireGood, dataset.RequireLabels, dataset.TransformOf, dataset.DefaultTiles, dataset.NewTiled, dataset.OpenFile, dataset.Only, dataset.NewList, dataset.WriteMVTecAD,
 			dataset.NewPermutation, dataset.NewLongManifest, dataset.NewShards, dataset.DefaultShards, dataset.DefaultWindow,
-			dataset.ParseView, dataset.DefaultReading,
+			dataset.ParseView, dataset.DefaultReading, dataset.OpenLayout, dataset.ReadManifestFile, dataset.ParseParts, dataset.GroupByName,
 		},
 		Types: []any{
 			new(dataset.Batch), new(dataset.Cached), new(dataset.Config), new(dataset.Decoder),

@@ -24,12 +24,9 @@ func Open(ctx context.Context, name string, cfg Config) (Listed, io.Closer, erro
 	if err := cfg.Validate(); err != nil {
 		return nil, nil, err
 	}
-	base, err := baseName(name)
+	base, err := cfg.callRoot(name)
 	if err != nil {
-		return nil, nil, fmt.Errorf("dataset: open %s: %w", name, err)
-	}
-	if cfg.RootClass == rootClass {
-		cfg.RootClass = strings.TrimSuffix(base, ".zip")
+		return nil, nil, err
 	}
 	if info, err := os.Stat(name); err == nil && info.Mode().IsRegular() {
 		switch strings.ToLower(filepath.Ext(name)) {
@@ -59,19 +56,52 @@ func Open(ctx context.Context, name string, cfg Config) (Listed, io.Closer, erro
 	if err != nil {
 		return nil, nil, err
 	}
-	fail := func(err error) (Listed, io.Closer, error) { return nil, nil, errors.Join(err, closer.Close()) }
 	layout, err := FindLayout(fsys)
 	if err != nil {
-		return fail(fmt.Errorf("%s: %w", name, err))
+		return nil, nil, errors.Join(fmt.Errorf("%s: %w", name, err), closer.Close())
 	}
-	ds, err := NewLayout(ctx, fsys, layout, cfg)
+	ds, closer, err := within(ctx, fsys, closer, layout, cfg)
 	if err != nil {
-		return fail(fmt.Errorf("%s: %w", name, err))
-	}
-	if own, ok := ds.(io.Closer); ok {
-		return ds, closers{own, closer}, nil
+		return nil, nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return ds, closer, nil
+}
+
+// OpenLayout opens a folder or a zip file, as for [OpenRoot], in the layout that is named, where [Open] finds it out: for
+// data sets that several layouts fit. As there, a cfg.RootClass that is the default's becomes the last part of the name, and the
+// closer is never nil where the error is. It returns the errors of OpenRoot and of the layout's reader.
+func OpenLayout(ctx context.Context, name string, l Layout, cfg Config) (Listed, io.Closer, error) {
+	if _, err := cfg.callRoot(name); err != nil {
+		return nil, nil, err
+	}
+	fsys, closer, err := OpenRoot(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	return within(ctx, fsys, closer, l, cfg)
+}
+
+// callRoot names the class of a root without classes after the root, whose name is returned.
+func (c *Config) callRoot(name string) (base string, err error) {
+	if base, err = baseName(name); err != nil {
+		return "", fmt.Errorf("dataset: open %s: %w", name, err)
+	}
+	if c.RootClass == rootClass {
+		c.RootClass = strings.TrimSuffix(base, ".zip")
+	}
+	return base, nil
+}
+
+// within opens a root and takes over its closer.
+func within(ctx context.Context, fsys fs.FS, root io.Closer, l Layout, cfg Config) (Listed, io.Closer, error) {
+	ds, err := NewLayout(ctx, fsys, l, cfg)
+	if err != nil {
+		return nil, nil, errors.Join(err, root.Close())
+	}
+	if own, ok := ds.(io.Closer); ok {
+		return ds, closers{own, root}, nil
+	}
+	return ds, root, nil
 }
 
 // closers are closed in their order.
@@ -122,7 +152,7 @@ func signs() []sign {
 // images. MPDD and BTAD have MVTec AD's layout under names of their own.
 //
 // It returns [ErrLayout] with what it looked for if nothing fits, and with the
-// layouts that fit if there are several: [NewLayout] opens the one that is meant.
+// layouts that fit if there are several: [OpenLayout] opens the one that is meant.
 func FindLayout(fsys fs.FS) (Layout, error) {
 	if fsys == nil {
 		return "", fmt.Errorf("dataset: find layout: %w: the file system is nil", ErrConfig)

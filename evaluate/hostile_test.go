@@ -29,7 +29,7 @@ func TestHostileArguments(t *testing.T) {
 			evaluate.CheckTest, evaluate.Compare, evaluate.DefaultProtocol, evaluate.FigureKeys, evaluate.MainFigures, evaluate.MeaningOfAUPRO,
 			evaluate.Meanings, evaluate.MeaningOfCut, evaluate.NewCrossFit, evaluate.OpenStore, evaluate.OpenRoot, evaluate.ParseSeed, evaluate.ParseSeeds, evaluate.ReadRecords,
 			evaluate.Run, evaluate.ScoreSet, evaluate.Seeds, evaluate.OverSupports, evaluate.Settings, evaluate.Summarize, evaluate.SupportSets, evaluate.WithDetector,
-			evaluate.MeanOf, evaluate.MergeRecords, evaluate.NewPair, evaluate.ParsePart, evaluate.WithoutPixels, evaluate.WithPeakMemory, evaluate.WithScores, evaluate.WithProgress, evaluate.WithScored, evaluate.WriteDetails, evaluate.WriteMarkdown, evaluate.WriteTable,
+			evaluate.MeanOf, evaluate.MergeFiles, evaluate.MergeRecords, evaluate.ReadRecordFiles, evaluate.NewPair, evaluate.ParsePart, evaluate.WithoutPixels, evaluate.WithPeakMemory, evaluate.WithScores, evaluate.WithProgress, evaluate.WithScored, evaluate.WriteDetails, evaluate.WriteMarkdown, evaluate.WriteTable,
 		},
 		Types: []any{
 			new(evaluate.Cell), new(evaluate.CrossFit), new(evaluate.Difference), new(evaluate.FigureKey), new(evaluate.Images), new(evaluate.Interval), new(evaluate.Key),

@@ -20,42 +20,65 @@ const sameFigure = 1e-4
 // It returns [ErrRecords] for a file that is none, and for two records of one trial whose figures differ by more
 // than 1e-4: the images behind the names were others. Nothing is written then.
 func MergeRecords(w io.Writer, stores ...io.Reader) ([]Record, error) {
-	type line struct {
-		record Record
-		text   []byte
-	}
-	var all []line
-	at := make(map[Key]int)
+	var m merger
 	for i, r := range stores {
 		if r == nil {
 			return nil, fmt.Errorf("evaluate: merge: %w: reader %d is nil", ErrRecords, i+1)
 		}
-		records, lines, err := readRecords(r)
-		if err != nil {
+		if err := m.add(r); err != nil {
 			return nil, fmt.Errorf("%w (file %d of %d)", err, i+1, len(stores))
 		}
-		for k, rec := range records {
-			first, twice := at[rec.Key()]
-			switch {
-			case !twice:
-				at[rec.Key()] = len(all)
-				all = append(all, line{rec, lines[k]})
-			case rec.Failed != "":
-			case all[first].record.Failed != "":
-				all[first] = line{rec, lines[k]}
-			default:
-				if err := sameFigures(all[first].record, rec); err != nil {
-					return nil, fmt.Errorf("evaluate: merge: %w: class %s, %s, seed %s: %w (file %d of %d)", ErrRecords, rec.Class, rec.Method, rec.Seed, err, i+1, len(stores))
-				}
+	}
+	return m.write(w)
+}
+
+// merger puts stores together. The zero value has none.
+type merger struct {
+	all []line
+	at  map[Key]int // in all
+}
+
+// line is a record with its text.
+type line struct {
+	record Record
+	text   []byte
+}
+
+// add takes what a store has and no other one had.
+func (m *merger) add(r io.Reader) error {
+	records, lines, err := readRecords(r)
+	if err != nil {
+		return err
+	}
+	if m.at == nil {
+		m.at = make(map[Key]int)
+	}
+	for k, rec := range records {
+		first, twice := m.at[rec.Key()]
+		switch {
+		case !twice:
+			m.at[rec.Key()] = len(m.all)
+			m.all = append(m.all, line{rec, lines[k]})
+		case rec.Failed != "":
+		case m.all[first].record.Failed != "":
+			m.all[first] = line{rec, lines[k]}
+		default:
+			if err := sameFigures(m.all[first].record, rec); err != nil {
+				return fmt.Errorf("evaluate: merge: %w: class %s, %s, seed %s: %w", ErrRecords, rec.Class, rec.Method, rec.Seed, err)
 			}
 		}
 	}
-	slices.SortStableFunc(all, func(a, b line) int {
+	return nil
+}
+
+// write writes all in their order. w may be nil.
+func (m *merger) write(w io.Writer) ([]Record, error) {
+	slices.SortStableFunc(m.all, func(a, b line) int {
 		x, y := a.record.Key(), b.record.Key()
 		return cmp.Or(cmp.Compare(x.Data, y.Data), cmp.Compare(x.Class, y.Class), cmp.Compare(x.Method, y.Method), cmp.Compare(x.Seed, y.Seed), cmp.Compare(x.Hash, y.Hash))
 	})
-	records := make([]Record, len(all))
-	for i, l := range all {
+	records := make([]Record, len(m.all))
+	for i, l := range m.all {
 		records[i] = l.record
 		if w != nil {
 			if _, err := fmt.Fprintf(w, "%s\n", l.text); err != nil {

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -139,4 +141,39 @@ func TestMergeRecords(t *testing.T) {
 	require.ErrorIs(t, err, ErrRecords)
 	_, err = MergeRecords(nil, nil)
 	require.ErrorIs(t, err, ErrRecords)
+}
+
+// Files are read and written as stores are, and an error names the file.
+func TestRecordFiles(t *testing.T) {
+	dir := t.TempDir()
+	put := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o644))
+		return path
+	}
+	a, b := put("a.jsonl", written(t, made("gamma", "1"))), put("b.jsonl", written(t, made("alpha", "1"), made("gamma", "1")))
+	records, err := ReadRecordFiles(a, b)
+	require.NoError(t, err)
+	require.Equal(t, []Record{made("gamma", "1"), made("alpha", "1"), made("gamma", "1")}, records)
+	merged, err := MergeFiles(a, a, b) // over one of them
+	require.NoError(t, err)
+	require.Equal(t, []Record{made("alpha", "1"), made("gamma", "1")}, merged)
+	records, err = ReadRecordFiles(a)
+	require.NoError(t, err)
+	require.Equal(t, merged, records)
+
+	wrong := made("alpha", "1")
+	wrong.ImageAUROC -= 0.01
+	before, err := os.ReadFile(a)
+	require.NoError(t, err)
+	for name, is := range map[string]error{put("wrong.jsonl", written(t, wrong)): ErrRecords, put("none.jsonl", "{}"): ErrRecords, filepath.Join(dir, "missing"): os.ErrNotExist} {
+		_, err := MergeFiles(a, a, name)
+		require.ErrorIs(t, err, is)
+		require.ErrorContains(t, err, name)
+		after, err := os.ReadFile(a)
+		require.NoError(t, err)
+		require.Equal(t, before, after)
+	}
+	_, err = ReadRecordFiles(a, filepath.Join(dir, "missing"))
+	require.ErrorIs(t, err, os.ErrNotExist)
 }

@@ -26,3 +26,16 @@ func TestFind(t *testing.T) {
 	_, ok = synth.Mixture{}.Find("")
 	require.False(t, ok)
 }
+
+func TestFindAll(t *testing.T) {
+	m := synth.DefaultMixture()
+	all, err := m.FindAll(m.ShortNames()...)
+	require.NoError(t, err)
+	require.Equal(t, m.List(), all)
+	none, err := m.FindAll()
+	require.NoError(t, err)
+	require.Nil(t, none)
+	_, err = m.FindAll("scar", "mould")
+	require.ErrorIs(t, err, synth.ErrSettings)
+	require.ErrorContains(t, err, `no kind "mould" here, want one of nsa, patch, scar`)
+}

@@ -151,3 +151,20 @@ func TestSharedBank(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, b.Classes, 15)
 }
+
+// The table names the nearest other class, and the words of the sentences.
+func TestBankTable(t *testing.T) {
+	b := &tab.Bank{Classes: []string{"pcb_01", "glass", "wood"}, Normal: [][]float32{{1, 0}, {0.6, 0.8}, {0, 1}}, Abnormal: [][]float32{{0, 1}, {0.6, 0.8}, {1, 0}}}
+	var out bytes.Buffer
+	p := prompt.DefaultIDPA().With(map[string]string{"pcb_01": "printed circuit board"})
+	require.NoError(t, b.WriteTable(&out, p))
+	require.Contains(t, out.String(), "224 normal, 224 damaged sentences")
+	require.Regexp(t, `(?m)^pcb_01 +printed circuit board +0\.000 +glass +0\.600$`, out.String())
+	require.Regexp(t, `(?m)^glass +glass +1\.000 +wood +0\.800$`, out.String())
+	out.Reset()
+	one := &tab.Bank{Classes: b.Classes[:1], Normal: b.Normal[:1], Abnormal: b.Abnormal[:1]}
+	require.NoError(t, one.WriteTable(&out, p))
+	require.Regexp(t, `(?m)^pcb_01 +printed circuit board +0\.000 +- +-$`, out.String())
+	require.ErrorIs(t, b.WriteTable(nil, p), tab.ErrConfig)
+	require.ErrorIs(t, new(tab.Bank).WriteTable(&out, p), tab.ErrBank)
+}

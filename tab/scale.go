@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/gotab/gotab/backbone"
 )
@@ -26,6 +28,21 @@ type ScaleConfig struct {
 // DefaultScale returns powers of a half, the middle of what is sensible, a limit of 4
 // and a ridge of 0.1.
 func DefaultScale() ScaleConfig { return ScaleConfig{Twins: 0.5, Deviation: 0.5, Limit: 4, Ridge: 0.1} }
+
+// ParseScale is [DefaultScale] with the powers Twins and Deviation of a text with a comma between them, such as "0.5,0.5". Other
+// texts, and powers out of their ranges, are an error that wraps [ErrConfig].
+func ParseScale(text string) (ScaleConfig, error) {
+	cfg := DefaultScale()
+	a, b, ok := strings.Cut(text, ",")
+	var err error
+	if cfg.Twins, err = strconv.ParseFloat(strings.TrimSpace(a), 64); err == nil && ok {
+		cfg.Deviation, err = strconv.ParseFloat(strings.TrimSpace(b), 64)
+	}
+	if !ok || err != nil {
+		return ScaleConfig{}, fmt.Errorf("tab: scale: %w: %q, want two numbers with a comma, such as 0.5,0.5", ErrConfig, text)
+	}
+	return cfg, cfg.Validate()
+}
 
 // Validate checks the ranges.
 func (c ScaleConfig) Validate() error {

@@ -100,3 +100,15 @@ func TestChannelScalesRefuses(t *testing.T) {
 		require.ErrorIs(t, err, ErrConfig, name)
 	}
 }
+
+func TestParseScale(t *testing.T) {
+	want := DefaultScale()
+	want.Twins, want.Deviation = 1, 0.25
+	got, err := ParseScale("1, 0.25")
+	require.NoError(t, err)
+	require.Equal(t, want, got)
+	for _, text := range []string{"", "1", "a,b", "1,", "3,0", "1,2,3", "NaN,1"} {
+		_, err := ParseScale(text)
+		require.ErrorIs(t, err, ErrConfig, text)
+	}
+}

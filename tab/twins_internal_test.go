@@ -9,6 +9,8 @@ import (
 	"image"
 	"math"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -340,6 +342,11 @@ func TestTwinTable(t *testing.T) {
 	var b bytes.Buffer
 	_, err := tb.WriteTo(&b)
 	require.NoError(t, err)
+	file := filepath.Join(t.TempDir(), "twins.json")
+	require.NoError(t, tb.Save(file))
+	saved, err := os.ReadFile(file)
+	require.NoError(t, err)
+	require.Equal(t, b.Bytes(), saved)
 	back, err := ReadTwinTable(&b)
 	require.NoError(t, err)
 	require.Equal(t, tb.Products[0].Kinds[1], back.Products[0].Kinds[1])

@@ -10,6 +10,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/gotab/gotab/backbone"
+	"github.com/gotab/gotab/internal/atomicfile"
 	"github.com/gotab/gotab/synth"
 )
 
@@ -395,6 +396,14 @@ func (t *TwinTable) WriteTo(w io.Writer) (int64, error) {
 	}
 	n, err := w.Write(append(raw, '\n'))
 	return int64(n), err
+}
+
+// Save writes the table to a file that appears whole or not at all.
+func (t *TwinTable) Save(path string) error {
+	return atomicfile.Write(path, func(w io.Writer) error {
+		_, err := t.WriteTo(w)
+		return err
+	})
 }
 
 // Text writes the table for the eye: one line a kind, and under it, with bins, one

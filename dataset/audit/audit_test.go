@@ -97,6 +97,10 @@ func TestFaultsOfFiles(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "grey 8-bit png", s[0].Depth)
 	require.ErrorIs(t, s[3].Err, dataset.ErrDecode)
+	var notes strings.Builder
+	require.NoError(t, s.WriteUnread(&notes))
+	require.Equal(t, "note: "+s[3].Err.Error()+"\n", notes.String())
+	require.ErrorIs(t, s.WriteUnread(nil), dataset.ErrConfig)
 	faults := s.Faults()
 	require.Len(t, faults, 2)
 	require.Equal(t, "unreadable", faults[0].What)

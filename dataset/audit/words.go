@@ -13,6 +13,22 @@ import (
 	"github.com/gotab/gotab/dataset"
 )
 
+// WriteUnread writes a line for each sample that could not be read, as a note. Errors are those of w; a nil w is
+// [dataset.ErrConfig].
+func (s Survey) WriteUnread(w io.Writer) error {
+	if w == nil {
+		return fmt.Errorf("audit: notes: %w: the writer is nil", dataset.ErrConfig)
+	}
+	for _, f := range s {
+		if f.Err != nil {
+			if _, err := fmt.Fprintf(w, "note: %v\n", f.Err); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // WriteText describes a data set of which s is the survey: counts by class, split and kind of
 // defect with the areas of masks, and the sizes and colours of each class. It returns an error that wraps
 // [dataset.ErrConfig] if ds is nil, and those of writing.

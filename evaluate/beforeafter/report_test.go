@@ -2,10 +2,13 @@ package beforeafter
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"image/png"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -57,6 +60,13 @@ func TestReport(t *testing.T) {
 		p.Images = append(p.Images, s.Image)
 	}
 	r := Report{Title: "a title", Heading: "a heading", Line: "two networks", Before: "one", After: "another", Products: []Product{p}}
+	dir := t.TempDir()
+	pageFile, sheetFile, err := r.Save(dir, "both")
+	require.NoError(t, err)
+	require.Equal(t, [2]string{filepath.Join(dir, "both.html"), filepath.Join(dir, "both.png")}, [2]string{pageFile, sheetFile})
+	for _, name := range []string{pageFile, sheetFile} {
+		require.FileExists(t, name)
+	}
 	var page, sheet bytes.Buffer
 	require.NoError(t, r.WritePage(&page))
 	for _, says := range []string{"<title>a title</title>", "<h1>a heading</h1>", "two networks", "<h2>" + p.Class + "</h2>"} {
@@ -100,4 +110,41 @@ func TestReport(t *testing.T) {
 	_, err = Judge(t.Context(), net, maskless, p.Class, size)
 	require.ErrorIs(t, err, ErrReport)
 	require.ErrorContains(t, err, "no masks")
+}
+
+// The network is judged, trained and judged again; nothing is kept of a training that failed.
+func TestMeasure(t *testing.T) {
+	testutil.NoLeak(t)
+	const size = 64
+	class := drawn.Classes()[0]
+	images, err := drawn.New(t.Context(), drawn.Config{Classes: []string{class}, Size: size, Seed: 1, Parts: []drawn.Part{{Split: dataset.Train, Good: 4}, {Split: SplitScale, Good: 2}, {Split: dataset.Test, Each: 1, Balanced: true}}})
+	require.NoError(t, err)
+	net, err := backbone.NewResNet18(tensor.CPU, rand.New(rand.NewPCG(1, 0)))
+	require.NoError(t, err)
+	defer net.Close()
+	r := Report{Before: "random"}
+	broken := errors.New("no luck")
+	require.ErrorIs(t, r.Measure(t.Context(), net, images, size, func(context.Context) error { return broken }, nil), broken)
+	require.Empty(t, r.Products)
+
+	var told []string
+	train := func(ctx context.Context) error {
+		told = append(told, "train")
+		return net.ScaleChannels(ctx, backbone.Layer1, slices.Repeat([]float32{4}, 64))
+	}
+	require.NoError(t, r.Measure(t.Context(), net, images, size, train, func(network, class string, v Verdict) {
+		require.NotEmpty(t, v.Scored)
+		told = append(told, network+" "+class)
+	}))
+	require.Equal(t, []string{"random " + class, "train", "after " + class}, told)
+	require.Len(t, r.Products, 1)
+	p := r.Products[0]
+	require.Len(t, p.Images, dataset.Only(images, class, dataset.Test).Len())
+	require.NotEqual(t, p.Before.Scored[0].Score, p.After.Scored[0].Score, "the network has changed")
+	require.NoError(t, r.check())
+	require.ErrorIs(t, r.Measure(t.Context(), net, images, size, nil, nil), ErrReport)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.ErrorIs(t, r.Measure(ctx, net, images, size, train, nil), context.Canceled)
+	require.Equal(t, p.Class, r.Products[0].Class)
 }

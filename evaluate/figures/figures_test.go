@@ -95,3 +95,26 @@ func TestConfigsThatAreRefused(t *testing.T) {
 		}
 	}
 }
+
+// Files and drawn weights stand side by side, and nothing is left open after an error.
+func TestOpen(t *testing.T) {
+	testutil.NoLeak(t)
+	drawn, err := Open([2]string{Random, Random}, "", 1, tensor.CPU)
+	require.NoError(t, err)
+	file := filepath.Join(t.TempDir(), "plant.safetensors")
+	require.NoError(t, drawn[1].Save(file))
+	mixed, err := Open([2]string{Random, file}, "", 1, tensor.CPU)
+	require.NoError(t, err)
+	require.Equal(t, [2]string{"random", "plant"}, [2]string{mixed[0].Name, mixed[1].Name})
+	var first [4][]byte // array of each
+	for i, n := range []Network{drawn[0], drawn[1], mixed[0], mixed[1]} {
+		arrays, err := n.Params().Arrays(t.Context())
+		require.NoError(t, err)
+		first[i] = arrays[0].Data
+		require.NoError(t, n.Close())
+	}
+	require.NotEqual(t, first[0], first[1])
+	require.Equal(t, first[:2], first[2:])
+	_, err = Open([2]string{Random, file + "x"}, "", 1, tensor.CPU)
+	require.ErrorIs(t, err, os.ErrNotExist)
+}

@@ -128,6 +128,16 @@ func TestReportOfTwoNetworks(t *testing.T) {
 	require.Len(t, r.Differences, 1)
 	require.Contains(t, r.Differences[0], "+0.00 points")
 	require.FileExists(t, filepath.Join(c.Report, "report.html"))
+	var table, details strings.Builder
+	require.NoError(t, r.Write(&table, false))
+	require.Contains(t, table.String(), "steel")
+	require.True(t, strings.HasSuffix(table.String(), "\n\n"+r.Differences[0]+"\n"))
+	require.NoError(t, r.Write(&details, true))
+	require.True(t, strings.HasSuffix(details.String(), table.String()))
+	require.Greater(t, details.Len(), table.Len())
+	table.Reset()
+	require.NoError(t, Result{}.Write(&table, true))
+	require.Empty(t, table.String())
 	c.Second = c.Net
 	_, err = Run(t.Context(), c)
 	require.ErrorIs(t, err, ErrConfig)

@@ -41,30 +41,30 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/gotab/gotab/examples/internal/inputs"
 	"github.com/gotab/gotab/examples/internal/process"
 	"github.com/gotab/gotab/internal/atomicfile"
 	"github.com/gotab/gotab/prompt"
-	"github.com/gotab/gotab/tab"
 	"github.com/gotab/gotab/tab/clipbank"
-	"github.com/gotab/gotab/tensor"
 )
 
 func main() { process.Main("bank: ", errUsage, run) }
 
-var errUsage = errors.New("wrong arguments")
+var (
+	errUsage = errors.New("wrong arguments")
+	wrong    = process.Wrong(errUsage)
+)
 
 // options are the flags.
 type options struct {
-	clip                clipbank.Source
-	reading             inputs.Flags
-	classes, data       []string
-	aliases             map[string]string
-	preset, out, device string
-	prompts             prompt.IDPA
-	show, force         bool
+	clip          clipbank.Source
+	reading       inputs.Flags
+	classes, data []string
+	aliases       map[string]string
+	preset, out   string
+	prompts       prompt.IDPA
+	show, force   bool
 }
 
 func parse(args []string, stderr io.Writer) (options, error) {
@@ -78,10 +78,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		}
 		return nil
 	})
-	fs.Func("data", "`folder` whose classes are taken, as pretrain finds them; may be given several times", func(s string) error {
-		o.data = append(o.data, s)
-		return nil
-	})
+	fs.Var((*inputs.Several)(&o.data), "data", "`folder` whose classes are taken, as pretrain finds them; may be given several times")
 	fs.Func("alias", "`NAME=WORDS` that stand for a class in its sentences; may be given several times", func(s string) error {
 		name, words, ok := strings.Cut(s, "=")
 		if !ok || name == "" || words == "" {
@@ -94,39 +91,36 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	fs.BoolVar(&o.show, "show", false, "print the sentences and make nothing")
 	fs.StringVar(&o.out, "out", "", "`file` for the bank (safetensors)")
 	fs.BoolVar(&o.force, "force", false, "write over a file that is there")
-	fs.StringVar(&o.device, "device", "auto", "auto, cpu, cuda or cuda:N")
+	o.reading.AddDevice(fs)
 	o.reading.AddReading(fs)
 	if err := process.Parse(fs, args, errUsage); err != nil {
 		return o, err
 	}
-	usage := func(format string, a ...any) error {
-		return fmt.Errorf("%w: "+format, append([]any{errUsage}, a...)...)
-	}
 	err := o.reading.Validate()
 	if err != nil {
-		return o, usage("%w", err)
+		return o, wrong("%w", err)
 	}
 	if err := o.clip.Validate(); err != nil {
-		return o, usage("-clip-model is %q: %w", o.clip.Model, err)
+		return o, wrong("-clip-model is %q: %w", o.clip.Model, err)
 	}
 	if o.prompts, err = prompt.Preset(o.preset); err != nil {
-		return o, usage("-prompts: %w", err)
+		return o, wrong("-prompts: %w", err)
 	}
 	switch {
 	case len(o.classes) == 0 && len(o.data) == 0:
-		return o, usage("-class or -data is missing, which say what the classes are")
+		return o, wrong("-class or -data is missing, which say what the classes are")
 	case o.show:
 		return o, nil
 	case o.clip.Weights == "":
-		return o, usage("-clip is missing, the weights of a CLIP model; the README says where to get one")
+		return o, wrong("-clip is missing, the weights of a CLIP model; the README says where to get one")
 	case o.out == "":
-		return o, usage("-out is missing, the file for the bank")
+		return o, wrong("-out is missing, the file for the bank")
 	}
 	if err := inputs.CheckWeightsName(o.out); err != nil {
-		return o, usage("-out: %w", err)
+		return o, wrong("-out: %w", err)
 	}
 	if _, err := os.Lstat(o.out); err == nil && !o.force {
-		return o, usage("%s is there already; give -out another name, or -force to write over it", o.out)
+		return o, wrong("%s is there already; give -out another name, or -force to write over it", o.out)
 	}
 	return o, nil
 }
@@ -141,12 +135,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	if o.show {
-		return o.print(stdout)
+		return o.prompts.WriteSentences(stdout, o.classes)
 	}
-	if err := o.reading.UseThreads(); err != nil {
-		return err
-	}
-	dev, err := tensor.ParseDevice(o.device)
+	dev, err := o.reading.Start()
 	if err != nil {
 		return err
 	}
@@ -168,7 +159,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err := b.Save(o.out); err != nil {
 		return err
 	}
-	if err := o.table(b, stdout); err != nil {
+	if err := b.WriteTable(stdout, o.prompts); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(stderr, "bank written to %s: %d classes, %d wide\n", o.out, len(b.Classes), len(b.Normal[0]))
@@ -191,78 +182,12 @@ func (o *options) name(stderr io.Writer) error {
 	}
 	for name := range maps.Keys(o.aliases) {
 		if !slices.Contains(o.classes, name) {
-			return fmt.Errorf("%w: -alias %s is for none of the classes %s", errUsage, name, strings.Join(o.classes, ", "))
+			return wrong("-alias %s is for none of the classes %s", name, strings.Join(o.classes, ", "))
 		}
 	}
-	all := maps.Clone(o.prompts.Aliases)
-	if all == nil {
-		all = map[string]string{}
-	}
-	maps.Copy(all, o.aliases)
-	o.prompts.Aliases = all
-	if len(all) == 0 {
-		o.prompts.Aliases = nil
-	}
-	var faults []error
-	for i, c := range o.classes {
-		if slices.Contains(o.classes[:i], c) {
-			faults = append(faults, fmt.Errorf("class %q is named twice", c))
-			continue
-		}
-		if _, err := o.prompts.ClassName(c); err != nil {
-			faults = append(faults, fmt.Errorf("%w; -alias gives it other words", err))
-		}
-	}
-	if len(faults) > 0 {
-		return fmt.Errorf("%w: %w", errUsage, errors.Join(faults...))
+	o.prompts = o.prompts.With(o.aliases)
+	if err := o.prompts.CheckClasses(o.classes); err != nil {
+		return wrong("%w; for what cannot stand in a sentence, -alias gives it other words", err)
 	}
 	return nil
-}
-
-// print writes all sentences, a line each.
-func (o options) print(w io.Writer) error {
-	for _, c := range o.classes {
-		normal, abnormal, err := o.prompts.Sentences(c)
-		if err != nil {
-			return err
-		}
-		for kind, list := range [][]string{normal, abnormal} {
-			for _, s := range list {
-				if _, err := fmt.Fprintf(w, "%s\t%s\t%s\n", c, []string{"normal", "abnormal"}[kind], s); err != nil {
-					return err
-				}
-			}
-		}
-	}
-	return nil
-}
-
-// table writes what tells whether the anchors are of use.
-func (o options) table(b *tab.Bank, w io.Writer) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	normal, abnormal := o.prompts.Count()
-	fmt.Fprintf(t, "class\tin sentences\t%d normal, %d damaged sentences: cosine\tnearest other class\tcosine\n", normal, abnormal)
-	for i, c := range b.Classes {
-		words, err := o.prompts.ClassName(c)
-		if err != nil {
-			return err
-		}
-		other, most := "-", "-"
-		best := -2.0
-		for j, d := range b.Classes {
-			if v := cosine(b.Normal[i], b.Normal[j]); i != j && v > best {
-				best, other, most = v, d, fmt.Sprintf("%.3f", v)
-			}
-		}
-		fmt.Fprintf(t, "%s\t%s\t%.3f\t%s\t%s\n", c, words, cosine(b.Normal[i], b.Abnormal[i]), other, most)
-	}
-	return t.Flush()
-}
-
-// cosine is that of two unit rows.
-func cosine(a, b []float32) (sum float64) {
-	for i := range a {
-		sum += float64(a[i]) * float64(b[i])
-	}
-	return sum
 }

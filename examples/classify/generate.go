@@ -26,9 +26,9 @@ func generate(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 	}
 	switch {
 	case *out == "":
-		return fmt.Errorf("%w: -out is missing, the file to write", errUsage)
+		return wrong("-out is missing, the file to write")
 	case (*per > 0) == (*published > 0):
-		return fmt.Errorf("%w: want either -per, maps of each combination, or -published, a part of the published numbers, above 0", errUsage)
+		return wrong("want either -per, maps of each combination, or -published, a part of the published numbers, above 0")
 	}
 	counts := wafers.Even(*per)
 	if *published > 0 {

@@ -51,20 +51,22 @@ import (
 	"github.com/gotab/gotab/downstream/classify/compare"
 	"github.com/gotab/gotab/examples/internal/inputs"
 	"github.com/gotab/gotab/examples/internal/process"
-	"github.com/gotab/gotab/tensor"
 )
 
 func main() { process.Main("", errUsage, run) }
 
-var errUsage = errors.New("classify: wrong arguments")
+var (
+	errUsage = errors.New("classify: wrong arguments")
+	wrong    = process.Wrong(errUsage)
+)
 
 const both = "both"
 
 // options are the flags.
 type options struct {
 	compare.Config
-	weights, backbone, model, splitChoice, turn, device string
-	reading                                             inputs.Flags
+	weights, backbone, model, splitChoice, turn string
+	reading                                     inputs.Flags
 }
 
 func parse(args []string, stderr io.Writer) (options, error) {
@@ -82,7 +84,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	fs.StringVar(&o.splitChoice, "split", compare.Stratified, "how the data are divided: plain, stratified or both")
 	fs.StringVar(&o.Encoding, "encoding", "grey", "wafer maps: grey (blank, passed and failed at 0, 1/2 and 1) or dies (a channel each)")
 	fs.StringVar(&o.turn, "turn", "", "show training images in all turns and reflections, on or off; default on for wafer maps")
-	fs.StringVar(&o.device, "device", "auto", "auto, cpu, cuda or cuda:N")
+	o.reading.AddDevice(fs)
 	fs.StringVar(&o.Out, "out", "", "`folder` for report.txt and report.json")
 	fs.BoolVar(&o.Force, "force", false, "write over the reports and classifiers that -out has")
 	inputs.AddCurves(fs, &o.Curves)
@@ -103,7 +105,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		return o, err
 	}
 	if err := o.reading.Validate(); err != nil {
-		return o, fmt.Errorf("%w: %w", errUsage, err)
+		return o, wrong("%w", err)
 	}
 	o.Reading, o.Prefix = o.reading.Reading, o.reading.Prefix
 	chosen := false
@@ -118,9 +120,6 @@ func parse(args []string, stderr io.Writer) (options, error) {
 // checked fills in what depends on other flags and refuses what does not go
 // together.
 func (o options) checked() (options, error) {
-	wrong := func(format string, args ...any) (options, error) {
-		return o, fmt.Errorf("%w: %s", errUsage, fmt.Sprintf(format, args...))
-	}
 	choose := func(value string, from ...string) []string {
 		switch {
 		case value == both:
@@ -147,45 +146,45 @@ func (o options) checked() (options, error) {
 	o.Splits = choose(o.splitChoice, compare.Plain, compare.Stratified)
 	switch {
 	case o.Data == "":
-		return wrong("-data is missing, an npz file of wafer maps or a folder of images")
+		return o, wrong("-data is missing, an npz file of wafer maps or a folder of images")
 	case o.weights == "":
-		return wrong("-weights is missing, files with ResNet weights or 'random'")
+		return o, wrong("-weights is missing, files with ResNet weights or 'random'")
 	case o.Backbones == nil:
-		return wrong("-backbone %s is not known, want frozen, trained or both", o.backbone)
+		return o, wrong("-backbone %s is not known, want frozen, trained or both", o.backbone)
 	case o.Models == nil:
-		return wrong("-model %s is not known, want sigmoids, softmax or both", o.model)
+		return o, wrong("-model %s is not known, want sigmoids, softmax or both", o.model)
 	case o.Splits == nil:
-		return wrong("-split %s is not known, want plain, stratified or both", o.splitChoice)
+		return o, wrong("-split %s is not known, want plain, stratified or both", o.splitChoice)
 	case !wafers && o.model != compare.Softmax:
-		return wrong("-model %s is for wafer maps; a folder's images are told apart by a softmax", o.model)
+		return o, wrong("-model %s is for wafer maps; a folder's images are told apart by a softmax", o.model)
 	case !wafers && (o.Neighbour || o.Encoding != "grey"):
-		return wrong("-neighbour and -encoding are for wafer maps")
+		return o, wrong("-neighbour and -encoding are for wafer maps")
 	case o.Test != "" && strings.HasSuffix(o.Test, ".npz") != wafers:
-		return wrong("-data and -test must both be wafer maps or both be folders")
+		return o, wrong("-data and -test must both be wafer maps or both be folders")
 	case o.Label != "class" && o.Label != "defect":
-		return wrong("-label %s is not known, want class or defect", o.Label)
+		return o, wrong("-label %s is not known, want class or defect", o.Label)
 	case o.Encoding != "grey" && o.Encoding != "dies":
-		return wrong("-encoding %s is not known, want grey or dies", o.Encoding)
+		return o, wrong("-encoding %s is not known, want grey or dies", o.Encoding)
 	case o.turn != "on" && o.turn != "off":
-		return wrong("-turn %s is not known, want on or off", o.turn)
+		return o, wrong("-turn %s is not known, want on or off", o.turn)
 	case o.Epochs < 1:
-		return wrong("-epochs is %d, want 1 or more", o.Epochs)
+		return o, wrong("-epochs is %d, want 1 or more", o.Epochs)
 	case o.HeadEpochs < 1:
-		return wrong("-head-epochs is %d, want 1 or more", o.HeadEpochs)
+		return o, wrong("-head-epochs is %d, want 1 or more", o.HeadEpochs)
 	case o.Batch < 1:
-		return wrong("-batch is %d, want 1 or more", o.Batch)
+		return o, wrong("-batch is %d, want 1 or more", o.Batch)
 	case o.Force && o.Out == "":
-		return wrong("-force is for -out, the folder to write over")
+		return o, wrong("-force is for -out, the folder to write over")
 	case o.Prefix != "" && o.weights == "random":
-		return wrong("-prefix is for a file of weights, and -weights is random")
+		return o, wrong("-prefix is for a file of weights, and -weights is random")
 	case o.Size < 32:
-		return wrong("-size is %d, want 32 or more", o.Size)
+		return o, wrong("-size is %d, want 32 or more", o.Size)
 	case o.Save && o.Out == "":
-		return wrong("-save needs -out, the folder to save to")
+		return o, wrong("-save needs -out, the folder to save to")
 	}
 	for w := range strings.SplitSeq(o.weights, ",") {
 		if w == "" || slices.Contains(o.Weights, w) {
-			return wrong("-weights %q has an empty name, or one twice", o.weights)
+			return o, wrong("-weights %q has an empty name, or one twice", o.weights)
 		}
 		o.Weights = append(o.Weights, w)
 	}
@@ -204,17 +203,14 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	defer func() {
 		switch err = inputs.Hint(err); {
 		case errors.Is(err, compare.ErrConfig):
-			err = fmt.Errorf("%w: %w", errUsage, err)
+			err = wrong("%w", err)
 		case errors.Is(err, compare.ErrExists):
 			err = fmt.Errorf("classify: %w: give -out another folder, or -force to write over it", err)
 		case err != nil:
 			err = fmt.Errorf("classify: %w", err)
 		}
 	}()
-	if err := o.reading.UseThreads(); err != nil {
-		return err
-	}
-	if o.Device, err = tensor.ParseDevice(o.device); err != nil {
+	if o.Device, err = o.reading.Start(); err != nil {
 		return err
 	}
 	r, err := compare.Run(ctx, o.Config)

@@ -12,14 +12,14 @@ import (
 )
 
 // check lists every fault of a data set.
-func check(ctx context.Context, s *set, _ options, stdout, stderr io.Writer) error {
+func check(ctx context.Context, s *set, o options, stdout, stderr io.Writer) error {
 	faults, notes, err := audit.Check(ctx, s.ds, s.raw)
 	if err != nil {
 		return err
 	}
 	for _, n := range notes {
 		if strings.Contains(n.Reason, "images of 16 bits") {
-			notes = append(notes, dataset.Issue{Name: ".", Reason: fmt.Sprintf("-bits sets Bits16, and it is %d now", s.bits)})
+			notes = append(notes, dataset.Issue{Name: ".", Reason: fmt.Sprintf("-bits sets Bits16, and it is %d now", o.Decoder.Bits16)})
 			break
 		}
 	}
@@ -41,7 +41,7 @@ func check(ctx context.Context, s *set, _ options, stdout, stderr io.Writer) err
 // convert writes a data set in MVTec AD's layout, or its manifest. What cannot
 // be converted is reported at the end, all of it.
 func convert(ctx context.Context, s *set, o options, stdout, stderr io.Writer) error {
-	for _, i := range s.issues {
+	for _, i := range s.raw.Issues() {
 		fmt.Fprintf(stderr, "note: %s\n", i)
 	}
 	if strings.HasSuffix(o.out, ".jsonl") {

@@ -16,13 +16,11 @@ func describe(ctx context.Context, s *set, o options, stdout, stderr io.Writer) 
 	if err != nil {
 		return err
 	}
-	for _, i := range s.issues {
+	for _, i := range s.raw.Issues() {
 		fmt.Fprintf(stderr, "note: %s\n", i)
 	}
-	for _, f := range all {
-		if f.Err != nil {
-			fmt.Fprintf(stderr, "note: %v\n", f.Err)
-		}
+	if err := all.WriteUnread(stderr); err != nil {
+		return err
 	}
 	if err := all.WriteText(stdout, s.ds); err != nil {
 		return err

@@ -35,9 +35,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"runtime"
 	"strings"
 
@@ -50,18 +47,20 @@ func main() { process.Main("", errUsage, run) }
 
 var (
 	errUsage  = errors.New("dataset: wrong arguments")
+	wrong     = process.Wrong(errUsage)
 	errFaults = errors.New("dataset: the data set has faults")
 )
 
 // options are the flags of all commands.
 type options struct {
-	data, layout, classes, split, setup, manifest string
-	out, sheet, parts, from, defects, group       string
-	archive                                       string
-	maskAbove, bits, pixels, shots, threads       int
-	seed                                          uint64
-	size                                          int64 // MiB
-	trainDefects, together, shuffle               bool
+	dataset.Config
+	data, layout, classes, manifest         string
+	out, sheet, parts, from, defects, group string
+	archive                                 string
+	shots, threads                          int
+	seed                                    uint64
+	size                                    int64 // MiB
+	together, shuffle                       bool
 }
 
 func commands() map[string]func(ctx context.Context, s *set, o options, stdout, stderr io.Writer) error {
@@ -75,11 +74,11 @@ const usage = "want one of describe, check, split, convert, shard, and then flag
 // run is the program without the process around it.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if len(args) == 0 {
-		return fmt.Errorf("%w: %s", errUsage, usage)
+		return wrong("%s", usage)
 	}
 	command := commands()[args[0]]
 	if command == nil {
-		return fmt.Errorf("%w: there is no command %q: %s", errUsage, args[0], usage)
+		return wrong("there is no command %q: %s", args[0], usage)
 	}
 	o, err := parse(args, stderr)
 	if err != nil {
@@ -93,25 +92,25 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(command(ctx, s, o, stdout, stderr), s.close())
+	return errors.Join(command(ctx, s, o, stdout, stderr), s.Close())
 }
 
 func parse(args []string, stderr io.Writer) (options, error) {
-	var o options
+	o := options{Config: dataset.DefaultConfig()}
 	f := flag.NewFlagSet("dataset "+args[0], flag.ContinueOnError)
 	f.SetOutput(stderr)
-	dec := dataset.DefaultDecoder()
+	dec := &o.Decoder
 	f.StringVar(&o.data, "data", "", "`path` of a folder or a zip file (required)")
 	f.StringVar(&o.layout, "layout", string(dataset.LayoutMVTecAD), fmt.Sprintf("`name` of the layout, one of %v", dataset.Layouts()))
 	f.StringVar(&o.classes, "classes", "", "`names` of classes with commas between them; empty for all")
-	f.StringVar(&o.split, "split", "", "`name` of the only split to read; empty for all")
-	f.StringVar(&o.setup, "setup", dataset.DefaultConfig().Setup, "`name` of VisA's split list")
+	f.StringVar(&o.Split, "split", "", "`name` of the only split to read; empty for all")
+	f.StringVar(&o.Setup, "setup", o.Setup, "`name` of VisA's split list")
 	f.StringVar(&o.manifest, "manifest", "", "`file` with a manifest that says which images count, and in which split")
-	f.IntVar(&o.maskAbove, "mask-above", dec.MaskAbove, "`brightness` above which a pixel of a mask is a defect, 0 to 254; -1 takes what is not the background")
-	f.IntVar(&o.bits, "bits", dec.Bits16, "how many `bits` of 16-bit images count, 8 to 16")
-	f.IntVar(&o.pixels, "max-pixels", dec.MaxPixels, "largest `number` of pixels of an image")
+	f.IntVar(&dec.MaskAbove, "mask-above", dec.MaskAbove, "`brightness` above which a pixel of a mask is a defect, 0 to 254; -1 takes what is not the background")
+	f.IntVar(&dec.Bits16, "bits", dec.Bits16, "how many `bits` of 16-bit images count, 8 to 16")
+	f.IntVar(&dec.MaxPixels, "max-pixels", dec.MaxPixels, "largest `number` of pixels of an image")
 	f.IntVar(&o.threads, "threads", 0, "largest `number` of threads; 0 takes as many as the processors that the process may use")
-	f.BoolVar(&o.trainDefects, "train-defects", false, "keep defective images of the training split (KolektorSDD2)")
+	f.BoolVar(&o.TrainDefects, "train-defects", false, "keep defective images of the training split (KolektorSDD2)")
 	f.StringVar(&o.sheet, "sheet", "", "describe: `file` for a contact sheet, PNG")
 	f.StringVar(&o.out, "out", "", "split, convert, shard: `path` to write; convert makes a manifest of a name that ends in .jsonl")
 	f.StringVar(&o.parts, "parts", "train=0.8,validation=0.2", "split: `names` of the sides with their fractions")
@@ -124,92 +123,54 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	f.StringVar(&o.archive, "archive", string(dataset.ShardTar), "shard: `kind` of archive, tar or zip")
 	f.BoolVar(&o.shuffle, "shuffle", true, "shard: write the images in a drawn order, which a window over them needs")
 	f.Uint64Var(&o.seed, "seed", 1, "split, shard: seed of the draw")
-	if err := f.Parse(args[1:]); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return o, err
-		}
-		return o, fmt.Errorf("%w: %w", errUsage, err)
+	if err := process.Parse(f, args[1:], errUsage); err != nil {
+		return o, err
 	}
 	shots := false
 	f.Visit(func(g *flag.Flag) { shots = shots || g.Name == "shots" })
 	switch needsOut := args[0] == "split" || args[0] == "convert" || args[0] == "shard"; {
-	case f.NArg() > 0:
-		return o, fmt.Errorf("%w: %q is not a flag", errUsage, f.Arg(0))
 	case o.data == "":
-		return o, fmt.Errorf("%w: -data is missing, a folder or a zip file", errUsage)
+		return o, wrong("-data is missing, a folder or a zip file")
 	case needsOut && o.out == "":
-		return o, fmt.Errorf("%w: -out is missing, where to write", errUsage)
+		return o, wrong("-out is missing, where to write")
 	case o.size < 1 || o.size > 1<<30:
-		return o, fmt.Errorf("%w: -size is %d MiB, want 1 or more", errUsage, o.size)
+		return o, wrong("-size is %d MiB, want 1 or more", o.size)
 	case o.threads < 0 || o.threads > 4096:
-		return o, fmt.Errorf("%w: -threads is %d, want 1 to 4096, or 0", errUsage, o.threads)
+		return o, wrong("-threads is %d, want 1 to 4096, or 0", o.threads)
 	case shots && o.shots < 1:
-		return o, fmt.Errorf("%w: -shots is %d, want 1 or more, or leave it out for a split", errUsage, o.shots)
-	case o.maskAbove < dataset.MaskByBackground || o.maskAbove > 254:
-		return o, fmt.Errorf("%w: -mask-above is %d, want 0 to 254, or -1", errUsage, o.maskAbove)
+		return o, wrong("-shots is %d, want 1 or more, or leave it out for a split", o.shots)
+	case dec.MaskAbove < dataset.MaskByBackground || dec.MaskAbove > 254:
+		return o, wrong("-mask-above is %d, want 0 to 254, or -1", dec.MaskAbove)
 	}
 	return o, nil
 }
 
 // set is an open data set.
 type set struct {
-	ds     dataset.Dataset
-	raw    dataset.Listed // before the manifest
-	issues []dataset.Issue
-	closer []io.Closer
-	bits   int // of 16-bit images that count
-}
-
-func (s *set) close() error {
-	var errs []error
-	for _, c := range s.closer {
-		errs = append(errs, c.Close())
-	}
-	return errors.Join(errs...)
+	ds  dataset.Dataset
+	raw dataset.Listed // before the manifest
+	io.Closer
 }
 
 // open opens the data set and, if asked to, sees it through a manifest.
 func open(ctx context.Context, o options) (*set, error) {
-	fsys, c, err := dataset.OpenRoot(o.data)
+	if o.classes != "" {
+		o.Classes = strings.Split(o.classes, ",")
+	}
+	ds, closer, err := dataset.OpenLayout(ctx, o.data, dataset.Layout(o.layout), o.Config)
 	if err != nil {
 		return nil, err
 	}
-	s := &set{closer: []io.Closer{c}, bits: o.bits}
-	if err := s.read(ctx, fsys, o); err != nil {
-		return nil, errors.Join(err, s.close())
+	s := &set{ds: ds, raw: ds, Closer: closer}
+	if o.manifest == "" {
+		return s, nil
+	}
+	items, err := dataset.ReadManifestFile(o.manifest)
+	if err == nil {
+		s.ds, err = dataset.Apply(ds, items)
+	}
+	if err != nil {
+		return nil, errors.Join(err, closer.Close())
 	}
 	return s, nil
-}
-
-func (s *set) read(ctx context.Context, fsys fs.FS, o options) error {
-	cfg := dataset.DefaultConfig()
-	cfg.Split, cfg.Setup, cfg.TrainDefects = o.split, o.setup, o.trainDefects
-	if abs, err := filepath.Abs(o.data); err == nil {
-		cfg.RootClass = strings.TrimSuffix(filepath.Base(abs), ".zip")
-	}
-	if o.classes != "" {
-		cfg.Classes = strings.Split(o.classes, ",")
-	}
-	cfg.Decoder.MaskAbove, cfg.Decoder.Bits16, cfg.Decoder.MaxPixels = o.maskAbove, o.bits, o.pixels
-	ds, err := dataset.NewLayout(ctx, fsys, dataset.Layout(o.layout), cfg)
-	if err != nil {
-		return err
-	}
-	s.ds, s.raw, s.issues = ds, ds, ds.Issues()
-	if c, ok := ds.(io.Closer); ok {
-		s.closer = append([]io.Closer{c}, s.closer...)
-	}
-	if o.manifest == "" {
-		return nil
-	}
-	f, err := os.Open(o.manifest)
-	if err != nil {
-		return fmt.Errorf("dataset: open manifest: %w", err)
-	}
-	items, err := dataset.ReadManifest(f)
-	if err := errors.Join(err, f.Close()); err != nil {
-		return fmt.Errorf("%w (in %s)", err, o.manifest)
-	}
-	s.ds, err = dataset.Apply(s.ds, items)
-	return err
 }

@@ -4,13 +4,14 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 
 	"github.com/gotab/gotab/dataset"
 )
 
 // shard writes a data set as shards.
 func shard(ctx context.Context, s *set, o options, stdout, stderr io.Writer) error {
-	for _, i := range s.issues {
+	for _, i := range s.raw.Issues() {
 		fmt.Fprintf(stderr, "note: %s\n", i)
 	}
 	cfg := dataset.DefaultShards()
@@ -24,17 +25,10 @@ func shard(ctx context.Context, s *set, o options, stdout, stderr io.Writer) err
 	if err := dataset.WriteShards(ctx, o.out, s.ds, cfg); err != nil {
 		return err
 	}
-	fsys, closer, err := dataset.OpenRoot(o.out) // a folder has nothing to close
-	if err != nil {
-		return err
-	}
-	written, err := dataset.NewShards(ctx, fsys, dataset.DefaultConfig())
+	written, err := dataset.NewShards(ctx, os.DirFS(o.out), dataset.DefaultConfig())
 	if err != nil {
 		return fmt.Errorf("dataset: shard: what was written cannot be read: %w", err)
 	}
 	fmt.Fprintf(stdout, "%d images of %d classes in %d shards written to %s\n", written.Len(), len(written.Classes()), written.Shards(), o.out)
-	if err := written.Close(); err != nil {
-		return err
-	}
-	return closer.Close()
+	return written.Close()
 }

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"regexp"
-	"strconv"
 	"strings"
 
 	"github.com/gotab/gotab/dataset"
@@ -27,24 +25,14 @@ func split(ctx context.Context, s *set, o options, stdout, stderr io.Writer) err
 		return save(o.out, chosen, stdout)
 	}
 	cfg := dataset.DefaultSplit()
-	cfg.From, cfg.Defects, cfg.Parts = from, o.defects, nil
-	for _, p := range strings.Split(o.parts, ",") {
-		name, fraction, _ := strings.Cut(p, "=")
-		v, err := strconv.ParseFloat(fraction, 64)
-		if err != nil {
-			return fmt.Errorf("%w: -parts has %q, want a name and a fraction such as train=0.8", errUsage, p)
-		}
-		cfg.Parts = append(cfg.Parts, dataset.Part{Name: name, Fraction: v})
+	cfg.From, cfg.Defects = from, o.defects
+	var err error
+	if cfg.Parts, err = dataset.ParseParts(o.parts); err != nil {
+		return wrong("-parts: %w", err)
 	}
-	if o.group != "" {
-		re, err := regexp.Compile(o.group)
-		if err != nil || re.NumSubexp() < 1 {
-			return fmt.Errorf("%w: -group %q is no expression with a bracket", errUsage, o.group)
-		}
-		for i := range items { // written to the manifest, so that check sees it
-			if m := re.FindStringSubmatch(items[i].Name); m != nil {
-				items[i].Group = m[1]
-			}
+	if o.group != "" { // written to the manifest, so that check sees it
+		if err := dataset.GroupByName(items, o.group); err != nil {
+			return wrong("-group: %w", err)
 		}
 	}
 	if o.together {
@@ -52,10 +40,8 @@ func split(ctx context.Context, s *set, o options, stdout, stderr io.Writer) err
 		if err != nil {
 			return err
 		}
-		for _, f := range all {
-			if f.Err != nil {
-				fmt.Fprintf(stderr, "note: %v\n", f.Err)
-			}
+		if err := all.WriteUnread(stderr); err != nil {
+			return err
 		}
 		n, err := all.Together(items)
 		if err != nil {

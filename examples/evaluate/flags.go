@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"flag"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -20,43 +19,18 @@ import (
 	"github.com/gotab/gotab/metrics"
 )
 
-var errUsage = errors.New("evaluate: wrong arguments")
+var (
+	errUsage = errors.New("evaluate: wrong arguments")
+	wrong    = process.Wrong(errUsage)
+)
 
 // options are the flags.
 type options struct {
 	session.Config
-	arch, device string
-	precision    backbone.Precision
-	details      bool
-	reading      inputs.Flags
-}
-
-// list is a flag whose value is a list, or that is given several times.
-type list []string
-
-func (l *list) String() string { return strings.Join(*l, ",") }
-
-func (l *list) Set(text string) error {
-	for _, t := range strings.Split(text, ",") {
-		if t = strings.TrimSpace(t); t == "" {
-			return errors.New("a name is empty")
-		}
-		*l = append(*l, t)
-	}
-	return nil
-}
-
-// paths is a flag for paths, which may hold commas: it is given several times.
-type paths []string
-
-func (p *paths) String() string { return strings.Join(*p, " ") }
-
-func (p *paths) Set(text string) error {
-	if text == "" {
-		return errors.New("it is empty")
-	}
-	*p = append(*p, text)
-	return nil
+	arch      string
+	precision backbone.Precision
+	details   bool
+	reading   inputs.Flags
 }
 
 // parse reads the flags; known are the methods to choose from.
@@ -66,8 +40,8 @@ func parse(args []string, known []detectors.Kind, stderr io.Writer) (options, er
 	for _, m := range known {
 		names = append(names, m.Name)
 	}
-	var roots paths
-	var classes, chosen, layers list
+	var roots inputs.Several
+	var classes, chosen, layers inputs.List
 	var one, several, rule, part string
 	fs := flag.NewFlagSet("evaluate", flag.ContinueOnError)
 	fs.SetOutput(stderr)
@@ -82,7 +56,7 @@ func parse(args []string, known []detectors.Kind, stderr io.Writer) (options, er
 	fs.IntVar(&o.Epochs, "epochs", 0, "`epochs` of methods that train (the article's)")
 	fs.IntVar(&o.Shots, "shots", 0, "good `images` a class of methods that learn from few (the method's own)")
 	fs.StringVar(&rule, "cut", "overkill:0.05", "`rule` of the threshold for escape and overkill: overkill:RATE, escape:RATE, youden or f1")
-	fs.StringVar(&o.device, "device", "auto", "auto, cpu, cuda or cuda:N")
+	o.reading.AddDevice(fs)
 	fs.TextVar(&o.precision, "precision", backbone.Float32, "`precision` that features are computed in: float32, or bfloat16, which is two to three times as fast on processors that have AVX512-BF16")
 	fs.StringVar(&o.Records, "json", "", "`file` for one JSON object a class, method and seed")
 	fs.BoolVar(&o.Resume, "resume", false, "go on with what the -json file has, and leave out what is in it")
@@ -99,113 +73,106 @@ func parse(args []string, known []detectors.Kind, stderr io.Writer) (options, er
 	if err := process.Parse(fs, args, errUsage); err != nil {
 		return o, err
 	}
-	wrong := func(format string, args ...any) (options, error) {
-		return o, fmt.Errorf("%w: "+format, append([]any{errUsage}, args...)...)
-	}
 	if err := o.reading.Validate(); err != nil {
-		return wrong("%w", err)
+		return o, wrong("%w", err)
 	}
 	o.Reading, o.Log = o.reading.Reading, stderr
 	given := map[string]bool{}
 	fs.Visit(func(f *flag.Flag) { given[f.Name] = true })
 	switch {
 	case given["epochs"] && o.Epochs < 1:
-		return wrong("-epochs is %d, want 1 or more, or leave it out for the method's own", o.Epochs)
+		return o, wrong("-epochs is %d, want 1 or more, or leave it out for the method's own", o.Epochs)
 	case given["shots"] && o.Shots < 1:
-		return wrong("-shots is %d, want 1 or more, or leave it out for the method's own", o.Shots)
+		return o, wrong("-shots is %d, want 1 or more, or leave it out for the method's own", o.Shots)
 	case o.reading.Prefix != "" && strings.HasPrefix(o.Path, "random"):
-		return wrong("-prefix is for a file of weights, and -weights is %s", o.Path)
+		return o, wrong("-prefix is for a file of weights, and -weights is %s", o.Path)
 	case len(roots) == 0:
-		return wrong("-data is missing, the folder that holds the class folders")
+		return o, wrong("-data is missing, the folder that holds the class folders")
 	case o.Path == "":
-		return wrong("-weights is missing, a file with weights of a ResNet or 'random'")
+		return o, wrong("-weights is missing, a file with weights of a ResNet or 'random'")
 	case part != "" && o.Records == "":
-		return wrong("-part needs -json, where the results of a part go")
+		return o, wrong("-part needs -json, where the results of a part go")
 	case part != "" && o.Report != "":
-		return wrong("-report is of all classes: merge the results of the parts, and leave out -part")
+		return o, wrong("-report is of all classes: merge the results of the parts, and leave out -part")
 	case o.Resume && o.Records == "":
-		return wrong("-resume needs -json, the file to go on with")
+		return o, wrong("-resume needs -json, the file to go on with")
 	case o.Resume && o.Report != "":
-		return wrong("-report shows what is evaluated now, not what a file has: leave out -resume")
+		return o, wrong("-report shows what is evaluated now, not what a file has: leave out -resume")
 	case o.Resume && o.Maps != "":
-		return wrong("-maps draws what is evaluated now, and -resume leaves out what the file has: leave out one of them")
+		return o, wrong("-maps draws what is evaluated now, and -resume leaves out what the file has: leave out one of them")
 	case o.SecondPath != "" && o.Report == "":
-		return wrong("-compare needs -report, where the second network's maps are shown")
+		return o, wrong("-compare needs -report, where the second network's maps are shown")
 	case o.SameScale && o.SecondPath == "":
-		return wrong("-same-scale is for -compare, the second network whose maps it is about")
+		return o, wrong("-same-scale is for -compare, the second network whose maps it is about")
 	case one != "" && several != "":
-		return wrong("-seed and -seeds are both given")
+		return o, wrong("-seed and -seeds are both given")
 	}
 	for i, root := range roots {
 		if slices.ContainsFunc(roots[:i], func(r string) bool { return baseOf(r) == baseOf(root) }) {
-			return wrong("-data names two folders %s, and results are told apart by the last part of the path: "+
+			return o, wrong("-data names two folders %s, and results are told apart by the last part of the path: "+
 				"rename one, or make a link of another name to it (ln -s) and name that", baseOf(root))
 		}
 	}
 	for i, class := range classes {
 		if slices.Contains(classes[:i], class) {
-			return wrong("-class %s is named twice", class)
+			return o, wrong("-class %s is named twice", class)
 		}
 	}
 	o.Data = roots
-	if !slices.Equal(classes, list{"all"}) {
+	if !slices.Equal(classes, inputs.List{"all"}) {
 		o.Classes = classes
 	}
 	if len(chosen) == 0 {
-		chosen = list{"padim"}
+		chosen = inputs.List{"padim"}
 	}
 	for i, name := range chosen {
 		at := slices.IndexFunc(known, func(m detectors.Kind) bool { return m.Name == name })
 		switch {
 		case at < 0:
-			return wrong("-method %s is not known, want some of %s", name, strings.Join(names, ", "))
+			return o, wrong("-method %s is not known, want some of %s", name, strings.Join(names, ", "))
 		case slices.Contains(chosen[:i], name):
-			return wrong("-method %s is named twice", name)
+			return o, wrong("-method %s is named twice", name)
 		}
 		o.Methods = append(o.Methods, known[at])
 		if _, tiles := o.Reading.View.Tiles(); tiles && known[at].Chooses {
-			return wrong("-transform tiles does not go with -method %s, which chooses the images that it learns from; take padim, patchcore, rd4ad or simplenet", name)
+			return o, wrong("-transform tiles does not go with -method %s, which chooses the images that it learns from; take padim, patchcore, rd4ad or simplenet", name)
 		}
 		if o.SecondPath != "" && known[at].Shots {
-			return wrong("-compare does not go with %s, which trains a network of its own: give a report for each of the weights", name)
+			return o, wrong("-compare does not go with %s, which trains a network of its own: give a report for each of the weights", name)
 		}
 	}
 	if o.Epochs > 0 && !slices.ContainsFunc(o.Methods, func(m detectors.Kind) bool { return m.Trains }) {
-		return wrong("-epochs is given and none of the methods %s trains", chosen.String())
+		return o, wrong("-epochs is given and none of the methods %s trains", chosen.String())
 	}
 	if o.Shots > 0 && !slices.ContainsFunc(o.Methods, func(m detectors.Kind) bool { return m.Shots }) {
-		return wrong("-shots is given and none of the methods %s learns from few images", chosen.String())
-	}
-	for _, name := range layers {
-		l, err := backbone.ParseLayer(name)
-		if err != nil {
-			return wrong("-layers: %w", err)
-		}
-		o.Layers = append(o.Layers, l)
+		return o, wrong("-shots is given and none of the methods %s learns from few images", chosen.String())
 	}
 	var err error
+	if o.Layers, err = backbone.ParseLayers(layers...); err != nil {
+		return o, wrong("-layers: %w", err)
+	}
 	if part != "" {
 		if o.Part, err = evaluate.ParsePart(part, os.Getenv); err != nil {
-			return wrong("-part: %w", err)
+			return o, wrong("-part: %w", err)
 		}
 	}
 	if one != "" {
 		s, err := evaluate.ParseSeed(one)
 		if err != nil {
-			return wrong("-seed: %w", err)
+			return o, wrong("-seed: %w", err)
 		}
 		o.Seeds = []evaluate.Seed{s}
 	}
 	if several != "" {
 		if o.Seeds, err = evaluate.ParseSeeds(several); err != nil {
-			return wrong("-seeds: %w", err)
+			return o, wrong("-seeds: %w", err)
 		}
 	}
 	if o.Rule, err = metrics.ParseRule(rule); err != nil {
-		return wrong("-cut: %w", err)
+		return o, wrong("-cut: %w", err)
 	}
 	if o.Rule.Kind == metrics.RuleTail || o.Rule.Kind == metrics.RuleConformal {
-		return wrong("-cut is %s, which half of a test set has too few good parts for: detectors are calibrated by it; want overkill:RATE, escape:RATE, youden or f1", rule)
+		return o, wrong("-cut is %s, which half of a test set has too few good parts for: detectors are calibrated by it; want overkill:RATE, escape:RATE, youden or f1", rule)
 	}
 	o.Command = commandOf(fs)
 	return o, nil
@@ -217,7 +184,7 @@ func commandOf(fs *flag.FlagSet) string {
 	words := []string{"evaluate"}
 	fs.Visit(func(f *flag.Flag) {
 		switch v := f.Value.(type) {
-		case *paths:
+		case *inputs.Several:
 			for _, p := range *v {
 				words = append(words, "-"+f.Name, word(baseOf(p)))
 			}

@@ -164,10 +164,7 @@ func (p program) run(ctx context.Context, args []string, stdout, stderr io.Write
 			err = fmt.Errorf("evaluate: %w", err)
 		}
 	}()
-	if err := o.reading.UseThreads(); err != nil {
-		return err
-	}
-	dev, err := tensor.ParseDevice(o.device)
+	dev, err := o.reading.Start()
 	if err != nil {
 		return err
 	}
@@ -182,34 +179,10 @@ func (p program) run(ctx context.Context, args []string, stdout, stderr io.Write
 		defer func() { err = errors.Join(err, o.Second.Close()) }()
 	}
 	r, err := session.Run(ctx, o.Config)
-	if perr := o.print(stdout, r); perr != nil {
+	if perr := r.Write(stdout, o.details); perr != nil {
 		err = errors.Join(err, fmt.Errorf("write the table: %w", perr))
 	}
 	return err
-}
-
-// print prints what is done.
-func (o options) print(w io.Writer, r session.Result) error {
-	if len(r.Records) == 0 {
-		return nil
-	}
-	if o.details {
-		if err := evaluate.WriteDetails(w, r.Records); err != nil {
-			return err
-		}
-	}
-	if err := evaluate.WriteTable(w, r.Records); err != nil {
-		return err
-	}
-	for i, line := range r.Differences {
-		if i == 0 {
-			line = "\n" + line
-		}
-		if _, err := fmt.Fprintln(w, line); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // openNetwork reads or draws a network that the flags name.
@@ -217,7 +190,7 @@ func openNetwork(o options, weights string, dev tensor.Device) (*detectors.Netwo
 	n, err := detectors.OpenNetwork(weights, detectors.NetworkOptions{Arch: o.arch, Prefix: o.reading.Prefix, Precision: o.precision}, dev)
 	switch {
 	case errors.Is(err, downstream.ErrConfig):
-		return nil, fmt.Errorf("%w: -weights: %w", errUsage, err)
+		return nil, wrong("-weights: %w", err)
 	case errors.Is(err, backbone.ErrArch) && o.arch != "":
 		return nil, fmt.Errorf("-arch %s: %w", o.arch, err)
 	}

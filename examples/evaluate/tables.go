@@ -6,17 +6,16 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
-	"strings"
 
 	"github.com/gotab/gotab/evaluate"
+	"github.com/gotab/gotab/examples/internal/inputs"
 	"github.com/gotab/gotab/examples/internal/process"
 	"github.com/gotab/gotab/internal/atomicfile"
 )
 
 // table is "evaluate table": results of -json files as Markdown.
 func table(args []string, stdout, stderr io.Writer) error {
-	var files paths
+	var files inputs.Several
 	var out string
 	fs := flag.NewFlagSet("evaluate table", flag.ContinueOnError)
 	fs.SetOutput(stderr)
@@ -25,21 +24,16 @@ func table(args []string, stdout, stderr io.Writer) error {
 	if err := process.Parse(fs, args, errUsage); err != nil {
 		return err
 	}
-	switch {
-	case len(files) == 0:
-		return fmt.Errorf("%w: -json is missing, the file with the results", errUsage)
+	if len(files) == 0 {
+		return wrong("-json is missing, the file with the results")
 	}
-	var records []evaluate.Record
-	for _, path := range files {
-		read, err := readFile(path)
-		if err != nil {
-			return fmt.Errorf("evaluate table: %w", err)
-		}
-		records = append(records, read...)
+	records, err := evaluate.ReadRecordFiles(files...)
+	if err != nil {
+		return fmt.Errorf("evaluate table: %w", err)
 	}
 	var text bytes.Buffer
 	if err := evaluate.WriteMarkdown(&text, records); err != nil {
-		return fmt.Errorf("evaluate table: %s: %w", strings.Join(files, ", "), err)
+		return fmt.Errorf("evaluate table: %s: %w", files.String(), err)
 	}
 	if out == "" {
 		_, err := stdout.Write(text.Bytes())
@@ -51,22 +45,9 @@ func table(args []string, stdout, stderr io.Writer) error {
 	})
 }
 
-func readFile(path string) ([]evaluate.Record, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	records, err := evaluate.ReadRecords(f)
-	if err != nil {
-		return nil, fmt.Errorf("%w (file %s)", err, path)
-	}
-	return records, nil
-}
-
 // merge is "evaluate merge": the results of several -json files as one.
 func merge(args []string, stdout, stderr io.Writer) error {
-	var files paths
+	var files inputs.Several
 	var out string
 	fs := flag.NewFlagSet("evaluate merge", flag.ContinueOnError)
 	fs.SetOutput(stderr)
@@ -81,27 +62,12 @@ func merge(args []string, stdout, stderr io.Writer) error {
 	files = append(files, fs.Args()...)
 	switch {
 	case len(files) == 0:
-		return fmt.Errorf("%w: -json is missing, the files with the results", errUsage)
+		return wrong("-json is missing, the files with the results")
 	case out == "":
-		return fmt.Errorf("%w: -out is missing, the file to write", errUsage)
+		return wrong("-out is missing, the file to write")
 	}
-	var in []io.Reader
-	for _, path := range files {
-		data, err := os.ReadFile(path)
-		if err != nil {
-			return fmt.Errorf("evaluate merge: %w", err)
-		}
-		in = append(in, bytes.NewReader(data))
-	}
-	var text bytes.Buffer
-	records, err := evaluate.MergeRecords(&text, in...)
+	records, err := evaluate.MergeFiles(out, files...)
 	if err != nil {
-		return fmt.Errorf("%w (of %s)", err, strings.Join(files, ", "))
-	}
-	if err := atomicfile.Write(out, func(w io.Writer) error {
-		_, err := w.Write(text.Bytes())
-		return err
-	}); err != nil {
 		return err
 	}
 	failed := 0

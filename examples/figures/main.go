@@ -28,12 +28,9 @@ import (
 	"context"
 	"errors"
 	"flag"
-	"fmt"
 	"image"
 	"image/png"
 	"io"
-	"math/rand/v2"
-	"path/filepath"
 	"strings"
 
 	"github.com/gotab/gotab/backbone"
@@ -41,37 +38,41 @@ import (
 	"github.com/gotab/gotab/examples/internal/inputs"
 	"github.com/gotab/gotab/examples/internal/process"
 	"github.com/gotab/gotab/internal/atomicfile"
-	"github.com/gotab/gotab/tensor"
 )
 
 func main() { process.Main("figures: ", errUsage, run) }
 
-var errUsage = errors.New("wrong arguments")
+var (
+	errUsage = errors.New("wrong arguments")
+	wrong    = process.Wrong(errUsage)
+)
 
 // options are the flags of both figures.
 type options struct {
 	figures.Config
-	weights, compare, out, device string
-	reading                       inputs.Flags
+	weights [2]string
+	out     string
+	reading inputs.Flags
 }
 
 // run is the program without the process around it.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	draw := map[string]func(context.Context, figures.Config) (*image.RGBA, error){"points": figures.Points, "maps": figures.Maps}
 	if len(args) == 0 || draw[args[0]] == nil {
-		return fmt.Errorf("%w: begin with points or maps", errUsage)
+		return wrong("begin with points or maps")
 	}
 	o, err := parse(args[0], args[1:], stderr)
 	if err != nil {
 		return err
 	}
-	if err := o.reading.UseThreads(); err != nil {
+	dev, err := o.reading.Start()
+	if err != nil {
 		return err
 	}
 	if err := atomicfile.Try(o.out); err != nil { // before the minutes that lead to it
 		return err
 	}
-	if o.Nets, err = open(o); err != nil {
+	if o.Nets, err = figures.Open(o.weights, o.reading.Prefix, o.Seed, dev); err != nil {
 		return err
 	}
 	o.Print, o.Log = stdout, stderr
@@ -89,10 +90,10 @@ func parse(figure string, args []string, stderr io.Writer) (o options, err error
 	layers, classes := "layer1,layer2,layer3", ""
 	fs.StringVar(&o.Data, "data", "", "`folder` of class folders in MVTec AD's layout (required)")
 	fs.StringVar(&classes, "class", "", "class `names`, with commas; all without")
-	fs.StringVar(&o.weights, "weights", "", "`file` with the first network's weights, or random (required)")
-	fs.StringVar(&o.compare, "compare", "", "`file` with the second network's weights, or random (required)")
+	fs.StringVar(&o.weights[0], "weights", "", "`file` with the first network's weights, or random (required)")
+	fs.StringVar(&o.weights[1], "compare", "", "`file` with the second network's weights, or random (required)")
 	fs.StringVar(&o.out, "out", "", "`file` for the picture, a PNG (required)")
-	fs.StringVar(&o.device, "device", "auto", "auto, cpu, cuda or cuda:N")
+	o.reading.AddDevice(fs)
 	fs.Uint64Var(&o.Seed, "seed", 1, "`seed` of what is drawn at random")
 	if figure == "points" {
 		fs.StringVar(&layers, "layers", layers, "`layers` whose means are the features; pooled is the article's")
@@ -110,61 +111,30 @@ func parse(figure string, args []string, stderr io.Writer) (o options, err error
 	if err := process.Parse(fs, args, errUsage); err != nil {
 		return o, err
 	}
-	wrong := func(format string, a ...any) (options, error) {
-		return o, fmt.Errorf("%w: %s", errUsage, fmt.Sprintf(format, a...))
-	}
 	if err := o.reading.Validate(); err != nil {
-		return wrong("%v", err)
+		return o, wrong("%v", err)
 	}
 	o.Reading = o.reading.Reading
 	if _, tiled := o.Reading.View.Tiles(); tiled {
-		return wrong("-transform tiles shows no whole image; take centre, square or a size")
+		return o, wrong("-transform tiles shows no whole image; take centre, square or a size")
 	}
-	var chosen []backbone.Layer
-	for _, name := range strings.Split(layers, ",") {
-		l, err := backbone.ParseLayer(name)
-		if err != nil {
-			return wrong("-layers: %v", err)
-		}
-		chosen = append(chosen, l)
+	if o.Layers, err = backbone.ParseLayers(strings.Split(layers, ",")...); err != nil {
+		return o, wrong("-layers: %v", err)
 	}
-	o.Layers = chosen
 	if classes != "" {
 		o.Classes = strings.Split(classes, ",")
 	}
 	switch {
-	case o.Data == "" || o.weights == "" || o.compare == "" || o.out == "":
-		return wrong("-data, -weights, -compare and -out are needed")
+	case o.Data == "" || o.weights[0] == "" || o.weights[1] == "" || o.out == "":
+		return o, wrong("-data, -weights, -compare and -out are needed")
 	case figure == "points" && o.Most < 2:
-		return wrong("-most is %d, want 2 or more", o.Most)
+		return o, wrong("-most is %d, want 2 or more", o.Most)
 	case figure == "points" && !(o.Perplexity == 0 || o.Perplexity > 1):
-		return wrong("-perplexity is %g, want more than 1, or 0", o.Perplexity)
+		return o, wrong("-perplexity is %g, want more than 1, or 0", o.Perplexity)
 	case figure == "maps" && o.Rows < 1:
-		return wrong("-rows is %d, want 1 or more", o.Rows)
+		return o, wrong("-rows is %d, want 1 or more", o.Rows)
 	case figure == "maps" && o.Method != "padim" && o.Method != "patchcore":
-		return wrong("-method is %q, want padim or patchcore", o.Method)
+		return o, wrong("-method is %q, want padim or patchcore", o.Method)
 	}
 	return o, nil
-}
-
-func open(o options) (nets [2]figures.Network, err error) {
-	dev, err := tensor.ParseDevice(o.device)
-	if err != nil {
-		return nets, err
-	}
-	for i, from := range []string{o.weights, o.compare} {
-		nets[i].Name = strings.TrimSuffix(filepath.Base(from), filepath.Ext(from))
-		if from == "random" {
-			nets[i].ResNet, err = backbone.NewResNet18(dev, rand.New(rand.NewPCG(o.Seed, uint64(i))))
-		} else {
-			nets[i].ResNet, err = backbone.OpenChoice(from, backbone.Choice{Prefix: o.reading.Prefix}, dev)
-		}
-		if err != nil {
-			if i == 1 {
-				err = errors.Join(err, nets[0].Close())
-			}
-			return nets, err
-		}
-	}
-	return nets, nil
 }

@@ -15,13 +15,11 @@ import (
 	"github.com/gotab/gotab/examples/internal/inputs"
 	packing "github.com/gotab/gotab/inspect/pack"
 	"github.com/gotab/gotab/metrics"
-	"github.com/gotab/gotab/tensor"
 )
 
 // packFlags are the flags of pack.
 type packFlags struct {
 	packing.Config
-	device  string
 	reading inputs.Flags
 }
 
@@ -38,7 +36,7 @@ func parsePack(args []string, stderr io.Writer) (packFlags, error) {
 	set.StringVar(&p.Out, "out", "", "`FILE` for the bundle (default: the product's name with .gotab)")
 	set.StringVar(&p.ONNX, "onnx", "", "`FILE` for the detector as an ONNX model as well, for programs in other languages (padim)")
 	set.StringVar(&p.Detector, "detector", packing.Detectors()[0], "`NAME` of the detector: "+strings.Join(packing.Detectors(), ", "))
-	set.StringVar(&p.device, "device", "auto", "`DEVICE` to compute on: auto, cpu, cuda or cuda:N")
+	p.reading.AddDevice(set)
 	set.TextVar(&p.Rule.Kind, "rule", p.Rule.Kind, "`RULE` for the threshold: overkill, conformal, tail; with labelled defects also escape, youden, f1")
 	set.Float64Var(&p.Rule.Rate, "rate", p.Rule.Rate, "the rule's `share` of good parts that are rejected, or of defects that escape")
 	set.Float64Var(&p.Holdout, "holdout", 0, "`share` of the good images that is kept from the fit, for the threshold (default: 0.3, and up to 0.5 where the rule needs more images)")
@@ -100,10 +98,7 @@ func pack(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if err := p.reading.UseThreads(); err != nil {
-		return err
-	}
-	if p.Device, err = tensor.ParseDevice(p.device); err != nil {
+	if p.Device, err = p.reading.Start(); err != nil {
 		return err
 	}
 	r, err := packing.Run(ctx, p.Config)

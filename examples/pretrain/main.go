@@ -106,7 +106,10 @@ import (
 
 func main() { process.Main("pretrain: ", errUsage, run) }
 
-var errUsage = errors.New("wrong arguments")
+var (
+	errUsage = errors.New("wrong arguments")
+	wrong    = process.Wrong(errUsage)
+)
 
 // options are the flags. Those that the recipe decides unless they are given are
 // remembered in set.
@@ -163,7 +166,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	o.Anchors = func(ctx context.Context, classes []string) (training.Anchors, error) {
 		return o.anchors(ctx, classes, stderr)
 	}
-	o.Agree, o.Print, o.Log = o.agrees(stderr), stdout, stderr
+	o.Agree = func(has tab.Config) error { return o.agree(has, stderr) }
+	o.Print, o.Log = stdout, stderr
 	_, err = training.Run(ctx, o.Config)
 	return err
 }
@@ -172,9 +176,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 func hint(err error) error {
 	switch {
 	case errors.Is(err, training.ErrInterpolate):
-		return fmt.Errorf("%w: -interpolate, -init: %w", errUsage, err)
+		return wrong("-interpolate, -init: %w", err)
 	case errors.Is(err, training.ErrConfig):
-		return fmt.Errorf("%w: %w", errUsage, err)
+		return wrong("%w", err)
 	case errors.Is(err, tab.ErrNoTwin):
 		return fmt.Errorf("%w (-twins plain)", err)
 	}
@@ -190,10 +194,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	o.Options = map[string]string{}
 	fs := flag.NewFlagSet("pretrain", flag.ContinueOnError)
 	fs.SetOutput(stderr)
-	fs.Func("data", "`folder` of class folders with good images; may be given several times (required)", func(s string) error {
-		o.Data = append(o.Data, s)
-		return nil
-	})
+	fs.Var((*inputs.Several)(&o.Data), "data", "`folder` of class folders with good images; may be given several times (required)")
 	fs.StringVar(&o.Init, "init", "", "`file` with the weights to start from (safetensors or .pth); random without")
 	fs.StringVar(&o.bank, "bank", "", "text bank `file` (safetensors)")
 	inputs.AddCLIP(fs, &o.clip)
@@ -213,10 +214,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	fs.StringVar(&o.synth, "synth", "nsa", "`kind` of damaged twins: nsa (the recipe's), cutpaste, perlin, mask, mix (nsa and cutpaste by halves) or mixture (of many kinds, what amplify takes); examples/synth shows them")
 	fs.Float64Var(&o.least, "least", 0, "least visible change of a twin in grey `levels`, mean over its mask; 0: as drawn")
 	fs.StringVar(&o.twins, "twins", "", "of -synth mixture: auto (measured on the good images, weighed by what they are to each class), plain, or the `table` of another run (FILE.twins.json) of the same start and classes; default: auto with -recipe amplify")
-	fs.Func("without", "`kind` of -synth mixture that is kept out: "+kindNames(synth.DefaultMixture())+"; may be given several times", func(s string) error {
-		o.without = append(o.without, s)
-		return nil
-	})
+	fs.Var((*inputs.Several)(&o.without), "without", "`kind` of -synth mixture that is kept out: "+strings.Join(synth.DefaultMixture().ShortNames(), ", ")+"; may be given several times")
 	fs.IntVar(&o.Twins.Draws, "draws", o.Twins.Draws, "`twins` of each kind and class that -twins auto and -scale measure")
 	fs.StringVar(&o.scale, "scale", "", "two `powers`, A,B: channels of layers 1 to 3 are weighed by what twins move (A) and by their deviation (B) in the end; e.g. 0.5,0.5")
 	fs.StringVar(&o.control, "control", "", "for studies, of -synth mixture: misplaced gives every damaged twin the mask of another one, so that what is learnt beyond it is owed to where damage is")
@@ -241,10 +239,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	fs.BoolVar(&o.again, "continue", false, "go on from the checkpoint beside -out where there is one, begin where there is none: for schedulers that start a job again")
 	fs.IntVar(&o.MaxSteps, "max-steps", 0, "stop after so many `steps` with a checkpoint; 0: never")
 	fs.StringVar(&o.device, "device", "auto", "auto, cpu, cuda or cuda:N")
-	fs.Func("licence", "`text` for the card: a licence of the data; may be given several times", func(s string) error {
-		o.Licences = append(o.Licences, s)
-		return nil
-	})
+	fs.Var((*inputs.Several)(&o.Licences), "licence", "`text` for the card: a licence of the data; may be given several times")
 	fs.StringVar(&o.Measured, "measured", "", "`file` with a table of figures of the weights, for the card")
 	fs.DurationVar(&o.patience, "rank-timeout", dist.DefaultTimeout, "longest `time` that one of several processes waits for the others; longer than -probe takes")
 	fs.StringVar((*string)(&o.Statistics), "rank-bn", string(tab.StatisticsMean), "batch norm of several processes where it is not frozen: mean (each by its own share, statistics averaged), first (those of the first one kept) or sync (by the whole batch, as one process does it)")
@@ -263,22 +258,16 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	if o.set["twins"] { // which may be a file
 		o.Options["twins"] = filepath.Base(o.twins)
 	}
-	if len(o.without) > 0 { // a flag that is given several times keeps no text
-		o.Options["without"] = strings.Join(o.without, ", ")
-	}
-	usage := func(format string, a ...any) error {
-		return fmt.Errorf("%w: %s", errUsage, fmt.Sprintf(format, a...))
-	}
 	if err := o.reading.Validate(); err != nil {
-		return o, usage("%v", err)
+		return o, wrong("%v", err)
 	}
 	if err := o.clip.Validate(); err != nil {
-		return o, usage("-clip-model is %q: %v", o.clip.Model, err)
+		return o, wrong("-clip-model is %q: %v", o.clip.Model, err)
 	}
 	o.Reading, o.Prefix = o.reading.Reading, o.reading.Prefix
 	if o.Out != "" {
 		if err := inputs.CheckWeightsName(o.Out); err != nil {
-			return o, usage("-out: %v", err)
+			return o, wrong("-out: %v", err)
 		}
 	}
 	if oneOf(o.recipe, "amplify", "none") && !o.set["synth"] {
@@ -292,65 +281,65 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	}
 	switch {
 	case o.epochs < 1:
-		return o, usage("-epochs is %d, want 1 or more", o.epochs)
+		return o, wrong("-epochs is %d, want 1 or more", o.epochs)
 	case o.set["batch"] && o.batch < 1:
-		return o, usage("-batch is %d, want 1 or more, or leave it to the recipe", o.batch)
+		return o, wrong("-batch is %d, want 1 or more, or leave it to the recipe", o.batch)
 	case o.set["repeat"] && o.repeat < 1:
-		return o, usage("-repeat is %d, want 1 or more, or leave it to the recipe", o.repeat)
+		return o, wrong("-repeat is %d, want 1 or more, or leave it to the recipe", o.repeat)
 	case o.Init != "" && o.Out != "" && inputs.SameFile(o.Init, o.Out):
-		return o, usage("-init and -out are the same file, %s, whose weights would be lost; give -out another name", o.Out)
+		return o, wrong("-init and -out are the same file, %s, whose weights would be lost; give -out another name", o.Out)
 	case o.Prefix != "" && o.Init == "":
-		return o, usage("-prefix is for the file of -init, which is missing")
+		return o, wrong("-prefix is for the file of -init, which is missing")
 	case o.Twins.Draws < 1:
-		return o, usage("-draws is %d, want 1 or more", o.Twins.Draws)
+		return o, wrong("-draws is %d, want 1 or more", o.Twins.Draws)
 	case len(o.Data) == 0:
-		return o, usage("-data is missing, the folder with one folder of good images a class")
+		return o, wrong("-data is missing, the folder with one folder of good images a class")
 	case o.Out == "":
-		return o, usage("-out is missing, the file for the trained weights")
+		return o, wrong("-out is missing, the file for the trained weights")
 	case o.bank != "" && o.clip.Weights != "":
-		return o, usage("-bank and -clip are both given; the anchors come from one of them")
+		return o, wrong("-bank and -clip are both given; the anchors come from one of them")
 	case o.bn != "train" && o.bn != "frozen":
-		return o, usage("-bn is %q, want train or frozen", o.bn)
+		return o, wrong("-bn is %q, want train or frozen", o.bn)
 	case o.size < 32 || o.size > 4096:
-		return o, usage("-size is %d, want 32 to 4096", o.size)
+		return o, wrong("-size is %d, want 32 to 4096", o.size)
 	case o.head < 0 || o.MaxSteps < 0 || o.steps < 0 || o.crop < 0 || o.warmup < 0:
-		return o, usage("-head-epochs, -max-steps, -steps, -crop and -warmup must not be negative")
+		return o, wrong("-head-epochs, -max-steps, -steps, -crop and -warmup must not be negative")
 	case !oneOf(o.twins, "auto", "plain") && !strings.HasSuffix(o.twins, ".json"):
-		return o, usage("-twins is %q, want auto, plain, or the table of another run (FILE.twins.json)", o.twins)
+		return o, wrong("-twins is %q, want auto, plain, or the table of another run (FILE.twins.json)", o.twins)
 	case o.synth != "mixture" && (o.set["twins"] || o.scale == "" && (o.set["without"] || o.set["draws"])):
-		return o, usage("-twins, -without and -draws belong to -synth mixture, the last two to -scale too")
+		return o, wrong("-twins, -without and -draws belong to -synth mixture, the last two to -scale too")
 	case o.recipe == "none" && (o.scale == "" || o.Init == "" || o.synth != "mixture"):
-		return o, usage("-recipe none trains nothing: it needs weights, -init, and what to do with them, -scale, and takes no other -synth than mixture")
+		return o, wrong("-recipe none trains nothing: it needs weights, -init, and what to do with them, -scale, and takes no other -synth than mixture")
 	case o.Statistics != tab.StatisticsMean && o.Statistics != tab.StatisticsFirst && o.Statistics != tab.StatisticsSync:
-		return o, usage("-rank-bn is %q, want mean, first or sync", o.Statistics)
+		return o, wrong("-rank-bn is %q, want mean, first or sync", o.Statistics)
 	case o.patience < time.Second || o.patience > 24*time.Hour:
-		return o, usage("-rank-timeout is %v, want 1s to 24h", o.patience)
+		return o, wrong("-rank-timeout is %v, want 1s to 24h", o.patience)
 	case o.control != "" && o.control != "misplaced":
-		return o, usage("-control is %q, want misplaced, or leave it out", o.control)
+		return o, wrong("-control is %q, want misplaced, or leave it out", o.control)
 	case o.control != "" && o.synth != "mixture":
-		return o, usage("-control belongs to -synth mixture")
+		return o, wrong("-control belongs to -synth mixture")
 	case o.synth == "mixture" && o.least != 0:
-		return o, usage("-least belongs to the other generators; of a mixture, -twins auto measures what can be told from good parts")
+		return o, wrong("-least belongs to the other generators; of a mixture, -twins auto measures what can be told from good parts")
 	case !(o.Interpolate >= 0 && o.Interpolate <= 1):
-		return o, usage("-interpolate is %g, want 0 to 1", o.Interpolate)
+		return o, wrong("-interpolate is %g, want 0 to 1", o.Interpolate)
 	case !oneOf(o.recipe, "paper", "official", "ref", "amplify", "none"):
-		return o, usage("-recipe is %q, want paper, official, ref, amplify or none", o.recipe)
+		return o, wrong("-recipe is %q, want paper, official, ref, amplify or none", o.recipe)
 	case o.recipe != "amplify" && (o.set["amplify"] || o.set["text"] || o.set["keep"]):
-		return o, usage("-amplify, -text and -keep belong to -recipe amplify")
+		return o, wrong("-amplify, -text and -keep belong to -recipe amplify")
 	case o.recipe == "amplify" && o.set["objective"] && (o.set["amplify"] || o.set["text"] || o.set["keep"]):
-		return o, usage("-objective replaces the terms that -amplify, -text and -keep weigh")
+		return o, wrong("-objective replaces the terms that -amplify, -text and -keep weigh")
 	}
 	if o.recipe == "none" {
 		for _, name := range strings.Fields("affine amplify bank batch bn clip clip-gelu clip-model clip-vocab continue control crop epochs head-epochs interpolate keep log lr max-steps objective probe probe-every repeat resume steps text twins warmup") {
 			if o.set[name] {
-				return o, usage("-recipe none trains nothing, so -%s has no meaning", name)
+				return o, wrong("-recipe none trains nothing, so -%s has no meaning", name)
 			}
 		}
 	}
 	for _, pair := range [][2]string{{"log", "out"}, {"log", "init"}, {"log", "measured"}, {"log", "csv"}, {"csv", "out"}, {"csv", "init"}, {"csv", "measured"}, {"measured", "out"}} {
 		a, b := fs.Lookup(pair[0]).Value.String(), fs.Lookup(pair[1]).Value.String()
 		if a != "" && b != "" && (a == b || inputs.SameFile(a, b)) {
-			return o, usage("-%s and -%s are the same file, %s, whose contents would be lost", pair[0], pair[1], b)
+			return o, wrong("-%s and -%s are the same file, %s, whose contents would be lost", pair[0], pair[1], b)
 		}
 	}
 	err := o.choose()

@@ -2,11 +2,9 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
 	"strings"
 
 	"github.com/gotab/gotab/backbone"
@@ -35,38 +33,24 @@ func settings(o options) (tab.Config, synth.Generator, error) {
 	var gen synth.Generator
 	if o.synth != "mixture" {
 		if gen, err = training.Generator(o.synth, nsa, o.least); err != nil {
-			return cfg, nil, fmt.Errorf("%w: -synth %s -least %g: %w", errUsage, o.synth, o.least, err)
+			return cfg, nil, wrong("-synth %s -least %g: %w", o.synth, o.least, err)
 		}
 	}
 	cfg.Epochs, cfg.Seed, cfg.ProbeEvery, cfg.Precision = o.epochs, o.seed, o.every, o.precision
 	if o.set["objective"] {
 		obj, err := training.Objective(o.objective)
 		if err != nil {
-			return cfg, gen, fmt.Errorf("%w: -objective: %w", errUsage, err)
+			return cfg, gen, wrong("-objective: %w", err)
 		}
 		cfg.Objective = obj
 	}
-	if o.set["batch"] {
-		cfg.Batch = o.batch
-	}
-	if o.set["epochs"] {
-		cfg.Steps = 0
-	}
-	if o.set["steps"] {
-		cfg.Steps = o.steps
-	}
-	if o.set["crop"] {
-		cfg.Crop = o.crop
-	}
-	if o.set["warmup"] {
-		cfg.Schedule.WarmupSteps = o.warmup
-	}
-	if o.set["lr"] {
-		cfg.LR = o.lr
-	}
-	if o.set["repeat"] {
-		cfg.Repeat = o.repeat
-	}
+	given(o, "batch", &cfg.Batch, o.batch)
+	given(o, "epochs", &cfg.Steps, 0)
+	given(o, "steps", &cfg.Steps, o.steps)
+	given(o, "crop", &cfg.Crop, o.crop)
+	given(o, "warmup", &cfg.Schedule.WarmupSteps, o.warmup)
+	given(o, "lr", &cfg.LR, o.lr)
+	given(o, "repeat", &cfg.Repeat, o.repeat)
 	if o.head > 0 {
 		cfg.HeadFirst(o.head)
 	}
@@ -79,6 +63,13 @@ func settings(o options) (tab.Config, synth.Generator, error) {
 	return cfg, gen, cfg.Validate()
 }
 
+// given puts what a flag says in the place of the recipe's, where the flag was given.
+func given[T any](o options, flag string, to *T, value T) {
+	if o.set[flag] {
+		*to = value
+	}
+}
+
 // choose reads the flags of the mixture and of -scale, before the hours that lead to them.
 func (o *options) choose() error {
 	o.Twins.Measured, o.Twins.Misplaced = o.twins == "auto", o.control != ""
@@ -86,41 +77,22 @@ func (o *options) choose() error {
 		o.Twins.Table = o.twins
 	}
 	m := synth.DefaultMixture()
-	for _, name := range o.without {
-		k, ok := m.Find(name)
-		if !ok {
-			return fmt.Errorf("%w: -without is %q, want one of %s", errUsage, name, kindNames(m))
-		}
-		o.Twins.Without = append(o.Twins.Without, k)
+	var err error
+	if o.Twins.Without, err = m.FindAll(o.without...); err == nil && len(o.without) > 0 {
+		_, err = m.Without(o.Twins.Without...)
 	}
-	if _, err := m.Without(o.Twins.Without...); err != nil && len(o.without) > 0 {
-		return fmt.Errorf("%w: -without: %w", errUsage, err)
+	if err != nil {
+		return wrong("-without: %w", err)
 	}
 	if o.Untrained = o.recipe == "none"; o.scale == "" {
 		return nil
 	}
-	cfg := tab.DefaultScale()
-	a, b, ok := strings.Cut(o.scale, ",")
-	var err error
-	if cfg.Twins, err = strconv.ParseFloat(strings.TrimSpace(a), 64); err == nil && ok {
-		cfg.Deviation, err = strconv.ParseFloat(strings.TrimSpace(b), 64)
-	}
-	if !ok || err != nil {
-		return fmt.Errorf("%w: -scale is %q, want two numbers with a comma, such as 0.5,0.5", errUsage, o.scale)
-	}
-	if err := cfg.Validate(); err != nil {
-		return fmt.Errorf("%w: -scale %s: %w", errUsage, o.scale, err)
+	cfg, err := tab.ParseScale(o.scale)
+	if err != nil {
+		return wrong("-scale %s: %w", o.scale, err)
 	}
 	o.Scale = &cfg
 	return nil
-}
-
-func kindNames(m synth.Mixture) string {
-	var names []string
-	for _, k := range m.List() {
-		names = append(names, k.Short())
-	}
-	return strings.Join(names, ", ")
 }
 
 // anchors makes the anchors of the classes, from the bank or from CLIP, whose encoder is
@@ -152,7 +124,7 @@ func (o options) anchored() error {
 	if o.Resume || o.Untrained || o.bank != "" || o.clip.Weights != "" || !o.Train.Objective.Needs().Anchors {
 		return nil
 	}
-	return fmt.Errorf("%w: objective %s needs anchors, and neither -bank nor -clip is given: %s", errUsage, o.Train.Objective.Name(), remedy)
+	return wrong("objective %s needs anchors, and neither -bank nor -clip is given: %s", o.Train.Objective.Name(), remedy)
 }
 
 // remedy is what helps whose classes have no anchors.
@@ -170,47 +142,29 @@ func unanchored() []string {
 	return names
 }
 
-// weightsOf is what tells the settings of an objective.
-func weightsOf(o tab.Objective) string {
-	b, err := json.Marshal(o)
-	if err != nil {
-		return err.Error()
-	}
-	return string(b)
-}
+// flagsOf are the flags that decide a setting of a training, by its name in training.Difference.
+var flagsOf = map[string]string{"Epochs": "epochs", "Batch": "batch", "LR": "lr", "Repeat": "repeat", "Seed": "seed", "Precision": "precision",
+	"Objective.Name": "objective recipe", "ProbeEvery": "probe-every", "Transform": "size transform bits recipe", "Stages": "bn head-epochs",
+	"Steps": "steps", "Crop": "crop", "Schedule.WarmupSteps": "warmup", "Objective": "amplify text keep"}
 
-// agrees refuses flags that say something else than the checkpoint that a run is
+// agree refuses flags that say something else than the checkpoint that a run is
 // resumed from, whose settings count.
-func (o options) agrees(stderr io.Writer) func(has tab.Config) error {
-	return func(has tab.Config) error { return o.agree(has, stderr) }
-}
-
 func (o options) agree(has tab.Config, stderr io.Writer) error {
-	asked := o.Train
-	var wrong []string
-	for _, f := range []struct {
-		flags      string
-		asked, has any
-	}{
-		{"epochs", asked.Epochs, has.Epochs}, {"batch", asked.Batch, has.Batch}, {"lr", asked.LR, has.LR}, {"repeat", asked.Repeat, has.Repeat},
-		{"seed", asked.Seed, has.Seed}, {"precision", asked.Precision, has.Precision}, {"objective recipe", asked.Objective.Name(), has.Objective.Name()}, {"probe-every", asked.ProbeEvery, has.ProbeEvery},
-		{"size transform bits recipe", asked.Transform.String(), has.Transform.String()}, {"bn head-epochs", asked.Stages, has.Stages},
-		{"steps", asked.Steps, has.Steps}, {"crop", asked.Crop, has.Crop}, {"warmup", asked.Schedule.WarmupSteps, has.Schedule.WarmupSteps},
-		{"amplify text keep", weightsOf(asked.Objective), weightsOf(has.Objective)},
-	} {
-		var given []string
-		for _, name := range strings.Fields(f.flags) {
+	var other []string
+	for _, d := range training.Differences(o.Train, has) {
+		var named []string
+		for _, name := range strings.Fields(flagsOf[d.Setting]) {
 			if o.set[name] {
-				given = append(given, "-"+name)
+				named = append(named, "-"+name)
 			}
 		}
-		if len(given) > 0 && f.asked != f.has {
-			wrong = append(wrong, fmt.Sprintf("%s (%v, the checkpoint has %v)", strings.Join(given, " "), f.asked, f.has))
+		if len(named) > 0 {
+			other = append(other, fmt.Sprintf("%s (%v, the checkpoint has %v)", strings.Join(named, " "), d.Asked, d.Has))
 		}
 	}
-	if len(wrong) > 0 {
-		return fmt.Errorf("%w: -resume goes on with the settings of %s, and other ones are given: %s; leave these flags out, or begin anew without -resume and with another -out",
-			errUsage, training.Checkpoint(o.Out), strings.Join(wrong, "; "))
+	if len(other) > 0 {
+		return wrong("-resume goes on with the settings of %s, and other ones are given: %s; leave these flags out, or begin anew without -resume and with another -out",
+			training.Checkpoint(o.Out), strings.Join(other, "; "))
 	}
 	for _, name := range []string{"init", "bank", "clip"} {
 		if o.set[name] && (name != "init" || o.Interpolate == 1) {

@@ -23,7 +23,7 @@ func TestFilesAreWholeOrNotThere(t *testing.T) {
 	other.Seconds = 1234
 	reports[1] = &other
 	faulttest.Check(t, faulttest.Writer{Name: "page and sheet", Points: 10, Write: func(dir string, version int) error {
-		_, _, err := save(reports[version], dir)
+		_, _, err := reports[version].Save(dir, "quickstart")
 		return err
 	}})
 }

@@ -18,7 +18,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -26,10 +25,7 @@ import (
 	"time"
 
 	"github.com/gotab/gotab/dataset/drawn"
-	"github.com/gotab/gotab/evaluate/beforeafter"
 	"github.com/gotab/gotab/examples/internal/process"
-	"github.com/gotab/gotab/internal/atomicfile"
-	"github.com/gotab/gotab/tensor"
 )
 
 func main() { process.Main("quickstart: ", nil, run) }
@@ -40,10 +36,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if err := set.reading.UseThreads(); err != nil {
-		return err
-	}
-	dev, err := tensor.ParseDevice(set.device)
+	dev, err := set.reading.Start()
 	if err != nil {
 		return err
 	}
@@ -61,18 +54,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err := rep.WriteTable(stdout); err != nil {
 		return err
 	}
-	page, sheet, err := save(rep, out)
+	page, sheet, err := rep.Save(out, "quickstart")
 	if err != nil {
 		return err
 	}
 	fmt.Fprintf(stdout, "\nHeat maps: %s\n           %s\n", page, sheet)
 	return log.err
-}
-
-// save writes the page and the sheet into a folder, each whole or not at all.
-func save(r *beforeafter.Report, dir string) (page, sheet string, err error) {
-	page, sheet = filepath.Join(dir, "quickstart.html"), filepath.Join(dir, "quickstart.png")
-	return page, sheet, errors.Join(atomicfile.Write(page, r.WritePage), atomicfile.Write(sheet, r.WriteSheet))
 }
 
 // outputFolder makes the folder that was asked for, or a new one among the

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"image/png"
 	"io"
 	"math/rand/v2"
@@ -22,17 +21,13 @@ import (
 // scaleImages is how many good images of a product set the scale of colours.
 const scaleImages = 8
 
+// weightsStream tells the generator of the first weights from others of a seed: FNV-1a of "weights".
+const weightsStream = 0xb1494b6ef08a411e
+
 // drawAll draws all images of a run.
 func drawAll(ctx context.Context, s settings) (*dataset.Memory, error) {
 	return drawn.New(ctx, drawn.Config{Size: s.size, Seed: s.seed, Parts: []drawn.Part{
 		{Split: dataset.Train, Good: s.good}, {Split: beforeafter.SplitScale, Good: scaleImages}, {Split: dataset.Test, Each: s.tests, Balanced: true}}})
-}
-
-// stream returns the random source for one purpose of a run.
-func stream(seed uint64, purpose string) *rand.Rand {
-	h := fnv.New64a()
-	h.Write([]byte(purpose)) // never fails
-	return rand.New(rand.NewPCG(seed, h.Sum64()))
 }
 
 // measure draws the images and does all the work: PaDiM with the random
@@ -45,50 +40,24 @@ func measure(ctx context.Context, r *beforeafter.Report, set settings, dev tenso
 	good := dataset.Only(images, "", dataset.Train)
 	log.say("drew %d good images to learn from and %d to test on", good.Len(), dataset.Only(images, "", dataset.Test).Len())
 
-	net, err := backbone.NewResNet18(dev, stream(set.seed, "weights"))
+	net, err := backbone.NewResNet18(dev, rand.New(rand.NewPCG(set.seed, weightsStream)))
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, net.Close()) }()
-
-	classes := drawn.Classes()
-	r.Products = make([]beforeafter.Product, len(classes))
-	for i, class := range classes {
-		r.Products[i].Class = class
-		test := dataset.Only(images, class, dataset.Test)
-		for k := range test.Len() {
-			s, err := test.Sample(ctx, k)
-			if err != nil {
-				return err
-			}
-			r.Products[i].Images = append(r.Products[i].Images, s.Image)
+	train := func(ctx context.Context) (err error) {
+		if r.Anchors, err = pretrain(ctx, net, good, set, dev, log); err != nil || set.keep == "" {
+			return err
 		}
-	}
-	each := func(name string, to func(*beforeafter.Product) *beforeafter.Verdict) error {
-		for i := range r.Products {
-			p := &r.Products[i]
-			v, err := beforeafter.Judge(ctx, net, images, p.Class, set.size)
-			if err != nil {
-				return err
-			}
-			*to(p) = v
-			log.say("PaDiM with the %s network: %-13s image AUROC %5.1f, pixel AUROC %5.1f", name, p.Class, 100*v.Image, 100*v.Pixel)
-		}
-		return nil
-	}
-	if err := each("random", func(p *beforeafter.Product) *beforeafter.Verdict { return &p.Before }); err != nil {
-		return err
-	}
-	if r.Anchors, err = pretrain(ctx, net, good, set, dev, log); err != nil {
-		return err
-	}
-	if set.keep != "" {
 		if err := keep(ctx, set.keep, images, net); err != nil {
 			return err
 		}
 		log.say("kept in %s: the images and %s", set.keep, keepWeights)
+		return nil
 	}
-	if err := each("pre-trained", func(p *beforeafter.Product) *beforeafter.Verdict { return &p.After }); err != nil {
+	if err := r.Measure(ctx, net, images, set.size, train, func(network, class string, v beforeafter.Verdict) {
+		log.say("PaDiM with the %s network: %-13s image AUROC %5.1f, pixel AUROC %5.1f", network, class, 100*v.Image, 100*v.Pixel)
+	}); err != nil {
 		return err
 	}
 	r.About = set.about(r)

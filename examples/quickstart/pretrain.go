@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/gotab/gotab/backbone"
-	"github.com/gotab/gotab/clipenc"
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/prompt"
 	"github.com/gotab/gotab/tab"
@@ -22,52 +21,42 @@ import (
 //go:embed bank.safetensors
 var bankFile []byte
 
-// anchors returns the language anchors: the built-in bank, or a CLIP that is
-// closed by the returned function once training is prepared.
-func anchors(s settings, dev tensor.Device) (a tab.Anchors, what string, done func() error, err error) {
+// anchors returns the language anchors of the classes: the built-in bank, or what a CLIP makes of
+// the library's sentences, which is closed again.
+func anchors(ctx context.Context, s settings, classes []string, dev tensor.Device) (bank *tab.Bank, what string, err error) {
 	if s.clip == "" {
-		bank, err := tab.ReadBank(bytes.NewReader(bankFile))
-		if err != nil {
-			return nil, "", nil, err
+		if bank, err = tab.ReadBank(bytes.NewReader(bankFile)); err != nil {
+			return nil, "", err
 		}
-		what = fmt.Sprintf("built-in bank of %d classes, made with %s (Apache-2.0) in place of CLIP", len(bank.Classes), bank.Model)
-		return bank, what, func() error { return nil }, nil
+		return bank, fmt.Sprintf("built-in bank of %d classes, made with %s (Apache-2.0) in place of CLIP", len(bank.Classes), bank.Model), nil
 	}
-	cfg, err := s.tower()
-	if err != nil {
-		return nil, "", nil, err
+	clip, err := s.source()
+	if err == nil {
+		bank, err = clip.Bank(ctx, classes, prompt.DefaultIDPA(), dev)
 	}
-	text, err := clipenc.Open(s.clip, cfg, dev)
-	if err != nil {
-		return nil, "", nil, err
-	}
-	return tab.FromText(text, prompt.DefaultIDPA()), "CLIP of " + s.clip, text.Close, nil
+	return bank, "CLIP of " + s.clip, err
 }
 
 // pretrain trains the network on good images and their synthetic twins.
 func pretrain(ctx context.Context, net *backbone.ResNet18, good dataset.Dataset, s settings, dev tensor.Device, log *progress) (what string, err error) {
-	text, what, done, err := anchors(s, dev)
-	if err != nil {
-		return "", err
-	}
-	log.say("language anchors: %s", what)
-	r, err := recipeNamed(s.recipe)
-	if err != nil {
-		return "", errors.Join(err, done())
-	}
-	cfg := r.training(s)
-	log.say("recipe %s: %s", r.name, r.what)
-	pre, err := tab.New(tab.Parts{Visual: net, Anchors: text, Synth: r.twins()}, cfg)
-	if err != nil {
-		return "", errors.Join(err, done())
-	}
-	defer func() { err = errors.Join(err, pre.Close()) }()
 	if s.clip != "" {
 		normal, abnormal := prompt.DefaultIDPA().Count()
 		log.say("encoding %d sentences of each of %d products; on two cores this takes half a minute", normal+abnormal, len(good.Classes()))
 	}
-	// The text encoder is used here and never again.
-	if err := errors.Join(pre.Prepare(ctx, good.Classes()), done()); err != nil {
+	text, what, err := anchors(ctx, s, good.Classes(), dev)
+	if err != nil {
+		return "", err
+	}
+	log.say("language anchors: %s", what)
+	log.say("recipe %s: %s", s.short.Name, s.short.About)
+	cfg := s.short.Train
+	cfg.Seed = s.seed
+	pre, err := tab.New(tab.Parts{Visual: net, Anchors: text, Synth: s.short.Synth}, cfg)
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, pre.Close()) }()
+	if err := pre.Prepare(ctx, good.Classes()); err != nil {
 		return "", err
 	}
 	said := time.Now()

@@ -20,8 +20,8 @@ import (
 	"github.com/gotab/gotab/dataset/drawn"
 	"github.com/gotab/gotab/evaluate/beforeafter"
 	"github.com/gotab/gotab/prompt"
-	"github.com/gotab/gotab/synth"
 	"github.com/gotab/gotab/tab"
+	"github.com/gotab/gotab/tab/training"
 	"github.com/gotab/gotab/tensor"
 )
 
@@ -40,7 +40,7 @@ func TestWholeProgram(t *testing.T) {
 	requireKept(t, kept)
 
 	said := stdout.String()
-	require.Contains(t, said, "recipe dense: "+recipes()[0].what)
+	require.Contains(t, said, "recipe dense: "+training.Shorts(0)[0].About)
 	for _, class := range append(drawn.Classes(), "mean") {
 		require.Regexp(t, `(?m)^`+class+`( +\d+\.\d){4}$`, said)
 	}
@@ -52,7 +52,7 @@ func TestWholeProgram(t *testing.T) {
 	require.NoError(t, err)
 	text := string(page)
 	require.Contains(t, text, "recipe dense, 1 epochs")
-	require.Contains(t, text, recipes()[0].what)
+	require.Contains(t, text, training.Shorts(0)[0].About)
 	require.NotContains(t, text, "http:")
 	require.NotContains(t, text, "https:")
 	require.NotContains(t, text, "ZgotmplZ", "the template refused a value")
@@ -103,38 +103,29 @@ func TestPaperRecipe(t *testing.T) {
 	out := t.TempDir()
 	var stdout bytes.Buffer
 	require.NoError(t, run(t.Context(), append(tiny(out), "-recipe", "paper"), &stdout, io.Discard))
-	paper, err := recipeNamed("paper")
+	paper, err := training.ShortOf("paper", 1)
 	require.NoError(t, err)
-	require.Contains(t, stdout.String(), "recipe paper: "+paper.what)
+	require.Contains(t, stdout.String(), "recipe paper: "+paper.About)
 	page, err := os.ReadFile(filepath.Join(out, "quickstart.html"))
 	require.NoError(t, err)
 	require.Contains(t, string(page), "recipe paper, 1 epochs")
-	require.NotContains(t, string(page), recipes()[0].what)
+	require.NotContains(t, string(page), training.Shorts(0)[0].About)
 }
 
-// Each recipe trains what its description says, for as long as it says unless
-// -epochs does.
+// A recipe takes as long as it says unless -epochs does.
 func TestRecipes(t *testing.T) {
-	objectives := map[string]tab.Objective{"dense": tab.DefaultDense(), "paper": tab.Paper()}
-	twins := map[string]synth.Generator{"dense": synth.DefaultMixture(), "paper": synth.DefaultNSA()}
-	require.Len(t, recipes(), len(objectives))
-	for _, r := range recipes() {
-		s, err := parse([]string{"-recipe", r.name}, io.Discard)
+	for _, r := range training.Shorts(0) {
+		s, err := parse([]string{"-recipe", r.Name}, io.Discard)
 		require.NoError(t, err)
-		require.Equal(t, r.epochs, s.epochs)
-		cfg := r.training(s)
-		require.NoError(t, cfg.Validate(), r.name)
-		require.Equal(t, objectives[r.name], cfg.Objective, r.name)
-		require.Equal(t, twins[r.name], r.twins(), r.name)
-		require.Equal(t, s.epochs, cfg.Epochs)
-		require.Zero(t, cfg.Steps, "epochs decide")
-		s, err = parse([]string{"-recipe", r.name, "-epochs", "2"}, io.Discard)
+		require.Equal(t, r, s.short)
+		require.Equal(t, r.Train.Epochs, s.epochs)
+		s, err = parse([]string{"-recipe", r.Name, "-epochs", "2"}, io.Discard)
 		require.NoError(t, err)
-		require.Equal(t, 2, r.training(s).Epochs)
+		require.Equal(t, 2, s.short.Train.Epochs)
 	}
 	s, err := parse(nil, io.Discard)
 	require.NoError(t, err)
-	require.Equal(t, "dense", s.recipe)
+	require.Equal(t, "dense", s.short.Name)
 }
 
 func TestCancelled(t *testing.T) {
@@ -180,7 +171,7 @@ func (brokenPipe) Write([]byte) (int, error) { return 0, errBroken }
 
 func TestMissingCLIP(t *testing.T) {
 	s := settings{clip: filepath.Join(t.TempDir(), "none.safetensors"), clipModel: "b"}
-	_, _, _, err := anchors(s, tensor.CPU)
+	_, _, err := anchors(t.Context(), s, drawn.Classes(), tensor.CPU)
 	require.ErrorIs(t, err, os.ErrNotExist)
 	require.ErrorContains(t, err, "none.safetensors")
 }

@@ -4,17 +4,19 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/gotab/gotab/clipenc"
 	"github.com/gotab/gotab/dataset/drawn"
 	"github.com/gotab/gotab/evaluate/beforeafter"
 	"github.com/gotab/gotab/examples/internal/inputs"
+	"github.com/gotab/gotab/tab/clipbank"
+	"github.com/gotab/gotab/tab/training"
 	"github.com/gotab/gotab/tensor"
 )
 
 // settings are the program's flags.
 type settings struct {
-	device    string
 	clip      string
 	clipModel string
 	out       string
@@ -22,6 +24,7 @@ type settings struct {
 	seed      uint64
 	size      int // side of an image in pixels
 	recipe    string
+	short     training.Short // of recipe and epochs
 	epochs    int
 	good      int // good images of each product to learn from
 	reading   inputs.Flags
@@ -34,16 +37,20 @@ const minSize = 64
 
 func parse(args []string, stderr io.Writer) (settings, error) {
 	var s settings
+	var names, about []string // of recipes, the default first
+	for _, r := range training.Shorts(0) {
+		names, about = append(names, r.Name), append(about, r.Name+" ("+r.About+")")
+	}
 	fs := flag.NewFlagSet("quickstart", flag.ContinueOnError)
 	fs.SetOutput(stderr)
-	fs.StringVar(&s.device, "device", "auto", "`DEVICE` to compute on: auto, cpu, cuda or cuda:N")
+	s.reading.AddDevice(fs)
 	fs.StringVar(&s.clip, "clip", "", "`FILE` or folder of CLIP weights in safetensors, its vocabulary beside it (default: the built-in text bank)")
 	fs.StringVar(&s.clipModel, "clip-model", "b", "`KIND` of that CLIP: b (ViT-B/32 and B/16) or l (ViT-L/14) of OpenAI, b-gelu or l-gelu of OpenCLIP's LAION and DataComp models")
 	fs.StringVar(&s.out, "out", "", "`DIR` for the page of heat maps (default: a new folder among the temporary files)")
 	fs.StringVar(&s.keep, "keep", "", "`DIR` for the drawn images and the trained network, for other programs (default: they are not kept)")
 	fs.Uint64Var(&s.seed, "seed", 1, "seed of drawings, weights and training")
 	fs.IntVar(&s.size, "size", 128, "side of the images in pixels")
-	fs.StringVar(&s.recipe, "recipe", recipes()[0].name, "`NAME` of what pre-training does: "+recipeHelp())
+	fs.StringVar(&s.recipe, "recipe", names[0], "`NAME` of what pre-training does: "+strings.Join(about, ", "))
 	fs.IntVar(&s.epochs, "epochs", 0, "passes over the good images in pre-training (default: the recipe's own)")
 	fs.IntVar(&s.good, "good", 64, "good images of each product to learn from")
 	fs.IntVar(&s.tests, "tests", 4, "test images of each kind of defect")
@@ -54,14 +61,14 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	if fs.NArg() > 0 {
 		return s, fmt.Errorf("%q: this program takes flags only, see -help", fs.Arg(0))
 	}
-	r, err := recipeNamed(s.recipe)
-	if err != nil {
-		return s, err
+	var err error
+	if s.short, err = training.ShortOf(s.recipe, s.epochs); err != nil {
+		return s, fmt.Errorf("-recipe: %w", err)
 	}
 	given := false
 	fs.Visit(func(f *flag.Flag) { given = given || f.Name == "epochs" })
 	if !given {
-		s.epochs = r.epochs
+		s.epochs = s.short.Train.Epochs
 	}
 	return s, s.validate()
 }
@@ -81,38 +88,30 @@ func (s settings) validate() error {
 			return fmt.Errorf("%s is %d, want %d to %d", f.flag, f.value, f.least, f.most)
 		}
 	}
-	_, err := s.tower()
+	_, err := s.source()
 	return err
 }
 
-// tower returns the text tower that -clip-model names. Weights of one model and
+// source is the CLIP of -clip, of the kind that -clip-model names. Weights of one model and
 // the activation of another would give anchors that look right and are not, so
 // the kind is asked for and not guessed.
-func (s settings) tower() (clipenc.Config, error) {
-	var cfg clipenc.Config
-	switch s.clipModel {
-	case "b", "b-gelu":
-		cfg = clipenc.ViTB16()
-	case "l", "l-gelu":
-		cfg = clipenc.ViTL14()
-	default:
-		return cfg, fmt.Errorf("-clip-model is %q, want b, b-gelu, l or l-gelu", s.clipModel)
+func (s settings) source() (clipbank.Source, error) {
+	kind, gelu := strings.CutSuffix(s.clipModel, "-gelu")
+	c := clipbank.Source{Weights: s.clip, Model: map[string]string{"b": "b16", "l": "l14"}[kind], Activation: clipenc.QuickGELU}
+	if c.Model == "" {
+		return c, fmt.Errorf("-clip-model is %q, want b, b-gelu, l or l-gelu", s.clipModel)
 	}
-	if s.clipModel[1:] == "-gelu" {
-		cfg.Activation = clipenc.GELU
+	if gelu {
+		c.Activation = clipenc.GELU
 	}
-	return cfg, nil
+	return c, nil
 }
 
 // about is the paragraph of the page on what was compared, once it was.
 func (s settings) about(r *beforeafter.Report) string {
-	what := ""
-	if done, err := recipeNamed(s.recipe); err == nil { // parse has asked
-		what = done.what
-	}
 	return fmt.Sprintf(`PaDiM was fitted twice on the same good images: with a ResNet-18 of random weights, and with the same network after
 pre-training on good images and their synthetic twins: %s. Training and fitting saw no drawn defect. One run, shown as it
-came out. %s Weights that were trained on photographs are not compared here.`, what, r.Sentence())
+came out. %s Weights that were trained on photographs are not compared here.`, s.short.About, r.Sentence())
 }
 
 // report is what the page says of a run before it began.

@@ -20,20 +20,22 @@ import (
 	"context"
 	"errors"
 	"flag"
-	"fmt"
 	"io"
 
 	"github.com/gotab/gotab/evaluate/study"
 	"github.com/gotab/gotab/evaluate/sweep"
+	"github.com/gotab/gotab/examples/internal/inputs"
 	"github.com/gotab/gotab/examples/internal/process"
-	"github.com/gotab/gotab/tensor"
 )
 
 func main() {
 	process.Main("sweep: ", errUsage, func(ctx context.Context, args []string, _, stderr io.Writer) error { return run(ctx, args, stderr) })
 }
 
-var errUsage = errors.New("usage")
+var (
+	errUsage = errors.New("usage")
+	wrong    = process.Wrong(errUsage)
+)
 
 func run(ctx context.Context, args []string, stderr io.Writer) (err error) {
 	fs := flag.NewFlagSet("sweep", flag.ContinueOnError)
@@ -42,37 +44,33 @@ func run(ctx context.Context, args []string, stderr io.Writer) (err error) {
 	planFile := fs.String("plan", "", "`file` with the plan (JSON; required)")
 	fs.StringVar(&cfg.Out, "out", "", "`folder` for weights, logs, results and the table (required)")
 	fs.StringVar(&cfg.Pretrain, "pretrain", "", "the `program` pretrain; default: beside this one or in the PATH")
-	device := fs.String("device", "auto", "auto, cpu, cuda or cuda:N")
-	threads := fs.Int("threads", 0, "largest `number` of threads; 0: as many as processors")
+	var reading inputs.Flags
+	reading.AddDevice(fs)
+	reading.AddThreads(fs)
 	only := fs.Bool("table", false, "write the table of what is there, and do nothing else")
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
 	switch {
 	case fs.NArg() > 0:
-		return fmt.Errorf("%w: %q is not a flag", errUsage, fs.Arg(0))
+		return wrong("%q is not a flag", fs.Arg(0))
 	case *planFile == "" || cfg.Out == "":
-		return fmt.Errorf("%w: -plan and -out are both needed", errUsage)
-	case *threads < 0:
-		return fmt.Errorf("%w: -threads is %d, want 0 or more", errUsage, *threads)
+		return wrong("-plan and -out are both needed")
+	case reading.Threads < 0:
+		return wrong("-threads is %d, want 0 or more", reading.Threads)
 	}
 	p, err := sweep.ReadPlan(*planFile)
 	if err != nil {
 		return err
 	}
-	if *threads > 0 {
-		if err := tensor.SetThreads(tensor.Threads{Cores: *threads, PerRun: *threads}); err != nil {
-			return err
-		}
-	}
-	if cfg.Device, err = tensor.ParseDevice(*device); err != nil {
+	if cfg.Device, err = reading.Start(); err != nil {
 		return err
 	}
 	if *only {
 		return sweep.WriteTable(ctx, p, cfg)
 	}
 	if err = sweep.Run(ctx, p, cfg); errors.Is(err, study.ErrProgram) {
-		err = fmt.Errorf("%w: %w; or name it with -pretrain", errUsage, err)
+		err = wrong("%w; or name it with -pretrain", err)
 	}
 	return err
 }

@@ -31,10 +31,8 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
-	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/examples/internal/inputs"
 	"github.com/gotab/gotab/examples/internal/process"
 	"github.com/gotab/gotab/internal/atomicfile"
@@ -44,7 +42,10 @@ import (
 
 func main() { process.Main("", errUsage, run) }
 
-var errUsage = errors.New("synth: wrong arguments")
+var (
+	errUsage = errors.New("synth: wrong arguments")
+	wrong    = process.Wrong(errUsage)
+)
 
 // options are the flags.
 type options struct {
@@ -56,16 +57,8 @@ type options struct {
 	reading       inputs.Flags
 }
 
-const defaultGenerators = "mix-nsa,mix-patch,mix-scar,mix-texture,mix-noise,mix-stain,mix-warp,mix-unchanged,mix-seam"
-
 func parse(args []string, stderr io.Writer) (options, error) {
-	var o options
-	var list string
-	var names []string
-	all := sheet.Columns()
-	for _, g := range all {
-		names = append(names, g.Name)
-	}
+	o := options{Config: sheet.Default()}
 	fs := flag.NewFlagSet("synth", flag.ContinueOnError)
 	fs.SetOutput(stderr)
 	fs.StringVar(&o.data, "data", "", "`folder` of good images, or of class folders (required)")
@@ -73,7 +66,8 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	fs.Uint64Var(&o.Seed, "seed", 1, "seed of every draw")
 	fs.Float64Var(&o.Least, "least", 6, "least mean change inside the mask, in `grey levels`, that counts as seen")
 	fs.BoolVar(&o.Exact, "exact", false, "show the first draw that is placed, however faint")
-	fs.StringVar(&list, "generators", defaultGenerators, "`list` with commas, of: "+strings.Join(names, " "))
+	names := sheet.Names()
+	generators := fs.String("generators", strings.Join(names[:len(o.Columns)], ","), "`list` with commas, of: "+strings.Join(names, " "))
 	fs.IntVar(&o.Size, "size", 224, "side, in `pixels`, to which images are resized before they are damaged")
 	fs.IntVar(&o.Rows, "rows", 1, "images of each class on the sheet")
 	fs.IntVar(&o.Images, "images", 8, "images of each class that are read, evenly spread over its files")
@@ -88,30 +82,27 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	}
 	switch {
 	case o.data == "":
-		return o, fmt.Errorf("%w: -data is missing, a folder of good images", errUsage)
+		return o, wrong("-data is missing, a folder of good images")
 	case o.out == "":
-		return o, fmt.Errorf("%w: -out is missing, the PNG file to write", errUsage)
+		return o, wrong("-out is missing, the PNG file to write")
 	case !(o.Least >= 0 && o.Least <= 255):
-		return o, fmt.Errorf("%w: -least is %g, want 0 to 255", errUsage, o.Least)
+		return o, wrong("-least is %g, want 0 to 255", o.Least)
 	case o.Size < synth.MinSide || o.Size > 2048:
-		return o, fmt.Errorf("%w: -size is %d, want %d to 2048", errUsage, o.Size, synth.MinSide)
+		return o, wrong("-size is %d, want %d to 2048", o.Size, synth.MinSide)
 	case o.Rows < 1 || o.Images < o.Rows:
-		return o, fmt.Errorf("%w: -rows is %d and -images %d, want 1 <= rows <= images", errUsage, o.Rows, o.Images)
+		return o, wrong("-rows is %d and -images %d, want 1 <= rows <= images", o.Rows, o.Images)
 	case o.Draws < 1:
-		return o, fmt.Errorf("%w: -draws is %d, want at least 1", errUsage, o.Draws)
+		return o, wrong("-draws is %d, want at least 1", o.Draws)
 	case o.weights == "" && (o.json != "" || o.bins):
-		return o, fmt.Errorf("%w: -table and -bins need -weights, the network to measure in", errUsage)
+		return o, wrong("-table and -bins need -weights, the network to measure in")
 	case o.good < 4:
-		return o, fmt.Errorf("%w: -good is %d, want at least 4", errUsage, o.good)
+		return o, wrong("-good is %d, want at least 4", o.good)
 	case o.weights != "" && o.Size < 32:
-		return o, fmt.Errorf("%w: -size is %d, a network takes images of 32 or more", errUsage, o.Size)
+		return o, wrong("-size is %d, a network takes images of 32 or more", o.Size)
 	}
-	for _, name := range strings.Split(list, ",") {
-		i := slices.Index(names, strings.TrimSpace(name))
-		if i < 0 {
-			return o, fmt.Errorf("%w: -generators: %q is not known, want some of %s", errUsage, name, strings.Join(names, ", "))
-		}
-		o.Columns = append(o.Columns, all[i])
+	var err error
+	if o.Columns, err = sheet.Named(strings.Split(*generators, ",")...); err != nil {
+		return o, wrong("-generators: %w", err)
 	}
 	return o, nil
 }
@@ -123,20 +114,15 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	if err := o.reading.UseThreads(); err != nil {
-		return fmt.Errorf("%w: %w", errUsage, err)
+		return wrong("%w", err)
 	}
 	all, err := sheet.Open(o.data)
 	if err != nil {
 		return fmt.Errorf("synth: %w", err)
 	}
-	var blocks []sheet.Block
-	for _, class := range all.Classes() {
-		fmt.Fprintf(stderr, "%s: %d images\n", class, dataset.Only(all, class, "").Len())
-		b, err := sheet.Survey(ctx, all, class, o.Config)
-		if err != nil {
-			return err
-		}
-		blocks = append(blocks, b)
+	blocks, err := sheet.SurveyAll(ctx, all, o.Config, stderr)
+	if err != nil {
+		return err
 	}
 	if err := sheet.WriteTable(stdout, blocks, o.Config); err != nil {
 		return err

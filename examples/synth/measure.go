@@ -10,7 +10,6 @@ import (
 
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/dataset"
-	"github.com/gotab/gotab/internal/atomicfile"
 	"github.com/gotab/gotab/synth"
 	"github.com/gotab/gotab/tab"
 	"github.com/gotab/gotab/tensor"
@@ -45,8 +44,5 @@ func (o options) measure(ctx context.Context, all dataset.Dataset, w io.Writer) 
 	if o.json == "" {
 		return nil
 	}
-	return atomicfile.Write(o.json, func(w io.Writer) error {
-		_, err := t.WriteTo(w)
-		return err
-	})
+	return t.Save(o.json)
 }

@@ -26,13 +26,16 @@ import (
 
 	"github.com/gotab/gotab/evaluate/article"
 	"github.com/gotab/gotab/evaluate/study"
+	"github.com/gotab/gotab/examples/internal/inputs"
 	"github.com/gotab/gotab/examples/internal/process"
-	"github.com/gotab/gotab/tensor"
 )
 
 func main() { process.Main("tables: ", errUsage, run) }
 
-var errUsage = errors.New("wrong arguments")
+var (
+	errUsage = errors.New("wrong arguments")
+	wrong    = process.Wrong(errUsage)
+)
 
 func parse(args []string, stderr io.Writer) (article.Config, error) {
 	o := article.Default()
@@ -52,41 +55,36 @@ func parse(args []string, stderr io.Writer) (article.Config, error) {
 	methods := fs.String("methods", "", "`names` of detectors with commas, to leave out others of the table")
 	fs.BoolVar(&o.Small, "small", false, "few steps of each training, whatever classes are there: to try the whole way")
 	fs.StringVar(&o.Tools, "tools", "", "`folder` of the programs pretrain, bank and classify; default: beside this one or in the PATH")
-	device := fs.String("device", "auto", "auto, cpu, cuda or cuda:N")
-	threads := fs.Int("threads", 0, "largest `number` of threads; 0: as many as processors")
+	var reading inputs.Flags
+	reading.AddDevice(fs)
+	reading.AddThreads(fs)
 	if err := fs.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return o, err
 		}
-		return o, fmt.Errorf("%w: %w", errUsage, err)
+		return o, wrong("%w", err)
 	}
 	o.Pretrain, o.Log = fs.Args(), stderr
 	if *methods != "" {
 		o.Methods = strings.Split(*methods, ",")
 	}
-	wrong := func(format string, a ...any) (article.Config, error) {
-		return o, fmt.Errorf("%w: %s", errUsage, fmt.Sprintf(format, a...))
-	}
 	switch {
 	case len(o.Pretrain) > 0 && !strings.HasPrefix(o.Pretrain[0], "-"):
-		return wrong("%q is not a flag", o.Pretrain[0])
+		return o, wrong("%q is not a flag", o.Pretrain[0])
 	case o.Table < 1 || o.Table > 8:
-		return wrong("-table is %d, want 1 to 8", o.Table)
+		return o, wrong("-table is %d, want 1 to 8", o.Table)
 	case o.Data == "" || o.Start == "" || o.Out == "":
-		return wrong("-data, -start and -out are all needed")
-	case *threads < 0:
-		return wrong("-threads is %d, want 0 or more", *threads)
+		return o, wrong("-data, -start and -out are all needed")
+	case reading.Threads < 0:
+		return o, wrong("-threads is %d, want 0 or more", reading.Threads)
 	case !slices.Contains(article.Recipes(), o.Recipe):
-		return wrong("-recipe is %q, want paper, official or amplify", o.Recipe)
+		return o, wrong("-recipe is %q, want paper, official or amplify", o.Recipe)
 	}
-	if *threads > 0 {
-		o.Machine = append(o.Machine, "-threads", fmt.Sprint(*threads))
-		if err := tensor.SetThreads(tensor.Threads{Cores: *threads, PerRun: *threads}); err != nil {
-			return o, err
-		}
+	if reading.Threads > 0 {
+		o.Machine = append(o.Machine, "-threads", fmt.Sprint(reading.Threads))
 	}
 	var err error
-	o.Device, err = tensor.ParseDevice(*device)
+	o.Device, err = reading.Start()
 	return o, err
 }
 
@@ -99,9 +97,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	text, err := article.Run(ctx, o)
 	switch {
 	case errors.Is(err, study.ErrProgram):
-		err = fmt.Errorf("%w: %w; or name their folder with -tools", errUsage, err)
+		err = wrong("%w; or name their folder with -tools", err)
 	case errors.Is(err, article.ErrConfig):
-		err = fmt.Errorf("%w: %w", errUsage, err)
+		err = wrong("%w", err)
 	}
 	_, werr := io.WriteString(stdout, text)
 	return errors.Join(err, werr)

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/gotab/gotab/synth"
@@ -93,6 +95,30 @@ func Columns() []Column {
 		{"draem", synth.DRAEMPerlin()},
 		{"riad", synth.RIADMask()},
 	}...)
+}
+
+// Names are those of [Columns].
+func Names() []string {
+	var names []string
+	for _, c := range Columns() {
+		names = append(names, c.Name)
+	}
+	return names
+}
+
+// Named returns the [Columns] of some names, in the order of the names; spaces around one do not count. One that there is not is an error that wraps
+// [ErrConfig] and lists those that there are.
+func Named(names ...string) ([]Column, error) {
+	all := Columns()
+	var out []Column
+	for _, name := range names {
+		i := slices.IndexFunc(all, func(c Column) bool { return c.Name == strings.TrimSpace(name) })
+		if i < 0 {
+			return nil, fmt.Errorf("sheet: %w: %q is not known, want some of %s", ErrConfig, name, strings.Join(Names(), ", "))
+		}
+		out = append(out, all[i])
+	}
+	return out, nil
 }
 
 // WriteTable writes, class by class, which share of draws made nothing to be seen, and how strong

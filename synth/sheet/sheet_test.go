@@ -57,6 +57,15 @@ func TestSheet(t *testing.T) {
 	c.Seed = 2
 	other, _ := draw()
 	require.NotEqual(t, first, other)
+	var log bytes.Buffer
+	blocks, err := sheet.SurveyAll(t.Context(), all, c, &log)
+	require.NoError(t, err)
+	var whole bytes.Buffer
+	require.NoError(t, sheet.Write(&whole, blocks, c))
+	require.Equal(t, other, whole.Bytes())
+	require.Regexp(t, `^stripes: \d+ images\n$`, log.String())
+	_, err = sheet.SurveyAll(t.Context(), nil, c, nil)
+	require.ErrorIs(t, err, sheet.ErrConfig)
 	c.Rows = 9
 	_, err = sheet.Survey(t.Context(), all, "stripes", c)
 	require.ErrorIs(t, err, sheet.ErrConfig)
@@ -70,6 +79,17 @@ func TestSheet(t *testing.T) {
 	require.ErrorIs(t, err, dataset.ErrLayout)
 }
 
+func TestNamed(t *testing.T) {
+	got, err := sheet.Named("nsa", " mix-stain")
+	require.NoError(t, err)
+	require.Len(t, got, 2)
+	require.Equal(t, []string{"nsa", "mix-stain"}, []string{got[0].Name, got[1].Name})
+	require.Equal(t, "mixture", sheet.Names()[len(sheet.Default().Columns)], "what is by default is what a mixture has")
+	_, err = sheet.Named("nsa", "magic")
+	require.ErrorIs(t, err, sheet.ErrConfig)
+	require.ErrorContains(t, err, `"magic" is not known, want some of mix-`)
+}
+
 func TestHostileArguments(t *testing.T) {
 	// Few draws of one column: what is spoiled of it is refused, or ends soon.
 	few := sheet.Default()
@@ -77,7 +97,7 @@ func TestHostileArguments(t *testing.T) {
 	images, err := dataset.NewImages("a", image.NewGray(image.Rect(0, 0, 40, 30)), image.NewGray(image.Rect(0, 0, 50, 40)))
 	require.NoError(t, err)
 	r := hostile.Registry{
-		Funcs:  []any{sheet.Columns, sheet.Default, sheet.Open, sheet.Survey, sheet.Write, sheet.WriteTable},
+		Funcs:  []any{sheet.Columns, sheet.Default, sheet.Named, sheet.Names, sheet.Open, sheet.Survey, sheet.SurveyAll, sheet.Write, sheet.WriteTable},
 		Types:  []any{new(sheet.Column), new(sheet.Config), new(sheet.Block)},
 		Values: []any{few, few.Columns[0], few.Columns[0].Generator, images},
 		Skip: map[string]string{

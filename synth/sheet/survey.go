@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"image"
+	"io"
 	"io/fs"
 	"math/rand/v2"
 	"os"
@@ -147,6 +148,29 @@ func Survey(ctx context.Context, all dataset.Dataset, class string, o Config) (B
 		}
 	}
 	return b, nil
+}
+
+// SurveyAll makes the draws of every class, in the order of their names, and says to log which one it is at; nil for nowhere.
+// Errors are those of [Survey] and of log.
+func SurveyAll(ctx context.Context, all dataset.Dataset, o Config, log io.Writer) ([]Block, error) {
+	if all == nil {
+		return nil, fmt.Errorf("sheet: %w: the data set must not be nil", ErrConfig)
+	}
+	if log == nil {
+		log = io.Discard
+	}
+	var blocks []Block
+	for _, class := range all.Classes() {
+		if _, err := fmt.Fprintf(log, "%s: %d images\n", class, dataset.Only(all, class, "").Len()); err != nil {
+			return nil, err
+		}
+		b, err := Survey(ctx, all, class, o)
+		if err != nil {
+			return nil, err
+		}
+		blocks = append(blocks, b)
+	}
+	return blocks, nil
 }
 
 // apart is the median over the images of the mean absolute difference between

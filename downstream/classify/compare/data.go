@@ -2,7 +2,6 @@ package compare
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -33,21 +32,10 @@ func openSource(ctx context.Context, o Config, path string) (s source, closer io
 		}
 		listed, closer = s.wafers, s.wafers
 	} else {
-		root, shut, err := dataset.OpenRoot(path)
-		if err != nil {
-			return s, nil, err
-		}
-		closer = shut
 		cfg := dataset.DefaultConfig()
 		cfg.TrainDefects, cfg.Decoder = true, o.Reading.Decoder
-		if abs, err := filepath.Abs(path); err == nil {
-			cfg.RootClass = strings.TrimSuffix(filepath.Base(abs), ".zip")
-		}
-		if listed, err = dataset.NewLayout(ctx, root, o.Layout, cfg); err != nil {
-			return s, nil, errors.Join(err, closer.Close())
-		}
-		if own, ok := listed.(io.Closer); ok {
-			closer = closers{own, closer}
+		if listed, closer, err = dataset.OpenLayout(ctx, path, o.Layout, cfg); err != nil {
+			return s, nil, err
 		}
 	}
 	for _, issue := range listed.Issues() {
@@ -55,16 +43,6 @@ func openSource(ctx context.Context, o Config, path string) (s source, closer io
 	}
 	s.Dataset = listed
 	return s, closer, nil
-}
-
-// closers are closed in their order.
-type closers []io.Closer
-
-func (c closers) Close() (err error) {
-	for _, one := range c {
-		err = errors.Join(err, one.Close())
-	}
-	return err
 }
 
 // resolved chooses layout and label where the config leaves them open. A root that has a folder of good

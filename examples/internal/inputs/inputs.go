@@ -20,6 +20,7 @@ type Flags struct {
 	Threads         int    // 0: as many as the process may use
 	Prefix          string // of the network's names in a file of weights
 	transform       string
+	device          string
 }
 
 // AddReading adds the flags that say how files are read, and -threads.
@@ -36,6 +37,11 @@ func (f *Flags) AddReading(fs *flag.FlagSet) {
 // AddThreads adds -threads.
 func (f *Flags) AddThreads(fs *flag.FlagSet) {
 	fs.IntVar(&f.Threads, "threads", 0, "largest `number` of threads; 0 takes as many as the processors that the process may use")
+}
+
+// AddDevice adds -device, for Start.
+func (f *Flags) AddDevice(fs *flag.FlagSet) {
+	fs.StringVar(&f.device, "device", "auto", "auto, cpu, cuda or cuda:N")
 }
 
 // AddPrefix adds -prefix.
@@ -78,6 +84,14 @@ func (f Flags) UseThreads() error {
 		return fmt.Errorf("-threads %d: %w", f.Threads, err)
 	}
 	return nil
+}
+
+// Start does what -threads and -device ask for, before the first work of a program.
+func (f Flags) Start() (tensor.Device, error) {
+	if err := f.UseThreads(); err != nil {
+		return tensor.CPU, err
+	}
+	return tensor.ParseDevice(f.device)
 }
 
 // Hint adds to an error of files which flags help.

@@ -46,3 +46,8 @@ func Parse(fs *flag.FlagSet, args []string, usage error) error {
 	}
 	return nil
 }
+
+// Wrong returns what makes errors of wrong arguments: they wrap usage, and the text follows it.
+func Wrong(usage error) func(format string, a ...any) error {
+	return func(format string, a ...any) error { return fmt.Errorf("%w: "+format, append([]any{usage}, a...)...) }
+}

@@ -41,3 +41,11 @@ func TestParse(t *testing.T) {
 	require.ErrorIs(t, parse("-h"), flag.ErrHelp)
 	require.NotErrorIs(t, parse("-h"), usage)
 }
+
+func TestWrong(t *testing.T) {
+	usage, cause := errors.New("wrong"), errors.New("cause")
+	err := Wrong(usage)("-x is %d: %w", 3, cause)
+	require.EqualError(t, err, "wrong: -x is 3: cause")
+	require.ErrorIs(t, err, usage)
+	require.ErrorIs(t, err, cause)
+}
