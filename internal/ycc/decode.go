@@ -145,7 +145,8 @@ func (h head) named() bool {
 // rgb says whether libjpeg does: Adobe's marker counts before the names.
 func (h head) rgb() bool { return h.named() && !h.adobe() }
 
-// headOf walks the segments. What is damaged, the decoder reports.
+// headOf walks the segments; of several frame headers, which no decoder takes, the first one counts. What is damaged, the
+// decoder reports.
 func headOf(b []byte) (h head) {
 	for at := 2; at+4 <= len(b) && b[at] == 0xff; {
 		marker, n := b[at+1], int(binary.BigEndian.Uint16(b[at+2:]))
@@ -162,7 +163,7 @@ func headOf(b []byte) (h head) {
 			h.jfif = true
 		case marker == 0xee && len(body) >= 12 && bytes.HasPrefix(body, []byte("Adobe")):
 			h.transforms, h.transform = append(h.transforms, at+4+11), body[11]
-		case marker >= 0xc0 && marker <= 0xc2 && len(body) >= 6 && len(body) >= 6+3*int(body[5]):
+		case marker >= 0xc0 && marker <= 0xc2 && h.components == 0 && len(body) >= 6 && len(body) >= 6+3*int(body[5]):
 			h.components = int(body[5])
 			for i := range h.components {
 				h.ids += string(rune(body[6+3*i]))
