@@ -56,3 +56,14 @@ func TestDamagedHeadsTakeNoMemoryBeyondTheLimit(t *testing.T) {
 	// keep beside pixels: tables, and a window of zstd.
 	require.Less(t, worst, uint64(2*24*d.MaxPixels+1<<20), of)
 }
+
+// Scans beyond all need are refused.
+func TestManyScansAreRefused(t *testing.T) {
+	data := kind(t, "progressive_444.jpg")
+	at := bytes.LastIndex(data, []byte("\xff\xda"))
+	scan := data[at : len(data)-2]
+	many := append(bytes.Clone(data[:at]), bytes.Repeat(scan, 600)...)
+	_, err := dataset.Decode(bytes.NewReader(append(many, 0xff, 0xd9)))
+	require.ErrorIs(t, err, dataset.ErrDecode)
+	require.ErrorContains(t, err, "JPEG: more than 500 scans are not read; convert it without loss with: jpegtran -outfile NEW.jpg OLD.jpg")
+}

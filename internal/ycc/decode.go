@@ -3,6 +3,7 @@ package ycc
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"image"
 	"image/jpeg"
 
@@ -40,7 +41,7 @@ func Reduced(data []byte, shrink int) (img image.Image, by int, err error) {
 	img, ok := jpeg8.Decode(data, shrink)
 	if !ok {
 		by = 1
-		if img, err = jpeg.Decode(bytes.NewReader(data)); err != nil {
+		if img, err = decode(data); err != nil {
 			return nil, 0, err
 		}
 	}
@@ -55,6 +56,50 @@ func Reduced(data []byte, shrink int) (img image.Image, by int, err error) {
 		RGBA(dst.Pix, dst.Stride, src)
 	}
 	return dst, by, nil
+}
+
+// maxScans is how many scans a file may have. Writers make ten or so, and a scan of nothing costs a pass over
+// all of the picture.
+const maxScans = 500
+
+// decode is image/jpeg's, of files of at most maxScans scans.
+func decode(data []byte) (image.Image, error) {
+	if scans(data) > maxScans {
+		return nil, fmt.Errorf("more than %d scans are not read; convert it without loss with: jpegtran -outfile NEW.jpg OLD.jpg", maxScans)
+	}
+	return jpeg.Decode(bytes.NewReader(data))
+}
+
+// scans counts the scans up to the end marker, at most one more than maxScans.
+func scans(b []byte) (n int) {
+	for at := 2; at+2 <= len(b) && n <= maxScans; {
+		if b[at] != 0xff { // of a scan
+			next := bytes.IndexByte(b[at:], 0xff)
+			if next < 0 {
+				return n
+			}
+			at += next
+			continue
+		}
+		marker := b[at+1]
+		switch {
+		case marker == 0xff: // a fill byte
+			at++
+			continue
+		case marker == 0 || marker >= 0xd0 && marker <= 0xd8 || marker == 0x01: // a byte of a scan, or a marker of nothing
+			at += 2
+			continue
+		case marker == 0xd9:
+			return n
+		case marker == 0xda:
+			n++
+		}
+		if at+4 > len(b) {
+			return n
+		}
+		at += 2 + int(binary.BigEndian.Uint16(b[at+2:]))
+	}
+	return n
 }
 
 // separate takes the planes for red, green and blue.
@@ -78,7 +123,7 @@ func decodeInks(data []byte, f head) (image.Image, error) {
 	for _, at := range f.transforms {
 		raw[at+len(raw)-len(data)] = 0
 	}
-	img, err := jpeg.Decode(bytes.NewReader(raw))
+	img, err := decode(raw)
 	if err != nil {
 		return nil, err
 	}
