@@ -50,10 +50,11 @@ func Reduced(data []byte, shrink int) (img image.Image, by int, err error) {
 		return img, by, nil
 	}
 	dst := image.NewRGBA(src.Rect)
-	if f.rgb() {
-		separate(dst, src)
+	// Of blocks that have become one value, libjpeg repeats colours.
+	if nearest := by == 8; f.rgb() {
+		separate(dst, src, nearest)
 	} else {
-		RGBA(dst.Pix, dst.Stride, src)
+		rgba(dst.Pix, dst.Stride, src, nearest)
 	}
 	return dst, by, nil
 }
@@ -103,9 +104,9 @@ func scans(b []byte) (n int) {
 }
 
 // separate takes the planes for red, green and blue.
-func separate(dst *image.RGBA, src *image.YCbCr) {
+func separate(dst *image.RGBA, src *image.YCbCr, nearest bool) {
 	w := src.Rect.Dx()
-	c := newChroma(src)
+	c := newChroma(src, nearest)
 	for y := range src.Rect.Dy() {
 		row, luma := dst.Pix[y*dst.Stride:][:4*w], src.Y[y*src.YStride:][:w]
 		for x, v := range c.row(y)[:w] {
@@ -146,7 +147,7 @@ func decodeInks(data []byte, f head) (image.Image, error) {
 			}
 		}
 	}
-	c, colours := newChroma(src), make([]byte, 4*w)
+	c, colours := newChroma(src, false), make([]byte, 4*w)
 	for y := range h {
 		row, chroma := inks.Pix[y*inks.Stride:][:4*w], c.row(y)[:w]
 		if f.adobe() {
