@@ -33,9 +33,9 @@ func Reduced(data []byte, shrink int) (img image.Image, by int, err error) {
 	case f.components == 4:
 		img, err = decodeInks(data, f)
 		return img, 1, err
-	case f.components == 3 && f.named():
-		// image/jpeg gives planes only of what is marked as YCbCr.
-		data = inserted(data, "\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00")
+	case f.components == 3 && f.marked():
+		// image/jpeg gives planes only of what its last marker of programs calls JFIF.
+		data = inserted(data, f.scan, "\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00")
 	}
 	by = shrink
 	img, ok := jpeg8.Decode(data, shrink)
@@ -120,7 +120,7 @@ func separate(dst *image.RGBA, src *image.YCbCr, nearest bool) {
 func decodeInks(data []byte, f head) (image.Image, error) {
 	// With Adobe's marker for colours that are no YCbCrK, image/jpeg gives the four
 	// planes, inverted, and repeats samples that pixels share.
-	raw := inserted(data, "\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x00")
+	raw := inserted(data, 2, "\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x00")
 	for _, at := range f.transforms {
 		raw[at+len(raw)-len(data)] = 0
 	}
@@ -164,10 +164,10 @@ func decodeInks(data []byte, f head) (image.Image, error) {
 	return inks, nil
 }
 
-// inserted puts a segment behind the first marker.
-func inserted(data []byte, segment string) []byte {
+// inserted puts a segment in front of a marker.
+func inserted(data []byte, at int, segment string) []byte {
 	out := make([]byte, 0, len(data)+len(segment))
-	return append(append(append(out, data[:2]...), segment...), data[2:]...)
+	return append(append(append(out, data[:at]...), segment...), data[at:]...)
 }
 
 // head is what the segments before the first scan say of colours.
@@ -176,6 +176,7 @@ type head struct {
 	ids        string
 	shared     bool  // whether pixels share samples of the second component
 	jfif       bool  // has JFIF's marker
+	scan       int   // where the first scan begins, or what is damaged
 	transforms []int // where Adobe's markers say how colours are stored; the last one counts
 	transform  byte  // what it says
 }
@@ -183,18 +184,20 @@ type head struct {
 // adobe says whether Adobe's marker calls the colours YCbCr or YCbCrK.
 func (h head) adobe() bool { return len(h.transforms) > 0 && h.transform != 0 }
 
-// named says whether image/jpeg takes the components for red, green and blue.
-func (h head) named() bool {
-	return !h.jfif && (h.ids == "RGB" || len(h.transforms) > 0 && h.transform == 0)
+// marked says whether names or Adobe's marker call the components red, green and blue, of which image/jpeg makes colours
+// unless the last marker of programs is JFIF's.
+func (h head) marked() bool {
+	return h.ids == "RGB" || len(h.transforms) > 0 && h.transform == 0
 }
 
-// rgb says whether libjpeg does: Adobe's marker counts before the names.
-func (h head) rgb() bool { return h.named() && !h.adobe() }
+// rgb says whether libjpeg takes them for these: any marker of JFIF counts before Adobe's, and that before the names.
+func (h head) rgb() bool { return !h.jfif && h.marked() && !h.adobe() }
 
 // headOf walks the segments; of several frame headers, which no decoder takes, the first one counts. What is damaged, the
 // decoder reports.
 func headOf(b []byte) (h head) {
-	for at := 2; at+4 <= len(b) && b[at] == 0xff; {
+	h.scan = 2
+	for at := 2; at+4 <= len(b) && b[at] == 0xff; h.scan = at {
 		marker, n := b[at+1], int(binary.BigEndian.Uint16(b[at+2:]))
 		if marker == 0xff { // a fill byte
 			at++

@@ -3,6 +3,7 @@ package ycc
 import (
 	"bytes"
 	"encoding/binary"
+	"image"
 	"image/color"
 	"os"
 	"strings"
@@ -52,4 +53,35 @@ func TestManyScans(t *testing.T) {
 	inks, err := os.ReadFile("testdata/420.jpg")
 	require.NoError(t, err)
 	require.Equal(t, 1, scans(inks))
+}
+
+// Markers of programs behind JFIF's say nothing about colours, whether internal/jpeg8 reads the file or image/jpeg does.
+func TestMarkersOfProgramsBehindJFIF(t *testing.T) {
+	data, err := os.ReadFile("testdata/444.jpg")
+	require.NoError(t, err)
+	frame, scan := bytes.Index(data, []byte("\xff\xc0")), bytes.Index(data, []byte("\xff\xda"))
+	for i, id := range []byte("RGB") {
+		data[frame+10+3*i], data[scan+5+2*i] = id, id
+	}
+	require.Equal(t, "JFIF", string(data[6:10]))
+	after := 4 + int(binary.BigEndian.Uint16(data[4:]))
+	want, err := Decode(data)
+	require.NoError(t, err)
+	for _, more := range []string{segment(0xe0, "JFXX\x00\x10\x00"), segment(0xee, "Adobe\x00\x64\x00\x00\x00\x00\x00") + segment(0xe0, "other")} {
+		file := append(append(bytes.Clone(data[:after]), more...), data[after:]...)
+		got, err := Decode(file)
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+		// Two bytes more in the scan are image/jpeg's to read.
+		got, err = Decode(append(bytes.Clone(file[:len(file)-2]), 0, 0, 0xff, 0xd9))
+		require.NoError(t, err)
+		a, ok := want.(*image.RGBA)
+		require.True(t, ok)
+		b, ok := got.(*image.RGBA)
+		require.True(t, ok)
+		require.Equal(t, a.Rect, b.Rect)
+		for i, v := range a.Pix {
+			require.LessOrEqual(t, max(v, b.Pix[i])-min(v, b.Pix[i]), byte(5))
+		}
+	}
 }
