@@ -2,6 +2,7 @@ package dataset_test
 
 import (
 	"bytes"
+	"compress/zlib"
 	"math/rand/v2"
 	"runtime"
 	"testing"
@@ -55,4 +56,50 @@ func TestDamagedHeadsTakeNoMemoryBeyondTheLimit(t *testing.T) {
 	// Twice (a picture and a mask) 24 bytes a pixel, the file, and what decoders
 	// keep beside pixels: tables, and a window of zstd.
 	require.Less(t, worst, uint64(2*24*d.MaxPixels+1<<20), of)
+}
+
+// A TIFF of one pixel takes the memory of one pixel, whatever its tile and its row are.
+func TestTIFFTakesWhatItsPixelsNeed(t *testing.T) {
+	var b bytes.Buffer
+	z := zlib.NewWriter(&b)
+	_, err := z.Write(make([]byte, 16<<20))
+	require.NoError(t, err)
+	require.NoError(t, z.Close())
+	one := func(more map[uint16]uint32) []byte {
+		tags := map[uint16]uint32{256: 1, 257: 1, 259: 8, 322: 4096, 323: 4096, 324: 8, 325: uint32(b.Len())}
+		for k, v := range more {
+			tags[k] = v
+		}
+		return tiffOf(tags, b.Bytes())
+	}
+	d := dataset.DefaultDecoder()
+	n := spent(func() { _, err = d.Image(bytes.NewReader(one(nil))) })
+	require.NoError(t, err)
+	require.Less(t, n, uint64(2<<20))
+	n = spent(func() { _, err = d.Image(bytes.NewReader(one(map[uint16]uint32{322: 1 << 20, 258: 64, 277: 64}))) })
+	require.ErrorIs(t, err, dataset.ErrTooLarge)
+	require.Less(t, n, uint64(2<<20))
+
+	// Twelve bytes a pixel and more, in one strip: within 24 a pixel and what is kept beside.
+	const side = 512
+	var floats bytes.Buffer
+	z = zlib.NewWriter(&floats)
+	_, err = z.Write(make([]byte, 24*side*side))
+	require.NoError(t, err)
+	require.NoError(t, z.Close())
+	data := tiffOf(map[uint16]uint32{256: side, 257: side, 258: 64, 339: 3, 259: 8, 262: 2, 277: 3, 278: side}, floats.Bytes())
+	n = spent(func() { _, err = d.Image(bytes.NewReader(data)) })
+	require.NoError(t, err)
+	require.Less(t, n, uint64(24*side*side+1<<20))
+}
+
+// Scans beyond all need are refused.
+func TestManyScansAreRefused(t *testing.T) {
+	data := kind(t, "progressive_444.jpg")
+	at := bytes.LastIndex(data, []byte("\xff\xda"))
+	scan := data[at : len(data)-2]
+	many := append(bytes.Clone(data[:at]), bytes.Repeat(scan, 600)...)
+	_, err := dataset.Decode(bytes.NewReader(append(many, 0xff, 0xd9)))
+	require.ErrorIs(t, err, dataset.ErrDecode)
+	require.ErrorContains(t, err, "JPEG: more than 500 scans are not read; convert it without loss with: jpegtran -outfile NEW.jpg OLD.jpg")
 }

@@ -7,8 +7,10 @@ import (
 
 // decodeBytes is what an image of a file takes at most on its way to RGBA, in
 // bytes a pixel: sixteen of coefficients and four of pixels for a progressive
-// JPEG in CMYK, and four of the result. Other kinds take 5 to 16. Where a mask
-// follows, the decoder's pixels are gone.
+// JPEG in CMYK, and four of the result; or twelve of a strip that is expanded, eight of
+// pixels and the result for a TIFF of 16 bits. Other kinds take 5 to 16. Not counted are
+// the file, a row or two of it, what decoders keep besides (1 MB, or 4 MB of a TIFF whose
+// tile is larger than the picture). Where a mask follows, the decoder's pixels are gone.
 const decodeBytes = 24
 
 // budget hands out bytes, first come first served.

@@ -62,7 +62,8 @@ type Decoder struct {
 	// makes of them. Pixels are those of Pillow's Image.draft, smoothed otherwise than by a
 	// resize of the whole: docs/files.md has how far they are apart. Twice the shorter side that the transform
 	// asks for is a good choice. What is measured in pixels of the picture, such as [Transform.Rect], is then in those of the
-	// smaller one. Progressive files and those of four colours stay whole. Default 0: everything does.
+	// smaller one. Only JPEG files that are sequential, whole, and of one component or three become smaller; others stay as they are, progressive ones for
+	// instance. Default 0: everything does.
 	Draft int
 }
 

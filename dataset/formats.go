@@ -145,12 +145,17 @@ func tiffSize(data []byte) (image.Point, error) {
 	return image.Pt(h.Width, h.Height), nil
 }
 
+// tiffBeside is what a row, or a tile of JPEG, may take beyond the pixels of a small picture.
+const tiffBeside = 4 << 20
+
 func decodeTIFF(d Decoder, data []byte, use purpose) (decoded, error) {
 	h, err := tiff.DecodeHeader(data)
 	if err != nil {
 		return decoded{}, err
 	}
-	img, err := tiff.Decode(data, tiff.Options{MaxBytes: d.maxFile(), White: d.White, Mask: use == maskPixels})
+	// A row is no longer than the picture, or than a tile that is somewhat larger.
+	most := min(max(12*int64(h.Width)*int64(h.Height), h.Bytes())+tiffBeside, d.maxFile())
+	img, err := tiff.Decode(data, tiff.Options{MaxBytes: most, White: d.White, Mask: use == maskPixels})
 	if errors.Is(err, tiff.ErrTooLarge) {
 		return decoded{}, fmt.Errorf("%w: %w", ErrTooLarge, err)
 	}

@@ -90,16 +90,25 @@ func Raw(dst, src []byte) (n, used int, err error) {
 	}
 	defer spare.Put(t)
 	d := decoder{src: src, dst: dst, t: t}
+	if err := d.blocks(); err != nil {
+		return 0, 0, err
+	}
+	return d.out, d.at - int(d.n>>3), nil
+}
+
+// blocks expands all blocks.
+func (d *decoder) blocks() (err error) {
 	for last := false; !last; {
 		last = d.take(1) == 1
 		switch d.take(2) {
 		case 0:
 			err = d.stored()
 		case 1:
-			if err = d.fixed(); err == nil {
+			if d.use, err = fixed(); err == nil {
 				err = d.block()
 			}
 		case 2:
+			d.use = d.t
 			if err = d.dynamic(); err == nil {
 				err = d.block()
 			}
@@ -110,20 +119,21 @@ func Raw(dst, src []byte) (n, used int, err error) {
 			err = io.ErrUnexpectedEOF
 		}
 		if err != nil {
-			return 0, 0, err
+			return err
 		}
 	}
-	return d.out, d.at - int(d.n>>3), nil
+	return nil
 }
 
 // decoder is where a stream is.
 type decoder struct {
 	src, dst []byte
 	at, out  int
-	buf      uint64 // bits that are read and not used, the next one lowest
-	n        uint   // how many they are
-	short    bool   // more were used than there are
-	t        *tables
+	buf      uint64  // bits that are read and not used, the next one lowest
+	n        uint    // how many they are
+	short    bool    // more were used than there are
+	t        *tables // of blocks that bring their own
+	use      *tables // of this block
 }
 
 // fill reads whole bytes until there are 48 bits, or all.
@@ -181,9 +191,10 @@ func (d *decoder) stored() error {
 	return nil
 }
 
-// fixed makes the tables of RFC 1951, 3.2.6.
-func (d *decoder) fixed() error {
-	lens := d.t.lens[:288+32]
+// fixed are the tables of RFC 1951, 3.2.6, made once: a block that uses them may have ten bits.
+var fixed = sync.OnceValues(func() (*tables, error) {
+	t := new(tables)
+	lens := t.lens[:]
 	for i := range lens {
 		switch {
 		case i < 144:
@@ -198,11 +209,11 @@ func (d *decoder) fixed() error {
 			lens[i] = 5
 		}
 	}
-	if err := d.t.literals(lens[:288]); err != nil {
-		return err
+	if err := t.literals(lens[:288]); err != nil {
+		return nil, err
 	}
-	return d.t.distances(lens[288:])
-}
+	return t, t.distances(lens[288:])
+})
 
 // dynamic reads the codes of a block, 3.2.7.
 func (d *decoder) dynamic() error {
@@ -272,7 +283,7 @@ var (
 	distExtra   = [30]uint8{0, 0, 0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7, 8, 8, 9, 9, 10, 10, 11, 11, 12, 12, 13, 13}
 )
 
-// literals makes the table of literals and lengths.
+// literals makes the table of literals and lengths. A block of nothing may have one code, its end.
 func (t *tables) literals(lens []uint8) error {
 	_, err := build(t.lit[:], lens, t.sorted[:], litBits, func(symbol int) entry {
 		switch {
@@ -284,7 +295,7 @@ func (t *tables) literals(lens []uint8) error {
 			return entry(lengthExtra[symbol-257])<<8 | entry(lengthBase[symbol-257])<<16
 		}
 		return isOther // 286 and 287 are codes of no meaning
-	}, false)
+	}, true)
 	if err != nil {
 		return err
 	}
@@ -408,7 +419,7 @@ func (d *decoder) block() error {
 
 // quick goes on as long as whole words can be read and written; end says that the block has ended.
 func (d *decoder) quick() (end bool, err error) {
-	src, dst, lit, dist := d.src, d.dst, &d.t.lit, &d.t.dist
+	src, dst, lit, dist := d.src, d.dst, &d.use.lit, &d.use.dist
 	at, out, buf, n := d.at, d.out, d.buf, uint64(d.n)
 	lastIn, lastOut := len(src)-16, len(dst)-most-slack
 	for at <= lastIn && out <= lastOut {
@@ -532,7 +543,7 @@ func (d *decoder) tidy() {
 func (d *decoder) careful() (end bool, err error) {
 	for {
 		d.fill()
-		e, err := d.code(d.t.lit[:], litBits)
+		e, err := d.code(d.use.lit[:], litBits)
 		if err != nil {
 			return false, err
 		}
@@ -555,7 +566,7 @@ func (d *decoder) careful() (end bool, err error) {
 		}
 		length := int(e>>16) + int(d.take(uint(e>>8&15)))
 		d.fill()
-		if e, err = d.code(d.t.dist[:], distBits); err != nil {
+		if e, err = d.code(d.use.dist[:], distBits); err != nil {
 			return false, err
 		}
 		if e&isOther != 0 {

@@ -6,6 +6,7 @@ import (
 	"compress/zlib"
 	"fmt"
 	"io"
+	"math/bits"
 	"math/rand/v2"
 	"testing"
 
@@ -109,8 +110,36 @@ func TestDamagedStreams(t *testing.T) {
 	require.Zero(t, n)
 }
 
-// Whatever it is given, it says what compress/flate says, but that it may refuse a set of codes that is not
-// complete.
+// A stream of blocks with the fixed codes, each of ten bits, makes no table for them: there is one for all streams.
+func TestFixedTablesAreMadeOnce(t *testing.T) {
+	one, err := fixed()
+	require.NoError(t, err)
+	// Kind 1, then the end, of seven bits 0; the last block has the literals of "bad".
+	bit, stream := 0, make([]byte, 5010)
+	put := func(v, n int) { // the lowest bit first
+		for i := range n {
+			stream[bit/8] |= byte(v>>i&1) << (bit % 8)
+			bit++
+		}
+	}
+	for range 4000 {
+		put(0b010, 3)
+		put(0, 7)
+	}
+	put(0b011, 3)
+	for _, c := range []byte("bad") {
+		put(int(bits.Reverse8(0x30+c)), 8)
+	}
+	put(0, 7)
+	own := new(tables)
+	d := decoder{src: stream, dst: make([]byte, 10), t: own}
+	require.NoError(t, d.blocks())
+	require.Equal(t, "bad", string(d.dst[:d.out]))
+	require.Equal(t, new(tables), own, "tables of the stream's own")
+	require.Same(t, one, d.use)
+}
+
+// Whatever it is given, it says what compress/flate says.
 func FuzzRaw(f *testing.F) {
 	for _, text := range texts() {
 		for _, level := range []int{flate.HuffmanOnly, 0, 6} {
@@ -124,6 +153,7 @@ func FuzzRaw(f *testing.F) {
 		in := bytes.NewReader(stream)
 		want, wrong := io.ReadAll(io.LimitReader(flate.NewReader(in), int64(room)+1))
 		if err != nil {
+			require.False(t, wrong == nil && len(want) <= int(room), "%v, and compress/flate reads it", err)
 			return
 		}
 		require.NoError(t, wrong)

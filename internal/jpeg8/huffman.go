@@ -60,6 +60,26 @@ func newHuffman(counts *[16]byte, symbols []byte, ac bool) (*huffman, bool) {
 	return t, true
 }
 
+// within is t without the short cuts to values that the steps make larger than maxSize: those are read, and looked at, one by one. Of
+// an image they are rare, as large steps leave small values.
+func (t *huffman) within(quant *[64]int32) *huffman {
+	most := int64(0)
+	for _, q := range quant[1:] {
+		most = max(most, int64(q))
+	}
+	out := t
+	for i, e := range t.whole {
+		if v := int64(e >> 16); max(v, -v)*most > maxSize {
+			if out == t {
+				out = new(huffman)
+				*out = *t
+			}
+			out.whole[i] = 0
+		}
+	}
+	return out
+}
+
 // extend makes a signed number of size bits that follow a code.
 func extend(v int32, size int) int32 {
 	if v < 1<<(size-1) {
@@ -213,7 +233,11 @@ func (d *decoder) coefficients(c *component) bool {
 		if k += run; k > 63 {
 			return false
 		}
-		d.block.put(k, int64(extend(b.take(size), size))*int64(quant[k]))
+		v := int64(extend(b.take(size), size)) * int64(quant[k])
+		d.block.put(k, v)
+		if uint64(v+maxSize) > 2*maxSize {
+			d.block.large = true
+		}
 		k++
 	}
 	return true

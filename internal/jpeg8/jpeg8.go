@@ -18,7 +18,7 @@ func Decode(data []byte, shrink int) (img image.Image, ok bool) {
 	if !d.head(data) || !d.frame() || !d.scan() {
 		return nil, false
 	}
-	return d.picture(), true
+	return d.picture()
 }
 
 // Markers.
@@ -224,6 +224,7 @@ func (d *decoder) choose(b []byte) bool {
 		if c.dc == nil || c.ac == nil || c.quant == nil {
 			return false
 		}
+		c.ac = c.ac.within(c.quant)
 	}
 	return b[1+2*n] == 0 && b[2+2*n] == 63 && b[3+2*n] == 0
 }
@@ -311,17 +312,20 @@ func (d *decoder) scan() bool {
 	return d.bits.end()
 }
 
+// ratios are those of image.YCbCrSubsampleRatio, by how many pixels share a colour across and down.
+var ratios = map[[2]int]image.YCbCrSubsampleRatio{
+	{1, 1}: image.YCbCrSubsampleRatio444, {2, 1}: image.YCbCrSubsampleRatio422, {2, 2}: image.YCbCrSubsampleRatio420,
+	{1, 2}: image.YCbCrSubsampleRatio440, {4, 1}: image.YCbCrSubsampleRatio411, {4, 2}: image.YCbCrSubsampleRatio410,
+}
+
 // picture wraps the planes.
-func (d *decoder) picture() image.Image {
+func (d *decoder) picture() (image.Image, bool) {
 	at := image.Rect(0, 0, (d.w+d.shrink-1)/d.shrink, (d.h+d.shrink-1)/d.shrink)
 	y := d.components[0]
 	if len(d.components) == 1 {
-		return &image.Gray{Pix: y.plane, Stride: y.stride, Rect: at}
+		return &image.Gray{Pix: y.plane, Stride: y.stride, Rect: at}, true
 	}
 	cb, cr := d.components[1], d.components[2]
-	ratio := map[[2]int]image.YCbCrSubsampleRatio{
-		{1, 1}: image.YCbCrSubsampleRatio444, {2, 1}: image.YCbCrSubsampleRatio422, {2, 2}: image.YCbCrSubsampleRatio420,
-		{1, 2}: image.YCbCrSubsampleRatio440, {4, 1}: image.YCbCrSubsampleRatio411, {4, 2}: image.YCbCrSubsampleRatio410,
-	}[[2]int{y.h * y.side / cb.side, y.v * y.side / cb.side}]
-	return &image.YCbCr{Y: y.plane, Cb: cb.plane, Cr: cr.plane, YStride: y.stride, CStride: cb.stride, SubsampleRatio: ratio, Rect: at}
+	ratio, ok := ratios[[2]int{y.h * y.side / cb.side, y.v * y.side / cb.side}]
+	return &image.YCbCr{Y: y.plane, Cb: cb.plane, Cr: cr.plane, YStride: y.stride, CStride: cb.stride, SubsampleRatio: ratio, Rect: at}, ok
 }

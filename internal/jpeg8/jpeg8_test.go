@@ -28,6 +28,7 @@ func fill(b *block, rng *rand.Rand, some int, size float64) (values [64]float64)
 			b.values[0] += int64(v)
 		} else {
 			b.put(k, int64(v))
+			b.large = b.large || math.Abs(v) > maxSize
 		}
 	}
 	return values
@@ -89,6 +90,105 @@ func TestTransforms(t *testing.T) {
 	}
 }
 
+// One row at a time, all transforms give what two give, and beyond the sizes at which these are left nothing wraps.
+func TestLargeCoefficients(t *testing.T) {
+	transforms := map[int]func(b *block, dst []byte, stride int){8: (*block).whole, 4: (*block).half, 2: (*block).quarter}
+	rng := rand.New(rand.NewPCG(2, 2))
+	for i := range 2000 {
+		var b block
+		fill(&b, rng, 1+i%64, []float64{3, 40, 150, 300, 2000}[i%5])
+		b.some = true
+		for side, transform := range transforms {
+			var got, want [64]byte
+			transform(&b, got[:], 8)
+			b.slowly(want[:], 8, side)
+			require.Equal(t, want, got)
+		}
+	}
+	// All coefficients as large as they may be there, of signs that add up in one corner.
+	for _, flip := range []int64{1, -1} {
+		for corner := range 4 {
+			var b block
+			b.values[0] = flip * maxFirst
+			for k := 1; k < 64; k++ {
+				v := flip * 1023
+				if at := zigzag[k]; corner&1 == 1 && at%2 == 1 != (corner&2 == 2 && at/8%2 == 1) {
+					v = -v
+				}
+				b.put(k, v)
+			}
+			require.False(t, b.wild())
+			for side, transform := range transforms {
+				var got, want [64]byte
+				transform(&b, got[:], 8)
+				b.slowly(want[:], 8, side)
+				require.Equal(t, want, got)
+			}
+		}
+	}
+	for _, v := range []int64{4096, 8193, 1 << 20, 1<<31 - 1, -4096, -8193, -1 << 20, -1<<31 + 1} {
+		want := byte(255)
+		if v < 0 {
+			want = 0
+		}
+		for _, long := range []bool{false, true} {
+			b := block{some: long}
+			b.values[0] = v
+			for side, transform := range transforms {
+				var got [64]byte
+				transform(&b, got[:], side)
+				require.Equal(t, bytes.Repeat([]byte{want}, side*side), got[:side*side], "%d", v)
+			}
+			require.Equal(t, want, b.mean())
+		}
+	}
+}
+
+// Files whose steps of quantisation are made larger come out as white and black as with image/jpeg.
+func TestCoefficientsOutOfRange(t *testing.T) {
+	for _, name := range []string{"grey.jpg", "grey-wild.jpg", "420-wild.jpg", "444.jpg"} {
+		data := bytes.Clone(files(t)[name])
+		for at := 2; data[at+1] != sos; at += 2 + int(data[at+2])<<8 + int(data[at+3]) {
+			if data[at+1] != dqt {
+				continue
+			}
+			for body := data[at+4 : at+2+int(data[at+2])<<8+int(data[at+3])]; len(body) > 0; body = body[65:] {
+				for i, v := range body[1:65] {
+					body[1+i] = byte(min(12*int(v), 255))
+				}
+			}
+		}
+		equalPlanes(t, name, data)
+	}
+}
+
+// Short cuts of a table are left out where the steps make their values large, and only there.
+func TestShortCutsToLargeValues(t *testing.T) {
+	table, ok := newHuffman(&[16]byte{1, 1}, []byte{0x08, 0x01}, true) // a bit 0 and 8 bits of a value, and 10 and one bit
+	require.True(t, ok)
+	quant := new([64]int32)
+	for i := range quant {
+		quant[i] = 4
+	}
+	require.Same(t, table, table.within(quant)) // 255 times 4
+	quant[63] = 5
+	few := table.within(quant)
+	left, gone := 0, 0
+	for i, e := range table.whole {
+		v := int(e >> 16)
+		if max(v, -v)*5 > maxSize {
+			require.Zero(t, few.whole[i])
+			gone++
+		} else {
+			require.Equal(t, e, few.whole[i])
+			left++
+		}
+	}
+	require.NotZero(t, gone)
+	require.NotZero(t, left)
+	require.Equal(t, table.quick, few.quick)
+}
+
 // files are those of internal/ycc.
 func files(t testing.TB) map[string][]byte {
 	names, err := filepath.Glob("../ycc/testdata/*.jpg")
@@ -106,38 +206,42 @@ func files(t testing.TB) map[string][]byte {
 // Planes are within rounding of image/jpeg's.
 func TestPlanesAreThoseOfTheStandardLibrary(t *testing.T) {
 	for name, data := range files(t) {
-		want, err := jpeg.Decode(bytes.NewReader(data))
-		require.NoError(t, err, name)
-		got, ok := Decode(data, 1)
-		require.True(t, ok, name)
-		require.Equal(t, want.Bounds(), got.Bounds(), name)
-		near := func(a, b byte) {
-			require.LessOrEqual(t, max(a, b)-min(a, b), byte(2), name)
-		}
-		switch w := want.(type) {
-		case *image.Gray:
-			g, ok := got.(*image.Gray)
-			require.True(t, ok)
-			for y := range w.Rect.Dy() {
-				for x := range w.Rect.Dx() {
-					near(w.GrayAt(x, y).Y, g.GrayAt(x, y).Y)
-				}
+		equalPlanes(t, name, data)
+	}
+}
+
+func equalPlanes(t *testing.T, name string, data []byte) {
+	want, err := jpeg.Decode(bytes.NewReader(data))
+	require.NoError(t, err, name)
+	got, ok := Decode(data, 1)
+	require.True(t, ok, name)
+	require.Equal(t, want.Bounds(), got.Bounds(), name)
+	near := func(a, b byte) {
+		require.LessOrEqual(t, max(a, b)-min(a, b), byte(2), name)
+	}
+	switch w := want.(type) {
+	case *image.Gray:
+		g, ok := got.(*image.Gray)
+		require.True(t, ok)
+		for y := range w.Rect.Dy() {
+			for x := range w.Rect.Dx() {
+				near(w.GrayAt(x, y).Y, g.GrayAt(x, y).Y)
 			}
-		case *image.YCbCr:
-			g, ok := got.(*image.YCbCr)
-			require.True(t, ok)
-			require.Equal(t, w.SubsampleRatio, g.SubsampleRatio, name)
-			for y := range w.Rect.Dy() {
-				for x := range w.Rect.Dx() {
-					a, b := w.YCbCrAt(x, y), g.YCbCrAt(x, y)
-					near(a.Y, b.Y)
-					near(a.Cb, b.Cb)
-					near(a.Cr, b.Cr)
-				}
-			}
-		default:
-			require.Fail(t, "another kind", "%T", want)
 		}
+	case *image.YCbCr:
+		g, ok := got.(*image.YCbCr)
+		require.True(t, ok)
+		require.Equal(t, w.SubsampleRatio, g.SubsampleRatio, name)
+		for y := range w.Rect.Dy() {
+			for x := range w.Rect.Dx() {
+				a, b := w.YCbCrAt(x, y), g.YCbCrAt(x, y)
+				near(a.Y, b.Y)
+				near(a.Cb, b.Cb)
+				near(a.Cr, b.Cr)
+			}
+		}
+	default:
+		require.Fail(t, "another kind", "%T", want)
 	}
 }
 

@@ -45,6 +45,7 @@ const sign = 1 << 31
 type block struct {
 	values [32]int64
 	some   bool // besides the constant one
+	large  bool // one of these may be beyond maxSize
 }
 
 func (b *block) clear() { *b = block{} }
@@ -56,28 +57,50 @@ func (b *block) put(k int, v int64) {
 	b.some = true
 }
 
-// mean is the transform to one value.
-func (b *block) mean() byte {
-	return clamp[(int32(b.values[0])+4)>>3&1023]
+// Sums stay within their halves of words where no coefficient is larger than these. In a sum of one direction the eight count up to
+// 7.5 together, of 2^13, and in both 7.5*7.5*2^15, as the first leaves two bits more; so 1023 makes 1.9 of 2.1*10^9. The
+// reduced transforms make less. In images hardly a block has larger ones, at most 1024 and half a step of quantisation.
+const (
+	maxSize  = 1<<10 - 1
+	maxFirst = 1 << 11
+)
+
+// wild says whether sums may leave their halves of words.
+func (b *block) wild() bool {
+	first := int32(b.values[0])
+	return b.large || first > maxFirst || first < -maxFirst
 }
 
-// clamp brings a value, less 128, between 0 and 255: indices are its lowest ten bits.
+// plain are the coefficients.
+func (b *block) plain() (c [64]int64) {
+	for i, v := range b.values {
+		low := int64(int32(v))
+		c[2*i], c[2*i+1] = low, (v-low)>>32
+	}
+	return c
+}
+
+// limit brings a value, less 128, between 0 and 255.
+func limit(v int64) byte { return byte(max(0, min(v+128, 255))) }
+
+// mean is the transform to one value.
+func (b *block) mean() byte { return limit((int64(int32(b.values[0])) + 4) >> 3) }
+
+// clamp is limit for values from -middle on, at which it begins.
 var clamp = clamps()
 
-func clamps() (t [1024]byte) {
+const middle = 1 << 13
+
+func clamps() (t [2 * middle]byte) {
 	for i := range t {
-		v := i
-		if i >= 512 {
-			v = i - 1024
-		}
-		t[i] = byte(max(0, min(v+128, 255)))
+		t[i] = limit(int64(i) - middle)
 	}
 	return t
 }
 
 // flat fills a block of one value.
 func (b *block) flat(dst []byte, stride, side int) {
-	v := clamp[(int32(b.values[0])*(1<<passBits)+1<<(passBits+2))>>(passBits+3)&1023]
+	v := limit((int64(int32(b.values[0]))*(1<<passBits) + 1<<(passBits+2)) >> (passBits + 3))
 	for y := range side {
 		row := dst[y*stride:][:side]
 		for x := range row {
@@ -109,6 +132,10 @@ func (b *block) whole(dst []byte, stride int) {
 		b.flat(dst, stride, 8)
 		return
 	}
+	if b.wild() {
+		b.slowly(dst, stride, 8)
+		return
+	}
 	const (
 		down = constBits - passBits
 		bias = 1<<(down-1)*lanes + sign
@@ -125,20 +152,20 @@ func (b *block) whole(dst []byte, stride int) {
 	}
 	const (
 		last     = constBits + passBits + 3
-		lastBias = 1<<(last-1)*lanes + sign
+		lastBias = 1<<(last-1)*lanes + sign - 1<<63 // both halves are larger by sign
 	)
 	for p := range 4 {
 		w := &work[p]
 		y0, y1, y2, y3, y4, y5, y6, y7 := eight(w[0], w[1], w[2], w[3], w[4], w[5], w[6], w[7], lastBias)
 		upper, lower := (*[8]byte)(dst[2*p*stride:]), (*[8]byte)(dst[(2*p+1)*stride:])
-		upper[0], lower[0] = clamp[uint32(y0)>>last&1023], clamp[uint64(y0)>>(32+last)&1023]
-		upper[1], lower[1] = clamp[uint32(y1)>>last&1023], clamp[uint64(y1)>>(32+last)&1023]
-		upper[2], lower[2] = clamp[uint32(y2)>>last&1023], clamp[uint64(y2)>>(32+last)&1023]
-		upper[3], lower[3] = clamp[uint32(y3)>>last&1023], clamp[uint64(y3)>>(32+last)&1023]
-		upper[4], lower[4] = clamp[uint32(y4)>>last&1023], clamp[uint64(y4)>>(32+last)&1023]
-		upper[5], lower[5] = clamp[uint32(y5)>>last&1023], clamp[uint64(y5)>>(32+last)&1023]
-		upper[6], lower[6] = clamp[uint32(y6)>>last&1023], clamp[uint64(y6)>>(32+last)&1023]
-		upper[7], lower[7] = clamp[uint32(y7)>>last&1023], clamp[uint64(y7)>>(32+last)&1023]
+		upper[0], lower[0] = clamp[uint32(y0)>>last], clamp[uint64(y0)>>(32+last)]
+		upper[1], lower[1] = clamp[uint32(y1)>>last], clamp[uint64(y1)>>(32+last)]
+		upper[2], lower[2] = clamp[uint32(y2)>>last], clamp[uint64(y2)>>(32+last)]
+		upper[3], lower[3] = clamp[uint32(y3)>>last], clamp[uint64(y3)>>(32+last)]
+		upper[4], lower[4] = clamp[uint32(y4)>>last], clamp[uint64(y4)>>(32+last)]
+		upper[5], lower[5] = clamp[uint32(y5)>>last], clamp[uint64(y5)>>(32+last)]
+		upper[6], lower[6] = clamp[uint32(y6)>>last], clamp[uint64(y6)>>(32+last)]
+		upper[7], lower[7] = clamp[uint32(y7)>>last], clamp[uint64(y7)>>(32+last)]
 	}
 }
 
@@ -165,6 +192,10 @@ func (b *block) half(dst []byte, stride int) {
 		b.flat(dst, stride, 4)
 		return
 	}
+	if b.wild() {
+		b.slowly(dst, stride, 4)
+		return
+	}
 	const (
 		down = constBits - passBits + 1
 		bias = 1<<(down-1)*lanes + sign
@@ -178,16 +209,17 @@ func (b *block) half(dst []byte, stride int) {
 	}
 	const (
 		last     = constBits + passBits + 3 + 1
-		lastBias = 1<<(last-1)*lanes + sign
+		lastBias = 1<<(last-1)*lanes + sign - 1<<63 // both halves are larger by sign
 	)
+	clamp := (*[middle]byte)(clamp[middle/2:])
 	for p := range 2 {
 		w := &work[p]
 		y0, y1, y2, y3 := four(w[0], w[1], w[2], w[3], w[5], w[6], w[7], lastBias)
 		upper, lower := (*[4]byte)(dst[2*p*stride:]), (*[4]byte)(dst[(2*p+1)*stride:])
-		upper[0], lower[0] = clamp[uint32(y0)>>last&1023], clamp[uint64(y0)>>(32+last)&1023]
-		upper[1], lower[1] = clamp[uint32(y1)>>last&1023], clamp[uint64(y1)>>(32+last)&1023]
-		upper[2], lower[2] = clamp[uint32(y2)>>last&1023], clamp[uint64(y2)>>(32+last)&1023]
-		upper[3], lower[3] = clamp[uint32(y3)>>last&1023], clamp[uint64(y3)>>(32+last)&1023]
+		upper[0], lower[0] = clamp[uint32(y0)>>last], clamp[uint64(y0)>>(32+last)]
+		upper[1], lower[1] = clamp[uint32(y1)>>last], clamp[uint64(y1)>>(32+last)]
+		upper[2], lower[2] = clamp[uint32(y2)>>last], clamp[uint64(y2)>>(32+last)]
+		upper[3], lower[3] = clamp[uint32(y3)>>last], clamp[uint64(y3)>>(32+last)]
 	}
 }
 
@@ -204,6 +236,10 @@ func (b *block) quarter(dst []byte, stride int) {
 		b.flat(dst, stride, 2)
 		return
 	}
+	if b.wild() {
+		b.slowly(dst, stride, 2)
+		return
+	}
 	const (
 		down = constBits - passBits + 2
 		bias = 1<<(down-1)*lanes + sign
@@ -216,10 +252,49 @@ func (b *block) quarter(dst []byte, stride int) {
 	}
 	const (
 		last     = constBits + passBits + 3 + 2
-		lastBias = 1<<(last-1)*lanes + sign
+		lastBias = 1<<(last-1)*lanes + sign - 1<<63 // both halves are larger by sign
 	)
+	clamp := (*[middle / 2]byte)(clamp[middle-middle/4:])
 	y0, y1 := two(w[0], w[1], w[3], w[5], w[7], lastBias)
 	upper, lower := (*[2]byte)(dst), (*[2]byte)(dst[stride:])
-	upper[0], lower[0] = clamp[uint32(y0)>>last&1023], clamp[uint64(y0)>>(32+last)&1023]
-	upper[1], lower[1] = clamp[uint32(y1)>>last&1023], clamp[uint64(y1)>>(32+last)&1023]
+	upper[0], lower[0] = clamp[uint32(y0)>>last], clamp[uint64(y0)>>(32+last)]
+	upper[1], lower[1] = clamp[uint32(y1)>>last], clamp[uint64(y1)>>(32+last)]
+}
+
+// slowly is the transform to side x side bytes of coefficients of any size, one row at a time.
+func (b *block) slowly(dst []byte, stride, side int) {
+	once := func(x [8]int64, down uint) (y [8]int64) {
+		bias := int64(1) << (down - 1)
+		switch side {
+		case 8:
+			y[0], y[1], y[2], y[3], y[4], y[5], y[6], y[7] = eight(x[0], x[1], x[2], x[3], x[4], x[5], x[6], x[7], bias)
+		case 4:
+			y[0], y[1], y[2], y[3] = four(x[0], x[1], x[2], x[3], x[5], x[6], x[7], bias)
+		default:
+			y[0], y[1] = two(x[0], x[1], x[3], x[5], x[7], bias)
+		}
+		for i := range y {
+			y[i] >>= down
+		}
+		return y
+	}
+	more := uint(0) // bits of the reduced transforms
+	for s := side; s < 8; s *= 2 {
+		more++
+	}
+	c := b.plain()
+	var work [8][8]int64 // rows of the output, columns of coefficients
+	for x := range 8 {
+		y := once([8]int64{c[x], c[8+x], c[16+x], c[24+x], c[32+x], c[40+x], c[48+x], c[56+x]}, constBits-passBits+more)
+		for k := range side {
+			work[k][x] = y[k]
+		}
+	}
+	for y := range side {
+		values := once(work[y], constBits+passBits+3+more)
+		row := dst[y*stride:][:side]
+		for x := range row {
+			row[x] = limit(values[x])
+		}
+	}
 }

@@ -43,7 +43,7 @@ func Decode(data []byte) (img image.Image, ok bool) {
 		return nil, false
 	}
 	room := buffer(int(size))
-	defer spare.Put(room)
+	defer giveBack(room)
 	raw := (*room)[:size]
 	if n, err := inflate.Zlib(raw, stream); err != nil || n != len(raw) {
 		return nil, false
@@ -63,6 +63,15 @@ func Decode(data []byte) (img image.Image, ok bool) {
 
 var spare sync.Pool // of *[]byte: what streams expand to
 
+// mostSpare is the largest buffer that is kept, as no budget counts it between two pictures.
+const mostSpare = 16 << 20
+
+func giveBack(b *[]byte) {
+	if cap(*b) <= mostSpare {
+		spare.Put(b)
+	}
+}
+
 func buffer(n int) *[]byte {
 	if b, ok := spare.Get().(*[]byte); ok && cap(*b) >= n {
 		return b
@@ -79,6 +88,7 @@ func parts(b []byte) (h header, stream []byte, ok bool) {
 	}
 	var joined []byte // where the stream is in several chunks
 	state := 0        // 0: nothing yet, 1: the header, 2: pixels, 3: behind them
+	palette := false  // one has been, which says nothing about colours
 	for b = b[8:]; len(b) >= 12; {
 		n := int64(binary.BigEndian.Uint32(b))
 		if n > int64(len(b))-12 {
@@ -116,10 +126,15 @@ func parts(b []byte) (h header, stream []byte, ok bool) {
 			state = 2
 		case "IEND":
 			return h, stream, state >= 2 && n == 0
+		case "PLTE":
+			if state != 1 || palette || h.bytes == 1 || n == 0 || n%3 != 0 || n > 3*256 {
+				return h, nil, false
+			}
+			palette = true
 		case "tRNS":
 			return h, nil, false
 		default:
-			if critical && kind != "PLTE" {
+			if critical {
 				return h, nil, false
 			}
 			if state == 2 {

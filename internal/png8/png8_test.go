@@ -75,6 +75,31 @@ func TestEqualsTheStandardLibrary(t *testing.T) {
 	}
 }
 
+// A palette that a picture does not need is passed over where image/png does.
+func TestPaletteOfColours(t *testing.T) {
+	for colourType, bytesOf := range map[byte]int{2: 3, 6: 4} {
+		plain := file(t, 4, 3, colourType, wild(4, 3, bytesOf), 99)
+		for _, n := range []int{3, 768} {
+			data := bytes.Replace(plain, chunk("tEXt", []byte("made\x00here")), chunk("PLTE", make([]byte, n)), 1)
+			want, err := png.Decode(bytes.NewReader(data))
+			require.NoError(t, err)
+			got, ok := Decode(data)
+			require.True(t, ok)
+			require.Equal(t, want, got)
+		}
+	}
+}
+
+// What a large picture was expanded to is not kept for the next one.
+func TestLargeBuffersAreNotKept(t *testing.T) {
+	const side = 4200
+	_, ok := Decode(file(t, side, side, 0, make([]byte, side*(side+1)), 1<<20))
+	require.True(t, ok)
+	for b := spare.Get(); b != nil; b = spare.Get() {
+		require.LessOrEqual(t, cap(*b.(*[]byte)), mostSpare)
+	}
+}
+
 // What is damaged, or of another kind, is left to image/png.
 func TestLeavesTheRest(t *testing.T) {
 	good := file(t, 9, 12, 2, wild(9, 12, 3), 50)
@@ -93,6 +118,9 @@ func TestLeavesTheRest(t *testing.T) {
 			require.True(t, at >= text && at < text+4+9+4, "byte %d", at)
 		}
 	}
+	with := func(colourType byte, more []byte) []byte {
+		return bytes.Replace(file(t, 4, 3, colourType, wild(4, 3, 1+int(colourType)), 99), chunk("tEXt", []byte("made\x00here")), more, 1)
+	}
 	short, long := wild(4, 3, 1), wild(4, 3, 1)
 	short[0] = 5
 	for name, data := range map[string][]byte{
@@ -109,14 +137,21 @@ func TestLeavesTheRest(t *testing.T) {
 		"a strange chunk":  bytes.Replace(file(t, 4, 3, 0, long, 99), chunk("tEXt", []byte("made\x00here")), chunk("ABCD", nil), 1),
 		"divided pixels": bytes.Replace(file(t, 9, 12, 0, wild(9, 12, 1), 50), []byte("\x00\x00\x00\x32IDAT"),
 			append(chunk("tEXt", nil), "\x00\x00\x00\x32IDAT"...), -1),
-		"two headers": append(bytes.Clone(good[:33]), good[8:]...),
+		"a palette of grey":       with(0, chunk("PLTE", []byte{1, 2, 3})),
+		"a palette of no colour":  with(2, chunk("PLTE", nil)),
+		"a palette of parts":      with(2, chunk("PLTE", []byte{1, 2, 3, 4})),
+		"a palette of 257":        with(2, chunk("PLTE", make([]byte, 3*257))),
+		"two palettes":            with(2, append(chunk("PLTE", []byte{1, 2, 3}), chunk("PLTE", []byte{1, 2, 3})...)),
+		"a palette behind pixels": append(bytes.Clone(good[:len(good)-12]), append(chunk("PLTE", []byte{1, 2, 3}), good[len(good)-12:]...)...),
+		"two headers":             append(bytes.Clone(good[:33]), good[8:]...),
 	} {
 		_, ok := Decode(data)
 		require.False(t, ok, name)
 	}
 }
 
-// Whatever is accepted, image/png accepts with the same pixels, or refuses for the checksum of what says nothing about them.
+// Whatever is accepted, image/png accepts with the same pixels, or refuses for the checksum of what says nothing about them, or for
+// bytes behind their stream.
 func FuzzDecode(f *testing.F) {
 	for colourType, bytesOf := range map[byte]int{0: 1, 2: 3, 6: 4} {
 		f.Add(file(f, 7, 6, colourType, wild(7, 6, bytesOf), 64))
@@ -129,7 +164,9 @@ func FuzzDecode(f *testing.F) {
 		want, err := png.Decode(bytes.NewReader(data))
 		if err == nil {
 			require.Equal(t, want, got)
+			return
 		}
+		require.Contains(t, []string{"png: invalid format: invalid checksum", "png: invalid format: too much pixel data"}, err.Error())
 	})
 }
 

@@ -88,12 +88,19 @@ func (s stream) next(dst []byte) error {
 	return err
 }
 
-// rowsOf opens the data of one strip or tile of w pixels a row and size bytes in all. The result is
-// to be closed where it is an io.Closer.
-func (h *Header) rowsOf(data []byte, w int, size, maxBytes int64) (rows, error) {
+// slackBytes is what a strip or tile may take beyond the picture's own bytes where it is expanded at once.
+const slackBytes = 1 << 20
+
+// open begins one strip or tile of which count rows are wanted. The result is good until the next call.
+//
+// What is expanded at once lies in a buffer that all strips share. No more of LZW is expanded than is wanted. Of deflate and
+// zstd it is all of the strip, which only then goes the quick way: where that is much more than the picture, rows are read one by one.
+func (d *decoder) open(data []byte, count int) (rows, error) {
+	h := d.h
 	if h.reversed {
 		data = reversed(data)
 	}
+	wanted, whole := d.expanded(count), d.expanded(h.chunkH)
 	switch h.compression {
 	case compressNone:
 		return stream{bytes.NewReader(data)}, nil
@@ -105,8 +112,8 @@ func (h *Header) rowsOf(data []byte, w int, size, maxBytes int64) (rows, error) 
 		if len(data) >= 2 && data[0] == 0 && data[1]&1 == 1 {
 			return nil, errors.New("LZW with the bits the other way round, as written before 1987, is not read; convert it with: tiffcp -c zip OLD.tif NEW.tif")
 		}
-		if size <= min(maxBytes, math.MaxInt32, 4096*int64(len(data))) {
-			buf := make([]byte, size)
+		if wanted <= min(d.atOnce(), math.MaxInt32, 4096*int64(len(data))) {
+			buf := d.buffer(wanted)
 			if n, ok := lzw(buf, data); ok {
 				return stream{bytes.NewReader(buf[:n])}, nil
 			}
@@ -114,42 +121,101 @@ func (h *Header) rowsOf(data []byte, w int, size, maxBytes int64) (rows, error) 
 		return stream{slow.NewReader(bytes.NewReader(data), slow.MSB, 8)}, nil
 	case compressDeflate, compressOldZip:
 		// In one go where it is as it should be; a bit makes 129 bytes at most.
-		if size <= min(maxBytes, 1032*int64(len(data))) {
-			buf := make([]byte, size)
+		if d.quick && whole <= 1032*int64(len(data)) {
+			buf := d.buffer(whole)
 			if n, err := inflate.Zlib(buf, data); err == nil {
 				return stream{bytes.NewReader(buf[:n])}, nil
 			}
 		}
-		r, err := zlib.NewReader(bytes.NewReader(data))
-		if errors.Is(err, io.EOF) {
-			err = io.ErrUnexpectedEOF
-		}
-		return stream{r}, err
+		return d.inflated(data)
 	case compressZstd:
-		r, err := zstd.NewReader(bytes.NewReader(data), zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
-			zstd.WithDecoderMaxWindow(uint64(min(max(maxBytes, 1<<20), 1<<27))))
-		if err != nil {
-			return nil, err
+		if d.quick {
+			if buf, ok := d.zstdAtOnce(data, whole); ok {
+				return stream{bytes.NewReader(buf)}, nil
+			}
 		}
-		return zstdRows{stream{r}, r}, nil
+		return d.zstdRows(data)
 	case compressRLE, compressRLEW, compressG3, compressG4:
 		if h.Bits != 1 || h.samples != 1 {
 			return nil, fmt.Errorf("fax compression of %d samples of %d bits", h.samples, h.Bits)
 		}
-		return newFax(data, w, h.compression, h.t4, &h.fax), nil
+		return newFax(data, h.chunkW, h.compression, h.t4, &h.fax), nil
 	}
 	return nil, refused(h.compression)
 }
 
-// zstdRows closes its decompressor.
-type zstdRows struct {
-	stream
-	d *zstd.Decoder
+// atOnce is the most that is expanded at once: with eight bytes of a pixel and four of what is made of it, these are 24.
+func (d *decoder) atOnce() int64 {
+	return product(12*int64(d.h.Width), int64(d.h.Height)) + slackBytes
 }
 
-func (z zstdRows) Close() error {
-	z.d.Close()
-	return nil
+// buffer returns n bytes that are of any value.
+func (d *decoder) buffer(n int64) []byte {
+	if int64(cap(d.buf)) < n {
+		d.buf = make([]byte, n)
+	}
+	return d.buf[:n]
+}
+
+// inflated reads rows with the one decompressor of the file.
+func (d *decoder) inflated(data []byte) (rows, error) {
+	src := bytes.NewReader(data)
+	var err error
+	if z, ok := d.zlib.(zlib.Resetter); ok {
+		err = z.Reset(src, nil)
+	} else {
+		d.zlib, err = zlib.NewReader(src)
+	}
+	if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
+	if err != nil {
+		return nil, err
+	}
+	return stream{d.zlib}, nil
+}
+
+// maxZstdWindow is the largest window that is taken from a file.
+const maxZstdWindow = 1 << 27
+
+// zstdAtOnce expands to size bytes at most; the window is the buffer itself.
+func (d *decoder) zstdAtOnce(data []byte, size int64) ([]byte, bool) {
+	if d.zstdAll == nil {
+		r, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecodeAllCapLimit(true),
+			zstd.WithDecoderMaxWindow(maxZstdWindow))
+		if err != nil {
+			return nil, false
+		}
+		d.zstdAll = r
+	}
+	buf := d.buffer(size)
+	out, err := d.zstdAll.DecodeAll(data, buf[:0:len(buf)])
+	return out, err == nil
+}
+
+// zstdRows reads rows with the one decompressor of the file, which takes the memory of its window at once.
+func (d *decoder) zstdRows(data []byte) (rows, error) {
+	if d.zstdRow == nil {
+		r, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
+			zstd.WithDecoderMaxWindow(uint64(min(max(d.o.MaxBytes, 1<<20), maxZstdWindow))))
+		if err != nil {
+			return nil, err
+		}
+		d.zstdRow = r
+	}
+	if err := d.zstdRow.Reset(bytes.NewReader(data)); err != nil {
+		return nil, err
+	}
+	return stream{d.zstdRow}, nil
+}
+
+// close gives back what decompressors hold.
+func (d *decoder) close() {
+	for _, z := range []*zstd.Decoder{d.zstdAll, d.zstdRow} {
+		if z != nil {
+			z.Close()
+		}
+	}
 }
 
 func reversed(data []byte) []byte {

@@ -56,20 +56,16 @@ func labToRGB(pix []byte, n int) {
 
 // subsampledChunk reads a strip or tile in which blocks of subX x subY pixels
 // share their chroma: the luma of a block, then Cb and Cr.
-func (d *decoder) subsampledChunk(data []byte, x, y, count int) (err error) {
+func (d *decoder) subsampledChunk(data []byte, x, y, count int) error {
 	h := d.h
-	if h.subX < 1 || h.subX > 4 || h.subY < 1 || h.subY > 4 || h.samples != 3 || h.Bits != 8 || h.predictor > predictNone {
-		return fmt.Errorf("chroma subsampled by %dx%d with %d samples of %d bits is not read; convert it to RGB first", h.subX, h.subY, h.samples, h.Bits)
-	}
-	src, err := h.rowsOf(data, h.chunkW, d.chunkBytes(), d.o.MaxBytes)
+	src, err := d.open(data, count)
 	if err != nil {
 		return err
 	}
-	if c, ok := src.(io.Closer); ok {
-		defer func() { err = errors.Join(err, c.Close()) }()
+	if d.row == nil {
+		d.row = make([]byte, d.rowSize)
 	}
-	unit := h.subX*h.subY + 2
-	row := make([]byte, (h.chunkW+h.subX-1)/h.subX*unit)
+	unit, row := h.subX*h.subY+2, d.row
 	for r := 0; r < count; r += h.subY {
 		if err := src.next(row); err != nil {
 			return err
@@ -106,6 +102,9 @@ func (d *decoder) jpegChunk(data []byte, plane, x, y, count int) error {
 	}
 	if 16*int64(cfg.Width)*int64(cfg.Height) > 4*d.o.MaxBytes {
 		return fmt.Errorf("a JPEG strip or tile of %dx%d pixels is %w", cfg.Width, cfg.Height, ErrTooLarge)
+	}
+	if d.jpeg += int64(cfg.Width) * int64(cfg.Height); d.jpeg > 16*int64(h.Width)*int64(h.Height)*int64(d.planes())+1<<24 {
+		return errors.New("its strips or tiles of JPEG have many times the pixels of the picture; divide it anew with: tiffcp -s OLD.tif NEW.tif")
 	}
 	img, err := ycc.Decode(stream)
 	if err != nil {

@@ -7,6 +7,9 @@ import (
 	"image/color"
 	"io"
 	"math"
+	"math/bits"
+
+	"github.com/klauspost/compress/zstd"
 )
 
 // ErrTooLarge says that a row, strip or tile takes more memory than Options
@@ -15,8 +18,8 @@ var ErrTooLarge = errors.New("beyond the limit")
 
 // Options say how pixels are taken over.
 type Options struct {
-	// MaxBytes bounds a row, and a strip or tile where it is decompressed at
-	// once, in bytes.
+	// MaxBytes bounds a row of a strip or tile, the window of a decompressor and, four times, a strip or tile of JPEG,
+	// in bytes.
 	MaxBytes int64
 	// White is the value of white in floats and in integers of more than 16
 	// bits; larger ones are white too. 0 stands for 1 in floats and 255 in
@@ -38,12 +41,16 @@ type Options struct {
 //   - RGBA, or RGBA64 beyond 8 bits, with full alpha, for RGB, YCbCr and CIE
 //     L*a*b*; NRGBA or NRGBA64 where there is an alpha sample, for grey too;
 //   - CMYK, of 8 bits.
+//
+// Besides rows it takes 24 bytes a pixel and 1 MB at most, with those of the result. Strips and tiles may share their data; all
+// together are a small multiple of the picture and of the file, or refused.
 func Decode(data []byte, o Options) (image.Image, error) {
 	h, err := DecodeHeader(data)
 	if err != nil {
 		return nil, err
 	}
 	d := &decoder{h: h, o: o, data: data}
+	defer d.close()
 	if err := d.prepare(); err != nil {
 		return nil, err
 	}
@@ -68,6 +75,15 @@ type decoder struct {
 	white    float64
 	largest  float64 // value met where White is not set
 	row, tmp []byte
+
+	unit    int    // rows that lie together: of pixels that share colours, those of a block
+	rowSize int64  // bytes of them
+	quick   bool   // whether strips or tiles are expanded whole
+	buf     []byte // one that is
+	zlib    io.ReadCloser
+	zstdAll *zstd.Decoder
+	zstdRow *zstd.Decoder
+	jpeg    int64 // pixels of strips or tiles of JPEG so far
 }
 
 // prepare checks the settings of the file and makes the picture.
@@ -155,10 +171,64 @@ func (d *decoder) layout() error {
 	if int64(len(h.counts)) < n {
 		return errors.New("the lengths of strips or tiles are missing")
 	}
-	if size := d.rowBytes(); size > d.o.MaxBytes {
+	d.unit, d.rowSize = 1, d.rowBytes()
+	if d.subsampled() {
+		if h.subX < 1 || h.subX > 4 || h.subY < 1 || h.subY > 4 || h.samples != 3 || h.Bits != 8 || h.predictor > predictNone {
+			return fmt.Errorf("chroma subsampled by %dx%d with %d samples of %d bits is not read; convert it to RGB first", h.subX, h.subY, h.samples, h.Bits)
+		}
+		d.unit, d.rowSize = h.subY, int64((h.chunkW+h.subX-1)/h.subX)*int64(h.subX*h.subY+2)
+	}
+	size := d.rowSize
+	switch h.compression {
+	case compressRLE, compressRLEW, compressG3, compressG4:
+		size = 32 * int64(h.chunkW) // where the colour changes, in two rows
+	}
+	if size > d.o.MaxBytes {
 		return fmt.Errorf("a row takes %d bytes, %w of %d", size, ErrTooLarge, d.o.MaxBytes)
 	}
+	return d.work()
+}
+
+// work compares what all strips or tiles are to read and to write with the picture and the file, and decides
+// whether they are expanded whole. Those of an honest file may share their data, a blank tile for instance, but do not
+// hold much more than the picture.
+func (d *decoder) work() error {
+	h := d.h
+	n := int64(d.across()) * int64(d.down()) * int64(d.planes())
+	picture := product((int64(h.Width)*int64(d.perRow())*int64(h.Bits)+7)/8, int64(h.Height)*int64(d.planes()))
+	whole, one := d.expanded(h.chunkH), d.expanded(min(h.chunkH, h.Height))
+	d.quick = whole <= d.atOnce() && product(n, whole) <= sum(product(4, picture), slackBytes)
+	out := product(n, one)
+	if out > sum(sum(product(16, picture), one), 64<<20) {
+		return fmt.Errorf("%d strips or tiles of %dx%d pixels hold %d bytes for %d of the picture; divide it anew with: tiffcp -s OLD.tif NEW.tif", n, h.chunkW, h.chunkH, out, picture)
+	}
+	if h.compression == compressNone {
+		return nil
+	}
+	in := product(n, int64(len(h.jpegTables)))
+	for _, k := range h.counts[:n] {
+		in = sum(in, int64(min(k, uint64(len(d.data)))))
+	}
+	if in > sum(product(2, out), 4*int64(len(d.data))+1<<20) {
+		return fmt.Errorf("its strips or tiles name %d bytes in a file of %d, and share them in a way that no picture needs; divide it anew with: tiffcp -s OLD.tif NEW.tif", in, len(d.data))
+	}
 	return nil
+}
+
+// product and sum are those of numbers that are not negative, at most the largest that there is.
+func product(a, b int64) int64 {
+	high, low := bits.Mul64(uint64(a), uint64(b))
+	if high != 0 || low > math.MaxInt64 {
+		return math.MaxInt64
+	}
+	return int64(low)
+}
+
+func sum(a, b int64) int64 {
+	if a > math.MaxInt64-b {
+		return math.MaxInt64
+	}
+	return a + b
 }
 
 func (d *decoder) across() int { return (d.h.Width + d.h.chunkW - 1) / d.h.chunkW }
@@ -177,28 +247,34 @@ func (d *decoder) rowBytes() int64 {
 	return (int64(d.h.chunkW)*int64(d.perRow())*int64(d.h.Bits) + 7) / 8
 }
 
-// chunkBytes is the length of a strip or tile, or more than MaxBytes.
-func (d *decoder) chunkBytes() int64 {
-	row := d.rowBytes()
-	if int64(d.h.chunkH) > d.o.MaxBytes/row {
-		return d.o.MaxBytes + 1
+// expanded is the length of so many rows of a strip or tile.
+func (d *decoder) expanded(rows int) int64 {
+	return product(d.rowSize, (int64(rows)+int64(d.unit)-1)/int64(d.unit))
+}
+
+// planes is how many planes have something to show; 1 where samples lie side by side.
+func (d *decoder) planes() int {
+	switch {
+	case !d.h.planar:
+		return 1
+	case d.alpha:
+		return d.colours + 1
 	}
-	return row * int64(d.h.chunkH)
+	return d.colours
+}
+
+// subsampled says whether blocks of pixels share colours, outside JPEG.
+func (d *decoder) subsampled() bool {
+	h := d.h
+	return h.photometric == colourYCbCr && h.compression != compressJPEG && (h.subX != 1 || h.subY != 1) && !h.planar
 }
 
 // chunks reads all strips or tiles that have something to show.
 func (d *decoder) chunks() error {
 	h := d.h
-	planes := 1
-	if h.planar {
-		planes = d.colours
-		if d.alpha {
-			planes++
-		}
-	}
-	subsampled := h.photometric == colourYCbCr && h.compression != compressJPEG && (h.subX != 1 || h.subY != 1) && !h.planar
+	subsampled := d.subsampled()
 	across, down := d.across(), d.down()
-	for p := range planes {
+	for p := range d.planes() {
 		for i := range across * down {
 			k := p*across*down + i
 			at, n := h.offsets[k], h.counts[k]
@@ -208,6 +284,9 @@ func (d *decoder) chunks() error {
 			data := d.data[at : at+n]
 			x, y := i%across*h.chunkW, i/across*h.chunkH
 			rows := min(h.chunkH, h.Height-y)
+			if h.compression == compressNone {
+				data = data[:min(int64(len(data)), d.expanded(rows))]
+			}
 			var err error
 			switch {
 			case h.compression == compressJPEG:
@@ -226,19 +305,16 @@ func (d *decoder) chunks() error {
 }
 
 // chunk reads one strip or tile whose first pixel is (x, y).
-func (d *decoder) chunk(data []byte, plane, x, y, count int) (err error) {
+func (d *decoder) chunk(data []byte, plane, x, y, count int) error {
 	h := d.h
-	src, err := h.rowsOf(data, h.chunkW, d.chunkBytes(), d.o.MaxBytes)
+	src, err := d.open(data, count)
 	if err != nil {
 		return err
 	}
-	if c, ok := src.(io.Closer); ok {
-		defer func() { err = errors.Join(err, c.Close()) }()
-	}
-	if size := int(d.rowBytes()); len(d.row) != size {
-		d.row = make([]byte, size)
+	if d.row == nil {
+		d.row = make([]byte, d.rowSize)
 		if h.predictor == predictFloat {
-			d.tmp = make([]byte, size)
+			d.tmp = make([]byte, d.rowSize)
 		}
 	}
 	for r := range count {

@@ -88,18 +88,66 @@ func TestLZWEqualsTheOther(t *testing.T) {
 	}
 }
 
-// FuzzLZW holds it against the other decoder wherever it says that a stream is whole.
+// plainLZW reads with a table of whole strings, up to the code 4095, which libtiff has and golang.org/x/image has not.
+func plainLZW(src []byte, room int) (out []byte, ok bool) {
+	var table [][]byte
+	var last []byte
+	width, at := 9, 0
+	for len(out) < room {
+		if at+width > 8*len(src) {
+			return nil, false
+		}
+		code := 0
+		for range width {
+			code = code<<1 | int(src[at/8]>>(7-at%8)&1)
+			at++
+		}
+		var text []byte
+		switch {
+		case code == 256:
+			table, last, width = nil, nil, 9
+			continue
+		case code == 257:
+			return out, true
+		case code < 256:
+			text = []byte{byte(code)}
+		case last == nil || code > 258+len(table):
+			return nil, false
+		case code == 258+len(table):
+			text = append(bytes.Clone(last), last[0])
+		default:
+			text = table[code-258]
+		}
+		if last != nil && 258+len(table) < 4096 {
+			table = append(table, append(bytes.Clone(last), text[0]))
+			if n := 258 + len(table); n == 511 || n == 1023 || n == 2047 {
+				width++
+			}
+		}
+		last = text
+		out = append(out, text...)
+	}
+	return out[:room], true
+}
+
+// FuzzLZW holds it against a table of strings, and against the other decoder wherever that reads the stream.
 func FuzzLZW(f *testing.F) {
 	f.Add(packLZW([]byte("good part, good part, bad part")), uint16(60))
 	f.Add(packLZW(make([]byte, 3000)), uint16(3000))
+	full := []int{256, 1} // a table that is full: the last code of all, and then the last string but one
+	for c := 258; c < 4096; c++ {
+		full = append(full, c%256)
+	}
+	f.Add(codes(append(full, 4095, 4094, 7)...), uint16(60_000))
 	f.Fuzz(func(t *testing.T, data []byte, room uint16) {
 		dst := make([]byte, room)
 		n, ok := lzw(dst, data)
-		if !ok {
-			return
-		}
-		want, err := io.ReadAll(io.LimitReader(slow.NewReader(bytes.NewReader(data), slow.MSB, 8), int64(n)))
+		plain, whole := plainLZW(data, int(room))
+		require.Equal(t, whole, ok)
+		require.True(t, !ok || bytes.Equal(plain, dst[:n]))
+		want, err := io.ReadAll(io.LimitReader(slow.NewReader(bytes.NewReader(data), slow.MSB, 8), int64(room)))
 		if err == nil {
+			require.True(t, ok)
 			require.True(t, bytes.Equal(want, dst[:n]))
 		}
 	})

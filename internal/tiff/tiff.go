@@ -107,6 +107,11 @@ type Header struct {
 	order                               binary.ByteOrder
 }
 
+// Bytes is how many bytes the pixels take as they are stored, without compression.
+func (h *Header) Bytes() int64 {
+	return product(product(int64(h.Width), int64(h.Height)), int64(min(h.samples, maxSamples))*int64(min(h.Bits, 64)))/8 + 1
+}
+
 // Is says whether a file begins like a TIFF.
 func Is(data []byte) bool {
 	if len(data) < 4 {

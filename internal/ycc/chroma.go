@@ -7,16 +7,17 @@ import "image"
 type chroma struct {
 	cb, cr []byte
 	stride int
-	w, h   int // samples
-	fx, fy int // pixels that share one, across and down
-	x0, y0 int // place of the first pixel in its sample
+	w, h   int  // samples
+	fx, fy int  // pixels that share one, across and down
+	x0, y0 int  // place of the first pixel in its sample
+	soft   bool // whether samples are interpolated
 	out    []uint32
 	sums   []uint32
 }
 
 // newChroma takes the factors and the place of the first pixel from src, whose
-// bounds are not negative.
-func newChroma(src *image.YCbCr) *chroma {
+// bounds are not negative. nearest says that samples are never interpolated.
+func newChroma(src *image.YCbCr, nearest bool) *chroma {
 	fx, fy := 1, 1
 	switch src.SubsampleRatio {
 	case image.YCbCrSubsampleRatio422:
@@ -34,8 +35,9 @@ func newChroma(src *image.YCbCr) *chroma {
 	c := &chroma{cb: src.Cb, cr: src.Cr, stride: src.CStride, fx: fx, fy: fy, x0: b.Min.X % fx, y0: b.Min.Y % fy}
 	c.w = (b.Max.X-1)/fx - b.Min.X/fx + 1
 	c.h = (b.Max.Y-1)/fy - b.Min.Y/fy + 1
+	c.soft = !nearest && c.smooth()
 	c.out = make([]uint32, c.w*fx)
-	if c.smooth() && fx == 2 && fy == 2 {
+	if c.soft && fx == 2 && fy == 2 {
 		c.sums = make([]uint32, c.w)
 	}
 	return c
@@ -63,7 +65,7 @@ func (c *chroma) row(y int) []uint32 {
 	}
 	cb, cr := c.samples(near)
 	switch {
-	case !c.smooth():
+	case !c.soft:
 		c.repeat(cb, cr)
 	case c.fy == 1:
 		c.across(cb, cr)

@@ -13,7 +13,10 @@ import (
 // RGBA writes the pixels of a decoded JPEG into dst, four bytes each with alpha
 // 255, rows stride bytes apart. The planes of src must hold what its bounds
 // promise. Colours at its rim are made from the samples within its bounds.
-func RGBA(dst []byte, stride int, src *image.YCbCr) {
+func RGBA(dst []byte, stride int, src *image.YCbCr) { rgba(dst, stride, src, false) }
+
+// rgba is RGBA; nearest says that colours are repeated and not interpolated.
+func rgba(dst []byte, stride int, src *image.YCbCr, nearest bool) {
 	b := src.Rect
 	w, h := b.Dx(), b.Dy()
 	if w < 1 || h < 1 {
@@ -30,7 +33,7 @@ func RGBA(dst []byte, stride int, src *image.YCbCr) {
 		}
 		return
 	}
-	c := newChroma(src)
+	c := newChroma(src, nearest)
 	for y := range h {
 		convert(dst[y*stride:][:4*w], src.Y[y*src.YStride:][:w], c.row(y)[:w])
 	}

@@ -11,7 +11,7 @@ func VP8(dst []byte, stride int, src *image.YCbCr) {
 	if w < 1 || h < 1 {
 		return
 	}
-	c := newChroma(src)
+	c := newChroma(src, false)
 	out := make([]uint32, w)
 	for y := range h {
 		c.diamond(y, out)
