@@ -11,6 +11,7 @@ import (
 	"github.com/gotab/gotab/evaluate"
 	"github.com/gotab/gotab/evaluate/detectors"
 	"github.com/gotab/gotab/evaluate/report"
+	"github.com/gotab/gotab/internal/apart"
 )
 
 // job is one line of the results: a class, a method, a seed.
@@ -140,7 +141,7 @@ func (s *session) draw(ctx context.Context, j *judged, what string) error {
 	}
 	v := heatmap.View{Scale: scale, Threshold: scale.Low}
 	fmt.Fprintf(s.log, "%s: draw %d maps, colours from %.4g to %.4g\n", what, j.trial.Test.Len(), v.Scale.Low, v.Scale.High)
-	return report.WriteMaps(ctx, filepath.Join(dir, r.Class), j.detector, j.trial.Test, j.method.Protocol, v)
+	return report.WriteMaps(ctx, filepath.Join(dir, apart.FileName(r.Class)), j.detector, j.trial.Test, j.method.Protocol, v)
 }
 
 // mapsOf is the folder of the maps of a class: where roots share its name, one in a
