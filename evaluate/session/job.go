@@ -67,7 +67,8 @@ func (s *session) prepare(j job) (o opened, err error) {
 		}
 	}
 	if s.o.Records != "" {
-		o.trial.Checkpoint = fmt.Sprintf("%s.%s-%s-%s.ckpt", s.o.Records, j.of.Name, baseOf(j.root), j.class)
+		// The plus sign is in neither name, so that no two places share a file.
+		o.trial.Checkpoint = fmt.Sprintf("%s.%s-%s+%s.ckpt", s.o.Records, apart.FileName(j.of.Name), apart.FileName(baseOf(j.root)), apart.FileName(j.class))
 	}
 	o.record, err = o.trial.Known()
 	return o, err

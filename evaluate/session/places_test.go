@@ -1,6 +1,7 @@
 package session
 
 import (
+	"context"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -10,6 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/evaluate"
+	"github.com/gotab/gotab/evaluate/detectors"
 	"github.com/gotab/gotab/internal/testutil"
 )
 
@@ -67,5 +70,46 @@ func TestMapsStayInTheirFolder(t *testing.T) {
 				require.Equal(t, 4, n, folder)
 			}
 		})
+	}
+}
+
+// noting is a detector that makes a new file where its checkpoint is to be.
+type noting struct {
+	darkness
+	at *[]string
+}
+
+func (n noting) Learn(_ context.Context, m evaluate.Material) (evaluate.Learnt, error) {
+	*n.at = append(*n.at, m.Checkpoint)
+	f, err := os.OpenFile(m.Checkpoint, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return evaluate.Learnt{}, err
+	}
+	return evaluate.Learnt{Images: m.Good.Len()}, f.Close()
+}
+
+// Each class of each root has a checkpoint of its own, in the folder of the records.
+func TestCheckpointsOfTheirOwn(t *testing.T) {
+	dir := t.TempDir()
+	hyphen, other := filepath.Join(dir, "a"), filepath.Join(dir, "a-b")
+	testutil.PlantIn(t, hyphen, 3, 1, false, "b-c")
+	testutil.PlantIn(t, other, 3, 1, false, "c")
+	var fits, at []string
+	c := dark(hyphen, &fits, "")
+	c.Data = []string{hyphen, other, manifestOf(t, "line1/bolt", "cut")}
+	plan := c.Methods[0].Plan
+	c.Methods[0].Plan = func(ch detectors.Choice) (evaluate.Method, error) {
+		m, err := plan(ch)
+		m.New = func(evaluate.Seed) (evaluate.Detector, error) { return noting{darkness{&fits, ""}, &at}, nil }
+		return m, err
+	}
+	records := filepath.Join(dir, "records")
+	require.NoError(t, os.Mkdir(records, 0o755))
+	c.Records = filepath.Join(records, "r.jsonl")
+	_, err := Run(t.Context(), c)
+	require.NoError(t, err)
+	require.Len(t, at, 3)
+	for _, path := range at {
+		require.Equal(t, records, filepath.Dir(path))
 	}
 }
