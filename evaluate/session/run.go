@@ -185,6 +185,9 @@ func Run(ctx context.Context, o Config) (r Result, err error) {
 		return r, err
 	}
 	defer func() { err = errors.Join(err, s.store.Close()) }()
+	if err := s.store.Unlocked(); err != nil {
+		fmt.Fprintf(o.Log, "note: two that write these results at once would not be kept apart: %v\n", err)
+	}
 	if err := s.look(ctx, classes, jobs); err != nil {
 		return r, err
 	}
