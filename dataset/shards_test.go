@@ -659,6 +659,48 @@ func TestWindowIsGoneOnWith(t *testing.T) {
 	require.ErrorIs(t, err, dataset.ErrConfig)
 }
 
+// A position is of a choice of images, and as many other ones are not gone on with.
+func TestWindowPositionIsOfAChoice(t *testing.T) {
+	_, ds := folder(t, 40)
+	dir, _ := shardsOf(t, ds, nil)
+	chosen := func(split string, classes ...string) *dataset.Shards {
+		return openShards(t, os.DirFS(dir), func(c *dataset.Config) { c.Split, c.Classes = split, classes })
+	}
+	at := func(s *dataset.Shards) dataset.WindowPosition {
+		w, err := s.Window(dataset.WindowConfig{Images: 7, Seed: 2})
+		require.NoError(t, err)
+		text, err := json.Marshal(w.Position(3))
+		require.NoError(t, err)
+		var p dataset.WindowPosition
+		require.NoError(t, json.Unmarshal(text, &p))
+		return p
+	}
+	bolts := at(chosen("", "bolt"))
+	for _, same := range []*dataset.Shards{chosen("", "bolt"), chosen("", "bolt")} {
+		w, err := same.Resume(bolts)
+		require.NoError(t, err)
+		require.Equal(t, bolts, w.Position(3))
+	}
+	other := chosen("", "nut")
+	require.Equal(t, bolts.Count, other.Len(), "as many")
+	_, err := other.Resume(bolts)
+	require.ErrorIs(t, err, dataset.ErrConfig)
+	require.ErrorContains(t, err, "another choice")
+	two := at(chosen(dataset.Train, "bolt", "nut"))
+	_, err = chosen(dataset.Train, "nut", "端子").Resume(two)
+	require.ErrorIs(t, err, dataset.ErrConfig)
+	_, err = chosen(dataset.Train, "nut", "bolt").Resume(two)
+	require.NoError(t, err, "the same images, in whatever order they are asked for")
+
+	all := at(chosen(""))
+	_, err = chosen("", "bolt", "nut", "端子").Resume(all)
+	require.NoError(t, err, "all of them by name")
+	none := bolts
+	none.Choice = "" // as a position of all images has it
+	_, err = chosen("", "bolt").Resume(none)
+	require.ErrorIs(t, err, dataset.ErrConfig)
+}
+
 // countFS counts how often archives are opened and read in their midst.
 type countFS struct {
 	fs.FS
