@@ -13,12 +13,13 @@ type journal struct {
 	curves scalars.Logs
 }
 
-// openJournal begins the logs, or goes on with them after a step.
+// openJournal begins the logs, or goes on with them after a step; 0 begins them, also where a run goes on from
+// a checkpoint before its first step.
 func openJournal(o Config, after int64) (*journal, error) {
 	j := &journal{}
 	var err error
 	if o.Journal != "" {
-		if j.lines, err = scalars.OpenLines(o.Journal, o.Resume); err != nil {
+		if j.lines, err = scalars.OpenLines(o.Journal, after); err != nil {
 			return nil, err
 		}
 	}

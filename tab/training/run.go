@@ -115,7 +115,7 @@ func Run(ctx context.Context, o Config) (complete bool, err error) {
 		return false, err
 	}
 	defer func() { err = errors.Join(err, log.close()) }()
-	if pr != nil && !o.Resume {
+	if pr != nil && pre.Taken() == 0 { // begun, or gone on with before the first step: the logs are new
 		m, err := pr.Probe(ctx, net)
 		if err != nil {
 			return false, err
