@@ -128,13 +128,15 @@ func Run(ctx context.Context, o Config) (complete bool, err error) {
 		return false, err
 	}
 	if !first(o.Group) {
+		found.forget()
 		_, complete, err := train(ctx, o, pre, ds, log)
 		return complete, err
 	}
-	about, err := describe(ctx, o, pre, found, table, from.Card)
+	about, err := describe(ctx, o, pre, &found, table, from.Card)
 	if err != nil {
 		return false, err
 	}
+	found.forget()
 	began := time.Now()
 	steps, complete, err := train(ctx, o, pre, ds, log)
 	if err = errors.Join(err, about.ran(pre.Taken(), time.Since(began))); err != nil || !complete {
