@@ -1,6 +1,7 @@
 package training
 
 import (
+	"context"
 	"errors"
 
 	"github.com/gotab/gotab/scalars"
@@ -37,9 +38,13 @@ func (j *journal) line(v any) error {
 	return j.lines.Add(v)
 }
 
-// start writes what was measured before the first step.
-func (j *journal) start(probe []tab.Measure) error {
-	err := j.line(struct {
+// measure writes what a probe says before the first step.
+func (j *journal) measure(ctx context.Context, pr tab.Probe, net tab.VisualEncoder) error {
+	probe, err := pr.Probe(ctx, net)
+	if err != nil {
+		return err
+	}
+	err = j.line(struct {
 		Probe []tab.Measure `json:"probe"`
 		Epoch int           `json:"epoch"`
 	}{probe, -1})
