@@ -29,9 +29,10 @@ func DefaultWindow() WindowConfig { return WindowConfig{Images: 4096} }
 // WindowPosition is a place in the order of a [Window], for a file that a run goes on from. It
 // marshals to JSON.
 type WindowPosition struct {
-	Index  string `json:"index_sha256"` // of the index of the shards
-	Count  int    `json:"count"`        // images that were chosen
-	Images int    `json:"images"`       // of a window
+	Index  string `json:"index_sha256"`            // of the index of the shards
+	Choice string `json:"choice_sha256,omitempty"` // of which images were chosen; empty for all
+	Count  int    `json:"count"`                   // images that were chosen
+	Images int    `json:"images"`                  // of a window
 	Seed   uint64 `json:"seed"`
 	Epoch  uint64 `json:"epoch"`
 	Next   int    `json:"next"` // place of the first image that has not been seen
@@ -125,6 +126,9 @@ func (s *Shards) Resume(p WindowPosition) (*Window, error) {
 	if p.Index != s.sum || p.Count != s.Len() {
 		return nil, fmt.Errorf("dataset: window: %w: the position is of %d images of an index %.12s, this one has %d of %.12s", ErrConfig, p.Count, p.Index, s.Len(), s.sum)
 	}
+	if p.Choice != s.choice {
+		return nil, fmt.Errorf("dataset: window: %w: the position is of another choice of classes and splits, which are %d images too", ErrConfig, p.Count)
+	}
 	return s.Window(WindowConfig{Images: p.Images, Seed: p.Seed, Epoch: p.Epoch, From: p.Next})
 }
 
@@ -133,7 +137,7 @@ func (w *Window) Position(seen int) WindowPosition {
 	if w.s == nil {
 		return WindowPosition{}
 	}
-	return WindowPosition{Index: w.s.sum, Count: w.s.Len(), Images: w.cfg.Images, Seed: w.cfg.Seed, Epoch: w.cfg.Epoch, Next: seen}
+	return WindowPosition{Index: w.s.sum, Choice: w.s.choice, Count: w.s.Len(), Images: w.cfg.Images, Seed: w.cfg.Seed, Epoch: w.cfg.Epoch, Next: seen}
 }
 
 // window is the window of a place and the places that it has.

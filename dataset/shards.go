@@ -3,10 +3,12 @@ package dataset
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash"
 	"hash/crc32"
 	"io"
 	"io/fs"
@@ -73,6 +75,7 @@ type Shards struct {
 	dec    Decoder
 	head   shardsHead
 	sum    string // SHA-256 of the index, as the head has it
+	choice string // of the images that were chosen; empty where all were
 	list   *lineFile
 	starts []int // the first image of each shard among those that were chosen, and their number
 	files  *shardFiles
@@ -123,6 +126,7 @@ func (s *Shards) scan(ctx context.Context, cfg Config) error {
 	counts := make([]int, len(s.head.Shards)) // all
 	s.starts = make([]int, len(s.head.Shards)+1)
 	shard, end, all := 0, int64(0), 0
+	var chosen choice
 	err := s.list.scan(ctx, func(e *shardEntry, kept bool) error {
 		if err := s.check(e); err != nil {
 			return err
@@ -136,6 +140,7 @@ func (s *Shards) scan(ctx context.Context, cfg Config) error {
 		}
 		counts[shard]++
 		all++
+		chosen.add(kept)
 		if kept {
 			s.starts[shard+1]++
 		}
@@ -157,7 +162,51 @@ func (s *Shards) scan(ctx context.Context, cfg Config) error {
 	if all != s.head.Images {
 		return fmt.Errorf("%w: it lists %d images, %s has %d", ErrLayout, all, ShardsFile, s.head.Images)
 	}
+	s.choice = chosen.sum()
 	return s.list.chosen(cfg)
+}
+
+// choice sums up which of the images of an index are chosen, a bit each. Two configurations that choose the same
+// images are one choice.
+type choice struct {
+	hash hash.Hash // nil before the first byte
+	bits []byte    // that have not gone into it
+	n    int
+	some bool // were not chosen
+}
+
+func (c *choice) add(chosen bool) {
+	if c.n%8 == 0 {
+		c.flush(4096)
+		c.bits = append(c.bits, 0)
+	}
+	if chosen {
+		c.bits[len(c.bits)-1] |= 1 << (c.n % 8)
+	} else {
+		c.some = true
+	}
+	c.n++
+}
+
+// flush hashes the bits if there are so many bytes of them.
+func (c *choice) flush(least int) {
+	if len(c.bits) < least {
+		return
+	}
+	if c.hash == nil {
+		c.hash = sha256.New()
+	}
+	c.hash.Write(c.bits)
+	c.bits = c.bits[:0]
+}
+
+// sum is empty where all images are chosen.
+func (c *choice) sum() string {
+	if !c.some {
+		return ""
+	}
+	c.flush(0)
+	return hex.EncodeToString(c.hash.Sum(nil))
 }
 
 // check holds the places of an entry against the shard and against what the decoder takes.

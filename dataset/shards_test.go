@@ -428,11 +428,38 @@ func TestShardsRefuseSenselessIndexes(t *testing.T) {
 		_, err := dataset.NewShards(t.Context(), fstest.MapFS{dataset.ShardsFile: {Data: []byte(strings.Replace(string(head), from, to, 1))}, "index.jsonl": {Data: []byte(line)}, "s.tar": {Data: archive}}, dataset.DefaultConfig())
 		require.ErrorIs(t, err, dataset.ErrLayout, to)
 	}
-	// An entry that is larger than any image that the decoder takes is refused before it is read.
-	large := fstest.MapFS{dataset.ShardsFile: {Data: rehead([]byte(strings.Replace(line, `"bytes":5`, `"bytes":3000`, 1)), archive, "s.tar")}, "index.jsonl": {Data: []byte(strings.Replace(line, `"bytes":5`, `"bytes":3000`, 1))}, "s.tar": {Data: archive}}
-	s := openShards(t, large, nil)
-	_, err := s.Sample(t.Context(), 0)
-	require.ErrorIs(t, err, dataset.ErrDamaged)
+}
+
+// An entry, or its mask, that is larger than any image that the decoder takes is refused before it is read: what lies
+// there has another checksum, so that reading it would be another error.
+func TestShardsRefuseLargeEntries(t *testing.T) {
+	const limit = 8 + 1<<20 // bytes, of a decoder for one pixel
+	var pixel bytes.Buffer
+	require.NoError(t, png.Encode(&pixel, image.NewGray(image.Rect(0, 0, 1, 1))))
+	archive := make([]byte, 512+limit+2048)
+	copy(archive[512:], pixel.Bytes())
+	crc := crc32.Checksum(pixel.Bytes(), crc32.MakeTable(crc32.Castagnoli))
+	entry := func(bytes, mask int) string {
+		if mask == 0 {
+			return fmt.Sprintf(`{"image":"a.png","label":"good","shard":0,"at":512,"bytes":%d,"crc32c":1}`, bytes) + "\n"
+		}
+		return fmt.Sprintf(`{"image":"a.png","mask":"m.png","label":"defective","shard":0,"at":512,"bytes":%d,"crc32c":%d,"mask_at":%d,"mask_bytes":%d,"mask_crc32c":1}`,
+			pixel.Len(), crc, 512+pixel.Len(), mask) + "\n"
+	}
+	for index, want := range map[string]error{
+		entry(limit+1, 0): dataset.ErrTooLarge, entry(0, limit+1): dataset.ErrTooLarge,
+		entry(limit, 0): dataset.ErrDamaged, entry(0, limit): dataset.ErrDamaged, // read, and not what was written
+	} {
+		fsys := fstest.MapFS{dataset.ShardsFile: {Data: rehead([]byte(index), archive, "s.tar")}, "index.jsonl": {Data: []byte(index)}, "s.tar": {Data: archive}}
+		s := openShards(t, fsys, func(c *dataset.Config) { c.Decoder.MaxPixels = 1 })
+		_, err := s.Sample(t.Context(), 0)
+		require.ErrorIs(t, err, want, index)
+		w, err := s.Window(dataset.WindowConfig{Images: 1})
+		require.NoError(t, err)
+		_, err = w.Sample(t.Context(), 0)
+		require.ErrorIs(t, err, want, index)
+		require.NoError(t, w.Close())
+	}
 }
 
 // FuzzShards reads an index and an archive of any bytes, of which the head says that
@@ -629,6 +656,48 @@ func TestWindowIsGoneOnWith(t *testing.T) {
 	p := w.Position(1)
 	p.Index = "another"
 	_, err = s.Resume(p)
+	require.ErrorIs(t, err, dataset.ErrConfig)
+}
+
+// A position is of a choice of images, and as many other ones are not gone on with.
+func TestWindowPositionIsOfAChoice(t *testing.T) {
+	_, ds := folder(t, 40)
+	dir, _ := shardsOf(t, ds, nil)
+	chosen := func(split string, classes ...string) *dataset.Shards {
+		return openShards(t, os.DirFS(dir), func(c *dataset.Config) { c.Split, c.Classes = split, classes })
+	}
+	at := func(s *dataset.Shards) dataset.WindowPosition {
+		w, err := s.Window(dataset.WindowConfig{Images: 7, Seed: 2})
+		require.NoError(t, err)
+		text, err := json.Marshal(w.Position(3))
+		require.NoError(t, err)
+		var p dataset.WindowPosition
+		require.NoError(t, json.Unmarshal(text, &p))
+		return p
+	}
+	bolts := at(chosen("", "bolt"))
+	for _, same := range []*dataset.Shards{chosen("", "bolt"), chosen("", "bolt")} {
+		w, err := same.Resume(bolts)
+		require.NoError(t, err)
+		require.Equal(t, bolts, w.Position(3))
+	}
+	other := chosen("", "nut")
+	require.Equal(t, bolts.Count, other.Len(), "as many")
+	_, err := other.Resume(bolts)
+	require.ErrorIs(t, err, dataset.ErrConfig)
+	require.ErrorContains(t, err, "another choice")
+	two := at(chosen(dataset.Train, "bolt", "nut"))
+	_, err = chosen(dataset.Train, "nut", "端子").Resume(two)
+	require.ErrorIs(t, err, dataset.ErrConfig)
+	_, err = chosen(dataset.Train, "nut", "bolt").Resume(two)
+	require.NoError(t, err, "the same images, in whatever order they are asked for")
+
+	all := at(chosen(""))
+	_, err = chosen("", "bolt", "nut", "端子").Resume(all)
+	require.NoError(t, err, "all of them by name")
+	none := bolts
+	none.Choice = "" // as a position of all images has it
+	_, err = chosen("", "bolt").Resume(none)
 	require.ErrorIs(t, err, dataset.ErrConfig)
 }
 

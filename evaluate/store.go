@@ -23,28 +23,34 @@ const (
 
 // Store is a file of records, one JSON object a line. Every record is in it as soon
 // as it is added, and the file is whole at any time. One process at a time writes
-// it, where the system has locks. All methods are safe for concurrent use.
+// it, where there are locks; [Store.Unlocked] says where there are none. All methods are safe for concurrent use.
 type Store struct {
-	mu      sync.Mutex
-	path    string
-	records []Record
-	lines   [][]byte // as they were read, so that nothing of a line is lost
-	lock    *os.File // held until Close; nil for none
+	mu       sync.Mutex
+	path     string
+	records  []Record
+	lines    [][]byte // as they were read, so that nothing of a line is lost
+	lock     *os.File // held until Close; nil for none
+	unlocked error    // why there is none
 }
+
+// errNoLocks reports a file that cannot be locked, by this process or any other.
+var errNoLocks = errors.New("there are no locks")
 
 // OpenStore opens the file of a path, or makes it. With resume it goes on with what
 // is there; without, it returns [ErrExists] for a file that has records, because an
 // hour's results are easily overwritten. It returns [ErrLocked] if another process
-// has the file open, [ErrRecords] if a line is no record of this version, and the
+// has the file open (where files cannot be locked it goes on, see [Store.Unlocked]), [ErrRecords] if a line is no record of this version, and the
 // system's error if the file cannot be read or written. An empty path is a store that
 // only remembers.
-func OpenStore(path string, resume bool) (_ *Store, err error) {
+func OpenStore(path string, resume bool) (*Store, error) { return openStore(path, resume, lockFile) }
+
+func openStore(path string, resume bool, lock func(*os.File) error) (_ *Store, err error) {
 	s := &Store{path: path}
 	if path == "" {
 		return s, nil
 	}
 	if info, err := os.Stat(path); err != nil || info.Mode().IsRegular() {
-		if err := s.hold(); err != nil {
+		if err := s.hold(lock); err != nil {
 			return nil, err
 		}
 	}
@@ -72,15 +78,18 @@ func OpenStore(path string, resume bool) (_ *Store, err error) {
 
 // hold keeps other processes from writing the same file: each writes all of it, and
 // the lines of one would be lost. The lock ends with the process, however that ends.
-func (s *Store) hold() error {
+func (s *Store) hold(lock func(*os.File) error) error {
 	name := s.path + ".lock"
 	fail := func(err error) error { return fmt.Errorf("evaluate: lock store %s: %w", s.path, err) }
 	f, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
 		return fail(err)
 	}
-	if err := lockFile(f); err != nil {
-		return errors.Join(fail(fmt.Errorf("%w: %w", ErrLocked, err)), f.Close())
+	if err := lock(f); errors.Is(err, errNoLocks) {
+		s.unlocked = fail(err)
+		return errors.Join(f.Close(), os.Remove(name))
+	} else if err != nil {
+		return errors.Join(fail(err), f.Close())
 	}
 	// It may have been removed by the holder before between opening and locking.
 	if there, err := os.Stat(name); err == nil {
@@ -91,6 +100,11 @@ func (s *Store) hold() error {
 	}
 	return errors.Join(fail(fmt.Errorf("%w, and has just ended: try again", ErrLocked)), f.Close())
 }
+
+// Unlocked says why other processes are not kept from the file: the system, or the file system, has no locks. The
+// caller sees to it then that nobody else writes it. It is nil for a store that is locked, and for one that has nothing to
+// lock.
+func (s *Store) Unlocked() error { return s.unlocked }
 
 // Close lets go of the file. The records stay. A second call does nothing.
 func (s *Store) Close() error {

@@ -1,7 +1,7 @@
 package scalars
 
 import (
-	"bytes"
+	"bufio"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,13 +16,17 @@ type Lines struct {
 	size int64 // of the whole lines; -1 for what is no file, such as a terminal
 }
 
-// OpenLines begins a log anew, or goes on with the one that is there: then an
-// incomplete last line, as a process that was killed or a full disk leaves it, is
-// cut off, or the next line would be lost with it.
-func OpenLines(path string, resume bool) (_ *Lines, err error) {
-	mode := os.O_CREATE | os.O_RDWR | os.O_TRUNC
-	if resume {
-		mode = os.O_CREATE | os.O_RDWR
+// OpenLines begins a log, or goes on with one: after is the step that the run stands at, 0 for a new run. A line that is an
+// object with a number "step" above that, and all behind it, is cut off: the steps come again. So is an
+// incomplete last line, as a process that was killed or a full disk leaves it, with which the next line would be lost. A
+// negative step returns ErrStep.
+func OpenLines(path string, after int64) (_ *Lines, err error) {
+	if after < 0 {
+		return nil, fmt.Errorf("scalars: log %s: %w: %d", path, ErrStep, after)
+	}
+	mode := os.O_CREATE | os.O_RDWR
+	if after == 0 {
+		mode |= os.O_TRUNC
 	}
 	f, err := os.OpenFile(path, mode, 0o644)
 	if err != nil {
@@ -40,7 +44,7 @@ func OpenLines(path string, resume bool) (_ *Lines, err error) {
 	if !info.Mode().IsRegular() {
 		return &Lines{f: f, size: -1}, nil
 	}
-	size, err := wholeLines(f)
+	size, err := linesUpTo(f, after)
 	if err != nil {
 		return nil, err
 	}
@@ -48,25 +52,32 @@ func OpenLines(path string, resume bool) (_ *Lines, err error) {
 	return l, l.cut()
 }
 
-// wholeLines is how many bytes of a file come before and with its last newline. It
-// reads from the end.
-func wholeLines(f *os.File) (int64, error) {
-	end, err := f.Seek(0, io.SeekEnd)
-	if err != nil {
-		return 0, err
-	}
-	block := make([]byte, 4096)
-	for end > 0 {
-		n := min(end, int64(len(block)))
-		if _, err := f.ReadAt(block[:n], end-n); err != nil {
+// linesUpTo is how many bytes the whole lines have that come before the first one of a later step.
+func linesUpTo(r io.Reader, after int64) (size int64, err error) {
+	in := bufio.NewReaderSize(r, maxLine)
+	for {
+		line, err := in.ReadSlice('\n')
+		n := int64(len(line))
+		var long bool // longer than a step's line is, and of none
+		for errors.Is(err, bufio.ErrBufferFull) {
+			long = true
+			line, err = in.ReadSlice('\n')
+			n += int64(len(line))
+		}
+		if errors.Is(err, io.EOF) {
+			return size, nil
+		}
+		if err != nil {
 			return 0, err
 		}
-		if i := bytes.LastIndexByte(block[:n], '\n'); i >= 0 {
-			return end - n + int64(i) + 1, nil
+		var of struct {
+			Step *int64 `json:"step"`
 		}
-		end -= n
+		if !long && json.Unmarshal(line, &of) == nil && of.Step != nil && *of.Step > after {
+			return size, nil
+		}
+		size += n
 	}
-	return 0, nil
 }
 
 // cut removes what comes after the whole lines.

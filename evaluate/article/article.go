@@ -128,6 +128,9 @@ func Run(ctx context.Context, o Config) (text string, err error) {
 		return "", err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
+	if err := store.Unlocked(); err != nil {
+		fmt.Fprintf(o.Log, "note: two that write these results at once would not be kept apart: %v\n", err)
+	}
 	r := &runner{o: o, table: t, data: d, Runner: &study.Runner{Start: o.Start, Out: o.Out, Pretrain: o.programs["pretrain"], Trainer: o.Trainer, Device: o.Device, Store: store, Log: o.Log}}
 	return r.all(ctx)
 }

@@ -253,6 +253,10 @@ func copyGood(ctx context.Context, s source, dir string, plain bool, keep func(c
 		if !trains(it) || !keep(it.Class) {
 			continue
 		}
+		// The folder's name is the class that is trained, so that it cannot be another one.
+		if !filepath.IsLocal(it.Class) || filepath.Base(it.Class) != it.Class || it.Class == "." {
+			return fmt.Errorf("%w: %s of %s is of class %q, which is no name of a folder for the copy that is trained on: rename it", dataset.ErrLayout, it.Name, s.name, it.Class)
+		}
 		to := filepath.Join(dir, it.Class, "train", "good", fmt.Sprintf("%06d.png", i))
 		if _, err := os.Stat(to); err == nil {
 			continue

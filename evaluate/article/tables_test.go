@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"image"
+	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -414,4 +415,32 @@ func FuzzReadReport(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A class is trained under its folder's name; one that is none is refused, and nothing is copied.
+func TestClassesThatNameNoFolder(t *testing.T) {
+	for _, class := range []string{"../../line", "line1/bolt", "..", "."} {
+		root, dir := t.TempDir(), t.TempDir()
+		testutil.PlantIn(t, root, 3, 1, false, "a")
+		all, err := dataset.OpenMVTecAD(root, "", "")
+		require.NoError(t, err)
+		items := dataset.Items(all)
+		for i := range items {
+			items[i].Class = class
+		}
+		f, err := os.Create(filepath.Join(root, dataset.ManifestFile))
+		require.NoError(t, err)
+		require.NoError(t, dataset.WriteManifest(f, items))
+		require.NoError(t, f.Close())
+		var d data
+		require.NoError(t, d.add(t.Context(), root, io.Discard))
+		to := filepath.Join(dir, "1", "2", "3", "copies")
+		_, err = trainFolders(t.Context(), d.own, to, true, func(string) bool { return true })
+		require.ErrorIs(t, err, dataset.ErrLayout)
+		require.ErrorContains(t, err, "which is no name of a folder")
+		there, err := os.ReadDir(dir)
+		require.NoError(t, err)
+		require.Empty(t, there)
+		require.NoError(t, d.Close())
+	}
 }

@@ -4,11 +4,13 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/downstream/heatmap"
 	"github.com/gotab/gotab/metrics"
 )
@@ -23,6 +25,34 @@ func scored(seed uint64, n int) Class {
 		c.Detectors[0].Scores = append(c.Detectors[0].Scores, s/10)
 	}
 	return c
+}
+
+// Pictures lie below the folder of all, each in a place of its own, and are called as data sets call their images where
+// that is a name.
+func TestNamesOfPictures(t *testing.T) {
+	taken, names := map[string]bool{}, pictureNames{}
+	for _, c := range []struct{ image, kind, want string }{
+		{"bottle/test/broken_large/000.png", "broken_large", "broken_large/000.png"},
+		{"bottle/test/good/000.png", "good", "good/000.png"},
+		{"端子/划.png", "cut", "cut/划.png"},
+		{"a.b.tif", "cut", "cut/a.b.png"},
+		{"x/1.png", "", "1.png"},
+		{"other/000.png", "good", "good/other_000.png-"},
+		{"other/000.jpg", "good", "good/other_000.jpg-"},
+		{"other/000.png", "good", "good/other_000.png-"}, // twice
+		{"A.B.png", "cut", "cut/A.B.png.png"},
+		{"..", "..", "-"},
+		{"/", "/", "_-"},
+		{"", "../../x", "_.._x-"},
+		{"a/.png", "cut", "cut/a_.png-"},
+	} {
+		got := names.next(dataset.Item{Name: c.image, Defect: c.kind})
+		require.True(t, filepath.IsLocal(got), got)
+		require.False(t, taken[got], got)
+		taken[got] = true
+		require.Equal(t, ".png", filepath.Ext(got))
+		require.True(t, strings.HasPrefix(filepath.ToSlash(got), c.want), "%s of %s: %s", c.image, c.kind, got)
+	}
 }
 
 // Under the curves lie the areas that the metrics name.

@@ -15,12 +15,14 @@ import (
 	"github.com/gotab/gotab/downstream"
 	"github.com/gotab/gotab/downstream/heatmap"
 	"github.com/gotab/gotab/evaluate"
+	"github.com/gotab/gotab/internal/apart"
 	"github.com/gotab/gotab/internal/atomicfile"
 )
 
 // WriteMaps scores a test set once more and writes one picture a test image to dir/kind/name.png: image, truth, map
-// and cut side by side at the size that the detector sees, with score, name and legend below. A file that is there
-// is replaced. v says how maps are drawn, its Map is passed over. It returns an error that wraps [ErrData] if the detector or the data set is nil, what reading, scoring and
+// and cut side by side at the size that the detector sees, with score, name and legend below. Where kind or name is
+// no name of a file, or another image of the kind has it, it is changed so that all pictures lie below dir and none is
+// written over another one. A file that is there is replaced. v says how maps are drawn, its Map is passed over. It returns an error that wraps [ErrData] if the detector or the data set is nil, what reading, scoring and
 // drawing return, and ctx's; what was written by then stays.
 func WriteMaps(ctx context.Context, dir string, det evaluate.Detector, test dataset.Dataset, by evaluate.Protocol, v heatmap.View) error {
 	if det == nil || test == nil {
@@ -30,7 +32,7 @@ func WriteMaps(ctx context.Context, dir string, det evaluate.Detector, test data
 	if err != nil {
 		return err
 	}
-	i := 0
+	i, names := 0, pictureNames{}
 	for sc, err := range evaluate.ScoreSet(ctx, det, test) {
 		if err != nil {
 			return err
@@ -44,8 +46,7 @@ func WriteMaps(ctx context.Context, dir string, det evaluate.Detector, test data
 		if err != nil {
 			return fmt.Errorf("report: draw %s: %w", sc.Name, err)
 		}
-		base := path.Base(sc.Name)
-		to := filepath.Join(dir, sc.Defect, strings.TrimSuffix(base, path.Ext(base))+".png")
+		to := filepath.Join(dir, names.next(sc.Item))
 		if err := os.MkdirAll(filepath.Dir(to), 0o777); err != nil {
 			return fmt.Errorf("report: draw %s: %w", sc.Name, err)
 		}
@@ -54,6 +55,32 @@ func WriteMaps(ctx context.Context, dir string, det evaluate.Detector, test data
 		}
 	}
 	return nil
+}
+
+// pictureNames are the names that have been given to pictures, in lower case: there are file systems that do not
+// tell a from A.
+type pictureNames map[string]bool
+
+// next is the path of an image's picture, below the folder of all: kind/name.png, as data sets have them. Both come
+// from outside. A second image of the kind with that name is called by its whole path.
+func (p pictureNames) next(it dataset.Item) string {
+	base := path.Base(it.Name)
+	own := strings.TrimSuffix(base, path.Ext(base))
+	folder := ""
+	if it.Defect != "" {
+		folder = apart.FileName(it.Defect)
+	}
+	taken := func() bool { return p[strings.ToLower(filepath.Join(folder, own))] }
+	if !filepath.IsLocal(own) || filepath.Base(own) != own || taken() {
+		own = apart.FileName(it.Name)
+	}
+	whole := own
+	for n := 2; taken(); n++ { // the same image twice, or names that mean to be mistaken
+		own = fmt.Sprintf("%s-%d", whole, n)
+	}
+	name := filepath.Join(folder, own)
+	p[strings.ToLower(name)] = true
+	return name + ".png"
 }
 
 // compose puts image, truth, map and cut side by side, at the size that the detector sees,

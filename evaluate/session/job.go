@@ -11,6 +11,7 @@ import (
 	"github.com/gotab/gotab/evaluate"
 	"github.com/gotab/gotab/evaluate/detectors"
 	"github.com/gotab/gotab/evaluate/report"
+	"github.com/gotab/gotab/internal/apart"
 )
 
 // job is one line of the results: a class, a method, a seed.
@@ -66,7 +67,8 @@ func (s *session) prepare(j job) (o opened, err error) {
 		}
 	}
 	if s.o.Records != "" {
-		o.trial.Checkpoint = fmt.Sprintf("%s.%s-%s-%s.ckpt", s.o.Records, j.of.Name, baseOf(j.root), j.class)
+		// The plus sign is in neither name, so that no two places share a file.
+		o.trial.Checkpoint = fmt.Sprintf("%s.%s-%s+%s.ckpt", s.o.Records, apart.FileName(j.of.Name), apart.FileName(baseOf(j.root)), apart.FileName(j.class))
 	}
 	o.record, err = o.trial.Known()
 	return o, err
@@ -140,7 +142,7 @@ func (s *session) draw(ctx context.Context, j *judged, what string) error {
 	}
 	v := heatmap.View{Scale: scale, Threshold: scale.Low}
 	fmt.Fprintf(s.log, "%s: draw %d maps, colours from %.4g to %.4g\n", what, j.trial.Test.Len(), v.Scale.Low, v.Scale.High)
-	return report.WriteMaps(ctx, filepath.Join(dir, r.Class), j.detector, j.trial.Test, j.method.Protocol, v)
+	return report.WriteMaps(ctx, filepath.Join(dir, apart.FileName(r.Class)), j.detector, j.trial.Test, j.method.Protocol, v)
 }
 
 // mapsOf is the folder of the maps of a class: where roots share its name, one in a

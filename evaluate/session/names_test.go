@@ -3,7 +3,6 @@ package session
 import (
 	"bytes"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -57,16 +56,4 @@ func TestTellerTellsNowAndThen(t *testing.T) {
 	now = now.Add(2 * tell.every)
 	tell.tell(downstream.Progress{Stage: "train", Done: 3, Total: 9, Epoch: 2, Epochs: 40, Loss: 0.123456})
 	require.Equal(t, "[1/2] alpha: fit 2 of 9\n[1/2] alpha: train epoch 2 of 40, batch 3 of 9, loss 0.1235\n", out.String())
-}
-
-func TestFileNames(t *testing.T) {
-	require.Equal(t, "bottle_2-a.b", fileName("bottle_2-a.b"))
-	seen := map[string]bool{}
-	for _, name := range []string{"a/b", "a_b", "a\\b", "..", ".", "", "端子", "端孔", strings.Repeat("x", 101), strings.Repeat("x", 102)} {
-		got := fileName(name)
-		require.False(t, seen[got], "%q", name)
-		seen[got] = true
-		require.Regexp(t, `^[A-Za-z0-9_-][A-Za-z0-9._-]*$`, got)
-		require.Less(t, len(got), 120)
-	}
 }

@@ -48,7 +48,7 @@ type Config struct {
 	Records string
 	Resume  bool
 	// Report is the folder of a page with table, curves, histograms and the worst misses; Maps that of
-	// a picture for each test image; Save that of the fitted detectors, as
+	// a picture for each test image, as CLASS/KIND/NAME.png; Save that of the fitted detectors, as
 	// DATA/CLASS/METHOD-SEED.safetensors. Empty for none. Report and Maps do not go with Resume.
 	Report, Maps, Save string
 	// SameScale draws the second network's maps on the scale of the first one's.
@@ -185,6 +185,9 @@ func Run(ctx context.Context, o Config) (r Result, err error) {
 		return r, err
 	}
 	defer func() { err = errors.Join(err, s.store.Close()) }()
+	if err := s.store.Unlocked(); err != nil {
+		fmt.Fprintf(o.Log, "note: two that write these results at once would not be kept apart: %v\n", err)
+	}
 	if err := s.look(ctx, classes, jobs); err != nil {
 		return r, err
 	}

@@ -2,15 +2,13 @@ package session
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/gotab/gotab/evaluate"
+	"github.com/gotab/gotab/internal/apart"
 )
 
 // only are the classes of a part.
@@ -44,24 +42,7 @@ func (s *session) save(_ context.Context, d evaluate.Detector, o *evaluate.Outco
 
 // savedAs is the file of a detector: Save/DATA/CLASS/METHOD-SEED.safetensors.
 func (s *session) savedAs(r evaluate.Record) string {
-	return filepath.Join(s.o.Save, fileName(r.Data), fileName(r.Class), fileName(r.Method+"-"+r.Seed)+".safetensors")
-}
-
-// fileName makes a name that every file system takes: what is no letter of ASCII, digit, dot, hyphen or
-// underscore becomes an underscore, and a checksum keeps such names apart.
-func fileName(name string) string {
-	plain := strings.Map(func(r rune) rune {
-		if r < 0x80 && (r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._-", r)) {
-			return r
-		}
-		return '_'
-	}, name)
-	const longest = 100
-	if plain == name && len(name) <= longest && !strings.HasPrefix(name, ".") && name != "" {
-		return name
-	}
-	sum := sha256.Sum256([]byte(name))
-	return strings.TrimLeft(plain[:min(len(plain), longest)], ".") + "-" + hex.EncodeToString(sum[:4])
+	return filepath.Join(s.o.Save, apart.FileName(r.Data), apart.FileName(r.Class), apart.FileName(r.Method+"-"+r.Seed)+".safetensors")
 }
 
 // baseOf is the last part of a path, also of "." and "..".

@@ -18,6 +18,7 @@ import (
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/evaluate"
 	"github.com/gotab/gotab/evaluate/detectors"
+	"github.com/gotab/gotab/internal/apart"
 	"github.com/gotab/gotab/metrics"
 	"github.com/gotab/gotab/tab"
 	"github.com/gotab/gotab/tab/card"
@@ -188,7 +189,7 @@ func (r *Runner) wanted(v Variant, sha string, net *detectors.Network, s Set, fi
 			return nil, fmt.Errorf("%s: %w", f.Name, err)
 		}
 		if m.Others { // the hash tells settings, data and weights
-			t.Checkpoint = filepath.Join(r.Out, "checkpoints", fmt.Sprintf("%s-%s-%s.ckpt", m.Name, s.Class, known.Hash[:16]))
+			t.Checkpoint = filepath.Join(r.Out, "checkpoints", fmt.Sprintf("%s-%s-%s.ckpt", apart.FileName(m.Name), apart.FileName(s.Class), known.Hash[:16]))
 		}
 		out = append(out, wanted{fit: f, trial: t, known: known})
 	}

@@ -3,6 +3,7 @@ package study
 import (
 	"bytes"
 	"context"
+	"image"
 	"io/fs"
 	"math/rand/v2"
 	"os"
@@ -120,6 +121,56 @@ func TestRunnerOfLittle(t *testing.T) {
 	found, err = r.Found(t.Context(), StartOf(file), []Set{set}, []Fit{fit}, r.Store.Records())
 	require.NoError(t, err)
 	require.Empty(t, found)
+}
+
+// learner notes where its checkpoint is to be.
+type learner struct{ at *string }
+
+func (l learner) Fit(context.Context, dataset.Dataset) error { return nil }
+func (l learner) Close() error                               { return nil }
+func (l learner) Learn(_ context.Context, m evaluate.Material) (evaluate.Learnt, error) {
+	*l.at = m.Checkpoint
+	return evaluate.Learnt{Images: m.Good.Len()}, nil
+}
+func (l learner) Score(context.Context, image.Image) (evaluate.Result, error) {
+	return evaluate.Result{Map: evaluate.Map{W: 16, H: 16, Data: make([]float32, 256)}}, nil
+}
+
+// A class is called as a manifest likes, and its checkpoint still lies among the others.
+func TestCheckpointOfAnyClass(t *testing.T) {
+	root, dir, at := testutil.Plant(t, 3, 1, false), t.TempDir(), ""
+	net, err := backbone.NewResNet18(tensor.CPU, rand.New(rand.NewPCG(1, 1)))
+	require.NoError(t, err)
+	file := filepath.Join(dir, "start.safetensors")
+	require.NoError(t, net.Save(file))
+	require.NoError(t, net.Close())
+	set := Set{Data: "plant", Class: "../../line1/bolt"}
+	renamed := func(class, split string) dataset.Dataset {
+		ds, err := dataset.OpenMVTecAD(root, class, split)
+		require.NoError(t, err)
+		items := dataset.Items(ds)
+		for i := range items {
+			if class == "cloth" {
+				items[i].Class = set.Class
+			}
+		}
+		out, err := dataset.Apply(ds, items)
+		require.NoError(t, err)
+		return out
+	}
+	set.Good, set.Test, set.Others = renamed("cloth", dataset.Train), renamed("cloth", dataset.Test), renamed("steel", dataset.Train)
+	fit := Fit{Name: "learner", Seed: evaluate.Seed{Number: 1}, Method: func(n *detectors.Network) (evaluate.Method, error) {
+		m := evaluate.Method{Name: "learner", Others: true, Protocol: evaluate.DefaultProtocol(), Chance: "nothing", Weights: n.Weights, WeightsSHA256: n.SHA256}
+		m.Protocol.Transform = dataset.Square(16)
+		m.New = func(evaluate.Seed) (evaluate.Detector, error) { return learner{&at}, nil }
+		return m, nil
+	}}
+	r := &Runner{Start: file, Out: filepath.Join(dir, "out")}
+	r.Store, err = evaluate.OpenStore("", false)
+	require.NoError(t, err)
+	_, err = r.Judge(t.Context(), StartOf(file), []Set{set}, []Fit{fit})
+	require.NoError(t, err)
+	require.Equal(t, filepath.Join(r.Out, "checkpoints"), filepath.Dir(at))
 }
 
 func TestCopyGood(t *testing.T) {

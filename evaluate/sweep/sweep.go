@@ -95,6 +95,9 @@ func Run(ctx context.Context, p Plan, cfg Config) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.runner.Store.Close()) }()
+	if err := s.runner.Store.Unlocked(); err != nil {
+		fmt.Fprintf(s.runner.Log, "note: two that write these results at once would not be kept apart: %v\n", err)
+	}
 	return s.carryOut(ctx)
 }
 

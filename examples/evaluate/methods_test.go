@@ -76,7 +76,7 @@ func TestMethodThatTrainsOnOthers(t *testing.T) {
 	require.NoError(t, os.Remove(filepath.Join(root, "gamma", "train", "good", "0.png")))
 	f.inFit = func(_ context.Context, m evaluate.Material) error {
 		require.Equal(t, 7, m.Others.Len())
-		require.Equal(t, path+".dark-"+filepath.Base(root)+"-beta.ckpt", m.Checkpoint)
+		require.Equal(t, path+".dark-"+filepath.Base(root)+"+beta.ckpt", m.Checkpoint)
 		n++
 		return nil
 	}

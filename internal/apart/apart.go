@@ -1,10 +1,30 @@
-// Package apart names files so that people can tell them apart.
+// Package apart names files so that people, and file systems, can tell them apart.
 package apart
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"path/filepath"
 	"strings"
 )
+
+// FileName makes one element of a path of any text, such as the name of a class that a manifest gives: what is
+// no letter of ASCII, digit, dot, hyphen or underscore becomes an underscore, and a checksum keeps
+// such names apart. So no text leads out of the folder that it is joined to.
+func FileName(name string) string {
+	plain := strings.Map(func(r rune) rune {
+		if r < 0x80 && (r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._-", r)) {
+			return r
+		}
+		return '_'
+	}, name)
+	const longest = 100
+	if plain == name && len(name) <= longest && !strings.HasPrefix(name, ".") && name != "" {
+		return name
+	}
+	sum := sha256.Sum256([]byte(name))
+	return strings.TrimLeft(plain[:min(len(plain), longest)], ".") + "-" + hex.EncodeToString(sum[:4])
+}
 
 // Names names files: without folder and ending where that tells them apart, else with the
 // ending, else with as many folders as it takes. as is what becomes of a name where it must

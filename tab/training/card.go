@@ -31,8 +31,9 @@ type description struct {
 // describe begins the card of the run, or takes up the one that it was begun with, and
 // writes it. Images that are not those of the card are an error: their names are the
 // same, or the checkpoint would have been refused.
-func describe(ctx context.Context, o Config, pre *tab.Pretrainer, found images, table string, anchors *card.Anchors) (*description, error) {
-	data, err := card.Data(ctx, found.files)
+func describe(ctx context.Context, o Config, pre *tab.Pretrainer, found *images, table string, anchors *card.Anchors) (*description, error) {
+	fmt.Fprintf(o.Log, "summing up %s for the card\n", count(found.Data.Len(), "image", "images"))
+	data, err := found.sums(ctx)
 	if err != nil {
 		return nil, err
 	}

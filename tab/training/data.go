@@ -19,15 +19,37 @@ import (
 // 224x224. What does not fit is read anew each time.
 const cacheBytes = 2 << 30
 
-// images are what is trained on, and the files that hold them.
+// images are what is trained on.
 type images struct {
 	dataset.Seen
-	files []card.Image
-	open  []io.Closer // shards
+	all    dataset.Dataset // that was looked at: the parts one after the other
+	parts  []part
+	starts []int       // in all, of each part, and their end
+	open   []io.Closer // shards
 }
 
+// sums are the checksums of the classes. Names and sums of all images are held meanwhile, and not longer.
+func (m *images) sums(ctx context.Context) ([]card.Class, error) {
+	files := make([]card.Image, 0, len(m.Kept))
+	k := 0
+	for _, i := range m.Kept { // rising
+		for i >= m.starts[k+1] {
+			k++
+		}
+		f, err := m.parts[k].file(i-m.starts[k], m.all.Item(i))
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, f)
+	}
+	return card.Data(ctx, files)
+}
+
+// forget lets go of what only sums needs: a long training holds as little of each image as it can.
+func (m *images) forget() { m.Kept, m.all, m.parts, m.starts = nil, nil, nil, nil }
+
 // close closes the shards.
-func (m images) close() error {
+func (m *images) close() error {
 	var errs []error
 	for _, c := range m.open {
 		errs = append(errs, c.Close())
@@ -113,20 +135,9 @@ func good(ctx context.Context, o Config, notes io.Writer) (seen images, err erro
 	if seen.Seen, err = o.Reading.Look(ctx, all, notes); err != nil {
 		return seen, err
 	}
-	starts := []int{0} // of each root
+	seen.all, seen.parts, seen.starts = all, parts, []int{0}
 	for _, ds := range sets {
-		starts = append(starts, starts[len(starts)-1]+ds.Len())
-	}
-	for _, i := range seen.Kept {
-		k := 0
-		for i >= starts[k+1] {
-			k++
-		}
-		f, err := parts[k].file(i-starts[k], all.Item(i))
-		if err != nil {
-			return seen, err
-		}
-		seen.files = append(seen.files, f)
+		seen.starts = append(seen.starts, seen.starts[len(seen.starts)-1]+ds.Len())
 	}
 	return seen, nil
 }

@@ -1,6 +1,7 @@
 package training
 
 import (
+	"context"
 	"errors"
 
 	"github.com/gotab/gotab/scalars"
@@ -13,12 +14,13 @@ type journal struct {
 	curves scalars.Logs
 }
 
-// openJournal begins the logs, or goes on with them after a step.
+// openJournal begins the logs, or goes on with them after a step; 0 begins them, also where a run goes on from
+// a checkpoint before its first step.
 func openJournal(o Config, after int64) (*journal, error) {
 	j := &journal{}
 	var err error
 	if o.Journal != "" {
-		if j.lines, err = scalars.OpenLines(o.Journal, o.Resume); err != nil {
+		if j.lines, err = scalars.OpenLines(o.Journal, after); err != nil {
 			return nil, err
 		}
 	}
@@ -36,9 +38,13 @@ func (j *journal) line(v any) error {
 	return j.lines.Add(v)
 }
 
-// start writes what was measured before the first step.
-func (j *journal) start(probe []tab.Measure) error {
-	err := j.line(struct {
+// measure writes what a probe says before the first step.
+func (j *journal) measure(ctx context.Context, pr tab.Probe, net tab.VisualEncoder) error {
+	probe, err := pr.Probe(ctx, net)
+	if err != nil {
+		return err
+	}
+	err = j.line(struct {
 		Probe []tab.Measure `json:"probe"`
 		Epoch int           `json:"epoch"`
 	}{probe, -1})

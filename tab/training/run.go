@@ -56,10 +56,13 @@ func Run(ctx context.Context, o Config) (complete bool, err error) {
 	}
 	var pr tab.Probe
 	left := leftOut{data: found.Skipped}
-	if o.Probe != "" {
-		if pr, left.probe, err = probe(ctx, o, o.Log); err != nil {
-			return false, err
+	if _, err := aside(ctx, o.Group, func(ctx context.Context) (_ []byte, err error) {
+		if o.Probe != "" { // of the first process
+			pr, left.probe, err = probe(ctx, o, o.Log)
 		}
+		return nil, err
+	}); err != nil {
+		return false, err
 	}
 	from := Anchors{About: "of the checkpoint"}
 	if !o.Resume && !o.Untrained {
@@ -115,25 +118,26 @@ func Run(ctx context.Context, o Config) (complete bool, err error) {
 		return false, err
 	}
 	defer func() { err = errors.Join(err, log.close()) }()
-	if pr != nil && !o.Resume {
-		m, err := pr.Probe(ctx, net)
-		if err != nil {
-			return false, err
+	// The card comes before the checkpoint of begin: a run that goes on from that finds what it was begun with.
+	var about *description
+	if _, err := aside(ctx, o.Group, func(ctx context.Context) (_ []byte, err error) {
+		if pr != nil && pre.Taken() == 0 {
+			if err := log.measure(ctx, pr, net); err != nil {
+				return nil, err
+			}
 		}
-		if err := log.start(m); err != nil {
-			return false, err
-		}
+		about, err = describe(ctx, o, pre, &found, table, from.Card)
+		return nil, err
+	}); err != nil {
+		return false, err
 	}
+	found.forget()
 	if err := o.begin(ctx, pre, ds); err != nil {
 		return false, err
 	}
 	if !first(o.Group) {
 		_, complete, err := train(ctx, o, pre, ds, log)
 		return complete, err
-	}
-	about, err := describe(ctx, o, pre, found, table, from.Card)
-	if err != nil {
-		return false, err
 	}
 	began := time.Now()
 	steps, complete, err := train(ctx, o, pre, ds, log)

@@ -70,7 +70,8 @@ type Config struct {
 	// after so many steps; 0 for never.
 	Resume   bool
 	MaxSteps int
-	// Journal is a file that gets a JSON object a step, and Curves get its figures; empty for none.
+	// Journal is a file that gets a JSON object a step, and Curves get its figures; empty for none. Where a run goes on from a
+	// checkpoint, what they hold of later steps makes way.
 	Journal string
 	Curves  scalars.Places
 	// Licences, Measured (a file with a table of figures) and Options (settings as they were asked

@@ -69,7 +69,7 @@ func twins(ctx context.Context, o Config, ds dataset.Dataset, cfg tab.Config, ne
 			return nil, "", fmt.Errorf("twins: %w", err)
 		}
 	default:
-		raw, err = fromFirst(ctx, o.Group, func() ([]byte, error) {
+		raw, err = aside(ctx, o.Group, func(ctx context.Context) ([]byte, error) {
 			fmt.Fprintf(o.Log, "measuring %d twins of each kind on %d classes\n", o.Twins.Draws, len(ds.Classes()))
 			measured, err := tab.MeasureTwinsByClass(ctx, net, ds, own, measurement(o, cfg))
 			if err != nil {
@@ -168,25 +168,6 @@ func controlled(o Config, by tab.TwinsByClass) tab.TwinsByClass {
 		out[class] = synth.Misplaced{Generator: g}
 	}
 	return out
-}
-
-// fromFirst has the first process make something and gives it to all.
-func fromFirst(ctx context.Context, g tab.Group, make func() ([]byte, error)) ([]byte, error) {
-	var own []byte
-	if first(g) {
-		var err error
-		if own, err = make(); err != nil {
-			return nil, err // the others see it leave
-		}
-	}
-	if !many(g) {
-		return own, nil
-	}
-	all, err := g.Gather(ctx, own)
-	if err != nil {
-		return nil, err
-	}
-	return all[0], nil
 }
 
 // of is " of FILE" where there is a file.
