@@ -59,7 +59,7 @@ func (b *block) put(k int, v int64) {
 
 // Sums stay within their halves of words where no coefficient is larger than these. In a sum of one direction the eight count up to
 // 7.5 together, of 2^13, and in both 7.5*7.5*2^15, as the first leaves two bits more; so 1023 makes 1.9 of 2.1*10^9. The
-// reduced transforms make less. In images hardly a block has larger ones, at most 1024 and half a step of quantisation.
+// reduced transforms make less. Blocks of images hardly have larger ones: 1024 and half a step at most.
 const (
 	maxSize  = 1<<10 - 1
 	maxFirst = 1 << 11
