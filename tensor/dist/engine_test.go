@@ -418,6 +418,15 @@ func TestProcessesComeAgain(t *testing.T) {
 	require.NoError(t, first.cmd.Wait(), &first.out)
 }
 
+// Agents of torchrun count restarts each for itself, so that ranks come with different counts.
+func TestProcessesOfSeveralAgentsMeet(t *testing.T) {
+	port := freePort(t)
+	first := startRank(t, "calls", 0, 2, port, "TORCHELASTIC_RESTART_COUNT=0")
+	second := startRank(t, "calls", 1, 2, port, "TORCHELASTIC_RESTART_COUNT=1")
+	require.NoError(t, first.cmd.Wait(), &first.out)
+	require.NoError(t, second.cmd.Wait(), &second.out)
+}
+
 func TestProcessesCall(t *testing.T) {
 	for _, n := range []int{2, 3} {
 		for r, p := range start(t, "calls", n) {

@@ -87,16 +87,17 @@ func Connect(ctx context.Context, cfg Config) (*Group, error) {
 }
 
 // connects counts the calls of Connect in this process. In the store of torchrun's agent, which outlives a group, each
-// meets under a name of its own: torchrun begins all processes anew. Rank 0's own store ends with its group.
+// meets under a name of its own, with the attempt: torchrun begins all processes anew. Rank 0's own store ends with its
+// group and needs neither. The attempt would do harm there: each agent counts for itself, so that ranks of several differ.
 var connects atomic.Int64
 
 // open connects to the store. One in which this rank has come already is that of a
 // group that is about to end: it waits for the next one. So it does where the port is taken, or nobody answers yet.
 func open(ctx context.Context, cfg Config, serves bool) (*c10d.Store, error) {
 	const try = 2 * time.Second // then ctx is asked again
-	prefix := fmt.Sprintf("gotab/attempt_%d", cfg.Attempt)
+	prefix := "gotab"
 	if n := connects.Add(1); cfg.Served {
-		prefix += fmt.Sprintf("/%d", n)
+		prefix += fmt.Sprintf("/attempt_%d/%d", cfg.Attempt, n)
 	}
 	start := time.Now()
 	var last error
