@@ -427,6 +427,44 @@ func TestProcessesOfSeveralAgentsMeet(t *testing.T) {
 	require.NoError(t, second.cmd.Wait(), &second.out)
 }
 
+// A store of another PyTorch takes connections and breaks off what it does not understand, which is said at once where
+// torchrun's agent serves it.
+func TestAStoreOfAnotherVersion(t *testing.T) {
+	if !dist.Built() {
+		t.Skip("built without the engine; `make test-dist` builds it")
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_ = c.Close()
+		}
+	}()
+	t.Cleanup(func() {
+		require.NoError(t, l.Close())
+		<-ended
+	})
+	c := dist.Config{Rank: 1, Size: 2, Host: "127.0.0.1", Port: l.Addr().(*net.TCPAddr).Port, Timeout: time.Second}
+	for _, served := range []bool{false, true} {
+		c.Served = served
+		if served {
+			c.Timeout = 24 * time.Hour // nobody waits for its end
+		}
+		_, err = dist.Connect(t.Context(), c)
+		require.ErrorIs(t, err, dist.ErrLost)
+		require.NotContains(t, err.Error(), "earlier group")
+		require.Contains(t, err.Error(), "libtorch "+tensor.LibtorchVersion())
+		require.Contains(t, err.Error(), "onnection") // the cause, in libtorch's words
+		require.Equal(t, served, strings.Contains(err.Error(), "TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1"))
+	}
+}
+
 func TestProcessesCall(t *testing.T) {
 	for _, n := range []int{2, 3} {
 		for r, p := range start(t, "calls", n) {
