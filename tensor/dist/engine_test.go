@@ -104,6 +104,9 @@ func child(task string) (err error) {
 		return err
 	}
 	for i := 0; ; i++ {
+		if task == "first leaves" && g.Rank() == 0 && i == 3 {
+			return nil
+		}
 		if last && i == 3 {
 			switch task {
 			case "dies":
@@ -512,6 +515,18 @@ func TestProcessesNameTheLost(t *testing.T) {
 			}
 			_ = ps[2].cmd.Wait() // killed, or it has nothing to say
 		})
+	}
+}
+
+// So is rank 0, which serves the store that the others read it in.
+func TestProcessesNameTheFirst(t *testing.T) {
+	ps := start(t, "first leaves", 3)
+	require.NoError(t, ps[0].cmd.Wait(), &ps[0].out)
+	for r, p := range ps[1:] {
+		var exit *exec.ExitError
+		require.ErrorAs(t, p.cmd.Wait(), &exit, "rank %d: %s", r+1, &p.out)
+		require.Contains(t, p.out.String(), "rank 0: has left", "rank %d", r+1)
+		require.NotContains(t, p.out.String(), "the store", "rank %d", r+1)
 	}
 }
 

@@ -331,7 +331,8 @@ func (g *Group) gather(ctx context.Context, doing string, v []byte) ([][]byte, e
 }
 
 // Close leaves the group. It waits for a call that was given up, Config.Timeout at
-// most, and the rank that serves the store some seconds for the others to leave.
+// most, and the rank that serves the store some seconds for the others to leave: those
+// that wait for it in a call are told that it has left.
 // The connection to a store that has stopped answering is left to the end of the
 // process, since a thread waits in it. Closing twice is harmless.
 func (g *Group) Close() error {
@@ -342,9 +343,12 @@ func (g *Group) Close() error {
 	if was || g.store == nil {
 		return nil
 	}
-	g.roster.leave(g.serves())
+	g.roster.leave()
 	if g.engine != nil {
-		g.engine.Close()
+		g.engine.Close() // which ends the calls of those that wait for this rank
+	}
+	if g.serves() {
+		g.roster.others()
 	}
 	g.roster.close()
 	if !g.table.hung.Load() {

@@ -249,16 +249,18 @@ func firstLine(err error) string {
 	return line
 }
 
-// leave says that this rank needs the others no more. Where it serves the store it
-// waits for those that are not lost to say so too, for some beats, or they could not
-// read who is.
-func (r *roster) leave(serves bool) {
-	if s, err := r.get(keyLeft, r.rank); err != nil || s == "" && r.set(keyLeft, "closed") != nil || r.set(keyDone, "1") != nil {
-		return // the store is away: nobody reads it
+// leave says that this rank needs the others no more. Where the store is away nobody
+// reads that.
+func (r *roster) leave() {
+	if s, err := r.get(keyLeft, r.rank); err == nil && s == "" {
+		_ = r.set(keyLeft, "closed")
 	}
-	if !serves {
-		return
-	}
+	_ = r.set(keyDone, "1")
+}
+
+// others waits, where this rank serves the store, for those that are not lost to leave
+// too, for some beats, or they could not read who is lost.
+func (r *roster) others() {
 	for range 4 * silence {
 		here := false
 		for i := range r.size {

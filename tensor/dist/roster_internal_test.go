@@ -103,12 +103,14 @@ func TestRosterLivesAndLeaves(t *testing.T) {
 	go r.live()
 	require.Eventually(t, func() bool { n, err := other.number(keyAlive, 0); return err == nil && n > 1 }, 10*time.Second, tick)
 	r.close()
-	r.leave(true) // waits for the other one, but not for ever
+	r.leave()
 	require.Equal(t, "closed", b.m["left/0"])
-	other.leave(false)
-	r.leave(true)
+	r.others() // waits for the other one, but not for ever
+	other.leave()
+	r.others()
 	b.away = errors.New("gone")
-	r.leave(true)
+	r.leave()
+	r.others()
 }
 
 // stuck answers when it is let go.
