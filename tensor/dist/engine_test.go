@@ -89,6 +89,9 @@ func child(task string) (err error) {
 	}
 	defer func() { err = errors.Join(err, g.Close()) }()
 	last := g.Rank() == g.Size()-1
+	if task == "interrupted" {
+		return interruptedCalls(ctx, g, last)
+	}
 	switch task {
 	case "calls":
 		return calls(ctx, g)
@@ -128,6 +131,25 @@ func child(task string) (err error) {
 		}
 		if i == 200 && task == "cut" { // by bench/ranks-net.sh
 			fmt.Println("call 200")
+		}
+	}
+}
+
+// interruptedCalls makes calls without end; the last rank gives up waiting in call 3, for the others come when it has.
+func interruptedCalls(ctx context.Context, g *dist.Group, last bool) error {
+	for i := 1; ; i++ {
+		if i == 3 && last {
+			ended, cancel := context.WithCancel(ctx)
+			cancel()
+			err := g.Sum(ended, make([]float32, 1000))
+			fmt.Println("gave up")
+			return err
+		}
+		if i == 3 {
+			_, _ = io.Copy(io.Discard, os.Stdin)
+		}
+		if err := g.Sum(ctx, make([]float32, 1000)); err != nil {
+			return err
 		}
 	}
 }
@@ -516,6 +538,25 @@ func TestProcessesNameTheLost(t *testing.T) {
 			_ = ps[2].cmd.Wait() // killed, or it has nothing to say
 		})
 	}
+}
+
+// A rank that was interrupted, and found nobody to tell, is named when the others come.
+func TestProcessesNameTheInterrupted(t *testing.T) {
+	ps := start(t, "interrupted", 3)
+	gaveUp := make(chan struct{})
+	ps[2].listen(func(so string) bool { return strings.Contains(so, "gave up") }, gaveUp)
+	<-gaveUp
+	for _, p := range ps {
+		require.NoError(t, p.stdin.Close())
+	}
+	for r, p := range ps {
+		var exit *exec.ExitError
+		require.ErrorAs(t, p.cmd.Wait(), &exit, "rank %d: %s", r, &p.out)
+		if r < 2 {
+			require.Contains(t, p.out.String(), "rank 2: was interrupted", "rank %d", r)
+		}
+	}
+	require.Contains(t, ps[2].out.String(), context.Canceled.Error())
 }
 
 // So is rank 0, which serves the store that the others read it in.

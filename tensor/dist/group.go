@@ -188,7 +188,7 @@ func (g *Group) call(ctx context.Context, doing string, begin func() (*c10d.Work
 		if !gaveUp { // who has given up himself blames nobody
 			e = g.roster.who(ctx, e, g.calls)
 		} else {
-			_ = g.roster.set(keyLeft, "failed")
+			_ = g.roster.set(keyLeft, interrupted)
 		}
 		g.lost = e
 		return e

@@ -67,9 +67,12 @@ const (
 	keyJoined = "joined/" // it has come
 	keyAt     = "at/"     // the number of the call that it makes
 	keyAlive  = "alive/"  // a number that grows while it lives
-	keyLeft   = "left/"   // "closed", or "failed": it knows that the group is lost
+	keyLeft   = "left/"   // "closed", "failed": it knows that the group is lost, or interrupted
 	keyDone   = "done/"   // it reads the store no more
 )
+
+// interrupted is what a rank writes that has given up waiting by itself.
+const interrupted = "interrupted"
 
 // roster is what the ranks write about themselves. It is safe for concurrent use.
 type roster struct {
@@ -221,11 +224,13 @@ func (r *roster) who(ctx context.Context, e *LostError, at int64) *LostError {
 		if err != nil {
 			return r.unreadable(e, err)
 		}
-		if left != "failed" {
+		if left != "failed" && left != interrupted { // these read the store still
 			r.lost[i] = left != "" || alive == before[i] || reached < at
 		}
 		switch {
 		case left == "failed": // it has lost somebody itself
+		case left == interrupted:
+			e.Interrupted = append(e.Interrupted, i)
 		case left != "" && reached < at:
 			e.Left = append(e.Left, i)
 		case left != "":

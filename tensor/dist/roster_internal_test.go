@@ -51,7 +51,7 @@ func (b *book) Get(key string) ([]byte, error) {
 const tick = time.Millisecond
 
 func TestWhoIsLost(t *testing.T) {
-	b := &book{m: map[string]string{}, growing: map[string]bool{"alive/1": true, "alive/3": true, "alive/4": true}}
+	b := &book{m: map[string]string{}, growing: map[string]bool{"alive/1": true, "alive/3": true, "alive/4": true, "alive/8": true}}
 	at := func(rank int, n string) { b.m["at/"+strconv.Itoa(rank)] = n }
 	at(1, "6")    // alive and not at call 7
 	at(2, "7")    // came and died
@@ -60,13 +60,17 @@ func TestWhoIsLost(t *testing.T) {
 	at(5, "3")    // left before
 	at(6, "7")    // left since
 	at(7, "6")    // knows of the loss
-	b.m["left/5"], b.m["left/6"], b.m["left/7"] = "closed", "closed", "failed"
-	r := newRoster(b, 0, 8, tick)
+	at(8, "7")    // was interrupted in the call, and waits for its end
+	at(9, "6")    // was interrupted before it
+	b.m["left/5"], b.m["left/6"], b.m["left/7"], b.m["left/8"], b.m["left/9"] = "closed", "closed", "failed", "interrupted", "interrupted"
+	r := newRoster(b, 0, 10, tick)
 	boom := errors.New("Connection closed by peer")
-	e := r.who(t.Context(), &LostError{Rank: 0, Size: 8, Doing: "sum", Cause: boom}, 7)
+	e := r.who(t.Context(), &LostError{Rank: 0, Size: 10, Doing: "sum", Cause: boom}, 7)
 	require.Equal(t, []int{2}, e.Dead)
 	require.Equal(t, []int{1, 4}, e.Stuck)
 	require.Equal(t, []int{5}, e.Left)
+	require.Equal(t, []int{8, 9}, e.Interrupted)
+	require.ErrorContains(t, e, "ranks 8, 9: was interrupted")
 	require.ErrorIs(t, e, ErrLost)
 	require.ErrorIs(t, e, boom)
 	require.ErrorContains(t, e, "rank 2: dead")
