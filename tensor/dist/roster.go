@@ -162,7 +162,11 @@ func (r *roster) join(ctx context.Context, timeout time.Duration) error {
 			err = fmt.Errorf("%w: not all have come", context.DeadlineExceeded)
 		}
 		if err != nil {
-			return &LostError{Rank: r.rank, Size: r.size, Doing: "meeting", Stuck: r.absent(), Waited: time.Since(start), Cause: err}
+			absent := r.absent()
+			for _, i := range absent {
+				r.lost[i] = true // nobody waits for them to leave
+			}
+			return &LostError{Rank: r.rank, Size: r.size, Doing: "meeting", Stuck: absent, Waited: time.Since(start), Cause: err}
 		}
 		wait(ctx, pause)
 		pause = min(2*pause, 500*time.Millisecond)

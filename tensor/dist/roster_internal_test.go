@@ -92,6 +92,9 @@ func TestMeeting(t *testing.T) {
 	var lost *LostError
 	require.ErrorAs(t, err, &lost)
 	require.Equal(t, []int{1, 2}, lost.Stuck)
+	r[0].beat = time.Hour
+	r[0].others() // does not wait for those that have not come
+	r[0].beat = tick
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	require.ErrorIs(t, r[1].join(ctx, time.Hour), context.Canceled)
