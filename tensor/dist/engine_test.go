@@ -19,6 +19,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -452,8 +453,8 @@ func TestProcessesOfSeveralAgentsMeet(t *testing.T) {
 	require.NoError(t, second.cmd.Wait(), &second.out)
 }
 
-// A store of another PyTorch takes connections and breaks off what it does not understand, which is said at once where
-// torchrun's agent serves it.
+// A store of another PyTorch takes connections and breaks off what it does not understand, or waits for more of it. That
+// is said at once where torchrun's agent serves it.
 func TestAStoreOfAnotherVersion(t *testing.T) {
 	if !dist.Built() {
 		t.Skip("built without the engine; `make test-dist` builds it")
@@ -461,12 +462,17 @@ func TestAStoreOfAnotherVersion(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	ended := make(chan struct{})
+	var silent atomic.Bool
 	go func() {
 		defer close(ended)
 		for {
 			c, err := l.Accept()
 			if err != nil {
 				return
+			}
+			if silent.Load() {
+				defer c.Close()
+				continue
 			}
 			_ = c.Close()
 		}
@@ -488,6 +494,11 @@ func TestAStoreOfAnotherVersion(t *testing.T) {
 		require.Contains(t, err.Error(), "onnection") // the cause, in libtorch's words
 		require.Equal(t, served, strings.Contains(err.Error(), "TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1"))
 	}
+	silent.Store(true)
+	_, err = dist.Connect(t.Context(), c)
+	require.ErrorIs(t, err, dist.ErrLost)
+	require.ErrorContains(t, err, "no answer for 1s")
+	require.ErrorContains(t, err, "TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1")
 }
 
 func TestProcessesCall(t *testing.T) {

@@ -92,6 +92,7 @@ func TestMeeting(t *testing.T) {
 	var lost *LostError
 	require.ErrorAs(t, err, &lost)
 	require.Equal(t, []int{1, 2}, lost.Stuck)
+	r[0].leave()
 	r[0].beat = time.Hour
 	r[0].others() // does not wait for those that have not come
 	r[0].beat = tick
