@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"reflect"
 	"testing"
 
@@ -79,20 +80,24 @@ type contents struct {
 // and the step that follows gives the bits of a run in which nothing happened.
 func TestAStepIsWholeOrNotAtAll(t *testing.T) {
 	testutil.NoLeak(t)
-	ds := material(t, 4)
-	for name, set := range map[string]func(c *tab.Config){
-		"sgd": func(c *tab.Config) {
+	pooled := func(set func(c *tab.Config)) plan {
+		c := config()
+		c.Batch, c.Objective = 2, tab.Joint()
+		set(&c)
+		return plan{ds: material(t, 4), cfg: c, visual: func(t testing.TB) tab.VisualEncoder { return newTiny(t) }, synth: generator()}
+	}
+	for name, pl := range map[string]plan{
+		"sgd": pooled(func(c *tab.Config) {
 			c.Optimizer.SGD = tensor.SGDConfig{Momentum: 0.9, WeightDecay: 0.1, Nesterov: true}
 			c.ClipNorm = 1e-3
-		},
-		"adamw": func(c *tab.Config) { c.Optimizer.Rule = "adamw" },
+		}),
+		"adamw": pooled(func(c *tab.Config) { c.Optimizer.Rule = "adamw" }),
+		"decay": heldPlan(t, 2),
 	} {
 		t.Run(name, func(t *testing.T) {
+			ds := pl.ds
 			begin := func() *tab.Pretrainer {
-				c := config()
-				c.Batch, c.Objective = 2, tab.Joint()
-				set(&c)
-				p, err := tab.New(tab.Parts{Visual: newTiny(t), Anchors: bank(t, 6), Synth: generator()}, c)
+				p, err := tab.New(tab.Parts{Visual: pl.visual(t), Anchors: bank(t, 6), Synth: pl.synth}, pl.cfg)
 				require.NoError(t, err)
 				t.Cleanup(func() { require.NoError(t, p.Close()) })
 				require.NoError(t, p.Prepare(t.Context(), names))
@@ -127,6 +132,38 @@ func TestAStepIsWholeOrNotAtAll(t *testing.T) {
 			}
 		})
 	}
+}
+
+// calmer wants features of layer 1 to be small.
+type calmer struct{}
+
+func (calmer) Name() string { return "calmer" }
+
+func (calmer) Needs() tab.Needs {
+	return tab.Needs{Stages: []backbone.Layer{backbone.Layer1}, NoPooled: true}
+}
+
+func (calmer) Setup(*tensor.Scope, *tensor.Params, tab.Dims, *rand.Rand) error { return nil }
+
+func (calmer) Loss(s *tensor.Scope, v tab.View) (loss, accuracy *tensor.Tensor) {
+	return s.Mean(s.Square(v.Normal.Stages[backbone.Layer1]), false), s.Full(1, tensor.Float32)
+}
+
+func (calmer) Fingerprint() string { return "calmer" }
+
+// heldPlan trains a stem and layer 1, and pulls them towards the start.
+func heldPlan(t testing.TB, batch int) plan {
+	t.Helper()
+	start := arrays(t, network(t))
+	c := config()
+	c.Objective, c.Batch, c.StartDecay = calmer{}, batch, 0.1
+	return plan{ds: material(t, 8), cfg: c, synth: generator(), visual: func(t testing.TB) tab.VisualEncoder {
+		t.Helper()
+		m, err := backbone.FromStages(&tensor.Weights{Arrays: start}, backbone.ArchResNet18, backbone.Layer1, tensor.CPU)
+		require.NoError(t, err)
+		t.Cleanup(func() { require.NoError(t, m.Close()) })
+		return m
+	}}
 }
 
 // hitOnce lets a step fail at allocation n and says what that left behind.

@@ -505,6 +505,62 @@ func TestRanksTakeAStepOrNone(t *testing.T) {
 	}
 }
 
+// Also where the weights are pulled towards the start: what one rank cannot do after all have agreed, no rank has done.
+func TestRanksPullOrDoNot(t *testing.T) {
+	testutil.NoLeak(t)
+	sideBySide(t)
+	pl := heldPlan(t, 4)
+	runs := make([]*tab.Pretrainer, 2)
+	nets := []tab.VisualEncoder{pl.visual(t), pl.visual(t)}
+	errs := make([]error, 2)
+	groups := ranktest.New(2, rankTimeout)
+	both := func(f func(rank int) error) {
+		var wg sync.WaitGroup
+		for r := range runs {
+			wg.Add(1)
+			go func() {
+				defer wg.Done()
+				errs[r] = f(r)
+			}()
+		}
+		wg.Wait()
+	}
+	both(func(r int) (err error) {
+		if runs[r], err = tab.New(tab.Parts{Visual: nets[r], Synth: pl.synth}, pl.cfg, tab.WithGroup(groups[r])); err != nil {
+			return err
+		}
+		t.Cleanup(func() { require.NoError(t, runs[r].Close()) })
+		return runs[r].Prepare(t.Context(), names)
+	})
+	require.NoError(t, errors.Join(errs...))
+	step := func(r int) error {
+		for _, err := range runs[r].Steps(t.Context(), pl.ds) {
+			return err
+		}
+		return nil
+	}
+	both(step) // makes the optimizers' state
+	require.NoError(t, errors.Join(errs...))
+	asked := fault.Allocations(0, func() { both(step) })
+	require.NoError(t, errors.Join(errs...))
+	before := []contents{snapshot(t, runs[0]), snapshot(t, runs[1])}
+	whole := false
+	// The last ones are those of the update; which rank makes them is chance.
+	for n := asked * 3 / 4; !whole; n++ {
+		fault.Allocations(n, func() { both(step) })
+		whole = errs[0] == nil && errs[1] == nil
+		for r, err := range errs {
+			if whole {
+				continue
+			}
+			require.ErrorIs(t, err, tensor.ErrOutOfMemory, "rank %d, allocation %d of %d", r, n, asked)
+			require.True(t, reflect.DeepEqual(before[r], snapshot(t, runs[r])), "rank %d, allocation %d of %d", r, n, asked)
+		}
+	}
+	require.Equal(t, snapshot(t, runs[0]).arrays, snapshot(t, runs[1]).arrays)
+	require.NotEqual(t, before[0].state, snapshot(t, runs[0]).state, "the step is counted")
+}
+
 func floats64(v []float32) []float64 {
 	out := make([]float64, len(v))
 	for i, x := range v {

@@ -113,23 +113,48 @@ func (p *Pretrainer) closeStart() error {
 	return errors.Join(err, p.metric.close())
 }
 
-// pull moves the weights towards those of the start, apart from the gradient:
+// pulled is an optimizer that then moves the weights towards those of the start, apart from the gradient:
 // w = w - rate decay (w - start), with the rate of each weight's stage.
-func (p *Pretrainer) pull(s *tensor.Scope, rate func(name string) float64) {
-	if p.cfg.StartDecay == 0 {
-		return
+type pulled struct {
+	tensor.Optimizer
+	start *tensor.Params
+	decay float64
+}
+
+// pull moves one weight; away is memory that holds the start's.
+type pull struct {
+	weight, away *tensor.Tensor
+	by           float64
+}
+
+// Prepare asks for the memory of both moves, so that a step is whole or not at all.
+func (o pulled) Prepare(s *tensor.Scope, now *tensor.Params, rate func(name string) float64) (func() error, error) {
+	move, err := o.Optimizer.Prepare(s, now, rate)
+	if err != nil {
+		return nil, err
 	}
-	now, start := p.parts.Visual.Params(), p.start.Params()
-	s.NoGrad(func() {
-		for _, n := range start.Names() {
-			if r := rate(n) * p.cfg.StartDecay; r > 0 && now.IsTrainable(n) {
-				d := s.Minus(start.Get(n), now.Get(n))
-				s.AddInto(now.Get(n), d, r)
-				s.Free(d)
-			}
+	var pulls []pull
+	for _, n := range o.start.Names() {
+		if by := rate(n) * o.decay; by > 0 && now.IsTrainable(n) {
+			pulls = append(pulls, pull{now.Get(n), s.Clone(s.Detach(o.start.Get(n))), by})
 		}
-	})
-	now.Touch()
+	}
+	if err := s.Err(); err != nil {
+		return nil, err
+	}
+	return func() error {
+		if err := move(); err != nil {
+			return err
+		}
+		s.NoGrad(func() {
+			for _, p := range pulls {
+				s.AddInto(p.away, p.weight, -1) // start - w, of w as the optimizer has moved it
+				s.AddInto(p.weight, p.away, p.by)
+				s.Free(p.away)
+			}
+		})
+		return s.Err()
+	}, nil
 }
 
 // see fills in what View holds beside the trained network's features.

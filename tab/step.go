@@ -171,6 +171,9 @@ func (p *Pretrainer) update(ctx context.Context, s *tensor.Scope, b Batch, st *S
 		{Params: p.parts.Visual.Params(), Optimizer: p.opt[0], Rate: func(n string) float64 { return st.LR * p.cfg.rate(n, p.epoch) }},
 		{Params: p.head, Optimizer: p.opt[1], Rate: func(string) float64 { return st.LR * p.cfg.HeadRate }},
 	}
+	if p.cfg.StartDecay > 0 {
+		learners[0].Optimizer = pulled{p.opt[0], p.start.Params(), p.cfg.StartDecay}
+	}
 	u, err := tensor.DescendTogether(s, p.cfg.ClipNorm, learners, func(s *tensor.Scope) (*tensor.Tensor, error) {
 		var told notes
 		var note func(string, *tensor.Tensor)
@@ -188,8 +191,7 @@ func (p *Pretrainer) update(ctx context.Context, s *tensor.Scope, b Batch, st *S
 		return diverged(err)
 	}
 	st.Loss, st.GradNorm = u.Loss, u.GradNorm
-	p.pull(s, learners[0].Rate)
-	return s.Err()
+	return nil
 }
 
 // forward computes the objective's loss and accuracy of a batch; note may be nil.

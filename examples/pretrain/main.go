@@ -77,8 +77,8 @@
 // Started by torchrun, or with RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT set, it is one
 // of several processes that train one network, each on its share of every batch; all of
 // them read -data, and -out is on a disk that all see. The first one writes and speaks. A
-// run that torchrun starts again goes on from the checkpoint; where something else does that,
-// -continue is -resume where there is a checkpoint. See docs/scale.md.
+// run that torchrun starts again goes on from its checkpoint, which FILE.ckpt.run tells from that of an older
+// one; where something else does that, -continue is -resume where there is a checkpoint. See docs/scale.md.
 //
 // The exit code is 0 only if all went well.
 package main
@@ -89,6 +89,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -140,7 +141,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	defer func() {
 		err = hint(inputs.Hint(err))
 	}()
-	close, err := o.join(ctx, stderr)
+	close, err := o.join(ctx, os.Getenv, stderr)
 	if err != nil {
 		return err
 	}

@@ -192,11 +192,19 @@ func (o Config) tryOutputs() error {
 		}
 	}
 	if many(o.Group) && !o.Resume {
-		if err := os.Rename(Checkpoint(o.Out), Checkpoint(o.Out)+".old"); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := setAside(o.Out); err != nil {
 			return err
 		}
 	}
 	return o.Curves.Try()
+}
+
+// setAside gives the checkpoint of the weights out, where there is one, another name.
+func setAside(out string) error {
+	if err := os.Rename(Checkpoint(out), Checkpoint(out)+".old"); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 // anchors makes those of the classes; none where the objective looks at none.

@@ -3,7 +3,8 @@
 // are made of. It is what examples/pretrain does behind flags; package tab is the training
 // itself.
 //
-// [Run] writes, for weights FILE: FILE; FILE.ckpt, from which a run goes on; FILE.card.json
+// [Run] writes, for weights FILE: FILE; FILE.ckpt, from which a run goes on (and [GoesOn] FILE.ckpt.run, which says whose
+// it is); FILE.card.json
 // (tab/card); FILE.projection where image and text features differ in width; FILE.twins.json,
 // what twins are in the network, where they were measured; and FILE.scale.json, the factors of
 // channels, where these are weighed.

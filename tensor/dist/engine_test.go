@@ -19,6 +19,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -89,6 +90,9 @@ func child(task string) (err error) {
 	}
 	defer func() { err = errors.Join(err, g.Close()) }()
 	last := g.Rank() == g.Size()-1
+	if task == "interrupted" {
+		return interruptedCalls(ctx, g, last)
+	}
 	switch task {
 	case "calls":
 		return calls(ctx, g)
@@ -104,6 +108,9 @@ func child(task string) (err error) {
 		return err
 	}
 	for i := 0; ; i++ {
+		if task == "first leaves" && g.Rank() == 0 && i == 3 {
+			return nil
+		}
 		if last && i == 3 {
 			switch task {
 			case "dies":
@@ -125,6 +132,25 @@ func child(task string) (err error) {
 		}
 		if i == 200 && task == "cut" { // by bench/ranks-net.sh
 			fmt.Println("call 200")
+		}
+	}
+}
+
+// interruptedCalls makes calls without end; the last rank gives up waiting in call 3, for the others come when it has.
+func interruptedCalls(ctx context.Context, g *dist.Group, last bool) error {
+	for i := 1; ; i++ {
+		if i == 3 && last {
+			ended, cancel := context.WithCancel(ctx)
+			cancel()
+			err := g.Sum(ended, make([]float32, 1000))
+			fmt.Println("gave up")
+			return err
+		}
+		if i == 3 {
+			_, _ = io.Copy(io.Discard, os.Stdin)
+		}
+		if err := g.Sum(ctx, make([]float32, 1000)); err != nil {
+			return err
 		}
 	}
 }
@@ -418,6 +444,63 @@ func TestProcessesComeAgain(t *testing.T) {
 	require.NoError(t, first.cmd.Wait(), &first.out)
 }
 
+// Agents of torchrun count restarts each for itself, so that ranks come with different counts.
+func TestProcessesOfSeveralAgentsMeet(t *testing.T) {
+	port := freePort(t)
+	first := startRank(t, "calls", 0, 2, port, "TORCHELASTIC_RESTART_COUNT=0")
+	second := startRank(t, "calls", 1, 2, port, "TORCHELASTIC_RESTART_COUNT=1")
+	require.NoError(t, first.cmd.Wait(), &first.out)
+	require.NoError(t, second.cmd.Wait(), &second.out)
+}
+
+// A store of another PyTorch takes connections and breaks off what it does not understand, or waits for more of it. That
+// is said at once where torchrun's agent serves it.
+func TestAStoreOfAnotherVersion(t *testing.T) {
+	if !dist.Built() {
+		t.Skip("built without the engine; `make test-dist` builds it")
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	ended := make(chan struct{})
+	var silent atomic.Bool
+	go func() {
+		defer close(ended)
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			if silent.Load() {
+				defer c.Close()
+				continue
+			}
+			_ = c.Close()
+		}
+	}()
+	t.Cleanup(func() {
+		require.NoError(t, l.Close())
+		<-ended
+	})
+	c := dist.Config{Rank: 1, Size: 2, Host: "127.0.0.1", Port: l.Addr().(*net.TCPAddr).Port, Timeout: time.Second}
+	for _, served := range []bool{false, true} {
+		c.Served = served
+		if served {
+			c.Timeout = 24 * time.Hour // nobody waits for its end
+		}
+		_, err = dist.Connect(t.Context(), c)
+		require.ErrorIs(t, err, dist.ErrLost)
+		require.NotContains(t, err.Error(), "earlier group")
+		require.Contains(t, err.Error(), "libtorch "+tensor.LibtorchVersion())
+		require.Contains(t, err.Error(), "onnection") // the cause, in libtorch's words
+		require.Equal(t, served, strings.Contains(err.Error(), "TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1"))
+	}
+	silent.Store(true)
+	_, err = dist.Connect(t.Context(), c)
+	require.ErrorIs(t, err, dist.ErrLost)
+	require.ErrorContains(t, err, "no answer for 1s")
+	require.ErrorContains(t, err, "TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1")
+}
+
 func TestProcessesCall(t *testing.T) {
 	for _, n := range []int{2, 3} {
 		for r, p := range start(t, "calls", n) {
@@ -465,6 +548,37 @@ func TestProcessesNameTheLost(t *testing.T) {
 			}
 			_ = ps[2].cmd.Wait() // killed, or it has nothing to say
 		})
+	}
+}
+
+// A rank that was interrupted, and found nobody to tell, is named when the others come.
+func TestProcessesNameTheInterrupted(t *testing.T) {
+	ps := start(t, "interrupted", 3)
+	gaveUp := make(chan struct{})
+	ps[2].listen(func(so string) bool { return strings.Contains(so, "gave up") }, gaveUp)
+	<-gaveUp
+	for _, p := range ps {
+		require.NoError(t, p.stdin.Close())
+	}
+	for r, p := range ps {
+		var exit *exec.ExitError
+		require.ErrorAs(t, p.cmd.Wait(), &exit, "rank %d: %s", r, &p.out)
+		if r < 2 {
+			require.Contains(t, p.out.String(), "rank 2: was interrupted", "rank %d", r)
+		}
+	}
+	require.Contains(t, ps[2].out.String(), context.Canceled.Error())
+}
+
+// So is rank 0, which serves the store that the others read it in.
+func TestProcessesNameTheFirst(t *testing.T) {
+	ps := start(t, "first leaves", 3)
+	require.NoError(t, ps[0].cmd.Wait(), &ps[0].out)
+	for r, p := range ps[1:] {
+		var exit *exec.ExitError
+		require.ErrorAs(t, p.cmd.Wait(), &exit, "rank %d: %s", r+1, &p.out)
+		require.Contains(t, p.out.String(), "rank 0: has left", "rank %d", r+1)
+		require.NotContains(t, p.out.String(), "the store", "rank %d", r+1)
 	}
 }
 

@@ -1,9 +1,12 @@
 package dist
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"net"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -20,8 +23,13 @@ type Config struct {
 	Port int
 	// Served says that somebody else serves the store, as torchrun's agent may.
 	Served bool
-	// Attempt counts the restarts of a job that has one store for all of them.
+	// Attempt counts the restarts, as what has started this process counts them. Ranks of
+	// several agents of torchrun may differ: an agent that starts its processes again
+	// because another one did, or came, does not count that.
 	Attempt int
+	// Agent names what has started this process and starts it again: the same for all
+	// attempts of a job, another one in another job. "" where it is not known.
+	Agent string
 	// Timeout bounds every call, the meeting included, 1 s to 24 h; DefaultTimeout.
 	Timeout time.Duration
 	// Interface is the network interface that this rank is reached by; "" takes the
@@ -66,7 +74,8 @@ func (c Config) Validate() error {
 
 // FromEnv reads the variables that torchrun sets: RANK, WORLD_SIZE, LOCAL_RANK,
 // LOCAL_WORLD_SIZE, MASTER_ADDR, MASTER_PORT (29500), and TORCHELASTIC_USE_AGENT_STORE,
-// TORCHELASTIC_RESTART_COUNT; and gloo's GLOO_SOCKET_IFNAME. found is false where
+// TORCHELASTIC_RESTART_COUNT, TORCHELASTIC_ERROR_FILE (for Agent); and gloo's
+// GLOO_SOCKET_IFNAME. found is false where
 // neither RANK nor WORLD_SIZE is set: this is then a program by itself.
 func FromEnv(getenv func(string) string) (c Config, found bool, err error) {
 	c = Config{Size: 1, Port: defPort, Timeout: DefaultTimeout}
@@ -99,11 +108,24 @@ func FromEnv(getenv func(string) string) (c Config, found bool, err error) {
 	}
 	c.Host = getenv("MASTER_ADDR")
 	c.Served = getenv("TORCHELASTIC_USE_AGENT_STORE") == "True"
+	c.Agent = agent(getenv("TORCHELASTIC_ERROR_FILE"))
 	c.Interface = getenv("GLOO_SOCKET_IFNAME")
 	if err := c.Validate(); err != nil {
 		return c, true, fmt.Errorf("dist: environment (RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR, MASTER_PORT): %w", err)
 	}
 	return c, true, nil
+}
+
+// agent names the agent of torchrun by the folder that it makes for its logs, whose name
+// is drawn once in its life: file is FOLDER/attempt_N/RANK/error.json. It is "" where
+// the agent keeps no logs.
+func agent(file string) string {
+	i := strings.LastIndex(file, "/attempt_")
+	if i <= 0 {
+		return ""
+	}
+	h := sha256.Sum256([]byte(file[:i]))
+	return hex.EncodeToString(h[:16])
 }
 
 // address is this machine's as the others reach it: that of the way to Host, on which

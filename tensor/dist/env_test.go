@@ -27,7 +27,7 @@ func TestFromEnv(t *testing.T) {
 	require.NoError(t, c.Validate())
 
 	c, found, err = dist.FromEnv(env("RANK", "3", "WORLD_SIZE", "8", "LOCAL_RANK", "1", "LOCAL_WORLD_SIZE", "4", "MASTER_ADDR", "node0", "MASTER_PORT", "1234",
-		"TORCHELASTIC_USE_AGENT_STORE", "True", "TORCHELASTIC_RESTART_COUNT", "2", "GLOO_SOCKET_IFNAME", "eth1"))
+		"TORCHELASTIC_USE_AGENT_STORE", "True", "TORCHELASTIC_RESTART_COUNT", "2", "GLOO_SOCKET_IFNAME", "eth1", "TORCHELASTIC_ERROR_FILE", ""))
 	require.NoError(t, err)
 	require.True(t, found)
 	require.Equal(t, dist.Config{Rank: 3, Size: 8, LocalRank: 1, LocalSize: 4, Host: "node0", Port: 1234, Served: true, Attempt: 2, Timeout: dist.DefaultTimeout, Interface: "eth1"}, c)
@@ -35,6 +35,21 @@ func TestFromEnv(t *testing.T) {
 	c, _, err = dist.FromEnv(env("RANK", "0", "WORLD_SIZE", "2", "MASTER_ADDR", "node0"))
 	require.NoError(t, err)
 	require.Equal(t, 29500, c.Port)
+
+	// An agent of torchrun has one name for all its processes and attempts.
+	agent := func(file string) string {
+		c, _, err := dist.FromEnv(env("RANK", "0", "WORLD_SIZE", "1", "TORCHELASTIC_ERROR_FILE", file))
+		require.NoError(t, err)
+		return c.Agent
+	}
+	first := agent("/tmp/torchelastic_ab/none_x1y2/attempt_0/0/error.json")
+	require.Len(t, first, 32)
+	require.Equal(t, first, agent("/tmp/torchelastic_ab/none_x1y2/attempt_3/1/error.json"))
+	require.NotEqual(t, first, agent("/tmp/torchelastic_ab/none_x1y3/attempt_0/0/error.json"))
+	require.Equal(t, agent("/logs/attempt_7/none_x/attempt_0/0/error.json"), agent("/logs/attempt_7/none_x/attempt_1/0/error.json"))
+	for _, none := range []string{"", "/dev/null", "/attempt_0/0/error.json", "/tmp/error.json"} {
+		require.Empty(t, agent(none), none)
+	}
 
 	for name, pairs := range map[string][]string{
 		"WORLD_SIZE is \"\"": {"RANK", "0"},

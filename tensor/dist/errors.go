@@ -28,10 +28,11 @@ type LostError struct {
 	Rank, Size int    // this one
 	Doing      string // the call, with its number
 	// Dead are ranks without a sign of life, Stuck those that live and have not come to
-	// this call, Left those that closed their group before it.
-	Dead, Stuck, Left []int
-	Waited            time.Duration
-	Cause             error
+	// this call, Left those that closed their group before it, Interrupted those whose
+	// context ended in a call.
+	Dead, Stuck, Left, Interrupted []int
+	Waited                         time.Duration
+	Cause                          error
 }
 
 // Error implements error.
@@ -40,7 +41,7 @@ func (e *LostError) Error() string {
 	for _, p := range []struct {
 		ranks []int
 		what  string
-	}{{e.Dead, "dead or cut off"}, {e.Stuck, "alive and has not come"}, {e.Left, "has left"}} {
+	}{{e.Dead, "dead or cut off"}, {e.Stuck, "alive and has not come"}, {e.Left, "has left"}, {e.Interrupted, "was interrupted"}} {
 		if len(p.ranks) > 0 {
 			parts = append(parts, fmt.Sprintf("%s: %s", list(p.ranks), p.what))
 		}

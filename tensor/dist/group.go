@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/gotab/gotab/tensor"
 	"github.com/gotab/gotab/tensor/dist/internal/c10d"
 )
 
@@ -68,10 +69,9 @@ func Connect(ctx context.Context, cfg Config) (*Group, error) {
 	until := time.Now().Add(cfg.Timeout)
 	left := func() time.Duration { return max(time.Until(until), time.Second) }
 	var err error
-	if g.store, err = open(ctx, cfg, g.serves()); err != nil {
+	if g.store, g.table, err = open(ctx, cfg, g.serves()); err != nil {
 		return fail(err)
 	}
-	g.table = &bounded{t: g.store, limit: answers * beat}
 	g.roster = newRoster(g.table, cfg.Rank, cfg.Size, beat)
 	go g.roster.live()
 	if err = g.roster.join(ctx, left()); err == nil {
@@ -87,45 +87,69 @@ func Connect(ctx context.Context, cfg Config) (*Group, error) {
 }
 
 // connects counts the calls of Connect in this process. In the store of torchrun's agent, which outlives a group, each
-// meets under a name of its own: torchrun begins all processes anew. Rank 0's own store ends with its group.
+// meets under a name of its own, with the attempt: torchrun begins all processes anew. Rank 0's own store ends with its
+// group and needs neither. The attempt would do harm there: each agent counts for itself, so that ranks of several differ.
 var connects atomic.Int64
 
-// open connects to the store. One in which this rank has come already is that of a
+// refusals is how often a store that torchrun's agent serves may break off: it was there before this process.
+const refusals = 3
+
+// open connects to the store, which it returns with the table to ask it by. One in which this rank has come already is that of a
 // group that is about to end: it waits for the next one. So it does where the port is taken, or nobody answers yet.
-func open(ctx context.Context, cfg Config, serves bool) (*c10d.Store, error) {
+// What holds the connection and says nothing, or is an agent's and does not know what it is asked, gets no better.
+func open(ctx context.Context, cfg Config, serves bool) (*c10d.Store, *bounded, error) {
 	const try = 2 * time.Second // then ctx is asked again
-	prefix := fmt.Sprintf("gotab/attempt_%d", cfg.Attempt)
+	prefix := "gotab"
 	if n := connects.Add(1); cfg.Served {
-		prefix += fmt.Sprintf("/%d", n)
+		prefix += fmt.Sprintf("/attempt_%d/%d", cfg.Attempt, n)
 	}
 	start := time.Now()
 	var last error
+	refused := 0 // times in a row
 	for {
 		left := cfg.Timeout - time.Since(start)
 		switch {
 		case ctx.Err() != nil:
-			return nil, ctx.Err()
-		case left < time.Second && last != nil:
-			return nil, last
-		case left < time.Second:
-			return nil, fmt.Errorf("%w: the store there is that of an earlier group, which has not ended", ErrLost)
+			return nil, nil, ctx.Err()
+		case left < time.Second && last != nil: // the first try is always made
+			return nil, nil, last
 		}
-		s, err := c10d.OpenStore(cfg.Host, cfg.Port, serves, min(left, try), cfg.Timeout, prefix)
+		s, err := c10d.OpenStore(cfg.Host, cfg.Port, serves, max(min(left, try), time.Second), cfg.Timeout, prefix)
 		switch {
 		case err != nil && serves:
 			last = fmt.Errorf("%w: the store cannot be served on port %d: %s", ErrLost, cfg.Port, firstLine(err))
 		case err != nil:
-			last = fmt.Errorf("%w: rank 0 (or torchrun's agent) does not answer: %s", ErrLost, firstLine(err))
+			last, refused = fmt.Errorf("%w: rank 0 (or torchrun's agent) does not answer: %s", ErrLost, firstLine(err)), 0
 		default:
-			old, err := s.Get(keyJoined + strconv.Itoa(cfg.Rank))
-			if err == nil && old == nil {
-				return s, nil
+			t := &bounded{t: s, limit: answers * beat}
+			old, err := t.Get(keyJoined + strconv.Itoa(cfg.Rank))
+			switch {
+			case err == nil && old == nil:
+				return s, t, nil
+			case err == nil:
+				last, refused = fmt.Errorf("%w: the store there is that of an earlier group, which has not ended", ErrLost), 0
+			case t.hung.Load(): // a thread waits in it, so that it stays open
+				return nil, nil, stranger(cfg, fmt.Errorf("no answer for %v", t.limit))
+			default:
+				last = stranger(cfg, errors.New(firstLine(err)))
+				if refused++; cfg.Served && refused == refusals {
+					s.Close()
+					return nil, nil, last
+				}
 			}
 			s.Close()
-			last = nil
 		}
 		wait(ctx, beat)
 	}
+}
+
+// stranger is the error for what takes a connection and then does not talk as a store of this libtorch does.
+func stranger(cfg Config, cause error) error {
+	if !cfg.Served {
+		return fmt.Errorf("%w: what listens there is no store that libtorch %s can ask: %w; is another program on this port, or a PyTorch of another version?", ErrLost, tensor.LibtorchVersion(), cause)
+	}
+	return fmt.Errorf("%w: the store of torchrun's agent does not understand libtorch %s: %w; a torchrun of another PyTorch needs TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 in its environment and --rdzv-backend c10d (or --standalone), so that rank 0 serves the store",
+		ErrLost, tensor.LibtorchVersion(), cause)
 }
 
 // serves says whether the store is in this process.
@@ -164,7 +188,7 @@ func (g *Group) call(ctx context.Context, doing string, begin func() (*c10d.Work
 		if !gaveUp { // who has given up himself blames nobody
 			e = g.roster.who(ctx, e, g.calls)
 		} else {
-			_ = g.roster.set(keyLeft, "failed")
+			_ = g.roster.set(keyLeft, interrupted)
 		}
 		g.lost = e
 		return e
@@ -307,7 +331,8 @@ func (g *Group) gather(ctx context.Context, doing string, v []byte) ([][]byte, e
 }
 
 // Close leaves the group. It waits for a call that was given up, Config.Timeout at
-// most, and the rank that serves the store some seconds for the others to leave.
+// most, and the rank that serves the store some seconds for the others to leave: those
+// that wait for it in a call are told that it has left.
 // The connection to a store that has stopped answering is left to the end of the
 // process, since a thread waits in it. Closing twice is harmless.
 func (g *Group) Close() error {
@@ -318,9 +343,12 @@ func (g *Group) Close() error {
 	if was || g.store == nil {
 		return nil
 	}
-	g.roster.leave(g.serves())
+	g.roster.leave()
 	if g.engine != nil {
-		g.engine.Close()
+		g.engine.Close() // which ends the calls of those that wait for this rank
+	}
+	if g.serves() {
+		g.roster.others()
 	}
 	g.roster.close()
 	if !g.table.hung.Load() {

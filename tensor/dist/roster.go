@@ -67,9 +67,12 @@ const (
 	keyJoined = "joined/" // it has come
 	keyAt     = "at/"     // the number of the call that it makes
 	keyAlive  = "alive/"  // a number that grows while it lives
-	keyLeft   = "left/"   // "closed", or "failed": it knows that the group is lost
+	keyLeft   = "left/"   // "closed", "failed": it knows that the group is lost, or interrupted
 	keyDone   = "done/"   // it reads the store no more
 )
+
+// interrupted is what a rank writes that has given up waiting by itself.
+const interrupted = "interrupted"
 
 // roster is what the ranks write about themselves. It is safe for concurrent use.
 type roster struct {
@@ -159,7 +162,11 @@ func (r *roster) join(ctx context.Context, timeout time.Duration) error {
 			err = fmt.Errorf("%w: not all have come", context.DeadlineExceeded)
 		}
 		if err != nil {
-			return &LostError{Rank: r.rank, Size: r.size, Doing: "meeting", Stuck: r.absent(), Waited: time.Since(start), Cause: err}
+			absent := r.absent()
+			for _, i := range absent {
+				r.lost[i] = true // nobody waits for them to leave
+			}
+			return &LostError{Rank: r.rank, Size: r.size, Doing: "meeting", Stuck: absent, Waited: time.Since(start), Cause: err}
 		}
 		wait(ctx, pause)
 		pause = min(2*pause, 500*time.Millisecond)
@@ -221,11 +228,13 @@ func (r *roster) who(ctx context.Context, e *LostError, at int64) *LostError {
 		if err != nil {
 			return r.unreadable(e, err)
 		}
-		if left != "failed" {
+		if left != "failed" && left != interrupted { // these read the store still
 			r.lost[i] = left != "" || alive == before[i] || reached < at
 		}
 		switch {
 		case left == "failed": // it has lost somebody itself
+		case left == interrupted:
+			e.Interrupted = append(e.Interrupted, i)
 		case left != "" && reached < at:
 			e.Left = append(e.Left, i)
 		case left != "":
@@ -249,16 +258,18 @@ func firstLine(err error) string {
 	return line
 }
 
-// leave says that this rank needs the others no more. Where it serves the store it
-// waits for those that are not lost to say so too, for some beats, or they could not
-// read who is.
-func (r *roster) leave(serves bool) {
-	if s, err := r.get(keyLeft, r.rank); err != nil || s == "" && r.set(keyLeft, "closed") != nil || r.set(keyDone, "1") != nil {
-		return // the store is away: nobody reads it
+// leave says that this rank needs the others no more. Where the store is away nobody
+// reads that.
+func (r *roster) leave() {
+	if s, err := r.get(keyLeft, r.rank); err == nil && s == "" {
+		_ = r.set(keyLeft, "closed")
 	}
-	if !serves {
-		return
-	}
+	_ = r.set(keyDone, "1")
+}
+
+// others waits, where this rank serves the store, for those that are not lost to leave
+// too, for some beats, or they could not read who is lost.
+func (r *roster) others() {
 	for range 4 * silence {
 		here := false
 		for i := range r.size {

@@ -51,7 +51,7 @@ func (b *book) Get(key string) ([]byte, error) {
 const tick = time.Millisecond
 
 func TestWhoIsLost(t *testing.T) {
-	b := &book{m: map[string]string{}, growing: map[string]bool{"alive/1": true, "alive/3": true, "alive/4": true}}
+	b := &book{m: map[string]string{}, growing: map[string]bool{"alive/1": true, "alive/3": true, "alive/4": true, "alive/8": true}}
 	at := func(rank int, n string) { b.m["at/"+strconv.Itoa(rank)] = n }
 	at(1, "6")    // alive and not at call 7
 	at(2, "7")    // came and died
@@ -60,13 +60,17 @@ func TestWhoIsLost(t *testing.T) {
 	at(5, "3")    // left before
 	at(6, "7")    // left since
 	at(7, "6")    // knows of the loss
-	b.m["left/5"], b.m["left/6"], b.m["left/7"] = "closed", "closed", "failed"
-	r := newRoster(b, 0, 8, tick)
+	at(8, "7")    // was interrupted in the call, and waits for its end
+	at(9, "6")    // was interrupted before it
+	b.m["left/5"], b.m["left/6"], b.m["left/7"], b.m["left/8"], b.m["left/9"] = "closed", "closed", "failed", "interrupted", "interrupted"
+	r := newRoster(b, 0, 10, tick)
 	boom := errors.New("Connection closed by peer")
-	e := r.who(t.Context(), &LostError{Rank: 0, Size: 8, Doing: "sum", Cause: boom}, 7)
+	e := r.who(t.Context(), &LostError{Rank: 0, Size: 10, Doing: "sum", Cause: boom}, 7)
 	require.Equal(t, []int{2}, e.Dead)
 	require.Equal(t, []int{1, 4}, e.Stuck)
 	require.Equal(t, []int{5}, e.Left)
+	require.Equal(t, []int{8, 9}, e.Interrupted)
+	require.ErrorContains(t, e, "ranks 8, 9: was interrupted")
 	require.ErrorIs(t, e, ErrLost)
 	require.ErrorIs(t, e, boom)
 	require.ErrorContains(t, e, "rank 2: dead")
@@ -88,6 +92,10 @@ func TestMeeting(t *testing.T) {
 	var lost *LostError
 	require.ErrorAs(t, err, &lost)
 	require.Equal(t, []int{1, 2}, lost.Stuck)
+	r[0].leave()
+	r[0].beat = time.Hour
+	r[0].others() // does not wait for those that have not come
+	r[0].beat = tick
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	require.ErrorIs(t, r[1].join(ctx, time.Hour), context.Canceled)
@@ -103,12 +111,14 @@ func TestRosterLivesAndLeaves(t *testing.T) {
 	go r.live()
 	require.Eventually(t, func() bool { n, err := other.number(keyAlive, 0); return err == nil && n > 1 }, 10*time.Second, tick)
 	r.close()
-	r.leave(true) // waits for the other one, but not for ever
+	r.leave()
 	require.Equal(t, "closed", b.m["left/0"])
-	other.leave(false)
-	r.leave(true)
+	r.others() // waits for the other one, but not for ever
+	other.leave()
+	r.others()
 	b.away = errors.New("gone")
-	r.leave(true)
+	r.leave()
+	r.others()
 }
 
 // stuck answers when it is let go.
