@@ -22,13 +22,13 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/gotab/gotab/backbone"
+	"github.com/gotab/gotab/bench/internal/program"
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/dataset/drawn"
 	"github.com/gotab/gotab/downstream"
@@ -38,15 +38,7 @@ import (
 	"github.com/gotab/gotab/tensor"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	stop()
-	if err != nil && !errors.Is(err, flag.ErrHelp) {
-		fmt.Fprintf(os.Stderr, "detect: %v\n", err)
-		os.Exit(1)
-	}
-}
+func main() { program.Main("detect", run) }
 
 // Files of a prepared folder.
 const (
@@ -80,13 +72,6 @@ func flags(name string, stderr io.Writer) *flag.FlagSet {
 	fs := flag.NewFlagSet(name, flag.ContinueOnError)
 	fs.SetOutput(stderr)
 	return fs
-}
-
-func precisionOf(bf16 bool) backbone.Precision {
-	if bf16 {
-		return backbone.BFloat16
-	}
-	return backbone.Float32
 }
 
 func newDetector(method string, net *backbone.ResNet, side int, watch func(downstream.Progress)) (downstream.Detector, error) {
@@ -284,24 +269,23 @@ func measure(ctx context.Context, args []string, stdout, stderr io.Writer) (err 
 		return fmt.Errorf("%q is too much", fs.Arg(0))
 	case *in == "":
 		return errors.New("-in is missing: say which folder prepare has filled")
-	case !(*seconds >= 0 && *seconds <= 3600):
-		return fmt.Errorf("-seconds is %g, want 0 to 3600", *seconds)
 	}
-	if r.Threads != 0 {
-		if err := tensor.SetThreads(tensor.Threads{Cores: r.Threads, PerRun: r.Threads}); err != nil {
-			return err
-		}
+	if err := program.Seconds(*seconds); err != nil {
+		return err
 	}
-	r.Threads, r.Libtorch, r.Precision = tensor.GetThreads().PerRun, tensor.LibtorchVersion(), precisionOf(*bf16).String()
+	if err := program.Threads(r.Threads); err != nil {
+		return err
+	}
+	r.Threads, r.Libtorch, r.Precision = tensor.GetThreads().PerRun, tensor.LibtorchVersion(), program.Precision(*bf16).String()
 	net, err := backbone.OpenResNet18(filepath.Join(*in, weightsFile), tensor.CPU)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, net.Close()) }()
-	if err := net.SetPrecision(precisionOf(*bf16)); err != nil {
+	if err := net.SetPrecision(program.Precision(*bf16)); err != nil {
 		return err
 	}
-	d, layers, err := open(ctx, r.Method, detectorFile(*in, r.Method, precisionOf(*bf16)), net)
+	d, layers, err := open(ctx, r.Method, detectorFile(*in, r.Method, program.Precision(*bf16)), net)
 	if err != nil {
 		return err
 	}

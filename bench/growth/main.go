@@ -19,13 +19,13 @@ import (
 	"maps"
 	"math/rand/v2"
 	"os"
-	"os/signal"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/gotab/gotab/backbone"
+	"github.com/gotab/gotab/bench/internal/program"
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/downstream"
 	"github.com/gotab/gotab/internal/profile"
@@ -35,15 +35,7 @@ import (
 	"github.com/gotab/gotab/tensor"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	stop()
-	if err != nil && !errors.Is(err, flag.ErrHelp) {
-		fmt.Fprintf(os.Stderr, "growth: %v\n", err)
-		os.Exit(1)
-	}
-}
+func main() { program.Main("growth", run) }
 
 // result is what is printed. Memory is 0 where the system does not tell.
 type result struct {
@@ -214,10 +206,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	case r.Images < 2 || r.Images > 1<<24 || r.Side < 32 || r.Side > 1024:
 		return fmt.Errorf("-images is %d and -side %d, want 2 to 2^24 and 32 to 1024", r.Images, r.Side)
 	}
-	if r.Threads != 0 {
-		if err := tensor.SetThreads(tensor.Threads{Cores: r.Threads, PerRun: r.Threads}); err != nil {
-			return err
-		}
+	if err := program.Threads(r.Threads); err != nil {
+		return err
 	}
 	r.Threads = tensor.GetThreads().Cores
 	net, err := backbone.NewResNet18(tensor.CPU, rand.New(rand.NewPCG(1, 1)))

@@ -18,12 +18,11 @@ import (
 	"io"
 	"math"
 	"math/rand/v2"
-	"os"
-	"os/signal"
 	"slices"
 	"time"
 
 	"github.com/gotab/gotab/backbone"
+	"github.com/gotab/gotab/bench/internal/program"
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/internal/profile"
 	"github.com/gotab/gotab/synth"
@@ -31,27 +30,16 @@ import (
 	"github.com/gotab/gotab/tensor"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	stop()
-	if err != nil && !errors.Is(err, flag.ErrHelp) {
-		fmt.Fprintf(os.Stderr, "pretraining: %v\n", err)
-		os.Exit(1)
-	}
-}
+func main() { program.Main("pretraining", run) }
 
 // result is what is printed. An image and its twin are two images.
 type result struct {
-	Objective       string  `json:"objective"`
-	Pairs           int     `json:"pairs"`
-	Side            int     `json:"side"`
-	Device          string  `json:"device"`
-	Libtorch        string  `json:"libtorch"`
-	Threads         int     `json:"threads"`
-	Precision       string  `json:"precision"`
-	Steps           int     `json:"steps"`
-	Loss            float64 `json:"loss"`
+	Objective string  `json:"objective"`
+	Pairs     int     `json:"pairs"`
+	Side      int     `json:"side"`
+	Steps     int     `json:"steps"`
+	Loss      float64 `json:"loss"`
+	program.Place
 	ImagesPerSecond float64 `json:"images_per_second"`
 }
 
@@ -66,18 +54,13 @@ func objectives() map[string]tab.Objective {
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	var r result
-	var device string
+	var f program.Flags
 	fs := flag.NewFlagSet("pretraining", flag.ContinueOnError)
 	fs.SetOutput(stderr)
 	fs.StringVar(&r.Objective, "objective", "recipe", "keep, amplify, dense, recipe or joint")
 	fs.IntVar(&r.Pairs, "pairs", 16, "images a step, each with its twin")
 	fs.IntVar(&r.Side, "side", 128, "height and width of an image in `pixels`")
-	seconds := fs.Float64("seconds", 3, "how long to measure, after two steps that are not")
-	fs.IntVar(&r.Threads, "threads", 0, "`threads` (all processors that the process may use)")
-	fs.StringVar(&device, "device", "cpu", "auto, cpu, cuda or cuda:N")
-	bf16 := fs.Bool("bf16", false, "convolve in bfloat16")
-	tf32 := fs.Bool("tf32", false, "let CUDA multiply with 10 bits of mantissa")
-	profiled := fs.String("profile", "", "`file` for a profile of Go's processor time")
+	f.Add(fs, "two steps that are not")
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
@@ -89,37 +72,19 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return fmt.Errorf("-objective is %q, want keep, amplify, dense, recipe or joint", r.Objective)
 	case r.Pairs < 2 || r.Pairs > 4096 || r.Side < 64 || r.Side > 4096 || int64(r.Pairs)*int64(r.Side)*int64(r.Side) > 1<<27:
 		return fmt.Errorf("-pairs %d of side %d: want 2 to 4096 pairs of 64 to 4096 pixels, and %d pixels in all at most", r.Pairs, r.Side, 1<<27)
-	case !(*seconds >= 0 && *seconds <= 3600):
-		return fmt.Errorf("-seconds is %g, want 0 to 3600", *seconds)
 	}
-	t := tensor.GetThreads()
-	if r.Threads != 0 {
-		t = tensor.Threads{Cores: r.Threads, PerRun: r.Threads}
-		if err := tensor.SetThreads(t); err != nil {
-			return err
-		}
-	}
-	r.Threads = t.PerRun
-	settings := tensor.DefaultSettings()
-	settings.TF32, settings.CuDNNBenchmark, settings.CuDNNNondeterministic = *tf32, true, true // as bench/pretraining.py
-	if err := tensor.Configure(settings); err != nil {
-		return err
-	}
-	dev, err := tensor.ParseDevice(device)
+	at, dev, precision, err := f.Begin()
 	if err != nil {
 		return err
 	}
-	r.Device, r.Libtorch = dev.String(), tensor.LibtorchVersion()
+	r.Place = at
 	c := tab.AmplifyDense()
 	c.Objective, c.Batch, c.Transform, c.Crop, c.Steps, c.Schedule = objective, r.Pairs, dataset.Square(r.Side), 0, math.MaxInt32, tab.Schedule{}
 	if r.Objective == "joint" {
 		c.Stages[backbone.Layer4].Rate = 1
 	}
-	if *bf16 {
-		c.Precision = backbone.BFloat16
-	}
-	r.Precision = c.Precision.String()
-	if err := measure(ctx, &r, c, dev, time.Duration(*seconds*float64(time.Second)), *profiled); err != nil {
+	c.Precision = precision
+	if err := measure(ctx, &r, c, dev, f.Long(), f.Profile); err != nil {
 		return err
 	}
 	return json.NewEncoder(stdout).Encode(r)

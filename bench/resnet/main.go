@@ -15,52 +15,35 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"os"
-	"os/signal"
 	"time"
 
 	"github.com/gotab/gotab/backbone"
+	"github.com/gotab/gotab/bench/internal/program"
 	"github.com/gotab/gotab/internal/profile"
 	"github.com/gotab/gotab/tensor"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	stop()
-	if err != nil && !errors.Is(err, flag.ErrHelp) {
-		fmt.Fprintf(os.Stderr, "resnet: %v\n", err)
-		os.Exit(1)
-	}
-}
+func main() { program.Main("resnet", run) }
 
 // result is what is printed.
 type result struct {
-	Mode            string  `json:"mode"`
-	Batch           int     `json:"batch"`
-	Side            int     `json:"side"`
-	Device          string  `json:"device"`
-	Libtorch        string  `json:"libtorch"`
-	Threads         int     `json:"threads"`
-	Precision       string  `json:"precision"`
-	Passes          int     `json:"passes"`
+	Mode   string `json:"mode"`
+	Batch  int    `json:"batch"`
+	Side   int    `json:"side"`
+	Passes int    `json:"passes"`
+	program.Place
 	ImagesPerSecond float64 `json:"images_per_second"`
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	var r result
-	var device string
+	var f program.Flags
 	fs := flag.NewFlagSet("resnet", flag.ContinueOnError)
 	fs.SetOutput(stderr)
 	fs.StringVar(&r.Mode, "mode", "eval", "eval or train")
 	fs.IntVar(&r.Batch, "batch", 1, "`images` a pass")
 	fs.IntVar(&r.Side, "side", 224, "height and width of an image in `pixels`")
-	seconds := fs.Float64("seconds", 3, "how long to measure, after two passes that are not")
-	fs.IntVar(&r.Threads, "threads", 0, "`threads` (all processors that the process may use)")
-	fs.StringVar(&device, "device", "cpu", "auto, cpu, cuda or cuda:N")
-	bf16 := fs.Bool("bf16", false, "convolve in bfloat16")
-	tf32 := fs.Bool("tf32", false, "let CUDA multiply with 10 bits of mantissa")
-	profiled := fs.String("profile", "", "`file` for a profile of Go's processor time")
+	f.Add(fs, "two passes that are not")
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
@@ -71,33 +54,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return fmt.Errorf("-mode is %q, want eval or train", r.Mode)
 	case r.Batch < 1 || r.Batch > 4096 || r.Side < 32 || r.Side > 4096 || int64(r.Batch)*int64(r.Side)*int64(r.Side) > 1<<28:
 		return fmt.Errorf("-batch %d of side %d: want 1 to 4096 images of 32 to 4096 pixels, and %d pixels in all at most", r.Batch, r.Side, 1<<28)
-	case !(*seconds >= 0 && *seconds <= 3600):
-		return fmt.Errorf("-seconds is %g, want 0 to 3600", *seconds)
 	}
-	t := tensor.GetThreads()
-	if r.Threads != 0 {
-		t = tensor.Threads{Cores: r.Threads, PerRun: r.Threads}
-		if err := tensor.SetThreads(t); err != nil {
-			return err
-		}
-	}
-	r.Threads = t.PerRun
-	settings := tensor.DefaultSettings()
-	settings.TF32, settings.CuDNNBenchmark, settings.CuDNNNondeterministic = *tf32, true, true // as bench/resnet.py
-	if err := tensor.Configure(settings); err != nil {
-		return err
-	}
-	dev, err := tensor.ParseDevice(device)
+	at, dev, precision, err := f.Begin()
 	if err != nil {
 		return err
 	}
-	r.Device, r.Libtorch = dev.String(), tensor.LibtorchVersion()
-	precision := backbone.Float32
-	if *bf16 {
-		precision = backbone.BFloat16
-	}
-	r.Precision = precision.String()
-	if err := measure(ctx, &r, precision, dev, time.Duration(*seconds*float64(time.Second)), *profiled); err != nil {
+	r.Place = at
+	if err := measure(ctx, &r, precision, dev, f.Long(), f.Profile); err != nil {
 		return err
 	}
 	return json.NewEncoder(stdout).Encode(r)

@@ -146,14 +146,16 @@ func ruleFor(dir string) (rule, bool) {
 		return rule{internal: true}, true
 	case service: // speaks HTTP, so nothing of the library imports it
 		return rule{native: true, internal: true, public: []string{"dataset", "downstream", "inspect"}, anyTest: true}, true
+	case "bench/internal/program": // what those below bench share
+		return rule{native: true, public: []string{"backbone", "tensor"}}, true
 	case "bench/resnet": // the side of this module in a comparison with PyTorch
-		return rule{native: true, internal: true, public: []string{"backbone", "tensor"}}, true
+		return rule{native: true, internal: true, public: []string{"backbone", "bench/internal/program", "tensor"}}, true
 	case "bench/pretraining": // likewise
-		return rule{native: true, internal: true, public: []string{"backbone", "dataset", "synth", "tab", "tensor"}}, true
+		return rule{native: true, internal: true, public: []string{"backbone", "bench/internal/program", "dataset", "synth", "tab", "tensor"}}, true
 	case "bench/growth": // how its own work grows with the images
-		return rule{native: true, internal: true, public: []string{"backbone", "dataset", "downstream", "metrics", "synth", "tab", "tensor"}}, true
+		return rule{native: true, internal: true, public: []string{"backbone", "bench/internal/program", "dataset", "downstream", "metrics", "synth", "tab", "tensor"}}, true
 	case "bench/detect": // and with a detector from end to end
-		return rule{native: true, internal: true, public: []string{"backbone", "dataset", "dataset/drawn", "downstream", "metrics", "tensor"}}, true
+		return rule{native: true, internal: true, public: []string{"backbone", "bench/internal/program", "dataset", "dataset/drawn", "downstream", "metrics", "tensor"}}, true
 	case layers:
 		return rule{native: true, public: []string{"tensor"}, anyTest: true}, true
 	case testutil:
