@@ -1,8 +1,9 @@
 package tensor_test
 
 import (
-	"context"
-	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -11,110 +12,72 @@ import (
 	"github.com/gotab/gotab/tensor"
 )
 
-// residual computes a small residual block's loss and the gradients of its two
-// weights, in place or not.
-func residual(t *testing.T, inPlace bool) (loss []float32, grads [][]float32) {
-	t.Helper()
-	p := tensor.NewParams(tensor.CPU)
-	defer p.Close()
-	err := tensor.Run(t.Context(), tensor.CPU, tensor.Training, func(s *tensor.Scope) error {
-		w := make([]float32, 4*4*3*3)
-		x := make([]float32, 2*4*8*8)
-		for i := range w {
-			w[i] = float32(i%7-3) / 10
-		}
-		for i := range x {
-			x[i] = float32(i%11-5) / 4
-		}
-		require.NoError(t, p.Put(s, "w", s.FromFloats(w, 4, 4, 3, 3)))
-		require.NoError(t, p.Put(s, "gamma", s.FromFloats([]float32{1, 2, 3, 4}, 4)))
-		require.NoError(t, p.PutBuffer(s, "zero", s.Zeros(4)))
-		require.NoError(t, p.PutBuffer(s, "mean", s.Zeros(4)))
-		require.NoError(t, p.PutBuffer(s, "variance", s.Full(1, tensor.Float32, 4)))
-		in := s.FromFloats(x, 2, 4, 8, 8)
-		norm := func(y *tensor.Tensor) *tensor.Tensor {
-			return s.BatchNorm(y, p.Get("gamma"), p.Get("zero"), p.Get("mean"), p.Get("variance"), true, 0.1, 1e-5)
-		}
-		y := norm(s.Conv2d(in, p.Get("w"), nil, tensor.Conv{Padding: 1}))
-		if inPlace {
-			y = s.ReLUInto(s.PlusInto(norm(s.Conv2d(s.LeakyReLUInto(y, 0.2), p.Get("w"), nil, tensor.Conv{Padding: 1})), in))
-		} else {
-			y = s.ReLU(s.Add(norm(s.Conv2d(s.LeakyReLU(y, 0.2), p.Get("w"), nil, tensor.Conv{Padding: 1})), in))
-		}
-		l := s.Mean(s.Square(y), false)
-		s.Backward(l)
-		var err error
-		loss, err = s.Floats(l)
-		require.NoError(t, err)
-		for _, n := range []string{"w", "gamma"} {
-			g, err := s.Floats(s.Grad(p.Get(n)))
+// The kernel for channels-last maps is held against libtorch's for the other layout, to the bit: channel
+// counts that do and do not fill vectors, windows beyond the border, sides of one pixel, values that are no numbers, several threads.
+func TestMaxPool2dChannelsLast(t *testing.T) {
+	testutil.NoLeak(t)
+	rng := rand.New(rand.NewPCG(3, 4))
+	special := []float32{float32(math.NaN()), float32(math.Inf(-1)), float32(math.Inf(1)), float32(math.Copysign(0, -1)), -math.MaxFloat32}
+	for _, c := range []struct{ n, c, h, w, k, stride, padding int64 }{
+		{2, 64, 112, 112, 3, 2, 1}, {3, 8, 9, 7, 3, 2, 1}, {2, 21, 6, 5, 2, 1, 1}, {1, 3, 8, 8, 5, 3, 2}, {1, 16, 1, 6, 2, 2, 1}, {2, 9, 4, 1, 3, 1, 1},
+		{1, 1, 5, 5, 3, 2, 0}, {4, 7, 3, 3, 3, 1, 0}, {1, 8, 4, 4, 1, 2, 0},
+	} {
+		t.Run(fmt.Sprint(c), func(t *testing.T) {
+			v, err := tensor.Normal(rng, c.n*c.c*c.h*c.w, 1)
 			require.NoError(t, err)
-			grads = append(grads, g)
-		}
-		return s.Err()
-	})
-	require.NoError(t, err)
-	return loss, grads
-}
-
-func TestInPlaceEqualsOutOfPlace(t *testing.T) {
-	testutil.NoLeak(t)
-	loss, grads := residual(t, false)
-	gotLoss, gotGrads := residual(t, true)
-	require.Equal(t, loss, gotLoss)
-	require.Equal(t, grads, gotGrads)
-	err := tensor.Run(t.Context(), tensor.CPU, tensor.Evaluation, func(s *tensor.Scope) error {
-		s.PlusInto(s.Zeros(2, 3), s.Zeros(3))
-		return nil
-	})
-	require.ErrorIs(t, err, tensor.ErrShape)
-}
-
-const block = 1 << 20 // floats: blocks of four megabytes
-
-func TestTrainingUsesItsBlocksAgain(t *testing.T) {
-	testutil.NoLeak(t)
-	tensor.ReleasePool()
-	work := func(mode tensor.Mode, blocks int) {
-		require.NoError(t, tensor.Run(context.Background(), tensor.CPU, mode, func(s *tensor.Scope) error {
-			for range blocks {
-				s.Zeros(block)
+			for _, s := range special {
+				v[rng.IntN(len(v))] = s
 			}
-			return s.Err()
-		}))
+			for threads := range 2 {
+				ctx := tensor.WithThreads(t.Context(), threads+1)
+				require.NoError(t, tensor.Run(ctx, tensor.CPU, tensor.Evaluation, func(s *tensor.Scope) error {
+					x := s.FromFloats(v, c.n, c.c, c.h, c.w)
+					want := s.MaxPool2d(x, c.k, c.stride, c.padding)
+					last := s.MaxPool2d(s.ChannelsLast(x), c.k, c.stride, c.padding)
+					require.NoError(t, s.Err())
+					require.Equal(t, want.Shape(), last.Shape())
+					a, b := floats(t, s, want), floats(t, s, last)
+					for i := range a {
+						if math.IsNaN(float64(a[i])) && math.IsNaN(float64(b[i])) {
+							continue
+						}
+						require.Equal(t, math.Float32bits(a[i]), math.Float32bits(b[i]), "value %d", i)
+					}
+					return s.Err()
+				}))
+			}
+		})
 	}
-	work(tensor.Evaluation, 4)
-	require.Zero(t, tensor.PooledBytes(), "evaluation does not use the pool")
-	work(tensor.Training, 4)
-	require.EqualValues(t, 4*4*block, tensor.PooledBytes())
-	for range 10 {
-		work(tensor.Training, 4)
-	}
-	require.EqualValues(t, 4*4*block, tensor.PooledBytes(), "the most that was in use at one time")
-
-	// Blocks of another size push kept ones out: the total stays within the peak.
-	require.NoError(t, tensor.Run(context.Background(), tensor.CPU, tensor.Training, func(s *tensor.Scope) error {
-		s.Zeros(3 * block)
-		require.LessOrEqual(t, tensor.PooledBytes(), int64(4*block))
-		return s.Err()
-	}))
-	require.LessOrEqual(t, tensor.PooledBytes(), int64(4*4*block))
-	tensor.ReleasePool()
-	require.Zero(t, tensor.PooledBytes())
 }
 
-func TestPoolAndOutOfMemory(t *testing.T) {
+// A gradient goes to the maxima in either layout.
+func TestMaxPool2dGradientChannelsLast(t *testing.T) {
 	testutil.NoLeak(t)
-	tensor.ReleasePool()
-	defer tensor.ReleasePool()
-	err := tensor.Run(t.Context(), tensor.CPU, tensor.Training, func(s *tensor.Scope) error {
-		s.Zeros(block)
-		s.Zeros(1 << 50)
-		return nil
+	p := network(t, []string{"x"}, func(s *scope) []*ten { return []*ten{s.ChannelsLast(x(s, 6, 2, 8, 6, 6))} })
+	run(t, tensor.Training, func(s *scope) error {
+		s.Backward(s.Sum(s.MaxPool2d(p.Get("x"), 3, 2, 1), false))
+		sum := 0.0
+		for _, g := range floats(t, s, s.Grad(p.Get("x"))) {
+			sum += float64(g)
+		}
+		require.InDelta(t, 2*8*3*3, sum, 1e-6)
+		return s.Err()
 	})
-	require.True(t, errors.Is(err, tensor.ErrOutOfMemory), err)
-	require.NoError(t, tensor.Run(t.Context(), tensor.CPU, tensor.Training, func(s *tensor.Scope) error {
-		_, err := s.Floats(s.Zeros(block))
-		return err
-	}))
+}
+
+// BenchmarkMaxPool2d is the pooling behind a ResNet's stem.
+func BenchmarkMaxPool2d(b *testing.B) {
+	for _, n := range []int64{1, 32} {
+		b.Run(fmt.Sprintf("batch=%d", n), func(b *testing.B) {
+			require.NoError(b, tensor.Run(b.Context(), tensor.CPU, tensor.Evaluation, func(s *tensor.Scope) error {
+				x := s.ChannelsLast(s.Zeros(n, 64, 112, 112))
+				cpu := testutil.CPUSeconds()
+				for b.Loop() {
+					s.Sub(func(s *tensor.Scope) *tensor.Tensor { s.MaxPool2d(x, 3, 2, 1); return s.Zeros(1) })
+				}
+				b.ReportMetric(1e3*(testutil.CPUSeconds()-cpu)/float64(b.N), "cpu-ms/op")
+				return s.Err()
+			}))
+		})
+	}
 }

@@ -381,7 +381,7 @@ func Embedding(weight, ids Handle) (Handle, error) {
 	return shimOut(func(out *unsafe.Pointer) *C.char { return C.tab_embedding(out, hp(weight), hp(ids)) })
 }
 
-func MaxPool2d(x Handle, k, stride, padding int64) (Handle, error) {
+func maxPool2d(x Handle, k, stride, padding int64) (Handle, error) {
 	return shimOut(func(out *unsafe.Pointer) *C.char {
 		return C.tab_max_pool2d(out, hp(x), C.int64_t(k), C.int64_t(stride), C.int64_t(padding))
 	})

@@ -457,7 +457,7 @@ func Embedding(weight, ids Handle) (Handle, error) {
 	return made(func(out *libtch.Ctensor) { libtch.AtgEmbedding(out, ct(weight), ct(ids), -1, 0, 0) })
 }
 
-func MaxPool2d(x Handle, k, stride, padding int64) (Handle, error) {
+func maxPool2d(x Handle, k, stride, padding int64) (Handle, error) {
 	return made(func(out *libtch.Ctensor) {
 		libtch.AtgMaxPool2d(out, ct(x), []int64{k, k}, 2, []int64{stride, stride}, 2, []int64{padding, padding}, 2, []int64{1, 1}, 2, 0)
 	})

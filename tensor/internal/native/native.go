@@ -142,6 +142,16 @@ func MahalanobisMaps(maps []Handle, channels [][]int64, mean, factor Handle) (Ha
 }
 
 // ScatterLower adds the lower halves of x_p x_p^T, x [n, P, C], to packed sums.
+func MaxPool2d(x Handle, k, stride, padding int64) (Handle, error) {
+	out, err := shimOut(func(o *unsafe.Pointer) *C.char {
+		return C.tab_max_pool_last(o, hp(x), C.int64_t(k), C.int64_t(stride), C.int64_t(padding))
+	})
+	if err != nil || out != nil {
+		return out, err
+	}
+	return maxPool2d(x, k, stride, padding)
+}
+
 func ScatterLower(sums, x Handle) error { return shimError(C.tab_scatter_lower(hp(sums), hp(x))) }
 
 // RowLeads is how many values of a row Lower wants in leads too, for eight rows side by side.

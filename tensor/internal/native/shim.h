@@ -50,6 +50,8 @@ int64_t tab_conv_shapes(void); // for how many problems a layout was looked for
 // Bilinear reading of a map at the places of a grid, recorded for Backward
 // (warp.cpp).
 char *tab_grid_sample(void **out, void *map, void *grid);
+// Maxima of windows where no gradient is wanted, or nothing (pool.cpp).
+char *tab_max_pool_last(void **out, void *x, int64_t k, int64_t stride, int64_t padding);
 char *tab_mahalanobis(void **out, void *x, void *mean, void *factor);
 char *tab_mahalanobis_maps(void **out, void **maps, int n_maps, int64_t *channels, int64_t *counts, void *mean, void *factor);
 char *tab_scatter_lower(void *sums, void *x);
