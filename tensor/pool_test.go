@@ -13,7 +13,8 @@ import (
 )
 
 // The kernel for channels-last maps is held against libtorch's for the other layout, to the bit: channel
-// counts that do and do not fill vectors, windows beyond the border, sides of one pixel, values that are no numbers, several threads.
+// counts that do and do not fill vectors, windows beyond the border, sides of one pixel, values that are no numbers, several threads,
+// and bfloat16, where a zero may come with the other sign.
 func TestMaxPool2dChannelsLast(t *testing.T) {
 	testutil.NoLeak(t)
 	rng := rand.New(rand.NewPCG(3, 4))
@@ -28,17 +29,18 @@ func TestMaxPool2dChannelsLast(t *testing.T) {
 			for _, s := range special {
 				v[rng.IntN(len(v))] = s
 			}
-			for threads := range 2 {
-				ctx := tensor.WithThreads(t.Context(), threads+1)
+			for i := range 4 {
+				ctx, dt := tensor.WithThreads(t.Context(), 1+i%2), []tensor.DType{tensor.Float32, tensor.BFloat16}[i/2]
 				require.NoError(t, tensor.Run(ctx, tensor.CPU, tensor.Evaluation, func(s *tensor.Scope) error {
-					x := s.FromFloats(v, c.n, c.c, c.h, c.w)
+					x := s.Cast(s.FromFloats(v, c.n, c.c, c.h, c.w), dt)
 					want := s.MaxPool2d(x, c.k, c.stride, c.padding)
 					last := s.MaxPool2d(s.ChannelsLast(x), c.k, c.stride, c.padding)
 					require.NoError(t, s.Err())
 					require.Equal(t, want.Shape(), last.Shape())
-					a, b := floats(t, s, want), floats(t, s, last)
+					require.Equal(t, dt, last.DType())
+					a, b := floats(t, s, s.Cast(want, tensor.Float32)), floats(t, s, s.Cast(last, tensor.Float32))
 					for i := range a {
-						if math.IsNaN(float64(a[i])) && math.IsNaN(float64(b[i])) {
+						if math.IsNaN(float64(a[i])) && math.IsNaN(float64(b[i])) || dt == tensor.BFloat16 && a[i] == 0 && b[i] == 0 {
 							continue
 						}
 						require.Equal(t, math.Float32bits(a[i]), math.Float32bits(b[i]), "value %d", i)
@@ -67,10 +69,11 @@ func TestMaxPool2dGradientChannelsLast(t *testing.T) {
 
 // BenchmarkMaxPool2d is the pooling behind a ResNet's stem.
 func BenchmarkMaxPool2d(b *testing.B) {
-	for _, n := range []int64{1, 32} {
-		b.Run(fmt.Sprintf("batch=%d", n), func(b *testing.B) {
+	for i, dt := range []tensor.DType{tensor.Float32, tensor.BFloat16, tensor.Float32, tensor.BFloat16} {
+		n := []int64{1, 32}[i/2]
+		b.Run(fmt.Sprintf("batch=%d/%v", n, dt), func(b *testing.B) {
 			require.NoError(b, tensor.Run(b.Context(), tensor.CPU, tensor.Evaluation, func(s *tensor.Scope) error {
-				x := s.ChannelsLast(s.Zeros(n, 64, 112, 112))
+				x := s.ChannelsLast(s.Cast(s.Zeros(n, 64, 112, 112), dt))
 				cpu := testutil.CPUSeconds()
 				for b.Loop() {
 					s.Sub(func(s *tensor.Scope) *tensor.Tensor { s.MaxPool2d(x, 3, 2, 1); return s.Zeros(1) })

@@ -52,6 +52,48 @@ void row(const Window &g, const float *map, int64_t top, float *out) {
   }
 }
 
+// Sixteen values of bfloat16 as numbers of 16 bits, in the order of what they stand for: what is no number comes last.
+typedef int16_t Sixteen __attribute__((vector_size(32), aligned(2), may_alias));
+
+inline __attribute__((always_inline)) void order(Sixteen &v) {
+  const Sixteen magnitude = v & 0x7fff, key = v ^ ((v >> 15) & 0x7fff);
+  v = magnitude > Sixteen{} + 0x7f80 ? Sixteen{} + 0x7fff : key;
+}
+
+inline int16_t ordered(int16_t v) {
+  if ((v & 0x7fff) > 0x7f80) return 0x7fff;
+  return static_cast<int16_t>(v ^ ((v >> 15) & 0x7fff));
+}
+
+// row of bfloat16.
+FOR_PROCESSORS
+void row16(const Window &g, const int16_t *map, int64_t top, int16_t *out) {
+  const int64_t from = std::max<int64_t>(top, 0), to = std::min(top + g.k, g.h), line = g.w * g.c;
+  constexpr int16_t lowest = -0x8000; // before all, minus infinity too
+  for (int64_t ox = 0; ox < g.ow; ox++, out += g.c) {
+    const int64_t left = ox * g.stride - g.padding, x0 = std::max<int64_t>(left, 0), x1 = std::min(left + g.k, g.w);
+    int64_t c = 0;
+    for (; c + 16 <= g.c; c += 16) {
+      Sixteen m = Sixteen{} + lowest;
+      for (int64_t y = from; y < to; y++) {
+        const int16_t *at = map + y * line + x0 * g.c + c;
+        for (int64_t x = x0; x < x1; x++, at += g.c) {
+          Sixteen v = *reinterpret_cast<const Sixteen *>(at);
+          order(v);
+          m = v > m ? v : m;
+        }
+      }
+      *reinterpret_cast<Sixteen *>(out + c) = m ^ ((m >> 15) & 0x7fff);
+    }
+    for (; c < g.c; c++) {
+      int16_t m = lowest;
+      for (int64_t y = from; y < to; y++)
+        for (int64_t x = x0; x < x1; x++) m = std::max(m, ordered(map[y * line + x * g.c + c]));
+      out[c] = static_cast<int16_t>(m ^ ((m >> 15) & 0x7fff));
+    }
+  }
+}
+
 } // namespace
 
 extern "C" {
@@ -60,18 +102,25 @@ extern "C" {
 char *tab_max_pool_last(void **out, void *xp, int64_t k, int64_t stride, int64_t padding) {
   return guarded([=] {
     const at::Tensor &x = *static_cast<at::Tensor *>(xp);
-    if (!x.device().is_cpu() || x.scalar_type() != at::kFloat || x.dim() != 4 || x.numel() == 0 ||
+    const bool half = x.scalar_type() == at::kBFloat16;
+    if (!x.device().is_cpu() || (!half && x.scalar_type() != at::kFloat) || x.dim() != 4 || x.numel() == 0 ||
         !x.is_contiguous(at::MemoryFormat::ChannelsLast) || (at::GradMode::is_enabled() && x.requires_grad()))
       return;
     const int64_t n = x.size(0), c = x.size(1), h = x.size(2), w = x.size(3);
     if (k < 1 || stride < 1 || padding < 0 || 2 * padding > k || h + 2 * padding < k || w + 2 * padding < k) return;
     const int64_t oh = (h + 2 * padding - k) / stride + 1, ow = (w + 2 * padding - k) / stride + 1;
     at::Tensor y = at::empty({n, c, oh, ow}, x.options().requires_grad(false).memory_format(at::MemoryFormat::ChannelsLast));
-    const float *from = x.data_ptr<float>();
-    float *to = y.data_ptr<float>();
+    const void *from = x.data_ptr();
+    void *to = y.data_ptr();
     const Window g{c, h, w, ow, k, stride, padding};
     at::parallel_for(0, n * oh, std::max<int64_t>(1, 32768 / std::max<int64_t>(1, ow * c * k)), [&](int64_t first, int64_t last) {
-      for (int64_t i = first; i < last; i++) row(g, from + i / oh * h * w * c, i % oh * stride - padding, to + i * ow * c);
+      for (int64_t i = first; i < last; i++) {
+        const int64_t read = i / oh * h * w * c, top = i % oh * stride - padding, written = i * ow * c;
+        if (half)
+          row16(g, static_cast<const int16_t *>(from) + read, top, static_cast<int16_t *>(to) + written);
+        else
+          row(g, static_cast<const float *>(from) + read, top, static_cast<float *>(to) + written);
+      }
     });
     *out = new at::Tensor(std::move(y));
   });
