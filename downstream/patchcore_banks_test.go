@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"testing"
 
@@ -183,4 +184,51 @@ func TestPatchCoreOfBanksLoses(t *testing.T) {
 	p := barePatchCore(t, net, cfg)
 	require.NoError(t, p.Fit(t.Context(), part(0, machines)))
 	report("one machine, a quarter of the images", p)
+}
+
+// TestPatchCoreApproximateLoses measures what Approximate costs, on the images that GOTAB_BANKS and GOTAB_WEIGHTS name.
+func TestPatchCoreApproximateLoses(t *testing.T) {
+	root, weights := os.Getenv("GOTAB_BANKS"), os.Getenv("GOTAB_WEIGHTS")
+	if root == "" || weights == "" {
+		t.Skip("GOTAB_BANKS=CLASS_FOLDER GOTAB_WEIGHTS=resnet18.safetensors measures PatchCore's approximate search")
+	}
+	net, err := backbone.OpenResNet18(weights, tensor.CPU)
+	require.NoError(t, err)
+	defer net.Close()
+	train, err := dataset.OpenMVTecAD(root, "", dataset.Train)
+	require.NoError(t, err)
+	test, err := dataset.OpenMVTecAD(root, "", dataset.Test)
+	require.NoError(t, err)
+	maps := func(approximate bool) (values [][]float32, auroc float64, cpu float64) {
+		cfg := downstream.DefaultPatchCore()
+		cfg.Squared, cfg.Sigma, cfg.Approximate = false, 0, approximate
+		p := barePatchCore(t, net, cfg)
+		require.NoError(t, p.Fit(t.Context(), train))
+		var scores []float64
+		var defective []bool
+		before := cpuSeconds()
+		for sc, err := range p.ScoreSet(t.Context(), test) {
+			require.NoError(t, err)
+			values, scores, defective = append(values, slices.Clone(sc.Map.Data)), append(scores, sc.Score), append(defective, sc.IsDefective())
+		}
+		cpu = (cpuSeconds() - before) / float64(len(scores))
+		auroc, err := metrics.AUROC(scores, defective)
+		require.NoError(t, err)
+		return values, auroc, cpu
+	}
+	exact, auroc, cpu := maps(false)
+	near, other, less := maps(true)
+	sum, count, worst, changed := 0.0, 0, 0.0, 0
+	for i := range exact {
+		for k, v := range exact[i] {
+			more := float64(near[i][k])/float64(v) - 1
+			require.GreaterOrEqual(t, more, -1e-4, "a distance that is approximate is too large or right")
+			sum, count, worst = sum+more, count+1, max(worst, more)
+			if more > 1e-4 {
+				changed++
+			}
+		}
+	}
+	t.Logf("distances %.3f %% too large in the mean, %.1f %% at most, %.1f %% of the positions; image AUROC %.2f and exactly %.2f; %.1f and %.1f ms of processor time an image",
+		100*sum/float64(count), 100*worst, 100*float64(changed)/float64(count), 100*other, 100*auroc, 1e3*less, 1e3*cpu)
 }
