@@ -110,9 +110,11 @@ race: ## run the tests of the packages without native code under the race detect
 	@$(pure); echo "+ go test -race" $$pkgs; $(summary); CGO_ENABLED=1 $(GO) test -race -p $(P) -json $$pkgs | "$$testsum"
 
 .PHONY: test-dist
-test-dist: ## test tensor/dist with libtorch's engine for several processes, which nothing else needs; fetches gloo's headers (Debian 12)
+test-dist: ## test tensor/dist and pretrain's ranks with libtorch's engine for several processes, which nothing else needs; fetches gloo's headers (Debian 12)
 	@vars="$$($(LIBTORCH) env -dist $(CUDA_FLAG))"; eval "$$vars"; $(summary); echo "+ go test -tags gotab_dist ./tensor/dist/..."; \
-	$(GO) test -p $(P) -json ./tensor/dist/... | "$$testsum"
+	$(GO) test -p $(P) -json ./tensor/dist/... | "$$testsum"; \
+	echo "+ go test -tags gotab_dist -run 'Rank|Attempt|Agent' ./examples/pretrain"; \
+	$(GO) test -run 'Rank|Attempt|Agent' -json ./examples/pretrain | "$$testsum"
 
 # Under the race detector the tests of networks take ten times as long, and most of them use one goroutine. So of the
 # packages where that is many minutes only the tests run whose names say that goroutines meet.
