@@ -125,20 +125,27 @@ func TestPatchCoreOfBanksRefuses(t *testing.T) {
 	require.NoError(t, p.FitBanks(t.Context(), p), "its own bank, which it does not wait for")
 }
 
-// TestPatchCoreOfBanksLoses measures what dividing a product among machines costs; GOTAB_BANKS is a
-// class folder in MVTec AD's layout, GOTAB_WEIGHTS a ResNet-18, GOTAB_BANKS_IMAGES how many training images are taken.
-func TestPatchCoreOfBanksLoses(t *testing.T) {
+// namedImages opens the network and the images that the environment names. The test is skipped if it names none; what says what it measures.
+func namedImages(t *testing.T, what string) (net *backbone.ResNet, train, test dataset.Dataset) {
+	t.Helper()
 	root, weights := os.Getenv("GOTAB_BANKS"), os.Getenv("GOTAB_WEIGHTS")
 	if root == "" || weights == "" {
-		t.Skip("GOTAB_BANKS=CLASS_FOLDER GOTAB_WEIGHTS=resnet18.safetensors measures PatchCore over parts")
+		t.Skip("GOTAB_BANKS=CLASS_FOLDER GOTAB_WEIGHTS=resnet18.safetensors measures " + what)
 	}
 	net, err := backbone.OpenResNet18(weights, tensor.CPU)
 	require.NoError(t, err)
-	defer net.Close()
-	train, err := dataset.OpenMVTecAD(root, "", dataset.Train)
+	t.Cleanup(func() { require.NoError(t, net.Close()) })
+	train, err = dataset.OpenMVTecAD(root, "", dataset.Train)
 	require.NoError(t, err)
-	test, err := dataset.OpenMVTecAD(root, "", dataset.Test)
+	test, err = dataset.OpenMVTecAD(root, "", dataset.Test)
 	require.NoError(t, err)
+	return net, train, test
+}
+
+// TestPatchCoreOfBanksLoses measures what dividing a product among machines costs; GOTAB_BANKS is a
+// class folder in MVTec AD's layout, GOTAB_WEIGHTS a ResNet-18, GOTAB_BANKS_IMAGES how many training images are taken.
+func TestPatchCoreOfBanksLoses(t *testing.T) {
+	net, train, test := namedImages(t, "PatchCore over parts")
 	n, err := strconv.Atoi(os.Getenv("GOTAB_BANKS_IMAGES"))
 	if err != nil {
 		n = train.Len()
@@ -188,17 +195,7 @@ func TestPatchCoreOfBanksLoses(t *testing.T) {
 
 // TestPatchCoreApproximateLoses measures what Approximate costs, on the images that GOTAB_BANKS and GOTAB_WEIGHTS name.
 func TestPatchCoreApproximateLoses(t *testing.T) {
-	root, weights := os.Getenv("GOTAB_BANKS"), os.Getenv("GOTAB_WEIGHTS")
-	if root == "" || weights == "" {
-		t.Skip("GOTAB_BANKS=CLASS_FOLDER GOTAB_WEIGHTS=resnet18.safetensors measures PatchCore's approximate search")
-	}
-	net, err := backbone.OpenResNet18(weights, tensor.CPU)
-	require.NoError(t, err)
-	defer net.Close()
-	train, err := dataset.OpenMVTecAD(root, "", dataset.Train)
-	require.NoError(t, err)
-	test, err := dataset.OpenMVTecAD(root, "", dataset.Test)
-	require.NoError(t, err)
+	net, train, test := namedImages(t, "PatchCore's approximate search")
 	maps := func(approximate bool) (values [][]float32, auroc float64, cpu float64) {
 		cfg := downstream.DefaultPatchCore()
 		cfg.Squared, cfg.Sigma, cfg.Approximate = false, 0, approximate

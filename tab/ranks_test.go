@@ -472,17 +472,7 @@ func TestRanksTakeAStepOrNone(t *testing.T) {
 		text := bank(t, 16)
 		errs := make([]error, 2)
 		groups := ranktest.New(2, rankTimeout)
-		both := func(f func(rank int) error) {
-			var wg sync.WaitGroup
-			for r := range runs {
-				wg.Add(1)
-				go func() {
-					defer wg.Done()
-					errs[r] = f(r)
-				}()
-			}
-			wg.Wait()
-		}
+		both := func(f func(rank int) error) { sideBySideDo(errs, f) }
 		both(func(r int) (err error) {
 			opts := append([]tab.Option{tab.WithGroup(groups[r])}, pl.opts...)
 			if runs[r], err = tab.New(tab.Parts{Visual: nets[r], Anchors: text, Synth: pl.synth}, pl.cfg, opts...); err != nil {
@@ -515,6 +505,19 @@ func TestRanksTakeAStepOrNone(t *testing.T) {
 	}
 }
 
+// sideBySideDo lets each rank do f at once, and puts what it returns into errs.
+func sideBySideDo(errs []error, f func(rank int) error) {
+	var wg sync.WaitGroup
+	for r := range errs {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			errs[r] = f(r)
+		}()
+	}
+	wg.Wait()
+}
+
 // Also where the weights are pulled towards the start: what one rank cannot do after all have agreed, no rank has done.
 func TestRanksPullOrDoNot(t *testing.T) {
 	testutil.NoLeak(t)
@@ -524,17 +527,7 @@ func TestRanksPullOrDoNot(t *testing.T) {
 	nets := []tab.VisualEncoder{pl.visual(t), pl.visual(t)}
 	errs := make([]error, 2)
 	groups := ranktest.New(2, rankTimeout)
-	both := func(f func(rank int) error) {
-		var wg sync.WaitGroup
-		for r := range runs {
-			wg.Add(1)
-			go func() {
-				defer wg.Done()
-				errs[r] = f(r)
-			}()
-		}
-		wg.Wait()
-	}
+	both := func(f func(rank int) error) { sideBySideDo(errs, f) }
 	both(func(r int) (err error) {
 		if runs[r], err = tab.New(tab.Parts{Visual: nets[r], Synth: pl.synth}, pl.cfg, tab.WithGroup(groups[r])); err != nil {
 			return err

@@ -141,7 +141,7 @@ func MahalanobisMaps(maps []Handle, channels [][]int64, mean, factor Handle) (Ha
 	})
 }
 
-// ScatterLower adds the lower halves of x_p x_p^T, x [n, P, C], to packed sums.
+// MaxPool2d takes the kernel of pool.cpp where that serves, and libtorch's elsewhere.
 func MaxPool2d(x Handle, k, stride, padding int64) (Handle, error) {
 	out, err := shimOut(func(o *unsafe.Pointer) *C.char {
 		return C.tab_max_pool_last(o, hp(x), C.int64_t(k), C.int64_t(stride), C.int64_t(padding))
@@ -152,6 +152,7 @@ func MaxPool2d(x Handle, k, stride, padding int64) (Handle, error) {
 	return maxPool2d(x, k, stride, padding)
 }
 
+// ScatterLower adds the lower halves of x_p x_p^T, x [n, P, C], to packed sums.
 func ScatterLower(sums, x Handle) error { return shimError(C.tab_scatter_lower(hp(sums), hp(x))) }
 
 // RowLeads is how many values of a row Lower wants in leads too, for eight rows side by side.
