@@ -17,6 +17,10 @@
 #include <malloc.h>
 #include <map>
 #include <mutex>
+#ifdef __linux__
+#include <cstdlib>
+#include <sys/mman.h>
+#endif
 
 namespace {
 
@@ -109,6 +113,21 @@ void release(void *data) {
   c10::free_cpu(header(data));
 }
 
+// fresh asks the system for a block. From two megabytes on it lies on pages of that size where Linux gives them to those who ask: what is
+// as large is read from end to end, and with small pages the processor spends as long on finding a page as on reading it. Only what the
+// block fills is asked for, so that none of it is there twice.
+void *fresh(size_t n) {
+#if defined(__linux__) && defined(MADV_HUGEPAGE)
+  constexpr size_t page = 2u << 20;
+  void *p = nullptr;
+  if (n >= page && posix_memalign(&p, page, n) == 0) {
+    madvise(p, n / page * page, MADV_HUGEPAGE); // an advice: without it all is well, and slower
+    return p;
+  }
+#endif
+  return c10::alloc_cpu(n);
+}
+
 // What tests ask for: while watched, the allocations of Runs of mode Training are
 // counted, and from a number on they fail.
 std::atomic<bool> watched{false};
@@ -136,12 +155,12 @@ public:
     if (data == nullptr) {
       void *block;
       try {
-        block = c10::alloc_cpu(n + kHeader);
+        block = fresh(n + kHeader);
       } catch (...) {
         // Before giving up, give back what is kept and forget the block.
         if (pooled) pool().forget(n);
         pool().clear();
-        block = c10::alloc_cpu(n + kHeader);
+        block = fresh(n + kHeader);
         pooled = false;
       }
       data = static_cast<char *>(block) + kHeader;

@@ -13,6 +13,7 @@
 #include "guard.h"
 #include "shim.h"
 #include "watch.h"
+#include "winograd.h"
 
 #include <ATen/ATen.h>
 #include <ATen/MemoryOverlap.h>
@@ -132,6 +133,11 @@ public:
   Packed(const at::Tensor &weight, int64_t stride, int64_t padding, int64_t groups, const int64_t *input)
       : base_{weight.size(0), weight.size(1), weight.size(2), weight.size(3), stride, padding, groups} {
     base_[12] = static_cast<int64_t>(weight.scalar_type());
+    if (winograd::serves(weight, stride, padding, groups)) {
+      winograd_ = winograd::pack(weight);
+      packs.fetch_add(1, std::memory_order_relaxed);
+      return;
+    }
     Problem p = problem(c10::IntArrayRef(input, 4));
     add(weight.contiguous(at::MemoryFormat::ChannelsLast), p, layout_of(p));
   }
@@ -151,6 +157,9 @@ public:
     return add(dense.contiguous(at::MemoryFormat::ChannelsLast), p, id);
   }
 
+  // winograd is the weight as our own kernel reads it, which serves inputs of all sizes; undefined where oneDNN's does.
+  const at::Tensor &winograd() const { return winograd_; }
+
   // serves throws unless the convolution is the one that the weight was packed for.
   void serves(int64_t stride, int64_t padding, int64_t groups) const {
     if (stride != base_[4] || padding != base_[5] || groups != base_[6])
@@ -160,7 +169,7 @@ public:
 
   int64_t count() {
     std::lock_guard<std::mutex> lock(mu_);
-    return static_cast<int64_t>(layouts_.size());
+    return static_cast<int64_t>(layouts_.size()) + winograd_.defined();
   }
 
 private:
@@ -187,6 +196,7 @@ private:
     return packed;
   }
 
+  at::Tensor winograd_;
   Problem base_; // with no input and no threads; not changed once it is made
   std::mutex mu_;
   std::vector<Layout> layouts_;
@@ -234,6 +244,10 @@ char *tab_conv_fused(void **out, void *x, void *weight, void *bias, int64_t stri
     at::NoGradGuard g;
     Packed &packed = packed_of(weight);
     packed.serves(stride, padding, groups);
+    if (packed.winograd().defined()) {
+      *out = new at::Tensor(winograd::conv(T(x), packed.winograd(), T(bias), relu));
+      return;
+    }
     at::Tensor w = packed.get(T(x).sizes());
     std::vector<int64_t> pad{padding, padding}, str{stride, stride}, dil{1, 1};
     *out = new at::Tensor(op.call(T(x), w, T(bias), pad, str, dil, groups, relu ? "relu" : "none", Scalars(), ""));
@@ -254,6 +268,10 @@ char *tab_conv_add_relu(void *other, void *x, void *weight, void *bias, int64_t 
     Packed &packed = packed_of(weight);
     packed.serves(stride, padding, groups);
     if (at::has_internal_overlap(T(other)) == at::MemOverlap::Yes) throw std::invalid_argument("the sum's values share memory");
+    if (packed.winograd().defined()) {
+      winograd::add(T(other), T(x), packed.winograd(), T(bias));
+      return;
+    }
     at::Tensor w = packed.get(T(x).sizes());
     std::vector<int64_t> pad{padding, padding}, str{stride, stride}, dil{1, 1};
     op.call(T(other), T(x), w, T(bias), pad, str, dil, groups, "add", at::Scalar(1.0), "relu", Scalars(), "");

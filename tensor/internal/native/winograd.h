@@ -1,0 +1,21 @@
+// Convolutions of 3x3 places by Winograd's minimal filtering (winograd.cpp).
+#ifndef GOTAB_WINOGRAD_H
+#define GOTAB_WINOGRAD_H
+#include <ATen/ATen.h>
+
+namespace winograd {
+
+// serves says whether there is a kernel for a weight [O, C, k, k] on this processor.
+bool serves(const at::Tensor &weight, int64_t stride, int64_t padding, int64_t groups);
+
+// pack returns the weight as the kernel reads it: four times as many values.
+at::Tensor pack(const at::Tensor &weight);
+
+// conv returns conv(x) + bias [O], cut off below zero with relu.
+at::Tensor conv(const at::Tensor &x, const at::Tensor &packed, const at::Tensor &bias, bool relu);
+
+// add changes sum to ReLU(sum + conv(x) + bias).
+void add(at::Tensor &sum, const at::Tensor &x, const at::Tensor &packed, const at::Tensor &bias);
+
+} // namespace winograd
+#endif

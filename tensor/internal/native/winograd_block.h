@@ -1,0 +1,164 @@
+// The inner part of winograd.cpp, compiled once for each width of registers: LANES floats in one, and ROWS tiles whose sums are held at once.
+// No header may be included here: what it defines inline would be compiled for that processor and then taken for all.
+
+typedef float Vec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+
+static inline __attribute__((always_inline)) void load(Vec &v, const float *at) { v = *reinterpret_cast<const Vec *>(at); }
+static inline __attribute__((always_inline)) void store(float *at, const Vec &v) { *reinterpret_cast<Vec *>(at) = v; }
+
+// evaluate takes the SIDE+2 values d[0], d[s], .. along a row or a column of a tile to the points.
+template <int SIDE> static inline __attribute__((always_inline)) void evaluate(Vec *d, int s) {
+  if constexpr (SIDE == 2) {
+    const Vec d1 = d[s], d2 = d[2 * s];
+    d[0] -= d2;
+    d[s] = d1 + d2;
+    d[2 * s] = d2 - d1;
+    d[3 * s] = d1 - d[3 * s];
+  } else {
+    const Vec d1 = d[s], d2 = d[2 * s], d3 = d[3 * s], d4 = d[4 * s];
+    const Vec ea = d4 - (kB * kB) * d2, oa = kA * (d3 - (kB * kB) * d1);
+    const Vec eb = d4 - (kA * kA) * d2, ob = kB * (d3 - (kA * kA) * d1);
+    d[0] = d4 - (kA * kA + kB * kB) * d2 + (kA * kA * kB * kB) * d[0];
+    d[s] = ea + oa;
+    d[2 * s] = ea - oa;
+    d[3 * s] = eb + ob;
+    d[4 * s] = eb - ob;
+    d[5 * s] = d[5 * s] - (kA * kA + kB * kB) * d3 + (kA * kA * kB * kB) * d1;
+  }
+}
+
+// interpolate takes the products at the points to the SIDE values that come out, d[0], d[s], ..
+template <int SIDE> static inline __attribute__((always_inline)) void interpolate(Vec *d, int s) {
+  if constexpr (SIDE == 2) {
+    const Vec m1 = d[s], m2 = d[2 * s];
+    d[0] = d[0] + m1 + m2;
+    d[s] = m1 - m2 - d[3 * s];
+  } else {
+    const Vec ea = d[s] + d[2 * s], oa = d[s] - d[2 * s], eb = d[3 * s] + d[4 * s], ob = d[3 * s] - d[4 * s];
+    d[0] = d[0] + ea + eb;
+    d[s] = kA * oa + kB * ob;
+    d[2 * s] = (kA * kA) * ea + (kB * kB) * eb;
+    d[3 * s] = (kA * kA * kA) * oa + (kB * kB * kB) * ob + d[5 * s];
+  }
+}
+
+// into writes a tile, lines line floats apart, as a row of c channels in v at each of the points.
+template <int SIDE> static void into(const float *x, int64_t line, int64_t c, float *v, int64_t step) {
+  constexpr int N = SIDE + 2;
+  for (int64_t k = 0; k < c; k += LANES, x += LANES, v += LANES) {
+    Vec d[N * N];
+    for (int i = 0; i < N; i++)
+      for (int j = 0; j < N; j++) load(d[N * i + j], x + i * line + j * c);
+#pragma GCC unroll 6
+    for (int j = 0; j < N; j++) evaluate<SIDE>(d + j, N);
+#pragma GCC unroll 6
+    for (int i = 0; i < N; i++) evaluate<SIDE>(d + N * i, 1);
+    for (int i = 0; i < N * N; i++) store(v + i * step, d[i]);
+  }
+}
+
+// product writes 32 channels of m [R, o] from v [R, c] and a panel of weights [c, 32].
+template <int R> static inline __attribute__((always_inline)) void product(const float *v, int64_t c, const float *u, float *m, int64_t o) {
+  for (int part = 0; part < 32; part += 2 * LANES, u += 2 * LANES, m += 2 * LANES) {
+    Vec acc[R][2] = {};
+    const float *w = u;
+#pragma GCC unroll 4
+    for (int64_t k = 0; k < c; k++, w += 32) {
+      __builtin_prefetch(w + kAhead); // panels follow each other, but the processor's own look ahead ends with a page
+      __builtin_prefetch(w + kAhead + 16);
+      Vec w0, w1;
+      load(w0, w);
+      load(w1, w + LANES);
+#pragma GCC unroll 16
+      for (int r = 0; r < R; r++) {
+        const float x = v[r * c + k]; // spread by the load, not by an instruction
+        acc[r][0] += w0 * x;
+        acc[r][1] += w1 * x;
+      }
+    }
+#pragma GCC unroll 16
+    for (int r = 0; r < R; r++) {
+      store(m + r * o, acc[r][0]);
+      store(m + r * o + LANES, acc[r][1]);
+    }
+  }
+}
+
+template <int R> static void products(int64_t rows, const float *v, int64_t c, const float *u, float *m, int64_t o) {
+  if constexpr (R > 0) {
+    if (rows == R)
+      product<R>(v, c, u, m, o);
+    else
+      products<R - 1>(rows, v, c, u, m, o);
+  }
+}
+
+// out turns the products of a tile into its values, of the channels from to to, and writes those that lie on the map.
+template <int SIDE>
+static void out(const float *m, int64_t step, const Shape &g, int64_t from, int64_t to, int64_t rows, int64_t columns, const float *bias, float *y) {
+  constexpr int N = SIDE + 2;
+  const int64_t line = g.w * g.o;
+  m += from;
+  y += from;
+  for (int64_t k = from; k < to; k += LANES, m += LANES, y += LANES) {
+    Vec d[N * N];
+    for (int i = 0; i < N * N; i++) load(d[i], m + i * step);
+#pragma GCC unroll 6
+    for (int j = 0; j < N; j++) interpolate<SIDE>(d + j, N);
+#pragma GCC unroll 4
+    for (int i = 0; i < SIDE; i++) interpolate<SIDE>(d + N * i, 1);
+    Vec b;
+    load(b, bias + k);
+    for (int64_t i = 0; i < rows; i++)
+      for (int64_t j = 0; j < columns; j++) {
+        float *at = y + i * line + j * g.o;
+        Vec r = d[N * i + j] + b;
+        if (g.add) {
+          Vec before;
+          load(before, at);
+          r += before;
+        }
+        if (g.relu) r = r < Vec{} ? Vec{} : r; // what is no number stays so
+        store(at, r);
+      }
+  }
+}
+
+// block computes the channels from to to of count tiles from first on.
+template <int SIDE>
+static void block(const Shape &g, const float *x, const float *u, const float *bias, float *y, int64_t first, int64_t count, int64_t from, int64_t to,
+                  float *work) {
+  constexpr int N = SIDE + 2;
+  const int64_t vs = count * g.c + kApart, ms = count * g.o + kApart;
+  float *v = work, *m = v + N * N * vs, *edge = m + N * N * ms;
+  for (int64_t t = 0; t < count; t++) {
+    const int64_t n = (first + t) / (g.down * g.across), place = (first + t) % (g.down * g.across);
+    const int64_t top = place / g.across * SIDE - 1, left = place % g.across * SIDE - 1;
+    const float *image = x + n * g.h * g.w * g.c;
+    if (top >= 0 && left >= 0 && top + N <= g.h && left + N <= g.w) {
+      into<SIDE>(image + (top * g.w + left) * g.c, g.w * g.c, g.c, v + t * g.c, vs);
+      continue;
+    }
+    const int64_t west = left < 0 ? 0 : left, east = left + N < g.w ? left + N : g.w;
+    for (int64_t i = 0; i < N; i++) {
+      float *line = edge + i * N * g.c;
+      __builtin_memset(line, 0, N * g.c * sizeof(float));
+      if (top + i >= 0 && top + i < g.h)
+        __builtin_memcpy(line + (west - left) * g.c, image + ((top + i) * g.w + west) * g.c, (east - west) * g.c * sizeof(float));
+    }
+    into<SIDE>(edge, N * g.c, g.c, v + t * g.c, vs);
+  }
+  const int64_t groups = (count + ROWS - 1) / ROWS;
+  for (int64_t p = 0; p < N * N; p++)
+    for (int64_t o = from; o < to; o += 32)
+      for (int64_t k = 0; k < groups; k++) {
+        const int64_t t = k * count / groups, rows = (k + 1) * count / groups - t;
+        products<ROWS>(rows, v + p * vs + t * g.c, g.c, u + (p * g.o + o) * g.c, m + p * ms + t * g.o + o, g.o);
+      }
+  for (int64_t t = 0; t < count; t++) {
+    const int64_t n = (first + t) / (g.down * g.across), place = (first + t) % (g.down * g.across);
+    const int64_t top = place / g.across * SIDE, left = place % g.across * SIDE;
+    out<SIDE>(m + t * g.o, ms, g, from, to, g.h - top < SIDE ? g.h - top : SIDE, g.w - left < SIDE ? g.w - left : SIDE, bias,
+              y + ((n * g.h + top) * g.w + left) * g.o);
+  }
+}
