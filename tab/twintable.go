@@ -388,9 +388,12 @@ func ReadTwinTable(r io.Reader) (*TwinTable, error) {
 	return &t, nil
 }
 
-// WriteTo writes the table as JSON.
+// WriteTo writes the table as JSON, and the [Detectability] of its products, which is not read again.
 func (t *TwinTable) WriteTo(w io.Writer) (int64, error) {
-	raw, err := json.MarshalIndent(t, "", " ")
+	raw, err := json.MarshalIndent(struct {
+		*TwinTable
+		Detectability []Detectability `json:"detectability"`
+	}{t, t.Detectability()}, "", " ")
 	if err != nil {
 		return 0, fmt.Errorf("tab: write table of twins: %w", err)
 	}

@@ -8,7 +8,7 @@
 //	         [-steps N] [-crop N] [-amplify F] [-text F] [-keep F] [-interpolate F]
 //	         [-lr F] [-head-epochs N] [-repeat N] [-bn train|frozen] [-affine] [-seed N]
 //	         [-warmup N] [-synth nsa|cutpaste|perlin|mask|mix|mixture] [-least F]
-//	         [-twins auto|plain|FILE] [-without KIND] [-draws N] [-scale A,B] [-control misplaced]
+//	         [-twins auto|plain|FILE] [-where-blind] [-without KIND] [-draws N] [-scale A,B] [-control misplaced]
 //	         [-probe DIR] [-probe-every N] [-log FILE.jsonl] [-resume|-continue]
 //	         [-tensorboard DIR] [-csv FILE] [-licence TEXT] [-measured FILE]
 //	         [-transform centre|square|WxH|tiles] [-bits N] [-max-pixels N] [-skip-broken]
@@ -60,6 +60,11 @@
 // The table is printed and written to FILE.twins.json; the weights hold its hash.
 // -twins FILE takes the table of another run and measures nothing: several seeds of
 // one recipe need one table.
+// Under the table a sentence for each class says how far foreign matter stands out in the start (the kinds
+// texture and noise at layer 2), and whether training is likely to help. -where-blind trains only on the classes
+// where it stands out by less than twice what good parts vary by, and leaves the others out: the weights are those of
+// a run on these classes alone. It is said again with -resume. Where no class is left nothing is trained or
+// written, and the exit code is 3. That rule is a proposal, formed after the results of six sets (docs/results.md).
 // -without keeps a kind out, for a validation by what training never saw.
 //
 // -scale weighs the channels of layers 1 to 3 in the end, by what twins of -synth mixture
@@ -80,7 +85,7 @@
 // run that torchrun starts again goes on from its checkpoint, which FILE.ckpt.run tells from that of an older
 // one; where something else does that, -continue is -resume where there is a checkpoint. See docs/scale.md.
 //
-// The exit code is 0 only if all went well.
+// The exit code is 0 only if all went well, 2 for wrong arguments, 3 where -where-blind leaves no class, and 1 otherwise.
 package main
 
 import (
@@ -176,6 +181,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 // hint adds to an error of a training which flags it is about.
 func hint(err error) error {
 	switch {
+	case errors.Is(err, training.ErrNoneBlind):
+		return process.Exit(3, fmt.Errorf("-where-blind: %w", err))
 	case errors.Is(err, training.ErrInterpolate):
 		return wrong("-interpolate, -init: %w", err)
 	case errors.Is(err, training.ErrConfig):
@@ -216,6 +223,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	fs.Float64Var(&o.least, "least", 0, "least visible change of a twin in grey `levels`, mean over its mask; 0: as drawn")
 	fs.StringVar(&o.twins, "twins", "", "of -synth mixture: auto (measured on the good images, weighed by what they are to each class), plain, or the `table` of another run (FILE.twins.json) of the same start and classes; default: auto with -recipe amplify")
 	fs.Var((*inputs.Several)(&o.without), "without", "`kind` of -synth mixture that is kept out: "+strings.Join(synth.DefaultMixture().ShortNames(), ", ")+"; may be given several times")
+	fs.BoolVar(&o.Twins.WhereBlind, "where-blind", false, "of -synth mixture with a table (-twins): train only on the classes on which the start hardly sees damage, leave the others out; where none is left the exit code is 3")
 	fs.IntVar(&o.Twins.Draws, "draws", o.Twins.Draws, "`twins` of each kind and class that -twins auto and -scale measure")
 	fs.StringVar(&o.scale, "scale", "", "two `powers`, A,B: channels of layers 1 to 3 are weighed by what twins move (A) and by their deviation (B) in the end; e.g. 0.5,0.5")
 	fs.StringVar(&o.control, "control", "", "for studies, of -synth mixture: misplaced gives every damaged twin the mask of another one, so that what is learnt beyond it is owed to where damage is")
@@ -307,6 +315,8 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		return o, wrong("-head-epochs, -max-steps, -steps, -crop and -warmup must not be negative")
 	case !oneOf(o.twins, "auto", "plain") && !strings.HasSuffix(o.twins, ".json"):
 		return o, wrong("-twins is %q, want auto, plain, or the table of another run (FILE.twins.json)", o.twins)
+	case o.Twins.WhereBlind && (o.synth != "mixture" || o.twins == "plain"):
+		return o, wrong("-where-blind goes by the table of twins; it belongs to -synth mixture with -twins auto or a table")
 	case o.synth != "mixture" && (o.set["twins"] || o.scale == "" && (o.set["without"] || o.set["draws"])):
 		return o, wrong("-twins, -without and -draws belong to -synth mixture, the last two to -scale too")
 	case o.recipe == "none" && (o.scale == "" || o.Init == "" || o.synth != "mixture"):
@@ -331,7 +341,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		return o, wrong("-objective replaces the terms that -amplify, -text and -keep weigh")
 	}
 	if o.recipe == "none" {
-		for _, name := range strings.Fields("affine amplify bank batch bn clip clip-gelu clip-model clip-vocab continue control crop epochs head-epochs interpolate keep log lr max-steps objective probe probe-every repeat resume steps text twins warmup") {
+		for _, name := range strings.Fields("affine amplify bank batch bn clip clip-gelu clip-model clip-vocab continue control crop epochs head-epochs interpolate keep log lr max-steps objective probe probe-every repeat resume steps text twins warmup where-blind") {
 			if o.set[name] {
 				return o, wrong("-recipe none trains nothing, so -%s has no meaning", name)
 			}

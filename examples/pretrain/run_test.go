@@ -492,6 +492,10 @@ func TestWrongArguments(t *testing.T) {
 		{[]string{"-data", root, "-out", out, "-bank", bank, "-synth", "mixture", "-without", "rust"}, "want one of nsa, patch, scar"},
 		{[]string{"-data", root, "-out", out, "-bank", bank, "-synth", "mixture", "-least", "6"}, "-least"},
 		{[]string{"-data", root, "-out", out, "-bank", bank, "-synth", "mixture", "-twins", "auto", "-draws", "0"}, "-draws is 0"},
+		{[]string{"-data", root, "-out", out, "-bank", bank, "-where-blind"}, "-where-blind"},
+		{[]string{"-data", root, "-out", out, "-bank", bank, "-synth", "mixture", "-where-blind"}, "-where-blind"},
+		{[]string{"-data", root, "-out", out, "-bank", bank, "-recipe", "amplify", "-twins", "plain", "-where-blind"}, "-where-blind"},
+		{[]string{"-data", root, "-out", out, "-bank", bank, "-recipe", "amplify", "-without", "texture", "-without", "noise", "-where-blind"}, "keeps out both"},
 	} {
 		var stdout, stderr bytes.Buffer
 		err := run(t.Context(), append(c.args, "-epochs", "1"), &stdout, &stderr)

@@ -29,6 +29,7 @@ const (
 	maxClasses = 100_000
 	maxText    = 1 << 20 // bytes of one text
 	maxParts   = 100_000
+	maxKinds   = 1000 // of damage, of one class
 )
 
 // Name is the name of the card of a weights file.
@@ -55,8 +56,10 @@ type Card struct {
 	Start *Start `json:"start"`
 	// Anchors are what text became, nil where the objective has none or that is not known.
 	Anchors *Anchors `json:"anchors,omitempty"`
-	// Twins is the table of twins that was measured before the training.
-	Twins *File `json:"twins,omitempty"`
+	// Twins is the table of twins that was measured before the training, and Detectability what it
+	// said of each class, by class, rising; of classes that were then left out too.
+	Twins         *File           `json:"twins,omitempty"`
+	Detectability []Detectability `json:"detectability,omitempty"`
 
 	Objective string          `json:"objective"`
 	Recipe    json.RawMessage `json:"recipe"` // all settings of the training
@@ -91,6 +94,16 @@ type Anchors struct {
 	File    *File  `json:"file,omitempty"`    // text bank, or weights of a text encoder
 	Model   string `json:"model,omitempty"`   // of a bank, which made it
 	Prompts string `json:"prompts,omitempty"` // hash of the sentences
+}
+
+// Detectability says how far foreign matter stood out on a class in the start, in units of what 95 % of good
+// parts vary by; tab.Detectability has the words.
+type Detectability struct {
+	Class     string             `json:"class"`
+	Foreign   map[string]float64 `json:"foreign,omitempty"`  // by kind of damage
+	StandsOut float64            `json:"stands_out"`         // the largest of them
+	Blind     bool               `json:"blind"`              // the start hardly sees any
+	LeftOut   bool               `json:"left_out,omitempty"` // nothing was trained on the class
 }
 
 // Part is a stretch of a run that nothing interrupted. Where steps are missing between two
@@ -159,6 +172,18 @@ func (c *Card) Validate() error {
 	for i, d := range c.Data {
 		if d.Class == "" || d.Images < 1 || !isSum(d.SHA256) || i > 0 && d.Class <= c.Data[i-1].Class {
 			return bad("data, class %d: %q with %d images and the sum %.80q; classes must rise", i, d.Class, d.Images, d.SHA256)
+		}
+	}
+	if len(c.Detectability) > maxClasses {
+		return bad("detectability is of %d classes, want %d at most", len(c.Detectability), maxClasses)
+	}
+	for i, d := range c.Detectability {
+		sane := d.Class != "" && len(d.Foreign) <= maxKinds && d.StandsOut >= 0 && !math.IsInf(d.StandsOut, 0)
+		for kind, v := range d.Foreign {
+			sane = sane && kind != "" && v >= 0 && v <= d.StandsOut
+		}
+		if !sane || i > 0 && d.Class <= c.Detectability[i-1].Class {
+			return bad("detectability, class %d: %q stands out by %g, the largest of %d kinds; classes must rise", i, d.Class, d.StandsOut, len(d.Foreign))
 		}
 	}
 	for i, p := range c.Parts {

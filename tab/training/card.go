@@ -31,7 +31,7 @@ type description struct {
 // describe begins the card of the run, or takes up the one that it was begun with, and
 // writes it. Images that are not those of the card are an error: their names are the
 // same, or the checkpoint would have been refused.
-func describe(ctx context.Context, o Config, pre *tab.Pretrainer, found *images, table string, anchors *card.Anchors) (*description, error) {
+func describe(ctx context.Context, o Config, pre *tab.Pretrainer, found *images, made twinned, anchors *card.Anchors) (*description, error) {
 	fmt.Fprintf(o.Log, "summing up %s for the card\n", count(found.Data.Len(), "image", "images"))
 	data, err := found.sums(ctx)
 	if err != nil {
@@ -67,7 +67,10 @@ func describe(ctx context.Context, o Config, pre *tab.Pretrainer, found *images,
 	if d.Recipe, err = json.Marshal(cfg); err != nil {
 		return nil, err
 	}
-	if table != "" {
+	if len(d.Detectability) == 0 { // else the run was begun with it
+		d.Detectability = made.told()
+	}
+	if made.hash != "" {
 		if d.Twins, err = card.FileAt(tableFile(o)); err != nil {
 			return nil, err
 		}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/downstream"
@@ -43,6 +44,12 @@ func (m *images) sums(ctx context.Context) ([]card.Class, error) {
 		files = append(files, f)
 	}
 	return card.Data(ctx, files)
+}
+
+// keep leaves out the images that keeps does not want.
+func (m *images) keep(keeps func(dataset.Item) bool) {
+	m.Data = dataset.Filter(m.Data, keeps)
+	m.Kept = slices.DeleteFunc(m.Kept, func(i int) bool { return !keeps(m.all.Item(i)) })
 }
 
 // forget lets go of what only sums needs: a long training holds as little of each image as it can.

@@ -23,7 +23,7 @@ import (
 // Run trains and writes the weights. It says whether the run is complete: MaxSteps and errors end it
 // before. It returns an error that wraps [ErrConfig] or tab.ErrConfig for settings that make no
 // sense, dataset.ErrBroken for images that cannot be read, tab.ErrCheckpoint where a run
-// cannot go on, or that of ctx, after which Resume goes on.
+// cannot go on, [ErrNoneBlind] where no class is left to be trained, or that of ctx, after which Resume goes on.
 func Run(ctx context.Context, o Config) (complete bool, err error) {
 	defer func() { complete = complete && err == nil }()
 	if err := o.Validate(); err != nil {
@@ -82,13 +82,23 @@ func Run(ctx context.Context, o Config) (complete bool, err error) {
 	if o.Untrained {
 		return true, only(ctx, o, ds, cfg, net, left)
 	}
-	gen, table := o.Synth, ""
-	if gen == nil {
-		if gen, table, err = twins(ctx, o, ds, cfg, net); err != nil {
+	made := twinned{gen: o.Synth}
+	if made.gen == nil {
+		if made, err = twins(ctx, o, ds, cfg, net); err != nil {
 			return false, err
 		}
 	}
-	pre, err := pretrainer(o, cfg, tab.Parts{Anchors: from.Anchors, Visual: net, Synth: gen, Probe: pr})
+	if made.only != nil {
+		images = dataset.Filter(images, made.keeps)
+		found.keep(made.keeps)
+		if ds, err = dataset.NewCached(images, cfg.Transform, cacheBytes); err != nil {
+			return false, err
+		}
+		if made, err = made.alone(ctx, o, ds, cfg, net); err != nil {
+			return false, err
+		}
+	}
+	pre, err := pretrainer(o, cfg, tab.Parts{Anchors: from.Anchors, Visual: net, Synth: made.gen, Probe: pr})
 	if err != nil {
 		return false, err
 	}
@@ -126,7 +136,7 @@ func Run(ctx context.Context, o Config) (complete bool, err error) {
 				return nil, err
 			}
 		}
-		about, err = describe(ctx, o, pre, &found, table, from.Card)
+		about, err = describe(ctx, o, pre, &found, made, from.Card)
 		return nil, err
 	}); err != nil {
 		return false, err
@@ -160,7 +170,7 @@ func Run(ctx context.Context, o Config) (complete bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	projected, err := save(ctx, o, pre, left, map[string]string{"twins": table, "scale": factors})
+	projected, err := save(ctx, o, pre, left, map[string]string{"twins": made.hash, "scale": factors})
 	if err != nil {
 		return false, err
 	}

@@ -17,6 +17,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/dataset"
@@ -98,6 +99,12 @@ type Twins struct {
 	// takes the table of another run in place of measuring; empty for measuring.
 	Measured bool
 	Table    string
+	// WhereBlind trains on those classes alone on which, by the table, the start hardly sees damage
+	// ([tab.Detectability]). The others are left out of the data, and so is their material: where it is measured, the
+	// table is measured once more without it, and the weights are those of a run on these classes alone. Where none is
+	// left it is [ErrNoneBlind]. It needs Measured or Table. A resumed run needs it again, and trains the classes that
+	// it was begun with.
+	WhereBlind bool
 	// Draws is the number of twins of each kind and class that are measured, for Scale too.
 	Draws int
 	// Misplaced gives every damaged twin the mask of another one: a control, and no recipe.
@@ -117,6 +124,9 @@ var ErrConfig = errors.New("wrong settings")
 // ErrInterpolate reports a run whose weights cannot be mixed with those of its start, because it moves the statistics of
 // batch norm or because the start is not known. It wraps [ErrConfig].
 var ErrInterpolate = fmt.Errorf("%w: weights cannot be mixed with those of the start", ErrConfig)
+
+// ErrNoneBlind reports a run with [Twins].WhereBlind of which no class is left. Nothing was trained and nothing written.
+var ErrNoneBlind = errors.New("there is no class on which the start hardly sees damage")
 
 // Default is the recipe "paper" at 224 pixels, from random weights. Data, Device, Out and
 // Anchors are the caller's.
@@ -149,8 +159,12 @@ func (o Config) Validate() error {
 		return wrong("Prefix is %q, for the file of Init, which is empty", o.Prefix)
 	case !(o.Interpolate >= 0 && o.Interpolate <= 1):
 		return wrong("Interpolate is %g, want 0 to 1", o.Interpolate)
-	case o.Synth != nil && (o.Twins.Measured || o.Twins.Table != "" || o.Twins.Misplaced):
+	case o.Synth != nil && (o.Twins.Measured || o.Twins.Table != "" || o.Twins.Misplaced || o.Twins.WhereBlind):
 		return wrong("Twins are of the mixture, and Synth is another generator")
+	case o.Twins.WhereBlind && (!o.Twins.Measured && o.Twins.Table == "" || o.Untrained):
+		return wrong("Twins.WhereBlind goes by the table of twins, so it needs Twins.Measured or Twins.Table, and a training")
+	case o.Twins.WhereBlind && slices.Contains(o.Twins.Without, synth.KindTexture) && slices.Contains(o.Twins.Without, synth.KindNoise):
+		return wrong("Twins.WhereBlind goes by the kinds texture and noise, and Twins.Without keeps out both")
 	case o.Twins.Draws < 1 && (o.Scale != nil || o.Twins.Measured):
 		return wrong("Twins.Draws is %d, want 1 or more", o.Twins.Draws)
 	}
@@ -177,6 +191,9 @@ func (o Config) Validate() error {
 		return wrong("objective %s needs anchors, and there are none", train.Objective.Name())
 	}
 	if !o.Resume { // else the checkpoint's count
+		if at := train.Objective.Needs().Stages; o.Twins.WhereBlind && o.Twins.Table == "" && len(at) > 0 && !slices.Contains(at, backbone.Layer2) {
+			return wrong("Twins.WhereBlind goes by layer 2, and objective %s, at whose layers twins are measured, looks at %v", train.Objective.Name(), at)
+		}
 		if err := o.mixable(train); err != nil {
 			return err
 		}

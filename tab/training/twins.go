@@ -8,12 +8,14 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/internal/atomicfile"
 	"github.com/gotab/gotab/synth"
 	"github.com/gotab/gotab/tab"
+	"github.com/gotab/gotab/tab/card"
 )
 
 // foreign is how many images of the other classes a class takes foreign texture
@@ -40,55 +42,187 @@ func (o Config) mixture(t synth.Textures) (synth.Mixture, error) {
 // tableFile is where the table of twins lies, beside the weights.
 func tableFile(o Config) string { return o.Out + ".twins.json" }
 
+// twinned is what a run knows of its twins.
+type twinned struct {
+	gen  synth.Generator
+	hash string              // of the table, "" without one
+	seen []tab.Detectability // of the classes of the data, as they were at first
+	only []string            // the classes that are trained; nil for all
+}
+
+// keeps says whether an image is of a class that is trained.
+func (t twinned) keeps(it dataset.Item) bool {
+	return t.only == nil || slices.Contains(t.only, it.Class)
+}
+
+// told is what the card says of it.
+func (t twinned) told() (out []card.Detectability) {
+	for _, d := range t.seen {
+		c := card.Detectability{Class: d.Class, StandsOut: d.StandsOut, Blind: d.Blind, LeftOut: !t.keeps(dataset.Item{Class: d.Class})}
+		for kind, v := range d.Foreign {
+			if c.Foreign == nil {
+				c.Foreign = map[string]float64{}
+			}
+			c.Foreign[string(kind)] = v
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
 // twins makes the generator of each class from its mixture. Where they are measured it fits
 // what a table says of the class: measured in the network as it is before the
 // first step, or, where a run is resumed, as it was then, or, with Twins.Table, of
-// another run. The second result is the
-// table's hash, "" without one.
-func twins(ctx context.Context, o Config, ds dataset.Dataset, cfg tab.Config, net tab.VisualEncoder) (synth.Generator, string, error) {
+// another run. Where WhereBlind leaves classes out there is no generator yet, and alone makes it.
+func twins(ctx context.Context, o Config, ds dataset.Dataset, cfg tab.Config, net tab.VisualEncoder) (t twinned, err error) {
 	own, err := mixtures(ctx, o, ds, cfg)
 	if err != nil {
-		return nil, "", err
+		return t, err
 	}
 	if !o.Twins.Measured && o.Twins.Table == "" {
 		by := tab.TwinsByClass{}
 		for class, m := range own {
 			by[class] = m
 		}
-		return controlled(o, by), "", nil
+		t.gen = controlled(o, by)
+		return t, nil
 	}
-	var raw []byte
-	var table *tab.TwinTable
-	switch file := o.Twins.Table; {
-	case o.Resume:
-		if raw, table, err = readTable(tableFile(o)); err != nil {
-			return nil, "", fmt.Errorf("the table of twins that the run was begun with: %w", err)
+	raw, table, err := tableOf(ctx, o, ds, cfg, net, own)
+	if err != nil {
+		return t, err
+	}
+	for _, d := range table.Detectability() {
+		if _, ok := own[d.Class]; ok {
+			t.seen = append(t.seen, d)
 		}
-	case file != "":
-		if raw, table, err = readTable(file); err != nil {
-			return nil, "", fmt.Errorf("twins: %w", err)
+	}
+	if !o.Resume {
+		if err := advise(t.seen, o.Print); err != nil {
+			return t, err
 		}
-	default:
-		raw, err = aside(ctx, o.Group, func(ctx context.Context) ([]byte, error) {
-			fmt.Fprintf(o.Log, "measuring %d twins of each kind on %d classes\n", o.Twins.Draws, len(ds.Classes()))
-			measured, err := tab.MeasureTwinsByClass(ctx, net, ds, own, measurement(o, cfg))
+	}
+	if o.Twins.WhereBlind {
+		if t.only, err = o.blind(ds.Classes(), t.seen); err != nil || t.only != nil {
+			return t, err
+		}
+	}
+	return t.fitted(o, own, raw, table)
+}
+
+// alone makes the generator of the classes that are trained, which are all that ds has.
+func (t twinned) alone(ctx context.Context, o Config, ds dataset.Dataset, cfg tab.Config, net tab.VisualEncoder) (twinned, error) {
+	own, err := mixtures(ctx, o, ds, cfg)
+	if err != nil {
+		return t, err
+	}
+	raw, table, err := tableOf(ctx, o, ds, cfg, net, own)
+	if err != nil {
+		return t, err
+	}
+	if o.Twins.Table != "" && !o.Resume { // what lies beside the weights has the classes that are trained, so that a resumed run knows them
+		table.Products = slices.DeleteFunc(table.Products, func(p tab.ProductTwins) bool { return !t.keeps(dataset.Item{Class: p.Class}) })
+		var b bytes.Buffer
+		if _, err := table.WriteTo(&b); err != nil {
+			return t, err
+		}
+		raw = b.Bytes()
+	}
+	return t.fitted(o, own, raw, table)
+}
+
+// tableOf returns the table, measured or from a file, and its bytes: those of the first process for all.
+func tableOf(ctx context.Context, o Config, ds dataset.Dataset, cfg tab.Config, net tab.VisualEncoder, own map[string]synth.Mixture) ([]byte, *tab.TwinTable, error) {
+	raw, err := aside(ctx, o.Group, func(ctx context.Context) ([]byte, error) {
+		switch file := o.Twins.Table; {
+		case o.Resume:
+			raw, err := readTable(tableFile(o))
 			if err != nil {
-				return nil, err
+				return nil, fmt.Errorf("the table of twins that the run was begun with: %w", err)
 			}
-			var b bytes.Buffer
-			_, err = measured.WriteTo(&b)
-			return b.Bytes(), err
-		})
+			return raw, nil
+		case file != "":
+			raw, err := readTable(file)
+			if err != nil {
+				return nil, fmt.Errorf("twins: %w", err)
+			}
+			return raw, nil
+		}
+		fmt.Fprintf(o.Log, "measuring %d twins of each kind on %d classes\n", o.Twins.Draws, len(ds.Classes()))
+		found, err := tab.MeasureTwinsByClass(ctx, net, ds, own, measurement(o, cfg))
 		if err != nil {
-			return nil, "", err
+			return nil, err
 		}
-		if table, err = tab.ReadTwinTable(bytes.NewReader(raw)); err != nil {
-			return nil, "", err
-		}
+		var b bytes.Buffer
+		_, err = found.WriteTo(&b)
+		return b.Bytes(), err
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	table, err := tab.ReadTwinTable(bytes.NewReader(raw))
+	if err != nil {
+		return nil, nil, err
+	}
+	if !o.Resume && o.Twins.Table == "" {
 		if err := show(table, o.Print); err != nil {
-			return nil, "", err
+			return nil, nil, err
 		}
 	}
+	return raw, table, nil
+}
+
+// advise says of each class in a sentence whether training is likely to help. What it says of the six sets is in docs/results.md.
+func advise(seen []tab.Detectability, w io.Writer) error {
+	for _, d := range seen {
+		var by []string
+		for _, kind := range []synth.Kind{synth.KindTexture, synth.KindNoise} {
+			if v, ok := d.Foreign[kind]; ok {
+				by = append(by, fmt.Sprintf("%s %.2f", kind, v))
+			}
+		}
+		stands := fmt.Sprintf("(%s times what good parts vary by)", strings.Join(by, " and "))
+		says := "how far foreign matter stands out in the start was not measured, so nothing is known of whether training helps"
+		switch {
+		case d.Blind:
+			says = fmt.Sprintf("the start hardly sees damage %s: training is likely to help, as it did on the one such set of six that were tried", stands)
+		case len(by) > 0:
+			says = fmt.Sprintf("the start sees damage already %s: of the five such sets of six that were tried four lost up to five points by training and one stayed; "+
+				"keep the start for it, or compare before you use it (evaluate/beforeafter)", stands)
+		}
+		if _, err := fmt.Fprintf(w, "%s: %s\n", d.Class, says); err != nil {
+			return err
+		}
+	}
+	_, err := fmt.Fprintln(w)
+	return err
+}
+
+// blind returns the classes that WhereBlind trains, nil for all of them. A resumed run trains those that its table has.
+func (o Config) blind(classes []string, seen []tab.Detectability) ([]string, error) {
+	if !o.Resume && len(seen) < len(classes) {
+		return nil, nil // the table has not all, which is an error of its own
+	}
+	var only, left []string
+	for _, class := range classes {
+		i := slices.IndexFunc(seen, func(d tab.Detectability) bool { return d.Class == class })
+		if i >= 0 && (seen[i].Blind || o.Resume) {
+			only = append(only, class)
+		} else {
+			left = append(left, class)
+		}
+	}
+	switch {
+	case len(left) == 0, len(only) == 0 && o.Resume: // the latter is a table that fits none
+		return nil, nil
+	case len(only) == 0:
+		return nil, fmt.Errorf("training: %w (%s): nothing is trained and nothing was written; the start's own weights are the ones to use", ErrNoneBlind, strings.Join(left, ", "))
+	}
+	fmt.Fprintf(o.Log, "trained, because the start hardly sees damage there: %s; left out: %s\n", strings.Join(only, ", "), strings.Join(left, ", "))
+	return only, nil
+}
+
+// fitted makes the generator of each class from its mixture and the table, which it writes beside the weights.
+func (t twinned) fitted(o Config, own map[string]synth.Mixture, raw []byte, table *tab.TwinTable) (twinned, error) {
 	var surplus []string
 	for _, p := range table.Products {
 		if _, ok := own[p.Class]; !ok {
@@ -100,36 +234,36 @@ func twins(ctx context.Context, o Config, ds dataset.Dataset, cfg tab.Config, ne
 	}
 	fits, err := table.FitsByClass(own)
 	if errors.Is(err, tab.ErrNoTwin) {
-		return nil, "", fmt.Errorf("%w; without a table the mixture is taken as it is", err)
+		return t, fmt.Errorf("%w; without a table the mixture is taken as it is", err)
 	}
 	if err != nil {
-		return nil, "", err
+		return t, err
 	}
 	if !o.Resume && first(o.Group) {
 		if err := atomicfile.Write(tableFile(o), func(w io.Writer) error {
 			_, err := w.Write(raw)
 			return err
 		}); err != nil {
-			return nil, "", err
+			return t, err
 		}
 		fmt.Fprintf(o.Log, "table of twins written to %s\n", tableFile(o))
 	}
-	return controlled(o, fits), fmt.Sprintf("sha256:%x", sha256.Sum256(raw)), nil
+	t.gen, t.hash = controlled(o, fits), fmt.Sprintf("sha256:%x", sha256.Sum256(raw))
+	return t, nil
 }
 
-// readTable reads the table of a file, which is bounded by [tab.ReadTwinTable].
-func readTable(path string) ([]byte, *tab.TwinTable, error) {
+// readTable reads the table of a file, which is bounded by [tab.ReadTwinTable], and returns its bytes.
+func readTable(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	defer f.Close()
 	var raw bytes.Buffer
-	table, err := tab.ReadTwinTable(io.TeeReader(f, &raw))
-	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", path, err)
+	if _, err := tab.ReadTwinTable(io.TeeReader(f, &raw)); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	return raw.Bytes(), table, nil
+	return raw.Bytes(), nil
 }
 
 // measurement are the settings of the table: the training's own, so that twins and

@@ -14,7 +14,7 @@ import (
 
 // Main calls run with the arguments of the process and a context that an interrupt ends,
 // and ends the process. An error is printed after the prefix; the code is 0 without one,
-// and where help was asked for, 2 for one that wraps usage, and 1 for another.
+// and where help was asked for, that of [Exit], 2 for one that wraps usage, and 1 for another.
 func Main(prefix string, usage error, run func(ctx context.Context, args []string, stdout, stderr io.Writer) error) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
@@ -27,11 +27,29 @@ func code(prefix string, usage, err error, stderr io.Writer) int {
 		return 0
 	}
 	fmt.Fprintf(stderr, "%s%v\n", prefix, err)
+	var own exit
+	if errors.As(err, &own) {
+		return own.code
+	}
 	if usage != nil && errors.Is(err, usage) {
 		return 2
 	}
 	return 1
 }
+
+// exit is an error with a code of its own.
+type exit struct {
+	error
+	code int
+}
+
+func (e exit) Unwrap() error { return e.error }
+
+// ExitCode is the code.
+func (e exit) ExitCode() int { return e.code }
+
+// Exit gives an error a code of its own for [Main], 3 or more, by which scripts know it.
+func Exit(code int, err error) error { return exit{err, code} }
 
 // Parse reads the flags of a program that takes nothing else. Its error wraps usage, but for
 // flag.ErrHelp, which stays as it is.

@@ -27,6 +27,14 @@ func TestCode(t *testing.T) {
 	}
 }
 
+func TestExitKeepsTheError(t *testing.T) {
+	cause := errors.New("cause")
+	err := Exit(3, cause)
+	require.EqualError(t, err, "cause")
+	require.ErrorIs(t, err, cause)
+	require.Equal(t, 3, err.(interface{ ExitCode() int }).ExitCode())
+}
+
 func TestParse(t *testing.T) {
 	usage := errors.New("wrong")
 	parse := func(args ...string) error {
