@@ -254,6 +254,17 @@ func ConvLayouts(w Handle) (int64, error) {
 // ConvKeep sets how many layouts a weight keeps and returns how many it was.
 func ConvKeep(n int64) int64 { return int64(C.tab_conv_keep(C.int64_t(n))) }
 
+// ConvOwn reports whether a kernel of this package serves a packed weight, and not oneDNN's.
+func ConvOwn(w Handle) (bool, error) {
+	var own C.int
+	err := shimError(C.tab_conv_own(&own, hp(w)))
+	return own != 0, err
+}
+
+// ConvLanes sets the most floats in a register that this package's kernels take, 0 for no kernel, and returns how many
+// they were; it holds for weights that are packed afterwards.
+func ConvLanes(most int) int { return int(C.tab_conv_lanes(C.int(most))) }
+
 func Baddbmm(acc, a, b Handle, beta float64) error {
 	return shimError(C.tab_baddbmm_into(hp(acc), hp(a), hp(b), C.double(beta)))
 }

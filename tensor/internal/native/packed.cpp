@@ -282,6 +282,12 @@ char *tab_conv_layouts(int64_t *n, void *weight) {
   return guarded([=] { *n = packed_of(weight).count(); });
 }
 
+char *tab_conv_own(int *own, void *weight) {
+  return guarded([=] { *own = packed_of(weight).winograd().defined(); });
+}
+
+int tab_conv_lanes(int most) { return winograd::limit(most); }
+
 int64_t tab_conv_keep(int64_t n) { return static_cast<int64_t>(kept.exchange(static_cast<size_t>(n))); }
 
 int64_t tab_conv_packs(void) { return packs.load(std::memory_order_relaxed); }

@@ -43,6 +43,8 @@ char *tab_conv_fused(void **out, void *x, void *weight, void *bias, int64_t stri
 char *tab_conv_add_relu(void *other, void *x, void *weight, void *bias, int64_t stride, int64_t padding,
                         int64_t groups);
 char *tab_conv_layouts(int64_t *n, void *weight); // how many a weight has
+char *tab_conv_own(int *own, void *weight); // whether a kernel of ours serves the weight, not oneDNN's
+int tab_conv_lanes(int most); // sets the most floats in a register of our kernels, 0 for none, and returns how many they were
 int64_t tab_conv_keep(int64_t n); // sets how many a weight keeps and returns how many it was
 int64_t tab_conv_packs(void);  // how often a weight was packed in this process
 int64_t tab_conv_shapes(void); // for how many problems a layout was looked for

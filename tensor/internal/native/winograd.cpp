@@ -18,6 +18,7 @@
 #include <ATen/MemoryOverlap.h>
 #include <ATen/Parallel.h>
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstdint>
 #include <stdexcept>
@@ -86,20 +87,26 @@ namespace narrow {
 #undef ROWS
 #pragma GCC pop_options
 
-Blocks chosen() {
+// lanes is how many floats this processor's registers hold, of the widths that there are kernels for.
+int lanes() {
   __builtin_cpu_init();
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq")) return {wide::block<2>, wide::block<4>};
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return {narrow::block<2>, narrow::block<4>};
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq")) return 16;
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? 8 : 0;
+}
+
+Blocks of(int lanes) {
+  if (lanes == 16) return {wide::block<2>, wide::block<4>};
+  if (lanes == 8) return {narrow::block<2>, narrow::block<4>};
   return {nullptr, nullptr};
 }
 #else
-Blocks chosen() { return {nullptr, nullptr}; }
+int lanes() { return 0; }
+Blocks of(int) { return {nullptr, nullptr}; }
 #endif
 
-const Blocks &kernels() {
-  static const Blocks b = chosen();
-  return b;
-}
+std::atomic<int> widest{lanes()};
+
+Blocks kernels() { return of(widest.load(std::memory_order_relaxed)); }
 
 // side is that of the tiles which a weight is packed for.
 int64_t side(const at::Tensor &packed) { return packed.size(0) == 36 ? 4 : 2; }
@@ -143,6 +150,8 @@ void run(const Shape &g, const at::Tensor &x, const at::Tensor &packed, const at
 }
 
 } // namespace
+
+int limit(int most) { return widest.exchange(std::min(most, lanes())); }
 
 bool serves(const at::Tensor &weight, int64_t stride, int64_t padding, int64_t groups) {
   return kernels().two != nullptr && weight.scalar_type() == at::kFloat && weight.size(2) == 3 && weight.size(3) == 3 && stride == 1 && padding == 1 &&

@@ -8,6 +8,9 @@ namespace winograd {
 // serves says whether there is a kernel for a weight [O, C, k, k] on this processor.
 bool serves(const at::Tensor &weight, int64_t stride, int64_t padding, int64_t groups);
 
+// limit sets the most floats in a register, 16, 8 or 0 for no kernel, and returns what it was: for tests, before anything is packed.
+int limit(int most);
+
 // pack returns the weight as the kernel reads it: four times as many values.
 at::Tensor pack(const at::Tensor &weight);
 
