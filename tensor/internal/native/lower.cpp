@@ -72,6 +72,8 @@ struct Rounded {
 struct Joined {
   const uint16_t *at, *rest;
   ALWAYS_INLINE void four(Eight &a, Eight &b, Eight &c, Eight &d) {
+    __builtin_prefetch(reinterpret_cast<const char *>(at) + kAhead);
+    __builtin_prefetch(reinterpret_cast<const char *>(rest) + kAhead);
     const Words *from = reinterpret_cast<const Words *>(at), *low = reinterpret_cast<const Words *>(rest);
     a = (Eight)((from[0] << 16) + (Words)((Signed)(low[0] << 16) >> 16));
     b = (Eight)((from[0] & kHigh) + (Words)((Signed)low[0] >> 16));
