@@ -56,14 +56,20 @@ func contentsOf[M fitted](by method[M], g M) (*engine.Contents, error) {
 
 // readFitted reads what writeFitted wrote.
 func readFitted[C any, S interface{ Config() (C, error) }](r io.Reader, by engine.Who, kind string) (st S, cfg C, arrays []tensor.Array, also beside, err error) {
-	st, cfg, f, err := engine.ReadSaved[C, S](r, by, kind)
+	st, cfg, arrays, also, _, err = readFittedBut[C, S](r, by, kind)
+	return st, cfg, arrays, also, err
+}
+
+// readFittedBut is readFitted that leaves the float32 arrays of some names without their data, which file has.
+func readFittedBut[C any, S interface{ Config() (C, error) }](r io.Reader, by engine.Who, kind string, later ...string) (st S, cfg C, arrays []tensor.Array, also beside, file *tensor.WeightFile, err error) {
+	st, cfg, w, file, err := engine.ReadSavedBut[C, S](r, by, kind, later...)
 	if err != nil {
-		return st, cfg, nil, also, err
+		return st, cfg, nil, also, nil, err
 	}
-	if also, arrays, err = readKept(f); err != nil {
+	if also, arrays, err = readKept(w); err != nil {
 		err = fmt.Errorf("%s: %w: %w", by.Doing("read"), ErrFile, err)
 	}
-	return st, cfg, arrays, also, err
+	return st, cfg, arrays, also, file, err
 }
 
 // savedCalibration is the JSON form of a calibration without its scores.

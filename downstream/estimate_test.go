@@ -44,6 +44,11 @@ func (*broad) Forward(s *tensor.Scope, x *tensor.Tensor, at ...backbone.Layer) [
 	return out
 }
 
+// broadHalf says that it computes in bfloat16.
+type broadHalf struct{ broad }
+
+func (*broadHalf) Precision() backbone.Precision { return backbone.BFloat16 }
+
 // status reads a line of /proc/self/status in bytes.
 func status(t *testing.T, name string) int64 {
 	t.Helper()
@@ -111,6 +116,13 @@ func TestEstimatesHoldWhatIsMeasured(t *testing.T) {
 			cfg := fakeConfig()
 			cfg.Channels, cfg.Reduced, cfg.Transform, cfg.Batch = nil, 96, view(side), 8
 			p, err := downstream.NewPaDiM(&broad{}, cfg, seeded(1))
+			fitted, fitting := downstream.EstimatePaDiM(tensor.CPU, side*side/16, 96, cfg.Batch, cores)
+			return detectorSubject(t, p, err), fitted, fitting
+		}},
+		"PaDiM in bfloat16": {160, 16, func(t *testing.T, side, _ int) (subject, int64, int64) {
+			cfg := fakeConfig()
+			cfg.Channels, cfg.Reduced, cfg.Transform, cfg.Batch = nil, 96, view(side), 8
+			p, err := downstream.NewPaDiM(&broadHalf{}, cfg, seeded(1))
 			fitted, fitting := downstream.EstimatePaDiM(tensor.CPU, side*side/16, 96, cfg.Batch, cores)
 			return detectorSubject(t, p, err), fitted, fitting
 		}},

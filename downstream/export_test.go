@@ -85,7 +85,11 @@ func heldBytes[M fitted](s *life.Slot[M], more func(g M) int64) (n int64) {
 	p := g.Common().Params
 	for _, name := range p.Names() {
 		if !strings.HasSuffix(name, "rows") && !strings.HasSuffix(name, "columns") {
-			n += 4 * p.Get(name).Len()
+			size := int64(4)
+			if p.Get(name).DType() == tensor.BFloat16 {
+				size = 2
+			}
+			n += size * p.Get(name).Len()
 		}
 	}
 	if more != nil {

@@ -217,6 +217,16 @@ type gaussians struct {
 	padim.Gaussians
 }
 
+// form is how the network's precision wants the matrices: of features that are rounded to bfloat16 the distances need no
+// more of them. It says what is made, and what is read of either; what a model keeps is exact in both, so that a
+// file, an update and a network that has come to another precision since find the values of the fit.
+func (p *PaDiM) form() padim.Form {
+	if p.core.PrecisionNow() == backbone.BFloat16 {
+		return padim.Halves
+	}
+	return padim.Single
+}
+
 // Reset forgets what was fitted when the Fits before it have ended. Errors are ctx's or wrap [ErrClosed].
 func (p *PaDiM) Reset(ctx context.Context) error { return p.core.Reset(ctx) }
 

@@ -73,7 +73,7 @@ func OpenPaDiM(ctx context.Context, path string, fe Extractor, opts ...Option) (
 
 // ReadPaDiM reads a detector that WriteTo wrote: see "Files" above.
 func ReadPaDiM(ctx context.Context, r io.Reader, fe Extractor, opts ...Option) (*PaDiM, error) {
-	st, cfg, arrays, also, err := readFitted[PaDiMConfig, padimSettings](r, whoIs("PaDiM"), padimKind)
+	st, cfg, arrays, also, file, err := readFittedBut[PaDiMConfig, padimSettings](r, whoIs("PaDiM"), padimKind, padim.WhiteningName)
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +81,7 @@ func ReadPaDiM(ctx context.Context, r io.Reader, fe Extractor, opts ...Option) (
 	if err != nil {
 		return nil, err
 	}
-	g, err := p.load(ctx, arrays, st, also)
+	g, err := p.load(ctx, arrays, file, st, also)
 	if err != nil {
 		if errors.Is(err, ErrFile) || errors.Is(err, ErrExtractor) {
 			return nil, fmt.Errorf("downstream: read PaDiM: %w", err)
@@ -91,8 +91,8 @@ func ReadPaDiM(ctx context.Context, r io.Reader, fe Extractor, opts ...Option) (
 	return p, p.core.Current.Install(g)
 }
 
-// load makes statistics of the arrays of a file.
-func (p *PaDiM) load(ctx context.Context, arrays []tensor.Array, st padimSettings, also beside) (_ *gaussians, err error) {
+// load makes statistics of the arrays of a file, of which the largest is still there.
+func (p *PaDiM) load(ctx context.Context, arrays []tensor.Array, file *tensor.WeightFile, st padimSettings, also beside) (_ *gaussians, err error) {
 	c := p.sel.Count
 	specs := append(padim.Specs(st.Grid[0]*st.Grid[1], c), layers.Spec{Name: "fingerprint", Shape: []int64{int64(c)}})
 	byName, err := engine.ArraysOf(specs, arrays)
@@ -112,7 +112,7 @@ func (p *PaDiM) load(ctx context.Context, arrays []tensor.Array, st padimSetting
 	if err := p.core.Identify(ctx, g.Common()); err != nil {
 		return nil, err
 	}
-	if g.Gaussians, err = padim.Load(ctx, g.Params, byName); err != nil {
+	if g.Gaussians, err = padim.Load(ctx, g.Params, byName, file.Part, p.form(), tensor.GetThreads().Cores); err != nil {
 		return nil, err
 	}
 	return g, g.AddSmoothing(ctx, p.cfg.Sigma)

@@ -90,7 +90,7 @@ func (p *PaDiM) gather(ctx context.Context, stage string, size image.Point, befo
 		done += f.n
 		p.core.Report(stage, done, n)
 	}
-	f, err := acc.Finish(ctx, cores)
+	f, err := acc.Finish(ctx, p.form(), cores)
 	if err != nil {
 		return nil, err
 	}

@@ -186,7 +186,7 @@ func (p *PaDiM) fitMoments(ctx context.Context, parts []*PaDiMMoments) (*gaussia
 	if all.sums.Images < 2 {
 		return nil, fmt.Errorf("%w: have %d, a covariance needs 2 or more", ErrTooFewImages, all.sums.Images)
 	}
-	f, err := all.sums.Fit(ctx, p.core.Dev, p.cfg.Epsilon, tensor.GetThreads().Cores)
+	f, err := all.sums.Fit(ctx, p.core.Dev, p.cfg.Epsilon, p.form(), tensor.GetThreads().Cores)
 	if err != nil {
 		return nil, err
 	}

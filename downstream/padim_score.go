@@ -79,7 +79,7 @@ func (p *PaDiM) distances(s *tensor.Scope, g *gaussians, b *feed.Batch) *tensor.
 		return nil
 	}
 	if padim.Gathers(maps) {
-		return g.DistancesOf(s, maps, p.sel.Groups())
+		return g.DistancesOf(s, maps, p.sel.Groups(), p.form())
 	}
-	return g.Distances(s, p.sel.Join(s, maps))
+	return g.Distances(s, p.sel.Join(s, maps), p.form())
 }

@@ -22,7 +22,7 @@ func TestHostileArguments(t *testing.T) {
 			tensor.DefaultSettings, tensor.DefaultThreads, tensor.Descend, tensor.DescendTogether, tensor.FloatArray, tensor.GetSettings, tensor.GetThreads,
 			tensor.HasBFloat16, tensor.HasOneDNN, tensor.IntArray, tensor.KaimingFanOut, tensor.LibtorchVersion, tensor.LinearBound, tensor.Live, tensor.LowerAt, tensor.LowerLen, tensor.NewAdam,
 			tensor.NewAdamW, tensor.NewParams, tensor.NewRowSet, tensor.NewSGD, tensor.NewWeightFile, tensor.OpenWeightFile, tensor.OpenWeights,
-			tensor.ParseDevice, tensor.PooledBytes, tensor.ReadTorchWeights, tensor.ReadWeights, tensor.ReleasePool, tensor.Run,
+			tensor.ParseDevice, tensor.PooledBytes, tensor.ReadTorchWeights, tensor.ReadWeightFile, tensor.ReadWeights, tensor.ReleasePool, tensor.Run,
 			tensor.WithThreads, tensor.WriteWeights,
 		},
 		Types: []any{

@@ -423,22 +423,29 @@ func (p *Params) SetArrays(ctx context.Context, arrays []Array, optional func(na
 	return err
 }
 
-// finite reports whether a float array holds no NaN and no infinity.
+// finite reports whether a float array holds no NaN and no infinity: none whose exponent is all ones. One added to
+// such an exponent carries into the sign's place, which is masked before.
 func (a Array) finite() bool {
+	d, carried := a.Data, uint64(0)
 	switch a.DType {
 	case Float32:
-		for i := 0; i+4 <= len(a.Data); i += 4 {
-			if binary.LittleEndian.Uint32(a.Data[i:])&0x7f800000 == 0x7f800000 {
-				return false
-			}
+		const exponent, one, sign = 0x7f8000007f800000, 0x0080000000800000, 0x8000000080000000
+		for ; len(d) >= 32; d = d[32:] {
+			carried |= binary.LittleEndian.Uint64(d)&exponent + one
+			carried |= binary.LittleEndian.Uint64(d[8:])&exponent + one
+			carried |= binary.LittleEndian.Uint64(d[16:])&exponent + one
+			carried |= binary.LittleEndian.Uint64(d[24:])&exponent + one
 		}
+		for ; len(d) >= 4; d = d[4:] {
+			carried |= uint64(binary.LittleEndian.Uint32(d))&exponent + one
+		}
+		return carried&sign == 0
 	case Float64:
-		for i := 0; i+8 <= len(a.Data); i += 8 {
-			const exp = 0x7ff0000000000000
-			if binary.LittleEndian.Uint64(a.Data[i:])&exp == exp {
-				return false
-			}
+		const exponent, one, sign = 0x7ff0000000000000, 0x0010000000000000, 0x8000000000000000
+		for ; len(d) >= 8; d = d[8:] {
+			carried |= binary.LittleEndian.Uint64(d)&exponent + one
 		}
+		return carried&sign == 0
 	}
 	return true
 }

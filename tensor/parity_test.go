@@ -320,6 +320,7 @@ var notComputed = map[string]string{
 	"FloatsInto": "TestRoundTrips", "Zeros": "TestRoundTrips", "Full": "TestRoundTrips",
 	"Backward": "TestGradientsEqualPyTorch", "Grad": "TestGradientsEqualPyTorch",
 	"Mahalanobis": "TestMahalanobis", "ScatterInto": "TestMahalanobis", "MahalanobisMaps": "TestMahalanobisMaps", "Nearest": "TestNearest",
+	"HalvesInto": "TestHalves", "JoinHalves": "TestHalves", "PackLowerInto": "TestPackLower",
 	"PackConv": "TestFusedConvolutions", "ConvFused": "TestFusedConvolutions", "ConvAddReLU": "TestFusedConvolutions",
 	"Norm": "TestNorm", "ReLUInto": "TestInPlaceEqualsOutOfPlace", "PlusInto": "TestInPlaceEqualsOutOfPlace", "LeakyReLUInto": "TestInPlaceEqualsOutOfPlace",
 	"Handle": "TestHandleAndAdopt", "Adopt": "TestHandleAndAdopt",

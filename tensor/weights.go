@@ -38,6 +38,7 @@ type WeightFile struct {
 	infos    []WeightInfo
 	metadata map[string]string
 	read     func(name string) (safetensors.Tensor, error)
+	part     func(name string, b []byte, at int64) error
 	file     io.Closer // nil where the caller owns the reader
 }
 
@@ -95,6 +96,17 @@ func NewWeightFile(r io.ReaderAt, size int64) (*WeightFile, error) {
 
 func ofTorch(f *torchfile.File) *WeightFile {
 	w := &WeightFile{read: f.Tensor, metadata: map[string]string{}}
+	w.part = func(name string, b []byte, at int64) error { // storages are read as a whole
+		t, err := f.Tensor(name)
+		if err != nil {
+			return err
+		}
+		if at < 0 || at > int64(len(t.Data)-len(b)) {
+			return fmt.Errorf("tensor: read %q: it has %d bytes, asked are %d from byte %d on", name, len(t.Data), len(b), at)
+		}
+		copy(b, t.Data[at:])
+		return nil
+	}
 	for _, i := range f.Infos() {
 		w.infos = append(w.infos, WeightInfo{i.Name, string(i.DType), i.Shape, i.Size})
 	}
@@ -102,7 +114,7 @@ func ofTorch(f *torchfile.File) *WeightFile {
 }
 
 func ofSafetensors(f *safetensors.File) *WeightFile {
-	w := &WeightFile{read: f.Tensor, metadata: f.Metadata()}
+	w := &WeightFile{read: f.Tensor, part: f.Part, metadata: f.Metadata()}
 	for _, i := range f.Infos() {
 		w.infos = append(w.infos, WeightInfo{i.Name, string(i.DType), i.Shape, i.Size})
 	}
@@ -127,6 +139,16 @@ func (f *WeightFile) Array(name string) (Array, error) {
 		return Array{}, err
 	}
 	return fromFileTensor(t)
+}
+
+// Part fills b with bytes of an array as they are in the file, which are little-endian, from byte at on: what is
+// large can be read without a copy of it all. It returns an error for a name that is not there and for bytes that the
+// array has not.
+func (f *WeightFile) Part(name string, b []byte, at int64) error {
+	if f.part == nil {
+		return fmt.Errorf("tensor: read %q: %w: no file has been opened", name, ErrWeightFile)
+	}
+	return f.part(name, b, at)
 }
 
 // Close closes the file that OpenWeightFile opened. Closing twice is harmless.
@@ -163,15 +185,49 @@ func legacyTorch(head []byte) bool {
 // the stream holds before memory is taken. Types are converted as by
 // [WeightFile.Array].
 func ReadWeights(r io.Reader) (*Weights, error) {
-	f, err := safetensors.Read(r)
+	f, err := ReadWeightFile(r)
 	if err != nil {
-		return nil, fmt.Errorf("tensor: read weights: %w", err)
+		return nil, err
 	}
-	w, err := ofSafetensors(f).all()
+	w, err := f.all()
 	if err != nil {
 		return nil, fmt.Errorf("tensor: read weights: %w", err)
 	}
 	return w, nil
+}
+
+// ReadWeightFile is ReadWeights that leaves the arrays to [WeightFile.Array] and [WeightFile.Part]. Where r can be read
+// at any place, as a file can, they are read from there when they are asked for: r must stay open until then, and is at its
+// end. Any other stream is read to its end now and kept in memory.
+func ReadWeightFile(r io.Reader) (*WeightFile, error) {
+	f, err := readSafetensors(r)
+	if err != nil {
+		return nil, fmt.Errorf("tensor: read weights: %w", err)
+	}
+	return ofSafetensors(f), nil
+}
+
+func readSafetensors(r io.Reader) (*safetensors.File, error) {
+	at, ok := r.(interface {
+		io.ReaderAt
+		io.Seeker
+	})
+	if !ok {
+		return safetensors.Read(r)
+	}
+	// A pipe is a file too, and only says here that it has no places; other such files say that they end at once.
+	from, err := at.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return safetensors.Read(r)
+	}
+	end, err := at.Seek(0, io.SeekEnd)
+	if err != nil || end <= from {
+		if _, err := at.Seek(from, io.SeekStart); err != nil {
+			return nil, err
+		}
+		return safetensors.Read(r)
+	}
+	return safetensors.Open(io.NewSectionReader(at, from, end-from), end-from)
 }
 
 // ReadTorchWeights reads all tensors of a .pth or .pt file that torch.save wrote.

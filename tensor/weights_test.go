@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -155,6 +157,90 @@ func TestArraysAreReadOneByOne(t *testing.T) {
 	require.Error(t, err)
 	_, err = tensor.ReadWeights(bytes.NewReader(b))
 	require.ErrorContains(t, err, "F8_E4M3", "who wants all is told what cannot be had")
+}
+
+// lone hides that a stream has places.
+type lone struct{ io.Reader }
+
+// A stream gives the same arrays whether they are read from their places later or kept from the beginning, also from the middle
+// of a file, and parts of them.
+func TestWeightFilesFromStreams(t *testing.T) {
+	arrays := []tensor.Array{tensor.FloatArray("w", []float32{1, 2, 3, 4, 5}, 5), tensor.IntArray("n", []int64{7}, 1)}
+	var file bytes.Buffer
+	_, err := tensor.WriteWeights(&file, map[string]string{"a": "b"}, arrays)
+	require.NoError(t, err)
+	inside := append([]byte("before"), file.Bytes()...)
+	path := filepath.Join(t.TempDir(), "w")
+	require.NoError(t, os.WriteFile(path, inside, 0o644))
+	disk, err := os.Open(path)
+	require.NoError(t, err)
+	defer disk.Close()
+	middle := bytes.NewReader(inside)
+	for _, r := range []io.Seeker{disk, middle} {
+		_, err := r.Seek(6, io.SeekStart)
+		require.NoError(t, err)
+	}
+	pipe, in, err := os.Pipe()
+	require.NoError(t, err)
+	defer pipe.Close()
+	_, err = in.Write(file.Bytes())
+	require.NoError(t, err)
+	require.NoError(t, in.Close())
+	for name, r := range map[string]io.Reader{
+		"disk": disk, "memory": middle, "buffer": bytes.NewBuffer(bytes.Clone(file.Bytes())), "stream": lone{bytes.NewReader(file.Bytes())}, "pipe": pipe,
+	} {
+		f, err := tensor.ReadWeightFile(r)
+		require.NoError(t, err, name)
+		left, err := io.ReadAll(r)
+		require.NoError(t, err, name)
+		require.Empty(t, left, name)
+		require.Equal(t, map[string]string{"a": "b"}, f.Metadata(), name)
+		for _, want := range arrays {
+			got, err := f.Array(want.Name)
+			require.NoError(t, err, name)
+			require.Equal(t, want, got, name)
+			for at := range len(want.Data) + 1 {
+				part := make([]byte, min(8, len(want.Data)-at))
+				require.NoError(t, f.Part(want.Name, part, int64(at)), name)
+				require.Equal(t, want.Data[at:at+len(part)], part, name)
+			}
+			for _, at := range []int64{-1, int64(len(want.Data)) - 1, math.MaxInt64, math.MinInt64} {
+				require.Error(t, f.Part(want.Name, make([]byte, 2), at), "%s at %d", name, at)
+			}
+		}
+		require.Error(t, f.Part("absent", nil, 0), name)
+	}
+	require.ErrorIs(t, (&tensor.WeightFile{}).Part("w", nil, 0), tensor.ErrWeightFile)
+	for _, r := range []io.Reader{bytes.NewReader(nil), lone{bytes.NewReader(nil)}, bytes.NewReader(inside), bytes.NewReader(file.Bytes()[:file.Len()-1])} {
+		_, err = tensor.ReadWeightFile(r)
+		require.Error(t, err)
+	}
+}
+
+// Every place of an array is looked at, with ends of any length.
+func TestArraysThatAreNotFinite(t *testing.T) {
+	for n := range 40 {
+		v := make([]float32, n)
+		for i := range v {
+			v[i] = []float32{math.MaxFloat32, -math.MaxFloat32, 0, math.SmallestNonzeroFloat32}[i%4]
+		}
+		require.NoError(t, tensor.FloatArray("w", v, int64(n)).CheckFinite())
+		double := tensor.Array{Name: "d", DType: tensor.Float64, Shape: []int64{int64(n)}, Data: bytes.Repeat([]byte{255, 255, 255, 255, 255, 255, 0xef, 0x7f}, n)}
+		require.NoError(t, double.CheckFinite())
+		for i := range v {
+			for _, bad := range []float32{float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1)), math.Float32frombits(0xff800001)} {
+				w := slices.Clone(v)
+				w[i] = bad
+				require.ErrorIs(t, tensor.FloatArray("w", w, int64(n)).CheckFinite(), tensor.ErrNotFinite)
+			}
+			for _, bad := range []float64{math.NaN(), math.Inf(1), math.Inf(-1)} {
+				d := double
+				d.Data = bytes.Clone(d.Data)
+				binary.LittleEndian.PutUint64(d.Data[8*i:], math.Float64bits(bad))
+				require.ErrorIs(t, d.CheckFinite(), tensor.ErrNotFinite)
+			}
+		}
+	}
 }
 
 const childEnv = "TENSOR_TEST_LIMITED_PATH"

@@ -102,6 +102,19 @@ func (f *File) Bytes(name string) ([]byte, error) {
 	return b, nil
 }
 
+// Part fills b with the little-endian bytes of a tensor from byte at on. A name that is not there is ErrNotFound;
+// what goes beyond the tensor is an error.
+func (f *File) Part(name string, b []byte, at int64) error {
+	info, err := f.find(name)
+	if err != nil {
+		return err
+	}
+	if at < 0 || at > info.Size-int64(len(b)) {
+		return fmt.Errorf("safetensors: read %s: it has %d bytes, asked are %d from byte %d on", name, info.Size, len(b), at)
+	}
+	return f.readAt(b, info, at)
+}
+
 // Float32 reads a tensor as float32, converting as Tensor.Float32 does, without
 // holding the tensor's bytes in memory as well. The slice is the caller's. A name
 // that is not there is ErrNotFound, an integer type is ErrDType.

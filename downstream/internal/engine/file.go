@@ -67,24 +67,38 @@ func OpenSaved[D, On, Option any](ctx context.Context, path string, by Who, on O
 // ReadSaved reads settings S, which stand for a valid configuration C, and the rest of a
 // file of a kind. Errors wrap [sentinel.ErrFile].
 func ReadSaved[C any, S interface{ Config() (C, error) }](r io.Reader, by Who, kind string) (st S, cfg C, w *tensor.Weights, err error) {
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("%s: %w: %w", by.Doing("read"), sentinel.ErrFile, err)
-		}
-	}()
-	if w, err = tensor.ReadWeights(r); err != nil {
-		return st, cfg, nil, err
+	st, cfg, w, _, err = ReadSavedBut[C, S](r, by, kind)
+	return st, cfg, w, err
+}
+
+// ReadSavedBut is ReadSaved that leaves the float32 arrays of some names without their data, which file has.
+func ReadSavedBut[C any, S interface{ Config() (C, error) }](r io.Reader, by Who, kind string, later ...string) (st S, cfg C, w *tensor.Weights, file *tensor.WeightFile, err error) {
+	fail := func(err error) (S, C, *tensor.Weights, *tensor.WeightFile, error) {
+		return st, cfg, nil, nil, fmt.Errorf("%s: %w: %w", by.Doing("read"), sentinel.ErrFile, err)
 	}
+	if file, err = tensor.ReadWeightFile(r); err != nil {
+		return fail(err)
+	}
+	w = &tensor.Weights{Metadata: file.Metadata()}
 	if got := w.Metadata[keyKind]; got != kind {
-		return st, cfg, nil, fmt.Errorf("it is marked %q, want %q", got, kind)
+		return fail(fmt.Errorf("it is marked %q, want %q", got, kind))
 	}
 	if err := json.Unmarshal([]byte(w.Metadata[keySettings]), &st); err != nil {
-		return st, cfg, nil, fmt.Errorf("settings: %w", err)
+		return fail(fmt.Errorf("settings: %w", err))
 	}
 	if cfg, err = st.Config(); err != nil {
-		return st, cfg, nil, fmt.Errorf("settings: %w", err)
+		return fail(fmt.Errorf("settings: %w", err))
 	}
-	return st, cfg, w, nil
+	for _, i := range file.Infos() {
+		a := tensor.Array{Name: i.Name, DType: tensor.Float32, Shape: i.Shape}
+		if i.Type != "F32" || !slices.Contains(later, i.Name) {
+			if a, err = file.Array(i.Name); err != nil {
+				return fail(err)
+			}
+		}
+		w.Arrays = append(w.Arrays, a)
+	}
+	return st, cfg, w, file, nil
 }
 
 // ArrayNamed returns one array of a file.

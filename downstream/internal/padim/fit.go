@@ -22,8 +22,8 @@ const (
 // Gaussians are the distributions of all positions, in tensors of somebody's parameters.
 type Gaussians struct {
 	Mean *tensor.Tensor // [P, C]
-	// Factor holds the lower triangular L^-1: on the CPU packed, [P, LowerLen(C)], elsewhere
-	// their transposes, [P, C, C].
+	// Factor holds the lower triangular L^-1: on the CPU packed, [P, LowerLen(C)] or halves of
+	// that, elsewhere their transposes, [P, C, C].
 	Factor *tensor.Tensor
 }
 
@@ -89,7 +89,7 @@ func (m *Moments) Add(ctx context.Context, values []float32, n, h, w int) error 
 			}
 			if err := errors.Join(
 				m.kept.PutBuffer(s, meanName, shift),
-				m.kept.PutBuffer(s, factorName, newFactor(s, m.dev, grid, c)),
+				m.kept.PutBuffer(s, factorName, newFactor(s, m.dev, grid, c, Single)),
 				m.passed.PutBuffer(s, "sum", s.Zeros(grid, c)),
 			); err != nil {
 				return err
@@ -109,10 +109,10 @@ func (m *Moments) Add(ctx context.Context, values []float32, n, h, w int) error 
 	return err
 }
 
-// Finish turns the sums into Gaussians, in place and a block of positions at a time. They
+// Finish turns the sums into Gaussians of a form, in place and a block of positions at a time. They
 // are the tensors of the result's Params, which are the caller's. Images counts those
 // before too.
-func (m *Moments) Finish(ctx context.Context, cores int) (*Fit, error) {
+func (m *Moments) Finish(ctx context.Context, form Form, cores int) (*Fit, error) {
 	positions, c := m.h*m.w, int64(m.channels)
 	images := float64(m.n)
 	g, sum := of(m.kept), m.passed.Get("sum")
@@ -151,9 +151,12 @@ func (m *Moments) Finish(ctx context.Context, cores int) (*Fit, error) {
 	if err := m.passed.Close(); err != nil {
 		return nil, err
 	}
-	f := &Fit{Gaussians: g, Params: m.kept, H: m.h, W: m.w, Images: m.n}
+	kept := m.kept
 	m.kept = nil
-	return f, nil
+	if kept, err = formed(ctx, kept, form); err != nil {
+		return nil, err
+	}
+	return &Fit{Gaussians: of(kept), Params: kept, H: m.h, W: m.w, Images: m.n}, nil
 }
 
 // addScatter adds to cov, [k, C, C] in double precision for the positions from lo

@@ -1,12 +1,25 @@
 package padim
 
 import (
+	"context"
+	"errors"
+
 	"github.com/gotab/gotab/downstream/internal/gaussian"
 	"github.com/gotab/gotab/tensor"
 )
 
 // On the CPU covariances and the matrices L^-1 lie as [tensor.Scope.Mahalanobis] reads them, which is little more than
-// their lower halves; other devices work with whole ones.
+// their lower triangles; other devices work with whole ones.
+
+// Form is how matrices L^-1 lie on the CPU. Either takes 4 bytes for a value and keeps it exactly.
+type Form int
+
+const (
+	// Single is float32.
+	Single Form = iota
+	// Halves are those of [tensor.Scope.HalvesInto]: distances may be had of the first ones alone, which takes half as long.
+	Halves
+)
 
 // packed says whether a device's matrices are packed.
 func packed(dev tensor.Device) bool { return !dev.IsCUDA() }
@@ -66,6 +79,11 @@ func (g Gaussians) block(s *tensor.Scope, buffer []float32, lo, hi int) (func(at
 	dev, c := g.Factor.Device(), int(g.Mean.Size(1))
 	n := entries(dev, c)
 	part := s.Narrow(g.Factor, 0, int64(lo), int64(hi-lo))
+	if g.halved() {
+		halves := part
+		part = s.JoinHalves(halves)
+		s.Free(halves)
+	}
 	if err := s.FloatsInto(buffer[:(hi-lo)*n], part); err != nil {
 		return nil, err
 	}
@@ -110,11 +128,40 @@ func (g Gaussians) symmetric(s *tensor.Scope, lo, hi int) ([]float32, error) {
 }
 
 // newFactor makes zeros for the matrices of all positions.
-func newFactor(s *tensor.Scope, dev tensor.Device, positions, c int64) *tensor.Tensor {
-	if packed(dev) {
-		return s.Zeros(positions, int64(tensor.LowerLen(int(c))))
+func newFactor(s *tensor.Scope, dev tensor.Device, positions, c int64, form Form) *tensor.Tensor {
+	switch n := int64(tensor.LowerLen(int(c))); {
+	case !packed(dev):
+		return s.Zeros(positions, c, c)
+	case form == Halves:
+		return s.Full(0, tensor.BFloat16, positions, 2, n)
+	default:
+		return s.Zeros(positions, n)
 	}
-	return s.Zeros(positions, c, c)
+}
+
+// halved says whether the matrices lie in halves.
+func (g Gaussians) halved() bool { return g.Factor.DType() == tensor.BFloat16 }
+
+// formed brings what a fit has made to a form, where the matrices lie, and returns the parameters that have it then. It takes over p.
+func formed(ctx context.Context, p *tensor.Params, form Form) (*tensor.Params, error) {
+	if form != Halves || !packed(p.Device()) {
+		return p, nil
+	}
+	out := tensor.NewParams(p.Device())
+	err := tensor.Run(ctx, p.Device(), tensor.Evaluation, func(s *tensor.Scope) error {
+		g := of(p)
+		return errors.Join(
+			out.PutBuffer(s, meanName, s.Detach(g.Mean)), // the same memory
+			out.PutBuffer(s, factorName, s.HalvesInto(g.Factor)),
+		)
+	})
+	// Closing frees what out does not hold, and cannot fail.
+	_ = p.Close()
+	if err != nil {
+		_ = out.Close()
+		return nil, err
+	}
+	return out, nil
 }
 
 // blocks are the positions that are worked on at once.

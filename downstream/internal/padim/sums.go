@@ -98,15 +98,15 @@ func (m *Sums) Merge(o *Sums) {
 	m.Images += o.Images
 }
 
-// Fit turns the sums into Gaussians on a device, a block of positions at a time, as
+// Fit turns the sums into Gaussians of a form on a device, a block of positions at a time, as
 // [Moments.Finish] does. The sums stay. The result's Params are the caller's.
-func (m *Sums) Fit(ctx context.Context, dev tensor.Device, epsilon float64, cores int) (*Fit, error) {
+func (m *Sums) Fit(ctx context.Context, dev tensor.Device, epsilon float64, form Form, cores int) (*Fit, error) {
 	positions, c := m.H*m.W, m.C
 	params := tensor.NewParams(dev)
 	fail := func(err error) (*Fit, error) { return nil, errors.Join(err, params.Close()) }
 	err := tensor.Run(ctx, dev, tensor.Evaluation, func(s *tensor.Scope) error {
 		mean := s.Cast(s.FromFloat64s(m.Mean, int64(positions), int64(c)), tensor.Float32)
-		return errors.Join(params.PutBuffer(s, meanName, mean), params.PutBuffer(s, factorName, newFactor(s, dev, int64(positions), int64(c))))
+		return errors.Join(params.PutBuffer(s, meanName, mean), params.PutBuffer(s, factorName, newFactor(s, dev, int64(positions), int64(c), Single)))
 	})
 	if err != nil {
 		return fail(err)
@@ -131,6 +131,9 @@ func (m *Sums) Fit(ctx context.Context, dev tensor.Device, epsilon float64, core
 	})
 	if err != nil {
 		return fail(err)
+	}
+	if params, err = formed(ctx, params, form); err != nil {
+		return nil, err
 	}
 	return &Fit{Gaussians: of(params), Params: params, H: m.H, W: m.W, Images: m.Images}, nil
 }

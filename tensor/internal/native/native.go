@@ -155,6 +155,21 @@ func MaxPool2d(x Handle, k, stride, padding int64) (Handle, error) {
 // ScatterLower adds the lower halves of x_p x_p^T, x [n, P, C], to packed sums.
 func ScatterLower(sums, x Handle) error { return shimError(C.tab_scatter_lower(hp(sums), hp(x))) }
 
+// Halve parts the values of x [P, R] into halves, which take their place: [P, 2, R] bfloat16.
+func Halve(x Handle) (Handle, error) {
+	return shimOut(func(o *unsafe.Pointer) *C.char { return C.tab_halve(o, hp(x)) })
+}
+
+// Join makes values of halves.
+func Join(x Handle) (Handle, error) {
+	return shimOut(func(o *unsafe.Pointer) *C.char { return C.tab_join(o, hp(x)) })
+}
+
+// PackLower packs float32 triangles of k rows into to. rows has as many as to has positions, at least one; nothing here checks that.
+func PackLower(to Handle, rows []byte, k int) error {
+	return shimError(C.tab_pack_lower(hp(to), unsafe.Pointer(&rows[0]), C.int64_t(k)))
+}
+
 // RowLeads is how many values of a row Lower wants in leads too, for eight rows side by side.
 const RowLeads = 16
 

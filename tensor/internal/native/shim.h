@@ -57,6 +57,9 @@ char *tab_max_pool_last(void **out, void *x, int64_t k, int64_t stride, int64_t 
 char *tab_mahalanobis(void **out, void *x, void *mean, void *factor);
 char *tab_mahalanobis_maps(void **out, void **maps, int n_maps, int64_t *channels, int64_t *counts, void *mean, void *factor);
 char *tab_scatter_lower(void *sums, void *x);
+char *tab_halve(void **out, void *x);
+char *tab_join(void **out, void *x);
+char *tab_pack_lower(void *to, const void *rows, int64_t c);
 // The nearest rows of a bank (nearest.cpp).
 float tab_lower(const float *x, const float *rows, const float *leads, int64_t k, int64_t *at, int64_t n, float bound, float enough);
 char *tab_nearest(void **dist, void **at, void *q, void *bank, void *axes, void *low, void *half, int exact);
