@@ -121,6 +121,9 @@ func (m *ResNet) forward(s *tensor.Scope, doing string, mode tensor.Mode, x *ten
 	if len(at) == 0 || s.Err() != nil {
 		return out
 	}
+	if n := atOnce(x); mode == tensor.Evaluation && n < x.Size(0) && !m.Device().IsCUDA() {
+		return m.inParts(s, doing, x, n, at)
+	}
 	run, leave := m.runner(s, mode, x, Stem, deepest)
 	if s.Err() != nil {
 		return out
@@ -161,6 +164,34 @@ func (m *ResNet) forward(s *tensor.Scope, doing string, mode tensor.Mode, x *ten
 					out[i] = s.Reshape(out[i], out[i].Shape()...)
 				}
 			}
+		}
+		return out
+	})
+}
+
+// atOnce is how many images of a batch pass through the network together on the CPU: their largest map, the stem's, has
+// 26 MB, as that of eight images of 224x224. More cores than two find enough to do in it, and larger maps would be
+// asked of the system anew for each batch, cleared by it and pushed out of the caches before the next stage reads them.
+func atOnce(x *tensor.Tensor) int64 {
+	return max(1, 8*224*224/(x.Size(2)*x.Size(3)))
+}
+
+// inParts is forward in evaluation, n images at a time.
+func (m *ResNet) inParts(s *tensor.Scope, doing string, x *tensor.Tensor, n int64, at []Layer) []*tensor.Tensor {
+	return s.SubN(func(s *tensor.Scope) []*tensor.Tensor {
+		parts := make([][]*tensor.Tensor, len(at))
+		for from := int64(0); from < x.Size(0) && s.Err() == nil; from += n {
+			part := s.SubN(func(s *tensor.Scope) []*tensor.Tensor {
+				return m.forward(s, doing, tensor.Evaluation, s.Narrow(x, 0, from, min(n, x.Size(0)-from)), at)
+			})
+			for i := range part {
+				parts[i] = append(parts[i], part[i])
+			}
+		}
+		out := make([]*tensor.Tensor, len(at))
+		for i := range out {
+			out[i] = s.Cat(0, parts[i]...)
+			s.Free(parts[i]...)
 		}
 		return out
 	})

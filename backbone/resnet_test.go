@@ -263,3 +263,36 @@ func TestLayerNames(t *testing.T) {
 	_, err = backbone.ParseLayers("layer1", "")
 	require.ErrorIs(t, err, backbone.ErrLayer)
 }
+
+// A batch that passes in parts gives what its images give alone, at every layer that is asked for, twice too.
+func TestLargeBatchesPassInParts(t *testing.T) {
+	testutil.NoLeak(t)
+	m, err := backbone.NewResNet18(tensor.CPU, newRand())
+	require.NoError(t, err)
+	defer func() { require.NoError(t, m.Close()) }()
+	require.NoError(t, tensor.Run(t.Context(), tensor.CPU, tensor.Evaluation, func(s *tensor.Scope) error {
+		const n, side = 19, 300 // four at a time, and three
+		rng := rand.New(rand.NewPCG(5, 6))
+		v, err := tensor.Normal(rng, n*3*side*side, 1)
+		require.NoError(t, err)
+		x := s.FromFloats(v, n, 3, side, side)
+		at := []backbone.Layer{backbone.Layer1, backbone.Layer2, backbone.Pooled, backbone.Layer2}
+		all := m.Forward(s, x, at...)
+		require.NoError(t, s.Err())
+		for _, k := range []int64{0, 3, 4, 18} {
+			for i, alone := range m.Forward(s, s.Narrow(x, 0, k, 1), at...) {
+				want, err := s.Floats(alone)
+				require.NoError(t, err)
+				require.Equal(t, int64(n), all[i].Size(0))
+				got, err := s.Floats(s.Narrow(all[i], 0, k, 1))
+				require.NoError(t, err)
+				largest := 0.0
+				for _, v := range want {
+					largest = max(largest, math.Abs(float64(v)))
+				}
+				require.InDeltaSlice(t, want, got, 1e-5*largest)
+			}
+		}
+		return s.Err()
+	}))
+}
