@@ -116,7 +116,8 @@ func (s *Scope) ConvTranspose2d(x, w, b *Tensor, c Conv) *Tensor {
 // kept beside the first. A weight has at most four layouts, each of the size of w
 // with O rounded up to a block of 64; of more the one that was longest not used is
 // dropped. Dilation is 1. w is float32, or bfloat16 where [HasBFloat16]; inputs and bias
-// are then of that type too.
+// are then of that type too. On processors with AMX, bfloat16 weights of common sizes (amx.cpp in internal/native says
+// which) have one layout for all inputs, our own.
 func (s *Scope) PackConv(w *Tensor, c Conv, input [4]int64) *Tensor {
 	c = c.filled()
 	if w.Valid() && w.dev.cuda {

@@ -42,6 +42,7 @@ char *tab_conv_fused(void **out, void *x, void *weight, void *bias, int64_t stri
                      int relu);
 char *tab_conv_add_relu(void *other, void *x, void *weight, void *bias, int64_t stride, int64_t padding,
                         int64_t groups);
+int tab_has_amx(void); // whether convolutions in bfloat16 may be those of amx.cpp
 char *tab_conv_layouts(int64_t *n, void *weight); // how many a weight has
 int64_t tab_conv_keep(int64_t n); // sets how many a weight keeps and returns how many it was
 int64_t tab_conv_packs(void);  // how often a weight was packed in this process
