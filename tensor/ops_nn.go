@@ -119,7 +119,8 @@ func (s *Scope) ConvTranspose2d(x, w, b *Tensor, c Conv) *Tensor {
 // C O at most 65,536 has one layout, of 4 times the size of w (16/9 times from C O of 16,384 on), which serves inputs of all sizes: on processors with AVX2
 // a kernel of this package takes it (Winograd's filtering, rounding as with plain sums), whose results depend neither on the batch nor on the
 // number of threads; what is no number or infinite in its input is no number in the 16 values of a tile around it. w is float32, or bfloat16 where [HasBFloat16]; inputs and bias
-// are then of that type too.
+// are then of that type too. On processors with AMX, bfloat16 weights of common sizes (amx.cpp in internal/native says
+// which) have one layout for all inputs, our own.
 func (s *Scope) PackConv(w *Tensor, c Conv, input [4]int64) *Tensor {
 	c = c.filled()
 	if w.Valid() && w.dev.cuda {

@@ -5,7 +5,8 @@
 // out as libtorch's operations make it, up to the rounding of a product and a sum at once.
 #include "descend.h"
 
-#include <ATen/Parallel.h>
+#include "parallel.h"
+
 #include <cmath>
 #include <cstring>
 
@@ -138,7 +139,7 @@ bool adam(at::Tensor &p, const at::Tensor &d, at::Tensor &m, at::Tensor &v, doub
   r.rest2 = static_cast<float>(1 - beta2), r.root = static_cast<float>(root), r.eps = static_cast<float>(eps), r.rate = static_cast<float>(rate);
   float *pp = p.data_ptr<float>(), *mm = m.data_ptr<float>(), *vv = v.data_ptr<float>();
   const float *dd = d.data_ptr<float>();
-  at::parallel_for(0, p.numel(), kGrain, [&](int64_t from, int64_t to) {
+  tab::parallel_for(p.numel(), kGrain, [&](int64_t from, int64_t to) {
 #ifdef EIGHTS
     if (has_eights()) return eights(r, pp + from, dd + from, mm + from, vv + from, to - from);
 #endif
@@ -152,7 +153,7 @@ bool sgd(at::Tensor &p, const at::Tensor &d, at::Tensor &b, bool first, double r
   const SGD r{static_cast<float>(decay), static_cast<float>(momentum), static_cast<float>(1 - dampening), static_cast<float>(rate), first, nesterov};
   float *pp = p.data_ptr<float>(), *bb = momentum != 0 ? b.data_ptr<float>() : nullptr;
   const float *dd = d.data_ptr<float>();
-  at::parallel_for(0, p.numel(), kGrain, [&](int64_t from, int64_t to) {
+  tab::parallel_for(p.numel(), kGrain, [&](int64_t from, int64_t to) {
     float *own = bb == nullptr ? nullptr : bb + from;
 #ifdef EIGHTS
     if (has_eights()) return eights(r, pp + from, dd + from, own, to - from);

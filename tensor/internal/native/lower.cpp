@@ -11,11 +11,11 @@
 // A network in bfloat16 does not ask for all bits of a matrix. Their values can be parted into halves, of which
 // the first ones alone are read then.
 #include "guard.h"
+#include "parallel.h"
 #include "processors.h"
 #include "shim.h"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
 #include <algorithm>
 #include <cmath>
@@ -275,7 +275,7 @@ char *tab_mahalanobis(void **out, void *x_, void *mean_, void *factor_) {
     at::Tensor y = at::empty({n, positions}, x.options());
     const float *px = x.data_ptr<float>(), *pm = mean.data_ptr<float>();
     float *py = y.data_ptr<float>();
-    at::parallel_for(0, positions, 64, [&](int64_t lo, int64_t hi) {
+    tab::parallel_for(positions, 64, [&](int64_t lo, int64_t hi) {
       std::vector<float> v(n * stride, 0.0f), lens(n);
       for (int64_t p = lo; p < hi; p++) {
         for (int64_t i = 0; i < n; i++) {
@@ -318,7 +318,7 @@ char *tab_mahalanobis_maps(void **out, void **maps_, int n_maps, int64_t *channe
     at::Tensor y = at::empty({n, positions}, mean.options());
     const float *pm = mean.data_ptr<float>();
     float *py = y.data_ptr<float>();
-    at::parallel_for(0, positions, 64, [&](int64_t lo, int64_t hi) {
+    tab::parallel_for(positions, 64, [&](int64_t lo, int64_t hi) {
       std::vector<float> v(n * stride, 0.0f), lens(n);
       for (int64_t p = lo; p < hi; p++) {
         const int64_t row = p / w, column = p % w;
@@ -348,7 +348,7 @@ char *tab_scatter_lower(void *sums_, void *x_) {
     if (entries != stride * (stride + kRows) / 2 || !sums.is_contiguous()) throw std::invalid_argument("the sums have another number of values, or are a view");
     const float *px = x.data_ptr<float>();
     float *ps = sums.data_ptr<float>();
-    at::parallel_for(0, positions, 64, [&](int64_t lo, int64_t hi) {
+    tab::parallel_for(positions, 64, [&](int64_t lo, int64_t hi) {
       const int64_t m = (n + 3) / 4 * 4;
       std::vector<float> v(m * stride, 0.0f);
       for (int64_t p = lo; p < hi; p++) {
@@ -368,7 +368,7 @@ char *tab_halve(void **out, void *x_) {
     if (!x.is_contiguous() || entries % (2 * kRows) != 0) throw std::invalid_argument("the values are a view, or no whole columns");
     at::Tensor y = x.view(at::kBFloat16).view({positions, 2, entries});
     float *px = x.data_ptr<float>();
-    at::parallel_for(0, positions, 64, [&](int64_t lo, int64_t hi) {
+    tab::parallel_for(positions, 64, [&](int64_t lo, int64_t hi) {
       std::vector<float> v(entries);
       for (int64_t p = lo; p < hi; p++) {
         std::copy_n(px + p * entries, entries, v.data());
@@ -390,7 +390,7 @@ char *tab_join(void **out, void *x_) {
     at::Tensor y = at::empty({positions, entries}, x.options().dtype(at::kFloat));
     const uint16_t *px = static_cast<const uint16_t *>(x.data_ptr());
     float *py = y.data_ptr<float>();
-    at::parallel_for(0, positions, 64, [&](int64_t lo, int64_t hi) {
+    tab::parallel_for(positions, 64, [&](int64_t lo, int64_t hi) {
       for (int64_t p = lo; p < hi; p++) join(px + 2 * p * entries, px + (2 * p + 1) * entries, py + p * entries, entries);
     });
     *out = new at::Tensor(std::move(y));
@@ -407,13 +407,13 @@ char *tab_pack_lower(void *to_, const void *rows, int64_t c) {
     const char *from = static_cast<const char *>(rows);
     if (to.scalar_type() == at::kFloat) {
       float *py = static_cast<float *>(to.data_ptr());
-      at::parallel_for(0, positions, 64, [&](int64_t lo, int64_t hi) {
+      tab::parallel_for(positions, 64, [&](int64_t lo, int64_t hi) {
         for (int64_t p = lo; p < hi; p++) pack(from + p * bytes, c, py + p * entries);
       });
       return;
     }
     uint16_t *py = static_cast<uint16_t *>(to.data_ptr());
-    at::parallel_for(0, positions, 64, [&](int64_t lo, int64_t hi) {
+    tab::parallel_for(positions, 64, [&](int64_t lo, int64_t hi) {
       std::vector<float> v(entries);
       for (int64_t p = lo; p < hi; p++) {
         pack(from + p * bytes, c, v.data());

@@ -91,6 +91,10 @@ func HasOneDNN() bool { return C.tab_has_onednn() != 0 }
 // processor has AVX512-BF16.
 func HasBFloat16() bool { return C.tab_has_bfloat16() != 0 }
 
+// HasAMX reports whether PackConv keeps convolutions in bfloat16 for kernels of ours, on the processor's AMX; oneDNN
+// does what they do not serve.
+func HasAMX() bool { return C.tab_has_amx() != 0 }
+
 func hp(h Handle) unsafe.Pointer { return unsafe.Pointer(h) }
 
 // shimOut runs a shim function that makes a tensor.

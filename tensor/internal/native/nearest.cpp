@@ -10,10 +10,10 @@
 // a distance between vectors that are a few times shorter, all of which are one product of matrices.
 // What this bound already puts beyond a row that is known is not looked at any further.
 #include "guard.h"
+#include "parallel.h"
 #include "shim.h"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
 #include <algorithm>
 #include <cmath>
@@ -184,7 +184,7 @@ char *tab_nearest(void **dist_, void **at_, void *q_, void *bank_, void *axes_, 
     float *pd = dist.data_ptr<float>();
     int64_t *pa = index.data_ptr<int64_t>();
     const at::Tensor lowT = low.t(), rowsT = rows.t();
-    at::parallel_for(0, n, 32, [&](int64_t from, int64_t to) {
+    tab::parallel_for(n, 32, [&](int64_t from, int64_t to) {
       at::NoGradGuard g;
       std::vector<float> chunks((count + kChunk - 1) / kChunk);
       for (int64_t lo = from; lo < to; lo += kQueries) {

@@ -9,6 +9,7 @@
 // But there are few layouts (they differ in how many output channels stand together),
 // and many problems share one. So a packed weight here is a set of layouts, which
 // grows when a problem wants one that is not there.
+#include "amx.h"
 #include "compat.h"
 #include "guard.h"
 #include "shim.h"
@@ -133,8 +134,11 @@ public:
   Packed(const at::Tensor &weight, int64_t stride, int64_t padding, int64_t groups, const int64_t *input)
       : base_{weight.size(0), weight.size(1), weight.size(2), weight.size(3), stride, padding, groups} {
     base_[12] = static_cast<int64_t>(weight.scalar_type());
-    if (winograd::serves(weight, stride, padding, groups)) {
+    if (winograd::serves(weight, stride, padding, groups))
       winograd_ = winograd::pack(weight);
+    else
+      amx_ = tab::amx_pack(weight, stride, padding, groups);
+    if (winograd_.defined() || amx_) { // oneDNN is not asked
       packs.fetch_add(1, std::memory_order_relaxed);
       return;
     }
@@ -167,7 +171,11 @@ public:
                                   std::to_string(groups) + " and not those that the weight was packed for");
   }
 
+  // amx is the weight for our kernels where they serve; there are no layouts of oneDNN then.
+  const tab::AMXConv *amx() const { return amx_.get(); }
+
   int64_t count() {
+    if (amx_) return 1;
     std::lock_guard<std::mutex> lock(mu_);
     return static_cast<int64_t>(layouts_.size()) + winograd_.defined();
   }
@@ -197,6 +205,7 @@ private:
   }
 
   at::Tensor winograd_;
+  std::shared_ptr<const tab::AMXConv> amx_;
   Problem base_; // with no input and no threads; not changed once it is made
   std::mutex mu_;
   std::vector<Layout> layouts_;
@@ -248,6 +257,10 @@ char *tab_conv_fused(void **out, void *x, void *weight, void *bias, int64_t stri
       *out = new at::Tensor(winograd::conv(T(x), packed.winograd(), T(bias), relu));
       return;
     }
+    if (packed.amx() != nullptr) {
+      *out = new at::Tensor(tab::amx_conv(*packed.amx(), T(x), T(bias), relu != 0));
+      return;
+    }
     at::Tensor w = packed.get(T(x).sizes());
     std::vector<int64_t> pad{padding, padding}, str{stride, stride}, dil{1, 1};
     *out = new at::Tensor(op.call(T(x), w, T(bias), pad, str, dil, groups, relu ? "relu" : "none", Scalars(), ""));
@@ -272,6 +285,7 @@ char *tab_conv_add_relu(void *other, void *x, void *weight, void *bias, int64_t 
       winograd::add(T(other), T(x), packed.winograd(), T(bias));
       return;
     }
+    if (packed.amx() != nullptr) return tab::amx_conv_add_relu(*packed.amx(), T(other), T(x), T(bias));
     at::Tensor w = packed.get(T(x).sizes());
     std::vector<int64_t> pad{padding, padding}, str{stride, stride}, dil{1, 1};
     op.call(T(other), T(x), w, T(bias), pad, str, dil, groups, "add", at::Scalar(1.0), "relu", Scalars(), "");

@@ -3,11 +3,11 @@
 // Maxima over windows of channels-last maps, where no gradient is wanted. libtorch's kernel also keeps where each maximum lay, and
 // takes twice the time for it.
 #include "guard.h"
+#include "parallel.h"
 #include "processors.h"
 #include "shim.h"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
 #include <algorithm>
 #include <limits>
@@ -113,7 +113,7 @@ char *tab_max_pool_last(void **out, void *xp, int64_t k, int64_t stride, int64_t
     const void *from = x.data_ptr();
     void *to = y.data_ptr();
     const Window g{c, h, w, ow, k, stride, padding};
-    at::parallel_for(0, n * oh, std::max<int64_t>(1, 32768 / std::max<int64_t>(1, ow * c * k)), [&](int64_t first, int64_t last) {
+    tab::parallel_for(n * oh, std::max<int64_t>(1, 32768 / std::max<int64_t>(1, ow * c * k)), [&](int64_t first, int64_t last) {
       for (int64_t i = first; i < last; i++) {
         const int64_t read = i / oh * h * w * c, top = i % oh * stride - padding, written = i * ow * c;
         if (half)

@@ -42,6 +42,7 @@ char *tab_conv_fused(void **out, void *x, void *weight, void *bias, int64_t stri
                      int relu);
 char *tab_conv_add_relu(void *other, void *x, void *weight, void *bias, int64_t stride, int64_t padding,
                         int64_t groups);
+int tab_has_amx(void); // whether convolutions in bfloat16 may be those of amx.cpp
 char *tab_conv_layouts(int64_t *n, void *weight); // how many a weight has
 char *tab_conv_own(int *own, void *weight); // whether a kernel of ours serves the weight, not oneDNN's
 int tab_conv_lanes(int most); // sets the most floats in a register of our kernels, 0 for none, and returns how many they were

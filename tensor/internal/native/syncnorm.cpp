@@ -5,11 +5,11 @@
 // so the sums that the gradient of the values is made of are exchanged too. All sums are in double precision: those of
 // squares less the square of the mean then lose nothing that single precision holds.
 #include "guard.h"
+#include "parallel.h"
 #include "processors.h"
 #include "shim.h"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
@@ -66,7 +66,7 @@ void sums(const at::Tensor &u, const at::Tensor &v, const std::vector<double> &m
   const int64_t blocks = (m + kBlock - 1) / kBlock;
   std::vector<double> parts(blocks * 2 * c, 0.0);
   const float *pu = u.data_ptr<float>(), *pv = v.data_ptr<float>();
-  at::parallel_for(0, blocks, 1, [&](int64_t lo, int64_t hi) {
+  tab::parallel_for(blocks, 1, [&](int64_t lo, int64_t hi) {
     for (int64_t k = lo; k < hi; k++) {
       double *to = parts.data() + k * 2 * c;
       sums_of(pu + k * kBlock * c, pv + k * kBlock * c, mean.data(), std::min(kBlock, m - k * kBlock), c, to, to + c);
@@ -150,7 +150,7 @@ struct SyncNorm : torch::autograd::Function<SyncNorm> {
       dx = at::empty_like(x);
       const float *pg = dy.data_ptr<float>(), *px = x.data_ptr<float>();
       float *out = dx.data_ptr<float>();
-      at::parallel_for(0, x.size(0), kBlock, [&](int64_t lo, int64_t hi) {
+      tab::parallel_for(x.size(0), kBlock, [&](int64_t lo, int64_t hi) {
         mix(pg + lo * c, px + lo * c, fm.data_ptr<float>(), fa.data_ptr<float>(), fb.data_ptr<float>(), fe.data_ptr<float>(),
             hi - lo, c, out + lo * c);
       });

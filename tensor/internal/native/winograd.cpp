@@ -13,10 +13,10 @@
 // Tiles go through all three parts in blocks that stay in the second cache. What a tile's values are does not
 // depend on its block: a sum runs over the channels in their order, in one accumulator. So results are the same for any batch and any
 // number of threads. A value that is no number, or infinite, spreads over its tile.
+#include "parallel.h"
 #include "winograd.h"
 
 #include <ATen/MemoryOverlap.h>
-#include <ATen/Parallel.h>
 #include <algorithm>
 #include <atomic>
 #include <cmath>
@@ -121,15 +121,16 @@ void run(const Shape &g, int64_t side, const float *x, const float *u, const flo
   if (blocks < threads)
     parts = std::min(panels, (threads + blocks - 1) / blocks); // each reads its own part of the weights
   else
-    blocks = (blocks + threads - 1) / threads * threads;
-  blocks = std::min(blocks, tiles);
-  const int64_t size = floats(g, (side + 2) * (side + 2), (tiles + blocks - 1) / blocks);
-  at::Tensor work = at::empty({std::min(threads, blocks * parts) * size}, at::kFloat);
+    blocks = std::min(tiles, (blocks + threads - 1) / threads * threads);
+  const int64_t tasks = blocks * parts, size = floats(g, (side + 2) * (side + 2), (tiles + blocks - 1) / blocks);
+  at::Tensor work = at::empty({std::min(threads, tasks) * size}, at::kFloat);
   float *const room = work.data_ptr<float>();
   const Block block = side == 4 ? kernels().four : kernels().two;
-  at::parallel_for(0, blocks * parts, 1, [&](int64_t begin, int64_t end) {
-    float *const mine = room + at::get_thread_num() * size;
-    for (int64_t k = begin; k < end; k++) {
+  tab::Tasks left(tasks);
+  std::atomic<int64_t> seats{0};
+  tab::on_threads(tasks, [&] {
+    float *const mine = room + seats.fetch_add(1, std::memory_order_relaxed) * size;
+    for (int64_t k; left.next(&k);) {
       const int64_t b = k / parts, p = k % parts, first = b * tiles / blocks;
       block(g, x, u, bias, y, first, (b + 1) * tiles / blocks - first, p * panels / parts * kPanel, (p + 1) * panels / parts * kPanel, mine);
     }
@@ -178,7 +179,7 @@ at::Tensor pack(const at::Tensor &weight) {
   at::Tensor packed = at::empty({n * n, panels, c, kPanel}, at::kFloat);
   const float *const from = dense.data_ptr<float>();
   float *const to = packed.data_ptr<float>();
-  at::parallel_for(0, c, 1, [&](int64_t begin, int64_t end) {
+  tab::parallel_for(c, 1, [&](int64_t begin, int64_t end) {
     for (int64_t k = begin; k < end; k++)
       for (int64_t out = 0; out < o; out++) {
         const float *w = from + (out * c + k) * 9;
