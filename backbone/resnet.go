@@ -121,7 +121,7 @@ func (m *ResNet) forward(s *tensor.Scope, doing string, mode tensor.Mode, x *ten
 	if len(at) == 0 || s.Err() != nil {
 		return out
 	}
-	if n := atOnce(x); mode == tensor.Evaluation && n < x.Size(0) && !m.Device().IsCUDA() {
+	if n := atOnce(x); mode == tensor.Evaluation && n < x.Size(0) && x.Size(0)/n < mostParts && !m.Device().IsCUDA() {
 		return m.inParts(s, doing, x, n, at)
 	}
 	run, leave := m.runner(s, mode, x, Stem, deepest)
@@ -175,6 +175,9 @@ func (m *ResNet) forward(s *tensor.Scope, doing string, mode tensor.Mode, x *ten
 func atOnce(x *tensor.Tensor) int64 {
 	return max(1, 8*224*224/(x.Size(2)*x.Size(3)))
 }
+
+// mostParts is how many parts a batch has at most: one that is a view of little memory and has no end to speak of must fail for want of room.
+const mostParts = 4096
 
 // inParts is forward in evaluation, n images at a time.
 func (m *ResNet) inParts(s *tensor.Scope, doing string, x *tensor.Tensor, n int64, at []Layer) []*tensor.Tensor {

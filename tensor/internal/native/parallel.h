@@ -7,19 +7,21 @@
 #define GOTAB_PARALLEL_H
 #include <ATen/Parallel.h>
 #include <ATen/TensorIterator.h>
-#include <ATen/ops/empty.h>
+#include <ATen/ops/from_blob.h>
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
 
 namespace tab {
 
-// on_threads calls f on as many threads at once as the caller may use, n at most. An exception of f comes out here.
+// on_threads calls f on as many threads at once as the caller may use, n at most. An exception of f comes out here. Nothing is asked of the
+// tensors' allocator: a step of an optimizer, which must be whole, runs here.
 template <typename F> void on_threads(int64_t n, const F &f) {
-  n = std::min<int64_t>(n, at::get_num_threads());
+  static char bytes[1024]; // one for each thread, which nobody reads or writes
+  n = std::min<int64_t>({n, at::get_num_threads(), static_cast<int64_t>(sizeof bytes)});
   if (n < 1) return;
   if (n == 1 || at::in_parallel_region()) return f();
-  at::Tensor marks = at::empty({n}, at::kByte);
+  at::Tensor marks = at::from_blob(bytes, {n}, at::kByte);
   at::TensorIterator threads = at::TensorIterator::nullary_op(marks);
   threads.for_each([&](char **, const int64_t *, int64_t) { f(); }, 1);
 }
