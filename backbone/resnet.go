@@ -91,20 +91,6 @@ func (m *ResNet) StatisticsFrozen(stage Layer) bool {
 // the features in the order of at. In a Run of mode Training batch norm uses
 // batch statistics and moves the running ones; N is then 2 or more.
 func (m *ResNet) Forward(s *tensor.Scope, x *tensor.Tensor, at ...Layer) []*tensor.Tensor {
-	return m.forward(s, "forward", s.Mode(), x, at)
-}
-
-// Evaluate is Forward as a Run of mode Evaluation has it, in a Run of any mode: running
-// statistics, folded into the convolutions, and nothing recorded for Backward. It is for a
-// network whose weights stay as they are beside one that is trained: it goes over the memory less
-// often than Forward does there.
-func (m *ResNet) Evaluate(s *tensor.Scope, x *tensor.Tensor, at ...Layer) (out []*tensor.Tensor) {
-	s.NoGrad(func() { out = m.forward(s, "evaluate", tensor.Evaluation, x, at) })
-	return out
-}
-
-// forward is Forward as a Run of a mode has it.
-func (m *ResNet) forward(s *tensor.Scope, doing string, mode tensor.Mode, x *tensor.Tensor, at []Layer) []*tensor.Tensor {
 	out := make([]*tensor.Tensor, len(at))
 	for i := range out {
 		out[i] = &tensor.Tensor{}
@@ -112,19 +98,19 @@ func (m *ResNet) forward(s *tensor.Scope, doing string, mode tensor.Mode, x *ten
 	deepest := Layer(-1)
 	for _, l := range at {
 		if l < Stem || l > m.last {
-			s.Fail(fmt.Errorf("backbone: %s: %w: %s", doing, ErrLayer, l))
+			s.Fail(fmt.Errorf("backbone: forward: %w: %s", ErrLayer, l))
 		}
 		deepest = max(deepest, l)
 	}
-	m.checkOpen(s, doing)
-	checkInput(s, doing, x)
+	m.checkOpen(s, "forward")
+	checkInput(s, "forward", x)
 	if len(at) == 0 || s.Err() != nil {
 		return out
 	}
-	if n := atOnce(x); mode == tensor.Evaluation && n < x.Size(0) && x.Size(0)/n < mostParts && !m.Device().IsCUDA() {
-		return m.inParts(s, doing, x, n, at)
+	if n := atOnce(x); s.Mode() == tensor.Evaluation && n < x.Size(0) && x.Size(0)/n < mostParts && !m.Device().IsCUDA() {
+		return m.inParts(s, x, n, at)
 	}
-	run, leave := m.runner(s, mode, x, Stem, deepest)
+	run, leave := m.runner(s, x, Stem, deepest)
 	if s.Err() != nil {
 		return out
 	}
@@ -179,13 +165,13 @@ func atOnce(x *tensor.Tensor) int64 {
 // mostParts is how many parts a batch has at most: one that is a view of little memory and has no end to speak of must fail for want of room.
 const mostParts = 4096
 
-// inParts is forward in evaluation, n images at a time.
-func (m *ResNet) inParts(s *tensor.Scope, doing string, x *tensor.Tensor, n int64, at []Layer) []*tensor.Tensor {
+// inParts is Forward in evaluation, n images at a time.
+func (m *ResNet) inParts(s *tensor.Scope, x *tensor.Tensor, n int64, at []Layer) []*tensor.Tensor {
 	return s.SubN(func(s *tensor.Scope) []*tensor.Tensor {
 		parts := make([][]*tensor.Tensor, len(at))
 		for from := int64(0); from < x.Size(0) && s.Err() == nil; from += n {
 			part := s.SubN(func(s *tensor.Scope) []*tensor.Tensor {
-				return m.forward(s, doing, tensor.Evaluation, s.Narrow(x, 0, from, min(n, x.Size(0)-from)), at)
+				return m.Forward(s, s.Narrow(x, 0, from, min(n, x.Size(0)-from)), at...)
 			})
 			for i := range part {
 				parts[i] = append(parts[i], part[i])
@@ -222,7 +208,7 @@ func (m *ResNet) Stage(s *tensor.Scope, x *tensor.Tensor, l Layer) *tensor.Tenso
 		if s.Err() != nil {
 			return nil
 		}
-		run, leave := m.runner(s, s.Mode(), x, l, l)
+		run, leave := m.runner(s, x, l, l)
 		if s.Err() != nil {
 			return nil
 		}
@@ -251,13 +237,13 @@ func checkInput(s *tensor.Scope, doing string, x *tensor.Tensor) {
 // stageRun runs one stage on x; keep says that x must not change.
 type stageRun func(s *tensor.Scope, x *tensor.Tensor, l Layer, keep bool) *tensor.Tensor
 
-// runner returns the function that runs one of the stages first to last in a
-// mode, that of s or Evaluation, where x is the input of first, and the one that makes features in float32 of what a
+// runner returns the function that runs one of the stages first to last in the
+// mode of s, where x is the input of first, and the one that makes features in float32 of what a
 // stage gave. A failure is left in s.
-func (m *ResNet) runner(s *tensor.Scope, mode tensor.Mode, x *tensor.Tensor, first, last Layer) (run stageRun, leave func(s *tensor.Scope, y *tensor.Tensor) *tensor.Tensor) {
+func (m *ResNet) runner(s *tensor.Scope, x *tensor.Tensor, first, last Layer) (run stageRun, leave func(s *tensor.Scope, y *tensor.Tensor) *tensor.Tensor) {
 	same := func(_ *tensor.Scope, y *tensor.Tensor) *tensor.Tensor { return y }
 	single := func(s *tensor.Scope, y *tensor.Tensor) *tensor.Tensor { return s.Cast(y, tensor.Float32) }
-	if mode != tensor.Evaluation {
+	if s.Mode() != tensor.Evaluation {
 		m.params.Touch() // running statistics move
 		if m.TrainingPrecision() == Float32 {
 			return m.plain, same

@@ -14,7 +14,6 @@ import (
 type frozenCopy interface {
 	VisualEncoder
 	statisticsFreezer
-	Evaluate(s *tensor.Scope, x *tensor.Tensor, at ...backbone.Layer) []*tensor.Tensor
 	Close() error
 }
 
@@ -168,16 +167,10 @@ func (p *Pretrainer) see(s *tensor.Scope, v *View, b Batch, x *tensor.Tensor) {
 		return
 	}
 	n := int64(len(b.Class))
-	// Folded weights give in less time what batch norm as it stands gives, but for the last bits. In bfloat16 a
-	// copy that rounds otherwise than the trained network is no copy of it.
-	look := p.start.Evaluate
-	if p.cfg.Precision != backbone.Float32 {
-		look = p.start.Forward
-	}
 	s.NoGrad(func() {
 		var f Features
 		f.Stages = map[backbone.Layer]*tensor.Tensor{}
-		for i, t := range look(s, x, p.needs.Stages...) {
+		for i, t := range p.start.Forward(s, x, p.needs.Stages...) {
 			f.Stages[p.needs.Stages[i]] = t
 		}
 		if p.needs.Twin {
