@@ -116,7 +116,7 @@ func (s *Scope) ConvTranspose2d(x, w, b *Tensor, c Conv) *Tensor {
 // kept beside the first. A weight has at most four layouts, each of the size of w
 // with O rounded up to a block of 64; of more the one that was longest not used is
 // dropped. Dilation is 1. A float32 weight of 3x3 with Stride and Padding 1, C a multiple of 16, O of 32 and
-// C O at most 65,536 has one layout, of 4 times the size of w (16/9 times from C O of 16,384 on), which serves inputs of all sizes: on processors with AVX2
+// C O at most 65,536 has one layout, of 4 times the size of w (16/9 times where C O is above 16,384), which serves inputs of all sizes: on processors with AVX2
 // a kernel of this package takes it (Winograd's filtering, rounding as with plain sums), whose results depend neither on the batch nor on the
 // number of threads; what is no number or infinite in its input is no number in the 16 values of a tile around it. w is float32, or bfloat16 where [HasBFloat16]; inputs and bias
 // are then of that type too. On processors with AMX, bfloat16 weights of common sizes (amx.cpp in internal/native says

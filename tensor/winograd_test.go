@@ -69,13 +69,6 @@ func image(t *testing.T, seed uint64, shape ...int64) []float32 {
 	return v
 }
 
-func values(t *testing.T, s *Scope, x *Tensor) []float32 {
-	t.Helper()
-	v, err := s.Floats(x)
-	require.NoError(t, err)
-	return v
-}
-
 // Plain sums in double precision are the slow twin: tiles of both sizes, maps that tiles do and do not fill, of one place too.
 func TestFilteringAgainstPlainSums(t *testing.T) {
 	filtering(t, func(t *testing.T) {
@@ -93,7 +86,7 @@ func TestFilteringAgainstPlainSums(t *testing.T) {
 					y, relu := s.ConvFused(x, f.packed, f.bias, Conv{Padding: 1}, false), s.ConvFused(x, f.packed, f.bias, Conv{Padding: 1}, true)
 					s.ConvAddReLU(sum, x, f.packed, f.bias, Conv{Padding: 1})
 					require.NoError(t, s.Err())
-					want, got, cut := values(t, s, s.Cast(plain, Float32)), values(t, s, y), values(t, s, relu)
+					want, got, cut := floats(t, s, s.Cast(plain, Float32)), floats(t, s, y), floats(t, s, relu)
 					largest := 0.0
 					for _, v := range want {
 						largest = max(largest, math.Abs(float64(v)))
@@ -102,7 +95,7 @@ func TestFilteringAgainstPlainSums(t *testing.T) {
 						require.InDelta(t, want[i], got[i], 4e-6*largest, "%d x %d, %v, value %d", f.o, f.c, m, i)
 						require.Equal(t, max(got[i], 0), cut[i])
 					}
-					want, got = values(t, s, s.Cast(both, Float32)), values(t, s, sum)
+					want, got = floats(t, s, s.Cast(both, Float32)), floats(t, s, sum)
 					for i := range want {
 						require.InDelta(t, want[i], got[i], 4e-6*largest+1e-6, "sum, %d x %d, %v, value %d", f.o, f.c, m, i)
 					}
@@ -176,15 +169,15 @@ func TestFilteringOfOtherLayouts(t *testing.T) {
 		require.NoError(t, Run(t.Context(), CPU, Evaluation, func(s *Scope) error {
 			v := image(t, 4, 2, 64, 9, 10)
 			first := func() *Tensor { return s.FromFloats(v, 2, 64, 9, 10) }
-			want := values(t, s, s.ConvFused(s.ChannelsLast(first()), f.packed, f.bias, Conv{Padding: 1}, false))
-			require.Equal(t, want, values(t, s, s.ConvFused(first(), f.packed, f.bias, Conv{Padding: 1}, false)))
+			want := floats(t, s, s.ConvFused(s.ChannelsLast(first()), f.packed, f.bias, Conv{Padding: 1}, false))
+			require.Equal(t, want, floats(t, s, s.ConvFused(first(), f.packed, f.bias, Conv{Padding: 1}, false)))
 			for i := range want {
 				want[i] = max(0, want[i]+v[i])
 			}
 			in := s.ChannelsLast(first())
 			for name, sum := range map[string]*Tensor{"channels-last": s.ChannelsLast(first()), "channels first": first(), "itself": in} {
 				s.ConvAddReLU(sum, in, f.packed, f.bias, Conv{Padding: 1})
-				got := values(t, s, sum)
+				got := floats(t, s, sum)
 				for i := range want {
 					require.InDelta(t, want[i], got[i], 1e-6, "%s, value %d", name, i)
 				}
@@ -207,7 +200,7 @@ func TestFilteringOfWhatIsNoNumber(t *testing.T) {
 			const side = 20
 			v := image(t, 5, 1, 64, side, side)
 			v[(3*side+9)*1] = float32(math.NaN()) // channel 0, row 0 of 3, column 9
-			y := values(t, s, s.ConvFused(s.ChannelsLast(s.FromFloats(v, 1, 64, side, side)), f.packed, f.bias, Conv{Padding: 1}, true))
+			y := floats(t, s, s.ConvFused(s.ChannelsLast(s.FromFloats(v, 1, 64, side, side)), f.packed, f.bias, Conv{Padding: 1}, true))
 			for o := range 64 {
 				for i := range side {
 					for j := range side {

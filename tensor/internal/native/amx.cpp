@@ -48,7 +48,6 @@
 #define HAS_AMX 1
 #include <cpuid.h>
 #include <immintrin.h>
-#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #define AMX __attribute__((target("amx-tile,amx-bf16,avx512f,avx512bw,avx512vl,avx512bf16")))
@@ -431,14 +430,6 @@ bool allowed() {
 
 const uint16_t *values(const at::Tensor &x) { return static_cast<const uint16_t *>(x.data_ptr()); }
 
-// large asks for large pages. Memory of a large result is mostly fresh. Bringing in its pages one by one took a
-// seventh of the time of a network on 32 images. A system that has none goes on with small ones.
-void large(const at::Tensor &y) {
-  constexpr uintptr_t page = 2 << 20;
-  const uintptr_t from = reinterpret_cast<uintptr_t>(y.data_ptr()), first = (from + page - 1) / page * page, last = (from + y.nbytes()) / page * page;
-  if (last > first + page) madvise(reinterpret_cast<void *>(first), last - first, MADV_HUGEPAGE);
-}
-
 } // namespace
 
 std::shared_ptr<const AMXConv> amx_pack(const at::Tensor &weight, int64_t stride, int64_t padding, int64_t groups) {
@@ -480,22 +471,16 @@ std::shared_ptr<const AMXConv> amx_pack(const at::Tensor &weight, int64_t stride
 }
 
 at::Tensor amx_conv(const AMXConv &w, const at::Tensor &x, const at::Tensor &bias, bool relu) {
-  const at::Tensor in = x.contiguous(at::MemoryFormat::ChannelsLast), b = bias.contiguous();
-  const int64_t n = in.size(0), h = in.size(2), wd = in.size(3);
+  const int64_t n = x.size(0), h = x.size(2), wd = x.size(3);
   at::Tensor y = at::empty({n, w.o, (h + 2 * w.padding - w.k) / w.stride + 1, (wd + 2 * w.padding - w.k) / w.stride + 1},
-                           in.options().requires_grad(false).memory_format(at::MemoryFormat::ChannelsLast));
-  large(y);
-  run(w, values(in), n, h, wd, values(b), nullptr, static_cast<uint16_t *>(y.data_ptr()), relu);
+                           x.options().requires_grad(false).memory_format(at::MemoryFormat::ChannelsLast));
+  run(w, values(x), n, h, wd, values(bias), nullptr, static_cast<uint16_t *>(y.data_ptr()), relu);
   return y;
 }
 
 void amx_conv_add_relu(const AMXConv &w, at::Tensor &sum, const at::Tensor &x, const at::Tensor &bias) {
-  at::Tensor in = x.contiguous(at::MemoryFormat::ChannelsLast), y = sum.contiguous(at::MemoryFormat::ChannelsLast);
-  if (in.is_alias_of(y)) in = in.clone(); // a piece reads what another writes
-  const at::Tensor b = bias.contiguous();
-  uint16_t *to = static_cast<uint16_t *>(y.data_ptr());
-  run(w, values(in), in.size(0), in.size(2), in.size(3), values(b), to, to, true);
-  if (!y.is_same(sum)) sum.copy_(y);
+  uint16_t *to = static_cast<uint16_t *>(sum.data_ptr());
+  run(w, values(x), x.size(0), x.size(2), x.size(3), values(bias), to, to, true);
 }
 
 #else

@@ -138,7 +138,7 @@ public:
       winograd_ = winograd::pack(weight);
     else
       amx_ = tab::amx_pack(weight, stride, padding, groups);
-    if (winograd_.defined() || amx_) { // oneDNN is not asked
+    if (own()) { // oneDNN is not asked
       packs.fetch_add(1, std::memory_order_relaxed);
       return;
     }
@@ -161,8 +161,26 @@ public:
     return add(dense.contiguous(at::MemoryFormat::ChannelsLast), p, id);
   }
 
-  // winograd is the weight as our own kernel reads it, which serves inputs of all sizes; undefined where oneDNN's does.
-  const at::Tensor &winograd() const { return winograd_; }
+  // own says whether a kernel of ours serves the weight, for inputs of all sizes; there are no layouts of oneDNN then.
+  bool own() const { return winograd_.defined() || amx_; }
+
+  // conv is the convolution by our kernel, with the bias and, with relu, cut off below zero.
+  at::Tensor conv(const at::Tensor &x, const at::Tensor &bias, bool relu) const {
+    const at::Tensor in = last(x), b = bias.contiguous();
+    return amx_ ? tab::amx_conv(*amx_, in, b, relu) : winograd::conv(in, winograd_, b, relu);
+  }
+
+  // add changes sum to ReLU(sum + conv(x) + bias) by our kernel.
+  void add(at::Tensor &sum, const at::Tensor &x, const at::Tensor &bias) const {
+    at::Tensor in = last(x), y = last(sum);
+    if (in.is_alias_of(y)) in = in.clone(); // one part of the map is read while another is written
+    const at::Tensor b = bias.contiguous();
+    if (amx_)
+      tab::amx_conv_add_relu(*amx_, y, in, b);
+    else
+      winograd::add(y, in, winograd_, b);
+    if (!y.is_same(sum)) sum.copy_(y);
+  }
 
   // serves throws unless the convolution is the one that the weight was packed for.
   void serves(int64_t stride, int64_t padding, int64_t groups) const {
@@ -171,16 +189,15 @@ public:
                                   std::to_string(groups) + " and not those that the weight was packed for");
   }
 
-  // amx is the weight for our kernels where they serve; there are no layouts of oneDNN then.
-  const tab::AMXConv *amx() const { return amx_.get(); }
-
   int64_t count() {
-    if (amx_) return 1;
+    if (own()) return 1;
     std::lock_guard<std::mutex> lock(mu_);
-    return static_cast<int64_t>(layouts_.size()) + winograd_.defined();
+    return static_cast<int64_t>(layouts_.size());
   }
 
 private:
+  static at::Tensor last(const at::Tensor &x) { return x.contiguous(at::MemoryFormat::ChannelsLast); }
+
   struct Layout {
     uint64_t id;
     at::Tensor packed;
@@ -253,12 +270,8 @@ char *tab_conv_fused(void **out, void *x, void *weight, void *bias, int64_t stri
     at::NoGradGuard g;
     Packed &packed = packed_of(weight);
     packed.serves(stride, padding, groups);
-    if (packed.winograd().defined()) {
-      *out = new at::Tensor(winograd::conv(T(x), packed.winograd(), T(bias), relu));
-      return;
-    }
-    if (packed.amx() != nullptr) {
-      *out = new at::Tensor(tab::amx_conv(*packed.amx(), T(x), T(bias), relu != 0));
+    if (packed.own()) {
+      *out = new at::Tensor(packed.conv(T(x), T(bias), relu != 0));
       return;
     }
     at::Tensor w = packed.get(T(x).sizes());
@@ -281,11 +294,7 @@ char *tab_conv_add_relu(void *other, void *x, void *weight, void *bias, int64_t 
     Packed &packed = packed_of(weight);
     packed.serves(stride, padding, groups);
     if (at::has_internal_overlap(T(other)) == at::MemOverlap::Yes) throw std::invalid_argument("the sum's values share memory");
-    if (packed.winograd().defined()) {
-      winograd::add(T(other), T(x), packed.winograd(), T(bias));
-      return;
-    }
-    if (packed.amx() != nullptr) return tab::amx_conv_add_relu(*packed.amx(), T(other), T(x), T(bias));
+    if (packed.own()) return packed.add(T(other), T(x), T(bias));
     at::Tensor w = packed.get(T(x).sizes());
     std::vector<int64_t> pad{padding, padding}, str{stride, stride}, dil{1, 1};
     op.call(T(other), T(x), w, T(bias), pad, str, dil, groups, "add", at::Scalar(1.0), "relu", Scalars(), "");
@@ -297,7 +306,7 @@ char *tab_conv_layouts(int64_t *n, void *weight) {
 }
 
 char *tab_conv_own(int *own, void *weight) {
-  return guarded([=] { *own = packed_of(weight).winograd().defined(); });
+  return guarded([=] { *own = packed_of(weight).own(); });
 }
 
 int tab_conv_lanes(int most) { return winograd::limit(most); }

@@ -16,7 +16,6 @@
 #include "parallel.h"
 #include "winograd.h"
 
-#include <ATen/MemoryOverlap.h>
 #include <algorithm>
 #include <atomic>
 #include <cmath>
@@ -146,8 +145,7 @@ Shape shape(const at::Tensor &x, const at::Tensor &packed, const at::Tensor &bia
 }
 
 void run(const Shape &g, const at::Tensor &x, const at::Tensor &packed, const at::Tensor &bias, at::Tensor &y) {
-  const at::Tensor in = x.contiguous(at::MemoryFormat::ChannelsLast), b = bias.contiguous();
-  run(g, side(packed), in.data_ptr<float>(), packed.data_ptr<float>(), b.data_ptr<float>(), y.data_ptr<float>());
+  run(g, side(packed), x.data_ptr<float>(), packed.data_ptr<float>(), bias.data_ptr<float>(), y.data_ptr<float>());
 }
 
 } // namespace
@@ -203,14 +201,7 @@ at::Tensor conv(const at::Tensor &x, const at::Tensor &packed, const at::Tensor 
 }
 
 void add(at::Tensor &sum, const at::Tensor &x, const at::Tensor &packed, const at::Tensor &bias) {
-  const Shape g = shape(x, packed, bias, true, true);
-  if (sum.is_contiguous(at::MemoryFormat::ChannelsLast) && !sum.is_alias_of(x)) {
-    run(g, x, packed, bias, sum);
-    return;
-  }
-  at::Tensor y = sum.clone(at::MemoryFormat::ChannelsLast); // what is read must not change on the way
-  run(g, x, packed, bias, y);
-  sum.copy_(y);
+  run(shape(x, packed, bias, true, true), x, packed, bias, sum);
 }
 
 } // namespace winograd

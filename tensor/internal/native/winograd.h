@@ -11,13 +11,13 @@ bool serves(const at::Tensor &weight, int64_t stride, int64_t padding, int64_t g
 // limit sets the most floats in a register, 16, 8 or 0 for no kernel, and returns what it was: for tests, before anything is packed.
 int limit(int most);
 
-// pack returns the weight as the kernel reads it: four times as many values.
+// pack returns the weight as the kernel reads it: four times as many values, with many channels 16/9 times.
 at::Tensor pack(const at::Tensor &weight);
 
-// conv returns conv(x) + bias [O], cut off below zero with relu.
+// conv returns conv(x) + bias [O], cut off below zero with relu. Here and below maps are channels-last.
 at::Tensor conv(const at::Tensor &x, const at::Tensor &packed, const at::Tensor &bias, bool relu);
 
-// add changes sum to ReLU(sum + conv(x) + bias).
+// add changes sum, which shares no memory with x, to ReLU(sum + conv(x) + bias).
 void add(at::Tensor &sum, const at::Tensor &x, const at::Tensor &packed, const at::Tensor &bias);
 
 } // namespace winograd
