@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"os"
+	"os/exec"
 	"sync"
 	"testing"
 
@@ -242,4 +244,24 @@ func TestFilteringLeavesTheRest(t *testing.T) {
 			return s.Err()
 		}))
 	})
+}
+
+// libtorch's variable for using less of a processor than it has holds for kernels of this package.
+func TestKernelsObeyTheCapability(t *testing.T) {
+	const child = "GOTAB_TEST_CAPABILITY"
+	if os.Getenv(child) != "" {
+		fmt.Printf("kernels: %d lanes, AMX %t\n", native.ConvLanes(16), native.HasAMX())
+		return
+	}
+	most, amx := native.ConvLanes(16), native.HasAMX()
+	native.ConvLanes(most)
+	for set, want := range map[string]string{
+		"default": "0 lanes, AMX false", "avx2": fmt.Sprintf("%d lanes, AMX false", min(most, 8)), "avx512": fmt.Sprintf("%d lanes, AMX %t", most, amx),
+	} {
+		cmd := exec.Command(os.Args[0], "-test.run=^TestKernelsObeyTheCapability$")
+		cmd.Env = append(os.Environ(), child+"=1", "ATEN_CPU_CAPABILITY="+set)
+		out, err := cmd.CombinedOutput()
+		require.NoError(t, err, "%s", out)
+		require.Contains(t, string(out), "kernels: "+want, set)
+	}
 }

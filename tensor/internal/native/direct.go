@@ -349,8 +349,8 @@ func Linear(x, w, b Handle) (Handle, error) {
 	return shimOut(func(out *unsafe.Pointer) *C.char { return C.tab_linear(out, hp(x), hp(w), hp(b)) })
 }
 
-// Conv2d convolves x with w and adds b, which may be nil.
-func Conv2d(x, w, b Handle, stride, padding, dilation, groups int64) (Handle, error) {
+// conv2d is libtorch's convolution.
+func conv2d(x, w, b Handle, stride, padding, dilation, groups int64) (Handle, error) {
 	return shimOut(func(out *unsafe.Pointer) *C.char {
 		return C.tab_conv2d(out, hp(x), hp(w), hp(b), C.int64_t(stride), C.int64_t(padding), C.int64_t(dilation), C.int64_t(groups))
 	})

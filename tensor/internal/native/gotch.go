@@ -423,8 +423,8 @@ func Linear(x, w, b Handle) (Handle, error) {
 	return made(func(out *libtch.Ctensor) { libtch.AtgLinear(out, ct(x), ct(w), given(b)) })
 }
 
-// Conv2d convolves x with w and adds b, which may be nil.
-func Conv2d(x, w, b Handle, stride, padding, dilation, groups int64) (Handle, error) {
+// conv2d is libtorch's convolution.
+func conv2d(x, w, b Handle, stride, padding, dilation, groups int64) (Handle, error) {
 	st, pd, dl := []int64{stride, stride}, []int64{padding, padding}, []int64{dilation, dilation}
 	return made(func(out *libtch.Ctensor) {
 		libtch.AtgConv2d(out, ct(x), ct(w), given(b), st, 2, pd, 2, dl, 2, groups)

@@ -257,6 +257,21 @@ func ConvAddReLU(other, x, w, b Handle, stride, padding, groups int64) error {
 	return shimError(C.tab_conv_add_relu(hp(other), hp(x), hp(w), hp(b), C.int64_t(stride), C.int64_t(padding), C.int64_t(groups)))
 }
 
+// Conv2d convolves x with w and adds b, which may be nil: by a kernel of ours where that serves the convolution, else by libtorch's.
+func Conv2d(x, w, b Handle, stride, padding, dilation, groups int64) (Handle, error) {
+	if b == nil {
+		var out unsafe.Pointer
+		err := shimError(C.tab_conv_filtered(&out, hp(x), hp(w), C.int64_t(stride), C.int64_t(padding), C.int64_t(dilation), C.int64_t(groups)))
+		if err != nil || out != nil {
+			return Handle(out), err
+		}
+	}
+	return conv2d(x, w, b, stride, padding, dilation, groups)
+}
+
+// ConvFiltered is how often a kernel of ours served Conv2d in this process.
+func ConvFiltered() int64 { return int64(C.tab_conv_filtered_count()) }
+
 // ConvPacks is how often a weight was packed in this process, ConvShapes for how
 // many problems oneDNN was asked for a layout.
 func ConvPacks() int64 { return int64(C.tab_conv_packs()) }

@@ -42,6 +42,9 @@ char *tab_conv_fused(void **out, void *x, void *weight, void *bias, int64_t stri
                      int relu);
 char *tab_conv_add_relu(void *other, void *x, void *weight, void *bias, int64_t stride, int64_t padding,
                         int64_t groups);
+// A convolution that Backward goes back through by kernels of ours (convolve.cpp), or nothing where they do not serve it.
+char *tab_conv_filtered(void **out, void *x, void *weight, int64_t stride, int64_t padding, int64_t dilation, int64_t groups);
+int64_t tab_conv_filtered_count(void); // how many there were in this process
 int tab_has_amx(void); // whether convolutions in bfloat16 may be those of amx.cpp
 char *tab_conv_layouts(int64_t *n, void *weight); // how many a weight has
 char *tab_conv_own(int *own, void *weight); // whether a kernel of ours serves the weight, not oneDNN's

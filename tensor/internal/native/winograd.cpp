@@ -20,7 +20,9 @@
 #include <atomic>
 #include <cmath>
 #include <cstdint>
+#include <cstdlib>
 #include <stdexcept>
+#include <string>
 
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
 #define GOTAB_WINOGRAD 1
@@ -56,12 +58,19 @@ constexpr int64_t kChannels4 = 128 * 128;
 // Up to this product they are 2x2, beyond there is no gain.
 constexpr int64_t kChannels2 = 256 * 256;
 
+// The sums of a thread's part of a gradient: of at most so many channels and outputs, 0.6 MB; and of no fewer channels than these.
+constexpr int64_t kMost = 64, kLeast = 16;
+
 using Block = void (*)(const Shape &g, const float *x, const float *u, const float *bias, float *y, int64_t first, int64_t count,
                        int64_t from, int64_t to, float *work);
+
+using Gradient = void (*)(const Shape &g, const float *x, const float *y, int64_t first, int64_t count, int64_t c0, int64_t c, int64_t o0, int64_t o,
+                          float *m, float *work);
 
 // Blocks are the kernels for tiles of 2x2 and of 4x4.
 struct Blocks {
   Block two, four;
+  Gradient gradient2, gradient4;
 };
 
 #ifdef GOTAB_WINOGRAD
@@ -86,21 +95,25 @@ namespace narrow {
 #undef ROWS
 #pragma GCC pop_options
 
-// lanes is how many floats this processor's registers hold, of the widths that there are kernels for.
+// lanes is how many floats this processor's registers hold, of the widths that there are kernels for. libtorch's own variable for using less of a
+// processor than it has holds here too.
 int lanes() {
   __builtin_cpu_init();
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq")) return 16;
+  const char *const set = std::getenv("ATEN_CPU_CAPABILITY");
+  const std::string most = set == nullptr ? "" : set;
+  if (most == "default") return 0;
+  if (most != "avx2" && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq")) return 16;
   return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? 8 : 0;
 }
 
 Blocks of(int lanes) {
-  if (lanes == 16) return {wide::block<2>, wide::block<4>};
-  if (lanes == 8) return {narrow::block<2>, narrow::block<4>};
-  return {nullptr, nullptr};
+  if (lanes == 16) return {wide::block<2>, wide::block<4>, wide::gradient<2>, wide::gradient<4>};
+  if (lanes == 8) return {narrow::block<2>, narrow::block<4>, narrow::gradient<2>, narrow::gradient<4>};
+  return {};
 }
 #else
 int lanes() { return 0; }
-Blocks of(int) { return {nullptr, nullptr}; }
+Blocks of(int) { return {}; }
 #endif
 
 std::atomic<int> widest{lanes()};
@@ -136,6 +149,24 @@ void run(const Shape &g, int64_t side, const float *x, const float *u, const flo
   });
 }
 
+// Points is how the three values of a kernel along a side count at each of the n points.
+struct Points {
+  int n;
+  double g[6][3] = {};
+  explicit Points(bool four) : n(four ? 6 : 4) {
+    const double at4[] = {0, kA, -kA, kB, -kB}, at2[] = {0, 1, -1};
+    const double *const at = four ? at4 : at2;
+    g[n - 1][2] = 1; // at infinity
+    for (int j = 0; j < n - 1; j++) {
+      double norm = 1;
+      for (int k = 0; k < n - 1; k++)
+        if (k != j) norm *= at[j] - at[k];
+      if (!four && j == 0) norm = -norm; // evaluate<2> turns the sign there, and interpolate<2> that at infinity
+      for (int i = 0; i < 3; i++) g[j][i] = std::pow(at[j], i) / norm;
+    }
+  }
+};
+
 Shape shape(const at::Tensor &x, const at::Tensor &packed, const at::Tensor &bias, bool add, bool relu) {
   const int64_t h = x.size(2), w = x.size(3);
   const int64_t s = side(packed);
@@ -158,37 +189,34 @@ bool serves(const at::Tensor &weight, int64_t stride, int64_t padding, int64_t g
 }
 
 // The values of a kernel at the points, in double precision: [points, O/32, C, 32].
-at::Tensor pack(const at::Tensor &weight) {
-  const at::Tensor dense = weight.contiguous();
-  const int64_t o = dense.size(0), c = dense.size(1), panels = o / kPanel;
-  const double at4[] = {0, kA, -kA, kB, -kB}, at2[] = {0, 1, -1};
-  const bool four = o * c <= kChannels4;
-  const double *const at = four ? at4 : at2;
-  const int n = four ? 6 : 4;
-  double g[6][3] = {};
-  g[n - 1][2] = 1; // at infinity
-  for (int j = 0; j < n - 1; j++) {
-    double norm = 1;
-    for (int k = 0; k < n - 1; k++)
-      if (k != j) norm *= at[j] - at[k];
-    if (!four && j == 0) norm = -norm; // evaluate<2> turns the sign there, and interpolate<2> that at infinity
-    for (int i = 0; i < 3; i++) g[j][i] = std::pow(at[j], i) / norm;
-  }
+at::Tensor pack(const at::Tensor &weight, bool fine) {
+  const int64_t o = weight.size(0), c = weight.size(1), panels = o / kPanel;
+  const Points p(!fine && o * c <= kChannels4);
+  const int n = p.n;
+  const auto &g = p.g;
   at::Tensor packed = at::empty({n * n, panels, c, kPanel}, at::kFloat);
-  const float *const from = dense.data_ptr<float>();
+  const float *const from = weight.data_ptr<float>();
+  const int64_t so = weight.stride(0), sc = weight.stride(1), si = weight.stride(2), sj = weight.stride(3);
   float *const to = packed.data_ptr<float>();
-  tab::parallel_for(c, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t k = begin; k < end; k++)
-      for (int64_t out = 0; out < o; out++) {
-        const float *w = from + (out * c + k) * 9;
-        double half[6][3];
+  // A training packs its weights in each step, so this goes over a panel at once.
+  tab::parallel_for(panels * c, 16, [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; row++) {
+      const float *const w = from + row / c * kPanel * so + row % c * sc;
+      double half[6][3][kPanel];
+      for (int j = 0; j < 3; j++) {
+        double column[3][kPanel];
+        for (int i = 0; i < 3; i++)
+          for (int64_t k = 0; k < kPanel; k++) column[i][k] = w[k * so + i * si + j * sj];
         for (int i = 0; i < n; i++)
-          for (int j = 0; j < 3; j++) half[i][j] = g[i][0] * w[j] + g[i][1] * w[3 + j] + g[i][2] * w[6 + j];
-        for (int i = 0; i < n; i++)
-          for (int j = 0; j < n; j++)
-            to[(((n * i + j) * panels + out / kPanel) * c + k) * kPanel + out % kPanel] =
-                static_cast<float>(half[i][0] * g[j][0] + half[i][1] * g[j][1] + half[i][2] * g[j][2]);
+          for (int64_t k = 0; k < kPanel; k++) half[i][j][k] = g[i][0] * column[0][k] + g[i][1] * column[1][k] + g[i][2] * column[2][k];
       }
+      for (int i = 0; i < n; i++)
+        for (int j = 0; j < n; j++) {
+          float *const point = to + ((n * i + j) * panels * c + row) * kPanel;
+          for (int64_t k = 0; k < kPanel; k++)
+            point[k] = static_cast<float>(half[i][0][k] * g[j][0] + half[i][1][k] * g[j][1] + half[i][2][k] * g[j][2]);
+        }
+    }
   });
   return packed;
 }
@@ -202,6 +230,62 @@ at::Tensor conv(const at::Tensor &x, const at::Tensor &packed, const at::Tensor 
 
 void add(at::Tensor &sum, const at::Tensor &x, const at::Tensor &packed, const at::Tensor &bias) {
   run(shape(x, packed, bias, true, true), x, packed, bias, sum);
+}
+
+// Input and gradient are evaluated at the points, tile by tile, and their products summed up over all tiles: a matrix product for each point. What is
+// left is the transpose of how a kernel is evaluated. A thread has all tiles of some channels and outputs, so that its sums stay in the second cache, and a
+// sum's order is that of the tiles, for any number of threads.
+at::Tensor weight_gradient(const at::Tensor &x, const at::Tensor &grad) {
+  const int64_t c = x.size(1), o = grad.size(1), h = x.size(2), w = x.size(3);
+  const bool four = o * c <= kChannels4;
+  const Points points(four);
+  const int n = points.n, side = n - 2;
+  const Shape g{x.size(0), h, w, c, o, (h + side - 1) / side, (w + side - 1) / side, false, false};
+  const int64_t tiles = g.n * g.down * g.across, threads = at::get_num_threads();
+  int64_t cs = (c + kMost - 1) / kMost, os = (o + kMost - 1) / kMost; // parts of the channels and of the outputs
+  while (cs * os < threads && (os < o / kPanel || cs < c / kLeast))
+    if (os < o / kPanel)
+      os = std::min(2 * os, o / kPanel);
+    else
+      cs = std::min(2 * cs, c / kLeast);
+  const int64_t most_c = (c / kLeast + cs - 1) / cs * kLeast, most_o = (o / kPanel + os - 1) / os * kPanel;
+  const int64_t sums = n * n * most_c * most_o, size = sums + n * n * (kTiles * (most_c + most_o) + 2 * kApart + most_c), tasks = cs * os;
+  at::Tensor work = at::empty({std::min(threads, tasks) * size}, at::kFloat);
+  at::Tensor dw = at::empty({o, c, 3, 3}, x.options(), at::MemoryFormat::ChannelsLast);
+  float *const room = work.data_ptr<float>(), *const to = dw.data_ptr<float>();
+  const float *const in = x.data_ptr<float>(), *const out = grad.data_ptr<float>();
+  const Gradient gradient = four ? kernels().gradient4 : kernels().gradient2;
+  tab::Tasks left(tasks);
+  std::atomic<int64_t> seats{0};
+  tab::on_threads(tasks, [&] {
+    float *const m = room + seats.fetch_add(1, std::memory_order_relaxed) * size;
+    for (int64_t k; left.next(&k);) {
+      const int64_t i = k / os, j = k % os;
+      const int64_t c0 = i * (c / kLeast) / cs * kLeast, cn = (i + 1) * (c / kLeast) / cs * kLeast - c0;
+      const int64_t o0 = j * (o / kPanel) / os * kPanel, on = (j + 1) * (o / kPanel) / os * kPanel - o0;
+      std::fill_n(m, n * n * cn * on, 0.0f);
+      for (int64_t t = 0; t < tiles; t += kTiles) gradient(g, in, out, t, std::min(kTiles, tiles - t), c0, cn, o0, on, m, m + sums);
+      for (int64_t p = 0; p < on; p += kPanel)
+        for (int64_t r = 0; r < cn; r++) {
+          const float *const at = m + (p * cn + r * kPanel);
+          double half[3][6][kPanel] = {};
+          for (int a = 0; a < n; a++)
+            for (int b = 0; b < n; b++) {
+              const float *const v = at + (n * a + b) * cn * on;
+              for (int y = 0; y < 3; y++)
+                for (int64_t q = 0; q < kPanel; q++) half[y][b][q] += points.g[a][y] * v[q];
+            }
+          for (int y = 0; y < 3; y++)
+            for (int z = 0; z < 3; z++)
+              for (int64_t q = 0; q < kPanel; q++) {
+                double sum = 0;
+                for (int b = 0; b < n; b++) sum += points.g[b][z] * half[y][b][q];
+                to[((o0 + p + q) * 9 + 3 * y + z) * c + c0 + r] = static_cast<float>(sum);
+              }
+        }
+    }
+  });
+  return dw;
 }
 
 } // namespace winograd

@@ -42,10 +42,10 @@ template <int SIDE> static inline __attribute__((always_inline)) void interpolat
   }
 }
 
-// into writes a tile, lines line floats apart, as a row of c channels in v at each of the points.
-template <int SIDE> static void into(const float *x, int64_t line, int64_t c, float *v, int64_t step) {
+// into writes a tile, lines line floats apart and c channels a place, as a row of count channels in v at each of the points.
+template <int SIDE> static void into(const float *x, int64_t line, int64_t c, int64_t count, float *v, int64_t step) {
   constexpr int N = SIDE + 2;
-  for (int64_t k = 0; k < c; k += LANES, x += LANES, v += LANES) {
+  for (int64_t k = 0; k < count; k += LANES, x += LANES, v += LANES) {
     Vec d[N * N];
     for (int i = 0; i < N; i++)
       for (int j = 0; j < N; j++) load(d[N * i + j], x + i * line + j * c);
@@ -136,7 +136,7 @@ static void block(const Shape &g, const float *x, const float *u, const float *b
     const int64_t top = place / g.across * SIDE - 1, left = place % g.across * SIDE - 1;
     const float *image = x + n * g.h * g.w * g.c;
     if (top >= 0 && left >= 0 && top + N <= g.h && left + N <= g.w) {
-      into<SIDE>(image + (top * g.w + left) * g.c, g.w * g.c, g.c, v + t * g.c, vs);
+      into<SIDE>(image + (top * g.w + left) * g.c, g.w * g.c, g.c, g.c, v + t * g.c, vs);
       continue;
     }
     const int64_t west = left < 0 ? 0 : left, east = left + N < g.w ? left + N : g.w;
@@ -146,7 +146,7 @@ static void block(const Shape &g, const float *x, const float *u, const float *b
       if (top + i >= 0 && top + i < g.h)
         __builtin_memcpy(line + (west - left) * g.c, image + ((top + i) * g.w + west) * g.c, (east - west) * g.c * sizeof(float));
     }
-    into<SIDE>(edge, N * g.c, g.c, v + t * g.c, vs);
+    into<SIDE>(edge, N * g.c, g.c, g.c, v + t * g.c, vs);
   }
   const int64_t groups = (count + ROWS - 1) / ROWS;
   for (int64_t p = 0; p < N * N; p++)
@@ -161,4 +161,109 @@ static void block(const Shape &g, const float *x, const float *u, const float *b
     out<SIDE>(m + t * g.o, ms, g, from, to, g.h - top < SIDE ? g.h - top : SIDE, g.w - left < SIDE ? g.w - left : SIDE, bias,
               y + ((n * g.h + top) * g.w + left) * g.o);
   }
+}
+
+// spread is interpolate turned around: it takes the SIDE values d[0], d[s], .. that came out to the points.
+template <int SIDE> static inline __attribute__((always_inline)) void spread(Vec *d, int s) {
+  if constexpr (SIDE == 2) {
+    const Vec d0 = d[0], d1 = d[s];
+    d[s] = d0 + d1;
+    d[2 * s] = d0 - d1;
+    d[3 * s] = -d1;
+  } else {
+    const Vec d0 = d[0], d1 = d[s], d2 = d[2 * s], d3 = d[3 * s];
+    const Vec ea = d0 + (kA * kA) * d2, oa = kA * (d1 + (kA * kA) * d3);
+    const Vec eb = d0 + (kB * kB) * d2, ob = kB * (d1 + (kB * kB) * d3);
+    d[s] = ea + oa;
+    d[2 * s] = ea - oa;
+    d[3 * s] = eb + ob;
+    d[4 * s] = eb - ob;
+    d[5 * s] = d3;
+  }
+}
+
+// outof writes a tile of gradients, lines line floats apart and o channels a place, as a row of count channels in e at each of the points. What
+// lies below rows or right of columns is nothing.
+template <int SIDE>
+static void outof(const float *y, int64_t line, int64_t o, int64_t count, int64_t rows, int64_t columns, float *e, int64_t step) {
+  constexpr int N = SIDE + 2;
+  for (int64_t k = 0; k < count; k += LANES, y += LANES, e += LANES) {
+    Vec d[N * N] = {};
+    for (int64_t i = 0; i < rows; i++)
+      for (int64_t j = 0; j < columns; j++) load(d[N * i + j], y + i * line + j * o);
+#pragma GCC unroll 4
+    for (int j = 0; j < SIDE; j++) spread<SIDE>(d + j, N);
+#pragma GCC unroll 6
+    for (int i = 0; i < N; i++) spread<SIDE>(d + N * i, 1);
+    for (int i = 0; i < N * N; i++) store(e + i * step, d[i]);
+  }
+}
+
+// gather adds to m [R, 32], in one sum that was made alone, so that rounding does not grow with all tiles, the products of v [tiles, R], whose rows are c floats apart, with e [tiles, 32], whose rows are o apart.
+template <int R> static inline __attribute__((always_inline)) void gather(const float *v, int64_t c, const float *e, int64_t o, int64_t tiles, float *m) {
+  for (int part = 0; part < 32; part += 2 * LANES, e += 2 * LANES, m += 2 * LANES) {
+    Vec acc[R][2] = {};
+    for (int64_t t = 0; t < tiles; t++) {
+      Vec e0, e1;
+      load(e0, e + t * o);
+      load(e1, e + t * o + LANES);
+#pragma GCC unroll 16
+      for (int r = 0; r < R; r++) {
+        const float x = v[t * c + r];
+        acc[r][0] += e0 * x;
+        acc[r][1] += e1 * x;
+      }
+    }
+#pragma GCC unroll 16
+    for (int r = 0; r < R; r++) {
+      Vec m0, m1;
+      load(m0, m + r * 32);
+      load(m1, m + r * 32 + LANES);
+      store(m + r * 32, m0 + acc[r][0]);
+      store(m + r * 32 + LANES, m1 + acc[r][1]);
+    }
+  }
+}
+
+template <int R> static void gathers(int64_t rows, const float *v, int64_t c, const float *e, int64_t o, int64_t tiles, float *m) {
+  if constexpr (R > 0) {
+    if (rows == R)
+      gather<R>(v, c, e, o, tiles, m);
+    else
+      gathers<R - 1>(rows, v, c, e, o, tiles, m);
+  }
+}
+
+// gradient adds to m [points, O/32, C, 32], of c channels from c0 on and o outputs from o0 on, what count tiles from first on have of
+// the products of input and gradient.
+template <int SIDE>
+static void gradient(const Shape &g, const float *x, const float *y, int64_t first, int64_t count, int64_t c0, int64_t c, int64_t o0, int64_t o, float *m,
+                     float *work) {
+  constexpr int N = SIDE + 2;
+  const int64_t vs = count * c + kApart, es = count * o + kApart;
+  float *v = work, *e = v + N * N * vs, *edge = e + N * N * es;
+  for (int64_t t = 0; t < count; t++) {
+    const int64_t n = (first + t) / (g.down * g.across), place = (first + t) % (g.down * g.across);
+    const int64_t top = place / g.across * SIDE, left = place % g.across * SIDE, up = top - 1, west = left - 1;
+    const float *image = x + n * g.h * g.w * g.c + c0;
+    outof<SIDE>(y + ((n * g.h + top) * g.w + left) * g.o + o0, g.w * g.o, g.o, o, g.h - top < SIDE ? g.h - top : SIDE,
+                g.w - left < SIDE ? g.w - left : SIDE, e + t * o, es);
+    if (up >= 0 && west >= 0 && up + N <= g.h && west + N <= g.w) {
+      into<SIDE>(image + (up * g.w + west) * g.c, g.w * g.c, g.c, c, v + t * c, vs);
+      continue;
+    }
+    __builtin_memset(edge, 0, N * N * c * sizeof(float));
+    for (int64_t i = 0; i < N; i++)
+      for (int64_t j = 0; j < N; j++)
+        if (up + i >= 0 && up + i < g.h && west + j >= 0 && west + j < g.w)
+          __builtin_memcpy(edge + (i * N + j) * c, image + ((up + i) * g.w + west + j) * g.c, c * sizeof(float));
+    into<SIDE>(edge, N * c, c, c, v + t * c, vs);
+  }
+  const int64_t groups = (c + ROWS - 1) / ROWS;
+  for (int64_t p = 0; p < N * N; p++)
+    for (int64_t k = 0; k < o; k += 32)
+      for (int64_t r = 0; r < groups; r++) {
+        const int64_t from = r * c / groups, rows = (r + 1) * c / groups - from;
+        gathers<ROWS>(rows, v + p * vs + from, c, e + p * es + k, o, count, m + ((p * o + k) * c + from * 32));
+      }
 }
