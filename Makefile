@@ -36,7 +36,9 @@ SEED ?= 1
 MUTATE ?= tab downstream tensor dataset metrics synth
 
 # Threads of libtorch that wait for each other sleep instead of spinning: on a machine that is busy with other things, such
-# as other packages' tests, that is several times faster, and on a quiet one a few percent slower.
+# as other packages' tests, that is several times faster. On a quiet one a single image takes up to 1.6 times as long that way, so benchmarks
+# leave it to the environment.
+AWAKE := $(if $(OMP_WAIT_POLICY),,unset OMP_WAIT_POLICY;)
 export OMP_WAIT_POLICY ?= passive
 
 # The newest release that runs on the oldest Go that go.mod allows.
@@ -149,38 +151,38 @@ soak-inspect: ## 64 clients ask an Inspector for DURATION, and then a server ove
 # Medians of ROUNDS rounds in which the sides take turns, so that a machine that is busy for a while tells on all of them.
 .PHONY: bench-inspect
 bench-inspect: ## latency and throughput of the service beside Score: ROUNDS=9
-	@$(native); echo "+ go test -bench 'Latency|Throughput' ./inspect/service"; \
+	@$(AWAKE) $(native); echo "+ go test -bench 'Latency|Throughput' ./inspect/service"; \
 	$(GO) test -run '^$$' -bench 'Latency|Throughput' -benchtime $(ROUNDS)x -timeout 0 ./inspect/service $(ARGS) | awk '/^Benchmark/ { sub("-[0-9]+$$", "", $$1); print $$1; for (i = 5; i < NF; i += 2) printf "  %10s  %s\n", $$i, $$(i + 1) }  !/^Benchmark/'
 
 .PHONY: bench-servers
 bench-servers: ## inspectd beside FastAPI with ONNX Runtime over HTTP, in turns: WEIGHTS=FILE; PYTHON has fastapi, uvicorn, onnxruntime
-	@[ -n "$(WEIGHTS)" ] || { echo "bench-servers needs WEIGHTS=resnet18.safetensors; ARGS may add -rounds N and more" >&2; exit 2; }; \
+	@$(AWAKE) [ -n "$(WEIGHTS)" ] || { echo "bench-servers needs WEIGHTS=resnet18.safetensors; ARGS may add -rounds N and more" >&2; exit 2; }; \
 	$(native); dir="$$(mktemp -d)"; trap 'rm -rf "$$dir"' EXIT; $(GO) build -o "$$dir/inspectd" ./examples/inspectd; \
 	set -- "$$dir/inspectd" "$(WEIGHTS)" $(ARGS); echo "+ $(PYTHON) bench/inspect/servers.py $$*"; $(PYTHON) bench/inspect/servers.py "$$@"
 
 # Wants two cores with nothing else on them.
 .PHONY: bench-ranks
 bench-ranks: ## what ranks cost: exchanges, a group of one beside none, two ranks of one core beside one of two, in turns: ROUNDS=9
-	@vars="$$($(LIBTORCH) env -dist)"; eval "$$vars"; echo "+ go test -run 'TestCosts|TestOverheadOfOne|TestEfficiencyOfTwo' ./tensor/dist -cost"; \
+	@$(AWAKE) vars="$$($(LIBTORCH) env -dist)"; eval "$$vars"; echo "+ go test -run 'TestCosts|TestOverheadOfOne|TestEfficiencyOfTwo' ./tensor/dist -cost"; \
 	$(GO) test -run '^(TestCosts|TestOverheadOfOne|TestEfficiencyOfTwo)$$' -count 1 -timeout 0 -v ./tensor/dist -cost -cost.rounds $(ROUNDS) $(ARGS) | \
 	awk '/^--- FAIL|^FAIL/ { bad = 1 } { sub("^ *engine_test.go:[0-9]*: ", "") } !/^(===|---|PASS|ok|$$)/ { print } END { exit bad }'
 
 .PHONY: bench
 bench: ## run all benchmarks, paired with Python where it has what they need
-	@$(native); echo "+ go test -run '^$$' -bench $(BENCH) ./..."; $(GO) test -p 1 -run '^$$' -bench '$(BENCH)' -benchmem ./...
+	@$(AWAKE) $(native); echo "+ go test -run '^$$' -bench $(BENCH) ./..."; $(GO) test -p 1 -run '^$$' -bench '$(BENCH)' -benchmem ./...
 	@$(MAKE) bench-pairs
 
 # Both sides of each pair run in turns. A bar that is missed is reported at the end.
 .PHONY: bench-pairs
 bench-pairs: ## synthesis, blending and decoding against OpenCV, NumPy and Pillow, in turns
-	@if ! $(PYTHON) -c 'import cv2, numpy, PIL' 2>/dev/null; then \
+	@$(AWAKE) if ! $(PYTHON) -c 'import cv2, numpy, PIL' 2>/dev/null; then \
 	  echo "no paired benchmarks: $(PYTHON) lacks cv2, numpy or PIL (set PYTHON to one that has them)"; exit 0; fi; \
 	missed=0; for pair in synth/testdata/bench/pair.py bench/synth/pair.py bench/dataset/decode.py; do \
 	  echo "+ $(PYTHON) $$pair"; $(PYTHON) $$pair || missed=1; done; exit $$missed
 
 .PHONY: bench-detectors
 bench-detectors: ## every detector beside PyTorch: WEIGHTS=FILE ROOT=DIR TARGET=CLASS OTHERS=CLASS,CLASS...
-	@[ -n "$(WEIGHTS)" ] && [ -n "$(ROOT)" ] && [ -n "$(TARGET)" ] && [ -n "$(OTHERS)" ] || { \
+	@$(AWAKE) [ -n "$(WEIGHTS)" ] && [ -n "$(ROOT)" ] && [ -n "$(TARGET)" ] && [ -n "$(OTHERS)" ] || { \
 	  echo "bench-detectors needs WEIGHTS=resnet18.safetensors, ROOT=folder of classes, TARGET=class and OTHERS=classes that RegAD trains on; ARGS may add -rounds N" >&2; exit 2; }; \
 	$(native); dir="$$(mktemp -d)"; trap 'rm -rf "$$dir"' EXIT; $(GO) build -o "$$dir/evaluate" ./examples/evaluate; \
 	set -- "$$dir/evaluate" "$(WEIGHTS)" "$(ROOT)" "$(TARGET)" "$(OTHERS)" $(ARGS); \
@@ -188,19 +190,19 @@ bench-detectors: ## every detector beside PyTorch: WEIGHTS=FILE ROOT=DIR TARGET=
 
 .PHONY: bench-torch
 bench-torch: ## a network, and with WEIGHTS=FILE ROOT=DIR TARGET=CLASS PaDiM, beside PyTorch of the same version (PYTHON), in turns
-	@$(native); dir="$$(mktemp -d)"; trap 'rm -rf "$$dir"' EXIT; $(GO) build -o "$$dir/" ./bench/resnet ./examples/evaluate; \
+	@$(AWAKE) $(native); dir="$$(mktemp -d)"; trap 'rm -rf "$$dir"' EXIT; $(GO) build -o "$$dir/" ./bench/resnet ./examples/evaluate; \
 	set -- "$$dir/resnet" $(if $(TARGET),-padim "$$dir/evaluate" "$(WEIGHTS)" "$(ROOT)" "$(TARGET)") $(ARGS); \
 	echo "+ $(PYTHON) bench/versions.py $$*"; $(PYTHON) bench/versions.py "$$@"
 
 .PHONY: bench-pretraining
 bench-pretraining: ## steps of every objective beside the same losses in PyTorch (PYTHON), in turns
-	@$(native); dir="$$(mktemp -d)"; trap 'rm -rf "$$dir"' EXIT; $(GO) build -o "$$dir/" ./bench/pretraining; \
+	@$(AWAKE) $(native); dir="$$(mktemp -d)"; trap 'rm -rf "$$dir"' EXIT; $(GO) build -o "$$dir/" ./bench/pretraining; \
 	set -- -versus "$$dir/pretraining" -objective keep,amplify,dense,recipe,joint $(ARGS); \
 	echo "+ $(PYTHON) bench/pretraining.py $$*"; $(PYTHON) bench/pretraining.py "$$@"
 
 .PHONY: bench-peers
 bench-peers: ## everything beside its peer, in turns, held against bench/peers.json; WEIGHTS=FILE ROOT=DIR TARGET=CLASS add whole detectors (PYTHON)
-	@$(native); dir="$$(mktemp -d)"; trap 'rm -rf "$$dir"' EXIT; $(GO) build -o "$$dir/" ./bench/resnet ./bench/detect ./examples/evaluate; \
+	@$(AWAKE) $(native); dir="$$(mktemp -d)"; trap 'rm -rf "$$dir"' EXIT; $(GO) build -o "$$dir/" ./bench/resnet ./bench/detect ./examples/evaluate; \
 	$(GO) test -c -o "$$dir/dataset.test" ./dataset; \
 	set -- "$$dir" $(if $(TARGET),-weights "$(WEIGHTS)" -root "$(ROOT)" -target "$(TARGET)") $(ARGS); \
 	echo "+ $(PYTHON) bench/peers.py $$*"; $(PYTHON) bench/peers.py "$$@"

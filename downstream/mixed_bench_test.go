@@ -54,8 +54,9 @@ func BenchmarkSingleAfterFit(b *testing.B) {
 	b.ReportMetric(1e3*(cpuSeconds()-cpu)/float64(b.N), "cpu-ms/image")
 }
 
-// BenchmarkService has 1, 16 and 64 clients that ask for single images, one after
-// the other, with the default threads and with one and two threads a Run.
+// BenchmarkService has 1, 2, 16 and 64 clients that ask for single images, one after
+// the other, with the default threads, with one and two threads a Run, and as if the processor had two and four times the
+// cores that it has, which is how a container that was given fewer than it sees behaves.
 //
 //	go test ./downstream -run '^$' -bench Service -benchtime 3x
 func BenchmarkService(b *testing.B) {
@@ -71,8 +72,10 @@ func BenchmarkService(b *testing.B) {
 		{"default", tensor.DefaultThreads()},
 		{"one", tensor.Threads{Cores: cores, PerRun: 1, Fixed: true}},
 		{"two", tensor.Threads{Cores: cores, PerRun: min(2, cores), Fixed: true}},
+		{"cores x2", tensor.Threads{Cores: 2 * cores}},
+		{"cores x4", tensor.Threads{Cores: 4 * cores}},
 	}
-	for _, clients := range []int{1, 16, 64} {
+	for _, clients := range []int{1, 2, 16, 64} {
 		for _, set := range settings {
 			b.Run(fmt.Sprintf("clients=%d/%s", clients, set.name), func(b *testing.B) {
 				require.NoError(b, tensor.SetThreads(set.Threads))
