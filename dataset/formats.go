@@ -159,7 +159,8 @@ func decodeTIFF(d Decoder, data []byte, use purpose) (decoded, error) {
 	if errors.Is(err, tiff.ErrTooLarge) {
 		return decoded{}, fmt.Errorf("%w: %w", ErrTooLarge, err)
 	}
-	return decoded{Image: img, raw16: h.Bits == 16 && !h.Float, lossy: h.Lossy}, err
+	_, full := img.(*image.RGBA) // with full alpha, as tiff.Decode says
+	return decoded{Image: img, raw16: h.Bits == 16 && !h.Float, lossy: h.Lossy, opaque: full}, err
 }
 
 func pnmSize(data []byte) (image.Point, error) {

@@ -73,19 +73,33 @@ func refused(code int) error {
 
 // rows delivers the decompressed rows of a strip or tile.
 type rows interface {
-	// next fills dst with the next row.
-	next(dst []byte) error
+	// next returns the next row, which is as long as room and lies there or where it was expanded to. The caller may write
+	// to it, unless there is no predictor.
+	next(room []byte) ([]byte, error)
 }
 
 // stream reads rows of a decompressor.
 type stream struct{ r io.Reader }
 
-func (s stream) next(dst []byte) error {
-	_, err := io.ReadFull(s.r, dst)
+func (s stream) next(room []byte) ([]byte, error) {
+	_, err := io.ReadFull(s.r, room)
 	if errors.Is(err, io.EOF) {
-		return io.ErrUnexpectedEOF
+		err = io.ErrUnexpectedEOF
 	}
-	return err
+	return room, err
+}
+
+// ready is a strip or tile that lies in memory as a whole.
+type ready struct{ text []byte }
+
+func (r *ready) next(room []byte) ([]byte, error) {
+	n := len(room)
+	if len(r.text) < n {
+		return nil, io.ErrUnexpectedEOF
+	}
+	row := r.text[:n:n]
+	r.text = r.text[n:]
+	return row, nil
 }
 
 // slackBytes is what a strip or tile may take beyond the picture's own bytes where it is expanded at once.
@@ -103,6 +117,9 @@ func (d *decoder) open(data []byte, count int) (rows, error) {
 	wanted, whole := d.expanded(count), d.expanded(h.chunkH)
 	switch h.compression {
 	case compressNone:
+		if h.predictor <= predictNone {
+			return &ready{data}, nil
+		}
 		return stream{bytes.NewReader(data)}, nil
 	case compressPackBits:
 		return &packBits{data: data}, nil
@@ -112,10 +129,12 @@ func (d *decoder) open(data []byte, count int) (rows, error) {
 		if len(data) >= 2 && data[0] == 0 && data[1]&1 == 1 {
 			return nil, errors.New("LZW with the bits the other way round, as written before 1987, is not read; convert it with: tiffcp -c zip OLD.tif NEW.tif")
 		}
-		if wanted <= min(d.atOnce(), math.MaxInt32, 4096*int64(len(data))) {
-			buf := d.buffer(wanted)
-			if n, ok := lzw(buf, data); ok {
-				return stream{bytes.NewReader(buf[:n])}, nil
+		if wanted <= min(d.atOnce(), math.MaxInt32-lzwRoom(0), 4096*int64(len(data))) {
+			if d.lzw == nil {
+				d.lzw = newLZWTable()
+			}
+			if text, ok := d.lzw.expand(d.buffer(lzwRoom(wanted)), data); ok {
+				return &ready{text}, nil
 			}
 		}
 		return stream{slow.NewReader(bytes.NewReader(data), slow.MSB, 8)}, nil
@@ -124,14 +143,14 @@ func (d *decoder) open(data []byte, count int) (rows, error) {
 		if d.quick && whole <= 1032*int64(len(data)) {
 			buf := d.buffer(whole)
 			if n, err := inflate.Zlib(buf, data); err == nil {
-				return stream{bytes.NewReader(buf[:n])}, nil
+				return &ready{buf[:n]}, nil
 			}
 		}
 		return d.inflated(data)
 	case compressZstd:
 		if d.quick {
 			if buf, ok := d.zstdAtOnce(data, whole); ok {
-				return stream{bytes.NewReader(buf)}, nil
+				return &ready{buf}, nil
 			}
 		}
 		return d.zstdRows(data)
@@ -233,18 +252,18 @@ type packBits struct {
 	run  int // repetitions of data[0] that follow
 }
 
-func (p *packBits) next(dst []byte) error {
-	for len(dst) > 0 {
+func (p *packBits) next(room []byte) ([]byte, error) {
+	for dst := room; len(dst) > 0; {
 		switch {
 		case p.lit > 0:
 			n := copy(dst, p.data[:min(p.lit, len(p.data))])
 			if n == 0 {
-				return io.ErrUnexpectedEOF
+				return nil, io.ErrUnexpectedEOF
 			}
 			p.data, p.lit, dst = p.data[n:], p.lit-n, dst[n:]
 		case p.run > 0:
 			if len(p.data) == 0 {
-				return io.ErrUnexpectedEOF
+				return nil, io.ErrUnexpectedEOF
 			}
 			n := min(p.run, len(dst))
 			for i := range n {
@@ -255,7 +274,7 @@ func (p *packBits) next(dst []byte) error {
 			}
 			dst = dst[n:]
 		case len(p.data) == 0:
-			return io.ErrUnexpectedEOF
+			return nil, io.ErrUnexpectedEOF
 		default:
 			c := int(int8(p.data[0]))
 			p.data = p.data[1:]
@@ -266,7 +285,18 @@ func (p *packBits) next(dst []byte) error {
 			}
 		}
 	}
-	return nil
+	return room, nil
+}
+
+// sumUp adds to every byte the one n bytes before it. Each of the n sums stays in a register.
+func sumUp(row []byte, n int) {
+	for c := range n {
+		v := byte(0)
+		for i := c; i < len(row); i += n {
+			v += row[i]
+			row[i] = v
+		}
+	}
 }
 
 // predict undoes the differencing of one row of n samples a pixel. tmp is of
@@ -276,9 +306,7 @@ func (h *Header) predict(row, tmp []byte, n int) error {
 	case h.predictor <= predictNone:
 		return nil
 	case h.predictor == predictHorizontal && h.Bits == 8:
-		for i := n; i < len(row); i++ {
-			row[i] += row[i-n]
-		}
+		sumUp(row, n)
 		return nil
 	case h.predictor == predictHorizontal && h.Bits == 16:
 		for i := 2 * n; i+2 <= len(row); i += 2 {
@@ -291,9 +319,7 @@ func (h *Header) predict(row, tmp []byte, n int) error {
 		}
 		return nil
 	case h.predictor == predictFloat && h.Float && h.Bits%8 == 0:
-		for i := n; i < len(row); i++ {
-			row[i] += row[i-n]
-		}
+		sumUp(row, n)
 		// The highest bytes of all samples come first, then the next ones.
 		size := h.Bits / 8
 		count := len(row) / size

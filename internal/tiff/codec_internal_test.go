@@ -1,8 +1,14 @@
 package tiff
 
 import (
+	"bytes"
+	"fmt"
+	"image"
+	"image/color"
 	"io"
 	"math"
+	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -42,13 +48,15 @@ func TestPackBitsRunsOverRows(t *testing.T) {
 	got := make([]byte, 0, 8)
 	row := make([]byte, 2)
 	for range 4 {
-		require.NoError(t, p.next(row))
+		_, err := p.next(row)
+		require.NoError(t, err)
 		got = append(got, row...)
 	}
 	require.Equal(t, []byte{1, 2, 3, 9, 9, 9, 9, 7}, got)
-	require.ErrorIs(t, p.next(row), io.ErrUnexpectedEOF)
-	require.ErrorIs(t, (&packBits{data: []byte{5, 1}}).next(row), io.ErrUnexpectedEOF)
-	require.ErrorIs(t, (&packBits{data: []byte{0xf0}}).next(row), io.ErrUnexpectedEOF)
+	for _, p := range []*packBits{p, {data: []byte{5, 1}}, {data: []byte{0xf0}}} {
+		_, err := p.next(row)
+		require.ErrorIs(t, err, io.ErrUnexpectedEOF)
+	}
 }
 
 // IEEE 754-2008, binary16.
@@ -72,4 +80,83 @@ func TestPagesInACircle(t *testing.T) {
 	require.Equal(t, 5, h.Width)
 	require.Equal(t, 4, h.Height)
 	require.LessOrEqual(t, h.Pages, len(data))
+}
+
+// Pixels of LZW are those that were packed: with a predictor and without, of one channel and of more, in strips of which the last is short.
+func TestPixelsOfLZW(t *testing.T) {
+	rng := rand.New(rand.NewPCG(4, 4))
+	for _, samples := range []int{1, 2, 3, 4, 5} {
+		for _, alpha := range []bool{false, true} {
+			photometric, colours := uint32(blackIsZero), 1
+			if samples >= 3 {
+				photometric, colours = colourRGB, 3
+			}
+			if alpha && samples == colours {
+				continue
+			}
+			for _, predictor := range []uint32{predictNone, predictHorizontal} {
+				for _, w := range []int{1, 2, 3, 5, 64} {
+					name := fmt.Sprintf("%d samples, alpha %t, predictor %d, %d wide", samples, alpha, predictor, w)
+					const h, perStrip = 7, 3
+					pixels := make([]byte, w*h*samples)
+					for i := range pixels {
+						pixels[i] = byte(rng.IntN(5) * 60)
+					}
+					data := make([]byte, 0, 3*len(pixels))
+					var offsets, counts []uint32
+					for y := 0; y < h; y += perStrip {
+						strip := slices.Clone(pixels[y*w*samples : min(y+perStrip, h)*w*samples])
+						for i := len(strip) - 1; i >= 0 && predictor == predictHorizontal; i-- {
+							if i%(w*samples) >= samples {
+								strip[i] -= strip[i-samples]
+							}
+						}
+						packed := packLZW(strip)
+						offsets, counts = append(offsets, uint32(8+len(data))), append(counts, uint32(len(packed)))
+						data = append(data, packed...)
+					}
+					tags := map[int][]uint32{tagWidth: {uint32(w)}, tagHeight: {h}, tagBits: {8}, tagSamples: {uint32(samples)}, tagCompression: {compressLZW}, tagPredictor: {predictor},
+						tagPhotometric: {photometric}, tagRowsPerStrip: {perStrip}, tagStripOffsets: offsets, tagStripCounts: counts}
+					if alpha {
+						tags[tagExtraSamples] = []uint32{extraUnassociated}
+					}
+					img, err := Decode(made(data, tags), Options{MaxBytes: 1 << 20})
+					require.NoError(t, err, name)
+					for i := range w * h {
+						p := pixels[i*samples : (i+1)*samples]
+						want := color.NRGBA{p[0], p[0], p[0], 255}
+						if colours == 3 {
+							want.G, want.B = p[1], p[2]
+						}
+						if alpha {
+							want.A = p[colours]
+						}
+						got := img.At(i%w, i/w)
+						switch img.(type) {
+						case *image.Gray:
+							require.Equal(t, color.Gray{p[0]}, got, name)
+						case *image.RGBA:
+							require.Equal(t, color.RGBA(want), got, name)
+						default:
+							require.Equal(t, want, got, name)
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
+// A picture without a predictor is read out of the file's bytes, and they stay as they are; one with a predictor is not summed up in them.
+func TestDecodeLeavesTheFileAlone(t *testing.T) {
+	for _, predictor := range []uint32{predictNone, predictHorizontal} {
+		text := surface(64 * 64)
+		data := made(text, map[int][]uint32{tagWidth: {64}, tagHeight: {64}, tagBits: {8}, tagCompression: {compressNone}, tagPredictor: {predictor}, tagPhotometric: {blackIsZero},
+			tagStripOffsets: {8}, tagStripCounts: {64 * 64}})
+		before := slices.Clone(data)
+		img, err := Decode(data, Options{MaxBytes: 1 << 20})
+		require.NoError(t, err)
+		require.Equal(t, color.Gray{text[0]}, img.At(0, 0))
+		require.True(t, bytes.Equal(before, data))
+	}
 }

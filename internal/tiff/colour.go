@@ -62,12 +62,13 @@ func (d *decoder) subsampledChunk(data []byte, x, y, count int) error {
 	if err != nil {
 		return err
 	}
-	if d.row == nil {
-		d.row = make([]byte, d.rowSize)
+	if d.room == nil {
+		d.room = make([]byte, d.rowSize)
 	}
-	unit, row := h.subX*h.subY+2, d.row
+	unit := h.subX*h.subY + 2
 	for r := 0; r < count; r += h.subY {
-		if err := src.next(row); err != nil {
+		row, err := src.next(d.room)
+		if err != nil {
 			return err
 		}
 		for dy := 0; dy < h.subY && r+dy < count; dy++ {

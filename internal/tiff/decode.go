@@ -1,6 +1,7 @@
 package tiff
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"image"
@@ -74,7 +75,9 @@ type decoder struct {
 	pix      []byte // Width*Height pixels
 	white    float64
 	largest  float64 // value met where White is not set
-	row, tmp []byte
+	row      []byte  // of a strip or tile
+	room     []byte  // for one that is not expanded elsewhere
+	tmp      []byte
 
 	unit    int    // rows that lie together: of pixels that share colours, those of a block
 	rowSize int64  // bytes of them
@@ -83,6 +86,7 @@ type decoder struct {
 	zlib    io.ReadCloser
 	zstdAll *zstd.Decoder
 	zstdRow *zstd.Decoder
+	lzw     *lzwTable
 	jpeg    int64 // pixels of strips or tiles of JPEG so far
 }
 
@@ -311,14 +315,14 @@ func (d *decoder) chunk(data []byte, plane, x, y, count int) error {
 	if err != nil {
 		return err
 	}
-	if d.row == nil {
-		d.row = make([]byte, d.rowSize)
+	if d.room == nil {
+		d.room = make([]byte, d.rowSize)
 		if h.predictor == predictFloat {
 			d.tmp = make([]byte, d.rowSize)
 		}
 	}
 	for r := range count {
-		if err := src.next(d.row); err != nil {
+		if d.row, err = src.next(d.room); err != nil {
 			return err
 		}
 		if err := h.predict(d.row, d.tmp, d.perRow()); err != nil {
@@ -333,7 +337,7 @@ func (d *decoder) chunk(data []byte, plane, x, y, count int) error {
 func (d *decoder) put(plane, x, y, n int) {
 	h := d.h
 	at := (y*h.Width + x) * d.channels
-	if !d.deep && h.Bits == 8 && !h.Float && h.photometric != whiteIsZero && !h.planar {
+	if d.bytes() {
 		d.putBytes(d.pix[at:], n)
 		return
 	}
@@ -380,7 +384,13 @@ func (d *decoder) put(plane, x, y, n int) {
 	}
 }
 
-// putBytes is put for samples of 8 bits side by side.
+// bytes says whether samples are bytes side by side that stay as they are.
+func (d *decoder) bytes() bool {
+	h := d.h
+	return !d.deep && h.Bits == 8 && !h.Float && h.photometric != whiteIsZero && !h.planar
+}
+
+// putBytes is put for those; where there is no alpha it writes 255.
 func (d *decoder) putBytes(dst []byte, n int) {
 	per := d.perRow()
 	switch {
@@ -394,16 +404,32 @@ func (d *decoder) putBytes(dst []byte, n int) {
 		for i := range n {
 			dst[4*i], dst[4*i+3] = d.row[i*per], d.row[i*per+1]
 		}
+	case d.colours == 3 && !d.alpha && per == 3:
+		threeToFour(dst[:4*n], d.row[:3*n])
 	case d.colours == 3 && !d.alpha:
 		for i := range n {
-			p, q := d.row[i*per:i*per+3:i*per+3], dst[4*i:4*i+3:4*i+3]
-			q[0], q[1], q[2] = p[0], p[1], p[2]
+			p, q := d.row[i*per:i*per+3:i*per+3], dst[4*i:4*i+4:4*i+4]
+			q[0], q[1], q[2], q[3] = p[0], p[1], p[2], 255
 		}
 	default: // four channels: RGB with alpha, or CMYK
 		for i := range n {
 			p, q := d.row[i*per:i*per+4:i*per+4], dst[4*i:4*i+4:4*i+4]
 			q[0], q[1], q[2], q[3] = p[0], p[1], p[2], p[3]
 		}
+	}
+}
+
+// threeToFour spreads pixels of three bytes to four, the fourth of them 255: two at once while eight bytes may be read.
+func threeToFour(dst, src []byte) {
+	const first, second, full = 0xffffff, 0xffffff << 32, 0xff000000_ff000000
+	for len(src) >= 8 && len(dst) >= 8 {
+		v := binary.LittleEndian.Uint64(src)
+		binary.LittleEndian.PutUint64(dst, v&first|v<<8&second|full)
+		dst, src = dst[8:], src[6:]
+	}
+	for len(src) >= 3 && len(dst) >= 4 {
+		dst[0], dst[1], dst[2], dst[3] = src[0], src[1], src[2], 255
+		dst, src = dst[4:], src[3:]
 	}
 }
 
@@ -568,7 +594,9 @@ func (d *decoder) finish() (image.Image, error) {
 	if d.deep {
 		size = 2
 	}
-	d.fillChannels(size)
+	if !d.bytes() || d.colours != 3 || d.alpha || h.compression == compressJPEG || d.subsampled() {
+		d.fillChannels(size)
+	}
 	switch {
 	case d.deep && d.alpha:
 		return &image.NRGBA64{Pix: d.pix, Stride: 8 * h.Width, Rect: rect}, nil

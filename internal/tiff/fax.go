@@ -153,7 +153,7 @@ func (f *fax) eol() bool {
 	return true
 }
 
-func (f *fax) next(dst []byte) error {
+func (f *fax) next(room []byte) ([]byte, error) {
 	f.row, f.ref = f.ref[:0], f.row
 	var err error
 	switch f.kind {
@@ -179,17 +179,17 @@ func (f *fax) next(dst []byte) error {
 		}
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
-	clear(dst)
+	clear(room)
 	for i := 0; i < len(f.row); i += 2 {
 		end := f.width
 		if i+1 < len(f.row) {
 			end = f.row[i+1]
 		}
-		setBits(dst, f.row[i], end)
+		setBits(room, f.row[i], end)
 	}
-	return nil
+	return room, nil
 }
 
 // setBits sets the bits from a to b-1, the highest bit of a byte first.
