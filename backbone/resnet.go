@@ -269,7 +269,8 @@ func (m *ResNet) plain(s *tensor.Scope, x *tensor.Tensor, l Layer, _ bool) *tens
 		dt = p.dtype()
 	}
 	if l == Stem {
-		return s.MaxPool2d(s.ReLUInto(m.stem.ForwardAs(s, s.ChannelsLast(x), train, dt)), 3, 2, 1)
+		// The maximum of what is cut off below zero is the maximum, cut off: so batch norm's map, the largest of a step, need not wait for Backward.
+		return s.ReLUInto(s.MaxPool2d(m.stem.ForwardAs(s, s.ChannelsLast(x), train, dt), 3, 2, 1))
 	}
 	if dt != tensor.Float32 {
 		x = s.Cast(x, dt)

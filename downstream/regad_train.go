@@ -43,7 +43,7 @@ func (r *RegAD) generator(purpose string, ids ...uint64) *rand.Rand {
 // class [ErrClass], a class of a single image [ErrTooFewImages], a loss that is no
 // number [ErrDiverged], a Train that Close ends [ErrClosed]. After an error, or the
 // end of ctx, the detector is as it was before. At the default settings a step of 160 images
-// takes 4.7 GB of memory ([RegADConfig.EstimateTraining]), in proportion to the number of
+// takes 3.7 GB of memory ([RegADConfig.EstimateTraining]), in proportion to the number of
 // images and of their pixels.
 func (r *RegAD) Train(ctx context.Context, others dataset.Dataset) error {
 	return r.TrainResumable(ctx, others, "")

@@ -67,6 +67,84 @@ func TestMaxPool2dGradientChannelsLast(t *testing.T) {
 	})
 }
 
+// The gradient is libtorch's for the other layout, to the bit: windows that overlap and lie beyond the border, equal values, of which the
+// first counts, values that are no numbers, channels that do not fill vectors, several threads, and windows too large for our kernel.
+func TestMaxPool2dGradientIsLibtorchs(t *testing.T) {
+	testutil.NoLeak(t)
+	rng := rand.New(rand.NewPCG(5, 6))
+	for _, c := range []struct{ n, c, h, w, k, stride, padding int64 }{
+		{3, 64, 30, 28, 3, 2, 1}, {2, 8, 9, 7, 3, 1, 1}, {2, 21, 6, 5, 2, 1, 1}, {1, 3, 8, 8, 5, 3, 2}, {2, 9, 4, 1, 3, 1, 1},
+		{4, 7, 3, 3, 3, 1, 0}, {2, 16, 20, 20, 16, 1, 8}, {2, 16, 20, 20, 17, 1, 8},
+	} {
+		v, err := tensor.Normal(rng, c.n*c.c*c.h*c.w, 1)
+		require.NoError(t, err)
+		for i := range v { // many are equal
+			v[i] = float32(math.Round(float64(2 * v[i])))
+		}
+		for range 3 {
+			v[rng.IntN(len(v))] = float32(math.NaN())
+			v[rng.IntN(len(v))] = float32(math.Inf(-1))
+		}
+		gradient := func(threads int, last bool) (maxima, g []float32) {
+			p := network(t, []string{"x"}, func(s *scope) []*ten {
+				x := s.FromFloats(v, c.n, c.c, c.h, c.w)
+				if last {
+					x = s.ChannelsLast(x)
+				}
+				return []*ten{x}
+			})
+			require.NoError(t, tensor.Run(tensor.WithThreads(t.Context(), threads), tensor.CPU, tensor.Training, func(s *scope) error {
+				y := s.MaxPool2d(p.Get("x"), c.k, c.stride, c.padding)
+				maxima = floats(t, s, y)
+				weight, err := tensor.Normal(rand.New(rand.NewPCG(7, 8)), y.Len(), 1)
+				require.NoError(t, err)
+				// What the gradient is that comes in, whatever the values are.
+				s.Backward(s.Sum(s.Mul(y, s.FromFloats(weight, y.Shape()...)), false))
+				g = floats(t, s, s.Grad(p.Get("x")))
+				return s.Err()
+			}))
+			return maxima, g
+		}
+		want, wantG := gradient(1, false)
+		for threads := 1; threads <= 2; threads++ {
+			got, g := gradient(threads, true)
+			require.Equal(t, bits(want), bits(got), "%v", c)
+			require.Equal(t, bits(wantG), bits(g), "%v", c)
+		}
+	}
+}
+
+// bits are those of values, of which all that are no numbers are one.
+func bits(v []float32) []uint32 {
+	out := make([]uint32, len(v))
+	for i, x := range v {
+		if out[i] = math.Float32bits(x); x != x {
+			out[i] = math.Float32bits(float32(math.NaN()))
+		}
+	}
+	return out
+}
+
+// Until Backward a maximum keeps a byte for each of its values, and nothing of the map that it is taken of.
+func TestMaxPool2dKeepsNoMap(t *testing.T) {
+	testutil.NoLeak(t)
+	const n, c, side = 2, 64, 256
+	p := network(t, []string{"w"}, func(s *scope) []*ten { return []*ten{s.Full(1, tensor.Float32, 1, c, 1, 1)} })
+	tensor.ReleasePool()
+	require.NoError(t, tensor.Run(t.Context(), tensor.CPU, tensor.Training, func(s *scope) error {
+		y := s.Sub(func(s *scope) *ten {
+			x := s.ChannelsLast(s.Zeros(n, c, side, side)) // 32 MB
+			return s.MaxPool2d(s.PlusInto(s.Mul(s.Detach(p.Get("w")), x), p.Get("w")), 3, 2, 1)
+		})
+		require.NoError(t, s.Err())
+		const maps = 3 // zeros, the same channels-last, and what is pooled
+		require.GreaterOrEqual(t, tensor.PooledBytes(), int64(maps*4*n*c*side*side), "all that was in use but the maxima is free")
+		s.Backward(s.Sum(y, false))
+		return s.Err()
+	}))
+	tensor.ReleasePool()
+}
+
 // BenchmarkMaxPool2d is the pooling behind a ResNet's stem.
 func BenchmarkMaxPool2d(b *testing.B) {
 	for i, dt := range []tensor.DType{tensor.Float32, tensor.BFloat16, tensor.Float32, tensor.BFloat16} {

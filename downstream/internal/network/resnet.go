@@ -18,15 +18,14 @@ type resnetStep struct {
 //
 // Kept are what comes out of every convolution, for batch norm, and what batch
 // norm and ReLU make of it, in one place, for the next convolution; on the paths
-// around blocks the sum needs no second. The maximum behind the first convolution
-// keeps its result and where it is, in twice as many bytes.
+// around blocks the sum needs no second. Behind the first convolution the maximum is kept instead, and where it is, in a byte each.
 func StepOf(net *backbone.ResNet, last backbone.Layer, input image.Point) resnetStep {
 	half := func(n int) int { return (n + 1) / 2 } // of an odd side the larger part
 	wide := image.Pt(half(input.X), half(input.Y))
 	z := resnetStep{Maps: map[backbone.Layer]MapShape{}}
 	c := net.Channels(backbone.Stem)
 	at := MapShape{H: half(wide.Y), W: half(wide.X), C: c}
-	z.Held = 2*int64(wide.X)*int64(wide.Y)*int64(c) + 3*int64(at.Len())
+	z.Held = int64(wide.X)*int64(wide.Y)*int64(c) + (5*int64(at.Len())+3)/4
 	z.Maps[backbone.Stem] = at
 	for l := backbone.Layer1; l <= backbone.Layer4; l++ {
 		at.C = net.Channels(l)

@@ -221,7 +221,7 @@ func (t *transformer) predict(s *tensor.Scope, x *tensor.Tensor) *tensor.Tensor 
 			in := x
 			x = s.Sub(func(s *tensor.Scope) *tensor.Tensor {
 				if s.Mode() == tensor.Training {
-					return s.MaxPool2d(s.ReLUInto(t.units[i].Forward(s, in, true)), 3, 2, 1)
+					return s.ReLUInto(s.MaxPool2d(t.units[i].Forward(s, in, true), 3, 2, 1)) // in this order, as in a ResNet's stem
 				}
 				return s.MaxPool2d(t.folded[i].Forward(s, in, true), 3, 2, 1)
 			})
@@ -286,9 +286,11 @@ func (t *transformer) held(m network.MapShape) int64 {
 	wide := network.MapShape{H: m.H, W: m.W, C: warpWide}
 	second := half(m, warpNarrow)
 	last := half(second, warpNarrow)
-	n := m.Len() + 2*m.H*m.W                      // warped, and the points where it was read
-	n += 2*wide.Len() + 3*half(m, warpWide).Len() // batch norm's two, and the maximum with its places
-	n += 2*second.Len() + 4*last.Len()            // likewise, and the maximum once more as a row
+	places := func(n int) int { return (n + 3) / 4 }  // a byte each
+	n := m.Len() + 2*m.H*m.W                          // warped, and the points where it was read
+	n += wide.Len() + half(m, warpWide).Len()         // what batch norm reads, and the maximum
+	n += second.Len() + 2*last.Len()                  // likewise, and the maximum once more as a row
+	n += places(half(m, warpWide).Len() + last.Len()) // of the maxima
 	return int64(n) + 2*t.hidden.out
 }
 
