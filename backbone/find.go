@@ -196,7 +196,8 @@ func fromSource(src source, choice Choice, dev tensor.Device, choose func([]tens
 	}
 	n := whole[0]
 	arch := choose(n.infos)
-	fitted, err := fit(arch, Pooled, n, src)
+	last := choice.last()
+	fitted, err := fit(arch, Pooled, last, n, src)
 	if err != nil {
 		if n.prefix != "" {
 			err = fmt.Errorf("%w (behind %q)", err, n.prefix)
@@ -206,7 +207,7 @@ func fromSource(src source, choice Choice, dev tensor.Device, choose func([]tens
 		}
 		return nil, fmt.Errorf("backbone: read weights: %w", err)
 	}
-	return build(arch, Pooled, fitted, dev)
+	return build(arch, last, fitted, dev)
 }
 
 // complete says whether all that the architecture needs is there by name and shape.

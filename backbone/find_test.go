@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -210,4 +211,53 @@ func float64Bytes(v []float64) []byte {
 		b = binary.LittleEndian.AppendUint64(b, math.Float64bits(x))
 	}
 	return b
+}
+
+// A network that is opened for some layers has them as the whole one has, and no memory for the rest. The file must be whole all the same.
+func TestOpenForLayers(t *testing.T) {
+	testutil.NoLeak(t)
+	file := filepath.Join(t.TempDir(), "net.safetensors")
+	whole, err := backbone.NewResNet18(tensor.CPU, newRand())
+	require.NoError(t, err)
+	defer func() { require.NoError(t, whole.Close()) }()
+	require.NoError(t, whole.Save(file))
+	x := make([]float32, 3*64*64)
+	for i := range x {
+		x[i] = float32(i%17) / 17
+	}
+	maps := func(m *backbone.ResNet, at ...backbone.Layer) (out [][]float32) {
+		require.NoError(t, tensor.Run(t.Context(), tensor.CPU, tensor.Evaluation, func(s *tensor.Scope) error {
+			for _, y := range m.Forward(s, s.FromFloats(x, 1, 3, 64, 64), at...) {
+				v, err := s.Floats(y)
+				if err != nil {
+					return err
+				}
+				out = append(out, v)
+			}
+			return s.Err()
+		}))
+		return out
+	}
+	part, err := backbone.OpenChoice(file, backbone.Choice{Layers: []backbone.Layer{backbone.Layer3, backbone.Layer1}}, tensor.CPU)
+	require.NoError(t, err)
+	want := maps(whole, backbone.Layer1, backbone.Layer2, backbone.Layer3)
+	require.Equal(t, want, maps(part, backbone.Layer1, backbone.Layer2, backbone.Layer3))
+	require.Zero(t, part.Channels(backbone.Layer4))
+	require.Less(t, part.Params().Len(), whole.Params().Len()/4, "three quarters are layer 4's")
+	require.NoError(t, part.Close())
+
+	for _, layers := range [][]backbone.Layer{nil, {backbone.Layer1, backbone.Pooled}, {-1}, {9}} {
+		all, err := backbone.OpenChoice(file, backbone.Choice{Layers: layers}, tensor.CPU)
+		require.NoError(t, err)
+		require.Equal(t, whole.Params().Names(), all.Params().Names(), "%v", layers)
+		require.NoError(t, all.Close())
+	}
+
+	arrays, err := whole.Params().Arrays(t.Context())
+	require.NoError(t, err)
+	torn := slices.DeleteFunc(arrays, func(a tensor.Array) bool { return a.Name == "layer4.1.conv2.weight" })
+	require.NoError(t, tensor.SaveWeights(file, nil, torn))
+	_, err = backbone.OpenChoice(file, backbone.Choice{Layers: []backbone.Layer{backbone.Layer3}}, tensor.CPU)
+	require.ErrorIs(t, err, backbone.ErrWeights)
+	require.ErrorContains(t, err, "layer4.1.conv2.weight [512 512 3 3] is missing")
 }

@@ -20,6 +20,18 @@ type Choice struct {
 	// "module.encoder_q.". It is needed where a file holds several networks, for
 	// example a student and a teacher; the error then lists their prefixes.
 	Prefix string
+	// Layers are all that the network will be asked for. Stages beyond the deepest one, which the file must have all the same, are not
+	// read and take no memory: layer 4 is three quarters of a ResNet-18, and most detectors end before it. The network is one of
+	// [FromStages] then, and so is what it is saved as. Empty, or with [Pooled] or a layer that there is not: all of it.
+	Layers []Layer
+}
+
+// last is what the network ends with.
+func (c Choice) last() Layer {
+	if len(c.Layers) == 0 || slices.Min(c.Layers) < Stem || slices.Max(c.Layers) >= Pooled {
+		return Pooled
+	}
+	return slices.Max(c.Layers)
 }
 
 // Read reads a network from a safetensors stream. [Open] says what is accepted.
@@ -57,7 +69,7 @@ func Open(path string, dev tensor.Device) (*ResNet, error) {
 	return open(path, Choice{}, dev, detect)
 }
 
-// OpenChoice is [Open] for a file of several networks.
+// OpenChoice is [Open] for a file of several networks, and for a part of one.
 func OpenChoice(path string, choice Choice, dev tensor.Device) (*ResNet, error) {
 	return open(path, choice, dev, detect)
 }
@@ -86,7 +98,7 @@ func FromStages(w *tensor.Weights, arch Arch, last Layer, dev tensor.Device) (*R
 	if len(found) == 1 {
 		n = found[0]
 	}
-	fitted, err := fit(arch, last, n, src)
+	fitted, err := fit(arch, last, last, n, src)
 	if err != nil {
 		return nil, fmt.Errorf("backbone: read weights: %w", err)
 	}
@@ -128,22 +140,19 @@ func open(path string, choice Choice, dev tensor.Device, arch func([]tensor.Weig
 // one, and deeper stages.
 func beside(name string, last Layer) bool {
 	part, _, _ := strings.Cut(name, ".")
-	for l := Layer1; l < Pooled; l++ {
-		if part == l.String() {
-			return l > last
-		}
-	}
 	switch part {
 	case "conv1", "bn1":
 		return false
+	case "layer1", "layer2", "layer3", "layer4":
+		return deeper(name, last)
 	}
-	return name != "fc.weight" && name != "fc.bias" || last < Pooled
+	return name != "fc.weight" && name != "fc.bias" || deeper(name, last)
 }
 
 // fit checks a network of a file against the architecture as far as last and returns
-// exactly what build needs. Nothing is made on the device before all of it is
-// right.
-func fit(arch Arch, last Layer, n network, src source) ([]tensor.Array, error) {
+// exactly what build needs of the stages as far as kept, which is not beyond last; what is deeper is checked by name and shape and not
+// read. Nothing is made on the device before all of it is right.
+func fit(arch Arch, last, kept Layer, n network, src source) ([]tensor.Array, error) {
 	pooled := int64(arch.Channels(Pooled))
 	want := map[string][]int64{}
 	var order []string
@@ -176,13 +185,16 @@ func fit(arch Arch, last Layer, n network, src source) ([]tensor.Array, error) {
 			have[info.Name] = tensor.Array{Name: info.Name, Shape: info.Shape}
 			continue
 		}
-		a, err := src.Array(n.origin(info.Name))
-		if err == nil {
-			a.Name = info.Name
-			a, err = convert(a, counter)
-		}
-		if err != nil {
-			faults = append(faults, err)
+		a := tensor.Array{Name: info.Name, Shape: info.Shape}
+		if !deeper(info.Name, kept) {
+			var err error
+			if a, err = src.Array(n.origin(info.Name)); err == nil {
+				a.Name = info.Name
+				a, err = convert(a, counter)
+			}
+			if err != nil {
+				faults = append(faults, err)
+			}
 		}
 		if _, twice := have[info.Name]; twice {
 			faults = append(faults, fmt.Errorf("%s comes twice", info.Name))
@@ -198,11 +210,14 @@ func fit(arch Arch, last Layer, n network, src source) ([]tensor.Array, error) {
 		if !ok {
 			faults = append(faults, fmt.Errorf("%s %v is missing", name, want[name]))
 		}
-		out = append(out, a)
+		if !deeper(name, kept) {
+			out = append(out, a)
+		}
 	}
 	w, b := have["fc.weight"], have["fc.bias"]
 	switch {
 	case last < Pooled:
+	case w.Name == "" && b.Name == "" && kept < Pooled:
 	case w.Name == "" && b.Name == "":
 		w = tensor.FloatArray("fc.weight", make([]float32, classes*pooled), classes, pooled)
 		b = tensor.FloatArray("fc.bias", make([]float32, classes), classes)
@@ -212,10 +227,21 @@ func fit(arch Arch, last Layer, n network, src source) ([]tensor.Array, error) {
 	if len(faults) > 0 {
 		return nil, fmt.Errorf("%w %s (%s): %w", ErrWeights, arch, number(len(faults), "fault"), errors.Join(first(faults, 12)...))
 	}
-	if last < Pooled {
+	if kept < Pooled {
 		return out, nil
 	}
 	return append(out, w, b), nil
+}
+
+// deeper says that a name of the network is of what comes behind last.
+func deeper(name string, last Layer) bool {
+	part, _, _ := strings.Cut(name, ".")
+	for l := Layer1; l < Pooled; l++ {
+		if part == l.String() {
+			return l > last
+		}
+	}
+	return part == "fc" && last < Pooled
 }
 
 // convert makes an array what the network takes: float32, or int64 without a

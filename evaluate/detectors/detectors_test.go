@@ -195,6 +195,33 @@ func TestTilesOfMethodsThatChoose(t *testing.T) {
 	require.ErrorIs(t, err, downstream.ErrConfig)
 }
 
+// A network is opened for what its methods read: what a kind says it reads is what it plans with, and the network has it.
+func TestNetworkForLayersOfKinds(t *testing.T) {
+	net := randomNet(t)
+	file := filepath.Join(t.TempDir(), "net.safetensors")
+	require.NoError(t, net.Net.Save(file))
+	for _, k := range detectors.Kinds() {
+		m, err := k.Plan(detectors.Choice{Net: net})
+		require.NoError(t, err, k.Name)
+		var names []string
+		for _, l := range k.Layers {
+			names = append(names, l.String())
+		}
+		require.Equal(t, m.Layers, names, k.Name)
+	}
+	all := detectors.LayersOf(detectors.Kinds(), nil)
+	require.Equal(t, []backbone.Layer{backbone.Layer1, backbone.Layer2, backbone.Layer3}, all)
+	require.Equal(t, []backbone.Layer{backbone.Layer4}, detectors.LayersOf(detectors.Kinds(), []backbone.Layer{backbone.Layer4}))
+	require.Empty(t, detectors.LayersOf(nil, nil))
+	before := tensor.Live()
+	n, err := detectors.OpenNetwork(file, detectors.NetworkOptions{Layers: all}, tensor.CPU)
+	require.NoError(t, err)
+	require.Zero(t, n.Net.Channels(backbone.Layer4))
+	require.Less(t, tensor.Live()-before, int64(len(net.Net.Params().Names())), "what is beyond was not made")
+	require.NoError(t, n.Close())
+	require.Equal(t, before, tensor.Live())
+}
+
 func TestOpenNetwork(t *testing.T) {
 	net := randomNet(t)
 	file := filepath.Join(t.TempDir(), "net.safetensors")

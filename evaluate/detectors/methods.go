@@ -19,6 +19,8 @@ type Kind struct {
 	// Chooses says that it chooses the images that it learns from, which tiles do not go
 	// with.
 	Chooses bool
+	// Layers are those that it reads where Choice.Layers is nil.
+	Layers []backbone.Layer
 	// Plan makes the settings up. The method draws on the network of the choice, which
 	// must stay open.
 	Plan func(c Choice) (evaluate.Method, error)
@@ -95,16 +97,30 @@ func (c Choice) arch(name string) string {
 //   - regad trains on all other classes and is then shown Choice.Shots good images of
 //     the class. A seed is a support set.
 func Kinds() []Kind {
+	padim, simplenet := downstream.DefaultPaDiM().Layers, downstream.DefaultSimpleNet().Layers
 	return []Kind{
-		{Name: "padim", Plan: PaDiM},
-		{Name: "padim-twins", Plan: PaDiMTwins},
-		{Name: "padim-twins-rank", Plan: PaDiMTwinsRank},
-		{Name: "patchcore", Plan: PatchCore},
-		{Name: "rd4ad", Trains: true, Plan: RD4AD},
-		{Name: "simplenet", Trains: true, Plan: SimpleNet},
-		{Name: "simplenet-best-on-test", Trains: true, Chooses: true, Plan: SimpleNetBestOnTest},
-		{Name: "regad", Trains: true, Shots: true, Chooses: true, Plan: RegAD},
+		{Name: "padim", Layers: padim, Plan: PaDiM},
+		{Name: "padim-twins", Layers: padim, Plan: PaDiMTwins},
+		{Name: "padim-twins-rank", Layers: padim, Plan: PaDiMTwinsRank},
+		{Name: "patchcore", Layers: downstream.DefaultPatchCore().Layers, Plan: PatchCore},
+		{Name: "rd4ad", Trains: true, Layers: downstream.DefaultRD4AD().Layers, Plan: RD4AD},
+		{Name: "simplenet", Trains: true, Layers: simplenet, Plan: SimpleNet},
+		{Name: "simplenet-best-on-test", Trains: true, Chooses: true, Layers: simplenet, Plan: SimpleNetBestOnTest},
+		{Name: "regad", Trains: true, Shots: true, Chooses: true, Layers: downstream.DefaultRegAD().Layers, Plan: RegAD},
 	}
+}
+
+// LayersOf are the layers that kinds read where Choice.Layers is chosen: what a network is opened for
+// ([NetworkOptions.Layers]).
+func LayersOf(kinds []Kind, chosen []backbone.Layer) (all []backbone.Layer) {
+	if chosen != nil {
+		return slices.Clone(chosen)
+	}
+	for _, k := range kinds {
+		all = append(all, k.Layers...)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 // PaDiM is the method of downstream.PaDiM. The hundred channels of the reference are

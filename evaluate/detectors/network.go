@@ -46,9 +46,11 @@ type NetworkOptions struct {
 	// Precision is that of features: float32, or bfloat16 on processors that have it. RegAD
 	// and classifiers that train the backbone have networks of their own, in float32.
 	Precision backbone.Precision
+	// Layers are those that methods will read, such as [LayersOf] says: what a file has beyond the deepest one is not kept. Empty: all.
+	Layers []backbone.Layer
 }
 
-// OpenNetwork reads the weights of a file, as backbone.OpenChoice does, or draws them
+// OpenNetwork reads the weights of a file, as backbone.OpenChoice does, or draws them, then all,
 // where weights is "random" (which is "random:1") or "random:SEED". It returns
 // backbone.ErrArch if the file holds another architecture than the options name,
 // backbone.ErrPrecision where it cannot compute in the precision, and
@@ -61,7 +63,7 @@ func OpenNetwork(weights string, o NetworkOptions, dev tensor.Device) (_ *Networ
 			return nil, err
 		}
 	}
-	n, err := openNetwork(weights, o.Prefix, arch, dev)
+	n, err := openNetwork(weights, backbone.Choice{Prefix: o.Prefix, Layers: o.Layers}, arch, dev)
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +78,7 @@ func OpenNetwork(weights string, o NetworkOptions, dev tensor.Device) (_ *Networ
 	return n, nil
 }
 
-func openNetwork(weights, prefix string, arch backbone.Arch, dev tensor.Device) (*Network, error) {
+func openNetwork(weights string, of backbone.Choice, arch backbone.Arch, dev tensor.Device) (*Network, error) {
 	n := &Network{}
 	name, rest, seeded := strings.Cut(weights, ":")
 	var err error
@@ -87,7 +89,7 @@ func openNetwork(weights, prefix string, arch backbone.Arch, dev tensor.Device) 
 		}
 		n.SHA256 = file.SHA256
 		n.Weights = filepath.Base(weights)
-		n.Net, err = backbone.OpenChoice(weights, backbone.Choice{Prefix: prefix}, dev)
+		n.Net, err = backbone.OpenChoice(weights, of, dev)
 		return n, err
 	}
 	draw := uint64(1)

@@ -187,7 +187,8 @@ func (p program) run(ctx context.Context, args []string, stdout, stderr io.Write
 
 // openNetwork reads or draws a network that the flags name.
 func openNetwork(o options, weights string, dev tensor.Device) (*detectors.Network, error) {
-	n, err := detectors.OpenNetwork(weights, detectors.NetworkOptions{Arch: o.arch, Prefix: o.reading.Prefix, Precision: o.precision}, dev)
+	n, err := detectors.OpenNetwork(weights, detectors.NetworkOptions{Arch: o.arch, Prefix: o.reading.Prefix, Precision: o.precision,
+		Layers: detectors.LayersOf(o.Methods, o.Layers)}, dev)
 	switch {
 	case errors.Is(err, downstream.ErrConfig):
 		return nil, wrong("-weights: %w", err)
