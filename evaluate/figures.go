@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"image"
-	"slices"
 
 	"github.com/gotab/gotab/metrics"
 )
@@ -36,6 +35,8 @@ type pixels struct {
 	// those that another program writes for parts that nobody has drawn yet, tell no more
 	// than none.
 	marked bool
+	// counted says that some maps no longer wait.
+	counted bool
 
 	waiting       []pixelMap
 	bytes, budget int
@@ -61,24 +62,59 @@ func (p *pixels) add(m pixelMap) error {
 	return p.count()
 }
 
-// count counts what waits.
+// count lets all of them count what waits.
 func (p *pixels) count() error {
-	for _, m := range p.waiting {
-		p.marked = p.marked || m.mask != nil && slices.ContainsFunc(m.mask.Pix, func(v uint8) bool { return v != 0 })
-		for _, add := range []func([]float32, *image.Gray) error{p.roc.AddMask, p.pro.AddMask, p.set.AddMask} {
-			if err := add(m.scores, m.mask); err != nil {
-				return fmt.Errorf("pixels of %s: %w", m.name, err)
-			}
+	p.look()
+	for _, add := range []adder{p.roc.AddMask, p.pro.AddMask, p.set.AddMask} {
+		if err := p.tell(add); err != nil {
+			return err
 		}
 	}
-	p.waiting, p.bytes = nil, 0
+	p.waiting, p.bytes, p.counted = nil, 0, true
 	return nil
 }
 
+// adder takes the map of an image with its mask.
+type adder func(scores []float32, mask *image.Gray) error
+
+// tell adds what waits to one of those that count.
+func (p *pixels) tell(add adder) error {
+	for _, m := range p.waiting {
+		if err := add(m.scores, m.mask); err != nil {
+			return fmt.Errorf("pixels of %s: %w", m.name, err)
+		}
+	}
+	return nil
+}
+
+// look sees whether a mask that waits marks anything, and how many pixels of each kind there are at most: masks of all sizes of their own
+// are refused later.
+func (p *pixels) look() (bad, good int) {
+	for _, m := range p.waiting {
+		n := 0
+		if m.mask != nil {
+			for _, v := range m.mask.Pix {
+				if v != 0 {
+					n++
+				}
+			}
+		}
+		p.marked = p.marked || n > 0
+		bad, good = bad+n, good+len(m.scores)
+	}
+	return bad, good
+}
+
 // judge computes the figures of pixels and their intervals; none where no mask marks
-// anything.
+// anything. What has waited until now is counted for one figure after the other, and each counter is given up when its figure is there:
+// with all of them at once the scores of a small class, which have all waited, would lie in memory three times.
 func (p *pixels) judge(ctx context.Context, r *Record, by Protocol) error {
-	if err := p.count(); err != nil {
+	bad, good := p.look()
+	room := !p.counted && sure(by.PixelBytes, bad, good)
+	if room {
+		p.roc.Reserve(bad, good)
+	}
+	if err := p.tell(p.roc.AddMask); err != nil {
 		return err
 	}
 	if !p.marked {
@@ -96,6 +132,13 @@ func (p *pixels) judge(ctx context.Context, r *Record, by Protocol) error {
 	if err != nil {
 		return err
 	}
+	p.roc = nil
+	if room {
+		p.pro.Reserve(bad, good)
+	}
+	if err := p.tell(p.pro.AddMask); err != nil {
+		return err
+	}
 	limit := by.Limit
 	pro, err := p.pro.Result(limit)
 	if err != nil {
@@ -105,6 +148,11 @@ func (p *pixels) judge(ctx context.Context, r *Record, by Protocol) error {
 	r.PixelAP, r.PixelAPBound = &ap.AP, &ap.Bound
 	r.PixelF1 = &f1
 	r.AUPRO, r.AUPROLimit, r.AUPROBound = &pro.AUPRO, &limit, &pro.Bound
+	p.pro = nil
+	if err := p.tell(p.set.AddMask); err != nil {
+		return err
+	}
+	p.waiting, p.bytes = nil, 0
 	sets, err := p.set.Intervals(ctx, limit, by.Bootstrap, Seed{Number: 1}.rand(forPixels))
 	if errors.Is(err, metrics.ErrOneClass) { // every image has a defect's pixel
 		return nil
@@ -116,6 +164,12 @@ func (p *pixels) judge(ctx context.Context, r *Record, by Protocol) error {
 	r.keep(PixelAP, sets.AP)
 	r.keep(AUPRO, sets.AUPRO)
 	return nil
+}
+
+// sure says that a budget holds so many pixels exactly however the lists of scores come to their size, so that making room for all of them
+// at once changes no figure.
+func sure(budget int64, bad, good int) bool {
+	return budget >= 2<<20+18*int64(bad)+9*int64(good)
 }
 
 // judgeImages computes the figures of images, their intervals, and what the rule's

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"image"
 	"math"
+	"math/rand/v2"
+	"runtime"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -100,6 +102,38 @@ func TestPixelsMayWait(t *testing.T) {
 	}
 	require.Len(t, many.waiting, 1, "what waits is bounded")
 	require.Equal(t, 36, many.bytes)
+}
+
+// The scores of maps that have waited are copied once for a figure, into a list of the right length, and the list goes with the figure.
+func TestPixelsLieInMemoryOnce(t *testing.T) {
+	const images, side = 24, 256
+	by := DefaultProtocol()
+	by.Bootstrap.Resamples = 20
+	p := newPixels(by.PixelBytes)
+	rng := rand.New(rand.NewPCG(1, 2))
+	for i := range images {
+		m := pixelMap{"a", make([]float32, side*side), nil}
+		for k := range m.scores {
+			m.scores[k] = 0.5 + rng.Float32()/2
+		}
+		if i%8 == 0 {
+			m.mask = image.NewGray(image.Rect(0, 0, side, side))
+			m.mask.Pix[700] = 255
+		}
+		require.NoError(t, p.add(m))
+	}
+	require.Len(t, p.waiting, images)
+	var r Record
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	require.NoError(t, p.judge(t.Context(), &r, by))
+	runtime.ReadMemStats(&after)
+	require.True(t, *r.Exact)
+	require.Nil(t, p.roc)
+	require.Nil(t, p.pro)
+	require.Empty(t, p.waiting)
+	const list = 4 * images * side * side
+	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(3*list), "two lists, and something for labels and bins")
 }
 
 // Masks of which none marks anything give no figures of pixels, and no error when all the

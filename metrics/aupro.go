@@ -137,6 +137,16 @@ func labelled(scores []float32, mask *image.Gray) (labels, sizes []uint32, err e
 	return labels, sizes, nil
 }
 
+// Reserve makes room for so many further pixels with a defect and without one, as [PixelAUROC.Reserve] does.
+func (a *AUPRO) Reserve(bad, good int) {
+	if a.bins != nil {
+		return
+	}
+	free := func() int64 { return a.budget - keyBytes*int64(cap(a.good)) - regionBytes*int64(cap(a.bad)) }
+	exactly(&a.bad, bad, regionBytes, free())
+	exactly(&a.good, good, keyBytes, free())
+}
+
 // reserve makes room for further pixels, or says that the budget does not allow it.
 func (a *AUPRO) reserve(bad, good int) bool {
 	free := func() int64 { return a.budget - keyBytes*int64(cap(a.good)) - regionBytes*int64(cap(a.bad)) }
