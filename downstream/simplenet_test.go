@@ -390,7 +390,7 @@ func TestEstimateSimpleNet(t *testing.T) {
 	const features = 128*36*36 + 256*18*18
 	fitted, fitting := downstream.EstimateSimpleNet(200, 36*36, features, 1536, cfg)
 	require.InDelta(t, 22e6, float64(fitted), 1e6)
-	require.InDelta(t, 777e6, float64(fitting), 1e6)
+	require.InDelta(t, 713e6, float64(fitting), 1e6)
 	cfg.Cache = 0
 	_, without := downstream.EstimateSimpleNet(200, 36*36, features, 1536, cfg)
 	require.Equal(t, int64((200-3*8)*4*features), fitting-without, "three batches are on the host in place of all maps")
@@ -414,8 +414,7 @@ func TestSimpleNetTakesWhatIsEstimated(t *testing.T) {
 	require.NoError(t, p.Fit(t.Context(), memory(t, textures(16, 78, fakeSide))))
 	require.Zero(t, tensor.PooledBytes(), "a fit leaves nothing behind")
 	_, fitting := downstream.EstimateSimpleNet(16, 8*8, 0, cfg.Dim, cfg)
-	onHost := int64(4 * 16 * 8 * 8 * cfg.Dim)                            // the noise
 	inUse := int64(12 * (2*cfg.Dim*cfg.Hidden + cfg.Dim + 6*cfg.Hidden)) // weights and moments, between two steps
 	// Patches take less than is said: those of the coarse layer are a quarter.
-	require.InEpsilon(t, fitting-onHost-inUse, most, 0.15)
+	require.InEpsilon(t, fitting-inUse, most, 0.15)
 }

@@ -1,6 +1,7 @@
 package tensor
 
 import (
+	"errors"
 	"fmt"
 	"unsafe"
 
@@ -65,6 +66,34 @@ func (s *Scope) FromInts(data []int64, shape ...int64) *Tensor {
 // FromBytes copies values to a new uint8 tensor.
 func (s *Scope) FromBytes(data []uint8, shape ...int64) *Tensor {
 	return from(s, "FromBytes", Uint8, data, shape)
+}
+
+// Filled returns a float32 tensor of the given shape on the scope's device whose values, in row-major order, fill has written. On the CPU
+// they are written where they stay, so that a large table which is drawn or computed does not lie in Go's memory too. v is fill's for the
+// time of the call only, and its values are undefined before; fill must write them all. It may use other goroutines that end with it.
+func (s *Scope) Filled(fill func(v []float32), shape ...int64) *Tensor {
+	none := &Tensor{dev: s.st.dev}
+	if !s.ready("Filled", nil) {
+		return none
+	}
+	n, err := elements(shape)
+	if err == nil && fill == nil {
+		err = errors.New("fill is nil")
+	}
+	if err != nil {
+		s.fail("Filled", nil, err)
+		return none
+	}
+	what := func() string { return "shape " + shapeString(shape) }
+	host := s.opOf("Filled", what, func() (native.Handle, error) { return native.Empty(shape, int32(Float32), CPU.code()) })
+	if !host.Valid() {
+		return host
+	}
+	host.dev = CPU
+	if n > 0 {
+		fill(unsafe.Slice((*float32)(native.Data(host.h)), n))
+	}
+	return s.moved(host)
 }
 
 // FromNHWC copies a packed batch of images, in the order in which Go's images

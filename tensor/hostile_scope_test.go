@@ -91,6 +91,7 @@ var operations = map[string]func(b *bench) []any{
 	"Expand":               func(b *bench) []any { return []any{b.weight(2, 1, 3), []int64{4, 2, 5, -1}} },
 	"Eye":                  func(*bench) []any { return []any{int64(3)} },
 	"Fail":                 func(*bench) []any { return []any{error(nil)} },
+	"Filled":               func(*bench) []any { return []any{func([]float32) {}, []int64{2, 3}} },
 	"Flip":                 func(b *bench) []any { return []any{b.weight(2, 3), []int64{0, -1}} },
 	"Float":                func(b *bench) []any { return []any{b.weight(1)} },
 	"FloatsInto":           func(b *bench) []any { return []any{make([]float32, 6), b.weight(2, 3)} },

@@ -30,7 +30,8 @@ type Training struct {
 	Weights *Weights
 	Rules   []tensor.Learner
 	// noise holds the one buffer for the noise of a batch while it is free: that of
-	// the next batch is drawn while the device works on one.
+	// the next batch is drawn while a GPU works on one. On the CPU, which would draw and work with the same cores, a step draws its own right
+	// where it is used, and there is no buffer (64 MB at the default settings).
 	noise chan []float32
 }
 
@@ -84,13 +85,15 @@ func (t *Training) Plan(epoch int) (out []Plan) {
 
 // Batch is the input of a step on the host.
 type Batch struct {
+	at    Plan
 	maps  *train.MapBatch
-	noise []float32 // [n h w, Dim]
+	noise []float32 // [n h w, Dim]; nil where the step draws it
 }
 
-// Load reads maps and draws noise, each row of it from a generator of its own.
+// Load reads maps and, for a GPU, draws noise.
 func (t *Training) Load(ctx context.Context, at Plan) (b Batch, err error) {
-	if b.maps, err = t.maps.Load(ctx, at.images); err != nil {
+	b.at = at
+	if b.maps, err = t.maps.Load(ctx, at.images); err != nil || !t.c.Device.IsCUDA() {
 		return b, err
 	}
 	select {
@@ -98,28 +101,44 @@ func (t *Training) Load(ctx context.Context, at Plan) (b Batch, err error) {
 	case <-ctx.Done():
 		return b, ctx.Err()
 	}
-	dim, grid := t.c.Embedding.Count, t.maps.Shapes[0]
-	if n := len(at.images) * grid.H * grid.W * dim; cap(b.noise) < n {
+	if n := t.rows(at) * t.c.Embedding.Count; cap(b.noise) < n {
 		b.noise = make([]float32, n)
 	} else {
 		b.noise = b.noise[:n]
 	}
-	gauss.Rows(b.noise, dim, t.c.Noise, tensor.GetThreads().Cores, func(row int) (hi, lo uint64) {
+	t.draw(at, b.noise)
+	return b, nil
+}
+
+// rows is how many patches a batch has.
+func (t *Training) rows(at Plan) int { return len(at.images) * t.maps.Shapes[0].H * t.maps.Shapes[0].W }
+
+// draw draws the noise of a batch, each row of it from a generator of its own.
+func (t *Training) draw(at Plan, noise []float32) {
+	gauss.Rows(noise, t.c.Embedding.Count, t.c.Noise, tensor.GetThreads().Cores, func(row int) (hi, lo uint64) {
 		return seed.State(t.c.Seed[0], "noise", t.c.Seed[1], uint64(at.epoch), uint64(at.batch), uint64(row))
 	})
-	return b, nil
 }
 
 // Step trains on one batch.
 func (t *Training) Step(ctx context.Context, _, _ int, b Batch) (o train.Outcome, err error) {
 	defer b.maps.Done()
 	err = tensor.Run(ctx, t.c.Device, tensor.Training, func(s *tensor.Scope) (err error) {
-		copied := sync.OnceFunc(func() { t.noise <- b.noise }) // the next batch's may be drawn
+		copied := sync.OnceFunc(func() { // the next batch's may be drawn
+			if b.noise != nil {
+				t.noise <- b.noise
+			}
+		})
 		defer copied()
 		o.Loss, err = train.Descend(s, 0, t.Rules, func(s *tensor.Scope) (*tensor.Tensor, error) {
 			parts := s.SubN(func(s *tensor.Scope) []*tensor.Tensor { return t.c.Embedding.Parts(s, b.maps.Tensors(s)) })
-			dim := t.c.Embedding.Count
-			noise := s.FromFloats(b.noise, int64(len(b.noise)/dim), int64(dim))
+			rows, dim := int64(t.rows(b.at)), int64(t.c.Embedding.Count)
+			var noise *tensor.Tensor
+			if b.noise != nil {
+				noise = s.FromFloats(b.noise, rows, dim)
+			} else {
+				noise = s.Filled(func(v []float32) { t.draw(b.at, v) }, rows, dim)
+			}
 			copied()
 			if err := s.Err(); err != nil {
 				return nil, err
@@ -167,5 +186,5 @@ func Bytes(images, positions, features, c, hidden, batch int, cache int64) (fitt
 	fitted = 4*weights + 4*wide*(dim+2)
 	rows := int64(batch) * int64(positions)
 	kept := train.HostMaps(images, int64(features), batch, cache)
-	return fitted, 12*weights + kept + rows*(12*dim+32*wide)
+	return fitted, 12*weights + kept + rows*(8*dim+32*wide)
 }
