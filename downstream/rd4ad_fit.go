@@ -59,6 +59,11 @@ func (p *RD4AD) fit(ctx context.Context, normal dataset.Dataset) (*distilled, er
 	if err := p.train(ctx, net, teacher); err != nil {
 		return nil, errors.Join(err, net.Params.Close())
 	}
+	// What the training has held is given back before the folded weights are made, which would come on top of it.
+	if err := teacher.Close(); err != nil {
+		return nil, errors.Join(err, net.Params.Close())
+	}
+	tensor.ReleasePool()
 	first := teacher.Shapes[0]
 	g := &distilled{net: net, shapes: teacher.Shapes, state: state{Model: engine.Model{Params: tensor.NewParams(p.core.Dev), GridH: first.H, GridW: first.W,
 		InW: teacher.Size.X, InH: teacher.Size.Y, Images: n}, seen: seen.With(nil)}}
