@@ -52,15 +52,14 @@ func (p *SimpleNet) fit(ctx context.Context, normal dataset.Dataset, judge *simp
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, t.Close()) }()
-	// current is a model of the weights as they are.
-	current := func() (*simpleModel, error) {
+	// weights are copies of those that there are.
+	weights := func() ([]tensor.Array, error) {
 		if err := train.FiniteParams(ctx, t.Weights.Adaptor, t.Weights.Discriminator); err != nil {
 			return nil, err
 		}
-		arrays, err := t.Weights.Arrays(ctx)
-		if err != nil {
-			return nil, err
-		}
+		return t.Weights.Arrays(ctx)
+	}
+	model := func(arrays []tensor.Array) (*simpleModel, error) {
 		g := &simpleModel{state: state{Model: engine.Model{Params: tensor.NewParams(p.core.Dev), GridH: maps.Shapes[0].H, GridW: maps.Shapes[0].W,
 			InW: maps.Size.X, InH: maps.Size.Y, Images: n}}, onTest: judge != nil}
 		return p.complete(ctx, g, arrays)
@@ -72,7 +71,11 @@ func (p *SimpleNet) fit(ctx context.Context, normal dataset.Dataset, judge *simp
 			if (epoch+1)%p.cfg.TestEvery != 0 && epoch+1 != p.cfg.Epochs {
 				return nil
 			}
-			g, err := current()
+			arrays, err := weights()
+			if err != nil {
+				return err
+			}
+			g, err := model(arrays)
 			if err != nil {
 				return err
 			}
@@ -87,7 +90,16 @@ func (p *SimpleNet) fit(ctx context.Context, normal dataset.Dataset, judge *simp
 		judge.best.seen = judge.seen.With(seen.With(nil))
 		return judge.best, nil
 	}
-	g, err := current()
+	arrays, err := weights()
+	if err != nil {
+		return nil, err
+	}
+	// What the training has held is given back before the model is made, which would come on top of it.
+	if err := errors.Join(t.Close(), maps.Close()); err != nil {
+		return nil, err
+	}
+	tensor.ReleasePool()
+	g, err := model(arrays)
 	if err == nil {
 		g.seen = seen.With(nil)
 	}
