@@ -62,7 +62,7 @@ func nearly(t *testing.T, want, got []float32, what string) {
 func TestAMXConvolves(t *testing.T) {
 	needAMX(t)
 	allThreads(t)
-	sizes := [][3]int64{{1, 1, 1}, {2, 1, 5}, {5, 2, 3}, {1, 7, 7}, {5, 7, 7}, {2, 14, 14}, {1, 56, 56}, {1, 15, 33}, {2, 161, 127}}
+	sizes := [][3]int64{{1, 1, 1}, {2, 1, 5}, {5, 2, 3}, {1, 7, 7}, {5, 7, 7}, {2, 14, 14}, {1, 56, 56}, {1, 15, 33}, {3, 29, 1}, {2, 161, 127}}
 	for name, sh := range ours {
 		t.Run(name, func(t *testing.T) {
 			c := sh.c.filled()

@@ -376,6 +376,35 @@ func TestHalvesRefuse(t *testing.T) {
 	}
 }
 
+// What these change in place Backward does not take for what it was, and vectors may lie in the sums that they are added to.
+func TestLowerChangesAreSeen(t *testing.T) {
+	for name, change := range map[string]func(s *Scope, x *Tensor){
+		"halves":  func(s *Scope, x *Tensor) { s.HalvesInto(x) },
+		"scatter": func(s *Scope, x *Tensor) { s.ScatterInto(x, s.Zeros(1, 2, 3)) },
+		"pack":    func(s *Scope, x *Tensor) { s.PackLowerInto(x, make([]byte, 48), 3) },
+	} {
+		p := NewParams(CPU)
+		require.ErrorContains(t, Run(t.Context(), CPU, Training, func(s *Scope) error {
+			require.NoError(t, p.Put(s, "w", wave(s, 1, 2, 64)))
+			x := s.MulScalar(p.Get("w"), 2)
+			loss := s.Sum(s.Square(x), false)
+			change(s, x)
+			require.NoError(t, s.Err())
+			s.Backward(loss)
+			return s.Err()
+		}), "modified by an inplace operation", name)
+		require.NoError(t, p.Close())
+	}
+	require.NoError(t, Run(t.Context(), CPU, Evaluation, func(s *Scope) error {
+		part := func(sums *Tensor) *Tensor { return s.Reshape(s.Narrow(sums, 0, 1, 1), 8, 2, 4) } // the second row
+		want, got := wave(s, 1, 2, 64), wave(s, 1, 2, 64)
+		s.ScatterInto(want, s.Clone(part(want)))
+		s.ScatterInto(got, part(got))
+		require.Equal(t, floats(t, s, want), floats(t, s, got))
+		return s.Err()
+	}))
+}
+
 // One image against float32 matrices, both halves and the first halves of them, and the same matrices as a whole, which libtorch multiplies.
 func BenchmarkMahalanobis(b *testing.B) {
 	const positions, c = 4096, 100

@@ -119,8 +119,8 @@ func (s *Scope) ConvTranspose2d(x, w, b *Tensor, c Conv) *Tensor {
 // with O rounded up to a block of 64; of more the one that was longest not used is
 // dropped. Dilation is 1. A float32 weight of 3x3 with Stride and Padding 1, C a multiple of 16, O of 32 and
 // C O at most 65,536 has one layout, of 4 times the size of w (16/9 times where C O is above 16,384), which serves inputs of all sizes: on processors with AVX2
-// a kernel of this package takes it (Winograd's filtering, rounding as with plain sums), whose results depend neither on the batch nor on the
-// number of threads; what is no number or infinite in its input is no number in the 16 values of a tile around it. w is float32, or bfloat16 where [HasBFloat16]; inputs and bias
+// a kernel of this package takes it (Winograd's filtering, rounding within twice that of plain sums), whose results depend neither on the batch nor on the
+// number of threads; a value of its input that is no number or infinite spoils the tiles that it goes into, four of 4x4 values at most. w is float32, or bfloat16 where [HasBFloat16]; inputs and bias
 // are then of that type too. On processors with AMX, bfloat16 weights of common sizes (amx.cpp in internal/native says
 // which) have one layout for all inputs, our own.
 func (s *Scope) PackConv(w *Tensor, c Conv, input [4]int64) *Tensor {
@@ -163,7 +163,9 @@ func (s *Scope) ConvFused(x, packed, b *Tensor, c Conv, relu bool) *Tensor {
 }
 
 // ConvAddReLU changes dst to ReLU(dst + conv(x) + b), with a packed weight, in
-// one pass. dst and x must be channels-last, dst of the type of the weight.
+// one pass. dst and x must be channels-last, dst of the type of the weight; x may
+// share its memory, which costs a copy. Nothing is recorded for Backward, which
+// fails where it would need dst as it was.
 func (s *Scope) ConvAddReLU(dst, x, packed, b *Tensor, c Conv) {
 	c = c.filled()
 	if s.fusable("ConvAddReLU", []*Tensor{x, packed, b}, c) && dst.Valid() {

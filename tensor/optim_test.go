@@ -389,3 +389,22 @@ func BenchmarkOptimizers(b *testing.B) {
 		})
 	}
 }
+
+// A weight that moves after a loss was computed with it is one that Backward cannot go through any more: it must say so and not
+// take the new values for the old ones.
+func TestBackwardRefusesWeightsThatMoved(t *testing.T) {
+	testutil.NoLeak(t)
+	for name, make := range optimizers(t) {
+		p, o := network(t, []string{"w"}, func(s *scope) []*ten { return []*ten{x(s, 3, 40)} }), make()
+		require.ErrorContains(t, failure(t, tensor.Training, func(s *scope) {
+			loss := func() *ten { return s.Sum(s.Square(p.Get("w")), false) }
+			s.Backward(loss())
+			before := loss()
+			require.NoError(t, o.Step(s, p, func(string) float64 { return 0.1 }))
+			s.Backward(loss()) // that of the weight as it is
+			require.NoError(t, s.Err())
+			s.Backward(before)
+		}), "modified by an inplace operation", name)
+		require.NoError(t, o.Close())
+	}
+}

@@ -1,6 +1,7 @@
 package tensor
 
 import (
+	"fmt"
 	"math"
 	"sync"
 	"testing"
@@ -223,4 +224,64 @@ func oddWeights(t *testing.T, dt DType, off float64) {
 			return s.Err()
 		}), name)
 	}
+}
+
+// sums are weights [c, c, 3, 3] that oneDNN serves, and such that a kernel of ours does where the processor has one.
+func sums(t *testing.T, f func(t *testing.T, c int64, dt DType)) {
+	t.Helper()
+	needOneDNN(t)
+	for _, dt := range []DType{Float32, BFloat16} {
+		for _, c := range []int64{24, 32} {
+			if dt == Float32 || HasBFloat16() {
+				t.Run(fmt.Sprint(dt, ", channels: ", c), func(t *testing.T) { f(t, c, dt) })
+			}
+		}
+	}
+}
+
+// What a sum is made of may lie in the memory of the sum: all of the input, other images of it, the bias.
+func TestSumsOfWhatTheyOverwrite(t *testing.T) {
+	sums(t, func(t *testing.T, c int64, dt DType) {
+		require.NoError(t, Run(WithThreads(t.Context(), 2), CPU, Evaluation, func(s *Scope) error {
+			conv := Conv{Padding: 1}
+			packed := s.PackConv(s.Cast(wave(s, 1, c, c, 3, 3), dt), conv, [4]int64{2, c, 9, 11})
+			whole := s.Cast(s.ChannelsLast(wave(s, 2, 3, c, 9, 11)), dt)
+			bias := func(x *Tensor) *Tensor {
+				return s.Reshape(s.Narrow(s.Narrow(s.Narrow(x, 0, 1, 1), 2, 4, 1), 3, 5, 1), c)
+			}
+			sum := func(first int64, other bool) []float32 {
+				of, in := s.Clone(whole), s.Clone(whole)
+				if !other {
+					in = of
+				}
+				s.ConvAddReLU(s.Narrow(of, 0, 1, 2), s.Narrow(in, 0, first, 2), packed, bias(in), conv)
+				return floats(t, s, of)
+			}
+			before := floats(t, s, s.Narrow(whole, 0, 0, 1))
+			for first := range int64(2) {
+				got := sum(first, false)
+				require.Equal(t, sum(first, true), got, "images from %d on", first)
+				require.Equal(t, before, got[:len(before)], "an image that is not summed")
+			}
+			return s.Err()
+		}))
+	})
+}
+
+// Backward does not take a sum for what it was made into.
+func TestBackwardRefusesSumsThatChanged(t *testing.T) {
+	sums(t, func(t *testing.T, c int64, dt DType) {
+		p := NewParams(CPU)
+		defer func() { require.NoError(t, p.Close()) }()
+		require.ErrorContains(t, Run(t.Context(), CPU, Training, func(s *Scope) error {
+			require.NoError(t, p.Put(s, "w", s.ChannelsLast(wave(s, 1, 1, c, 5, 5))))
+			packed := s.PackConv(s.Cast(wave(s, 1, c, c, 3, 3), dt), Conv{Padding: 1}, [4]int64{1, c, 5, 5})
+			x := s.Cast(p.Get("w"), dt)
+			loss := s.Sum(s.Square(x), false)
+			s.ConvAddReLU(x, s.Detach(s.Clone(x)), packed, s.Cast(wave(s, 2, c), dt), Conv{Padding: 1})
+			require.NoError(t, s.Err())
+			s.Backward(loss)
+			return s.Err()
+		}), "modified by an inplace operation")
+	})
 }

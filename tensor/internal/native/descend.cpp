@@ -131,6 +131,7 @@ namespace tab {
 bool adam(at::Tensor &p, const at::Tensor &d, at::Tensor &m, at::Tensor &v, double keep, double decay, double beta1, double beta2, double root,
           double eps, double rate) {
   if (!fits(p, p) || !fits(d, p) || !fits(m, p) || !fits(v, p)) return false;
+  p.unsafeGetTensorImpl()->bump_version(); // as libtorch's operations do: Backward of what was computed with the old weight refuses then
   Adam r{};
   const float weight = static_cast<float>(1 - beta1);
   r.high = std::abs(weight) >= 0.5f;
@@ -150,6 +151,7 @@ bool adam(at::Tensor &p, const at::Tensor &d, at::Tensor &m, at::Tensor &v, doub
 
 bool sgd(at::Tensor &p, const at::Tensor &d, at::Tensor &b, bool first, double rate, double momentum, double dampening, double decay, bool nesterov) {
   if (!fits(p, p) || !fits(d, p) || (momentum != 0 && !fits(b, p))) return false;
+  p.unsafeGetTensorImpl()->bump_version(); // as in adam
   const SGD r{static_cast<float>(decay), static_cast<float>(momentum), static_cast<float>(1 - dampening), static_cast<float>(rate), first, nesterov};
   float *pp = p.data_ptr<float>(), *bb = momentum != 0 ? b.data_ptr<float>() : nullptr;
   const float *dd = d.data_ptr<float>();

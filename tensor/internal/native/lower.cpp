@@ -343,9 +343,11 @@ char *tab_scatter_lower(void *sums_, void *x_) {
   return guarded([=] {
     at::NoGradGuard g;
     at::Tensor x = T(x_).contiguous(), &sums = T(sums_);
+    if (x.is_alias_of(sums)) x = x.clone();
     const int64_t n = x.size(0), positions = x.size(1), c = x.size(2), entries = sums.size(1);
     const int64_t stride = (c + kRows - 1) / kRows * kRows;
     if (entries != stride * (stride + kRows) / 2 || !sums.is_contiguous()) throw std::invalid_argument("the sums have another number of values, or are a view");
+    sums.unsafeGetTensorImpl()->bump_version(); // Backward of what has read the sums before refuses then
     const float *px = x.data_ptr<float>();
     float *ps = sums.data_ptr<float>();
     tab::parallel_for(positions, 64, [&](int64_t lo, int64_t hi) {
@@ -367,6 +369,7 @@ char *tab_halve(void **out, void *x_) {
     const int64_t positions = x.size(0), entries = x.size(1);
     if (!x.is_contiguous() || entries % (2 * kRows) != 0) throw std::invalid_argument("the values are a view, or no whole columns");
     at::Tensor y = x.view(at::kBFloat16).view({positions, 2, entries});
+    x.unsafeGetTensorImpl()->bump_version(); // as of sums
     float *px = x.data_ptr<float>();
     tab::parallel_for(positions, 64, [&](int64_t lo, int64_t hi) {
       std::vector<float> v(entries);
@@ -404,6 +407,7 @@ char *tab_pack_lower(void *to_, const void *rows, int64_t c) {
     const at::Tensor &to = T(to_);
     const int64_t positions = to.size(0), entries = to.size(-1), stride = (c + kRows - 1) / kRows * kRows, bytes = 2 * c * (c + 1);
     if (entries != stride * (stride + kRows) / 2 || !to.is_contiguous()) throw std::invalid_argument("the factor has another number of values, or is a view");
+    to.unsafeGetTensorImpl()->bump_version();
     const char *from = static_cast<const char *>(rows);
     if (to.scalar_type() == at::kFloat) {
       float *py = static_cast<float *>(to.data_ptr());

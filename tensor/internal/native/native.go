@@ -296,7 +296,7 @@ func ConvOwn(w Handle) (bool, error) {
 }
 
 // ConvLanes sets the most floats in a register that this package's kernels take, 0 for no kernel, and returns how many
-// they were; it holds for weights that are packed afterwards.
+// they were. A weight that was packed for them cannot be used while there is none. It is for tests.
 func ConvLanes(most int) int { return int(C.tab_conv_lanes(C.int(most))) }
 
 func Baddbmm(acc, a, b Handle, beta float64) error {

@@ -134,7 +134,8 @@ public:
   Packed(const at::Tensor &weight, int64_t stride, int64_t padding, int64_t groups, const int64_t *input)
       : base_{weight.size(0), weight.size(1), weight.size(2), weight.size(3), stride, padding, groups} {
     base_[12] = static_cast<int64_t>(weight.scalar_type());
-    if (winograd::serves(weight, stride, padding, groups))
+    // Beside a weight that is infinite or no number a whole tile would be no number: oneDNN has it.
+    if (winograd::serves(weight, stride, padding, groups) && at::isfinite(weight).all().item<bool>())
       winograd_ = winograd::pack(weight);
     else
       amx_ = tab::amx_pack(weight, stride, padding, groups);
@@ -172,9 +173,8 @@ public:
 
   // add changes sum to ReLU(sum + conv(x) + bias) by our kernel.
   void add(at::Tensor &sum, const at::Tensor &x, const at::Tensor &bias) const {
-    at::Tensor in = last(x), y = last(sum);
-    if (in.is_alias_of(y)) in = in.clone(); // one part of the map is read while another is written
-    const at::Tensor b = bias.contiguous();
+    const at::Tensor in = last(x), b = bias.contiguous();
+    at::Tensor y = last(sum);
     if (amx_)
       tab::amx_conv_add_relu(*amx_, y, in, b);
     else
@@ -294,10 +294,14 @@ char *tab_conv_add_relu(void *other, void *x, void *weight, void *bias, int64_t 
     Packed &packed = packed_of(weight);
     packed.serves(stride, padding, groups);
     if (at::has_internal_overlap(T(other)) == at::MemOverlap::Yes) throw std::invalid_argument("the sum's values share memory");
-    if (packed.own()) return packed.add(T(other), T(x), T(bias));
-    at::Tensor w = packed.get(T(x).sizes());
+    // One part of the sum is written while another part of what it is made of is read.
+    auto apart = [&](void *p) { return T(p).is_alias_of(T(other)) ? T(p).clone() : T(p); };
+    const at::Tensor in = apart(x), b = apart(bias);
+    T(other).unsafeGetTensorImpl()->bump_version(); // Backward of what has read the sum before refuses then
+    if (packed.own()) return packed.add(T(other), in, b);
+    at::Tensor w = packed.get(in.sizes());
     std::vector<int64_t> pad{padding, padding}, str{stride, stride}, dil{1, 1};
-    op.call(T(other), T(x), w, T(bias), pad, str, dil, groups, "add", at::Scalar(1.0), "relu", Scalars(), "");
+    op.call(T(other), in, w, b, pad, str, dil, groups, "add", at::Scalar(1.0), "relu", Scalars(), "");
   });
 }
 

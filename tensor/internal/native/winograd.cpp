@@ -8,11 +8,13 @@
 // products over all channels are 36 matrix products of tiles with weights, which take nearly all of the time.
 //
 // The usual points 0, 1, -1, 2, -2 and infinity lose half a decimal in float32. With 0, 3/4, -3/4, 3/2, -3/2 and infinity, whose
-// powers are exact in binary, rounding is that of plain sums: on random values with 64 channels 1.1e-6 of the largest at most where plain sums have 1.0e-6.
+// powers are exact in binary, rounding is within twice that of plain sums: on maps of 56 x 56 normal values with 64 channels, normal weights too, the
+// largest error is 1.6e-6 to 1.9e-6 of the largest value, where plain sums have 0.9e-6 to 1.1e-6.
 //
 // Tiles go through all three parts in blocks that stay in the second cache. What a tile's values are does not
 // depend on its block: a sum runs over the channels in their order, in one accumulator. So results are the same for any batch and any
-// number of threads. A value that is no number, or infinite, spreads over its tile.
+// number of threads. A value that is no number, or infinite, spreads over the tiles that it goes into. A weight of that kind would spread over all of
+// them: packed.cpp leaves it to oneDNN.
 #include "parallel.h"
 #include "winograd.h"
 
@@ -138,6 +140,7 @@ void run(const Shape &g, int64_t side, const float *x, const float *u, const flo
   at::Tensor work = at::empty({std::min(threads, tasks) * size}, at::kFloat);
   float *const room = work.data_ptr<float>();
   const Block block = side == 4 ? kernels().four : kernels().two;
+  if (block == nullptr) throw std::invalid_argument("the kernels that the weight was packed for are switched off");
   tab::Tasks left(tasks);
   std::atomic<int64_t> seats{0};
   tab::on_threads(tasks, [&] {
@@ -255,6 +258,7 @@ at::Tensor weight_gradient(const at::Tensor &x, const at::Tensor &grad) {
   float *const room = work.data_ptr<float>(), *const to = dw.data_ptr<float>();
   const float *const in = x.data_ptr<float>(), *const out = grad.data_ptr<float>();
   const Gradient gradient = four ? kernels().gradient4 : kernels().gradient2;
+  if (gradient == nullptr) throw std::invalid_argument("the kernels of the way forward are switched off");
   tab::Tasks left(tasks);
   std::atomic<int64_t> seats{0};
   tab::on_threads(tasks, [&] {

@@ -8,7 +8,7 @@ namespace winograd {
 // serves says whether there is a kernel for a weight [O, C, k, k] on this processor.
 bool serves(const at::Tensor &weight, int64_t stride, int64_t padding, int64_t groups);
 
-// limit sets the most floats in a register, 16, 8 or 0 for no kernel, and returns what it was: for tests, before anything is packed.
+// limit sets the most floats in a register, 16, 8 or 0 for no kernel, and returns what it was: for tests. What was packed before cannot be used without one.
 int limit(int most);
 
 // pack returns the weight as the kernel reads it: four times as many values, with many channels 16/9 times. With fine it is 16/9 times for all, tiles of
