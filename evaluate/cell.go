@@ -93,6 +93,30 @@ func (c Cell) Over(ctx context.Context, base Cell, cfg metrics.BootstrapConfig, 
 	return all[0], true, nil
 }
 
+// SameSeeds returns the records of both cells that have a figure, of the method's seeds that both have it with. A trial
+// that failed on one side costs the other one its seed, and a difference of two means owes nothing to seeds of one side.
+func (c Cell) SameSeeds(base Cell, key FigureKey) (own, of Cell) {
+	seeds := func(c Cell) map[string]bool {
+		out := map[string]bool{}
+		for _, r := range c {
+			if _, has := r.Value(key); has && r.Failed == "" {
+				out[r.Seed] = true
+			}
+		}
+		return out
+	}
+	here, there := seeds(c), seeds(base)
+	both := func(c Cell) (out Cell) {
+		for _, r := range c {
+			if _, has := r.Value(key); has && r.Failed == "" && here[r.Seed] && there[r.Seed] {
+				out = append(out, r)
+			}
+		}
+		return out
+	}
+	return both(c), both(base)
+}
+
 // MeanOf is the mean of the differences of several classes, with the standard error that
 // classes give whose images are drawn independently: the root of the sum of squares,
 // divided by their number. Of none it is 0 and 0.

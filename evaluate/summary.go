@@ -147,7 +147,8 @@ func (s *Summary) peak() (top int64) {
 type Setting struct{ Classes []*Summary }
 
 // Settings puts summaries together that differ in nothing but their class, in the
-// order of their first ones.
+// order of their first ones. A class that is there twice, because its images have changed since, makes another setting: no mean has
+// it twice.
 func Settings(all []*Summary) (out []*Setting) {
 	at := map[string][]*Setting{}
 	for _, s := range all {
@@ -157,7 +158,7 @@ func Settings(all []*Summary) (out []*Setting) {
 		r := s.first()
 		k := fmt.Sprintf("%q", []any{r.Method, r.Arch, r.WeightsSHA256, r.Layers, r.Epochs, r.Shots, r.Epoch, r.Mask, r.Score, r.Transform,
 			string(r.Settings), ruleOf(r), s.Seeds()})
-		i := slices.IndexFunc(at[k], func(w *Setting) bool { return w.limitFits(r) })
+		i := slices.IndexFunc(at[k], func(w *Setting) bool { return w.limitFits(r) && !w.holds(r) })
 		if i < 0 {
 			i = len(at[k])
 			at[k] = append(at[k], &Setting{})
@@ -173,6 +174,14 @@ func Settings(all []*Summary) (out []*Setting) {
 func (w *Setting) limitFits(r Record) bool {
 	limit := w.limit()
 	return r.AUPROLimit == nil || limit == nil || *limit == *r.AUPROLimit
+}
+
+// holds says whether the class of a record is there already.
+func (w *Setting) holds(r Record) bool {
+	return slices.ContainsFunc(w.Classes, func(s *Summary) bool {
+		o := s.first()
+		return o.Class == r.Class && o.Data == r.Data
+	})
 }
 
 // limit is that of AUPRO of the classes that have it; nil where none has.

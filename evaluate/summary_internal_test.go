@@ -64,6 +64,46 @@ func TestMeanOverClasses(t *testing.T) {
 	require.ErrorIs(t, err, ErrConfig)
 }
 
+// A class whose images have changed is in a file twice, and in no mean twice.
+func TestAClassIsOnceInASetting(t *testing.T) {
+	var rs []Record
+	for _, v := range []struct {
+		class, hash string
+		auroc       float64
+	}{{"a", "old", 0.5}, {"b", "b", 0.75}, {"a", "new", 1}} {
+		r := made(v.class, "1")
+		r.Hash, r.ImageAUROC = v.hash, v.auroc
+		rs = append(rs, r)
+	}
+	other := made("a", "1") // another data set
+	other.Data, other.ImageAUROC = "more", 1
+	all := Settings(Summarize(append(rs, other)))
+	require.Len(t, all, 2)
+	require.Len(t, all[0].Classes, 3)
+	f, of, err := all[0].Mean(ImageAUROC)
+	require.NoError(t, err)
+	require.Equal(t, 3, of)
+	require.InDelta(t, (0.5+0.75+1)/3, f.Value, 1e-12)
+	require.Equal(t, "new", all[1].Classes[0].Records[0].Hash)
+}
+
+// Differences are of the seeds that both sides have with the figure.
+func TestCellsOfTheSameSeeds(t *testing.T) {
+	pixels := func(r Record) Record { r.PixelAUROC = &r.ImageAUROC; return r }
+	failed := made("a", "3")
+	failed.Failed = "no luck"
+	c, base := Cell{made("a", "1"), pixels(made("a", "2")), failed}, Cell{pixels(made("a", "1")), pixels(made("a", "2")), made("a", "3"), made("a", "4")}
+	own, of := c.SameSeeds(base, ImageAUROC)
+	require.Equal(t, c[:2], own)
+	require.Equal(t, base[:2], of)
+	own, of = c.SameSeeds(base, PixelAUROC)
+	require.Equal(t, c[1:2], own)
+	require.Equal(t, base[1:2], of)
+	own, of = c.SameSeeds(nil, ImageAUROC)
+	require.Empty(t, own)
+	require.Empty(t, of)
+}
+
 // outcome is one with made-up scores of eight defects and twelve good images.
 func outcome(seed uint64, shift float64) *Outcome {
 	rng := Seed{Number: seed}.Rand()
