@@ -81,12 +81,13 @@ func (d *detecting) number(ctx context.Context, key evaluate.FigureKey, name str
 	if n.value, n.known = c.Mean(key); !n.known || name == study.Start {
 		return n, nil
 	}
-	base := d.cell(study.Start, s, m)
-	b, ok := base.Mean(key)
+	c, base := c.SameSeeds(d.cell(study.Start, s, m), key)
+	own, ok := c.Mean(key)
 	if !ok {
 		return n, nil
 	}
-	n.difference, n.paired = n.value-b, true
+	from, _ := base.Mean(key)
+	n.difference, n.paired = own-from, true
 	if key != evaluate.ImageAUROC {
 		return n, nil
 	}

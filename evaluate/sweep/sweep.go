@@ -60,6 +60,7 @@ type sweep struct {
 	runner *study.Runner
 	old    oldResults
 	judged []evaluate.Record // of the weights, images and settings as they are now
+	start  string            // checksum of the start's weights, once it is known
 }
 
 func open(p Plan, cfg Config) (*sweep, error) {
@@ -128,6 +129,11 @@ func WriteTable(ctx context.Context, p Plan, cfg Config) error {
 // find looks for all that the plan wants among records.
 func (s *sweep) find(ctx context.Context, sets []study.Set, records []evaluate.Record) error {
 	for _, v := range s.all() {
+		if err := s.sameRecipe(s.network(v), v); errors.Is(err, errRecipe) { // the table says so
+			continue
+		} else if err != nil {
+			return err
+		}
 		err := s.each(v, sets, func(v study.Variant, sets []study.Set) error {
 			of, err := s.runner.Found(ctx, v, sets, s.plan.fits(), records)
 			s.keep(of)
@@ -264,14 +270,16 @@ func (s *sweep) each(v study.Variant, sets []study.Set, do func(study.Variant, [
 
 // train trains a network of the plan, unless its weights are there.
 func (s *sweep) train(ctx context.Context, n Network, v study.Variant) error {
+	if err := s.sameRecipe(n, v); err != nil {
+		return err
+	}
 	if _, err := os.Stat(v.File); err == nil {
 		return nil
 	}
-	roots := n.Data
-	if len(roots) == 0 {
-		roots = s.plan.Data
+	if err := s.noteRecipe(n, v); err != nil {
+		return err
 	}
-	folders, err := s.folders(ctx, n, roots)
+	folders, err := s.folders(ctx, n, s.roots(n))
 	if err != nil {
 		return err
 	}
@@ -327,14 +335,21 @@ func (s *sweep) folders(ctx context.Context, n Network, roots []string) ([]strin
 func (s *sweep) table(ctx context.Context, records []evaluate.Record) error {
 	r := results{s.judged, slices.Clone(s.old.failures)}
 	groups := []string{startName}
+	told := map[string]bool{} // files, which several shares have in common
 	for _, v := range s.plan.variants(s.runner) {
 		if !slices.Contains(groups, v.Group()) {
 			groups = append(groups, v.Group())
 		}
-		if v.Share != 1 {
+		if told[v.File] {
 			continue
 		}
+		told[v.File] = true
 		reason, err := study.Failure(v)
+		if other := s.sameRecipe(s.network(v), v); err == nil && errors.Is(other, errRecipe) {
+			reason = other.Error()
+		} else {
+			err = errors.Join(err, other)
+		}
 		if err != nil {
 			return err
 		}
@@ -343,11 +358,22 @@ func (s *sweep) table(ctx context.Context, records []evaluate.Record) error {
 		}
 	}
 	for _, x := range records {
-		if x.Failed != "" && x.Training != nil {
-			r.failures = append(r.failures, failedLine(x.Training.Name, x.Training.Seed, fmt.Sprintf("%s by %s, seed %s: %s", x.Class, x.Method, x.Seed, x.Failed)))
+		if x.Failed == "" || x.Training == nil || s.done(x) {
+			continue
+		}
+		line := failedLine(x.Training.Name, x.Training.Seed, fmt.Sprintf("%s by %s, seed %s: %s", x.Class, x.Method, x.Seed, x.Failed))
+		if !slices.Contains(r.failures, line) { // each call tries again
+			r.failures = append(r.failures, line)
 		}
 	}
 	return atomicfile.Write(filepath.Join(s.runner.Out, "table.md"), func(w io.Writer) error {
 		return tables(ctx, w, s.plan, r, groups)
+	})
+}
+
+// done says whether a fit that failed once has succeeded since.
+func (s *sweep) done(x evaluate.Record) bool {
+	return slices.ContainsFunc(s.judged, func(r evaluate.Record) bool {
+		return r.Training != nil && *r.Training == *x.Training && r.Class == x.Class && r.Method == x.Method && r.Seed == x.Seed
 	})
 }

@@ -79,7 +79,7 @@ func tables(ctx context.Context, w io.Writer, p Plan, r results, groups []string
 			r.pixels(&b, v, k, groups, classes)
 		}
 	}
-	b.WriteString("In brackets: less the start on the same images, ± standard error over images (bootstrap of good and defective images, the fits kept);\n" +
+	b.WriteString("In brackets: less the start on the same images and draws, ± standard error over images (bootstrap of good and defective images, the fits kept);\n" +
 		"then s: deviation over the seeds of training, d: over the draws of a detector. The mean's error adds those of the classes as independent.\n")
 	if len(r.failures) > 0 {
 		fmt.Fprintf(&b, "\n## Failed\n\n%s", strings.Join(r.failures, ""))
@@ -116,7 +116,8 @@ func (r results) images(ctx context.Context, b *strings.Builder, v view, groups,
 				fmt.Fprintf(b, " %.2f d%.2f |", 100*mean, 100*d)
 				continue
 			}
-			diff, ok, err := x.Over(ctx, r.cell(study.Start, class, v), bootstrap(), drawn())
+			own, base := x.SameSeeds(r.cell(study.Start, class, v), evaluate.ImageAUROC)
+			diff, ok, err := own.Over(ctx, base, bootstrap(), drawn())
 			if err != nil {
 				return fmt.Errorf("%s, class %s: %w", g, class, err)
 			}
@@ -128,7 +129,7 @@ func (r results) images(ctx context.Context, b *strings.Builder, v view, groups,
 			fmt.Fprintf(b, " %.2f (%+.2f ± %.2f) s%.2f d%.2f |", 100*mean, 100*(diff.B-diff.A), 100*diff.Error, 100*s, 100*d)
 		}
 		switch mean := 100 * all / float64(max(n, 1)); {
-		case n < len(classes):
+		case n < len(classes), n == 0:
 			b.WriteString(" - |\n")
 		case len(diffs) < n:
 			fmt.Fprintf(b, " %.2f |\n", mean)
@@ -144,10 +145,9 @@ func (r results) images(ctx context.Context, b *strings.Builder, v view, groups,
 // pixels writes the table of a figure of pixels, of the classes that have it.
 func (r results) pixels(b *strings.Builder, v view, key evaluate.FigureKey, groups, classes []string) {
 	var masked []string
-	base := map[string]float64{}
 	for _, c := range classes {
-		if x, ok := r.cell(study.Start, c, v).Mean(key); ok {
-			masked, base[c] = append(masked, c), x
+		if _, ok := r.cell(study.Start, c, v).Mean(key); ok {
+			masked = append(masked, c)
 		}
 	}
 	if len(masked) == 0 {
@@ -157,25 +157,35 @@ func (r results) pixels(b *strings.Builder, v view, key evaluate.FigureKey, grou
 	for _, g := range groups {
 		fmt.Fprintf(b, "| %s |", g)
 		var all, diff float64
-		n := 0
+		n, paired := 0, 0
 		for _, c := range masked {
-			x, ok := r.cell(g, c, v).Mean(key)
+			cell := r.cell(g, c, v)
+			x, ok := cell.Mean(key)
 			if !ok {
 				b.WriteString(" - |")
 				continue
 			}
-			all, diff, n = all+x, diff+x-base[c], n+1
-			if g == study.Start {
+			all, n = all+x, n+1
+			own, base := cell.SameSeeds(r.cell(study.Start, c, v), key)
+			mean, ok := own.Mean(key)
+			from, _ := base.Mean(key)
+			if ok {
+				diff, paired = diff+mean-from, paired+1
+			}
+			if g == study.Start || !ok {
 				fmt.Fprintf(b, " %.2f |", 100*x)
 			} else {
-				fmt.Fprintf(b, " %.2f (%+.2f) |", 100*x, 100*(x-base[c]))
+				fmt.Fprintf(b, " %.2f (%+.2f) |", 100*x, 100*(mean-from))
 			}
 		}
-		if n < len(masked) {
+		switch {
+		case n < len(masked):
 			b.WriteString(" - |\n")
-			continue
+		case paired < n:
+			fmt.Fprintf(b, " %.2f |\n", 100*all/float64(n))
+		default:
+			fmt.Fprintf(b, " %.2f (%+.2f) |\n", 100*all/float64(n), 100*diff/float64(n))
 		}
-		fmt.Fprintf(b, " %.2f (%+.2f) |\n", 100*all/float64(n), 100*diff/float64(n))
 	}
 	b.WriteString("\n")
 }
