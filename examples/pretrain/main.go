@@ -341,7 +341,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		return o, wrong("-objective replaces the terms that -amplify, -text and -keep weigh")
 	}
 	if o.recipe == "none" {
-		for _, name := range strings.Fields("affine amplify bank batch bn clip clip-gelu clip-model clip-vocab continue control crop epochs head-epochs interpolate keep log lr max-steps objective probe probe-every repeat resume steps text twins warmup where-blind") {
+		for _, name := range strings.Fields("affine amplify bank batch bn clip clip-gelu clip-model clip-vocab continue control crop csv epochs head-epochs interpolate keep licence log lr max-steps measured objective probe probe-every repeat resume steps tensorboard text twins warmup where-blind") {
 			if o.set[name] {
 				return o, wrong("-recipe none trains nothing, so -%s has no meaning", name)
 			}

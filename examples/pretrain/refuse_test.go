@@ -84,6 +84,8 @@ func TestOutputsThatWouldMislead(t *testing.T) {
 		{[]string{"-out", filepath.Join(dir, "x"), "-csv", filepath.Join(dir, "x")}, "-csv and -out are the same file"},
 		{[]string{"-out", filepath.Join(dir, "x"), "-objective", "binary", "-interpolate", "0.5"}, "-interpolate, -init: "},
 		{[]string{"-out", filepath.Join(dir, "x"), "-recipe", "none", "-scale", "1,1", "-init", init, "-draws", "0"}, "-draws is 0"},
+		{[]string{"-out", filepath.Join(dir, "x"), "-recipe", "none", "-scale", "1,1", "-init", init, "-licence", "mine"}, "so -licence has no meaning"},
+		{[]string{"-out", filepath.Join(dir, "x"), "-recipe", "none", "-scale", "1,1", "-init", init, "-csv", filepath.Join(dir, "c")}, "so -csv has no meaning"},
 		{[]string{"-out", init, "-epochs", "0"}, "-epochs is 0, want 1 or more"},
 		{[]string{"-out", init, "-batch", "0"}, "-batch is 0"},
 		{[]string{"-out", init, "-prefix", "x."}, "-prefix is for the file of -init"},

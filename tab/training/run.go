@@ -123,6 +123,11 @@ func Run(ctx context.Context, o Config) (complete bool, err error) {
 		}
 	}
 	fmt.Fprintf(o.Log, "%s of %s on %s; objective %s; anchors: %s\n", count(ds.Len(), "good image", "good images"), count(len(ds.Classes()), "class", "classes"), o.Device, cfg.Objective.Name(), from.About)
+	if first(o.Group) && !o.Resume { // from here on files are this run's: an older checkpoint beside its card would go on as this run
+		if err := setAside(o.Out); err != nil {
+			return false, err
+		}
+	}
 	log, err := openJournal(o, pre.Taken())
 	if err != nil {
 		return false, err
@@ -301,6 +306,9 @@ func train(ctx context.Context, o Config, pre *tab.Pretrainer, ds dataset.Datase
 	last := time.Now()
 	for st, err := range pre.Steps(ctx, ds) {
 		if err != nil {
+			if st.Number > 0 { // it was taken, and the checkpoint may have it: what failed came after it
+				err = errors.Join(err, log.step(st))
+			}
 			return taken, false, err
 		}
 		if err := log.step(st); err != nil {

@@ -3,9 +3,8 @@
 // are made of. It is what examples/pretrain does behind flags; package tab is the training
 // itself.
 //
-// [Run] writes, for weights FILE: FILE; FILE.ckpt, from which a run goes on (and [GoesOn] FILE.ckpt.run, which says whose
-// it is); FILE.card.json
-// (tab/card); FILE.projection where image and text features differ in width; FILE.twins.json,
+// [Run] writes, for weights FILE: FILE; FILE.ckpt, from which a run goes on (that of an older run becomes FILE.ckpt.old, and
+// [GoesOn] writes FILE.ckpt.run, which says whose it is); FILE.card.json (tab/card), but for a Config.Untrained; FILE.projection where image and text features differ in width; FILE.twins.json,
 // what twins are in the network, where they were measured; and FILE.scale.json, the factors of
 // channels, where these are weighed.
 package training
@@ -211,7 +210,10 @@ func (o Config) lost() error {
 		{"the projection of Out", projectionFile(o.Out)}, {"the table of twins of Out", tableFile(o)}, {"the factors of Out", scaleFile(o)},
 		{"Journal", o.Journal}, {"Curves.CSV", o.Curves.CSV}}
 	for i, w := range written {
-		for _, r := range append([]file{{"Init", o.Init}, {"Measured", o.Measured}}, written[:i]...) {
+		for _, r := range append([]file{{"Init", o.Init}, {"Measured", o.Measured}, {"Twins.Table", o.Twins.Table}}, written[:i]...) {
+			if r.is == "Twins.Table" && w.path == tableFile(o) && (o.Resume || !o.Twins.WhereBlind) { // it stays as it is
+				continue
+			}
 			if w.path != "" && r.path != "" && sameFile(w.path, r.path) {
 				return fmt.Errorf("%s and %s are the same file, %s, whose contents would be lost", w.is, r.is, r.path)
 			}

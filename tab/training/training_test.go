@@ -14,6 +14,7 @@ import (
 
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/internal/atomicfile"
 	"github.com/gotab/gotab/internal/testutil"
 	"github.com/gotab/gotab/synth"
 	"github.com/gotab/gotab/tab"
@@ -83,6 +84,60 @@ func TestRunStopsAndGoesOn(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 }
 
+var errFull = errors.New("the disk is full")
+
+// A run that is lost before its first checkpoint leaves none of an older run, which would go on beside its card.
+func TestAnOlderCheckpointIsNotThisRuns(t *testing.T) {
+	testutil.NoLeak(t)
+	old := small(t, filepath.Join(t.TempDir(), "w"))
+	complete, err := training.Run(t.Context(), old)
+	require.NoError(t, err)
+	require.True(t, complete)
+	was, err := os.ReadFile(training.Checkpoint(old.Out))
+	require.NoError(t, err)
+
+	lost := old
+	lost.Train.Seed, lost.MaxSteps = 5, 1
+	restore := atomicfile.Inject(func(_ atomicfile.Step, path string) error {
+		if path == training.Checkpoint(lost.Out) {
+			return errFull
+		}
+		return nil
+	})
+	_, err = training.Run(t.Context(), lost)
+	restore()
+	require.ErrorIs(t, err, errFull)
+	lost.Resume, lost.MaxSteps = true, 0
+	_, err = training.Run(t.Context(), lost)
+	require.ErrorIs(t, err, os.ErrNotExist)
+	kept, err := os.ReadFile(training.Checkpoint(old.Out) + ".old")
+	require.NoError(t, err)
+	require.True(t, bytes.Equal(was, kept))
+}
+
+// A step that was taken is logged, also where what follows its epoch fails: a run that goes on does not come to it again.
+func TestTheLastStepBeforeAFailureIsLogged(t *testing.T) {
+	testutil.NoLeak(t)
+	c := small(t, filepath.Join(t.TempDir(), "w"))
+	c.Journal = c.Out + ".jsonl"
+	c.Probe = testutil.Plant(t, 2, 1, false)
+	away := c.Probe + ".away"
+	log := &said{word: "summing up", do: func() { require.NoError(t, os.Rename(c.Probe, away)) }} // after the first probe
+	c.Log = log
+	_, err := training.Run(t.Context(), c)
+	require.ErrorIs(t, err, os.ErrNotExist)
+	require.NoError(t, os.Rename(away, c.Probe))
+	c.Resume = true
+	complete, err := training.Run(t.Context(), c)
+	require.NoError(t, err)
+	require.True(t, complete)
+	b, err := os.ReadFile(c.Journal)
+	require.NoError(t, err)
+	for _, step := range []string{`"step":1,`, `"step":2,`, `"step":3,`} {
+		require.Contains(t, string(b), step)
+	}
+}
+
 func TestConfigsThatAreRefused(t *testing.T) {
 	require.NoError(t, small(t, "w").Validate())
 	for says, set := range map[string]func(*training.Config){
@@ -113,6 +168,10 @@ func TestConfigsThatAreRefused(t *testing.T) {
 		"Journal and the card of Out are":        func(c *training.Config) { c.Journal = card.Name("w") },
 		"Curves.CSV and Journal are the same":    func(c *training.Config) { c.Journal, c.Curves.CSV = "log", "log" },
 		"Curves.CSV and Measured are the same f": func(c *training.Config) { c.Measured, c.Curves.CSV = "log", "log" },
+		"Journal and Twins.Table are the same f": func(c *training.Config) { c.Synth, c.Twins.Table, c.Journal = nil, "log", "log" },
+		"table of twins of Out and Twins.Table ": func(c *training.Config) {
+			c.Synth, c.Twins.Table, c.Twins.WhereBlind = nil, "w.twins.json", true
+		},
 	} {
 		c := small(t, "w")
 		set(&c)

@@ -236,6 +236,9 @@ func (t twinned) fitted(o Config, own map[string]synth.Mixture, raw []byte, tabl
 	if errors.Is(err, tab.ErrNoTwin) {
 		return t, fmt.Errorf("%w; without a table the mixture is taken as it is", err)
 	}
+	if errors.Is(err, tab.ErrUnknownClass) {
+		return t, fmt.Errorf("%w; take a table of all classes that are trained, or have the twins measured", err)
+	}
 	if err != nil {
 		return t, err
 	}

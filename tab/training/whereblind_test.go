@@ -174,6 +174,7 @@ func TestWhereBlindByATable(t *testing.T) {
 	c.Twins.Measured, c.Twins.Table = false, table
 	_, err = training.Run(t.Context(), c)
 	require.ErrorIs(t, err, tab.ErrUnknownClass)
+	require.ErrorContains(t, err, "take a table of all classes that are trained, or have the twins measured")
 }
 
 // Where no class is left nothing is written, and all ranks say so.
