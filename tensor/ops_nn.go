@@ -78,7 +78,7 @@ func (c Conv) side(n, k int64, transposed bool) int64 {
 // Conv2d convolves x [N, C, H, W] with w [O, C/Groups, k, k] and adds b [O]
 // where it is not nil. The result is channels-last where x or w is. On the CPU, kernels of this package take float32
 // convolutions of 3x3 without b, with Stride and Padding 1, C a multiple of 16, O of 32, C O at most 65,536, a result that is channels-last and maps of 64
-// places or more, forward and backward: where [Scope.PackConv] says it takes such a weight, with the same rounding.
+// places or more, forward and backward, where [Scope.PackConv] says they take such a weight; rounding is less than that of plain sums.
 func (s *Scope) Conv2d(x, w, b *Tensor, c Conv) *Tensor {
 	c = c.filled()
 	in := []*Tensor{x, w}
