@@ -33,7 +33,7 @@ func TestDetectability(t *testing.T) {
 		"edge":     {kind(synth.KindTexture, 9, 1, 2, 1)},
 		"even":     {kind(synth.KindNSA, 9, 1, 1, 1)},
 		"one":      {kind(synth.KindTexture, 0, 0, 0, 0), kind(synth.KindNoise, 9, 1, 1.99, 1)},
-		"tile":     {kind(synth.KindTexture, 9, 3.57, 5.31, 5.34), kind(synth.KindNoise, 9, 2.58, 1.52, 3.03)},
+		"tile":     {kind(synth.KindTexture, 9, 3.57, 5.31, 5.34), kind(synth.KindNoise, 9, 2.58, 3.52, 3.03)},
 		"unplaced": {kind(synth.KindTexture, 0, 0, 0, 0), kind(synth.KindNoise, 0, 0, 0, 0)},
 	})
 	want := []tab.Detectability{
@@ -41,7 +41,7 @@ func TestDetectability(t *testing.T) {
 		{Class: "edge", Foreign: map[synth.Kind]float64{synth.KindTexture: 2}, StandsOut: 2},
 		{Class: "even"},
 		{Class: "one", Foreign: map[synth.Kind]float64{synth.KindNoise: 1.99}, StandsOut: 1.99, Blind: true},
-		{Class: "tile", Foreign: map[synth.Kind]float64{synth.KindTexture: 5.31, synth.KindNoise: 1.52}, StandsOut: 5.31},
+		{Class: "tile", Foreign: map[synth.Kind]float64{synth.KindTexture: 5.31, synth.KindNoise: 3.52}, StandsOut: 5.31},
 		{Class: "unplaced"},
 	}
 	require.Equal(t, want, table.Detectability())
