@@ -317,7 +317,7 @@ var notComputed = map[string]string{
 	"Device": "TestRunTellsDeviceAndMode", "Mode": "TestRunTellsDeviceAndMode",
 	"Err": "TestFail", "Fail": "TestFail", "Sub": "TestSubN", "SubN": "TestSubN", "NoGrad": "TestNoGrad", "Free": "TestFree",
 	"Floats": "TestRoundTrips", "Float64s": "TestRoundTrips", "Ints": "TestRoundTrips", "Float": "TestRoundTrips",
-	"FloatsInto": "TestRoundTrips", "Zeros": "TestRoundTrips", "Full": "TestRoundTrips",
+	"FloatsInto": "TestRoundTrips", "Filled": "TestRoundTrips", "Zeros": "TestRoundTrips", "Full": "TestRoundTrips",
 	"Backward": "TestGradientsEqualPyTorch", "Grad": "TestGradientsEqualPyTorch",
 	"Mahalanobis": "TestMahalanobis", "ScatterInto": "TestMahalanobis", "MahalanobisMaps": "TestMahalanobisMaps", "Nearest": "TestNearest",
 	"HalvesInto": "TestHalves", "JoinHalves": "TestHalves", "PackLowerInto": "TestPackLower",
