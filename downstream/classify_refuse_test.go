@@ -261,7 +261,7 @@ func TestEstimateClassifier(t *testing.T) {
 	m, err = cfg.Estimate(net, size, images, labels)
 	require.NoError(t, err)
 	require.Equal(t, head+8*weights, m.Fitted)
-	const stem, stages = (2*32*32 + 3*16*16) * 64, 4*2*16*16*64 + 9*8*8*128 + 9*4*4*256 + 9*2*2*512
+	const stem, stages = (32*32 + 16*16*5/4) * 64, 4*2*16*16*64 + 9*8*8*128 + 9*4*4*256 + 9*2*2*512
 	require.Equal(t, 4*head+read+16*weights+64*(4*(stem+stages)+12*64*64), m.Fitting)
 
 	_, err = cfg.Estimate(nil, size, images, labels)
