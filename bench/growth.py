@@ -65,7 +65,7 @@ def panel(x0, title, value, unit):
     out.append(f'<text x="{x0 + w / 2 + 20:.0f}" y="{top + h + 36}" text-anchor="middle">{A.of}</text>')
     for i, k in enumerate(kinds):
         points = [(px(n), py(value(at[k, n]))) for n in counts if (k, n) in at]
-        colour = ("#1b6ca8", "#c4501b", "#2a8a4a", "#8a3fa0", "#7a7a20")[i % 5]
+        colour = ("#1b6ca8", "#c4501b", "#2a8a4a", "#8a3fa0", "#7a7a20", "#555555")[i % 6]
         out.append(f'<polyline fill="none" stroke="{colour}" stroke-width="2" points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in points)}"/>')
         out += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>' for x, y in points]
         if x0 > 300:

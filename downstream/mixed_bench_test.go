@@ -72,8 +72,8 @@ func BenchmarkService(b *testing.B) {
 		{"default", tensor.DefaultThreads()},
 		{"one", tensor.Threads{Cores: cores, PerRun: 1, Fixed: true}},
 		{"two", tensor.Threads{Cores: cores, PerRun: min(2, cores), Fixed: true}},
-		{"cores x2", tensor.Threads{Cores: 2 * cores}},
-		{"cores x4", tensor.Threads{Cores: 4 * cores}},
+		{"cores x2", tensor.Threads{Cores: 2 * cores, PerRun: 2 * cores}},
+		{"cores x4", tensor.Threads{Cores: 4 * cores, PerRun: 4 * cores}},
 	}
 	for _, clients := range []int{1, 2, 16, 64} {
 		for _, set := range settings {
