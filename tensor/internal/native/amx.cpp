@@ -36,12 +36,12 @@
 // border would make them numbers that are none, where the plain convolution has nothing), other processors and systems.
 #include "amx.h"
 #include "parallel.h"
+#include "processors.h"
 #include "shim.h"
 
 #include <ATen/ATen.h>
 #include <algorithm>
 #include <cstdlib>
-#include <cstring>
 #include <memory>
 #include <new>
 
@@ -415,11 +415,10 @@ void run(const AMXConv &w, const uint16_t *x, int64_t n, int64_t h, int64_t wd, 
   });
 }
 
-// allowed says whether the processor has AMX and the system lends it to the process, and libtorch's variable for using less of a processor does not forbid it.
+// allowed says whether the processor has AMX and the system lends it to the process.
 bool allowed() {
   static const bool yes = [] {
-    const char *const set = getenv("ATEN_CPU_CAPABILITY");
-    if (set != nullptr && (strcmp(set, "default") == 0 || strcmp(set, "avx2") == 0)) return false;
+    if (held_to("default") || held_to("avx2")) return false;
     unsigned a, b, c, d;
     constexpr unsigned bf16 = 1u << 22, tile = 1u << 24;
     if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || (d & bf16) == 0 || (d & tile) == 0) return false;

@@ -15,7 +15,6 @@
 #include "winograd.h"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 #include <array>
 #include <atomic>
 #include <stdexcept>
@@ -38,8 +37,14 @@ at::Tensor last(const at::Tensor &x) { return x.contiguous(at::MemoryFormat::Cha
 
 at::Tensor plain(const at::Tensor &x, const at::Tensor &packed, int64_t o) { return winograd::conv(last(x), packed, at::zeros({o}, at::kFloat), false); }
 
-// around is the weight [C, O, 3, 3] of the way back: w's channels exchanged and its places turned by half a circle.
-at::Tensor around(const at::Tensor &w) { return w.transpose(0, 1).flip({2, 3}); }
+// to_input is the way back to the input: the convolution with w's channels exchanged and its places turned by half a circle, or libtorch's
+// where that is no weight that our kernel serves.
+at::Tensor to_input(const at::Tensor &grad, const at::Tensor &x, const at::Tensor &w) {
+  const at::Tensor around = w.transpose(0, 1).flip({2, 3});
+  if (winograd::serves(around, 1, 1, 1)) return plain(grad, winograd::pack(around, true), w.size(1));
+  const std::vector<int64_t> one{1, 1}, none{0, 0};
+  return std::get<0>(at::convolution_backward(grad, x, w, at::OptionalIntArrayRef(), one, one, one, false, none, 1, std::array<bool, 3>{true, false, false}));
+}
 
 class Filtered : public torch::autograd::Function<Filtered> {
 public:
@@ -54,16 +59,7 @@ public:
     const at::Tensor &x = saved[0], &w = saved[1];
     const at::Tensor grad = last(grads[0]);
     const bool input = ctx->needs_input_grad(0), weight = ctx->needs_input_grad(1);
-    const at::Tensor back = input ? around(w) : at::Tensor();
-    const bool own = input && winograd::serves(back, 1, 1, 1);
-    at::Tensor dx, dw;
-    if (own) dx = plain(grad, winograd::pack(back, true), w.size(1));
-    if (input && !own) {
-      const std::vector<int64_t> one{1, 1}, none{0, 0};
-      dx = std::get<0>(at::convolution_backward(grad, x, w, at::OptionalIntArrayRef(), one, one, one, false, none, 1, std::array<bool, 3>{true, false, false}));
-    }
-    if (weight) dw = winograd::weight_gradient(last(x), grad);
-    return {dx, dw};
+    return {input ? to_input(grad, x, w) : at::Tensor(), weight ? winograd::weight_gradient(last(x), grad) : at::Tensor()};
   }
 };
 

@@ -11,6 +11,7 @@
 // What this bound already puts beyond a row that is known is not looked at any further.
 #include "guard.h"
 #include "parallel.h"
+#include "processors.h"
 #include "shim.h"
 
 #include <ATen/ATen.h>
@@ -20,16 +21,6 @@
 #include <limits>
 #include <stdexcept>
 #include <vector>
-
-#if defined(__x86_64__) && defined(__linux__) && defined(__GNUC__)
-#if !defined(__clang__) && __GNUC__ >= 12
-#define FOR_PROCESSORS __attribute__((target_clones("arch=x86-64-v3", "default")))
-#else
-#define FOR_PROCESSORS __attribute__((target_clones("avx2", "default")))
-#endif
-#else
-#define FOR_PROCESSORS
-#endif
 
 namespace {
 

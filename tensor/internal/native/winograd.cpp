@@ -16,15 +16,14 @@
 // number of threads. A value that is no number, or infinite, spreads over the tiles that it goes into. A weight of that kind would spread over all of
 // them: packed.cpp leaves it to oneDNN.
 #include "parallel.h"
+#include "processors.h"
 #include "winograd.h"
 
 #include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <cstdint>
-#include <cstdlib>
 #include <stdexcept>
-#include <string>
 
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
 #define GOTAB_WINOGRAD 1
@@ -97,14 +96,11 @@ namespace narrow {
 #undef ROWS
 #pragma GCC pop_options
 
-// lanes is how many floats this processor's registers hold, of the widths that there are kernels for. libtorch's own variable for using less of a
-// processor than it has holds here too.
+// lanes is how many floats this processor's registers hold, of the widths that there are kernels for.
 int lanes() {
   __builtin_cpu_init();
-  const char *const set = std::getenv("ATEN_CPU_CAPABILITY");
-  const std::string most = set == nullptr ? "" : set;
-  if (most == "default") return 0;
-  if (most != "avx2" && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq")) return 16;
+  if (tab::held_to("default")) return 0;
+  if (!tab::held_to("avx2") && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq")) return 16;
   return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? 8 : 0;
 }
 
@@ -129,6 +125,18 @@ int64_t side(const at::Tensor &packed) { return packed.size(0) == 36 ? 4 : 2; }
 // filled up with zeros.
 int64_t floats(const Shape &g, int64_t points, int64_t tiles) { return points * (tiles * (g.c + g.o) + 2 * kApart + g.c); }
 
+// with_room calls f(task, room) for the numbers 0 to tasks-1, on the threads of the caller, each of which has size floats of room.
+template <typename F> void with_room(int64_t tasks, int64_t size, const F &f) {
+  at::Tensor work = at::empty({std::min<int64_t>(at::get_num_threads(), tasks) * size}, at::kFloat);
+  float *const all = work.data_ptr<float>();
+  tab::Tasks left(tasks);
+  std::atomic<int64_t> seats{0};
+  tab::on_threads(tasks, [&] {
+    float *const room = all + seats.fetch_add(1, std::memory_order_relaxed) * size;
+    for (int64_t k; left.next(&k);) f(k, room);
+  });
+}
+
 void run(const Shape &g, int64_t side, const float *x, const float *u, const float *bias, float *y) {
   const int64_t threads = at::get_num_threads(), tiles = g.n * g.down * g.across, panels = g.o / kPanel;
   int64_t blocks = (tiles + kTiles - 1) / kTiles, parts = 1;
@@ -137,18 +145,11 @@ void run(const Shape &g, int64_t side, const float *x, const float *u, const flo
   else
     blocks = std::min(tiles, (blocks + threads - 1) / threads * threads);
   const int64_t tasks = blocks * parts, size = floats(g, (side + 2) * (side + 2), (tiles + blocks - 1) / blocks);
-  at::Tensor work = at::empty({std::min(threads, tasks) * size}, at::kFloat);
-  float *const room = work.data_ptr<float>();
   const Block block = side == 4 ? kernels().four : kernels().two;
   if (block == nullptr) throw std::invalid_argument("the kernels that the weight was packed for are switched off");
-  tab::Tasks left(tasks);
-  std::atomic<int64_t> seats{0};
-  tab::on_threads(tasks, [&] {
-    float *const mine = room + seats.fetch_add(1, std::memory_order_relaxed) * size;
-    for (int64_t k; left.next(&k);) {
-      const int64_t b = k / parts, p = k % parts, first = b * tiles / blocks;
-      block(g, x, u, bias, y, first, (b + 1) * tiles / blocks - first, p * panels / parts * kPanel, (p + 1) * panels / parts * kPanel, mine);
-    }
+  with_room(tasks, size, [&](int64_t k, float *room) {
+    const int64_t b = k / parts, p = k % parts, first = b * tiles / blocks;
+    block(g, x, u, bias, y, first, (b + 1) * tiles / blocks - first, p * panels / parts * kPanel, (p + 1) * panels / parts * kPanel, room);
   });
 }
 
@@ -253,41 +254,35 @@ at::Tensor weight_gradient(const at::Tensor &x, const at::Tensor &grad) {
       cs = std::min(2 * cs, c / kLeast);
   const int64_t most_c = (c / kLeast + cs - 1) / cs * kLeast, most_o = (o / kPanel + os - 1) / os * kPanel;
   const int64_t sums = n * n * most_c * most_o, size = sums + n * n * (kTiles * (most_c + most_o) + 2 * kApart + most_c), tasks = cs * os;
-  at::Tensor work = at::empty({std::min(threads, tasks) * size}, at::kFloat);
   at::Tensor dw = at::empty({o, c, 3, 3}, x.options(), at::MemoryFormat::ChannelsLast);
-  float *const room = work.data_ptr<float>(), *const to = dw.data_ptr<float>();
+  float *const to = dw.data_ptr<float>();
   const float *const in = x.data_ptr<float>(), *const out = grad.data_ptr<float>();
   const Gradient gradient = four ? kernels().gradient4 : kernels().gradient2;
   if (gradient == nullptr) throw std::invalid_argument("the kernels of the way forward are switched off");
-  tab::Tasks left(tasks);
-  std::atomic<int64_t> seats{0};
-  tab::on_threads(tasks, [&] {
-    float *const m = room + seats.fetch_add(1, std::memory_order_relaxed) * size;
-    for (int64_t k; left.next(&k);) {
-      const int64_t i = k / os, j = k % os;
-      const int64_t c0 = i * (c / kLeast) / cs * kLeast, cn = (i + 1) * (c / kLeast) / cs * kLeast - c0;
-      const int64_t o0 = j * (o / kPanel) / os * kPanel, on = (j + 1) * (o / kPanel) / os * kPanel - o0;
-      std::fill_n(m, n * n * cn * on, 0.0f);
-      for (int64_t t = 0; t < tiles; t += kTiles) gradient(g, in, out, t, std::min(kTiles, tiles - t), c0, cn, o0, on, m, m + sums);
-      for (int64_t p = 0; p < on; p += kPanel)
-        for (int64_t r = 0; r < cn; r++) {
-          const float *const at = m + (p * cn + r * kPanel);
-          double half[3][6][kPanel] = {};
-          for (int a = 0; a < n; a++)
-            for (int b = 0; b < n; b++) {
-              const float *const v = at + (n * a + b) * cn * on;
-              for (int y = 0; y < 3; y++)
-                for (int64_t q = 0; q < kPanel; q++) half[y][b][q] += points.g[a][y] * v[q];
+  with_room(tasks, size, [&](int64_t k, float *m) {
+    const int64_t i = k / os, j = k % os;
+    const int64_t c0 = i * (c / kLeast) / cs * kLeast, cn = (i + 1) * (c / kLeast) / cs * kLeast - c0;
+    const int64_t o0 = j * (o / kPanel) / os * kPanel, on = (j + 1) * (o / kPanel) / os * kPanel - o0;
+    std::fill_n(m, n * n * cn * on, 0.0f);
+    for (int64_t t = 0; t < tiles; t += kTiles) gradient(g, in, out, t, std::min(kTiles, tiles - t), c0, cn, o0, on, m, m + sums);
+    for (int64_t p = 0; p < on; p += kPanel)
+      for (int64_t r = 0; r < cn; r++) {
+        const float *const at = m + (p * cn + r * kPanel);
+        double half[3][6][kPanel] = {};
+        for (int a = 0; a < n; a++)
+          for (int b = 0; b < n; b++) {
+            const float *const v = at + (n * a + b) * cn * on;
+            for (int y = 0; y < 3; y++)
+              for (int64_t q = 0; q < kPanel; q++) half[y][b][q] += points.g[a][y] * v[q];
+          }
+        for (int y = 0; y < 3; y++)
+          for (int z = 0; z < 3; z++)
+            for (int64_t q = 0; q < kPanel; q++) {
+              double sum = 0;
+              for (int b = 0; b < n; b++) sum += points.g[b][z] * half[y][b][q];
+              to[((o0 + p + q) * 9 + 3 * y + z) * c + c0 + r] = static_cast<float>(sum);
             }
-          for (int y = 0; y < 3; y++)
-            for (int z = 0; z < 3; z++)
-              for (int64_t q = 0; q < kPanel; q++) {
-                double sum = 0;
-                for (int b = 0; b < n; b++) sum += points.g[b][z] * half[y][b][q];
-                to[((o0 + p + q) * 9 + 3 * y + z) * c + c0 + r] = static_cast<float>(sum);
-              }
-        }
-    }
+      }
   });
   return dw;
 }

@@ -57,6 +57,29 @@ template <int SIDE> static void into(const float *x, int64_t line, int64_t c, in
   }
 }
 
+// enter is into of the tile whose 4x4 or 2x2 values begin at row top and column left of image n, for c channels from c0 on. What lies beyond the map is
+// zero; edge is room for such a tile.
+template <int SIDE>
+static void enter(const Shape &g, const float *x, int64_t n, int64_t top, int64_t left, int64_t c0, int64_t c, float *v, int64_t step, float *edge) {
+  constexpr int N = SIDE + 2;
+  const float *image = x + n * g.h * g.w * g.c + c0;
+  top--;
+  left--;
+  if (top >= 0 && left >= 0 && top + N <= g.h && left + N <= g.w) return into<SIDE>(image + (top * g.w + left) * g.c, g.w * g.c, g.c, c, v, step);
+  const int64_t west = left < 0 ? 0 : left, east = left + N < g.w ? left + N : g.w;
+  for (int64_t i = 0; i < N; i++) {
+    float *line = edge + i * N * c, *to = line + (west - left) * c;
+    __builtin_memset(line, 0, N * c * sizeof(float));
+    if (top + i < 0 || top + i >= g.h) continue;
+    const float *from = image + ((top + i) * g.w + west) * g.c;
+    if (c == g.c)
+      __builtin_memcpy(to, from, (east - west) * c * sizeof(float));
+    else
+      for (int64_t j = west; j < east; j++, to += c, from += g.c) __builtin_memcpy(to, from, c * sizeof(float));
+  }
+  into<SIDE>(edge, N * c, c, c, v, step);
+}
+
 // product writes 32 channels of m [R, o] from v [R, c] and a panel of weights [c, 32].
 template <int R> static inline __attribute__((always_inline)) void product(const float *v, int64_t c, const float *u, float *m, int64_t o) {
   for (int part = 0; part < 32; part += 2 * LANES, u += 2 * LANES, m += 2 * LANES) {
@@ -133,20 +156,7 @@ static void block(const Shape &g, const float *x, const float *u, const float *b
   float *v = work, *m = v + N * N * vs, *edge = m + N * N * ms;
   for (int64_t t = 0; t < count; t++) {
     const int64_t n = (first + t) / (g.down * g.across), place = (first + t) % (g.down * g.across);
-    const int64_t top = place / g.across * SIDE - 1, left = place % g.across * SIDE - 1;
-    const float *image = x + n * g.h * g.w * g.c;
-    if (top >= 0 && left >= 0 && top + N <= g.h && left + N <= g.w) {
-      into<SIDE>(image + (top * g.w + left) * g.c, g.w * g.c, g.c, g.c, v + t * g.c, vs);
-      continue;
-    }
-    const int64_t west = left < 0 ? 0 : left, east = left + N < g.w ? left + N : g.w;
-    for (int64_t i = 0; i < N; i++) {
-      float *line = edge + i * N * g.c;
-      __builtin_memset(line, 0, N * g.c * sizeof(float));
-      if (top + i >= 0 && top + i < g.h)
-        __builtin_memcpy(line + (west - left) * g.c, image + ((top + i) * g.w + west) * g.c, (east - west) * g.c * sizeof(float));
-    }
-    into<SIDE>(edge, N * g.c, g.c, g.c, v + t * g.c, vs);
+    enter<SIDE>(g, x, n, place / g.across * SIDE, place % g.across * SIDE, 0, g.c, v + t * g.c, vs, edge);
   }
   const int64_t groups = (count + ROWS - 1) / ROWS;
   for (int64_t p = 0; p < N * N; p++)
@@ -244,20 +254,10 @@ static void gradient(const Shape &g, const float *x, const float *y, int64_t fir
   float *v = work, *e = v + N * N * vs, *edge = e + N * N * es;
   for (int64_t t = 0; t < count; t++) {
     const int64_t n = (first + t) / (g.down * g.across), place = (first + t) % (g.down * g.across);
-    const int64_t top = place / g.across * SIDE, left = place % g.across * SIDE, up = top - 1, west = left - 1;
-    const float *image = x + n * g.h * g.w * g.c + c0;
+    const int64_t top = place / g.across * SIDE, left = place % g.across * SIDE;
     outof<SIDE>(y + ((n * g.h + top) * g.w + left) * g.o + o0, g.w * g.o, g.o, o, g.h - top < SIDE ? g.h - top : SIDE,
                 g.w - left < SIDE ? g.w - left : SIDE, e + t * o, es);
-    if (up >= 0 && west >= 0 && up + N <= g.h && west + N <= g.w) {
-      into<SIDE>(image + (up * g.w + west) * g.c, g.w * g.c, g.c, c, v + t * c, vs);
-      continue;
-    }
-    __builtin_memset(edge, 0, N * N * c * sizeof(float));
-    for (int64_t i = 0; i < N; i++)
-      for (int64_t j = 0; j < N; j++)
-        if (up + i >= 0 && up + i < g.h && west + j >= 0 && west + j < g.w)
-          __builtin_memcpy(edge + (i * N + j) * c, image + ((up + i) * g.w + west + j) * g.c, c * sizeof(float));
-    into<SIDE>(edge, N * c, c, c, v + t * c, vs);
+    enter<SIDE>(g, x, n, top, left, c0, c, v + t * c, vs, edge);
   }
   const int64_t groups = (c + ROWS - 1) / ROWS;
   for (int64_t p = 0; p < N * N; p++)
