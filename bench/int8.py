@@ -10,6 +10,9 @@ first. Sums, residual sums and the detectors stay float32, so that this is the b
 network; PatchCore's bank holds the same patches in all of them, chosen in float32. Prints image and pixel AUROC, and less float32.
 """
 import random, sys
+
+if len(sys.argv) < 3:
+    sys.exit(__doc__)
 import numpy as np, torch, torch.nn.functional as F
 from scipy.ndimage import gaussian_filter
 from sklearn.metrics import roc_auc_score
@@ -21,7 +24,7 @@ classes = sys.argv[2:]
 
 
 class Conv(torch.nn.Module):
-    """A folded convolution. ranges holds what its input was in calibration; steps is 0 for float32."""
+    """A folded convolution. lo and hi hold what its input was in calibration: the whole range and most of it."""
 
     def __init__(self, conv):
         super().__init__()
@@ -86,19 +89,11 @@ def padim(fit, test, seed):
         maps.append(F.interpolate(d[:, chosen[chosen >= 192] - 192], scale_factor=4))
         return torch.cat(maps, 1).permute(2, 3, 0, 1).flatten(0, 1)
 
-    n, s, q, shift = 0, 0, torch.zeros(3136, 100, 100), None
-    for i in range(0, len(fit[0]), 16):
-        e = embed([v[i : i + 16] for v in fit])
-        shift = e.mean(1, keepdim=True) if shift is None else shift
-        e = e - shift
-        n, s = n + e.shape[1], s + e.sum(1)
-        q.baddbmm_(e.transpose(1, 2), e)
-    d = (s / n).double()
-    cov = (q.double() - n * d[:, :, None] * d[:, None, :]) / (n - 1) + 0.01 * torch.eye(100, dtype=torch.float64)
-    inverse, m = torch.linalg.inv(cov).float(), shift[:, 0] + s / n
+    parts = lambda maps: (embed([v[i : i + 16] for v in maps]) for i in range(0, len(maps[0]), 16))
+    m, inverse = refdata.gaussians(parts(fit), 56 * 56, 100)
     maps = []
-    for i in range(0, len(test[0]), 16):
-        x = embed([v[i : i + 16] for v in test]) - m[:, None]
+    for e in parts(test):
+        x = e - m
         far = ((x @ inverse) * x).sum(2).clamp(min=0).sqrt()
         up = F.interpolate(far.T.reshape(-1, 1, 56, 56), size=224, mode="bilinear", align_corners=False)[:, 0].numpy()
         maps += [gaussian_filter(v, 4) for v in up]

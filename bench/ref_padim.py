@@ -10,7 +10,7 @@ Prints per class: image AUROC, pixel AUROC, fit images/s, score images/s, peak m
 import os, random, sys, time
 import torch, torch.nn.functional as F
 from scipy.ndimage import gaussian_filter
-from refdata import Class, done, network, report
+from refdata import Class, done, gaussians, network, report
 
 random.seed(int(os.environ.get("SEED", "1024")))
 CHOSEN = torch.tensor(random.sample(range(448), 100))
@@ -33,21 +33,13 @@ def embed(c, files):
 def run(d):
     c = Class(d, shorter=256, crop=224, resample="lanczos")
     t = time.time()
-    n, s, q, shift = 0, 0, torch.zeros(56 * 56, 100, 100), None  # less the mean of the first batch, float32 is enough for the sums
-    for e in embed(c, c.train):
-        shift = e.mean(1, keepdim=True) if shift is None else shift
-        e = e - shift
-        n, s = n + e.shape[1], s + e.sum(1)
-        q.baddbmm_(e.transpose(1, 2), e)
-    d = (s / n).double()
-    cov = (q.double() - n * d[:, :, None] * d[:, None, :]) / (n - 1) + 0.01 * torch.eye(100, dtype=torch.float64)
-    inverse, m = torch.linalg.inv(cov).float(), shift[:, 0] + s / n
+    m, inverse = gaussians(embed(c, c.train), 56 * 56, 100)
     done()
     fit = len(c.train) / (time.time() - t)
     t = time.time()
     maps = []
     for e in embed(c, c.test):
-        x = e - m[:, None]
+        x = e - m
         far = ((x @ inverse) * x).sum(2).clamp(min=0).sqrt()  # [positions, N]
         up = F.interpolate(far.T.reshape(-1, 1, 56, 56), size=224, mode="bilinear", align_corners=False)[:, 0].cpu().numpy()
         maps += [gaussian_filter(v, 4) for v in up]

@@ -91,6 +91,19 @@ class Class:
         return out
 
 
+def gaussians(batches, positions, channels):
+    """Mean [positions, 1, channels] and inverse covariance of batches [positions, N, channels], as PaDiM has them."""
+    n, s, q, shift = 0, 0, torch.zeros(positions, channels, channels), None  # less the mean of the first batch, float32 is enough for the sums
+    for e in batches:
+        shift = e.mean(1, keepdim=True) if shift is None else shift
+        e = e - shift
+        n, s = n + e.shape[1], s + e.sum(1)
+        q.baddbmm_(e.transpose(1, 2), e)
+    d = (s / n).double()
+    cov = (q.double() - n * d[:, :, None] * d[:, None, :]) / (n - 1) + 0.01 * torch.eye(channels, dtype=torch.float64)
+    return (shift[:, 0] + s / n)[:, None], torch.linalg.inv(cov).float()
+
+
 def report(c, scores, maps, fit, score, masks="nearest"):
     """Prints the class's line; fit and score are images a second. masks names the filter that brings them to the maps' size."""
     rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024  # before the figures, which are no part of it
