@@ -47,7 +47,7 @@ func (Amplify) Name() string { return "amplify" }
 
 // Needs implements [Objective].
 func (a Amplify) Needs() Needs {
-	return Needs{Twin: true, Masks: true, Stages: a.Layers, NoPooled: true, Start: true, Cells: true, Metric: true, WithinSpread: a.WithinSpread}
+	return Needs{Twin: true, Masks: true, Stages: a.Layers, NoPooled: true, Start: true, Cells: true, Metric: true, WithinSpread: a.WithinSpread, Tied: TiedLeftOut}
 }
 
 // Validate checks the settings.

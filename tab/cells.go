@@ -127,8 +127,21 @@ func gridOf(masks []uint8, n, height, width, h, w, reach int) (grid, error) {
 	return g, nil
 }
 
-// cells brings the masks of a batch to the grid of each stage.
-func cells(s *tensor.Scope, b Batch, stages map[backbone.Layer]*tensor.Tensor) map[backbone.Layer]Cells {
+// hold makes all inner cells of tied twins clean, those that are damaged too.
+func (g *grid) hold(tied []bool) {
+	each := g.h * g.w
+	for i, is := range tied {
+		if is {
+			clear(g.anomalous[i*each : (i+1)*each])
+			copy(g.clean[i*each:], g.inner)
+			g.counts.AnomalousCount[i], g.counts.CleanCount[i] = 0, g.counts.InnerCount
+		}
+	}
+}
+
+// cells brings the masks of a batch to the grid of each stage; tied says of each twin whether its class is tied, nil
+// where none is.
+func cells(s *tensor.Scope, b Batch, tied []bool, stages map[backbone.Layer]*tensor.Tensor) map[backbone.Layer]Cells {
 	out := make(map[backbone.Layer]Cells, len(stages))
 	for l, f := range stages {
 		if s.Err() != nil {
@@ -140,6 +153,7 @@ func cells(s *tensor.Scope, b Batch, stages map[backbone.Layer]*tensor.Tensor) m
 			s.Fail(fmt.Errorf("tab: %s: %w", l, err))
 			return out
 		}
+		g.hold(tied)
 		c, n := g.counts, int64(g.n)
 		c.Anomalous, c.Clean = s.FromFloats(g.anomalous, n, h, w), s.FromFloats(g.clean, n, h, w)
 		c.Inner = s.FromFloats(g.inner, 1, h, w)

@@ -22,6 +22,11 @@ type Config struct {
 	Batch int
 	// Repeat is how often an epoch goes over the data, at least 1; released code: 3.
 	Repeat int
+	// Tied are classes that take part only to be held to the start: in an objective that says so ([Needs].Tied) all
+	// cells of their pairs, damaged ones too, count as what stays, and nothing else of them counts. An epoch has as
+	// many places for them as for all others, the tied classes in turn. So one network can be changed for the products
+	// that need it and stay what it was for the rest. At least one class is not tied.
+	Tied []string `json:",omitempty"`
 	// Transform and Normalize bring images to the network's input; all results
 	// must have one size. Released code: shorter side 256 by Lanczos, centre 224,
 	// ImageNet's mean and deviation.
@@ -183,6 +188,9 @@ func (c Config) Validate() error {
 		return fmt.Errorf("tab: objective %s: %w: it names no stages to look at", c.Objective.Name(), ErrConfig)
 	case n.WithinSpread && !(n.Start && n.Cells && n.Metric):
 		return fmt.Errorf("tab: objective %s: %w: it needs cells within the spread set apart, and not start, cells and metric", c.Objective.Name(), ErrConfig)
+	case len(c.Tied) > 0 && n.Tied != TiedHeld:
+		return bad("Tied", fmt.Sprintf("%q", c.Tied), "an objective that holds tied classes to the start, for example a Mix of Amplify and Keep, and no part that knows nothing of them; "+
+			c.Objective.Name()+" does not")
 	case c.Epochs < 1:
 		return bad("Epochs", c.Epochs, "1 or more")
 	case c.Batch < 2:

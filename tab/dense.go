@@ -46,7 +46,7 @@ func (Dense) Name() string { return "dense" }
 
 // Needs implements [Objective].
 func (d Dense) Needs() Needs {
-	return Needs{Twin: true, Masks: true, Anchors: true, Stages: d.Layers, NoPooled: true, Cells: true}
+	return Needs{Twin: true, Masks: true, Anchors: true, Stages: d.Layers, NoPooled: true, Cells: true, Tied: TiedLeftOut}
 }
 
 // Validate checks the settings.
@@ -107,6 +107,10 @@ func (d Dense) Loss(s *tensor.Scope, v View) (loss, accuracy *tensor.Tensor) {
 		b, h, w := v.Class.Size(0), c.Inner.Size(1), c.Inner.Size(2)
 		logits := d.logits(s, v.Params, l, s.Cat(0, v.Normal.Stages[l], v.Abnormal.Stages[l]), difference)
 		good := s.Cat(0, s.Expand(c.Inner, b, h, w), c.Clean)
+		if v.Tied != nil {
+			free := s.Reshape(s.AddScalar(s.Neg(v.Tied), 1), b, 1, 1)
+			good = s.Mul(good, s.Cat(0, free, free))
+		}
 		bad := s.Cat(0, s.MulScalar(s.Expand(c.Inner, b, h, w), 0), c.Anomalous)
 		losses = append(losses, d.count(s, v, logits, good, bad))
 		// Right is a logit above 0 at damaged cells and at most 0 at good ones.
@@ -114,20 +118,20 @@ func (d Dense) Loss(s *tensor.Scope, v View) (loss, accuracy *tensor.Tensor) {
 		isGood := reaches(s, zero, s.Detach(logits))
 		hits := s.Add(s.Mul(isGood, good), s.Mul(s.AddScalar(s.Neg(isGood), 1), bad))
 		share := v.Total(s, s.Sum(hits, false), s.Sum(s.Add(good, bad), false))
-		right = append(right, s.Div(share[0], share[1]))
+		right = append(right, s.Div(share[0], s.ClampMin(share[1], 1)))
 	}
 	return sum(s, losses), s.MulScalar(sum(s, right), 1/float64(max(1, len(right))))
 }
 
 // count turns logits into a loss; good and bad mark the cells of each state with
-// 1. There are always good cells, and maybe no bad one.
+// 1. There may be no bad one, and no good one in a batch of tied classes alone.
 func (d Dense) count(s *tensor.Scope, v View, logits, good, bad *tensor.Tensor) *tensor.Tensor {
 	// Cross-entropy of the logit against "bad" and against "good".
 	ceBad, ceGood := softplus(s, s.Neg(logits)), softplus(s, logits)
 	total := func(t *tensor.Tensor) *tensor.Tensor { return s.Sum(t, false) }
 	if d.Count == DenseBalanced {
 		t := v.Total(s, total(good), total(bad), total(s.Mul(ceBad, bad)), total(s.Mul(ceGood, good)))
-		return s.MulScalar(s.Add(s.Div(t[2], s.ClampMin(t[1], 1)), s.Div(t[3], t[0])), 0.5)
+		return s.MulScalar(s.Add(s.Div(t[2], s.ClampMin(t[1], 1)), s.Div(t[3], s.ClampMin(t[0], 1))), 0.5)
 	}
 	p := s.Sigmoid(logits) // of "bad"
 	q := s.Sigmoid(s.Neg(logits))
@@ -136,7 +140,7 @@ func (d Dense) count(s *tensor.Scope, v View, logits, good, bad *tensor.Tensor) 
 		total(s.Mul(s.Mul(s.Square(q), ceBad), bad)), total(s.Mul(s.Mul(s.Square(p), ceGood), good)),
 		total(s.Mul(p, bad)), total(s.Mul(p, use)), total(s.Mul(q, good)), total(s.Mul(q, use)))
 	nGood, nBad := t[0], t[1]
-	focal := s.Div(s.Add(s.MulScalar(t[2], 0.75), s.MulScalar(t[3], 0.25)), s.Add(nGood, nBad))
+	focal := s.Div(s.Add(s.MulScalar(t[2], 0.75), s.MulScalar(t[3], 0.25)), s.ClampMin(s.Add(nGood, nBad), 1))
 	// Dice with 1 added above and below, so that a batch without damage has a value.
 	dice := func(both, of, n *tensor.Tensor) *tensor.Tensor {
 		return s.AddScalar(s.Neg(s.Div(s.AddScalar(s.MulScalar(both, 2), 1), s.AddScalar(s.Add(of, n), 1))), 1)

@@ -66,6 +66,7 @@ func wave(k, n int) []float32 {
 type denseTrial struct {
 	leaves, head *tensor.Params
 	metric       *Metric
+	tied         []bool // pairs of tied classes; nil for none
 }
 
 func layerOf(l int) backbone.Layer { return backbone.Layer1 + backbone.Layer(l) }
@@ -174,7 +175,10 @@ func (d *denseTrial) run(t *testing.T, o Objective, opt tensor.Optimizer) (c den
 			v.Normal.Stages[layerOf(l)], v.Abnormal.Stages[layerOf(l)] = fn, fa
 			dims.Channels[layerOf(l)] = denseChannels[l]
 		}
-		v.Cells = cells(s, Batch{H: denseSide, W: denseSide, Class: []int{1, 0, 1}, Masks: denseMasks()}, v.Normal.Stages)
+		v.Cells = cells(s, Batch{H: denseSide, W: denseSide, Class: []int{1, 0, 1}, Masks: denseMasks()}, d.tied, v.Normal.Stages)
+		if d.tied != nil {
+			v.Tied = ones(s, d.tied)
+		}
 		require.NoError(t, s.Err())
 		if o.Needs().WithinSpread {
 			setApart(s, &v, o.Needs().Stages)

@@ -47,6 +47,7 @@ func (p *Pretrainer) newFeed(ds dataset.Dataset, epoch int) (*feed, error) {
 	if err := dataset.RequireGood(ds); err != nil {
 		return nil, fmt.Errorf("tab: data: %w: pre-training takes good images only: %w", ErrConfig, err)
 	}
+	var err error
 	for i := range ds.Len() {
 		it := ds.Item(i)
 		if _, ok := f.class[it.Class]; !ok {
@@ -54,15 +55,10 @@ func (p *Pretrainer) newFeed(ds dataset.Dataset, epoch int) (*feed, error) {
 		}
 		f.byClass[it.Class] = append(f.byClass[it.Class], i)
 	}
-	n := ds.Len() * p.cfg.Repeat
-	if n < p.cfg.Batch {
-		return nil, fmt.Errorf("tab: data: %w: an epoch of %d x %d images does not fill a batch of %d pairs; take a smaller Batch or a larger Repeat",
-			ErrConfig, p.cfg.Repeat, ds.Len(), p.cfg.Batch)
+	if f.order, err = f.places(); err != nil {
+		return nil, err
 	}
-	f.order = make([]int, n)
-	for i := range f.order {
-		f.order[i] = i % ds.Len()
-	}
+	n := len(f.order)
 	seed.Rand(p.cfg.Seed, "order", uint64(epoch)).Shuffle(n, func(i, j int) { f.order[i], f.order[j] = f.order[j], f.order[i] })
 	return f, nil
 }

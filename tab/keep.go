@@ -40,7 +40,7 @@ func (Keep) Name() string { return "keep" }
 
 // Needs implements [Objective].
 func (k Keep) Needs() Needs {
-	return Needs{Twin: true, Masks: true, Stages: k.Layers, NoPooled: true, Start: true, Cells: true, Metric: true}
+	return Needs{Twin: true, Masks: true, Stages: k.Layers, NoPooled: true, Start: true, Cells: true, Metric: true, Tied: TiedHeld}
 }
 
 // Validate checks the settings.

@@ -40,7 +40,7 @@ func (m Mix) Name() string {
 
 // Needs implements [Objective]: what any part needs.
 func (m Mix) Needs() Needs {
-	n := Needs{NoPooled: true}
+	n, ignorant := Needs{NoPooled: true}, false
 	for _, t := range m {
 		if t.Objective == nil {
 			continue
@@ -50,11 +50,18 @@ func (m Mix) Needs() Needs {
 		n.Project, n.NoPooled = n.Project || p.Project, n.NoPooled && p.NoPooled
 		n.Start, n.Cells, n.Metric = n.Start || p.Start, n.Cells || p.Cells, n.Metric || p.Metric
 		n.WithinSpread = n.WithinSpread || p.WithinSpread
+		if p.Tied == TiedUnknown {
+			ignorant = true
+		}
+		n.Tied = max(n.Tied, p.Tied)
 		for _, l := range p.Stages {
 			if !slices.Contains(n.Stages, l) {
 				n.Stages = append(n.Stages, l)
 			}
 		}
+	}
+	if ignorant {
+		n.Tied = TiedUnknown
 	}
 	slices.Sort(n.Stages)
 	return n

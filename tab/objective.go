@@ -49,10 +49,21 @@ type Needs struct {
 	// Metric asks for the spread of each product's good parts in each of Stages,
 	// measured in the frozen copy before the first step.
 	Metric bool
+	// Tied says what Loss does with pairs of tied classes ([Config].Tied, [View].Tied).
+	Tied Tied
 	// WithinSpread asks for damaged cells within the spread to be set apart
 	// ([Cells].Within); it needs Start, Cells and Metric.
 	WithinSpread bool
 }
+
+// Tied says what an objective does with pairs of tied classes.
+type Tied int
+
+const (
+	TiedUnknown Tied = iota // it does not ask whether a pair is tied; such classes are refused
+	TiedLeftOut             // nothing of them counts
+	TiedHeld                // they count as what is held to the start
+)
 
 // Dims are the sizes that an objective's own parameters depend on.
 type Dims struct {
@@ -68,6 +79,9 @@ type Dims struct {
 type View struct {
 	Normal, Abnormal Features
 	Class            *tensor.Tensor // int64 [B], the same for both twins
+	// Tied is float32 [B], 1 for pairs of tied classes ([Config].Tied); nil where there are none. In Cells all their
+	// inner cells are clean in both twins, and none is anomalous or within.
+	Tied *tensor.Tensor
 	// NormalText and AbnormalText are the anchors [N, C]; nil unless asked for.
 	NormalText, AbnormalText *tensor.Tensor
 	// Masks is float32 [B, 1, H, W], 1 where the twin differs; nil unless asked for.

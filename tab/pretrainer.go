@@ -312,6 +312,9 @@ func (p *Pretrainer) encode(ctx context.Context, classes []string) (normal, abno
 		}
 		seen[c] = true
 	}
+	if err := checkTied(p.cfg.Tied, classes); err != nil {
+		return nil, nil, err
+	}
 	if !p.needs.Anchors {
 		return nil, nil, nil
 	}

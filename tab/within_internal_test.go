@@ -50,7 +50,7 @@ func TestSetApart(t *testing.T) {
 				v.Normal.Stages[l], v.NormalStart.Stages[l] = s.Zeros(1, 1, n, n), s.Zeros(1, 1, n, n)
 				v.AbnormalStart.Stages[l] = s.FromFloats(d, 1, 1, n, n)
 			}
-			v.Cells = cells(s, Batch{H: side, W: side, Class: []int{0}, Masks: masks}, v.Normal.Stages)
+			v.Cells = cells(s, Batch{H: side, W: side, Class: []int{0}, Masks: masks}, nil, v.Normal.Stages)
 			before := map[backbone.Layer]Cells{}
 			for l, c := range v.Cells {
 				before[l] = c

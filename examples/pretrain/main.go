@@ -8,7 +8,7 @@
 //	         [-steps N] [-crop N] [-amplify F] [-text F] [-keep F] [-interpolate F]
 //	         [-lr F] [-head-epochs N] [-repeat N] [-bn train|frozen] [-affine] [-seed N]
 //	         [-warmup N] [-synth nsa|cutpaste|perlin|mask|mix|mixture] [-least F]
-//	         [-twins auto|plain|FILE] [-where-blind] [-without KIND] [-draws N] [-scale A,B] [-control misplaced]
+//	         [-twins auto|plain|FILE] [-where-blind [-tie]] [-without KIND] [-draws N] [-scale A,B] [-control misplaced]
 //	         [-probe DIR] [-probe-every N] [-log FILE.jsonl] [-resume|-continue]
 //	         [-tensorboard DIR] [-csv FILE] [-licence TEXT] [-measured FILE]
 //	         [-transform centre|square|WxH|tiles] [-bits N] [-max-pixels N] [-skip-broken]
@@ -65,6 +65,9 @@
 // where it stands out by less than twice what good parts vary by, and leaves the others out: the weights are those of
 // a run on these classes alone. It is said again with -resume. Where no class is left nothing is trained or
 // written, and the exit code is 3. That rule is a proposal, formed after the results of six sets (docs/results.md).
+// With -tie the other classes stay in the training, and half of its places are theirs: nothing of them is pushed, and all
+// of their features are held to what the start makes of them. So one network for the plant changes for the classes
+// that need it. It is said again with -resume too.
 // -without keeps a kind out, for a validation by what training never saw.
 //
 // -scale weighs the channels of layers 1 to 3 in the end, by what twins of -synth mixture
@@ -224,6 +227,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	fs.StringVar(&o.twins, "twins", "", "of -synth mixture: auto (measured on the good images, weighed by what they are to each class), plain, or the `table` of another run (FILE.twins.json) of the same start and classes; default: auto with -recipe amplify")
 	fs.Var((*inputs.Several)(&o.without), "without", "`kind` of -synth mixture that is kept out: "+strings.Join(synth.DefaultMixture().ShortNames(), ", ")+"; may be given several times")
 	fs.BoolVar(&o.Twins.WhereBlind, "where-blind", false, "of -synth mixture with a table (-twins): train only on the classes on which the start hardly sees damage, leave the others out; where none is left the exit code is 3")
+	fs.BoolVar(&o.Twins.Tie, "tie", false, "of -where-blind: keep the other classes in the training, held to the start, so that one network serves all")
 	fs.IntVar(&o.Twins.Draws, "draws", o.Twins.Draws, "`twins` of each kind and class that -twins auto and -scale measure")
 	fs.StringVar(&o.scale, "scale", "", "two `powers`, A,B: channels of layers 1 to 3 are weighed by what twins move (A) and by their deviation (B) in the end; e.g. 0.5,0.5")
 	fs.StringVar(&o.control, "control", "", "for studies, of -synth mixture: misplaced gives every damaged twin the mask of another one, so that what is learnt beyond it is owed to where damage is")
@@ -317,6 +321,10 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		return o, wrong("-twins is %q, want auto, plain, or the table of another run (FILE.twins.json)", o.twins)
 	case o.Twins.WhereBlind && (o.synth != "mixture" || o.twins == "plain"):
 		return o, wrong("-where-blind goes by the table of twins; it belongs to -synth mixture with -twins auto or a table")
+	case o.Twins.Tie && !o.Twins.WhereBlind:
+		return o, wrong("-tie says what becomes of the classes that -where-blind sorts out; it needs that")
+	case o.Twins.Tie && (o.recipe != "amplify" || o.set["objective"]):
+		return o, wrong("-tie needs an objective that holds classes to the start; it belongs to -recipe amplify")
 	case o.synth != "mixture" && (o.set["twins"] || o.scale == "" && (o.set["without"] || o.set["draws"])):
 		return o, wrong("-twins, -without and -draws belong to -synth mixture, the last two to -scale too")
 	case o.recipe == "none" && (o.scale == "" || o.Init == "" || o.synth != "mixture"):
@@ -341,7 +349,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		return o, wrong("-objective replaces the terms that -amplify, -text and -keep weigh")
 	}
 	if o.recipe == "none" {
-		for _, name := range strings.Fields("affine amplify bank batch bn clip clip-gelu clip-model clip-vocab continue control crop csv epochs head-epochs interpolate keep licence log lr max-steps measured objective probe probe-every repeat resume steps tensorboard text twins warmup where-blind") {
+		for _, name := range strings.Fields("affine amplify bank batch bn clip clip-gelu clip-model clip-vocab continue control crop csv epochs head-epochs interpolate keep licence log lr max-steps measured objective probe probe-every repeat resume steps tensorboard text tie twins warmup where-blind") {
 			if o.set[name] {
 				return o, wrong("-recipe none trains nothing, so -%s has no meaning", name)
 			}

@@ -104,6 +104,7 @@ type Detectability struct {
 	StandsOut float64            `json:"stands_out"`         // the largest of them
 	Blind     bool               `json:"blind"`              // the start hardly sees any
 	LeftOut   bool               `json:"left_out,omitempty"` // nothing was trained on the class
+	Tied      bool               `json:"tied,omitempty"`     // it was in the training to be held to the start
 }
 
 // Part is a stretch of a run that nothing interrupted. Where steps are missing between two

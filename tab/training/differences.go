@@ -2,6 +2,7 @@ package training
 
 import (
 	"encoding/json"
+	"strings"
 
 	"github.com/gotab/gotab/tab"
 )
@@ -21,6 +22,7 @@ func Differences(asked, has tab.Config) []Difference {
 		{"Seed", asked.Seed, has.Seed}, {"Precision", asked.Precision, has.Precision}, {"Objective.Name", nameOf(asked.Objective), nameOf(has.Objective)}, {"ProbeEvery", asked.ProbeEvery, has.ProbeEvery},
 		{"Transform", asked.Transform.String(), has.Transform.String()}, {"Stages", asked.Stages, has.Stages},
 		{"Steps", asked.Steps, has.Steps}, {"Crop", asked.Crop, has.Crop}, {"Schedule.WarmupSteps", asked.Schedule.WarmupSteps, has.Schedule.WarmupSteps},
+		{"Tied", strings.Join(asked.Tied, ", "), strings.Join(has.Tied, ", ")},
 		{"Objective", settingsOf(asked.Objective), settingsOf(has.Objective)},
 	} {
 		if d.Asked != d.Has {

@@ -10,6 +10,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strconv"
 	"time"
 
@@ -98,6 +99,9 @@ func Run(ctx context.Context, o Config) (complete bool, err error) {
 			return false, err
 		}
 	}
+	if made.tied != nil {
+		cfg.Tied = made.tied
+	}
 	pre, err := pretrainer(o, cfg, tab.Parts{Anchors: from.Anchors, Visual: net, Synth: made.gen, Probe: pr})
 	if err != nil {
 		return false, err
@@ -109,6 +113,10 @@ func Run(ctx context.Context, o Config) (complete bool, err error) {
 		}
 	}
 	cfg = pre.Config() // a resumed run has the checkpoint's
+	if o.Resume && o.Twins.Tie && !slices.Equal(made.tied, cfg.Tied) {
+		return false, fmt.Errorf("training: %w: Twins.Tie would hold %q to the start by the table of twins, and the run of %s was begun with %q held", tab.ErrCheckpoint, made.tied, Checkpoint(o.Out), cfg.Tied)
+	}
+	made.tied = cfg.Tied
 	if err := o.continued(cfg); err != nil {
 		return false, err
 	}

@@ -104,6 +104,10 @@ type Twins struct {
 	// left it is [ErrNoneBlind]. It needs Measured or Table. A resumed run needs it again, and trains the classes that
 	// it was begun with.
 	WhereBlind bool
+	// Tie keeps the classes that WhereBlind would leave out in the data, as tied ones ([tab.Config].Tied): they hold the
+	// network to its start where that is good already, so that one network serves all of them. It needs WhereBlind,
+	// and an objective that can, such as the recipe amplify's.
+	Tie bool
 	// Draws is the number of twins of each kind and class that are measured, for Scale too.
 	Draws int
 	// Misplaced gives every damaged twin the mask of another one: a control, and no recipe.
@@ -164,6 +168,12 @@ func (o Config) Validate() error {
 		return wrong("Twins.WhereBlind goes by the table of twins, so it needs Twins.Measured or Twins.Table, and a training")
 	case o.Twins.WhereBlind && slices.Contains(o.Twins.Without, synth.KindTexture) && slices.Contains(o.Twins.Without, synth.KindNoise):
 		return wrong("Twins.WhereBlind goes by the kinds texture and noise, and Twins.Without keeps out both")
+	case o.Twins.Tie && !o.Twins.WhereBlind:
+		return wrong("Twins.Tie says what becomes of the classes that Twins.WhereBlind sorts out, so it needs that")
+	case o.Twins.Tie && o.Train.Objective != nil && !o.Resume && o.Train.Objective.Needs().Tied != tab.TiedHeld:
+		return wrong("Twins.Tie needs an objective that holds tied classes to the start, such as the recipe amplify's, and %s does not", o.Train.Objective.Name())
+	case len(o.Train.Tied) > 0 && o.Twins.WhereBlind:
+		return wrong("Train.Tied is %q, and Twins.WhereBlind sorts the classes itself", o.Train.Tied)
 	case o.Twins.Draws < 1 && (o.Scale != nil || o.Twins.Measured):
 		return wrong("Twins.Draws is %d, want 1 or more", o.Twins.Draws)
 	}

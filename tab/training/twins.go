@@ -48,6 +48,7 @@ type twinned struct {
 	hash string              // of the table, "" without one
 	seen []tab.Detectability // of the classes of the data, as they were at first
 	only []string            // the classes that are trained; nil for all
+	tied []string            // the classes that are held to the start; nil for none
 }
 
 // keeps says whether an image is of a class that is trained.
@@ -58,7 +59,7 @@ func (t twinned) keeps(it dataset.Item) bool {
 // told is what the card says of it.
 func (t twinned) told() (out []card.Detectability) {
 	for _, d := range t.seen {
-		c := card.Detectability{Class: d.Class, StandsOut: d.StandsOut, Blind: d.Blind, LeftOut: !t.keeps(dataset.Item{Class: d.Class})}
+		c := card.Detectability{Class: d.Class, StandsOut: d.StandsOut, Blind: d.Blind, LeftOut: !t.keeps(dataset.Item{Class: d.Class}), Tied: slices.Contains(t.tied, d.Class)}
 		for kind, v := range d.Foreign {
 			if c.Foreign == nil {
 				c.Foreign = map[string]float64{}
@@ -102,8 +103,15 @@ func twins(ctx context.Context, o Config, ds dataset.Dataset, cfg tab.Config, ne
 		}
 	}
 	if o.Twins.WhereBlind {
-		if t.only, err = o.blind(ds.Classes(), t.seen); err != nil || t.only != nil {
+		only, others, err := o.blind(ds.Classes(), t.seen)
+		switch {
+		case err != nil:
 			return t, err
+		case o.Twins.Tie:
+			t.tied = others
+		case only != nil:
+			t.only = only
+			return t, nil
 		}
 	}
 	return t.fitted(o, own, raw, table)
@@ -197,28 +205,32 @@ func advise(seen []tab.Detectability, w io.Writer) error {
 	return err
 }
 
-// blind returns the classes that WhereBlind trains, nil for all of them. A resumed run trains those that its table has.
-func (o Config) blind(classes []string, seen []tab.Detectability) ([]string, error) {
-	if !o.Resume && len(seen) < len(classes) {
-		return nil, nil // the table has not all, which is an error of its own
+// blind returns the classes that WhereBlind trains, nil for all of them, and the others, nil for none. A resumed run
+// trains those that its table has, or, where the others are tied, goes by the table as it did.
+func (o Config) blind(classes []string, seen []tab.Detectability) (only, left []string, err error) {
+	if len(seen) < len(classes) && (!o.Resume || o.Twins.Tie) {
+		return nil, nil, nil // the table has not all, which is an error of its own
 	}
-	var only, left []string
 	for _, class := range classes {
 		i := slices.IndexFunc(seen, func(d tab.Detectability) bool { return d.Class == class })
-		if i >= 0 && (seen[i].Blind || o.Resume) {
+		if i >= 0 && (seen[i].Blind || o.Resume && !o.Twins.Tie) {
 			only = append(only, class)
 		} else {
 			left = append(left, class)
 		}
 	}
 	switch {
-	case len(left) == 0, len(only) == 0 && o.Resume: // the latter is a table that fits none
-		return nil, nil
+	case len(left) == 0, len(only) == 0 && o.Resume && !o.Twins.Tie: // the latter is a table that fits none
+		return nil, nil, nil
 	case len(only) == 0:
-		return nil, fmt.Errorf("training: %w (%s): nothing is trained and nothing was written; the start's own weights are the ones to use", ErrNoneBlind, strings.Join(left, ", "))
+		return nil, nil, fmt.Errorf("training: %w (%s): nothing is trained and nothing was written; the start's own weights are the ones to use", ErrNoneBlind, strings.Join(left, ", "))
 	}
-	fmt.Fprintf(o.Log, "trained, because the start hardly sees damage there: %s; left out: %s\n", strings.Join(only, ", "), strings.Join(left, ", "))
-	return only, nil
+	becomes := "left out"
+	if o.Twins.Tie {
+		becomes = "held to the start"
+	}
+	fmt.Fprintf(o.Log, "trained, because the start hardly sees damage there: %s; %s: %s\n", strings.Join(only, ", "), becomes, strings.Join(left, ", "))
+	return only, left, nil
 }
 
 // fitted makes the generator of each class from its mixture and the table, which it writes beside the weights.

@@ -1,0 +1,122 @@
+package training_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gotab/gotab/internal/testutil"
+	"github.com/gotab/gotab/tab"
+	"github.com/gotab/gotab/tab/card"
+	"github.com/gotab/gotab/tab/training"
+)
+
+// tie is a small training where the start is blind, with the other classes held to the start.
+func tie(t *testing.T, out string, classes ...string) training.Config {
+	t.Helper()
+	c := blind(t, out, classes...)
+	amplify, keep := tab.DefaultAmplify(), tab.DefaultKeep()
+	c.Train.Objective, c.Twins.Tie = tab.Mix{{Weight: 1, Objective: amplify}, {Weight: 1, Objective: keep}}, true
+	return c
+}
+
+// tied are the classes of a card's recipe.
+func tied(t *testing.T, c *card.Card) []string {
+	t.Helper()
+	var has struct{ Tied []string }
+	require.NoError(t, json.Unmarshal(c.Recipe, &has))
+	return has.Tied
+}
+
+// The classes on which the start sees damage stay in the training, tied; the card says so, and a run that was stopped goes
+// on with the same ones.
+func TestOthersAreTied(t *testing.T) {
+	testutil.NoLeak(t)
+	dir := t.TempDir()
+	c := tie(t, filepath.Join(dir, "w"), "noisy", "even", "flat")
+	var log bytes.Buffer
+	c.Log = &log
+	complete, err := training.Run(t.Context(), c)
+	require.NoError(t, err)
+	require.True(t, complete)
+	require.Contains(t, log.String(), "trained, because the start hardly sees damage there: noisy; held to the start: even, flat\n")
+	require.Contains(t, log.String(), "12 good images of 3 classes on cpu")
+	made, err := card.Open(card.Name(c.Out))
+	require.NoError(t, err)
+	require.Len(t, made.Data, 3)
+	for _, d := range made.Detectability {
+		require.False(t, d.LeftOut)
+		require.Equal(t, d.Class != "noisy", d.Tied, d.Class)
+	}
+	require.Equal(t, []string{"even", "flat"}, tied(t, made))
+
+	for name, again := range map[string]func(*training.Config){
+		"as it was begun": func(*training.Config) {},
+		"without the flags, the checkpoint has what they said": func(c *training.Config) { c.Twins.WhereBlind, c.Twins.Tie = false, false },
+		"without the second": func(c *training.Config) { c.Twins.Tie = false },
+	} {
+		parts := c
+		parts.Out, parts.MaxSteps, parts.Log = filepath.Join(t.TempDir(), "w"), 1, nil
+		complete, err = training.Run(t.Context(), parts)
+		require.NoError(t, err, name)
+		require.False(t, complete, name)
+		parts.Resume, parts.MaxSteps = true, 0
+		again(&parts)
+		_, err = training.Run(t.Context(), parts)
+		require.NoError(t, err, name)
+		same(t, c.Out, parts.Out)
+		resumed, err := card.Open(card.Name(parts.Out))
+		require.NoError(t, err, name)
+		require.Equal(t, made.Detectability, resumed.Detectability, name)
+	}
+}
+
+// A run that was begun without tied classes does not get any later.
+func TestTiedLaterIsRefused(t *testing.T) {
+	testutil.NoLeak(t)
+	c := tie(t, filepath.Join(t.TempDir(), "w"), "noisy", "even")
+	c.Twins.WhereBlind, c.Twins.Tie, c.MaxSteps = false, false, 1
+	_, err := training.Run(t.Context(), c)
+	require.NoError(t, err)
+	c.Resume, c.MaxSteps, c.Twins.WhereBlind, c.Twins.Tie = true, 0, true, true
+	_, err = training.Run(t.Context(), c)
+	require.ErrorIs(t, err, tab.ErrCheckpoint)
+	require.ErrorContains(t, err, `would hold ["even"] to the start`)
+}
+
+// Where all classes are trained none is tied, and where none is nothing is written.
+func TestNothingToTie(t *testing.T) {
+	testutil.NoLeak(t)
+	c := tie(t, filepath.Join(t.TempDir(), "w"), "noisy")
+	_, err := training.Run(t.Context(), c)
+	require.NoError(t, err)
+	made, err := card.Open(card.Name(c.Out))
+	require.NoError(t, err)
+	require.Empty(t, tied(t, made))
+
+	c = tie(t, filepath.Join(t.TempDir(), "w"), "even", "flat")
+	_, err = training.Run(t.Context(), c)
+	require.ErrorIs(t, err, training.ErrNoneBlind)
+	left, err := os.ReadDir(filepath.Dir(c.Out))
+	require.NoError(t, err)
+	require.Empty(t, left)
+}
+
+func TestTieRefuses(t *testing.T) {
+	for says, set := range map[string]func(*training.Config){
+		"so it needs that":                      func(c *training.Config) { c.Twins.WhereBlind = false },
+		"and paper does not":                    func(c *training.Config) { c.Train.Objective = tab.Paper() },
+		"Twins.WhereBlind sorts the classes it": func(c *training.Config) { c.Train.Tied = []string{"even"} },
+	} {
+		c := tie(t, "w", "noisy", "even")
+		require.NoError(t, c.Validate())
+		set(&c)
+		err := c.Validate()
+		require.ErrorIs(t, err, training.ErrConfig, says)
+		require.ErrorContains(t, err, says)
+	}
+}
