@@ -62,7 +62,7 @@
 // one recipe need one table.
 // Under the table a sentence for each class says how far foreign matter stands out in the start (the kinds
 // texture and noise at layer 2), and whether training is likely to help. -where-blind trains only on the classes
-// where it stands out by less than twice what good parts vary by, and leaves the others out: the weights are those of
+// where it stands out by less than three times what good parts vary by, and leaves the others out: the weights are those of
 // a run on these classes alone. It is said again with -resume. Where no class is left nothing is trained or
 // written, and the exit code is 3. That rule is a proposal, formed after the results of six sets (docs/results.md).
 // With -tie the other classes stay in the training, and half of its places are theirs: nothing of them is pushed, and all

@@ -192,7 +192,7 @@ func advise(seen []tab.Detectability, w io.Writer) error {
 		says := "how far foreign matter stands out in the start was not measured, so nothing is known of whether training helps"
 		switch {
 		case d.Blind:
-			says = fmt.Sprintf("the start hardly sees damage %s: training is likely to help, as it did on the one such set of six that were tried", stands)
+			says = fmt.Sprintf("the start hardly sees damage %s: training is likely to help, as it did on both such products that were tried, circuit boards and screws", stands)
 		case len(by) > 0:
 			says = fmt.Sprintf("the start sees damage already %s: of the five such sets of six that were tried four lost up to five points by training and one stayed; "+
 				"keep the start for it, or compare before you use it (evaluate/beforeafter)", stands)
