@@ -22,6 +22,9 @@ type Keep struct {
 	Layers []backbone.Layer `json:"layers"`
 	// Tail weighs the largest hundredth of the cells, >= 0.
 	Tail float64 `json:"tail"`
+	// Tied is how many times the q of cells of tied pairs counts ([Config].Tied), >= 0; 0 is 1. What pushes the other
+	// classes is as strong whatever their share, so holding takes more than they do.
+	Tied float64 `json:"tied,omitempty"`
 }
 
 // detectorLayers are the stages that PaDiM and its like read.
@@ -29,8 +32,8 @@ func detectorLayers() []backbone.Layer {
 	return []backbone.Layer{backbone.Layer1, backbone.Layer2, backbone.Layer3}
 }
 
-// DefaultKeep ties layers 1 to 3 with a tail of 0.2.
-func DefaultKeep() Keep { return Keep{Layers: detectorLayers(), Tail: 0.2} }
+// DefaultKeep ties layers 1 to 3 with a tail of 0.2, and counts tied pairs ten times.
+func DefaultKeep() Keep { return Keep{Layers: detectorLayers(), Tail: 0.2, Tied: 10} }
 
 // tailShare is the part of the cells that Keep.Tail counts.
 const tailShare = 100
@@ -48,7 +51,10 @@ func (k Keep) Validate() error {
 	if err := checkLayers("Keep", k.Layers); err != nil {
 		return err
 	}
-	return atLeastZero("Keep.Tail", k.Tail)
+	if err := atLeastZero("Keep.Tail", k.Tail); err != nil {
+		return err
+	}
+	return atLeastZero("Keep.Tied", k.Tied)
 }
 
 func checkLayers(of string, layers []backbone.Layer) error {
@@ -97,14 +103,19 @@ func (k Keep) Loss(s *tensor.Scope, v View) (loss, accuracy *tensor.Tensor) {
 		if c.Within != nil {
 			still = s.Add(still, c.Within)
 		}
+		counts := q
+		if v.Tied != nil && k.Tied > 0 {
+			times := s.Reshape(s.AddScalar(s.MulScalar(v.Tied, k.Tied-1), 1), b, 1, 1)
+			counts = s.Mul(q, s.Cat(0, times, times))
+		}
 		use := s.Cat(0, s.Expand(c.Inner, b, h, w), still)
 		q95, _ := v.Metric.Quantiles(s, l, v.Class)
 		bound := s.Reshape(s.Cat(0, q95, q95), 2*b, 1, 1)
-		sums := v.Total(s, s.Sum(s.Mul(q, use), false), s.Sum(s.Mul(reaches(s, bound, s.Detach(q)), use), false))
+		sums := v.Total(s, s.Sum(s.Mul(counts, use), false), s.Sum(s.Mul(reaches(s, bound, s.Detach(q)), use), false))
 		term := s.MulScalar(sums[0], 1/float64(n[i]))
 		if k.Tail > 0 {
-			// q is not negative: cells that do not count fall below all others.
-			flat := s.Reshape(s.Add(s.Mul(q, use), s.AddScalar(use, -1)), -1)
+			// What counts is not negative: cells that do not fall below all others.
+			flat := s.Reshape(s.Add(s.Mul(counts, use), s.AddScalar(use, -1)), -1)
 			term = s.Add(term, s.MulScalar(v.largest(s, flat, max(1, n[i]/tailShare)), k.Tail))
 		}
 		losses = append(losses, term)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"testing"
 
@@ -139,6 +140,26 @@ func TestTiedPairsAreHeldAlone(t *testing.T) {
 		require.Less(t, moved(rows(free.Abnormal[l], 0)), moved(rows(held.Abnormal[l], 0)))
 		require.Equal(t, moved(rows(free.Abnormal[l], 1)), moved(rows(held.Abnormal[l], 1)))
 	}
+	// They count so many times, whatever the others do.
+	once := keep
+	once.Tied = 1
+	single := (&denseTrial{tied: tied}).run(t, once, nil)
+	for l := range denseGrid {
+		for i, x := range single.Abnormal[l] {
+			times := 1.0
+			if i < len(single.Abnormal[l])/denseB {
+				times = keep.Tied
+			}
+			require.InDelta(t, times*x, held.Abnormal[l][i], 1e-5*(1+times*math.Abs(x)))
+		}
+	}
+	zeroed := once
+	zeroed.Tied = 0
+	require.Equal(t, single, (&denseTrial{tied: tied}).run(t, zeroed, nil), "0 is 1")
+	unused := once
+	unused.Tied = 7
+	require.Equal(t, free, (&denseTrial{}).run(t, unused, nil), "without tied pairs it changes nothing")
+
 	// A batch of tied pairs alone has a loss all the same.
 	for _, o := range []Objective{Mix{{1, amplify}, {1, DefaultKeep()}}, DefaultDense(), focal} {
 		c := (&denseTrial{tied: []bool{true, true, true}}).run(t, o, nil)
