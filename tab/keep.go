@@ -22,8 +22,8 @@ type Keep struct {
 	Layers []backbone.Layer `json:"layers"`
 	// Tail weighs the largest hundredth of the cells, >= 0.
 	Tail float64 `json:"tail"`
-	// Tied is how many times the q of cells of tied pairs counts ([Config].Tied), >= 0; 0 is 1. What pushes the other
-	// classes is as strong whatever their share, so holding takes more than they do.
+	// Tied is how many times the q of cells of tied pairs counts ([Config].Tied), >= 0; 0 is 1. Ten times halved what
+	// such classes lost, and took a third to a half of what the others gained (docs/results.md).
 	Tied float64 `json:"tied,omitempty"`
 }
 
@@ -32,8 +32,8 @@ func detectorLayers() []backbone.Layer {
 	return []backbone.Layer{backbone.Layer1, backbone.Layer2, backbone.Layer3}
 }
 
-// DefaultKeep ties layers 1 to 3 with a tail of 0.2, and counts tied pairs ten times.
-func DefaultKeep() Keep { return Keep{Layers: detectorLayers(), Tail: 0.2, Tied: 10} }
+// DefaultKeep ties layers 1 to 3 with a tail of 0.2.
+func DefaultKeep() Keep { return Keep{Layers: detectorLayers(), Tail: 0.2} }
 
 // tailShare is the part of the cells that Keep.Tail counts.
 const tailShare = 100

@@ -8,7 +8,7 @@
 //	         [-steps N] [-crop N] [-amplify F] [-text F] [-keep F] [-interpolate F]
 //	         [-lr F] [-head-epochs N] [-repeat N] [-bn train|frozen] [-affine] [-seed N]
 //	         [-warmup N] [-synth nsa|cutpaste|perlin|mask|mix|mixture] [-least F]
-//	         [-twins auto|plain|FILE] [-where-blind [-tie]] [-without KIND] [-draws N] [-scale A,B] [-control misplaced]
+//	         [-twins auto|plain|FILE] [-where-blind [-tie [-tie-weight W]]] [-without KIND] [-draws N] [-scale A,B] [-control misplaced]
 //	         [-probe DIR] [-probe-every N] [-log FILE.jsonl] [-resume|-continue]
 //	         [-tensorboard DIR] [-csv FILE] [-licence TEXT] [-measured FILE]
 //	         [-transform centre|square|WxH|tiles] [-bits N] [-max-pixels N] [-skip-broken]
@@ -67,7 +67,7 @@
 // written, and the exit code is 3. That rule is a proposal, formed after the results of six sets (docs/results.md).
 // With -tie the other classes stay in the training, and half of its places are theirs: nothing of them is pushed, and all
 // of their features are held to what the start makes of them. So one network for the plant changes for the classes
-// that need it. It is said again with -resume too.
+// that need it. It is said again with -resume too. A -tie-weight above 1 holds them harder and leaves less to the others.
 // -without keeps a kind out, for a validation by what training never saw.
 //
 // -scale weighs the channels of layers 1 to 3 in the end, by what twins of -synth mixture
@@ -130,6 +130,7 @@ type options struct {
 	epochs, batch, size, head, repeat   int
 	every, steps, crop, warmup          int
 	lr, least, amplify, text, keep      float64
+	tieWeight                           float64
 	synth, twins, scale, control        string
 	without                             []string
 	seed                                uint64
@@ -228,6 +229,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	fs.Var((*inputs.Several)(&o.without), "without", "`kind` of -synth mixture that is kept out: "+strings.Join(synth.DefaultMixture().ShortNames(), ", ")+"; may be given several times")
 	fs.BoolVar(&o.Twins.WhereBlind, "where-blind", false, "of -synth mixture with a table (-twins): train only on the classes on which the start hardly sees damage, leave the others out; where none is left the exit code is 3")
 	fs.BoolVar(&o.Twins.Tie, "tie", false, "of -where-blind: keep the other classes in the training, held to the start, so that one network serves all")
+	fs.Float64Var(&o.tieWeight, "tie-weight", 1, "how many `times` cells of classes that -tie holds count in the term of -keep")
 	fs.IntVar(&o.Twins.Draws, "draws", o.Twins.Draws, "`twins` of each kind and class that -twins auto and -scale measure")
 	fs.StringVar(&o.scale, "scale", "", "two `powers`, A,B: channels of layers 1 to 3 are weighed by what twins move (A) and by their deviation (B) in the end; e.g. 0.5,0.5")
 	fs.StringVar(&o.control, "control", "", "for studies, of -synth mixture: misplaced gives every damaged twin the mask of another one, so that what is learnt beyond it is owed to where damage is")
@@ -323,6 +325,8 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		return o, wrong("-where-blind goes by the table of twins; it belongs to -synth mixture with -twins auto or a table")
 	case o.Twins.Tie && !o.Twins.WhereBlind:
 		return o, wrong("-tie says what becomes of the classes that -where-blind sorts out; it needs that")
+	case o.set["tie-weight"] && !(o.Twins.Tie && o.tieWeight > 0 && o.tieWeight <= 1e6):
+		return o, wrong("-tie-weight is %g; it belongs to -tie, and is more than 0 and at most 1e6", o.tieWeight)
 	case o.Twins.Tie && (o.recipe != "amplify" || o.set["objective"]):
 		return o, wrong("-tie needs an objective that holds classes to the start; it belongs to -recipe amplify")
 	case o.synth != "mixture" && (o.set["twins"] || o.scale == "" && (o.set["without"] || o.set["draws"])):
@@ -349,7 +353,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		return o, wrong("-objective replaces the terms that -amplify, -text and -keep weigh")
 	}
 	if o.recipe == "none" {
-		for _, name := range strings.Fields("affine amplify bank batch bn clip clip-gelu clip-model clip-vocab continue control crop csv epochs head-epochs interpolate keep licence log lr max-steps measured objective probe probe-every repeat resume steps tensorboard text tie twins warmup where-blind") {
+		for _, name := range strings.Fields("affine amplify bank batch bn clip clip-gelu clip-model clip-vocab continue control crop csv epochs head-epochs interpolate keep licence log lr max-steps measured objective probe probe-every repeat resume steps tensorboard text tie tie-weight twins warmup where-blind") {
 			if o.set[name] {
 				return o, wrong("-recipe none trains nothing, so -%s has no meaning", name)
 			}

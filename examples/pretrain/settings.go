@@ -28,6 +28,14 @@ func settings(o options) (tab.Config, synth.Generator, error) {
 	}
 	if o.recipe == "amplify" {
 		cfg.Objective = training.AmplifyTerms(o.amplify, o.text, o.keep)
+		if o.set["tie-weight"] {
+			for i, t := range cfg.Objective.(tab.Mix) {
+				if k, ok := t.Objective.(tab.Keep); ok {
+					k.Tied = o.tieWeight
+					cfg.Objective.(tab.Mix)[i].Objective = k
+				}
+			}
+		}
 	}
 	cfg.Transform = o.Reading.Transform(cfg.Transform)
 	var gen synth.Generator
@@ -145,7 +153,7 @@ func unanchored() []string {
 // flagsOf are the flags that decide a setting of a training, by its name in training.Difference.
 var flagsOf = map[string]string{"Epochs": "epochs", "Batch": "batch", "LR": "lr", "Repeat": "repeat", "Seed": "seed", "Precision": "precision",
 	"Objective.Name": "objective recipe", "ProbeEvery": "probe-every", "Transform": "size transform bits recipe", "Stages": "bn head-epochs",
-	"Steps": "steps", "Crop": "crop", "Schedule.WarmupSteps": "warmup", "Objective": "amplify text keep"}
+	"Steps": "steps", "Crop": "crop", "Schedule.WarmupSteps": "warmup", "Objective": "amplify text keep tie-weight"}
 
 // agree refuses flags that say something else than the checkpoint that a run is
 // resumed from, whose settings count.

@@ -59,13 +59,14 @@ func TestWhereBlind(t *testing.T) {
 	require.Equal(t, "steel", card.Data[0].Class)
 	require.Equal(t, "true", card.Options["where-blind"])
 
-	require.NoError(t, train("both", "-twins", path, "-where-blind", "-tie"))
+	require.NoError(t, train("both", "-twins", path, "-where-blind", "-tie", "-tie-weight", "10"))
 	require.Contains(t, stderr.String(), "hardly sees damage there: steel; held to the start: cloth\n")
 	raw, err = os.ReadFile(filepath.Join(dir, "both.card.json"))
 	require.NoError(t, err)
 	require.NoError(t, json.Unmarshal(raw, &card))
 	require.Len(t, card.Data, 2)
-	require.Equal(t, "true", card.Options["tie"])
+	require.Equal(t, []string{"true", "10"}, []string{card.Options["tie"], card.Options["tie-weight"]})
+	require.Contains(t, string(raw), `"tied": 10`)
 
 	require.NoError(t, os.RemoveAll(filepath.Join(root, "steel")))
 	err = train("none", "-twins", path, "-where-blind")
