@@ -5,7 +5,8 @@ the recipe and its rule were formed on.
     python bench/sets.py ballscrew CHECKOUT_OF_BSDATA OUT    BSData, pitting on ball screw drives (arXiv 2103.13003)
     python bench/sets.py board CHECKOUT_OF_DEEPPCB GROUP OUT one design of DeepPCB (MIT), for example 13000
 
-Needs Pillow and NumPy. What goes where is decided by names and places alone, so it is the same each time.
+Needs Pillow and NumPy. What goes where is decided by names, places and the publishers' labels alone, so it is the same each time.
+A set that is in OUT already is left alone, with an error.
 """
 
 import json
@@ -38,8 +39,9 @@ def screw(src, out):
 def ballscrew(src, out):
     """The 57 rounds of the second half (crop 2) of fifteen places on a spindle, in squares of the image's height. Places are sorted by name:
     the first, third and so on train, the others test, so that no place is on both sides. Squares of images without a label are good, those
-    that a labelled pit covers by 50 pixels or more are defective; squares of labelled images without a pit are left out. 400 good ones train
-    and 150 test, as evenly over names as whole steps are."""
+    that a labelled pit covers by 50 pixels or more are defective. Left out are squares of labelled images with less of a pit, and labelled
+    images of places that train. Squares overlap, so a pit may be in two. 400 good ones train and 150 test, evenly over places, rounds
+    and left, middle and right."""
     src = pathlib.Path(src)
     places = {}
     for f in sorted((src / "data").glob("01_*_crop_2.jpg")):
@@ -64,8 +66,7 @@ def ballscrew(src, out):
                 elif side == "test" and np.count_nonzero(mask.crop(box)) >= 50:
                     bad.append((image, mask, box, name))
     for side, n in (("train", 400), ("test", 150)):
-        every = good[side][:: max(1, len(good[side]) // n)][:n]
-        for image, box, name in every:
+        for image, box, name in (good[side][i * len(good[side]) // n] for i in range(n)):
             image.crop(box).save(folder(out, "ballscrew", side, "good") / name)
     for image, mask, box, name in bad:
         image.crop(box).save(folder(out, "ballscrew", "test", "pitting") / name)
@@ -102,4 +103,7 @@ if __name__ == "__main__":
     made = {"screw": (screw, 2), "ballscrew": (ballscrew, 2), "board": (board, 3)}
     if len(sys.argv) < 2 or sys.argv[1] not in made or len(sys.argv) != 2 + made[sys.argv[1]][1]:
         sys.exit(__doc__)
+    name = sys.argv[1] + ("_" + sys.argv[3] if sys.argv[1] == "board" else "")
+    if (pathlib.Path(sys.argv[-1]) / name).exists():
+        sys.exit(f"{sys.argv[-1]}/{name} is there already")
     made[sys.argv[1]][0](*sys.argv[2:])

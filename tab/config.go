@@ -25,7 +25,8 @@ type Config struct {
 	// Tied are classes that take part only to be held to the start: in an objective that says so ([Needs].Tied) all
 	// cells of their pairs, damaged ones too, count as what stays, and nothing else of them counts. An epoch has as
 	// many places for them as for all others, the tied classes in turn. So one network can be changed for the products
-	// that need it and stay what it was for the rest. At least one class is not tied.
+	// that need it and stay what it was for the rest. At least one class is not tied. Repeat does not count for tied images. The
+	// means of Keep are over all cells of a batch, so what holds the other classes weighs half of what it does without.
 	Tied []string `json:",omitempty"`
 	// Transform and Normalize bring images to the network's input; all results
 	// must have one size. Released code: shorter side 256 by Lanczos, centre 224,

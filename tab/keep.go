@@ -22,9 +22,10 @@ type Keep struct {
 	Layers []backbone.Layer `json:"layers"`
 	// Tail weighs the largest hundredth of the cells, >= 0.
 	Tail float64 `json:"tail"`
-	// Tied is how many times the q of cells of tied pairs counts ([Config].Tied), >= 0; 0 is 1. Ten times halved what
-	// such classes lost, and took a third to a half of what the others gained (docs/results.md).
-	Tied float64 `json:"tied,omitempty"`
+	// TiedWeight is how many times the q of cells of tied pairs counts ([Config].Tied), in the mean and where the
+	// largest are chosen, >= 0; 0 is 1. Ten took two thirds of what one tied product lost, and a third to a half of what
+	// the product that was not tied gained (docs/results.md).
+	TiedWeight float64 `json:"tied_weight,omitempty"`
 }
 
 // detectorLayers are the stages that PaDiM and its like read.
@@ -54,7 +55,7 @@ func (k Keep) Validate() error {
 	if err := atLeastZero("Keep.Tail", k.Tail); err != nil {
 		return err
 	}
-	return atLeastZero("Keep.Tied", k.Tied)
+	return atLeastZero("Keep.TiedWeight", k.TiedWeight)
 }
 
 func checkLayers(of string, layers []backbone.Layer) error {
@@ -104,8 +105,8 @@ func (k Keep) Loss(s *tensor.Scope, v View) (loss, accuracy *tensor.Tensor) {
 			still = s.Add(still, c.Within)
 		}
 		counts := q
-		if v.Tied != nil && k.Tied > 0 {
-			times := s.Reshape(s.AddScalar(s.MulScalar(v.Tied, k.Tied-1), 1), b, 1, 1)
+		if v.Tied != nil && k.TiedWeight > 0 {
+			times := s.Reshape(s.AddScalar(s.MulScalar(v.Tied, k.TiedWeight-1), 1), b, 1, 1)
 			counts = s.Mul(q, s.Cat(0, times, times))
 		}
 		use := s.Cat(0, s.Expand(c.Inner, b, h, w), still)

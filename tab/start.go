@@ -159,11 +159,11 @@ func (o pulled) Prepare(s *tensor.Scope, now *tensor.Params, rate func(name stri
 
 // see fills in what View holds beside the trained network's features.
 func (p *Pretrainer) see(s *tensor.Scope, v *View, b Batch, x *tensor.Tensor) {
+	tied := p.tied(b)
+	if tied != nil {
+		v.Tied = ones(s, tied)
+	}
 	if p.needs.Cells {
-		tied := p.tied(b)
-		if tied != nil {
-			v.Tied = ones(s, tied)
-		}
 		v.Cells = cells(s, b, tied, v.Normal.Stages)
 	}
 	v.Metric = p.metric

@@ -48,8 +48,9 @@ func ones(s *tensor.Scope, is []bool) *tensor.Tensor {
 }
 
 // places are the images of an epoch before they are shuffled: all Repeat times, or, where classes are tied, those of
-// the others Repeat times and as many of the tied, class after class. Each tied class goes through its images in an
-// order of the epoch's, so that a small one is seen as often as a large one, and all of a large one in time.
+// the others Repeat times and as many of the tied, class after class. Each tied class goes on through its images where
+// the epoch before ended, in an order that is drawn anew each time round: a small one is seen as often as a large one, and no
+// image of it a second time before all others were.
 func (f *feed) places() ([]int, error) {
 	cfg := f.p.cfg
 	var free []int
@@ -57,6 +58,9 @@ func (f *feed) places() ([]int, error) {
 		if !slices.Contains(cfg.Tied, f.ds.Item(i).Class) {
 			free = append(free, i)
 		}
+	}
+	if len(free) == 0 {
+		return nil, fmt.Errorf("tab: data: %w: there is no image of a class that is not tied (%q are), so nothing would be trained", ErrConfig, cfg.Tied)
 	}
 	n := len(free) * cfg.Repeat
 	all := n
@@ -81,16 +85,18 @@ func (f *feed) places() ([]int, error) {
 	for i := range n {
 		out = append(out, free[i%len(free)])
 	}
-	orders := make([][]int, len(tied))
 	for k, c := range tied {
-		orders[k] = slices.Clone(f.byClass[c])
-		seed.Rand(cfg.Seed, "tied", uint64(f.epoch), uint64(k)).Shuffle(len(orders[k]), func(i, j int) {
-			orders[k][i], orders[k][j] = orders[k][j], orders[k][i]
-		})
-	}
-	for i := range all - n {
-		o := orders[i%len(tied)]
-		out = append(out, o[i/len(tied)%len(o)])
+		each := (n - k + len(tied) - 1) / len(tied) // places of this class in an epoch
+		images := f.byClass[c]
+		var order []int
+		for at, round := f.epoch*each, -1; at < (f.epoch+1)*each; at++ {
+			if at/len(images) != round {
+				round = at / len(images)
+				order = slices.Clone(images)
+				seed.Rand(cfg.Seed, "tied", uint64(k), uint64(round)).Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
+			}
+			out = append(out, order[at%len(images)])
+		}
 	}
 	return out, nil
 }

@@ -76,6 +76,17 @@ func TestPlacesOfTiedClasses(t *testing.T) {
 			require.LessOrEqual(t, seen[i], 1)
 		}
 	}
+	again := map[int]int{} // each of a large class once in as many epochs as it takes
+	for epoch := range 15 {
+		for _, i := range feedOf(t, ds, []string{"b", "c", "d"}, 2, epoch).order {
+			again[i]++
+		}
+	}
+	for i := range ds.Len() {
+		if ds.Item(i).Class == "b" {
+			require.Equal(t, 1, again[i])
+		}
+	}
 	sorted := func(f *feed) []int { return slices.Sorted(slices.Values(f.order)) }
 	require.Equal(t, f.order, feedOf(t, ds, []string{"b", "c", "d"}, 2, 0).order, "an epoch is what it is")
 	require.NotEqual(t, sorted(f), sorted(feedOf(t, ds, []string{"b", "c", "d"}, 2, 1)))
@@ -86,6 +97,10 @@ func TestPlacesOfTiedClasses(t *testing.T) {
 }
 
 func TestTiedClassesThatMakeNoSense(t *testing.T) {
+	cfg := AmplifyDense()
+	cfg.Tied, cfg.Batch = []string{"b"}, 2
+	_, err := (&Pretrainer{cfg: cfg, classes: []string{"a", "b"}}).newFeed(counted{0, 30}, 0)
+	require.ErrorContains(t, err, `there is no image of a class that is not tied (["b"] are)`)
 	require.NoError(t, checkTied(nil, []string{"a"}))
 	require.NoError(t, checkTied([]string{"b"}, []string{"a", "b"}))
 	require.ErrorIs(t, checkTied([]string{"c"}, []string{"a", "b"}), ErrUnknownClass)
@@ -125,7 +140,7 @@ func TestTiedPairsAreHeldAlone(t *testing.T) {
 		require.NotEqual(t, free.Loss, held.Loss, name)
 	}
 	keep := DefaultKeep()
-	keep.Tail, keep.Tied = 0, 10 // the tail's hundredth part alone has most of it
+	keep.Tail, keep.TiedWeight = 0, 10 // the tail's hundredth part alone has most of it
 	free, held := (&denseTrial{}).run(t, keep, nil), (&denseTrial{tied: tied}).run(t, keep, nil)
 	moved := func(v []float64) (n int) {
 		for _, x := range v {
@@ -142,22 +157,22 @@ func TestTiedPairsAreHeldAlone(t *testing.T) {
 	}
 	// They count so many times, whatever the others do.
 	once := keep
-	once.Tied = 1
+	once.TiedWeight = 1
 	single := (&denseTrial{tied: tied}).run(t, once, nil)
 	for l := range denseGrid {
 		for i, x := range single.Abnormal[l] {
 			times := 1.0
 			if i < len(single.Abnormal[l])/denseB {
-				times = keep.Tied
+				times = keep.TiedWeight
 			}
 			require.InDelta(t, times*x, held.Abnormal[l][i], 1e-5*(1+times*math.Abs(x)))
 		}
 	}
 	zeroed := once
-	zeroed.Tied = 0
+	zeroed.TiedWeight = 0
 	require.Equal(t, single, (&denseTrial{tied: tied}).run(t, zeroed, nil), "0 is 1")
 	unused := once
-	unused.Tied = 7
+	unused.TiedWeight = 7
 	require.Equal(t, free, (&denseTrial{}).run(t, unused, nil), "without tied pairs it changes nothing")
 
 	// A batch of tied pairs alone has a loss all the same.

@@ -64,10 +64,10 @@
 // texture and noise at layer 2), and whether training is likely to help. -where-blind trains only on the classes
 // where it stands out by less than three times what good parts vary by, and leaves the others out: the weights are those of
 // a run on these classes alone. It is said again with -resume. Where no class is left nothing is trained or
-// written, and the exit code is 3. That rule is a proposal, formed after the results of six sets (docs/results.md).
+// written, and the exit code is 3. That rule is a proposal, formed after the results of seven sets (docs/results.md).
 // With -tie the other classes stay in the training, and half of its places are theirs: nothing of them is pushed, and all
 // of their features are held to what the start makes of them. So one network for the plant changes for the classes
-// that need it. It is said again with -resume too. A -tie-weight above 1 holds them harder and leaves less to the others.
+// that need it. A resumed run knows them without it. A -tie-weight above 1 holds them harder and leaves less to the others.
 // -without keeps a kind out, for a validation by what training never saw.
 //
 // -scale weighs the channels of layers 1 to 3 in the end, by what twins of -synth mixture
@@ -327,6 +327,8 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		return o, wrong("-tie says what becomes of the classes that -where-blind sorts out; it needs that")
 	case o.set["tie-weight"] && !(o.Twins.Tie && o.tieWeight > 0 && o.tieWeight <= 1e6):
 		return o, wrong("-tie-weight is %g; it belongs to -tie, and is more than 0 and at most 1e6", o.tieWeight)
+	case o.Twins.Tie && o.keep == 0:
+		return o, wrong("-tie holds classes by the term that -keep weighs, which is 0")
 	case o.Twins.Tie && (o.recipe != "amplify" || o.set["objective"]):
 		return o, wrong("-tie needs an objective that holds classes to the start; it belongs to -recipe amplify")
 	case o.synth != "mixture" && (o.set["twins"] || o.scale == "" && (o.set["without"] || o.set["draws"])):

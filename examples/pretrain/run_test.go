@@ -496,6 +496,7 @@ func TestWrongArguments(t *testing.T) {
 		{[]string{"-data", root, "-out", out, "-bank", bank, "-recipe", "amplify", "-tie"}, "it needs that"},
 		{[]string{"-data", root, "-out", out, "-bank", bank, "-recipe", "amplify", "-tie-weight", "2"}, "it belongs to -tie"},
 		{[]string{"-data", root, "-out", out, "-bank", bank, "-recipe", "amplify", "-where-blind", "-tie", "-tie-weight", "0"}, "-tie-weight is 0"},
+		{[]string{"-data", root, "-out", out, "-bank", bank, "-recipe", "amplify", "-where-blind", "-tie", "-keep", "0"}, "which is 0"},
 		{[]string{"-data", root, "-out", out, "-bank", bank, "-synth", "mixture", "-twins", "auto", "-where-blind", "-tie"}, "belongs to -recipe amplify"},
 		{[]string{"-data", root, "-out", out, "-bank", bank, "-synth", "mixture", "-where-blind"}, "-where-blind"},
 		{[]string{"-data", root, "-out", out, "-bank", bank, "-recipe", "amplify", "-twins", "plain", "-where-blind"}, "-where-blind"},

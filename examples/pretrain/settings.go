@@ -28,10 +28,10 @@ func settings(o options) (tab.Config, synth.Generator, error) {
 	}
 	if o.recipe == "amplify" {
 		cfg.Objective = training.AmplifyTerms(o.amplify, o.text, o.keep)
-		if o.set["tie-weight"] {
+		if o.tieWeight != 1 {
 			for i, t := range cfg.Objective.(tab.Mix) {
 				if k, ok := t.Objective.(tab.Keep); ok {
-					k.Tied = o.tieWeight
+					k.TiedWeight = o.tieWeight
 					cfg.Objective.(tab.Mix)[i].Objective = k
 				}
 			}

@@ -66,7 +66,7 @@ func TestWhereBlind(t *testing.T) {
 	require.NoError(t, json.Unmarshal(raw, &card))
 	require.Len(t, card.Data, 2)
 	require.Equal(t, []string{"true", "10"}, []string{card.Options["tie"], card.Options["tie-weight"]})
-	require.Contains(t, string(raw), `"tied": 10`)
+	require.Contains(t, string(raw), `"tied_weight": 10`)
 
 	require.NoError(t, os.RemoveAll(filepath.Join(root, "steel")))
 	err = train("none", "-twins", path, "-where-blind")

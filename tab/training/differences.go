@@ -2,7 +2,6 @@ package training
 
 import (
 	"encoding/json"
-	"strings"
 
 	"github.com/gotab/gotab/tab"
 )
@@ -14,7 +13,8 @@ type Difference struct {
 }
 
 // Differences are the settings of a training in which what is asked for differs from what another one has, in a fixed order: what a caller may
-// hold against the checkpoint that [Config.Agree] is asked about, whose settings count.
+// hold against the checkpoint that [Config.Agree] is asked about, whose settings count. Tied classes are not among them: with [Twins].Tie the
+// table of twins decides.
 func Differences(asked, has tab.Config) []Difference {
 	var out []Difference
 	for _, d := range []Difference{
@@ -22,7 +22,6 @@ func Differences(asked, has tab.Config) []Difference {
 		{"Seed", asked.Seed, has.Seed}, {"Precision", asked.Precision, has.Precision}, {"Objective.Name", nameOf(asked.Objective), nameOf(has.Objective)}, {"ProbeEvery", asked.ProbeEvery, has.ProbeEvery},
 		{"Transform", asked.Transform.String(), has.Transform.String()}, {"Stages", asked.Stages, has.Stages},
 		{"Steps", asked.Steps, has.Steps}, {"Crop", asked.Crop, has.Crop}, {"Schedule.WarmupSteps", asked.Schedule.WarmupSteps, has.Schedule.WarmupSteps},
-		{"Tied", strings.Join(asked.Tied, ", "), strings.Join(has.Tied, ", ")},
 		{"Objective", settingsOf(asked.Objective), settingsOf(has.Objective)},
 	} {
 		if d.Asked != d.Has {

@@ -114,7 +114,7 @@ func Run(ctx context.Context, o Config) (complete bool, err error) {
 	}
 	cfg = pre.Config() // a resumed run has the checkpoint's
 	if o.Resume && o.Twins.Tie && !slices.Equal(made.tied, cfg.Tied) {
-		return false, fmt.Errorf("training: %w: Twins.Tie would hold %q to the start by the table of twins, and the run of %s was begun with %q held", tab.ErrCheckpoint, made.tied, Checkpoint(o.Out), cfg.Tied)
+		return false, fmt.Errorf("training: %w: Twins.Tie would hold %q to the start by the table of twins, and the run of %s was begun with %q held; leave it out, or begin anew", tab.ErrCheckpoint, made.tied, Checkpoint(o.Out), cfg.Tied)
 	}
 	made.tied = cfg.Tied
 	if err := o.continued(cfg); err != nil {

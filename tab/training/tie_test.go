@@ -86,6 +86,82 @@ func TestTiedLaterIsRefused(t *testing.T) {
 	_, err = training.Run(t.Context(), c)
 	require.ErrorIs(t, err, tab.ErrCheckpoint)
 	require.ErrorContains(t, err, `would hold ["even"] to the start`)
+
+	// Begun without the class, or where all are seen, it was not begun with -tie either.
+	c = tie(t, filepath.Join(t.TempDir(), "w"), "noisy", "even")
+	c.Twins.Tie, c.MaxSteps = false, 1
+	_, err = training.Run(t.Context(), c)
+	require.NoError(t, err)
+	c.Resume, c.MaxSteps, c.Twins.Tie = true, 0, true
+	_, err = training.Run(t.Context(), c)
+	require.ErrorIs(t, err, tab.ErrCheckpoint)
+	require.ErrorContains(t, err, "Twins.Tie is for a run that was begun with it")
+
+	c = tie(t, filepath.Join(t.TempDir(), "w"), "flat", "even")
+	c.Twins.WhereBlind, c.Twins.Tie, c.MaxSteps = false, false, 1
+	_, err = training.Run(t.Context(), c)
+	require.NoError(t, err)
+	c.Resume, c.MaxSteps, c.Twins.WhereBlind, c.Twins.Tie = true, 0, true, true
+	_, err = training.Run(t.Context(), c)
+	require.ErrorIs(t, err, tab.ErrCheckpoint)
+	require.ErrorContains(t, err, "Twins.Tie is for a run that was begun with it")
+}
+
+// Ranks hold the same classes.
+func TestRanksTieTheSameClasses(t *testing.T) {
+	testutil.NoLeak(t)
+	c := tie(t, filepath.Join(t.TempDir(), "w"), "noisy", "even")
+	complete, errs := onTwo(t, c, newGate())
+	require.NoError(t, errs[0])
+	require.NoError(t, errs[1])
+	require.Equal(t, [2]bool{true, true}, complete)
+	made, err := card.Open(card.Name(c.Out))
+	require.NoError(t, err)
+	require.Equal(t, []string{"even"}, tied(t, made))
+}
+
+// A class of which the table leaves no twin is held on its mixture as it is; for one that is trained that is an error.
+func TestTiedWithoutTwins(t *testing.T) {
+	testutil.NoLeak(t)
+	dir := t.TempDir()
+	whole := tie(t, filepath.Join(dir, "whole"), "noisy", "even")
+	whole.MaxSteps = 1
+	_, err := training.Run(t.Context(), whole)
+	require.NoError(t, err)
+	f, err := os.Open(whole.Out + ".twins.json")
+	require.NoError(t, err)
+	defer f.Close()
+	table, err := tab.ReadTwinTable(f)
+	require.NoError(t, err)
+	far := func(class, path string) {
+		for i := range table.Products {
+			if p := &table.Products[i]; p.Class == class {
+				for k := range p.Kinds {
+					if !p.Kinds[k].Normal {
+						p.Kinds[k].Weight = 0
+					}
+				}
+			}
+		}
+		require.NoError(t, table.Save(path))
+	}
+	path := filepath.Join(dir, "even.twins.json")
+	far("even", path)
+	c := tie(t, filepath.Join(dir, "w"), "noisy", "even")
+	c.Twins.Measured, c.Twins.Table = false, path
+	_, err = training.Run(t.Context(), c)
+	require.NoError(t, err)
+	// The table may be the one that lies beside the weights: nothing of it is lost.
+	c.Twins.Table = c.Out + ".twins.json"
+	_, err = training.Run(t.Context(), c)
+	require.NoError(t, err)
+
+	path = filepath.Join(dir, "noisy.twins.json")
+	far("noisy", path)
+	c = tie(t, filepath.Join(dir, "no"), "noisy", "even")
+	c.Twins.Measured, c.Twins.Table = false, path
+	_, err = training.Run(t.Context(), c)
+	require.ErrorIs(t, err, tab.ErrNoTwin)
 }
 
 // Where all classes are trained none is tied, and where none is nothing is written.

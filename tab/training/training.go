@@ -221,7 +221,7 @@ func (o Config) lost() error {
 		{"Journal", o.Journal}, {"Curves.CSV", o.Curves.CSV}}
 	for i, w := range written {
 		for _, r := range append([]file{{"Init", o.Init}, {"Measured", o.Measured}, {"Twins.Table", o.Twins.Table}}, written[:i]...) {
-			if r.is == "Twins.Table" && w.path == tableFile(o) && (o.Resume || !o.Twins.WhereBlind) { // it stays as it is
+			if r.is == "Twins.Table" && w.path == tableFile(o) && (o.Resume || !o.Twins.WhereBlind || o.Twins.Tie) { // it stays as it is
 				continue
 			}
 			if w.path != "" && r.path != "" && sameFile(w.path, r.path) {

@@ -208,7 +208,7 @@ func advise(seen []tab.Detectability, w io.Writer) error {
 // blind returns the classes that WhereBlind trains, nil for all of them, and the others, nil for none. A resumed run
 // trains those that its table has, or, where the others are tied, goes by the table as it did.
 func (o Config) blind(classes []string, seen []tab.Detectability) (only, left []string, err error) {
-	if len(seen) < len(classes) && (!o.Resume || o.Twins.Tie) {
+	if !o.Resume && len(seen) < len(classes) {
 		return nil, nil, nil // the table has not all, which is an error of its own
 	}
 	for _, class := range classes {
@@ -220,7 +220,9 @@ func (o Config) blind(classes []string, seen []tab.Detectability) (only, left []
 		}
 	}
 	switch {
-	case len(left) == 0, len(only) == 0 && o.Resume && !o.Twins.Tie: // the latter is a table that fits none
+	case o.Resume && o.Twins.Tie && (len(seen) < len(classes) || len(only) == 0):
+		return nil, nil, fmt.Errorf("training: %w: Twins.Tie is for a run that was begun with it, and that of %s was not; leave it out, or begin anew", tab.ErrCheckpoint, Checkpoint(o.Out))
+	case len(left) == 0, len(only) == 0 && o.Resume: // the latter is a table that fits none
 		return nil, nil, nil
 	case len(only) == 0:
 		return nil, nil, fmt.Errorf("training: %w (%s): nothing is trained and nothing was written; the start's own weights are the ones to use", ErrNoneBlind, strings.Join(left, ", "))
@@ -245,6 +247,9 @@ func (t twinned) fitted(o Config, own map[string]synth.Mixture, raw []byte, tabl
 		fmt.Fprintf(o.Log, "note: the table of twins%s is of more products than are trained; passed over: %s\n", of(o.Twins.Table), strings.Join(surplus, ", "))
 	}
 	fits, err := table.FitsByClass(own)
+	if errors.Is(err, tab.ErrNoTwin) && t.tied != nil {
+		fits, err = t.heldFits(own, table)
+	}
 	if errors.Is(err, tab.ErrNoTwin) {
 		return t, fmt.Errorf("%w; without a table the mixture is taken as it is", err)
 	}
@@ -265,6 +270,24 @@ func (t twinned) fitted(o Config, own map[string]synth.Mixture, raw []byte, tabl
 	}
 	t.gen, t.hash = controlled(o, fits), fmt.Sprintf("sha256:%x", sha256.Sum256(raw))
 	return t, nil
+}
+
+// heldFits are the twins of each class where the table leaves a tied one none, which is then what it is held for: the start sees all
+// kinds. Its mixture is taken as it is.
+func (t twinned) heldFits(own map[string]synth.Mixture, table *tab.TwinTable) (tab.TwinsByClass, error) {
+	out := tab.TwinsByClass{}
+	for class, m := range own {
+		f, err := table.Fit(class, m)
+		switch {
+		case err == nil:
+			out[class] = f
+		case errors.Is(err, tab.ErrNoTwin) && slices.Contains(t.tied, class):
+			out[class] = m
+		default:
+			return nil, err
+		}
+	}
+	return out, nil
 }
 
 // readTable reads the table of a file, which is bounded by [tab.ReadTwinTable], and returns its bytes.
