@@ -151,6 +151,15 @@ func TestTiedWithoutTwins(t *testing.T) {
 	c.Twins.Measured, c.Twins.Table = false, path
 	_, err = training.Run(t.Context(), c)
 	require.NoError(t, err)
+	// Nor does it fail where the run goes on without the flags.
+	parts := c
+	parts.Out, parts.MaxSteps = filepath.Join(dir, "parts"), 1
+	_, err = training.Run(t.Context(), parts)
+	require.NoError(t, err)
+	parts.Resume, parts.MaxSteps, parts.Twins.WhereBlind, parts.Twins.Tie = true, 0, false, false
+	_, err = training.Run(t.Context(), parts)
+	require.NoError(t, err)
+	same(t, c.Out, parts.Out)
 	// The table may be the one that lies beside the weights: nothing of it is lost.
 	c.Twins.Table = c.Out + ".twins.json"
 	_, err = training.Run(t.Context(), c)

@@ -247,8 +247,8 @@ func (t twinned) fitted(o Config, own map[string]synth.Mixture, raw []byte, tabl
 		fmt.Fprintf(o.Log, "note: the table of twins%s is of more products than are trained; passed over: %s\n", of(o.Twins.Table), strings.Join(surplus, ", "))
 	}
 	fits, err := table.FitsByClass(own)
-	if errors.Is(err, tab.ErrNoTwin) && t.tied != nil {
-		fits, err = t.heldFits(own, table)
+	if errors.Is(err, tab.ErrNoTwin) && (t.tied != nil || o.Resume) {
+		fits, err = t.heldFits(own, table, o.Resume)
 	}
 	if errors.Is(err, tab.ErrNoTwin) {
 		return t, fmt.Errorf("%w; without a table the mixture is taken as it is", err)
@@ -273,15 +273,15 @@ func (t twinned) fitted(o Config, own map[string]synth.Mixture, raw []byte, tabl
 }
 
 // heldFits are the twins of each class where the table leaves a tied one none, which is then what it is held for: the start sees all
-// kinds. Its mixture is taken as it is.
-func (t twinned) heldFits(own map[string]synth.Mixture, table *tab.TwinTable) (tab.TwinsByClass, error) {
+// kinds. Its mixture is taken as it is. A resumed run, which need not say what is tied, was not begun where another class has none.
+func (t twinned) heldFits(own map[string]synth.Mixture, table *tab.TwinTable, resumed bool) (tab.TwinsByClass, error) {
 	out := tab.TwinsByClass{}
 	for class, m := range own {
 		f, err := table.Fit(class, m)
 		switch {
 		case err == nil:
 			out[class] = f
-		case errors.Is(err, tab.ErrNoTwin) && slices.Contains(t.tied, class):
+		case errors.Is(err, tab.ErrNoTwin) && (resumed || slices.Contains(t.tied, class)):
 			out[class] = m
 		default:
 			return nil, err
