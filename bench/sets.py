@@ -17,6 +17,7 @@ import sys
 import numpy as np
 from PIL import Image, ImageDraw
 
+
 def folder(out, *parts):
     p = pathlib.Path(out).joinpath(*parts)
     p.mkdir(parents=True, exist_ok=True)
@@ -53,23 +54,22 @@ def ballscrew(src, out):
         side = "test" if i % 2 else "train"
         for f in files:
             label = src / "label" / (f.stem + ".json")
-            image = Image.open(f).convert("RGB")
-            w, h = image.size
-            mask = Image.new("L", image.size)
+            w, h = Image.open(f).size
+            mask = Image.new("L", (w, h))
             if label.exists():
                 for shape in json.loads(label.read_text())["shapes"]:
                     ImageDraw.Draw(mask).polygon([tuple(p) for p in shape["points"]], fill=255)
             for k, x in enumerate((0, (w - h) // 2, w - h)):
                 box, name = (x, 0, x + h, h), f"{f.stem}_{k}.png"
                 if not label.exists():
-                    good[side].append((image, box, name))
+                    good[side].append((f, box, name))
                 elif side == "test" and np.count_nonzero(mask.crop(box)) >= 50:
-                    bad.append((image, mask, box, name))
+                    bad.append((f, mask, box, name))
     for side, n in (("train", 400), ("test", 150)):
-        for image, box, name in (good[side][i * len(good[side]) // n] for i in range(n)):
-            image.crop(box).save(folder(out, "ballscrew", side, "good") / name)
-    for image, mask, box, name in bad:
-        image.crop(box).save(folder(out, "ballscrew", "test", "pitting") / name)
+        for f, box, name in (good[side][i * len(good[side]) // n] for i in range(n)):
+            Image.open(f).convert("RGB").crop(box).save(folder(out, "ballscrew", side, "good") / name)
+    for f, mask, box, name in bad:
+        Image.open(f).convert("RGB").crop(box).save(folder(out, "ballscrew", "test", "pitting") / name)
         mask.crop(box).save(folder(out, "ballscrew", "ground_truth", "pitting") / name.replace(".png", "_mask.png"))
 
 

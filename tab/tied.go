@@ -53,37 +53,32 @@ func ones(s *tensor.Scope, is []bool) *tensor.Tensor {
 // image of it a second time before all others were.
 func (f *feed) places() ([]int, error) {
 	cfg := f.p.cfg
-	var free []int
-	for i := range f.ds.Len() {
-		if !slices.Contains(cfg.Tied, f.ds.Item(i).Class) {
-			free = append(free, i)
-		}
-	}
-	if len(free) == 0 {
-		return nil, fmt.Errorf("tab: data: %w: there is no image of a class that is not tied (%q are), so nothing would be trained", ErrConfig, cfg.Tied)
-	}
-	n := len(free) * cfg.Repeat
-	all := n
-	var tied []string // of which there are images
+	free := f.ds.Len() // images of classes that are not tied
+	var tied []string  // of which there are images
 	for _, c := range cfg.Tied {
-		if len(f.byClass[c]) > 0 {
-			tied = append(tied, c)
+		if of := len(f.byClass[c]); of > 0 {
+			free, tied = free-of, append(tied, c)
 		}
 	}
+	n, all, more := free*cfg.Repeat, free*cfg.Repeat, ""
 	if len(tied) > 0 {
-		all = 2 * n
+		all, more = 2*n, " and as many of tied classes"
 	}
-	if all < cfg.Batch {
-		more := ""
-		if all > n {
-			more = " and as many of tied classes"
-		}
+	switch {
+	case free == 0 && len(tied) > 0:
+		return nil, fmt.Errorf("tab: data: %w: there is no image of a class that is not tied (%q are), so nothing would be trained", ErrConfig, cfg.Tied)
+	case all < cfg.Batch:
 		return nil, fmt.Errorf("tab: data: %w: an epoch of %d x %d images%s does not fill a batch of %d pairs; take a smaller Batch or a larger Repeat",
-			ErrConfig, cfg.Repeat, len(free), more, cfg.Batch)
+			ErrConfig, cfg.Repeat, free, more, cfg.Batch)
 	}
 	out := make([]int, 0, all)
-	for i := range n {
-		out = append(out, free[i%len(free)])
+	for i := range f.ds.Len() {
+		if len(tied) == 0 || !slices.Contains(tied, f.ds.Item(i).Class) {
+			out = append(out, i)
+		}
+	}
+	for range cfg.Repeat - 1 {
+		out = append(out, out[:free]...)
 	}
 	for k, c := range tied {
 		each := (n - k + len(tied) - 1) / len(tied) // places of this class in an epoch

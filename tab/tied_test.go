@@ -1,7 +1,6 @@
 package tab_test
 
 import (
-	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -16,7 +15,6 @@ import (
 type seen struct {
 	tab.Keep
 	cells bool
-	mu    *sync.Mutex
 	pairs *[]seenPair
 }
 
@@ -42,8 +40,6 @@ func (o seen) Loss(s *tensor.Scope, v tab.View) (loss, accuracy *tensor.Tensor) 
 		tied, err = s.Floats(v.Tied)
 		s.Fail(err)
 	}
-	o.mu.Lock()
-	defer o.mu.Unlock()
 	for i := range class {
 		p := seenPair{class: int(class[i]), tied: int(tied[i])}
 		if c, ok := v.Cells[backbone.Layer1]; ok {
@@ -65,7 +61,7 @@ func TestTiedClassesAreTold(t *testing.T) {
 		keep := tab.DefaultKeep()
 		keep.Layers = []backbone.Layer{backbone.Layer1}
 		c := recipe()
-		c.Objective = seen{keep, cells, new(sync.Mutex), &pairs}
+		c.Objective = seen{keep, cells, &pairs}
 		c.Tied = []string{names[1]}
 		p, err := tab.New(tab.Parts{Visual: network(t), Synth: dent{}}, c)
 		require.NoError(t, err)

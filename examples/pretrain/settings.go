@@ -28,12 +28,11 @@ func settings(o options) (tab.Config, synth.Generator, error) {
 	}
 	if o.recipe == "amplify" {
 		cfg.Objective = training.AmplifyTerms(o.amplify, o.text, o.keep)
-		if o.tieWeight != 1 {
-			for i, t := range cfg.Objective.(tab.Mix) {
-				if k, ok := t.Objective.(tab.Keep); ok {
-					k.TiedWeight = o.tieWeight
-					cfg.Objective.(tab.Mix)[i].Objective = k
-				}
+		terms, _ := cfg.Objective.(tab.Mix)
+		for i, t := range terms {
+			if k, ok := t.Objective.(tab.Keep); ok && o.tieWeight != 1 {
+				k.TiedWeight = o.tieWeight
+				terms[i].Objective = k
 			}
 		}
 	}

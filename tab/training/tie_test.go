@@ -75,36 +75,28 @@ func TestOthersAreTied(t *testing.T) {
 	}
 }
 
-// A run that was begun without tied classes does not get any later.
+// A run that was begun without tied classes does not get any later: begun on all classes alike, without the one that would be tied, or where
+// the start sees damage on all.
 func TestTiedLaterIsRefused(t *testing.T) {
 	testutil.NoLeak(t)
-	c := tie(t, filepath.Join(t.TempDir(), "w"), "noisy", "even")
-	c.Twins.WhereBlind, c.Twins.Tie, c.MaxSteps = false, false, 1
-	_, err := training.Run(t.Context(), c)
-	require.NoError(t, err)
-	c.Resume, c.MaxSteps, c.Twins.WhereBlind, c.Twins.Tie = true, 0, true, true
-	_, err = training.Run(t.Context(), c)
-	require.ErrorIs(t, err, tab.ErrCheckpoint)
-	require.ErrorContains(t, err, `would hold ["even"] to the start`)
-
-	// Begun without the class, or where all are seen, it was not begun with -tie either.
-	c = tie(t, filepath.Join(t.TempDir(), "w"), "noisy", "even")
-	c.Twins.Tie, c.MaxSteps = false, 1
-	_, err = training.Run(t.Context(), c)
-	require.NoError(t, err)
-	c.Resume, c.MaxSteps, c.Twins.Tie = true, 0, true
-	_, err = training.Run(t.Context(), c)
-	require.ErrorIs(t, err, tab.ErrCheckpoint)
-	require.ErrorContains(t, err, "Twins.Tie is for a run that was begun with it")
-
-	c = tie(t, filepath.Join(t.TempDir(), "w"), "flat", "even")
-	c.Twins.WhereBlind, c.Twins.Tie, c.MaxSteps = false, false, 1
-	_, err = training.Run(t.Context(), c)
-	require.NoError(t, err)
-	c.Resume, c.MaxSteps, c.Twins.WhereBlind, c.Twins.Tie = true, 0, true, true
-	_, err = training.Run(t.Context(), c)
-	require.ErrorIs(t, err, tab.ErrCheckpoint)
-	require.ErrorContains(t, err, "Twins.Tie is for a run that was begun with it")
+	for _, begun := range []struct {
+		classes    []string
+		whereBlind bool
+		says       string
+	}{
+		{[]string{"noisy", "even"}, false, `would hold ["even"] to the start`},
+		{[]string{"noisy", "even"}, true, "Twins.Tie is for a run that was begun with it"},
+		{[]string{"flat", "even"}, false, "Twins.Tie is for a run that was begun with it"},
+	} {
+		c := tie(t, filepath.Join(t.TempDir(), "w"), begun.classes...)
+		c.Twins.WhereBlind, c.Twins.Tie, c.MaxSteps = begun.whereBlind, false, 1
+		_, err := training.Run(t.Context(), c)
+		require.NoError(t, err)
+		c.Resume, c.MaxSteps, c.Twins.WhereBlind, c.Twins.Tie = true, 0, true, true
+		_, err = training.Run(t.Context(), c)
+		require.ErrorIs(t, err, tab.ErrCheckpoint)
+		require.ErrorContains(t, err, begun.says)
+	}
 }
 
 // Ranks hold the same classes.
@@ -186,9 +178,7 @@ func TestNothingToTie(t *testing.T) {
 	c = tie(t, filepath.Join(t.TempDir(), "w"), "even", "flat")
 	_, err = training.Run(t.Context(), c)
 	require.ErrorIs(t, err, training.ErrNoneBlind)
-	left, err := os.ReadDir(filepath.Dir(c.Out))
-	require.NoError(t, err)
-	require.Empty(t, left)
+	nothing(t, c)
 }
 
 func TestTieRefuses(t *testing.T) {
@@ -197,11 +187,6 @@ func TestTieRefuses(t *testing.T) {
 		"and paper does not":                    func(c *training.Config) { c.Train.Objective = tab.Paper() },
 		"Twins.WhereBlind sorts the classes it": func(c *training.Config) { c.Train.Tied = []string{"even"} },
 	} {
-		c := tie(t, "w", "noisy", "even")
-		require.NoError(t, c.Validate())
-		set(&c)
-		err := c.Validate()
-		require.ErrorIs(t, err, training.ErrConfig, says)
-		require.ErrorContains(t, err, says)
+		refuses(t, func() training.Config { return tie(t, "w", "noisy", "even") }, says, set)
 	}
 }

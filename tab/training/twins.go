@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -246,10 +247,8 @@ func (t twinned) fitted(o Config, own map[string]synth.Mixture, raw []byte, tabl
 	if len(surplus) > 0 {
 		fmt.Fprintf(o.Log, "note: the table of twins%s is of more products than are trained; passed over: %s\n", of(o.Twins.Table), strings.Join(surplus, ", "))
 	}
-	fits, err := table.FitsByClass(own)
-	if errors.Is(err, tab.ErrNoTwin) && (t.tied != nil || o.Resume) {
-		fits, err = t.heldFits(own, table, o.Resume)
-	}
+	fitting, held := t.apart(o, own, table)
+	fits, err := table.FitsByClass(fitting)
 	if errors.Is(err, tab.ErrNoTwin) {
 		return t, fmt.Errorf("%w; without a table the mixture is taken as it is", err)
 	}
@@ -268,26 +267,25 @@ func (t twinned) fitted(o Config, own map[string]synth.Mixture, raw []byte, tabl
 		}
 		fmt.Fprintf(o.Log, "table of twins written to %s\n", tableFile(o))
 	}
+	maps.Copy(fits, held)
 	t.gen, t.hash = controlled(o, fits), fmt.Sprintf("sha256:%x", sha256.Sum256(raw))
 	return t, nil
 }
 
-// heldFits are the twins of each class where the table leaves a tied one none, which is then what it is held for: the start sees all
-// kinds. Its mixture is taken as it is. A resumed run, which need not say what is tied, was not begun where another class has none.
-func (t twinned) heldFits(own map[string]synth.Mixture, table *tab.TwinTable, resumed bool) (tab.TwinsByClass, error) {
-	out := tab.TwinsByClass{}
+// apart returns the mixtures that the table has to fit, and those of tied classes of which it leaves no twin, which are taken as they are: that the
+// start sees all kinds there is what such a class is held for. A resumed run need not say what is tied, and was not begun where another class has none.
+func (t twinned) apart(o Config, own map[string]synth.Mixture, table *tab.TwinTable) (fitting map[string]synth.Mixture, held tab.TwinsByClass) {
+	fitting, held = maps.Clone(own), tab.TwinsByClass{}
 	for class, m := range own {
-		f, err := table.Fit(class, m)
-		switch {
-		case err == nil:
-			out[class] = f
-		case errors.Is(err, tab.ErrNoTwin) && (resumed || slices.Contains(t.tied, class)):
-			out[class] = m
-		default:
-			return nil, err
+		if !o.Resume && !slices.Contains(t.tied, class) {
+			continue
+		}
+		if _, err := table.Mixture(class, m); errors.Is(err, tab.ErrNoTwin) {
+			held[class] = m
+			delete(fitting, class)
 		}
 	}
-	return out, nil
+	return fitting, held
 }
 
 // readTable reads the table of a file, which is bounded by [tab.ReadTwinTable], and returns its bytes.

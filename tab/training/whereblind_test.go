@@ -81,6 +81,25 @@ func same(t *testing.T, a, b string) {
 	require.True(t, bytes.Equal(x, y), "%s and %s differ", a, b)
 }
 
+// nothing says that a run has written no file.
+func nothing(t *testing.T, c training.Config) {
+	t.Helper()
+	left, err := os.ReadDir(filepath.Dir(c.Out))
+	require.NoError(t, err)
+	require.Empty(t, left)
+}
+
+// refuses says that settings which make sense do not once something is set, and that the error says so.
+func refuses(t *testing.T, sane func() training.Config, says string, set func(*training.Config)) {
+	t.Helper()
+	c := sane()
+	require.NoError(t, c.Validate())
+	set(&c)
+	err := c.Validate()
+	require.ErrorIs(t, err, training.ErrConfig, says)
+	require.ErrorContains(t, err, says)
+}
+
 // A run where the start is blind leaves the other classes out as if they were not there: their images are gone before the
 // training begins, and weights and table are those of a run without them. Stopped, it goes on with the same classes.
 func TestOnlyWhereTheStartIsBlind(t *testing.T) {
@@ -184,16 +203,12 @@ func TestBlindNowhere(t *testing.T) {
 	_, err := training.Run(t.Context(), c)
 	require.ErrorIs(t, err, training.ErrNoneBlind)
 	require.ErrorContains(t, err, "(even, flat): nothing is trained and nothing was written")
-	left, err := os.ReadDir(filepath.Dir(c.Out))
-	require.NoError(t, err)
-	require.Empty(t, left)
+	nothing(t, c)
 
 	_, errs := onTwo(t, c, newGate())
 	require.ErrorIs(t, errs[0], training.ErrNoneBlind)
 	require.ErrorIs(t, errs[1], training.ErrNoneBlind)
-	left, err = os.ReadDir(filepath.Dir(c.Out))
-	require.NoError(t, err)
-	require.Empty(t, left)
+	nothing(t, c)
 }
 
 // Ranks leave the same classes out: what the first one measured, or reads, counts for all.
@@ -230,12 +245,10 @@ func TestWhereBlindRefuses(t *testing.T) {
 			c.Train.Objective = keep
 		},
 	} {
-		c := small(t, "w")
-		c.Synth, c.Twins.Measured, c.Twins.WhereBlind = nil, true, true
-		require.NoError(t, c.Validate())
-		set(&c)
-		err := c.Validate()
-		require.ErrorIs(t, err, training.ErrConfig, says)
-		require.ErrorContains(t, err, says)
+		refuses(t, func() training.Config {
+			c := small(t, "w")
+			c.Synth, c.Twins.Measured, c.Twins.WhereBlind = nil, true, true
+			return c
+		}, says, set)
 	}
 }
