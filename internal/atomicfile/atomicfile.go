@@ -27,6 +27,7 @@ var (
 const (
 	bufferSize  = 1 << 16 // bytes gathered before a write to the file
 	maxAttempts = 10000   // names tried for the temporary file
+	maxLooks    = 1000    // looks at a file that comes and goes
 	maxBase     = 80      // bytes of the file's name that the temporary name repeats; file systems end at 255
 )
 
@@ -108,17 +109,36 @@ func Write(path string, fn func(w io.Writer) error) (err error) {
 	return nil
 }
 
+// errChanged says that the file came or went between two looks at it.
+var errChanged = errors.New("the file comes and goes")
+
 // resolve follows symbolic links and returns the file to be replaced and its
 // permissions, 0 where there is none yet.
 func resolve(path string) (target string, mode fs.FileMode, err error) {
+	for range maxLooks {
+		if target, mode, err = look(path); !errors.Is(err, errChanged) {
+			break
+		}
+	}
+	return target, mode, err
+}
+
+// look is resolve, or errChanged where another writer made or removed the file meanwhile.
+func look(path string) (target string, mode fs.FileMode, err error) {
 	target, err = filepath.EvalSymlinks(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		if _, lerr := os.Lstat(path); lerr == nil {
+		link, lerr := os.Lstat(path)
+		switch {
+		case lerr == nil && link.Mode()&fs.ModeSymlink == 0:
+			return "", 0, errChanged
+		case lerr == nil:
+			if _, serr := os.Stat(path); serr == nil {
+				return "", 0, errChanged
+			}
 			// Replacing the link would hide that its target is missing, and
 			// writing through it would create a file in an unexpected place.
 			return "", 0, fmt.Errorf("%w: symbolic link to nothing", ErrNotRegular)
-		}
-		if strings.HasSuffix(path, string(filepath.Separator)) || filepath.Base(path) == "." || filepath.Base(path) == ".." {
+		case strings.HasSuffix(path, string(filepath.Separator)) || filepath.Base(path) == "." || filepath.Base(path) == "..":
 			return "", 0, err
 		}
 		return path, 0, nil
@@ -127,6 +147,9 @@ func resolve(path string) (target string, mode fs.FileMode, err error) {
 		return "", 0, err
 	}
 	info, err := os.Stat(target)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", 0, errChanged
+	}
 	if err != nil {
 		return "", 0, err
 	}
