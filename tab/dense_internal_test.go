@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -287,8 +288,15 @@ func TestDenseObjectivesEqualPyTorch(t *testing.T) {
 	amplify.WithinSpread = true
 	within := Mix{{1, amplify}, {0.3, DefaultDense()}, {2, DefaultKeep()}}
 	objectives := map[string]Objective{"within": within, "keep": DefaultKeep(), "amplify": DefaultAmplify(), "balanced": DefaultDense(), "focal": focal}
-	for _, want := range append(loadDense(t, "amplify.json").Cases, loadDense(t, "dense.json").Cases...) {
-		c := new(denseTrial).run(t, objectives[want.Name], nil)
+	held := DefaultKeep()
+	held.TiedWeight = 3
+	objectives["tied"] = Mix{{1, DefaultAmplify()}, {0.3, DefaultDense()}, {2, held}}
+	for _, want := range slices.Concat(loadDense(t, "amplify.json").Cases, loadDense(t, "dense.json").Cases, loadDense(t, "tied.json").Cases) {
+		trial := &denseTrial{}
+		if want.Name == "tied" {
+			trial.tied = []bool{true, false, false}
+		}
+		c := trial.run(t, objectives[want.Name], nil)
 		require.InEpsilon(t, want.Loss, c.Loss, denseTol, want.Name)
 		require.InDelta(t, want.Right, c.Right, denseTol, want.Name)
 		for l := range denseGrid {

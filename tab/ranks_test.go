@@ -300,7 +300,10 @@ func TestRanksDivideABatchOfCells(t *testing.T) {
 	focal.Count = tab.DenseFocal
 	within := tab.DefaultAmplify()
 	within.WithinSpread = true
+	held := shallow(tab.DefaultKeep()).(tab.Keep)
+	held.TiedWeight = 3
 	for name, o := range map[string]tab.Objective{
+		"tied":    tab.Mix{{1, shallow(within)}, {0.3, shallow(tab.DefaultDense())}, {1, held}},
 		"amplify": shallow(tab.DefaultAmplify()),
 		"keep":    tab.Mix{{1, shallow(tab.DefaultKeep())}, {0.5, shallow(tab.DefaultAmplify())}}, // alone it has nothing to correct
 		"dense":   shallow(tab.DefaultDense()), "focal": shallow(focal),
@@ -308,6 +311,9 @@ func TestRanksDivideABatchOfCells(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			pl := densePlan(t, o, 4)
+			if name == "tied" {
+				pl.cfg.Tied = names[1:2]
+			}
 			steps := 2
 			if name == "recipe" {
 				steps = 20

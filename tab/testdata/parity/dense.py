@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes dense.json and amplify.json: losses, gradients and one optimizer step of Keep, Amplify, Dense and a Mix of them, by PyTorch.
+"""Makes dense.json, amplify.json and tied.json: losses, gradients and one optimizer step of Keep, Amplify, Dense and a Mix of them, by PyTorch.
 
 needs: torch==2.1.2 numpy<2; run in this folder. The Go test holds the same formulas for features, masks and weights. Only inner cells are stored; the others' gradients are zero.
 """
@@ -24,6 +24,7 @@ TN = [features(l, 1, B) for l in range(3)]
 TA = [TN[l] + 1.1 * features(l, 2, B) ** 5 for l in range(3)]
 FN = [(TN[l] + 0.9 * features(l, 3, B) ** 3).requires_grad_() for l in range(3)]
 SPARE = False
+TIED = torch.zeros(B, 1, 1, dtype=torch.bool)  # pairs that are only held to the start
 FA = [(TA[l] + 1.6 * features(l, 4, B) ** 3).requires_grad_() for l in range(3)]
 W = [draw(60 + l, T, CH[l]).requires_grad_() for l in range(3)]
 BIAS = [draw(70 + l, T).requires_grad_() for l in range(3)]
@@ -83,18 +84,22 @@ def cells(l):
             far = (square(j, TA[j] - TN[j], CLS) > q95).float()[:, None]
             out = torch.maximum(out, F.interpolate(far, size=SIDE, mode="nearest"))
         within = bad & (F.adaptive_max_pool2d(out, g)[:, 0] == 0)
+    bad, within, clean = bad & ~TIED, within & ~TIED, clean | (TIED & inner)
     return bad & ~within, clean, inner, clean | within
 
 
-def keep():
+def keep(weight=1):
+    """The cells of pairs that are tied count weight times."""
     loss = right = 0
+    times = torch.where(TIED, float(weight), 1.0)
     for l in range(3):
         bad, _, inner, clean = cells(l)
-        k = torch.cat([square(l, FN[l] - TN[l], CLS)[:, inner].flatten(), square(l, FA[l] - TA[l], CLS)[clean]])
+        q = torch.cat([square(l, FN[l] - TN[l], CLS), square(l, FA[l] - TA[l], CLS)])
+        use = torch.cat([inner.expand(B, -1, -1), clean])
         bound = torch.stack([METRIC[False][i][l][1][0] for i in CLS])[:, None, None].expand(B, GRID[l], GRID[l])
-        bounds = torch.cat([bound[:, inner].flatten(), bound[clean]])
+        k = (q * torch.cat([times, times]))[use]
         loss = loss + k.mean() + 0.2 * k.topk(max(1, len(k) // 100))[0].mean()
-        right += (k <= bounds).float().mean().item() / 3
+        right += (q <= torch.cat([bound, bound]))[use].float().mean().item() / 3
     return loss, right
 
 
@@ -122,7 +127,7 @@ def dense(kind):
         k = torch.cat([CLS, CLS])
         x = torch.einsum("bthw,bt->bhw", z, ABNORMAL[k] - NORMAL[k]) / 0.07
         lab = torch.cat([torch.zeros_like(bad), bad])
-        use = torch.cat([inner.expand(B, -1, -1), bad | clean])
+        use = torch.cat([inner & ~TIED, (bad | clean) & ~TIED])
         ce = F.binary_cross_entropy_with_logits(x, lab.float(), reduction="none")
         p, y = torch.sigmoid(x)[use], lab[use].float()
         if kind == "balanced":
@@ -153,8 +158,8 @@ def case(name, f):
     return out
 
 
-def mix():
-    a, d, k = amplify(), dense("balanced"), keep()
+def mix(weight=1):
+    a, d, k = amplify(), dense("balanced"), keep(weight)
     return a[0] + 0.3 * d[0] + 2 * k[0], (a[1] + 0.3 * d[1] + 2 * k[1]) / 3.3
 
 
@@ -166,13 +171,17 @@ SPARE = True
 first["cases"].append(case("within", mix))
 spared = [(cells(l)[3].sum() - cells(l)[1].sum()).item() for l in range(3)]
 SPARE = False
+TIED[0] = True
+third = {"torch": torch.__version__, "cases": [case("tied", lambda: mix(3))]}
+TIED[0] = False
 case("mix", mix)
 opt = torch.optim.AdamW(LEAVES, lr=1e-2, weight_decay=0.0)
 opt.step()
 first["mix"] = {"loss": m["loss"], "right": m["right"], "abnormal": [inside(l, FA[l]) for l in range(1, 3)], "normal": [inside(l, FN[l]) for l in range(1, 3)], "heads": [short(t) for t in W + BIAS]}
 json.dump(first, open("amplify.json", "w"))
 json.dump(second, open("dense.json", "w"))
-for c in first["cases"] + second["cases"] + [m]:
+json.dump(third, open("tied.json", "w"))
+for c in first["cases"] + second["cases"] + third["cases"] + [m]:
     print(c["name"], c["loss"], c["right"])
 for l in range(3):
     bad, clean, inner, _ = cells(l)
