@@ -9,7 +9,7 @@ import (
 )
 
 func TestAffineOnlyTrainsScalesAndShifts(t *testing.T) {
-	c := AmplifyDense()
+	c := Recommended()
 	c.Stages[backbone.Layer4].Rate = 1
 	whole := c
 	c.AffineOnly(backbone.Layer3)

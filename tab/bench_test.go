@@ -113,7 +113,7 @@ func BenchmarkRecipe(b *testing.B) {
 	}
 	for _, name := range []string{"keep", "amplify", "dense", "recipe"} {
 		b.Run(name, func(b *testing.B) {
-			c := tab.AmplifyDense()
+			c := tab.Recommended()
 			c.Objective, c.Transform = denseObjectives()[name], dataset.Square(size)
 			p := trainer(b, network(b), c)
 			require.NoError(b, p.Prepare(b.Context(), names))

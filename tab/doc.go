@@ -7,10 +7,10 @@
 //
 // A [Pretrainer] is composed of [Parts] that the caller makes and owns: a visual
 // encoder (*backbone.ResNet18), anchors (from a CLIP text encoder by [FromText],
-// or a file by [OpenBank]), a generator of defects (synth.NSA) and, if wanted, a
+// or a file by [OpenBank]), a generator of defects (synth.NSA, or twins that were measured, below) and, if wanted, a
 // [Probe] that measures now and then whether the training helps.
 //
-//	pre, err := tab.New(tab.Parts{Visual: net, Anchors: bank, Synth: synth.DefaultNSA()}, tab.DefaultConfig())
+//	pre, err := tab.New(tab.Parts{Visual: net, Anchors: bank, Synth: twins}, tab.Recommended())
 //	...
 //	defer pre.Close()
 //	for st, err := range pre.Steps(ctx, ds) { ... }
@@ -20,9 +20,10 @@
 // one file of the caller's own.
 //
 // A pooled feature hardly sees a small defect, and plain pre-training lets the
-// early layers, which detectors read, forget what they knew. [AmplifyDense] is a
+// early layers, which detectors read, forget what they knew. [Recommended] is a
 // recipe against both: objectives at every position of layers 1 to 3 ([Amplify],
-// [Dense], [Keep]), mixed with weights ([Mix]), against a frozen copy of the start.
+// [Dense], [Keep]), mixed with weights ([Mix]), against a frozen copy of the start. It is for products on which the
+// start hardly sees damage, which [TwinTable.Detectability] tells. [DefaultConfig] is the article's, with synth.DefaultNSA.
 //
 // # Twins
 //

@@ -42,9 +42,9 @@ func panels(t testing.TB, each int) dataset.Dataset {
 	return ds
 }
 
-// recipe is AmplifyDense for few small pictures.
+// recipe is Recommended for few small pictures.
 func recipe() tab.Config {
-	c := tab.AmplifyDense()
+	c := tab.Recommended()
 	c.Transform = dataset.Square(room + 8)
 	c.Crop, c.Batch, c.Repeat, c.Steps, c.Workers = room, 4, 1, 4, 2
 	c.Schedule.WarmupSteps = 2
@@ -84,7 +84,7 @@ func denseObjectives() map[string]tab.Objective {
 	focal.Count = tab.DenseFocal
 	return map[string]tab.Objective{
 		"keep": tab.DefaultKeep(), "amplify": tab.DefaultAmplify(), "dense": tab.DefaultDense(), "focal": focal,
-		"recipe": tab.AmplifyDense().Objective,
+		"recipe": tab.Recommended().Objective,
 		"pooled": tab.Mix{{1, tab.Joint()}, {0.5, tab.DefaultKeep()}, {1, tab.Classification{}}},
 	}
 }
@@ -355,7 +355,7 @@ func (plainEncoder) FreezeStatistics(func(backbone.Layer) bool) {}
 func TestRecipesThatMakeNoSense(t *testing.T) {
 	testutil.NoLeak(t)
 	m := network(t)
-	ok := tab.AmplifyDense()
+	ok := tab.Recommended()
 	require.NoError(t, ok.Validate())
 	layers := []backbone.Layer{backbone.Layer2}
 	for name, o := range map[string]tab.Objective{

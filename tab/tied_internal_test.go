@@ -46,7 +46,7 @@ func (counted) Sample(context.Context, int) (dataset.Sample, error) {
 
 func feedOf(t *testing.T, ds counted, tied []string, repeat int, epoch int) *feed {
 	t.Helper()
-	cfg := AmplifyDense()
+	cfg := Recommended()
 	cfg.Tied, cfg.Repeat, cfg.Batch = tied, repeat, 2
 	f, err := (&Pretrainer{cfg: cfg, classes: ds.Classes()}).newFeed(ds, epoch)
 	require.NoError(t, err)
@@ -97,7 +97,7 @@ func TestPlacesOfTiedClasses(t *testing.T) {
 }
 
 func TestTiedClassesThatMakeNoSense(t *testing.T) {
-	cfg := AmplifyDense()
+	cfg := Recommended()
 	cfg.Tied, cfg.Batch = []string{"b"}, 2
 	_, err := (&Pretrainer{cfg: cfg, classes: []string{"a", "b"}}).newFeed(counted{0, 30}, 0)
 	require.ErrorContains(t, err, `there is no image of a class that is not tied (["b"] are)`)
@@ -107,12 +107,12 @@ func TestTiedClassesThatMakeNoSense(t *testing.T) {
 	require.ErrorContains(t, checkTied([]string{"b", "b"}, []string{"a", "b", "c"}), "each class once")
 	require.ErrorContains(t, checkTied([]string{"b", "a"}, []string{"a", "b"}), "a class at least that is not tied")
 	for name, o := range map[string]Objective{"nothing holds": DefaultAmplify(), "pooled": Paper(), "a part does not know": Mix{{1, DefaultKeep()}, {1, Paper()}}} {
-		c := AmplifyDense()
+		c := Recommended()
 		c.Objective, c.Tied = o, []string{"b"}
 		require.ErrorIs(t, c.Validate(), ErrConfig, name)
 		require.ErrorContains(t, c.Validate(), "holds tied classes to the start", name)
 	}
-	c := AmplifyDense()
+	c := Recommended()
 	c.Tied = []string{"b"}
 	require.NoError(t, c.Validate())
 }

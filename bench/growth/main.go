@@ -142,7 +142,7 @@ func product(ctx context.Context, net *backbone.ResNet, side int) (err error) {
 
 // pretrain goes through the images once, in pairs with their twins.
 func pretrain(ctx context.Context, net *backbone.ResNet, n, side int, start func()) (err error) {
-	c := tab.AmplifyDense()
+	c := tab.Recommended()
 	c.Objective, c.Batch, c.Steps, c.Epochs, c.Crop, c.Transform = tab.DefaultAmplify(), min(16, n), 0, 1, 0, dataset.Square(side)
 	p, err := tab.New(tab.Parts{Visual: net, Synth: synth.DefaultNSA()}, c)
 	if err != nil {

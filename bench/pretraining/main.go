@@ -3,7 +3,7 @@
 //
 //	pretraining [-objective NAME] [-pairs N] [-side N] [-seconds S] [-threads N] [-device D] [-tf32] [-bf16] [-profile FILE]
 //
-// The objectives are keep, amplify, dense, recipe (all three, as tab.AmplifyDense mixes them, every damaged cell pushed), and joint, which is pooled
+// The objectives are keep, amplify, dense, recipe (all three, as tab.Recommended mixes them, every damaged cell pushed), and joint, which is pooled
 // and needs layer 4. The network has random weights and fixed batch norm statistics, and the optimizer is AdamW with
 // gradients clipped at norm 1. No image is read and no twin is made: what feeds a step is another thread's work.
 package main
@@ -78,7 +78,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	r.Place = at
-	c := tab.AmplifyDense()
+	c := tab.Recommended()
 	c.Objective, c.Batch, c.Transform, c.Crop, c.Steps, c.Schedule = objective, r.Pairs, dataset.Square(r.Side), 0, math.MaxInt32, tab.Schedule{}
 	if r.Objective == "joint" {
 		c.Stages[backbone.Layer4].Rate = 1

@@ -1,5 +1,5 @@
-// Embed is the programs of the README: it pre-trains on the good images below a
-// folder, fits a detector for one class, calibrates it on the labelled test images, and
+// Embed is the programs of the README: it pre-trains on the good images of one class, where the
+// network hardly sees damage, fits a detector for it, calibrates it on the labelled test images, and
 // says of one image whether to reject it, and why. Network and detector are saved in
 // the working directory, from which they are opened again for the same verdict, as a service does.
 //
@@ -23,7 +23,10 @@ func main() {
 	img, err := read(os.Args[5])
 	weights, bank, root, class := os.Args[1], os.Args[2], os.Args[3], os.Args[4]
 	if err == nil {
-		err = pretrain(context.Background(), weights, bank, root, class+".safetensors")
+		var good dataset.Dataset
+		if good, err = dataset.OpenMVTecAD(root, class, dataset.Train); err == nil {
+			err = pretrain(context.Background(), weights, bank, good, class+".safetensors")
+		}
 	}
 	if err == nil {
 		err = inspect(context.Background(), class+".safetensors", root, class, img)

@@ -5,12 +5,11 @@ import (
 
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/dataset"
-	"github.com/gotab/gotab/synth"
 	"github.com/gotab/gotab/tab"
 	"github.com/gotab/gotab/tensor"
 )
 
-func pretrain(ctx context.Context, weights, bank, root, out string) error {
+func pretrain(ctx context.Context, weights, bank string, good dataset.Dataset, out string) error {
 	net, err := backbone.OpenResNet18(weights, tensor.CPU)
 	if err != nil {
 		return err
@@ -20,14 +19,14 @@ func pretrain(ctx context.Context, weights, bank, root, out string) error {
 	if err != nil {
 		return err
 	}
-	good, err := dataset.OpenMVTecAD(root, "", dataset.Train) // every class's train/good
+	twins, err := damage(ctx, net, good)
 	if err != nil {
 		return err
 	}
-	cfg := tab.DefaultConfig()
-	cfg.Epochs, cfg.Batch = 2, 16
-	cfg.HeadFirst(1) // head and layer 4 first, then all
-	pre, err := tab.New(tab.Parts{Visual: net, Anchors: anchors, Synth: synth.DefaultNSA()}, cfg)
+	if twins == nil {
+		return net.Save(out) // it sees damage already, so it stays as it is
+	}
+	pre, err := tab.New(tab.Parts{Visual: net, Anchors: anchors, Synth: twins}, tab.Recommended())
 	if err != nil {
 		return err
 	}

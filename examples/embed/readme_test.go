@@ -13,7 +13,7 @@ import (
 func TestReadmeShowsThisProgram(t *testing.T) {
 	readme, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
 	require.NoError(t, err)
-	for _, name := range []string{"inspect", "verdict", "pretrain"} {
+	for _, name := range []string{"inspect", "verdict", "pretrain", "damage"} {
 		src, err := os.ReadFile(name + ".go")
 		require.NoError(t, err)
 		_, code, ok := strings.Cut(string(src), "func "+name)

@@ -4,7 +4,7 @@
 //
 //	pretrain -data ROOT -bank FILE | -clip FILE  -out FILE
 //	         [-init FILE] [-objective paper|official|joint|normal|binary|classes]
-//	         [-recipe paper|official|ref|amplify|none] [-epochs N] [-batch PAIRS] [-size N]
+//	         [-recipe amplify|paper|official|ref|none] [-epochs N] [-batch PAIRS] [-size N]
 //	         [-steps N] [-crop N] [-amplify F] [-text F] [-keep F] [-interpolate F]
 //	         [-lr F] [-head-epochs N] [-repeat N] [-bn train|frozen] [-affine] [-seed N]
 //	         [-warmup N] [-synth nsa|cutpaste|perlin|mask|mix|mixture] [-least F]
@@ -45,9 +45,10 @@
 // and after the last, so that one sees whether the training helps. Its files are looked
 // at before the training too. It sees images as PaDiM does by default.
 //
-// -recipe amplify pushes what damage changes in layers 1 to 3 apart from what it
+// -recipe amplify, the default, pushes what damage changes in layers 1 to 3 apart from what it
 // was, in units of the spread of good parts, and holds good parts in place (see
-// tab.AmplifyDense). -init should name good weights, ImageNet's for example.
+// tab.Recommended). -init should name good weights, ImageNet's for example. -recipe paper is the article's; it is
+// the default where -objective or a -synth that is no mixture is given. A resumed run goes on with its own recipe.
 // -amplify, -text and -keep are the weights of its terms; 0 leaves a term out.
 // -interpolate 0.5 writes weights half-way between those of -init and the trained
 // ones.
@@ -210,7 +211,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	fs.StringVar(&o.Init, "init", "", "`file` with the weights to start from (safetensors or .pth); random without")
 	fs.StringVar(&o.bank, "bank", "", "text bank `file` (safetensors)")
 	inputs.AddCLIP(fs, &o.clip)
-	fs.StringVar(&o.recipe, "recipe", "paper", "paper, official (what the released code does), ref (joint softmax, raw temperature, rate 0.01, batch 32, exact size, one patch), amplify (dense, at layers 1 to 3) or none (no training, with -scale)")
+	fs.StringVar(&o.recipe, "recipe", "", "amplify (gotab's own, at every position of layers 1 to 3, from -init), paper (the article's), official (what its released code does), ref (joint softmax, raw temperature, rate 0.01, batch 32, exact size, one patch) or none (no training, with -scale); default: amplify, or paper with -objective or a -synth that is no mixture; a resumed run goes on with its own")
 	fs.StringVar(&o.objective, "objective", "", "paper, official, joint, normal, binary or classes; default: the recipe's")
 	fs.IntVar(&o.epochs, "epochs", 100, "number of `passes`; not read where the recipe or -steps counts steps")
 	fs.IntVar(&o.steps, "steps", 0, "length of the run in `steps` instead of passes; default: the recipe's")
@@ -223,7 +224,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	fs.IntVar(&o.size, "size", 224, "`pixels` of the network's square input")
 	fs.Float64Var(&o.lr, "lr", 0, "learning `rate`; default: the recipe's")
 	fs.IntVar(&o.head, "head-epochs", 0, "`epochs` in which only head and layer 4 are trained")
-	fs.StringVar(&o.synth, "synth", "nsa", "`kind` of damaged twins: nsa (the recipe's), cutpaste, perlin, mask, mix (nsa and cutpaste by halves) or mixture (of many kinds, what amplify takes); examples/synth shows them")
+	fs.StringVar(&o.synth, "synth", "nsa", "`kind` of damaged twins: nsa (the recipe's own; default but for amplify), cutpaste, perlin, mask, mix (nsa and cutpaste by halves) or mixture (of many kinds, what amplify takes); examples/synth shows them")
 	fs.Float64Var(&o.least, "least", 0, "least visible change of a twin in grey `levels`, mean over its mask; 0: as drawn")
 	fs.StringVar(&o.twins, "twins", "", "of -synth mixture: auto (measured on the good images, weighed by what they are to each class), plain, or the `table` of another run (FILE.twins.json) of the same start and classes; default: auto with -recipe amplify")
 	fs.Var((*inputs.Several)(&o.without), "without", "`kind` of -synth mixture that is kept out: "+strings.Join(synth.DefaultMixture().ShortNames(), ", ")+"; may be given several times")
@@ -284,6 +285,10 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		if err := inputs.CheckWeightsName(o.Out); err != nil {
 			return o, wrong("-out: %v", err)
 		}
+	}
+	goesOn, err := o.choose()
+	if err != nil {
+		return o, err
 	}
 	if oneOf(o.recipe, "amplify", "none") && !o.set["synth"] {
 		o.synth = "mixture"
@@ -367,8 +372,14 @@ func parse(args []string, stderr io.Writer) (options, error) {
 			return o, wrong("-%s and -%s are the same file, %s, whose contents would be lost", pair[0], pair[1], b)
 		}
 	}
-	err := o.choose()
-	return o, err
+	if o.Resume && !goesOn {
+		_, err := os.Stat(training.Checkpoint(o.Out))
+		return o, fmt.Errorf("-resume: there is no run to go on with: %w", err)
+	}
+	if o.recipe == "amplify" && !o.set["recipe"] && o.Init == "" && !goesOn {
+		return o, wrong("-init is missing: the recipe amplify, which is taken where -recipe names none, goes on from weights that know something, ImageNet's for example; -recipe paper begins with random ones too")
+	}
+	return o, o.useTwins()
 }
 
 func oneOf(s string, list ...string) bool {

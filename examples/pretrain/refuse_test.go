@@ -129,13 +129,13 @@ func TestUnknownClassSaysWhatToDo(t *testing.T) {
 	require.NoError(t, os.Rename(filepath.Join(root, "steel"), filepath.Join(root, "brass")))
 	args := []string{"-data", root, "-out", out, "-size", "64", "-repeat", "1", "-device", "cpu", "-batch", "2", "-epochs", "1"}
 	var stdout, stderr bytes.Buffer
-	err := run(t.Context(), append(args, "-bank", bankFile(t), "-init", filepath.Join(root, "is not looked at")), &stdout, &stderr)
+	err := run(t.Context(), append(args, "-recipe", "paper", "-bank", bankFile(t), "-init", filepath.Join(root, "is not looked at")), &stdout, &stderr)
 	require.ErrorIs(t, err, tab.ErrUnknownClass)
 	for _, says := range []string{`no anchors for ["brass"]`, `it has ["cloth" "steel"]`, "examples/bank makes a bank", "-objective binary or classes", "-text 0"} {
 		require.ErrorContains(t, err, says)
 	}
 	require.NotContains(t, err.Error(), "\n")
-	err = run(t.Context(), args, &stdout, &stderr)
+	err = run(t.Context(), append(args, "-init", "is not looked at"), &stdout, &stderr)
 	require.ErrorIs(t, err, errUsage)
 	require.ErrorContains(t, err, "neither -bank nor -clip is given: examples/bank makes a bank")
 

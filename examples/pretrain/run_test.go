@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -137,7 +138,7 @@ func TestWeightsHaveTorchvisionsNames(t *testing.T) {
 	require.Len(t, want.State, 122)
 	root, out := testutil.Plant(t, 4, 1, false), filepath.Join(t.TempDir(), "w")
 	var stdout, stderr bytes.Buffer
-	require.NoError(t, run(t.Context(), []string{"-data", root, "-bank", bankFile(t), "-size", "64", "-steps", "1", "-batch", "2", "-device", "cpu", "-out", out}, &stdout, &stderr))
+	require.NoError(t, run(t.Context(), []string{"-data", root, "-bank", bankFile(t), "-recipe", "paper", "-size", "64", "-steps", "1", "-batch", "2", "-device", "cpu", "-out", out}, &stdout, &stderr))
 	require.FileExists(t, out+".projection", "4 wide text, 512 wide features")
 	w, err := tensor.OpenWeights(out)
 	require.NoError(t, err)
@@ -168,7 +169,7 @@ func TestCard(t *testing.T) {
 	var stdout, stderr bytes.Buffer
 	train := func(more ...string) error {
 		stderr.Reset()
-		return run(t.Context(), append([]string{"-data", root, "-bank", bank, "-init", start, "-size", "64", "-steps", "3", "-batch", "2", "-lr", "0.001", "-repeat", "1",
+		return run(t.Context(), append([]string{"-data", root, "-bank", bank, "-recipe", "paper", "-init", start, "-size", "64", "-steps", "3", "-batch", "2", "-lr", "0.001", "-repeat", "1",
 			"-device", "cpu", "-out", out}, more...), &stdout, &stderr)
 	}
 	require.NoError(t, train("-licence", "CC-BY-4.0", "-licence", "own pictures", "-max-steps", "1"))
@@ -181,7 +182,7 @@ func TestCard(t *testing.T) {
 	require.NoError(t, c.Anchors.File.Check(bank))
 	require.Equal(t, "by hand", c.Anchors.Model)
 	require.Equal(t, []string{"CC-BY-4.0", "own pictures"}, c.Licences)
-	require.Equal(t, map[string]string{"size": "64", "steps": "3", "batch": "2", "lr": "0.001", "repeat": "1"}, c.Options)
+	require.Equal(t, map[string]string{"size": "64", "steps": "3", "batch": "2", "lr": "0.001", "recipe": "paper", "repeat": "1"}, c.Options)
 	require.Len(t, c.Data, 2)
 	require.Equal(t, "cloth", c.Data[0].Class)
 	require.Equal(t, 4, c.Data[0].Images)
@@ -244,7 +245,7 @@ func TestShards(t *testing.T) {
 	bank := bankFile(t)
 	train := func(out, data string, more ...string) error {
 		var stdout, stderr bytes.Buffer
-		return run(t.Context(), append([]string{"-data", data, "-bank", bank, "-size", "64", "-steps", "2", "-batch", "2", "-device", "cpu", "-out", filepath.Join(dir, out)}, more...), &stdout, &stderr)
+		return run(t.Context(), append([]string{"-data", data, "-bank", bank, "-recipe", "paper", "-size", "64", "-steps", "2", "-batch", "2", "-device", "cpu", "-out", filepath.Join(dir, out)}, more...), &stdout, &stderr)
 	}
 	require.NoError(t, train("plain", root))
 	var cards []*card.Card
@@ -340,9 +341,63 @@ func TestRecipes(t *testing.T) {
 	require.NoError(t, err)
 	cfg, _, err = settings(o)
 	require.NoError(t, err)
-	require.Equal(t, tab.AmplifyDense().Objective, cfg.Objective)
+	require.Equal(t, tab.Recommended().Objective, cfg.Objective)
 	require.Equal(t, 7, cfg.Schedule.WarmupSteps)
 	require.Equal(t, []string{"mixture", "auto"}, []string{o.synth, o.twins})
+}
+
+// What is trained where -recipe names none: gotab's own recipe, but for what it does not know, and what was begun.
+func TestRecipeThatIsNotNamed(t *testing.T) {
+	testutil.NoLeak(t)
+	root := testutil.Plant(t, 8, 1, false)
+	for _, c := range []struct {
+		want string
+		args []string
+	}{
+		{"amplify", []string{"-init", "w"}},
+		{"amplify", []string{"-init", "w", "-synth", "mixture"}},
+		{"amplify", []string{"-init", "w", "-continue"}}, // of nothing
+		{"paper", []string{"-objective", "binary"}},
+		{"paper", []string{"-synth", "nsa"}},
+		{"paper", []string{"-least", "6"}},
+		{"official", []string{"-recipe", "official"}},
+	} {
+		o, err := parse(append([]string{"-data", root, "-out", filepath.Join(root, "y")}, c.args...), io.Discard)
+		require.NoError(t, err, c.args)
+		require.Equal(t, c.want, o.recipe, c.args)
+		require.Equal(t, c.want, o.Options["recipe"])
+	}
+	start := filepath.Join(root, "start.safetensors")
+	net, err := backbone.NewResNet18(tensor.CPU, rand.New(rand.NewPCG(1, 1)))
+	require.NoError(t, err)
+	require.NoError(t, net.Save(start))
+	require.NoError(t, net.Close())
+	for recipe, begin := range map[string][]string{"amplify": {"-init", start, "-crop", "64", "-draws", "3", "-text", "0"}, "paper": {"-recipe", "paper", "-bank", bankFile(t)}} {
+		out := filepath.Join(t.TempDir(), "w.safetensors")
+		base := []string{"-data", root, "-size", "72", "-batch", "2", "-device", "cpu", "-out", out}
+		begin = append(append(base, "-steps", "2", "-max-steps", "1"), begin...)
+		require.NoError(t, run(t.Context(), begin, io.Discard, io.Discard))
+		for _, again := range []string{"-resume", "-continue"} {
+			o, err := parse(append(base, again), io.Discard)
+			require.NoError(t, err)
+			require.Equal(t, recipe, o.recipe)
+		}
+		require.NoError(t, run(t.Context(), append(base, "-init", start, "-resume"), io.Discard, io.Discard)) // to its end
+		c, err := card.Open(card.Name(out))
+		require.NoError(t, err)
+		require.Equal(t, recipe, c.Options["recipe"])
+
+		// A card of a program that did not write it.
+		delete(c.Options, "recipe")
+		require.NoError(t, c.Save(card.Name(out)))
+		o, err := parse(append(base, "-resume"), io.Discard)
+		require.NoError(t, err)
+		require.Equal(t, "paper", o.recipe)
+		require.NoError(t, os.Remove(card.Name(out)))
+		_, err = parse(append(base, "-resume"), io.Discard)
+		require.ErrorIs(t, err, errUsage)
+		require.ErrorContains(t, err, "card.json is missing")
+	}
 }
 
 func TestGenerators(t *testing.T) {
@@ -461,46 +516,49 @@ func TestWrongArguments(t *testing.T) {
 	}{
 		{[]string{"-out", out}, "-data is missing"},
 		{[]string{"-data", root}, "-out is missing"},
-		{[]string{"-data", root, "-out", out}, "neither -bank nor -clip is given"},
-		{[]string{"-data", filepath.Join(root, "none"), "-out", out}, "neither -bank nor -clip is given"},
-		{[]string{"-data", root, "-out", out, "-bank", bank, "-clip", "y"}, "both given"},
-		{[]string{"-data", root, "-out", out, "-bank", bank, "-objective", "best"}, "-objective"},
-		{[]string{"-data", root, "-out", out, "-bank", bank, "-bn", "off"}, "-bn"},
-		{[]string{"-data", root, "-out", out, "-bank", bank, "-synth", "rust"}, "-synth"},
-		{[]string{"-data", root, "-out", out, "-bank", bank, "-least", "-3"}, "-least"},
-		{[]string{"-data", root, "-out", out, "-bank", bank, "-size", "8"}, "-size"},
-		{[]string{"-data", root, "-out", out, "-bank", bank, "-device", "tpu"}, "device"},
-		{[]string{"-data", root, "-out", out, "-bank", bank, "-batch", "500", "-size", "64"}, "does not fill a batch"},
-		{[]string{"-data", filepath.Join(root, "none"), "-out", out, "-bank", bank}, "none"},
-		{[]string{"-data", root, "-out", out, "-bank", filepath.Join(root, "no.bank")}, "no.bank"},
-		{[]string{"-data", root, "-out", out, "-bank", bank, "-init", filepath.Join(root, "no.pth")}, "no.pth"},
-		{[]string{"-data", root, "-out", out, "-bank", bank, "-resume"}, "o.ckpt"},
+		{[]string{"-data", root, "-out", out, "-recipe", "paper"}, "neither -bank nor -clip is given"},
+		{[]string{"-data", filepath.Join(root, "none"), "-out", out, "-recipe", "paper"}, "neither -bank nor -clip is given"},
+		{[]string{"-data", root, "-out", out, "-recipe", "paper", "-bank", bank, "-clip", "y"}, "both given"},
+		{[]string{"-data", root, "-out", out, "-recipe", "paper", "-bank", bank, "-objective", "best"}, "-objective"},
+		{[]string{"-data", root, "-out", out, "-recipe", "paper", "-bank", bank, "-bn", "off"}, "-bn"},
+		{[]string{"-data", root, "-out", out, "-recipe", "paper", "-bank", bank, "-synth", "rust"}, "-synth"},
+		{[]string{"-data", root, "-out", out, "-recipe", "paper", "-bank", bank, "-least", "-3"}, "-least"},
+		{[]string{"-data", root, "-out", out, "-recipe", "paper", "-bank", bank, "-size", "8"}, "-size"},
+		{[]string{"-data", root, "-out", out, "-recipe", "paper", "-bank", bank, "-device", "tpu"}, "device"},
+		{[]string{"-data", root, "-out", out, "-recipe", "paper", "-bank", bank, "-batch", "500", "-size", "64"}, "does not fill a batch"},
+		{[]string{"-data", filepath.Join(root, "none"), "-out", out, "-recipe", "paper", "-bank", bank}, "none"},
+		{[]string{"-data", root, "-out", out, "-recipe", "paper", "-bank", filepath.Join(root, "no.bank")}, "no.bank"},
+		{[]string{"-data", root, "-out", out, "-recipe", "paper", "-bank", bank, "-init", filepath.Join(root, "no.pth")}, "no.pth"},
+		{[]string{"-data", root, "-out", out, "-recipe", "paper", "-bank", bank, "-resume"}, "o.ckpt"},
 		{[]string{"-data", root, "-out", out, "stray"}, "stray"},
-		{[]string{"-data", root, "-out", out, "-bank", bank, "-keep", "2"}, "-recipe amplify"},
+		{[]string{"-data", root, "-out", out, "-recipe", "paper", "-bank", bank, "-keep", "2"}, "-recipe amplify"},
 		{[]string{"-data", root, "-out", out, "-bank", bank, "-recipe", "amplify", "-keep", "-2"}, "Weight"},
 		{[]string{"-data", root, "-out", out, "-bank", bank, "-recipe", "amplify", "-synth", "nsa", "-without", "scar"}, "-synth mixture"},
 		{[]string{"-data", root, "-out", out, "-bank", bank, "-recipe", "amplify", "-keep", "2", "-objective", "joint"}, "-objective"},
 		{[]string{"-data", root, "-out", out, "-bank", bank, "-recipe", "amplify", "-crop", "16"}, "Crop"},
-		{[]string{"-data", root, "-out", out, "-bank", bank, "-interpolate", "0.5"}, "statistics"},
-		{[]string{"-data", root, "-out", out, "-bank", bank, "-interpolate", "2"}, "-interpolate"},
-		{[]string{"-data", root, "-out", out, "-bank", bank, "-steps", "-1"}, "-steps"},
-		{[]string{"-data", root, "-out", out, "-bank", bank, "-warmup", "-1"}, "-warmup"},
-		{[]string{"-data", root, "-out", out, "-bank", bank, "-twins", "auto"}, "-synth mixture"},
-		{[]string{"-data", root, "-out", out, "-bank", bank, "-synth", "mixture", "-twins", "best"}, "-twins"},
-		{[]string{"-data", root, "-out", out, "-bank", bank, "-synth", "mixture", "-control", "none"}, "-control"},
-		{[]string{"-data", root, "-out", out, "-bank", bank, "-control", "misplaced"}, "-synth mixture"},
-		{[]string{"-data", root, "-out", out, "-bank", bank, "-synth", "mixture", "-without", "rust"}, "want one of nsa, patch, scar"},
-		{[]string{"-data", root, "-out", out, "-bank", bank, "-synth", "mixture", "-least", "6"}, "-least"},
-		{[]string{"-data", root, "-out", out, "-bank", bank, "-synth", "mixture", "-twins", "auto", "-draws", "0"}, "-draws is 0"},
-		{[]string{"-data", root, "-out", out, "-bank", bank, "-where-blind"}, "-where-blind"},
+		{[]string{"-data", root, "-out", out, "-recipe", "paper", "-bank", bank, "-interpolate", "0.5"}, "statistics"},
+		{[]string{"-data", root, "-out", out, "-recipe", "paper", "-bank", bank, "-interpolate", "2"}, "-interpolate"},
+		{[]string{"-data", root, "-out", out, "-recipe", "paper", "-bank", bank, "-steps", "-1"}, "-steps"},
+		{[]string{"-data", root, "-out", out, "-recipe", "paper", "-bank", bank, "-warmup", "-1"}, "-warmup"},
+		{[]string{"-data", root, "-out", out, "-recipe", "paper", "-bank", bank, "-twins", "auto"}, "-synth mixture"},
+		{[]string{"-data", root, "-out", out, "-recipe", "paper", "-bank", bank, "-synth", "mixture", "-twins", "best"}, "-twins"},
+		{[]string{"-data", root, "-out", out, "-recipe", "paper", "-bank", bank, "-synth", "mixture", "-control", "none"}, "-control"},
+		{[]string{"-data", root, "-out", out, "-recipe", "paper", "-bank", bank, "-control", "misplaced"}, "-synth mixture"},
+		{[]string{"-data", root, "-out", out, "-recipe", "paper", "-bank", bank, "-synth", "mixture", "-without", "rust"}, "want one of nsa, patch, scar"},
+		{[]string{"-data", root, "-out", out, "-recipe", "paper", "-bank", bank, "-synth", "mixture", "-least", "6"}, "-least"},
+		{[]string{"-data", root, "-out", out, "-recipe", "paper", "-bank", bank, "-synth", "mixture", "-twins", "auto", "-draws", "0"}, "-draws is 0"},
+		{[]string{"-data", root, "-out", out, "-recipe", "paper", "-bank", bank, "-where-blind"}, "-where-blind"},
 		{[]string{"-data", root, "-out", out, "-bank", bank, "-recipe", "amplify", "-tie"}, "it needs that"},
 		{[]string{"-data", root, "-out", out, "-bank", bank, "-recipe", "amplify", "-tie-weight", "2"}, "it belongs to -tie"},
 		{[]string{"-data", root, "-out", out, "-bank", bank, "-recipe", "amplify", "-where-blind", "-tie", "-tie-weight", "0"}, "-tie-weight is 0"},
 		{[]string{"-data", root, "-out", out, "-bank", bank, "-recipe", "amplify", "-where-blind", "-tie", "-keep", "0"}, "which is 0"},
-		{[]string{"-data", root, "-out", out, "-bank", bank, "-synth", "mixture", "-twins", "auto", "-where-blind", "-tie"}, "belongs to -recipe amplify"},
-		{[]string{"-data", root, "-out", out, "-bank", bank, "-synth", "mixture", "-where-blind"}, "-where-blind"},
+		{[]string{"-data", root, "-out", out, "-recipe", "paper", "-bank", bank, "-synth", "mixture", "-twins", "auto", "-where-blind", "-tie"}, "belongs to -recipe amplify"},
+		{[]string{"-data", root, "-out", out, "-recipe", "paper", "-bank", bank, "-synth", "mixture", "-where-blind"}, "-where-blind"},
 		{[]string{"-data", root, "-out", out, "-bank", bank, "-recipe", "amplify", "-twins", "plain", "-where-blind"}, "-where-blind"},
 		{[]string{"-data", root, "-out", out, "-bank", bank, "-recipe", "amplify", "-without", "texture", "-without", "noise", "-where-blind"}, "keeps out both"},
+		{[]string{"-data", root, "-out", out, "-bank", bank}, "-init is missing: the recipe amplify"},
+		{[]string{"-data", root, "-out", out, "-bank", bank, "-synth", "mixture", "-continue"}, "-init is missing: the recipe amplify"},
+		{[]string{"-data", root, "-out", out, "-bank", bank, "-resume"}, "o.ckpt"},
 	} {
 		var stdout, stderr bytes.Buffer
 		err := run(t.Context(), append(c.args, "-epochs", "1"), &stdout, &stderr)

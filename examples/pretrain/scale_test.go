@@ -112,7 +112,7 @@ func TestScale(t *testing.T) {
 		"resume":     {"-recipe", "none", "-scale", "1,0", "-resume"},
 		"training":   {"-recipe", "none", "-scale", "1,0", "-lr", "0.1"},
 		"synth":      {"-recipe", "none", "-scale", "1,0", "-synth", "nsa"},
-		"draws":      {"-bank", bankFile(t), "-draws", "3"},
+		"draws":      {"-recipe", "paper", "-bank", bankFile(t), "-draws", "3"},
 	} {
 		require.ErrorIs(t, with("refused", args...), errUsage, name)
 	}

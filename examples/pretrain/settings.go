@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
 	"strings"
 
 	"github.com/gotab/gotab/backbone"
@@ -12,6 +14,7 @@ import (
 	"github.com/gotab/gotab/prompt"
 	"github.com/gotab/gotab/synth"
 	"github.com/gotab/gotab/tab"
+	"github.com/gotab/gotab/tab/card"
 	"github.com/gotab/gotab/tab/training"
 )
 
@@ -77,8 +80,43 @@ func given[T any](o options, flag string, to *T, value T) {
 	}
 }
 
-// choose reads the flags of the mixture and of -scale, before the hours that lead to them.
-func (o *options) choose() error {
+// choose takes the recipe of a run that -recipe names none for: that of the run that goes on, by its card; the article's where
+// other flags ask for an objective or for twins that are no mixture; else the recommended one. It says whether
+// a checkpoint is there to go on from.
+func (o *options) choose() (goesOn bool, err error) {
+	if o.Resume || o.again {
+		_, err := os.Stat(training.Checkpoint(o.Out))
+		goesOn = err == nil
+	}
+	switch {
+	case o.set["recipe"]:
+	case goesOn:
+		o.recipe, err = o.begun()
+	case o.set["objective"] || o.synth != "mixture" && (o.set["synth"] || o.set["least"]):
+		o.recipe = "paper"
+	default:
+		o.recipe = "amplify"
+	}
+	o.Options["recipe"] = o.recipe
+	return goesOn, err
+}
+
+// begun is the recipe of the run whose checkpoint is there.
+func (o options) begun() (string, error) {
+	switch c, err := card.Open(card.Name(o.Out)); {
+	case errors.Is(err, fs.ErrNotExist):
+		return "", wrong("%s is missing, which says by which recipe the run was begun: give -recipe", card.Name(o.Out))
+	case err != nil:
+		return "", err
+	case c.Options["recipe"] == "":
+		return "paper", nil // the default of the programs that did not write it
+	default:
+		return c.Options["recipe"], nil
+	}
+}
+
+// useTwins reads the flags of the mixture and of -scale, before the hours that lead to them.
+func (o *options) useTwins() error {
 	o.Twins.Measured, o.Twins.Misplaced = o.twins == "auto", o.control != ""
 	if !oneOf(o.twins, "auto", "plain") {
 		o.Twins.Table = o.twins

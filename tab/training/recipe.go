@@ -10,18 +10,18 @@ import (
 	"github.com/gotab/gotab/tab"
 )
 
-// Recipes are the names that [Recipe] takes.
-func Recipes() []string { return []string{"paper", "official", "ref", "amplify"} }
+// Recipes are the names that [Recipe] takes, the recommended one first.
+func Recipes() []string { return []string{"amplify", "paper", "official", "ref"} }
 
 // Recipe returns the settings of a training and its generator of twins, by name, for images
 // of size x size pixels:
 //
+//   - "amplify", tab.Recommended, which takes its twins of a mixture;
 //   - "paper", what the article says;
 //   - "official", what its released code does;
 //   - "ref", one softmax over all anchors, the temperature as a raw parameter of 1/0.07,
 //     images stretched to the size, one patch of up to two fifths of the side, a rate of
-//     0.01 and batches of 32;
-//   - "amplify", tab.AmplifyDense, which takes its twins of a mixture.
+//     0.01 and batches of 32.
 //
 // Other names are an error that wraps [ErrConfig].
 func Recipe(name string, size int) (tab.Config, synth.NSA, error) {
@@ -37,7 +37,7 @@ func Recipe(name string, size int) (tab.Config, synth.NSA, error) {
 		centre = dataset.Transform{Exact: image.Pt(size, size), Filter: dataset.Lanczos}
 		nsa = synth.Reference()
 	case "amplify":
-		cfg = tab.AmplifyDense()
+		cfg = tab.Recommended()
 	default:
 		return cfg, nsa, fmt.Errorf("training: %w: recipe %q, want one of %v", ErrConfig, name, Recipes())
 	}
@@ -75,7 +75,7 @@ func Objective(name string) (tab.Objective, error) {
 func AmplifyTerms(amplify, text, keep float64) tab.Objective {
 	weights := map[string]float64{"amplify": amplify, "dense": text, "keep": keep}
 	var m tab.Mix
-	for _, t := range tab.AmplifyDense().Objective.(tab.Mix) {
+	for _, t := range tab.Recommended().Objective.(tab.Mix) {
 		if t.Weight = weights[t.Objective.Name()]; t.Weight != 0 {
 			m = append(m, t)
 		}

@@ -131,15 +131,11 @@ var ErrInterpolate = fmt.Errorf("%w: weights cannot be mixed with those of the s
 // ErrNoneBlind reports a run with [Twins].WhereBlind of which no class is left. Nothing was trained and nothing written.
 var ErrNoneBlind = errors.New("there is no class on which the start hardly sees damage")
 
-// Default is the recipe "paper" at 224 pixels, from random weights. Data, Device, Out and
-// Anchors are the caller's.
+// Default is the recipe "amplify" ([tab.Recommended]) at 224 pixels, with twins that are measured first. Data, Device, Out,
+// Anchors and Init, weights that know something already, are the caller's.
 func Default() Config {
-	cfg, nsa, err := Recipe("paper", 224)
-	c := Config{Reading: dataset.DefaultReading(), Train: cfg, Interpolate: 1, Twins: Twins{Draws: tab.DefaultTwins().Draws}}
-	if err == nil { // it is known
-		nsa.Label = synth.LabelNone
-		c.Synth = nsa
-	}
+	c := Config{Reading: dataset.DefaultReading(), Interpolate: 1, Twins: Twins{Measured: true, Draws: tab.DefaultTwins().Draws}}
+	c.Train, _, _ = Recipe("amplify", 224) // which is known
 	return c
 }
 

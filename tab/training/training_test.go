@@ -29,6 +29,9 @@ func TestMain(m *testing.M) { os.Exit(testutil.OneThread(m)) }
 func small(t *testing.T, out string) training.Config {
 	t.Helper()
 	c := training.Default()
+	paper, nsa, err := training.Recipe("paper", 64)
+	require.NoError(t, err)
+	c.Train, c.Synth, c.Twins.Measured = paper, nsa, false
 	c.Data, c.Out, c.Device = []string{testutil.Plant(t, 4, 1, false)}, out, tensor.CPU
 	c.Train.Transform = dataset.Transform{Exact: image.Pt(64, 64)}
 	c.Train.Objective, c.Train.Batch, c.Train.Steps, c.Train.Repeat = tab.Classification{Binary: true}, 2, 3, 1
