@@ -22,7 +22,7 @@ func stands(products map[string][]tab.KindTwins) *tab.TwinTable {
 	return t
 }
 
-// The start is blind where neither foreign texture nor noise stands out at layer 2 by three times what good parts vary by; other kinds, and
+// The start is blind where neither foreign texture nor noise stands out at layer 2 by two and a half times what good parts vary by; other kinds, and
 // kinds of which nothing was placed, do not count.
 func TestDetectability(t *testing.T) {
 	kind := func(k synth.Kind, drawn int, l1, l2, l3 float64) tab.KindTwins {
@@ -30,17 +30,17 @@ func TestDetectability(t *testing.T) {
 	}
 	table := stands(map[string][]tab.KindTwins{
 		"board":    {kind(synth.KindNSA, 9, 9, 9, 9), kind(synth.KindTexture, 9, 0.9, 1.18, 7), kind(synth.KindNoise, 9, 9, 1.34, 0.6)}, // of real circuit boards
-		"edge":     {kind(synth.KindTexture, 9, 1, 3, 1)},
+		"edge":     {kind(synth.KindTexture, 9, 1, 2.5, 1)},
 		"even":     {kind(synth.KindNSA, 9, 1, 1, 1)},
-		"one":      {kind(synth.KindTexture, 0, 0, 0, 0), kind(synth.KindNoise, 9, 1, 2.99, 1)},
+		"one":      {kind(synth.KindTexture, 0, 0, 0, 0), kind(synth.KindNoise, 9, 1, 2.49, 1)},
 		"tile":     {kind(synth.KindTexture, 9, 3.57, 5.31, 5.34), kind(synth.KindNoise, 9, 2.58, 3.52, 3.03)},
 		"unplaced": {kind(synth.KindTexture, 0, 0, 0, 0), kind(synth.KindNoise, 0, 0, 0, 0)},
 	})
 	want := []tab.Detectability{
 		{Class: "board", Foreign: map[synth.Kind]float64{synth.KindTexture: 1.18, synth.KindNoise: 1.34}, StandsOut: 1.34, Blind: true},
-		{Class: "edge", Foreign: map[synth.Kind]float64{synth.KindTexture: 3}, StandsOut: 3},
+		{Class: "edge", Foreign: map[synth.Kind]float64{synth.KindTexture: 2.5}, StandsOut: 2.5},
 		{Class: "even"},
-		{Class: "one", Foreign: map[synth.Kind]float64{synth.KindNoise: 2.99}, StandsOut: 2.99, Blind: true},
+		{Class: "one", Foreign: map[synth.Kind]float64{synth.KindNoise: 2.49}, StandsOut: 2.49, Blind: true},
 		{Class: "tile", Foreign: map[synth.Kind]float64{synth.KindTexture: 5.31, synth.KindNoise: 3.52}, StandsOut: 5.31},
 		{Class: "unplaced"},
 	}

@@ -63,7 +63,7 @@
 // one recipe need one table.
 // Under the table a sentence for each class says how far foreign matter stands out in the start (the kinds
 // texture and noise at layer 2), and whether training is likely to help. -where-blind trains only on the classes
-// where it stands out by less than three times what good parts vary by, and leaves the others out: the weights are those of
+// where it stands out by less than 2.5 times what good parts vary by, and leaves the others out: the weights are those of
 // a run on these classes alone. It is said again with -resume. Where no class is left nothing is trained or
 // written, and the exit code is 3. That rule is a proposal, formed after the results of seven sets (docs/results.md).
 // With -tie the other classes stay in the training, and half of its places are theirs: nothing of them is pushed, and all
@@ -211,7 +211,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	fs.StringVar(&o.Init, "init", "", "`file` with the weights to start from (safetensors or .pth); random without")
 	fs.StringVar(&o.bank, "bank", "", "text bank `file` (safetensors)")
 	inputs.AddCLIP(fs, &o.clip)
-	fs.StringVar(&o.recipe, "recipe", "", "amplify (gotab's own, at every position of layers 1 to 3, from -init), paper (the article's), official (what its released code does), ref (joint softmax, raw temperature, rate 0.01, batch 32, exact size, one patch) or none (no training, with -scale); default: amplify, or paper with -objective or a -synth that is no mixture; a resumed run goes on with its own")
+	fs.StringVar(&o.recipe, "recipe", "", "`name` of a recipe: amplify (gotab's own, at every position of layers 1 to 3, from -init), paper (the article's), official (what its released code does), ref (joint softmax, raw temperature, rate 0.01, batch 32, exact size, one patch) or none (no training, with -scale); default: amplify, or paper with -objective or a -synth that is no mixture; a resumed run goes on with its own")
 	fs.StringVar(&o.objective, "objective", "", "paper, official, joint, normal, binary or classes; default: the recipe's")
 	fs.IntVar(&o.epochs, "epochs", 100, "number of `passes`; not read where the recipe or -steps counts steps")
 	fs.IntVar(&o.steps, "steps", 0, "length of the run in `steps` instead of passes; default: the recipe's")
@@ -224,7 +224,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	fs.IntVar(&o.size, "size", 224, "`pixels` of the network's square input")
 	fs.Float64Var(&o.lr, "lr", 0, "learning `rate`; default: the recipe's")
 	fs.IntVar(&o.head, "head-epochs", 0, "`epochs` in which only head and layer 4 are trained")
-	fs.StringVar(&o.synth, "synth", "nsa", "`kind` of damaged twins: nsa (the recipe's own; default but for amplify), cutpaste, perlin, mask, mix (nsa and cutpaste by halves) or mixture (of many kinds, what amplify takes); examples/synth shows them")
+	fs.StringVar(&o.synth, "synth", "", "`kind` of damaged twins: nsa (the recipe's own), cutpaste, perlin, mask, mix (nsa and cutpaste by halves) or mixture (of many kinds); examples/synth shows them; default: mixture with -recipe amplify, else nsa")
 	fs.Float64Var(&o.least, "least", 0, "least visible change of a twin in grey `levels`, mean over its mask; 0: as drawn")
 	fs.StringVar(&o.twins, "twins", "", "of -synth mixture: auto (measured on the good images, weighed by what they are to each class), plain, or the `table` of another run (FILE.twins.json) of the same start and classes; default: auto with -recipe amplify")
 	fs.Var((*inputs.Several)(&o.without), "without", "`kind` of -synth mixture that is kept out: "+strings.Join(synth.DefaultMixture().ShortNames(), ", ")+"; may be given several times")
@@ -290,8 +290,10 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	if err != nil {
 		return o, err
 	}
-	if oneOf(o.recipe, "amplify", "none") && !o.set["synth"] {
-		o.synth = "mixture"
+	if !o.set["synth"] {
+		if o.synth = "nsa"; oneOf(o.recipe, "amplify", "none") {
+			o.synth = "mixture"
+		}
 	}
 	if o.twins == "" {
 		o.twins = "plain"
