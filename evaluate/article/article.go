@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/evaluate"
 	"github.com/gotab/gotab/evaluate/detectors"
 	"github.com/gotab/gotab/evaluate/study"
@@ -47,6 +48,8 @@ type Config struct {
 	Seeds, Draws, Epochs int
 	// Methods are names of detectors, to leave out others of the table; none for all.
 	Methods []string
+	// Layers are what the detectors read, layer 4 for example, in place of each one's own; none for these.
+	Layers []backbone.Layer
 	// Small takes a few steps of each training: to try the whole way.
 	Small bool
 	// Tools is the folder of the programs; empty looks beside this one and in the PATH.
@@ -92,6 +95,14 @@ func (o Config) Validate() error {
 		return wrong("Kinds is empty, the detectors that are known (detectors.Kinds)")
 	case o.Table > 5 && o.Recipe != "paper":
 		return wrong("Recipe is %q, and table %d takes the article's recipe apart", o.Recipe, o.Table)
+	}
+	if o.Table == 3 && len(o.Layers) > 0 {
+		return wrong("Layers are of detectors, and table 3 has none")
+	}
+	for i, l := range o.Layers {
+		if l < backbone.Stem || l > backbone.Layer4 || slices.Contains(o.Layers[:i], l) {
+			return wrong("%w: Layers is %v, want stages from stem to layer4, none twice", backbone.ErrLayer, o.Layers)
+		}
 	}
 	for _, m := range o.Methods {
 		if !slices.ContainsFunc(o.Kinds, func(k detectors.Kind) bool { return k.Name == m }) {

@@ -113,7 +113,7 @@ func (o Config) fits(m method) ([]study.Fit, error) {
 	var out []study.Fit
 	for _, s := range seeds {
 		out = append(out, study.Fit{Name: m.label, Seed: s, Pixels: true, Alone: kind.Trains, Method: func(n *detectors.Network) (evaluate.Method, error) {
-			c := detectors.Choice{Net: n}
+			c := detectors.Choice{Net: n, Layers: o.Layers}
 			if kind.Trains {
 				c.Epochs = epochs
 			}

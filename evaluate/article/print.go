@@ -213,6 +213,9 @@ func (r *runner) head(b *strings.Builder) error {
 	}
 	fmt.Fprintf(b, "# Table %d: %s\n\n", r.o.Table, r.table.title)
 	words := fmt.Sprintf("start: %s (SHA-256 %s); recipe of TAB: %s; trainings of each network: %d", start.Name, start.SHA256[:8], r.o.Recipe, r.o.Seeds)
+	if len(r.o.Layers) > 0 {
+		words += fmt.Sprintf("; detectors read %v", r.o.Layers)
+	}
 	if r.o.Small {
 		words += "; **a trial of the way with a few steps (Small), whose figures mean nothing**"
 	}

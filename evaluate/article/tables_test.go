@@ -366,6 +366,30 @@ func TestTablesAreComplete(t *testing.T) {
 	}
 }
 
+// Detectors read the layers that are asked for, and the table says which.
+func TestLayersOfDetectors(t *testing.T) {
+	p, root := newPlace(t), t.TempDir()
+	testutil.PlantIn(t, root, 4, 3, true, "tile", "bottle")
+	var read [][]backbone.Layer
+	text, err := p.make(t, 1, root, "", func(c *Config) {
+		padim("b")(c)
+		c.Layers = []backbone.Layer{backbone.Layer3, backbone.Layer4}
+		for i := range c.Kinds {
+			plan := c.Kinds[i].Plan
+			c.Kinds[i].Plan = func(ch detectors.Choice) (evaluate.Method, error) {
+				read = append(read, ch.Layers)
+				return plan(ch)
+			}
+		}
+	})
+	require.NoError(t, err)
+	require.Contains(t, text, "; detectors read [layer3 layer4]")
+	require.NotEmpty(t, read)
+	for _, l := range read {
+		require.Equal(t, []backbone.Layer{backbone.Layer3, backbone.Layer4}, l)
+	}
+}
+
 func TestRefusals(t *testing.T) {
 	p, root := newPlace(t), t.TempDir()
 	for name, c := range map[string]struct {
@@ -379,6 +403,9 @@ func TestRefusals(t *testing.T) {
 		"seeds":      {func(c *Config) { c.Seeds = 0 }, "Seeds is 0"},
 		"methods":    {func(c *Config) { c.Methods = []string{"padim", "guess"} }, `Methods has "guess"`},
 		"kinds":      {func(c *Config) { c.Kinds = nil }, "Kinds is empty"},
+		"layers":     {func(c *Config) { c.Layers = []backbone.Layer{backbone.Layer2, backbone.Layer2} }, "Layers is [layer2 layer2]"},
+		"pooled":     {func(c *Config) { c.Layers = []backbone.Layer{backbone.Pooled} }, "want stages from stem to layer4"},
+		"of wafers":  {func(c *Config) { c.Table, c.Layers = 3, []backbone.Layer{backbone.Layer2} }, "table 3 has none"},
 		"empty root": {func(*Config) {}, "nor does it hold a data set"},
 		"tools":      {func(c *Config) { c.Tools = root }, "Tools"},
 	} {

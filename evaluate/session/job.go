@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 
@@ -78,6 +79,7 @@ func (s *session) prepare(j job) (o opened, err error) {
 // lines on the standard error.
 func (s *session) evaluate(ctx context.Context, o opened, what string) (evaluate.Record, error) {
 	var good heatmap.Good
+	s.curves.begin(o.job)
 	out, err := evaluate.Run(ctx, o.trial, evaluate.WithPeakMemory(),
 		evaluate.WithProgress(func(p evaluate.Progress) { s.announce(o, p, what) }),
 		evaluate.WithScored(func(sc evaluate.Scored) error {
@@ -102,6 +104,7 @@ func (s *session) evaluate(ctx context.Context, o opened, what string) (evaluate
 			}
 			return s.draw(ctx, j, what)
 		}))
+	err = errors.Join(err, s.curves.end())
 	if out == nil {
 		return o.record, err
 	}

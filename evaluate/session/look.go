@@ -21,9 +21,11 @@ func (o Config) tryOutputs() error {
 		}
 	}
 	if o.Records != "" {
-		return atomicfile.Try(o.Records)
+		if err := atomicfile.Try(o.Records); err != nil {
+			return err
+		}
 	}
-	return nil
+	return o.Curves.Try()
 }
 
 // whole leaves out the samples that look found to be broken.

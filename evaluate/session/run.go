@@ -20,6 +20,7 @@ import (
 	"github.com/gotab/gotab/evaluate"
 	"github.com/gotab/gotab/evaluate/detectors"
 	"github.com/gotab/gotab/metrics"
+	"github.com/gotab/gotab/scalars"
 	"github.com/gotab/gotab/tensor"
 )
 
@@ -51,6 +52,9 @@ type Config struct {
 	// a picture for each test image, as CLASS/KIND/NAME.png; Save that of the fitted detectors, as
 	// DATA/CLASS/METHOD-SEED.safetensors. Empty for none. Report and Maps do not go with Resume.
 	Report, Maps, Save string
+	// Curves get the figures of each batch of detectors that train, each training's in places of its own
+	// (DATA-CLASS-METHOD-SEED). They need a method that trains.
+	Curves scalars.Places
 	// SameScale draws the second network's maps on the scale of the first one's.
 	SameScale bool
 	// Command is what the report and the records say of how they were made.
@@ -116,6 +120,9 @@ func (o Config) Validate() error {
 	if err := o.Rule.Validate(); err != nil {
 		return wrong("Rule: %w", err)
 	}
+	if o.Curves != (scalars.Places{}) && !slices.ContainsFunc(o.Methods, func(k detectors.Kind) bool { return k.Trains }) {
+		return wrong("Curves are of detectors that train, and none of Methods does")
+	}
 	if o.Second != nil {
 		return sameMethods(o.Methods)
 	}
@@ -165,7 +172,7 @@ func Run(ctx context.Context, o Config) (r Result, err error) {
 			return r, nil
 		}
 	}
-	s := &session{o: o, net: network{Network: o.Net}, sources: from, log: o.Log, tell: newTeller(o.Log), noted: map[string]bool{}, made: evaluate.Origin{
+	s := &session{o: o, net: network{Network: o.Net}, sources: from, log: o.Log, tell: newTeller(o.Log), curves: curves{Places: o.Curves}, noted: map[string]bool{}, made: evaluate.Origin{
 		Command: o.Command, Go: runtime.Version(), Libtorch: tensor.LibtorchVersion(), Device: device(o.Net), Cores: tensor.GetThreads().Cores,
 	}}
 	if o.Second != nil {

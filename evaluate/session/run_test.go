@@ -14,11 +14,13 @@ import (
 
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/downstream"
 	"github.com/gotab/gotab/evaluate"
 	"github.com/gotab/gotab/evaluate/detectors"
 	"github.com/gotab/gotab/internal/atomicfile"
 	"github.com/gotab/gotab/internal/testutil"
 	"github.com/gotab/gotab/metrics"
+	"github.com/gotab/gotab/scalars"
 	"github.com/gotab/gotab/tensor"
 )
 
@@ -103,6 +105,76 @@ func TestRunGoesOn(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, r.Records, 2)
 	require.FileExists(t, filepath.Join(dir, "r.1-of-2.jsonl"))
+}
+
+// learner trains for two epochs of three batches, from where an earlier run of it ended.
+type learner struct {
+	darkness
+	tell  func(downstream.Progress)
+	after int
+}
+
+func (l learner) Fit(ctx context.Context, good dataset.Dataset) error {
+	for step := l.after; step < 6; step++ {
+		l.tell(downstream.Progress{Detector: "Learner", Stage: "train", Done: step%3 + 1, Total: 3, Epoch: step/3 + 1, Epochs: 2, Loss: 1 / float64(step+1)})
+	}
+	l.tell(downstream.Progress{Detector: "Learner", Stage: "features", Done: 1, Total: 1})
+	return l.darkness.Fit(ctx, good)
+}
+
+// Each training of a detector has a log of its own, which goes on where the training does; what does not train has none.
+func TestCurvesOfTrainings(t *testing.T) {
+	root, dir := testutil.Plant(t, 3, 1, false), t.TempDir()
+	var fits []string
+	still := dark(root, &fits, "").Methods[0]
+	after := 0
+	c := dark(root, &fits, "")
+	c.Methods = []detectors.Kind{still, {Name: "learner", Trains: true, Plan: func(ch detectors.Choice) (evaluate.Method, error) {
+		m, err := still.Plan(ch)
+		m.Name = "learner"
+		m.New = func(evaluate.Seed) (evaluate.Detector, error) {
+			return learner{darkness{&fits, ""}, ch.Progress, after}, nil
+		}
+		return m, err
+	}}}
+	c.Curves = scalars.Places{CSV: filepath.Join(dir, "c.csv"), TensorBoard: filepath.Join(dir, "tb")}
+	_, err := Run(t.Context(), c)
+	require.NoError(t, err)
+	files, err := filepath.Glob(filepath.Join(dir, "*.csv"))
+	require.NoError(t, err)
+	log := filepath.Join(dir, "c-"+filepath.Base(root)+"-steel-learner-1.csv")
+	require.Equal(t, []string{filepath.Join(dir, "c-"+filepath.Base(root)+"-cloth-learner-1.csv"), log}, files)
+	whole, err := os.ReadFile(log)
+	require.NoError(t, err)
+	lines := strings.Split(strings.TrimSpace(string(whole)), "\n")
+	require.Len(t, lines, 7)
+	require.Equal(t, []string{"step,time,loss,epoch", "1", "4"}, []string{lines[0], lines[1][:1], lines[4][:1]})
+	events, err := filepath.Glob(filepath.Join(c.Curves.TensorBoard, filepath.Base(root)+"-steel-learner-1", "*"))
+	require.NoError(t, err)
+	require.Len(t, events, 1)
+
+	// A training that goes on from a checkpoint goes on in its log.
+	after = 4
+	_, err = Run(t.Context(), c)
+	require.NoError(t, err)
+	again, err := os.ReadFile(log)
+	require.NoError(t, err)
+	require.Len(t, strings.Split(strings.TrimSpace(string(again)), "\n"), 7)
+	require.True(t, strings.HasPrefix(string(again), strings.Join(lines[:5], "\n")))
+
+	// A log that fails costs no training, and is told.
+	after = 0
+	require.NoError(t, os.Remove(log))
+	require.NoError(t, os.MkdirAll(filepath.Join(log, "in the way"), 0o755))
+	fits = nil
+	_, err = Run(t.Context(), c)
+	require.ErrorContains(t, err, "steel")
+	require.Equal(t, []string{"cloth", "cloth", "steel", "steel"}, fits)
+
+	c.Methods = c.Methods[:1]
+	_, err = Run(t.Context(), c)
+	require.ErrorIs(t, err, ErrConfig)
+	require.ErrorContains(t, err, "none of Methods does")
 }
 
 // Empty lists are as none: all classes, each method's own seed.

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/downstream"
 	"github.com/gotab/gotab/evaluate"
 	"github.com/gotab/gotab/evaluate/detectors"
 	"github.com/gotab/gotab/evaluate/report"
@@ -34,6 +35,7 @@ type session struct {
 	skipped     map[place][]string // their names
 	unseen      map[string]float64 // share of an image that a job's transform cuts off, by class and transform
 	tell        *teller
+	curves      curves
 	log         io.Writer
 }
 
@@ -186,7 +188,7 @@ func (s *session) network(j job) network {
 
 // choice is what the config asks of a method on a network.
 func (s *session) choice(m detectors.Kind, net network) detectors.Choice {
-	c := detectors.Choice{Net: net.Network, Layers: s.o.Layers, Tune: s.o.Reading.Transform, Progress: s.tell.tell}
+	c := detectors.Choice{Net: net.Network, Layers: s.o.Layers, Tune: s.o.Reading.Transform, Progress: func(p downstream.Progress) { s.tell.tell(p); s.curves.add(p) }}
 	if m.Trains {
 		c.Epochs = s.o.Epochs
 	}

@@ -64,6 +64,7 @@ func parse(args []string, known []detectors.Kind, stderr io.Writer) (options, er
 	fs.StringVar(&o.Report, "report", "", "`folder` for a report: one page with table, curves, histograms and the worst misses, and its pictures")
 	fs.StringVar(&o.SecondPath, "compare", "", "`weights` of a second network, whose figures and maps stand beside in the report")
 	fs.BoolVar(&o.SameScale, "same-scale", false, "draw the second network's maps on the scale of the first one's good parts, and not of its own")
+	inputs.AddCurves(fs, &o.Curves)
 	o.reading.AddReading(fs)
 	o.reading.AddPrefix(fs)
 	o.reading.AddTransform(fs)

@@ -6,7 +6,7 @@
 //	         [-seed N | -seeds N] [-layers NAME,...] [-cut RULE] [-json FILE [-resume]] [-details]
 //	         [-transform centre|square|WxH|tiles] [-bits N] [-mask-above N] [-max-pixels N] [-skip-broken]
 //	         [-prefix TEXT] [-threads N] [-report DIR [-compare FILE [-same-scale]]] [-maps DIR]
-//	         [-part I/N|auto/N|auto] [-save DIR]
+//	         [-part I/N|auto/N|auto] [-save DIR] [-tensorboard DIR] [-csv FILE]
 //	evaluate table -json FILE [-json FILE] [-out FILE.md]
 //	evaluate merge -out FILE -json FILE [FILE ...]
 //

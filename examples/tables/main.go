@@ -3,7 +3,7 @@
 // with paired differences from the weights that all began with.
 //
 //	tables -table N -data ROOT -start FILE -out FOLDER (-bank FILE | -clip FILE | -banks FOLDER)
-//	       [-recipe paper|official|amplify] [-seeds N] [-draws N] [-methods NAME,...] [-epochs N]
+//	       [-recipe paper|official|amplify] [-seeds N] [-draws N] [-methods NAME,...] [-layers NAME,...] [-epochs N]
 //	       [-small] [-tools FOLDER] [-device D] [-threads N] [-- FLAGS OF PRETRAIN]
 //
 // N is a table's number in the article: 1 detection, 2 localisation (both with few-shot
@@ -24,6 +24,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/evaluate/article"
 	"github.com/gotab/gotab/evaluate/study"
 	"github.com/gotab/gotab/examples/internal/inputs"
@@ -52,6 +53,8 @@ func parse(args []string, stderr io.Writer) (article.Config, error) {
 	fs.IntVar(&o.Seeds, "seeds", o.Seeds, "`trainings` of each network")
 	fs.IntVar(&o.Draws, "draws", 0, "`seeds` of each detector; 0: one, PaDiM's the reference's draw of channels")
 	fs.IntVar(&o.Epochs, "epochs", 0, "`epochs` of detectors that train; 0: their articles'")
+	var layers inputs.List
+	fs.Var(&layers, "layers", "`layers` that detectors read in place of their own, for example layer2,layer3,layer4")
 	methods := fs.String("methods", "", "`names` of detectors with commas, to leave out others of the table")
 	fs.BoolVar(&o.Small, "small", false, "few steps of each training, whatever classes are there: to try the whole way")
 	fs.StringVar(&o.Tools, "tools", "", "`folder` of the programs pretrain, bank and classify; default: beside this one or in the PATH")
@@ -84,6 +87,9 @@ func parse(args []string, stderr io.Writer) (article.Config, error) {
 		o.Machine = append(o.Machine, "-threads", fmt.Sprint(reading.Threads))
 	}
 	var err error
+	if o.Layers, err = backbone.ParseLayers(layers...); err != nil {
+		return o, wrong("-layers: %w", err)
+	}
 	o.Device, err = reading.Start()
 	return o, err
 }

@@ -27,6 +27,7 @@ func TestRefusals(t *testing.T) {
 		"part":     {all("6", "-recipe", "amplify"), "takes the article's recipe apart"},
 		"word":     {all("1", "more"), `"more" is not a flag`},
 		"seeds":    {all("1", "-seeds", "0"), "Seeds is 0"},
+		"layers":   {all("1", "-layers", "layer9"), "-layers"},
 		"tools":    {all("1", "-tools", dir), "Tools"},
 	} {
 		var stdout, stderr bytes.Buffer
