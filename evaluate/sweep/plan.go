@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 
+	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/downstream"
 	"github.com/gotab/gotab/evaluate"
 	"github.com/gotab/gotab/evaluate/detectors"
@@ -33,6 +34,8 @@ type Plan struct {
 	PaDiM    Draws    `json:"padim"`
 	// PatchCore has seeds only, its Reference must be false.
 	PatchCore Draws `json:"patchcore"`
+	// Detectors are others that are fitted besides.
+	Detectors []Detector `json:"detectors"`
 	// Synthetic replaces the test images by twins of good images that are neither
 	// trained nor fitted on: what settings may be chosen by.
 	Synthetic *Synthetic `json:"synthetic"`
@@ -46,6 +49,31 @@ type Draws struct {
 	// Pixels is how many of the seeds have their pixels counted, which takes as long as
 	// a fit; all where it is 0. The reference draw has.
 	Pixels int `json:"pixels"`
+}
+
+// Detector is one of detectors.Kinds, PaDiM and PatchCore apart, and none that learns from other classes.
+type Detector struct {
+	Name string `json:"name"` // such as rd4ad
+	Draws
+	Epochs int      `json:"epochs"` // of one that trains; 0: its article's
+	Layers []string `json:"layers"` // in place of its own
+}
+
+// kind is the method of that name, with what the plan asks of it.
+func (d Detector) kind() (k detectors.Kind, c detectors.Choice, err error) {
+	var names []string
+	for _, k := range detectors.Kinds() {
+		if k.Shots || k.Name == "padim" || k.Name == "patchcore" {
+			continue
+		}
+		if k.Name == d.Name {
+			c.Epochs = d.Epochs
+			c.Layers, err = backbone.ParseLayers(d.Layers...)
+			return k, c, err
+		}
+		names = append(names, k.Name)
+	}
+	return k, c, fmt.Errorf("want one of %v", names)
 }
 
 // Synthetic describes a synthetic test set: as many damaged twins as there are good
@@ -155,8 +183,21 @@ func (p Plan) Validate() error {
 		return bad(`"seeds" of a detector are 0 to 1000`)
 	case p.PaDiM.Pixels < 0 || p.PatchCore.Pixels < 0:
 		return bad(`"pixels" of a detector are 0 or more`)
-	case p.PaDiM.Seeds == 0 && !p.PaDiM.Reference && p.PatchCore.Seeds == 0:
-		return bad(`neither "padim" nor "patchcore" is to be fitted`)
+	case p.PaDiM.Seeds == 0 && !p.PaDiM.Reference && p.PatchCore.Seeds == 0 && len(p.Detectors) == 0:
+		return bad(`neither "padim" nor "patchcore" nor one of "detectors" is to be fitted`)
+	}
+	for i, d := range p.Detectors {
+		k, _, err := d.kind()
+		switch {
+		case err != nil:
+			return bad(`detector %d is %q: %v`, i, d.Name, err)
+		case slices.ContainsFunc(p.Detectors[:i], func(o Detector) bool { return o.Name == d.Name }):
+			return bad(`two of "detectors" are %q`, d.Name)
+		case d.Reference || d.Seeds < 1 || d.Seeds > 1000 || d.Pixels < 0:
+			return bad(`detector %q: it has no reference draw, "seeds" are 1 to 1000 and "pixels" 0 or more`, d.Name)
+		case d.Epochs < 0 || d.Epochs > 0 && !k.Trains:
+			return bad(`detector %q: "epochs" is %d, want 0 or more, and 0 for one that does not train`, d.Name, d.Epochs)
+		}
 	}
 	if s := p.Synthetic; s != nil {
 		switch {
@@ -241,6 +282,16 @@ func (p Plan) fits() []study.Fit {
 	}
 	for i := range p.PatchCore.Seeds {
 		add("patchcore", evaluate.Seed{Number: uint64(i + 1)}, p.PatchCore.counts(i), patchCore)
+	}
+	for _, d := range p.Detectors {
+		k, with, _ := d.kind() // which Validate has seen
+		for i := range d.Seeds {
+			add(d.Name, evaluate.Seed{Number: uint64(i + 1)}, d.counts(i), func(c detectors.Choice) (evaluate.Method, error) {
+				with.Net = c.Net
+				return k.Plan(with)
+			})
+			out[len(out)-1].Alone = k.Trains
+		}
 	}
 	return out
 }

@@ -130,6 +130,27 @@ func TestSweepFromPlanToTable(t *testing.T) {
 	require.Equal(t, 4, strings.Count(string(said), "\n"))
 }
 
+// Detectors that train are fitted and set beside the start too.
+func TestSweepOfDetectorsThatTrain(t *testing.T) {
+	testutil.NoLeak(t)
+	root, out := testutil.Plant(t, 4, 2, true), t.TempDir()
+	path := writePlan(t, fmt.Sprintf(`{"start": %q, "data": [%q], "classes": ["steel"],
+		"detectors": [{"name": "simplenet", "seeds": 1, "epochs": 1, "layers": ["layer3"]}], "networks": [{"name": "a", "file": %q}]}`, weights(t, false), root, weights(t, true)))
+	var stderr bytes.Buffer
+	require.NoError(t, sweepOf(t, path, out, "", &stderr))
+	records, err := readRecords(filepath.Join(out, "records.jsonl"))
+	require.NoError(t, err)
+	require.Len(t, records, 2)
+	for _, r := range records {
+		require.Equal(t, []any{"simplenet", 1, []string{"layer3"}}, []any{r.Method, r.Epochs, r.Layers})
+		require.NotNil(t, r.PixelAUROC)
+	}
+	table, err := os.ReadFile(filepath.Join(out, "table.md"))
+	require.NoError(t, err)
+	require.Contains(t, string(table), "## simplenet, 1 epochs on layer3: image AUROC, %")
+	require.Regexp(t, `\n\| a \| [\d.]+ \([+-]`, string(table))
+}
+
 // floats are the arrays of a file of weights that are of float32.
 func floats(t *testing.T, file string) map[string][]float32 {
 	t.Helper()
@@ -439,6 +460,14 @@ func TestPlansThatAreRefused(t *testing.T) {
 		`{"start": "a", "data":["d"], "padim":{"seeds":1}, "networks":[{"name":"n","file":"f"},{"name":"n","file":"f"}]}`:           "two networks",
 		`{"start": "a", "data":["d"], "patchcore":{"seeds":1,"reference":true}}`:                                                    "no reference draw",
 		`{"start": "a", "data":["d"], "padim":{"seeds":1}, "synthetic":{"share":1,"kinds":["nsa"],"twins":1}}`:                      `"share" of "synthetic"`,
+		`{"start": "a", "data":["d"], "detectors":[{"name":"guess","seeds":1}]}`:                                                    `detector 0 is "guess": want one of`,
+		`{"start": "a", "data":["d"], "detectors":[{"name":"regad","seeds":1}]}`:                                                    `detector 0 is "regad"`,
+		`{"start": "a", "data":["d"], "detectors":[{"name":"padim","seeds":1}]}`:                                                    `detector 0 is "padim"`,
+		`{"start": "a", "data":["d"], "detectors":[{"name":"rd4ad"}]}`:                                                              `"seeds" are 1 to 1000`,
+		`{"start": "a", "data":["d"], "detectors":[{"name":"rd4ad","seeds":1,"reference":true}]}`:                                   "no reference draw",
+		`{"start": "a", "data":["d"], "detectors":[{"name":"rd4ad","seeds":1,"layers":["top"]}]}`:                                   `"top"`,
+		`{"start": "a", "data":["d"], "detectors":[{"name":"padim-twins","seeds":1,"epochs":2}]}`:                                   "does not train",
+		`{"start": "a", "data":["d"], "detectors":[{"name":"rd4ad","seeds":1},{"name":"rd4ad","seeds":2}]}`:                         `two of "detectors"`,
 		`{"start": "a", "data":["d"], "padim":{"seeds":1}} {}`:                                                                      "more behind its end",
 	} {
 		_, err := ReadPlan(writePlan(t, text))
@@ -460,6 +489,7 @@ func TestPlansThatAreRefused(t *testing.T) {
 // A plan that holds can be written and read again, and names files of its own.
 func FuzzPlan(f *testing.F) {
 	f.Add([]byte(`{"start": "a", "data":["d"], "padim":{"seeds":1}, "networks":[{"name":"n","control":{"scale":2}}]}`))
+	f.Add([]byte(`{"start": "a", "data":["d"], "detectors":[{"name":"rd4ad","seeds":1,"epochs":2,"layers":["layer4"]}]}`))
 	f.Add([]byte(`{"start": "a", "data":["d"], "patchcore":{"seeds":1}, "synthetic":{"share":0.5,"kinds":["nsa"],"twins":1}, "networks":[{"name":"n","seeds":[1],"shares":[1,0.5]}]} `))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		p, err := parsePlan(b)

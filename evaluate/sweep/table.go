@@ -37,6 +37,16 @@ func (p Plan) views() []view {
 	if p.PatchCore.Seeds > 0 {
 		out = append(out, view{"PatchCore", "patchcore", upTo(p.PatchCore.Seeds)})
 	}
+	for _, d := range p.Detectors {
+		name := d.Name
+		if d.Epochs > 0 {
+			name += fmt.Sprintf(", %d epochs", d.Epochs)
+		}
+		if len(d.Layers) > 0 {
+			name += " on " + strings.Join(d.Layers, " ")
+		}
+		out = append(out, view{name, d.Name, upTo(d.Seeds)})
+	}
 	return out
 }
 

@@ -145,6 +145,9 @@ func parse(args []string, known []detectors.Kind, stderr io.Writer) (options, er
 	if o.Epochs > 0 && !slices.ContainsFunc(o.Methods, func(m detectors.Kind) bool { return m.Trains }) {
 		return o, wrong("-epochs is given and none of the methods %s trains", chosen.String())
 	}
+	if (o.Curves.CSV != "" || o.Curves.TensorBoard != "") && !slices.ContainsFunc(o.Methods, func(m detectors.Kind) bool { return m.Trains }) {
+		return o, wrong("-csv and -tensorboard are for methods that train, and none of %s does", chosen.String())
+	}
 	if o.Shots > 0 && !slices.ContainsFunc(o.Methods, func(m detectors.Kind) bool { return m.Shots }) {
 		return o, wrong("-shots is given and none of the methods %s learns from few images", chosen.String())
 	}
