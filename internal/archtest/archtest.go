@@ -128,7 +128,9 @@ func ruleFor(dir string) (rule, bool) {
 		return job("backbone", "dataset", "evaluate", "metrics", "tab", "tensor"), true
 	case "evaluate/sweep", "evaluate/article":
 		return job("backbone", "dataset", "downstream", "evaluate", "metrics", "synth", "tab", "tensor"), true
-	case "evaluate/session", "evaluate/figures", "evaluate/beforeafter":
+	case "evaluate/session": // which logs the trainings of detectors
+		return job("backbone", "dataset", "downstream", "evaluate", "metrics", "scalars", "synth", "tensor"), true
+	case "evaluate/figures", "evaluate/beforeafter":
 		return job("backbone", "dataset", "downstream", "evaluate", "metrics", "synth", "tensor"), true
 	case "inspect/pack":
 		return job("backbone", "dataset", "downstream", "inspect", "metrics", "tab/card", "tensor"), true

@@ -126,6 +126,8 @@ func TestCheckFindsViolations(t *testing.T) {
 		{"evaluate/session/a.go", own + "evaluate/report", ""},
 		{"evaluate/session/a.go", "gonum.org/v1/plot", "not among"},
 		{"evaluate/session/a.go", own + "tab", "no arrow"},
+		{"evaluate/session/a.go", own + "scalars", ""},
+		{"evaluate/figures/a.go", own + "scalars", "no arrow"},
 		{"evaluate/article/a.go", own + "downstream/classify/compare", ""},
 		{"evaluate/sweep/a.go", own + "evaluate/controls", ""},
 		{"evaluate/detectors/a.go", own + "evaluate/session", "does what a program does"},
