@@ -14,7 +14,7 @@ type curves struct {
 	scalars.Places
 	name string // of the training
 	logs scalars.Logs
-	err  error
+	err  error // why the log could not be begun
 }
 
 // begin names the next training.
@@ -26,7 +26,7 @@ func (c *curves) begin(j job) {
 }
 
 // add logs a batch of a training. The first one begins the log: a detector that does not train leaves none, and one that
-// goes on from a checkpoint goes on in it. What fails is told by end, since no training is broken off for its log.
+// goes on from a checkpoint goes on in it. No training is broken off for its log: what fails is told by end.
 func (c *curves) add(p downstream.Progress) {
 	if p.Epoch == 0 || c.Places == (scalars.Places{}) || c.err != nil {
 		return
@@ -36,7 +36,7 @@ func (c *curves) add(p downstream.Progress) {
 			return
 		}
 	}
-	c.err = c.logs.Add(p.Step(), p.Scalars())
+	_ = c.logs.Add(p.Step(), p.Scalars()) // Close tells it
 }
 
 // end closes the log.

@@ -59,21 +59,20 @@ type Detector struct {
 	Layers []string `json:"layers"` // in place of its own
 }
 
-// kind is the method of that name, with what the plan asks of it.
-func (d Detector) kind() (k detectors.Kind, c detectors.Choice, err error) {
+// kind is the method of that name, and the layers that the plan has for it.
+func (d Detector) kind() (detectors.Kind, []backbone.Layer, error) {
 	var names []string
 	for _, k := range detectors.Kinds() {
 		if k.Shots || k.Name == "padim" || k.Name == "patchcore" {
 			continue
 		}
 		if k.Name == d.Name {
-			c.Epochs = d.Epochs
-			c.Layers, err = backbone.ParseLayers(d.Layers...)
-			return k, c, err
+			layers, err := backbone.ParseLayers(d.Layers...)
+			return k, layers, err
 		}
 		names = append(names, k.Name)
 	}
-	return k, c, fmt.Errorf("want one of %v", names)
+	return detectors.Kind{}, nil, fmt.Errorf("want one of %v", names)
 }
 
 // Synthetic describes a synthetic test set: as many damaged twins as there are good
@@ -284,11 +283,11 @@ func (p Plan) fits() []study.Fit {
 		add("patchcore", evaluate.Seed{Number: uint64(i + 1)}, p.PatchCore.counts(i), patchCore)
 	}
 	for _, d := range p.Detectors {
-		k, with, _ := d.kind() // which Validate has seen
+		k, layers, _ := d.kind() // which Validate has seen
 		for i := range d.Seeds {
 			add(d.Name, evaluate.Seed{Number: uint64(i + 1)}, d.counts(i), func(c detectors.Choice) (evaluate.Method, error) {
-				with.Net = c.Net
-				return k.Plan(with)
+				c.Epochs, c.Layers = d.Epochs, layers
+				return k.Plan(c)
 			})
 			out[len(out)-1].Alone = k.Trains
 		}

@@ -286,7 +286,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 			return o, wrong("-out: %v", err)
 		}
 	}
-	goesOn, err := o.choose()
+	anew, err := o.choose()
 	if err != nil {
 		return o, err
 	}
@@ -374,11 +374,10 @@ func parse(args []string, stderr io.Writer) (options, error) {
 			return o, wrong("-%s and -%s are the same file, %s, whose contents would be lost", pair[0], pair[1], b)
 		}
 	}
-	if o.Resume && !goesOn {
-		_, err := os.Stat(training.Checkpoint(o.Out))
-		return o, fmt.Errorf("-resume: there is no run to go on with: %w", err)
+	if o.Resume && anew != nil {
+		return o, fmt.Errorf("-resume: there is no run to go on with: %w", anew)
 	}
-	if o.recipe == "amplify" && !o.set["recipe"] && o.Init == "" && !goesOn {
+	if o.recipe == "amplify" && !o.set["recipe"] && o.Init == "" && anew != nil {
 		return o, wrong("-init is missing: the recipe amplify, which is taken where -recipe names none, goes on from weights that know something, ImageNet's for example; -recipe paper begins with random ones too")
 	}
 	return o, o.useTwins()

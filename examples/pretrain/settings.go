@@ -81,16 +81,16 @@ func given[T any](o options, flag string, to *T, value T) {
 }
 
 // choose takes the recipe of a run that -recipe names none for: that of the run that goes on, by its card; the article's where
-// other flags ask for an objective or for twins that are no mixture; else the recommended one. It says whether
-// a checkpoint is there to go on from.
-func (o *options) choose() (goesOn bool, err error) {
+// other flags ask for an objective or for twins that are no mixture; else the recommended one. anew is why the run
+// begins anew, nil where there is a checkpoint that it goes on from.
+func (o *options) choose() (anew, err error) {
+	anew = fs.ErrNotExist
 	if o.Resume || o.again {
-		_, err := os.Stat(training.Checkpoint(o.Out))
-		goesOn = err == nil
+		_, anew = os.Stat(training.Checkpoint(o.Out))
 	}
 	switch {
 	case o.set["recipe"]:
-	case goesOn:
+	case anew == nil:
 		o.recipe, err = o.begun()
 	case o.set["objective"] || o.synth != "mixture" && (o.set["synth"] || o.set["least"]):
 		o.recipe = "paper"
@@ -98,7 +98,7 @@ func (o *options) choose() (goesOn bool, err error) {
 		o.recipe = "amplify"
 	}
 	o.Options["recipe"] = o.recipe
-	return goesOn, err
+	return anew, err
 }
 
 // begun is the recipe of the run whose checkpoint is there.
