@@ -26,7 +26,7 @@ func TestHostileArguments(t *testing.T) {
 			metrics.NewMultiLabel, metrics.NewPixelAUROC, metrics.NewPixelBootstrap, metrics.ROC,
 			metrics.OverSeeds, metrics.ClopperPearson, metrics.ConformalThreshold, metrics.ConformalP, metrics.FitTail,
 			metrics.Overkill, metrics.Conformal, metrics.TailOverkill, metrics.Escape, metrics.Youden, metrics.BestF1, metrics.ParseRule, metrics.ParseRuleKind,
-			metrics.Trustworthiness, metrics.Silhouette, metrics.NeighbourAccuracy, metrics.NewTally,
+			metrics.Trustworthiness, metrics.Silhouette, metrics.NeighbourAccuracy, metrics.NewTally, metrics.McNemar,
 		},
 		Types: []any{
 			new(metrics.AUPRO), new(metrics.AUPROResult), new(metrics.BootstrapConfig),
@@ -35,7 +35,7 @@ func TestHostileArguments(t *testing.T) {
 			new(metrics.PixelAUROC), new(metrics.PixelBootstrap), new(metrics.PixelIntervals),
 			new(metrics.PixelResult), new(metrics.Protocol), new(metrics.ROCPoint), new(metrics.Rates),
 			new(metrics.Spread), new(metrics.Rule), new(metrics.RuleKind), new(metrics.OperatingPoint), new(metrics.Tail),
-			new(metrics.Tally), new(metrics.TallyFigures), new(metrics.ConfusionTable), new(metrics.Share), new(metrics.MacroRates), new(metrics.NamedCounts),
+			new(metrics.PairedShares), new(metrics.Tally), new(metrics.TallyFigures), new(metrics.ConfusionTable), new(metrics.Share), new(metrics.MacroRates), new(metrics.NamedCounts),
 		},
 		Values: []any{
 			metrics.BootstrapConfig{Resamples: 20, Level: 0.9}, metrics.NewAUPRO(1 << 20), metrics.NewPixelAUROC(1 << 20),

@@ -98,6 +98,32 @@ func TestResumedRunEqualsTheUnbrokenOne(t *testing.T) {
 	}
 }
 
+// What each of the article's objectives carries from step to step (a projection, a scale, a head) is in the checkpoint.
+func TestPooledObjectivesResumeBitForBit(t *testing.T) {
+	testutil.NoLeak(t)
+	ds := material(t, 8)
+	for name, o := range map[string]tab.Objective{"paper": tab.Paper(), "official": tab.Official(), "joint": tab.Joint(), "normal": tab.NormalOnly(),
+		"binary": tab.Classification{Binary: true}, "classes": tab.Classification{}} {
+		t.Run(name, func(t *testing.T) {
+			c := config()
+			c.Objective, c.LR = o, 1e-3
+			whole := network(t)
+			want := run(t, pretrainer(t, whole, c), ds, 0)
+			path := filepath.Join(t.TempDir(), "run.ckpt")
+			first := pretrainer(t, network(t), c)
+			got := run(t, first, ds, 3)
+			require.NoError(t, first.SaveCheckpoint(path))
+			second := network(t)
+			q, err := tab.Resume(path, tab.Parts{Visual: second, Synth: generator()})
+			require.NoError(t, err)
+			defer func() { require.NoError(t, q.Close()) }()
+			require.Equal(t, o, q.Config().Objective)
+			require.Equal(t, want, append(got, run(t, q, ds, 0)...))
+			require.Equal(t, arrays(t, whole), arrays(t, second))
+		})
+	}
+}
+
 func TestWorkersChangeNothing(t *testing.T) {
 	testutil.NoLeak(t)
 	ds := material(t, 8)

@@ -18,6 +18,7 @@ import (
 
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/dataset/wafers"
+	"github.com/gotab/gotab/metrics"
 	"github.com/gotab/gotab/tensor"
 )
 
@@ -102,6 +103,48 @@ func TestRun(t *testing.T) {
 	require.NoError(t, read.WriteText(&got))
 	require.Equal(t, want.String(), got.String())
 	require.Contains(t, got.String(), "maps.npz, 32x32 pixels, grey, seed 1, AdamW")
+}
+
+// Models are paired with those of the first weights, split, backbone and kind alike.
+func TestPairs(t *testing.T) {
+	row := func(split, b, weights, m, right string) Row {
+		return Row{Split: split, Backbone: b, Weights: weights, Model: m, TallyFigures: metrics.TallyFigures{Right: right}}
+	}
+	r := Report{Data: "maps.npz", Rows: []Row{
+		row(Plain, Frozen, "a", Softmax, "1100"), row(Plain, Frozen, "a", Sigmoids, "0000"),
+		row(Plain, Frozen, "b", Softmax, "1011"), row(Plain, Frozen, "b", Sigmoids, "1000"),
+		row(Plain, Frozen, "c", Softmax, "1111"), row(Plain, Trained, "c", Softmax, "1111"),
+		row(Stratified, Frozen, "b", Softmax, "11"), row(Stratified, Frozen, "old", Softmax, ""),
+	}}
+	pairs, err := r.Pairs()
+	require.NoError(t, err)
+	type one struct {
+		weights, first, model string
+		only, onlyFirst       int
+		difference            float64
+	}
+	var got []one
+	for _, p := range pairs {
+		require.Equal(t, p.Row.Split, p.First.Split)
+		require.Equal(t, p.Row.Backbone, p.First.Backbone)
+		got = append(got, one{p.Row.Weights, p.First.Weights, p.Row.Model, p.OnlyA, p.OnlyB, p.Difference.Value})
+	}
+	require.Equal(t, []one{{"b", "a", Softmax, 2, 1, 0.25}, {"b", "a", Sigmoids, 1, 0, 0.25}, {"c", "a", Softmax, 2, 0, 0.5}}, got)
+	var text strings.Builder
+	require.NoError(t, r.WriteTable(&text))
+	require.Contains(t, text.String(), "less the first weights")
+	require.Regexp(t, `plain +frozen +softmax +c +a +\+50.00 +\[[-+]\d+.\d\d, \+\d+.\d\d\] +2 +0 +0.5`, text.String())
+
+	r.Rows = append(r.Rows, row(Plain, Frozen, "d", Softmax, "11"))
+	_, err = r.Pairs()
+	require.ErrorIs(t, err, metrics.ErrLength)
+	require.ErrorContains(t, err, "weights d and a")
+	require.ErrorIs(t, r.WriteTable(&text), metrics.ErrLength)
+
+	text.Reset()
+	r.Rows = r.Rows[:1]
+	require.NoError(t, r.WriteTable(&text))
+	require.NotContains(t, text.String(), "less the first", "there is nothing to hold it against")
 }
 
 // maps writes good maps of a size in MixedWM38's format.

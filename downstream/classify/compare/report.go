@@ -89,8 +89,64 @@ func onOff(on bool) string {
 	return "off"
 }
 
-// WriteTable writes one line a model. The interval behind a share is that of Wilson
-// at 95 %.
+// Pair holds the model of a row against that of the same split, backbone and kind with the weights that come
+// first, on the same images: which of both called each rightly ([Row.Right]).
+type Pair struct {
+	Row, First Row
+	metrics.PairedShares
+}
+
+// Pairs are those of all rows that have a first one to stand beside, in their order. It returns an error that wraps
+// metrics.ErrLength if two rows do not tell of the same number of images, as those of a file that was changed.
+func (r *Report) Pairs() ([]Pair, error) {
+	type key struct{ split, backbone, model string }
+	first, out := map[key]Row{}, []Pair(nil)
+	for _, row := range r.Rows {
+		k := key{row.Split, row.Backbone, row.Model}
+		from, ok := first[k]
+		if row.Right == "" {
+			continue // a report of a build that did not keep it
+		}
+		if !ok {
+			first[k] = row
+			continue
+		}
+		s, err := metrics.McNemar(right(row), right(from), 0.95)
+		if err != nil {
+			return nil, fmt.Errorf("compare: weights %s and %s: %w", row.Weights, from.Weights, err)
+		}
+		out = append(out, Pair{row, from, s})
+	}
+	return out, nil
+}
+
+func right(r Row) []bool {
+	out := make([]bool, len(r.Right))
+	for i := range out {
+		out[i] = r.Right[i] == '1'
+	}
+	return out
+}
+
+// writePairs writes a line for each pair: two models on the same images differ by less than their own intervals say.
+func (r *Report) writePairs(w io.Writer) error {
+	pairs, err := r.Pairs()
+	if err != nil || len(pairs) == 0 {
+		return err
+	}
+	fmt.Fprint(w, "\nless the first weights, on the same images: points of top-1 with an interval of 95 % (Newcombe's for pairs), images that only\none of both calls rightly, and the P of McNemar's exact test\n")
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(tw, "split\tbackbone\tmodel\tweights\tless\tpoints\t\tonly these\tonly the first\tP\t\n")
+	for _, p := range pairs {
+		d := p.Difference
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%+.2f\t[%+.2f, %+.2f]\t%d\t%d\t%.2g\t\n", p.Row.Split, p.Row.Backbone, p.Row.Model, p.Row.Weights, p.First.Weights,
+			100*d.Value, 100*d.Low, 100*d.High, p.OnlyA, p.OnlyB, p.P)
+	}
+	return tw.Flush()
+}
+
+// WriteTable writes one line a model, and where there are several weights one a pair of them. The interval behind a share is that of Wilson
+// at 95 %. Errors are those of [Report.Pairs] and of w.
 func (r *Report) WriteTable(w io.Writer) error {
 	fmt.Fprintln(w, r.heading())
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
@@ -109,7 +165,10 @@ func (r *Report) WriteTable(w io.Writer) error {
 		}
 		fmt.Fprintf(tw, "%s\t%s\t%.0f\t%.0f\t\n", one.Top1, one.Kinds, one.FitSeconds, one.PredictSpeed)
 	}
-	return tw.Flush()
+	if err := tw.Flush(); err != nil {
+		return err
+	}
+	return r.writePairs(w)
 }
 
 // WriteText writes the table and, model by model, the tables of labels and classes
