@@ -162,7 +162,6 @@ type spreadRun struct {
 	h, w    int
 	pack    func(ctx context.Context, i int, dst []float32) error
 	cfg     spreadConfig
-	pixels  []float32
 	moments [2][]moments // of each half, one a layer
 }
 
@@ -188,40 +187,46 @@ func (m *moments) add(o *moments) {
 // each calls fn with the features [count, C, h, w] of images first to last-1,
 // layer by layer and batch by batch.
 func (m *spreadRun) each(ctx context.Context, first, last int, fn func(s *tensor.Scope, l int, f *tensor.Tensor, count int) error) error {
-	for i := first; i < last; i += m.cfg.Batch {
-		n := min(m.cfg.Batch, last-i)
-		per := m.h * m.w * 3
-		if len(m.pixels) < n*per {
-			m.pixels = make([]float32, m.cfg.Batch*per)
+	return eachBatch(ctx, m.dev, first, last, m.h, m.w, m.pack, m.cfg.Batch, m.cfg.Workers, func(s *tensor.Scope, x *tensor.Tensor, n int) error {
+		fs := m.visual.Forward(s, x, m.cfg.Layers...)
+		if err := s.Err(); err != nil {
+			return err
 		}
-		for _, err := range pipeline.Ordered(ctx, n, max(1, m.cfg.Workers), n, func(ctx context.Context, j int) (struct{}, error) {
-			return struct{}{}, m.pack(ctx, i+j, m.pixels[j*per:(j+1)*per])
+		for l, f := range fs {
+			if f.Dim() != 4 {
+				return fmt.Errorf("%w: layer %s gives features of shape %v, want a map [N, C, h, w]", ErrConfig, m.cfg.Layers[l], f.Shape())
+			}
+			var err error
+			s.Sub(func(s *tensor.Scope) *tensor.Tensor {
+				err = fn(s, l, f, n)
+				return nil
+			})
+			if err := errors.Join(err, s.Err()); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// eachBatch calls fn in evaluation with images first to last-1 as a tensor [n, 3, h, w], batch by batch, while workers pack them.
+func eachBatch(ctx context.Context, dev tensor.Device, first, last, h, w int, pack func(ctx context.Context, i int, dst []float32) error, batch, workers int,
+	fn func(s *tensor.Scope, x *tensor.Tensor, n int) error) error {
+	per := h * w * 3
+	pixels := make([]float32, min(batch, last-first)*per)
+	for i := first; i < last; i += batch {
+		n := min(batch, last-i)
+		for _, err := range pipeline.Ordered(ctx, n, max(1, workers), n, func(ctx context.Context, j int) (struct{}, error) {
+			return struct{}{}, pack(ctx, i+j, pixels[j*per:(j+1)*per])
 		}) {
 			if err != nil {
 				return err
 			}
 		}
-		if err := tensor.Run(ctx, m.dev, tensor.Evaluation, func(s *tensor.Scope) error {
-			fs := m.visual.Forward(s, s.FromNHWC(m.pixels[:n*per], n, m.h, m.w, 3), m.cfg.Layers...)
-			if err := s.Err(); err != nil {
-				return err
-			}
-			for l, f := range fs {
-				if f.Dim() != 4 {
-					return fmt.Errorf("%w: layer %s gives features of shape %v, want a map [N, C, h, w]", ErrConfig, m.cfg.Layers[l], f.Shape())
-				}
-				var err error
-				s.Sub(func(s *tensor.Scope) *tensor.Tensor {
-					err = fn(s, l, f, n)
-					return nil
-				})
-				if err := errors.Join(err, s.Err()); err != nil {
-					return err
-				}
-			}
-			return nil
+		if err := tensor.Run(ctx, dev, tensor.Evaluation, func(s *tensor.Scope) error {
+			return fn(s, s.FromNHWC(pixels[:n*per], n, h, w, 3), n)
 		}); err != nil {
-			return fmt.Errorf("tab: spread of good images %d to %d: %w", i, i+n-1, err)
+			return fmt.Errorf("tab: good images %d to %d: %w", i, i+n-1, err)
 		}
 	}
 	return nil

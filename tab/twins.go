@@ -158,11 +158,7 @@ func twinRuns(doing string, visual VisualEncoder, good dataset.Dataset, of func(
 	if err := dataset.RequireGood(good); err != nil {
 		return nil, fmt.Errorf("tab: %s: %w: %w", doing, ErrConfig, err)
 	}
-	byClass := map[string][]int{}
-	for i := range good.Len() {
-		it := good.Item(i)
-		byClass[it.Class] = append(byClass[it.Class], i)
-	}
+	byClass := imagesByClass(good)
 	classes := slices.Sorted(maps.Keys(byClass))
 	if len(classes) == 0 {
 		return nil, fmt.Errorf("tab: %s: %w: the data set is empty", doing, ErrConfig)
@@ -176,43 +172,20 @@ func twinRuns(doing string, visual VisualEncoder, good dataset.Dataset, of func(
 		if err := m.Validate(); err != nil {
 			return nil, fmt.Errorf("tab: %s of %q: %w", doing, class, err)
 		}
-		runs = append(runs, &twinRun{visual: visual, ds: good, m: m, cfg: cfg, class: class, order: byClass[class], tr: cfg.Transform.Shared()})
+		runs = append(runs, &twinRun{goodImages: goodImages{ds: good, order: byClass[class], tr: cfg.Transform.Shared(), norm: cfg.Normalize}, visual: visual, m: m, cfg: cfg, class: class})
 	}
 	return runs, nil
 }
 
 // twinRun measures the twins of one product.
 type twinRun struct {
-	visual VisualEncoder
-	ds     dataset.Dataset
-	m      synth.Mixture
-	cfg    TwinConfig
-	class  string
-	order  []int // good images of the class
-	tr     dataset.Transform
-	size   image.Point
-	spread []*spread
-	pixels []float32
-}
-
-// image reads good image i of the class at the network's size.
-func (r *twinRun) image(ctx context.Context, i int) (*image.RGBA, error) {
-	s, err := r.ds.Sample(ctx, r.order[i])
-	if err != nil {
-		return nil, err
-	}
-	img, err := transformed(r.ds, r.tr, s)
-	if err != nil {
-		return nil, err
-	}
-	if r.size == (image.Point{}) {
-		r.size = img.Rect.Size()
-	}
-	if img.Rect.Size() != r.size {
-		return nil, fmt.Errorf("%s: %w: it comes out as %v, the first image as %v; choose a Transform with one size for all (a crop, or an exact size)",
-			s.Name, ErrConfig, img.Rect.Size(), r.size)
-	}
-	return img, nil
+	goodImages // of the class
+	visual     VisualEncoder
+	m          synth.Mixture
+	cfg        TwinConfig
+	class      string
+	spread     []*spread
+	pixels     []float32
 }
 
 // transformed is a sample's image after tr. A dataset.Cached of the same transform,
@@ -239,13 +212,7 @@ func (r *twinRun) prepare(ctx context.Context) error {
 		return err
 	}
 	var err error
-	r.spread, err = measureSpread(ctx, r.visual, len(r.order), r.size.Y, r.size.X, func(ctx context.Context, i int, dst []float32) error {
-		img, err := r.image(ctx, i)
-		if err != nil {
-			return err
-		}
-		return r.cfg.Normalize.Pack(dst, img)
-	}, spreadConfig{Layers: r.cfg.Layers, Ridge: r.cfg.Ridge, Batch: r.cfg.Batch, Workers: runtime.GOMAXPROCS(0)})
+	r.spread, err = measureSpread(ctx, r.visual, len(r.order), r.size.Y, r.size.X, r.pack, spreadConfig{Layers: r.cfg.Layers, Ridge: r.cfg.Ridge, Batch: r.cfg.Batch, Workers: runtime.GOMAXPROCS(0)})
 	return err
 }
 

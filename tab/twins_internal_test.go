@@ -170,7 +170,7 @@ func TestDisplacement(t *testing.T) {
 	for i := range white {
 		white[i] = float64(i*i%7) - 2
 	}
-	r := &twinRun{visual: net, cfg: cfg, size: image.Pt(twinSide, twinSide), spread: []*spread{{C: 3, H: 16, W: 16, Whiten: white}, {C: 3, H: 8, W: 8, Whiten: white}}}
+	r := &twinRun{visual: net, cfg: cfg, goodImages: goodImages{size: image.Pt(twinSide, twinSide)}, spread: []*spread{{C: 3, H: 16, W: 16, Whiten: white}, {C: 3, H: 8, W: 8, Whiten: white}}}
 	dst := surface("x", true, 1).Image
 	var pairs []synth.Pair
 	rng := rand.New(rand.NewPCG(1, 2))

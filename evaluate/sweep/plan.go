@@ -68,6 +68,11 @@ func (d Detector) kind() (detectors.Kind, []backbone.Layer, error) {
 		}
 		if k.Name == d.Name {
 			layers, err := backbone.ParseLayers(d.Layers...)
+			for i, l := range layers {
+				if slices.Contains(layers[:i], l) {
+					return k, nil, fmt.Errorf(`"layers" has %s twice`, l)
+				}
+			}
 			return k, layers, err
 		}
 		names = append(names, k.Name)

@@ -465,6 +465,7 @@ func TestPlansThatAreRefused(t *testing.T) {
 		`{"start": "a", "data":["d"], "detectors":[{"name":"padim","seeds":1}]}`:                                                    `detector 0 is "padim"`,
 		`{"start": "a", "data":["d"], "detectors":[{"name":"rd4ad"}]}`:                                                              `"seeds" are 1 to 1000`,
 		`{"start": "a", "data":["d"], "detectors":[{"name":"rd4ad","seeds":1,"reference":true}]}`:                                   "no reference draw",
+		`{"start": "a", "data":["d"], "detectors":[{"name":"rd4ad","seeds":1,"layers":["layer1","layer1"]}]}`:                       `has layer1 twice`,
 		`{"start": "a", "data":["d"], "detectors":[{"name":"rd4ad","seeds":1,"layers":["top"]}]}`:                                   `"top"`,
 		`{"start": "a", "data":["d"], "detectors":[{"name":"padim-twins","seeds":1,"epochs":2}]}`:                                   "does not train",
 		`{"start": "a", "data":["d"], "detectors":[{"name":"rd4ad","seeds":1},{"name":"rd4ad","seeds":2}]}`:                         `two of "detectors"`,

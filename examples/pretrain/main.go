@@ -9,7 +9,7 @@
 //	         [-lr F] [-head-epochs N] [-repeat N] [-bn train|frozen] [-affine] [-seed N]
 //	         [-warmup N] [-synth nsa|cutpaste|perlin|mask|mix|mixture] [-least F]
 //	         [-twins auto|plain|FILE] [-where-blind [-tie [-tie-weight W]]] [-without KIND] [-draws N] [-scale A,B] [-control misplaced]
-//	         [-probe DIR] [-probe-every N] [-log FILE.jsonl] [-resume|-continue]
+//	         [-probe DIR] [-watch SHARE] [-probe-every N] [-log FILE.jsonl] [-resume|-continue]
 //	         [-tensorboard DIR] [-csv FILE] [-licence TEXT] [-measured FILE]
 //	         [-transform centre|square|WxH|tiles] [-bits N] [-max-pixels N] [-skip-broken]
 //	         [-prefix TEXT] [-names torchvision|timm|hf] [-threads N] [-device auto|cpu|cuda|cuda:N]
@@ -44,6 +44,10 @@
 // fitted on the network and scored every -probe-every epochs, before the first
 // and after the last, so that one sees whether the training helps. Its files are looked
 // at before the training too. It sees images as PaDiM does by default.
+//
+// -watch keeps a share of the good images of each class out of the training and says, as often as -probe does, what
+// it has done to good parts, without any defect: how far they have moved, whether parts that it never saw lie farther from
+// the others than at the start, what variance and how many directions are left (tab.Watch). It is said again with -resume.
 //
 // -recipe amplify, the default, pushes what damage changes in layers 1 to 3 apart from what it
 // was, in units of the spread of good parts, and holds good parts in place (see
@@ -241,7 +245,8 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	fs.TextVar(&o.precision, "precision", backbone.Float32, "`precision` of convolutions in training: float32, or bfloat16, which takes about half the time on processors that have AVX512-BF16; weights are float32 with either")
 	fs.Uint64Var(&o.seed, "seed", 111, "seed of everything random")
 	fs.StringVar(&o.Probe, "probe", "", "class `folder` (or folder of them) to fit and score PaDiM on")
-	fs.IntVar(&o.every, "probe-every", 0, "`epochs` between probes; 0: at the beginning and the end only")
+	fs.Float64Var(&o.Watch, "watch", 0, "`share` of the good images of each class, 0 to 0.5, that is kept out of the training and looked at with -probe-every: what becomes of good parts")
+	fs.IntVar(&o.every, "probe-every", 0, "`epochs` between looks of -probe and -watch; 0: at the beginning and the end only")
 	fs.StringVar(&o.Out, "out", "", "`file` for the trained weights (required)")
 	fs.Func("names", "`library` by whose names the weights are written: torchvision (the default), timm or hf (transformers)", func(s string) (err error) {
 		if s == "hf" {
@@ -257,7 +262,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	fs.StringVar(&o.device, "device", "auto", "auto, cpu, cuda or cuda:N")
 	fs.Var((*inputs.Several)(&o.Licences), "licence", "`text` for the card: a licence of the data; may be given several times")
 	fs.StringVar(&o.Measured, "measured", "", "`file` with a table of figures of the weights, for the card")
-	fs.DurationVar(&o.patience, "rank-timeout", dist.DefaultTimeout, "longest `time` that one of several processes waits for the others; longer than -probe takes")
+	fs.DurationVar(&o.patience, "rank-timeout", dist.DefaultTimeout, "longest `time` that one of several processes waits for the others; longer than -probe and -watch take")
 	fs.StringVar((*string)(&o.Statistics), "rank-bn", string(tab.StatisticsMean), "batch norm of several processes where it is not frozen: mean (each by its own share, statistics averaged), first (those of the first one kept) or sync (by the whole batch, as one process does it)")
 	inputs.AddCurves(fs, &o.Curves)
 	o.reading.AddReading(fs)
@@ -352,6 +357,8 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		return o, wrong("-control belongs to -synth mixture")
 	case o.synth == "mixture" && o.least != 0:
 		return o, wrong("-least belongs to the other generators; of a mixture, -twins auto measures what can be told from good parts")
+	case !(o.Watch >= 0 && o.Watch <= 0.5):
+		return o, wrong("-watch is %g, want 0 to 0.5", o.Watch)
 	case !(o.Interpolate >= 0 && o.Interpolate <= 1):
 		return o, wrong("-interpolate is %g, want 0 to 1", o.Interpolate)
 	case !oneOf(o.recipe, "paper", "official", "ref", "amplify", "none"):
@@ -362,7 +369,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		return o, wrong("-objective replaces the terms that -amplify, -text and -keep weigh")
 	}
 	if o.recipe == "none" {
-		for _, name := range strings.Fields("affine amplify bank batch bn clip clip-gelu clip-model clip-vocab continue control crop csv epochs head-epochs interpolate keep licence log lr max-steps measured objective probe probe-every repeat resume steps tensorboard text tie tie-weight twins warmup where-blind") {
+		for _, name := range strings.Fields("affine amplify bank batch bn clip clip-gelu clip-model clip-vocab continue control crop csv epochs head-epochs interpolate keep licence log lr max-steps measured objective probe probe-every repeat resume steps tensorboard text tie tie-weight twins warmup watch where-blind") {
 			if o.set[name] {
 				return o, wrong("-recipe none trains nothing, so -%s has no meaning", name)
 			}

@@ -86,6 +86,8 @@ func TestOutputsThatWouldMislead(t *testing.T) {
 		{[]string{"-out", filepath.Join(dir, "x"), "-recipe", "none", "-scale", "1,1", "-init", init, "-draws", "0"}, "-draws is 0"},
 		{[]string{"-out", filepath.Join(dir, "x"), "-recipe", "none", "-scale", "1,1", "-init", init, "-licence", "mine"}, "so -licence has no meaning"},
 		{[]string{"-out", filepath.Join(dir, "x"), "-recipe", "none", "-scale", "1,1", "-init", init, "-csv", filepath.Join(dir, "c")}, "so -csv has no meaning"},
+		{[]string{"-out", filepath.Join(dir, "x"), "-recipe", "none", "-scale", "1,1", "-init", init, "-watch", "0.1"}, "so -watch has no meaning"},
+		{[]string{"-out", init, "-watch", "0.6"}, "-watch is 0.6, want 0 to 0.5"},
 		{[]string{"-out", init, "-epochs", "0"}, "-epochs is 0, want 1 or more"},
 		{[]string{"-out", init, "-batch", "0"}, "-batch is 0"},
 		{[]string{"-out", init, "-prefix", "x."}, "-prefix is for the file of -init"},

@@ -88,13 +88,17 @@ func describe(ctx context.Context, o Config, pre *tab.Pretrainer, found *images,
 	return d, d.Save(card.Name(o.Out))
 }
 
-// knowsStart says, where the start is needed in the end, whether Init is what the run began with.
+// knowsStart says, where the start is needed, whether Init is what the run began with.
 func (o Config) knowsStart(start *card.Start) error {
+	fault := ErrInterpolate
+	if o.Interpolate == 1 {
+		fault = fmt.Errorf("%w: Watch holds good parts against the start", ErrConfig)
+	}
 	wrong := func(format string, a ...any) error {
-		return fmt.Errorf("training: %w: "+format, append([]any{ErrInterpolate}, a...)...)
+		return fmt.Errorf("training: %w: "+format, append([]any{fault}, a...)...)
 	}
 	switch {
-	case o.Interpolate == 1:
+	case o.Interpolate == 1 && o.Watch == 0:
 		return nil
 	case start == nil && o.Init == "":
 		return wrong("%s does not say what the run began with; name its file of weights", card.Name(o.Out))

@@ -48,10 +48,21 @@ func Run(ctx context.Context, o Config) (complete bool, err error) {
 		return false, err
 	}
 	defer func() { err = errors.Join(err, found.close()) }()
+	var kept dataset.Dataset
+	if o.Watch > 0 {
+		if kept, err = o.keepApart(&found); err != nil {
+			return false, err
+		}
+	}
 	images := found.Data
 	if t, ok := o.Reading.View.Tiles(); ok {
 		if images, err = dataset.NewTiled(ctx, images, t); err != nil {
 			return false, err
+		}
+		if kept != nil {
+			if kept, err = dataset.NewTiled(ctx, kept, t); err != nil {
+				return false, err
+			}
 		}
 		fmt.Fprintf(o.Log, "%d images are seen as %d tiles (%s)\n", found.Data.Len(), images.Len(), t)
 	}
@@ -102,6 +113,12 @@ func Run(ctx context.Context, o Config) (complete bool, err error) {
 	if made.tied != nil {
 		cfg.Tied = made.tied
 	}
+	var watch *watching
+	if kept != nil && first(o.Group) {
+		watch = &watching{o: o, other: pr}
+		pr = watch
+		defer func() { err = errors.Join(err, watch.close()) }()
+	}
 	pre, err := pretrainer(o, cfg, tab.Parts{Anchors: from.Anchors, Visual: net, Synth: made.gen, Probe: pr})
 	if err != nil {
 		return false, err
@@ -144,6 +161,11 @@ func Run(ctx context.Context, o Config) (complete bool, err error) {
 	// The card comes before the checkpoint of begin: a run that goes on from that finds what it was begun with.
 	var about *description
 	if _, err := aside(ctx, o.Group, func(ctx context.Context) (_ []byte, err error) {
+		if watch != nil {
+			if err := watch.begin(ctx, ds, dataset.Filter(kept, made.keeps), cfg); err != nil {
+				return nil, err
+			}
+		}
 		if pr != nil && pre.Taken() == 0 {
 			if err := log.measure(ctx, pr, net); err != nil {
 				return nil, err

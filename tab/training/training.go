@@ -63,6 +63,10 @@ type Config struct {
 	// Probe is a folder of classes in MVTec AD's layout, on which PaDiM is fitted and scored
 	// before, after and every Train.ProbeEvery epochs; empty for none.
 	Probe string
+	// Watch keeps this share of each class's good images out of the training, at least one of a class, and tells what has become of them and of the
+	// others, as often as Probe does ([tab.Watch]); 0 for none, at most 0.5. Which they are depends on Train.Seed and their names. A resumed
+	// run needs it again, and Init where that is what the run began with.
+	Watch float64
 
 	// Out is the file of the weights; Names by whose names they are written.
 	Out   string
@@ -156,6 +160,10 @@ func (o Config) Validate() error {
 		return wrong("Untrained needs weights, Init, and what to do with them, Scale, and is not resumed, nor of several processes")
 	case o.Prefix != "" && o.Init == "":
 		return wrong("Prefix is %q, for the file of Init, which is empty", o.Prefix)
+	case !(o.Watch >= 0 && o.Watch <= 0.5):
+		return wrong("Watch is %g, want 0 to 0.5", o.Watch)
+	case o.Watch > 0 && o.Untrained:
+		return wrong("Watch looks at a training, and Untrained has none")
 	case !(o.Interpolate >= 0 && o.Interpolate <= 1):
 		return wrong("Interpolate is %g, want 0 to 1", o.Interpolate)
 	case o.Synth != nil && (o.Twins.Measured || o.Twins.Table != "" || o.Twins.Misplaced || o.Twins.WhereBlind):

@@ -25,10 +25,16 @@ import (
 // parts writes good images of classes: those of "noisy" are all noise, others nearly even.
 func parts(t *testing.T, root string, classes ...string) {
 	t.Helper()
+	some(t, root, 4, classes...)
+}
+
+// some are so many parts of each class.
+func some(t *testing.T, root string, each int, classes ...string) {
+	t.Helper()
 	rng := rand.New(rand.NewPCG(3, 4))
 	for _, class := range classes {
 		require.NoError(t, os.MkdirAll(filepath.Join(root, class), 0o755))
-		for i := range 4 {
+		for i := range each {
 			img := image.NewRGBA(image.Rect(0, 0, 64, 64))
 			for y := range 64 {
 				for x := range 64 {
