@@ -15,8 +15,8 @@ type PairedShares struct {
 }
 
 // McNemar compares two shares of the same trials, such as the images that a classifier names rightly with
-// two backbones: a and b say of each trial whether it is right. What both have right, or both wrong, tells nothing
-// of the difference, which two separate intervals would not see.
+// two backbones: a and b say of each trial whether it is right. Two separate intervals count what both have right, or both
+// wrong, as if it told something of the difference; this does not.
 //
 // P is that of the exact test, a binomial one of the trials that only one has right (McNemar, "Note on the
 // sampling error of the difference between correlated proportions or percentages", Psychometrika 12, 1947). The

@@ -153,6 +153,14 @@ func (c *Config) FreezeStatistics(last backbone.Layer) {
 	}
 }
 
+// Freeze keeps the stages from the stem to last as they are, weights and statistics. What they make of an image then costs
+// no backward pass.
+func (c *Config) Freeze(last backbone.Layer) {
+	for l := backbone.Stem; l <= min(last, backbone.Layer4); l++ {
+		c.Stages[l] = Stage{FreezeStatistics: true}
+	}
+}
+
 // HeadFirst trains only layer 4, the projection and the objective's parameters
 // for the first n epochs, then all stages.
 func (c *Config) HeadFirst(n int) {

@@ -8,7 +8,7 @@
 // A [Pretrainer] is composed of [Parts] that the caller makes and owns: a visual
 // encoder (*backbone.ResNet18), anchors (from a CLIP text encoder by [FromText],
 // or a file by [OpenBank]), a generator of defects (synth.NSA, or twins that were measured, below) and, if wanted, a
-// [Probe] that measures now and then whether the training helps.
+// [Probe] that measures now and then whether the training helps, or, without any defect, what it does to good parts ([Watch]).
 //
 //	pre, err := tab.New(tab.Parts{Visual: net, Anchors: bank, Synth: twins}, tab.Recommended())
 //	...

@@ -9,6 +9,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -536,4 +537,28 @@ func TestCheckpointsOfOtherRecipes(t *testing.T) {
 	require.ErrorIs(t, resume(append(drop("metric.layer3.q99"), tensor.FloatArray("metric.layer3.q99", make([]float32, 5), 5))), tab.ErrCheckpoint)
 	require.ErrorIs(t, resume(append(slices.Clone(w.Arrays), tensor.FloatArray("metric.layer4.q99", make([]float32, 2), 2))), tab.ErrCheckpoint)
 	require.ErrorIs(t, resume(append(drop("metric.layer3.q99"), tensor.FloatArray("metric.layer3.q99", []float32{1, float32(math.NaN())}, 2))), tab.ErrCheckpoint)
+}
+
+// What is frozen stays, weights and statistics, and the rest is trained.
+func TestFreezeKeepsStages(t *testing.T) {
+	testutil.NoLeak(t)
+	c := recipe()
+	c.Freeze(backbone.Layer1)
+	c.Stages[backbone.Layer2].FreezeStatistics = false
+	net := network(t)
+	before := arrays(t, net)
+	run(t, trainer(t, net, c), panels(t, 4), 0)
+	moved := map[bool]int{}
+	for i, a := range arrays(t, net) {
+		early := strings.HasPrefix(a.Name, "conv1.") || strings.HasPrefix(a.Name, "bn1.") || strings.HasPrefix(a.Name, "layer1.")
+		if early {
+			require.Equal(t, before[i], a)
+		}
+		if !reflect.DeepEqual(before[i], a) {
+			moved[early]++
+		}
+	}
+	require.Greater(t, moved[false], 10)
+	c.Freeze(backbone.Layer4 + 3) // no farther than there are stages
+	require.Equal(t, tab.Stage{FreezeStatistics: true}, c.Stages[backbone.Layer4])
 }

@@ -209,7 +209,7 @@ func (m *spreadRun) each(ctx context.Context, first, last int, fn func(s *tensor
 	})
 }
 
-// eachBatch calls fn in evaluation with images first to last-1 as a tensor [n, 3, h, w], batch by batch, while workers pack them.
+// eachBatch calls fn in evaluation with images first to last-1 as a tensor [n, 3, h, w], batch by batch; so many workers pack a batch before.
 func eachBatch(ctx context.Context, dev tensor.Device, first, last, h, w int, pack func(ctx context.Context, i int, dst []float32) error, batch, workers int,
 	fn func(s *tensor.Scope, x *tensor.Tensor, n int) error) error {
 	per := h * w * 3

@@ -6,7 +6,7 @@
 //	         [-init FILE] [-objective paper|official|joint|normal|binary|classes]
 //	         [-recipe amplify|paper|official|ref|none] [-epochs N] [-batch PAIRS] [-size N]
 //	         [-steps N] [-crop N] [-amplify F] [-text F] [-keep F] [-interpolate F]
-//	         [-lr F] [-head-epochs N] [-repeat N] [-bn train|frozen] [-affine] [-seed N]
+//	         [-lr F] [-head-epochs N] [-repeat N] [-bn train|frozen] [-affine] [-freeze LAYER] [-seed N]
 //	         [-warmup N] [-synth nsa|cutpaste|perlin|mask|mix|mixture] [-least F]
 //	         [-twins auto|plain|FILE] [-where-blind [-tie [-tie-weight W]]] [-without KIND] [-draws N] [-scale A,B] [-control misplaced]
 //	         [-probe DIR] [-watch SHARE] [-probe-every N] [-log FILE.jsonl] [-resume|-continue]
@@ -47,7 +47,8 @@
 //
 // -watch keeps a share of the good images of each class out of the training and says, as often as -probe does, what
 // it has done to good parts, without any defect: how far they have moved, whether parts that it never saw lie farther from
-// the others than at the start, what variance and how many directions are left (tab.Watch). It is said again with -resume.
+// the others than at the start, what variance and how many directions are left (tab.Watch). With
+// -resume it is said again, with -init and -seed as they were.
 //
 // -recipe amplify, the default, pushes what damage changes in layers 1 to 3 apart from what it
 // was, in units of the spread of good parts, and holds good parts in place (see
@@ -56,6 +57,8 @@
 // -amplify, -text and -keep are the weights of its terms; 0 leaves a term out.
 // -interpolate 0.5 writes weights half-way between those of -init and the trained
 // ones.
+//
+// -freeze layer1 keeps stem and layer 1 as they are, which also saves their backward pass.
 //
 // -synth mixture, which amplify takes, draws twins of many kinds, some of which
 // changed nothing that matters; each class finds foreign texture in the others.
@@ -131,6 +134,7 @@ type options struct {
 	training.Config
 	clip                                clipbank.Source
 	bank, objective, recipe, bn, device string
+	freeze                              string
 	again, affine                       bool
 	epochs, batch, size, head, repeat   int
 	every, steps, crop, warmup          int
@@ -242,6 +246,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	fs.IntVar(&o.repeat, "repeat", 0, "how `often` an epoch goes over the data; default: the recipe's")
 	fs.StringVar(&o.bn, "bn", "train", "batch norm statistics of stem to layer 3: train or frozen")
 	fs.BoolVar(&o.affine, "affine", false, "train the scales and shifts of batch norm only, in stem to layer 3; a rate of 0.001 fits")
+	fs.StringVar(&o.freeze, "freeze", "", "last `stage` that stays as it is, with those before it: stem, layer1, layer2 or layer3; default: the recipe's, which is stem with amplify")
 	fs.TextVar(&o.precision, "precision", backbone.Float32, "`precision` of convolutions in training: float32, or bfloat16, which takes about half the time on processors that have AVX512-BF16; weights are float32 with either")
 	fs.Uint64Var(&o.seed, "seed", 111, "seed of everything random")
 	fs.StringVar(&o.Probe, "probe", "", "class `folder` (or folder of them) to fit and score PaDiM on")
@@ -327,6 +332,8 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		return o, wrong("-bank and -clip are both given; the anchors come from one of them")
 	case o.bn != "train" && o.bn != "frozen":
 		return o, wrong("-bn is %q, want train or frozen", o.bn)
+	case o.freeze != "" && !oneOf(o.freeze, "stem", "layer1", "layer2", "layer3"):
+		return o, wrong("-freeze is %q, want stem, layer1, layer2 or layer3", o.freeze)
 	case o.size < 32 || o.size > 4096:
 		return o, wrong("-size is %d, want 32 to 4096", o.size)
 	case o.head < 0 || o.MaxSteps < 0 || o.steps < 0 || o.crop < 0 || o.warmup < 0:
@@ -369,7 +376,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		return o, wrong("-objective replaces the terms that -amplify, -text and -keep weigh")
 	}
 	if o.recipe == "none" {
-		for _, name := range strings.Fields("affine amplify bank batch bn clip clip-gelu clip-model clip-vocab continue control crop csv epochs head-epochs interpolate keep licence log lr max-steps measured objective probe probe-every repeat resume steps tensorboard text tie tie-weight twins warmup watch where-blind") {
+		for _, name := range strings.Fields("affine amplify bank batch bn clip clip-gelu clip-model clip-vocab continue control crop csv epochs freeze head-epochs interpolate keep licence log lr max-steps measured objective probe probe-every repeat resume steps tensorboard text tie tie-weight twins warmup watch where-blind") {
 			if o.set[name] {
 				return o, wrong("-recipe none trains nothing, so -%s has no meaning", name)
 			}

@@ -52,7 +52,7 @@ func TestResumeKeepsItsSettings(t *testing.T) {
 	require.NotContains(t, stderr.String(), "nothing was trained")
 	before, err := os.ReadFile(out)
 	require.NoError(t, err)
-	for _, more := range [][]string{{"-epochs", "3"}, {"-batch", "4"}, {"-size", "96"}, {"-lr", "0.5"}, {"-seed", "7"}, {"-objective", "classes"}, {"-bn", "frozen"}, {"-head-epochs", "1"}} {
+	for _, more := range [][]string{{"-epochs", "3"}, {"-batch", "4"}, {"-size", "96"}, {"-lr", "0.5"}, {"-seed", "7"}, {"-objective", "classes"}, {"-bn", "frozen"}, {"-head-epochs", "1"}, {"-freeze", "layer1"}} {
 		err := run(t.Context(), append(append([]string(nil), base...), append(more, "-resume")...), &stdout, &stderr)
 		require.ErrorIs(t, err, errUsage, more)
 		require.ErrorContains(t, err, more[0]+" (")
@@ -87,6 +87,7 @@ func TestOutputsThatWouldMislead(t *testing.T) {
 		{[]string{"-out", filepath.Join(dir, "x"), "-recipe", "none", "-scale", "1,1", "-init", init, "-licence", "mine"}, "so -licence has no meaning"},
 		{[]string{"-out", filepath.Join(dir, "x"), "-recipe", "none", "-scale", "1,1", "-init", init, "-csv", filepath.Join(dir, "c")}, "so -csv has no meaning"},
 		{[]string{"-out", filepath.Join(dir, "x"), "-recipe", "none", "-scale", "1,1", "-init", init, "-watch", "0.1"}, "so -watch has no meaning"},
+		{[]string{"-out", init, "-freeze", "layer4"}, `-freeze is "layer4", want stem, layer1, layer2 or layer3`},
 		{[]string{"-out", init, "-watch", "0.6"}, "-watch is 0.6, want 0 to 0.5"},
 		{[]string{"-out", init, "-epochs", "0"}, "-epochs is 0, want 1 or more"},
 		{[]string{"-out", init, "-batch", "0"}, "-batch is 0"},

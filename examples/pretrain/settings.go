@@ -64,6 +64,13 @@ func settings(o options) (tab.Config, synth.Generator, error) {
 	if o.head > 0 {
 		cfg.HeadFirst(o.head)
 	}
+	if o.freeze != "" {
+		last, err := backbone.ParseLayer(o.freeze)
+		if err != nil {
+			return cfg, gen, err
+		}
+		cfg.Freeze(last)
+	}
 	if o.affine {
 		cfg.AffineOnly(backbone.Layer3)
 	}
@@ -189,7 +196,7 @@ func unanchored() []string {
 
 // flagsOf are the flags that decide a setting of a training, by its name in training.Difference.
 var flagsOf = map[string]string{"Epochs": "epochs", "Batch": "batch", "LR": "lr", "Repeat": "repeat", "Seed": "seed", "Precision": "precision",
-	"Objective.Name": "objective recipe", "ProbeEvery": "probe-every", "Transform": "size transform bits recipe", "Stages": "bn head-epochs",
+	"Objective.Name": "objective recipe", "ProbeEvery": "probe-every", "Transform": "size transform bits recipe", "Stages": "affine bn freeze head-epochs",
 	"Steps": "steps", "Crop": "crop", "Schedule.WarmupSteps": "warmup", "Objective": "amplify text keep tie-weight"}
 
 // agree refuses flags that say something else than the checkpoint that a run is
@@ -212,7 +219,7 @@ func (o options) agree(has tab.Config, stderr io.Writer) error {
 			training.Checkpoint(o.Out), strings.Join(other, "; "))
 	}
 	for _, name := range []string{"init", "bank", "clip"} {
-		if o.set[name] && (name != "init" || o.Interpolate == 1) {
+		if o.set[name] && (name != "init" || o.Interpolate == 1 && o.Watch == 0) {
 			fmt.Fprintf(stderr, "note: -%s is not read, %s has weights and anchors\n", name, training.Checkpoint(o.Out))
 		}
 	}

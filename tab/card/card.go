@@ -50,6 +50,7 @@ type Card struct {
 
 	Data     []Class  `json:"data"`                    // by class, rising
 	Skipped  int      `json:"skipped,omitempty"`       // images that could not be read
+	Watch    float64  `json:"watch,omitempty"`         // share of the good images of each class that was kept apart, which Data do not count
 	Licences []string `json:"data_licences,omitempty"` // as given, of the data
 
 	// Start are the weights that the training began with; nil where that is not known.
@@ -165,6 +166,8 @@ func (c *Card) Validate() error {
 		return bad("skipped is %d", c.Skipped)
 	case !json.Valid(c.Recipe) || !bytes.HasPrefix(c.Recipe, []byte("{")) || len(c.Recipe) > maxText:
 		return bad("recipe is no JSON object of at most %d bytes", maxText)
+	case !(c.Watch >= 0 && c.Watch <= 1):
+		return bad("watch is %g, want 0 to 1", c.Watch)
 	case !(c.Share >= 0 && c.Share <= 1):
 		return bad("share is %g, want 0 to 1", c.Share)
 	case c.Steps < 0 || len(c.Parts) > maxParts:

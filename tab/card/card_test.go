@@ -97,6 +97,7 @@ func TestWhatCannotBeTrue(t *testing.T) {
 		"detectability is of 100001 classes": func(c *card.Card) { c.Detectability = make([]card.Detectability, 100_001) },
 		"measured: ":                         func(c *card.Card) { c.Measured.Text = "\xff" },
 		"recipe":                             func(c *card.Card) { c.Recipe = json.RawMessage(`[1]`) },
+		"watch":                              func(c *card.Card) { c.Watch = -0.1 },
 		"share":                              func(c *card.Card) { c.Share = math.NaN() },
 		"steps":                              func(c *card.Card) { c.Steps = -1 },
 		"part 0":                             func(c *card.Card) { c.Parts[0].Seconds = math.Inf(1) },

@@ -29,8 +29,7 @@ type description struct {
 }
 
 // describe begins the card of the run, or takes up the one that it was begun with, and
-// writes it. Images that are not those of the card are an error: their names are the
-// same, or the checkpoint would have been refused.
+// writes it. Images that are not those of the card are an error.
 func describe(ctx context.Context, o Config, pre *tab.Pretrainer, found *images, made twinned, anchors *card.Anchors) (*description, error) {
 	fmt.Fprintf(o.Log, "summing up %s for the card\n", count(found.Data.Len(), "image", "images"))
 	data, err := found.sums(ctx)
@@ -54,6 +53,8 @@ func describe(ctx context.Context, o Config, pre *tab.Pretrainer, found *images,
 		d.Card = &card.Card{Version: 1}
 	case err != nil:
 		return nil, err
+	case old.Watch != o.Watch:
+		return nil, fmt.Errorf("training: %w: the run of %s was begun with Watch of %g, by %s, and this is %g", ErrConfig, Checkpoint(o.Out), old.Watch, card.Name(o.Out), o.Watch)
 	case !reflect.DeepEqual(old.Data, data):
 		return nil, fmt.Errorf("the images are not those that the run of %s was begun with: by %s they have other contents", Checkpoint(o.Out), card.Name(o.Out))
 	default:
@@ -62,7 +63,7 @@ func describe(ctx context.Context, o Config, pre *tab.Pretrainer, found *images,
 	if err := o.knowsStart(d.Start); err != nil {
 		return nil, err
 	}
-	d.Data, d.Skipped, d.Share, d.Seed = data, len(found.Skipped), o.Interpolate, cfg.Seed
+	d.Data, d.Skipped, d.Watch, d.Share, d.Seed = data, len(found.Skipped), o.Watch, o.Interpolate, cfg.Seed
 	d.Architecture, d.Objective = backbone.ArchResNet18.String(), cfg.Objective.Name()
 	if d.Recipe, err = json.Marshal(cfg); err != nil {
 		return nil, err

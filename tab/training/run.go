@@ -59,7 +59,7 @@ func Run(ctx context.Context, o Config) (complete bool, err error) {
 		if images, err = dataset.NewTiled(ctx, images, t); err != nil {
 			return false, err
 		}
-		if kept != nil {
+		if kept != nil && first(o.Group) {
 			if kept, err = dataset.NewTiled(ctx, kept, t); err != nil {
 				return false, err
 			}
@@ -161,6 +161,11 @@ func Run(ctx context.Context, o Config) (complete bool, err error) {
 	// The card comes before the checkpoint of begin: a run that goes on from that finds what it was begun with.
 	var about *description
 	if _, err := aside(ctx, o.Group, func(ctx context.Context) (_ []byte, err error) {
+		if o.Resume { // is it the run of that card, and of that start?
+			if about, err = describe(ctx, o, pre, &found, made, from.Card); err != nil {
+				return nil, err
+			}
+		}
 		if watch != nil {
 			if err := watch.begin(ctx, ds, dataset.Filter(kept, made.keeps), cfg); err != nil {
 				return nil, err
@@ -171,7 +176,9 @@ func Run(ctx context.Context, o Config) (complete bool, err error) {
 				return nil, err
 			}
 		}
-		about, err = describe(ctx, o, pre, &found, made, from.Card)
+		if !o.Resume {
+			about, err = describe(ctx, o, pre, &found, made, from.Card)
+		}
 		return nil, err
 	}); err != nil {
 		return false, err
@@ -216,6 +223,9 @@ func Run(ctx context.Context, o Config) (complete bool, err error) {
 func (o Config) continued(cfg tab.Config) error {
 	if !o.Resume {
 		return nil
+	}
+	if o.Watch > 0 && o.Train.Seed != cfg.Seed {
+		return fmt.Errorf("training: %w: which images Watch keeps apart is drawn by the seed, and that of %s is %d; this is %d", tab.ErrCheckpoint, Checkpoint(o.Out), cfg.Seed, o.Train.Seed)
 	}
 	if o.Synth == nil && (o.Train.Seed != cfg.Seed || o.Train.Transform.Fingerprint() != cfg.Transform.Fingerprint()) {
 		return fmt.Errorf("training: %w: the mixture of twins is drawn by seed and transform, and those of %s are %d and %s; these are %d and %s",

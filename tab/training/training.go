@@ -64,8 +64,10 @@ type Config struct {
 	// before, after and every Train.ProbeEvery epochs; empty for none.
 	Probe string
 	// Watch keeps this share of each class's good images out of the training, at least one of a class, and tells what has become of them and of the
-	// others, as often as Probe does ([tab.Watch]); 0 for none, at most 0.5. Which they are depends on Train.Seed and their names. A resumed
-	// run needs it again, and Init where that is what the run began with.
+	// others, as often as Probe does ([tab.Watch]); 0 for none, at most 0.5. Images of one Group stay together. Which are kept apart depends on Train.Seed and their
+	// names, or groups. A class of which fewer than four would be left is trained on whole, and not watched. What is
+	// told is of the trained network, before Interpolate and Scale. It never ends a training: where nothing can be told of a network, that is logged. A
+	// resumed run needs it again, Train.Seed as it was, and Init where that is what the run began with.
 	Watch float64
 
 	// Out is the file of the weights; Names by whose names they are written.
@@ -199,6 +201,9 @@ func (o Config) Validate() error {
 	train.Transform = o.Reading.Transform(train.Transform)
 	if err := train.Validate(); err != nil {
 		return err
+	}
+	if !o.Resume && !o.Untrained && !slices.ContainsFunc(train.Stages[:], func(st tab.Stage) bool { return st.Rate > 0 }) {
+		return wrong("Train.Stages all have the rate 0, so that nothing of the network would be trained")
 	}
 	if o.Anchors == nil && !o.Resume && !o.Untrained && train.Objective.Needs().Anchors {
 		return wrong("objective %s needs anchors, and there are none", train.Objective.Name())

@@ -1,8 +1,10 @@
 package training
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -17,43 +19,76 @@ import (
 const leastKnown = 4
 
 // keepApart takes [Config.Watch] of the images of each class out of found, and returns them. Which they are is said by a hash of
-// seed, class and name, so that it depends neither on the order nor on other images, and is the same for all processes
-// and where a run goes on.
+// seed, class and group or name, so that it depends neither on the order nor on other images, and is the same for all processes
+// and where a run goes on. It notes the classes that are too small.
 func (o Config) keepApart(found *images) (dataset.Dataset, error) {
-	type ranked struct{ rank, name string }
-	classes := map[string][]ranked{}
+	type unit struct {
+		rank, key string
+		images    int
+	}
+	key := func(it dataset.Item) string { return fmt.Sprintf("%q %q", it.Class, cmp.Or(it.Group, it.Name)) }
+	classes, at := map[string][]unit{}, map[string]int{}
 	for i := range found.Data.Len() {
 		it := found.Data.Item(i)
-		sum := sha256.Sum256(fmt.Appendf(nil, "gotab watch %d %q %q", o.Train.Seed, it.Class, it.Name))
-		classes[it.Class] = append(classes[it.Class], ranked{string(sum[:]), it.Name})
+		k := key(it)
+		of, ok := at[k]
+		if !ok {
+			sum := sha256.Sum256(fmt.Appendf(nil, "gotab watch %d %s", o.Train.Seed, k))
+			of = len(classes[it.Class])
+			at[k], classes[it.Class] = of, append(classes[it.Class], unit{rank: string(sum[:]), key: k})
+		}
+		classes[it.Class][of].images++
 	}
-	apart := map[[2]string]bool{}
+	apart, kept := map[string]bool{}, 0
+	var small []string
 	for class, all := range classes {
-		slices.SortFunc(all, func(a, b ranked) int { return strings.Compare(a.rank, b.rank) })
+		slices.SortFunc(all, func(a, b unit) int { return strings.Compare(a.rank, b.rank) })
 		n := max(1, int(math.Round(o.Watch*float64(len(all)))))
-		if len(all)-n < leastKnown {
-			return nil, fmt.Errorf("training: %w: %s has %d good images; with %d of them kept apart by Watch, fewer than %d are left to train on", ErrConfig, class, len(all), n, leastKnown)
+		left, taken := 0, 0
+		for i, u := range all {
+			if i < n {
+				taken += u.images
+			} else {
+				left += u.images
+			}
 		}
-		for _, r := range all[:n] {
-			apart[[2]string{class, r.name}] = true
+		if left < leastKnown {
+			small = append(small, class)
+			continue
+		}
+		kept += taken
+		for _, u := range all[:n] {
+			apart[u.key] = true
 		}
 	}
-	is := func(it dataset.Item) bool { return apart[[2]string{it.Class, it.Name}] }
-	kept := dataset.Filter(found.Data, is)
+	if len(small) > 0 {
+		slices.Sort(small)
+		fmt.Fprintf(o.Log, "note: too few good images to keep some apart, so what becomes of them is not watched: %s\n", strings.Join(small, ", "))
+	}
+	if kept == 0 {
+		return nil, fmt.Errorf("training: %w: Watch is %g, and no class has so many good images that %d are left to train on; leave it out", ErrConfig, o.Watch, leastKnown)
+	}
+	is := func(it dataset.Item) bool { return apart[key(it)] }
+	out := dataset.Filter(found.Data, is)
 	found.keep(func(it dataset.Item) bool { return !is(it) })
-	return kept, nil
+	fmt.Fprintf(o.Log, "watch: %s kept apart\n", count(kept, "good image is", "good images are"))
+	return out, nil
 }
 
 // watching is a probe of good parts that were kept apart, beside another one.
 type watching struct {
 	o     Config
-	other tab.Probe // nil for none
-	watch *tab.Watch
+	other tab.Probe  // nil for none
+	watch *tab.Watch // nil where there is nothing to watch
 	start *backbone.ResNet18
 }
 
 // begin measures the start on ds and on the images kept apart. close comes after it, whatever it returns.
 func (w *watching) begin(ctx context.Context, ds, kept dataset.Dataset, cfg tab.Config) (err error) {
+	if kept.Len() == 0 {
+		fmt.Fprintln(w.o.Log, "note: no image of a class that is trained was kept apart, so nothing is watched")
+		return nil
+	}
 	apart, err := dataset.NewCached(kept, cfg.Transform, cacheBytes)
 	if err != nil {
 		return err
@@ -63,7 +98,7 @@ func (w *watching) begin(ctx context.Context, ds, kept dataset.Dataset, cfg tab.
 	}
 	c := tab.DefaultWatch()
 	c.Transform, c.Normalize, c.Seed = cfg.Transform, cfg.Normalize, cfg.Seed
-	fmt.Fprintf(w.o.Log, "watch: %s kept apart, measuring the start on them and on those in training\n", count(kept.Len(), "good image is", "good images are"))
+	fmt.Fprintln(w.o.Log, "watch: measuring the start")
 	w.watch, err = tab.NewWatch(ctx, w.start, ds, apart, c)
 	return err
 }
@@ -82,13 +117,24 @@ func (w *watching) Probe(ctx context.Context, visual tab.VisualEncoder) (all []t
 			return nil, err
 		}
 	}
+	if w.watch == nil {
+		return all, nil
+	}
 	parts, err := w.watch.Look(ctx, visual)
+	if errors.Is(err, tab.ErrConfig) { // a product that looks the same everywhere has no spread
+		fmt.Fprintf(w.o.Log, "watch: nothing can be told: %v\n", err)
+		return all, nil
+	}
 	if err != nil {
 		return nil, err
 	}
 	for _, g := range parts {
 		fmt.Fprintf(w.o.Log, "watch: %s\n", g)
-		all = append(all, g.Measures()...)
+		for _, m := range g.Measures() {
+			if !math.IsNaN(m.Value) && !math.IsInf(m.Value, 0) { // logs hold numbers
+				all = append(all, m)
+			}
+		}
 	}
 	return all, nil
 }

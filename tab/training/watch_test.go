@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"image"
+	"image/png"
 	"math/rand/v2"
 	"os"
 	"path"
@@ -15,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gotab/gotab/backbone"
+	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/internal/testutil"
 	"github.com/gotab/gotab/tab"
 	"github.com/gotab/gotab/tab/card"
@@ -43,7 +46,7 @@ func TestWatchedImagesAreNotTrainedOn(t *testing.T) {
 	require.True(t, complete)
 	require.Contains(t, log.String(), "watch: 2 good images are kept apart")
 	require.Contains(t, log.String(), "10 good images of 2 classes on cpu")
-	require.Equal(t, 2*2*3, strings.Count(log.String(), "unseen ones"), "two looks at three layers of two classes: %s", &log)
+	require.Equal(t, 2*2*3, strings.Count(log.String(), "unseen parts lie"), "two looks at three layers of two classes: %s", &log)
 	about, err := card.Open(card.Name(c.Out))
 	require.NoError(t, err)
 	for _, class := range about.Data {
@@ -55,7 +58,7 @@ func TestWatchedImagesAreNotTrainedOn(t *testing.T) {
 	for i, still := range map[int]bool{0: true, 3: false} {
 		var line struct{ Probe []tab.Measure }
 		require.NoError(t, json.Unmarshal([]byte(lines[i]), &line))
-		require.Len(t, line.Probe, 2*3*6)
+		require.Len(t, line.Probe, 2*3*7)
 		require.Equal(t, "good/cloth/layer1/moved", line.Probe[0].Name)
 		require.Equal(t, still, line.Probe[0].Value == 0)
 	}
@@ -110,16 +113,21 @@ func TestWatchedRunsGoOn(t *testing.T) {
 	require.NoError(t, err)
 	part.Resume, part.MaxSteps = true, 0
 	for says, set := range map[string]func(*training.Config){
-		"other images":            func(c *training.Config) { c.Watch = 0 },
-		"begun with other images": func(c *training.Config) { c.Watch = 0.34 },
+		"begun with Watch of 0.2": func(c *training.Config) { c.Watch = 0 },
+		"and this is 0.34":        func(c *training.Config) { c.Watch = 0.34 },
 	} {
 		c := part
 		set(&c)
 		_, err = training.Run(t.Context(), c)
-		require.Error(t, err, says)
-		require.ErrorContains(t, err, "images", says)
+		require.ErrorIs(t, err, training.ErrConfig)
+		require.ErrorContains(t, err, says)
 		require.NoFileExists(t, part.Out)
 	}
+	other := part
+	other.Train.Seed = 5
+	_, err = training.Run(t.Context(), other)
+	require.ErrorIs(t, err, tab.ErrCheckpoint)
+	require.ErrorContains(t, err, "which images Watch keeps apart is drawn by the seed")
 	unknown := part
 	unknown.Init = ""
 	_, err = training.Run(t.Context(), unknown)
@@ -149,7 +157,7 @@ func TestWatchWhereTheStartIsBlind(t *testing.T) {
 	c.Log = &log
 	_, err := training.Run(t.Context(), c)
 	require.NoError(t, err)
-	require.Contains(t, log.String(), "watch: 1 good image is kept apart")
+	require.Contains(t, log.String(), "watch: 2 good images are kept apart") // of which one is of a class that is left out
 	require.Contains(t, log.String(), "watch: noisy layer1")
 	require.NotContains(t, log.String(), "watch: even")
 }
@@ -163,10 +171,52 @@ func TestWatchIsRefused(t *testing.T) {
 		scale := tab.DefaultScale()
 		c.Untrained, c.Init, c.Scale = true, "w", &scale
 	})
+	refuses(t, sane, "nothing of the network would be trained", func(c *training.Config) { c.Train.Freeze(backbone.Layer4) })
 	c := small(t, filepath.Join(t.TempDir(), "w")) // four images a class
 	c.Watch = 0.1
 	_, err := training.Run(t.Context(), c)
 	require.ErrorIs(t, err, training.ErrConfig)
-	require.ErrorContains(t, err, "has 4 good images; with 1 of them kept apart by Watch, fewer than 4 are left")
+	require.ErrorContains(t, err, "no class has so many good images that 4 are left")
 	nothing(t, c)
+}
+
+// A class of few images is trained on whole beside one that is watched, and images of one group stay on one side.
+func TestWatchTakesWholeGroupsOfClassesThatHaveEnough(t *testing.T) {
+	testutil.NoLeak(t)
+	c := small(t, filepath.Join(t.TempDir(), "w"))
+	root := t.TempDir()
+	some(t, root, 4, "few")
+	some(t, root, 8, "many")
+	entries := []dataset.Item{}
+	for i := range 8 {
+		entries = append(entries, dataset.Item{Name: fmt.Sprintf("many/%c.png", 'a'+i), Group: fmt.Sprint(i / 2)}) // two shots of each part
+	}
+	for i := range 4 {
+		entries = append(entries, dataset.Item{Name: fmt.Sprintf("few/%c.png", 'a'+i)})
+	}
+	var samples []dataset.Sample
+	for _, it := range entries {
+		it.Class, it.Split, it.Defect, it.Label = strings.Split(it.Name, "/")[0], dataset.Train, dataset.Good, dataset.LabelGood
+		f, err := os.Open(filepath.Join(root, it.Name))
+		require.NoError(t, err)
+		img, err := png.Decode(f)
+		require.NoError(t, err)
+		require.NoError(t, f.Close())
+		samples = append(samples, dataset.Sample{Item: it, Image: img.(*image.RGBA)})
+	}
+	ds, err := dataset.NewMemory(samples)
+	require.NoError(t, err)
+	c.Data = []string{filepath.Join(t.TempDir(), "shards")}
+	require.NoError(t, os.Mkdir(c.Data[0], 0o755))
+	require.NoError(t, dataset.WriteShards(t.Context(), c.Data[0], ds, dataset.DefaultShards()))
+	c.Watch = 0.25
+	var log bytes.Buffer
+	c.Log = &log
+	_, err = training.Run(t.Context(), c)
+	require.NoError(t, err)
+	require.Contains(t, log.String(), "is not watched: few")
+	require.Contains(t, log.String(), "watch: 2 good images are kept apart", "both shots of one part")
+	require.Contains(t, log.String(), "10 good images of 2 classes on cpu")
+	require.Contains(t, log.String(), "watch: many layer1")
+	require.NotContains(t, log.String(), "watch: few")
 }

@@ -96,7 +96,7 @@ type Pair struct {
 	metrics.PairedShares
 }
 
-// Pairs are those of all rows that have a first one to stand beside, in their order. It returns an error that wraps
+// Pairs are those of all rows that have a first one to stand beside, in their order; rows of older reports, which lack Right, are passed over. It returns an error that wraps
 // metrics.ErrLength if two rows do not tell of the same number of images, as those of a file that was changed.
 func (r *Report) Pairs() ([]Pair, error) {
 	type key struct{ split, backbone, model string }
