@@ -220,3 +220,33 @@ func TestWatchTakesWholeGroupsOfClassesThatHaveEnough(t *testing.T) {
 	require.Contains(t, log.String(), "watch: many layer1")
 	require.NotContains(t, log.String(), "watch: few")
 }
+
+// Of several processes the first one watches, and the others meet it meanwhile.
+func TestRanksWatch(t *testing.T) {
+	testutil.NoLeak(t)
+	c := watch(t, filepath.Join(t.TempDir(), "w"))
+	c.Train.Batch = 4
+	g := newGate("watch: measuring the start", "watch: cloth layer1: moved by 0.00")
+	complete, errs := onTwo(t, c, g)
+	require.NoError(t, errs[0])
+	require.NoError(t, errs[1])
+	require.Equal(t, [2]bool{true, true}, complete)
+	require.Equal(t, g.words, g.held)
+}
+
+// Images are kept apart, and looked at as tiles; another probe goes on beside it.
+func TestWatchOfTiles(t *testing.T) {
+	testutil.NoLeak(t)
+	c := watch(t, filepath.Join(t.TempDir(), "w"))
+	view, err := dataset.ParseView("tiles:48")
+	require.NoError(t, err)
+	c.Reading.View, c.Probe, c.Journal = view, filepath.Join(c.Data[0], "cloth"), c.Out+".jsonl"
+	var log bytes.Buffer
+	c.Log = &log
+	_, err = training.Run(t.Context(), c)
+	require.NoError(t, err)
+	require.Contains(t, log.String(), "watch: 2 good images are kept apart")
+	require.Regexp(t, `watch: steel layer3: .* [1-9]\d* and [1-9]\d* images\)`, log.String())
+	require.Contains(t, readText(t, c.Journal), "good/steel/layer3/unseen")
+	require.Contains(t, readText(t, c.Journal), `image AUROC`)
+}
