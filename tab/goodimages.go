@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"image"
+	"runtime"
 
+	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/dataset"
 )
 
@@ -55,4 +57,12 @@ func (g *goodImages) pack(ctx context.Context, i int, dst []float32) error {
 		return err
 	}
 	return g.norm.Pack(dst, img)
+}
+
+// spreads measures how far they lie from one another in a network, after the first one has said their size.
+func (g *goodImages) spreads(ctx context.Context, visual VisualEncoder, layers []backbone.Layer, ridge float64, batch int) ([]*spread, error) {
+	if _, err := g.image(ctx, 0); err != nil {
+		return nil, err
+	}
+	return measureSpread(ctx, visual, len(g.order), g.size.Y, g.size.X, g.pack, spreadConfig{Layers: layers, Ridge: ridge, Batch: batch, Workers: runtime.GOMAXPROCS(0)})
 }

@@ -284,15 +284,12 @@ func (m *spreadRun) solve(ctx context.Context, l int, mom *moments) (*spread, er
 		if err != nil {
 			return err
 		}
-		trace := 0.0
 		for i := range sp.Covariance {
 			sp.Covariance[i] = (mom.square[i] - between[i]/n) / (float64(p) * (n - 1))
-			if i%(c+1) == 0 {
-				trace += sp.Covariance[i]
-			}
 		}
+		tr := trace(sp.Covariance, c)
 		// Rounding leaves a little where nothing differs; anything real is far above.
-		if !(trace > 1e-12*energy(mom.shift)/float64(p)) {
+		if !(tr > 1e-12*energy(mom.shift)/float64(p)) {
 			return fmt.Errorf("%w: %d good images are all the same at %s, so nothing can be said about how good parts differ", ErrConfig, mom.n, sp.Layer)
 		}
 		ridged := slices.Clone(sp.Covariance)
@@ -304,7 +301,7 @@ func (m *spreadRun) solve(ctx context.Context, l int, mom *moments) (*spread, er
 			}
 		}
 		for i := 0; i < len(ridged); i += c + 1 {
-			ridged[i] += m.cfg.Ridge * trace / float64(c)
+			ridged[i] += m.cfg.Ridge * tr / float64(c)
 		}
 		root := s.Cholesky(s.FromFloat64s(ridged, int64(c), int64(c)))
 		sp.Whiten, err = s.Float64s(s.Transpose(s.SolveLower(root, s.Cast(s.Eye(int64(c)), tensor.Float64)), 0, 1))
@@ -323,4 +320,13 @@ func energy(v []float64) float64 {
 		e += x * x
 	}
 	return e
+}
+
+// trace is that of a matrix [c, c].
+func trace(m []float64, c int) float64 {
+	t := 0.0
+	for i := 0; i < len(m); i += c + 1 {
+		t += m[i]
+	}
+	return t
 }

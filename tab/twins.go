@@ -8,7 +8,6 @@ import (
 	"maps"
 	"math"
 	"math/rand/v2"
-	"runtime"
 	"slices"
 
 	"github.com/gotab/gotab/backbone"
@@ -208,11 +207,8 @@ func (r *twinRun) rand(purpose string, ids ...uint64) *rand.Rand {
 // prepare measures the spread of the product's good images.
 func (r *twinRun) prepare(ctx context.Context) error {
 	r.order = drawSpread(r.cfg.Seed, r.class, r.order, r.cfg.Images)
-	if _, err := r.image(ctx, 0); err != nil {
-		return err
-	}
 	var err error
-	r.spread, err = measureSpread(ctx, r.visual, len(r.order), r.size.Y, r.size.X, r.pack, spreadConfig{Layers: r.cfg.Layers, Ridge: r.cfg.Ridge, Batch: r.cfg.Batch, Workers: runtime.GOMAXPROCS(0)})
+	r.spread, err = r.spreads(ctx, r.visual, r.cfg.Layers, r.cfg.Ridge, r.cfg.Batch)
 	return err
 }
 

@@ -148,13 +148,10 @@ func NewWatch(ctx context.Context, start VisualEncoder, known, kept dataset.Data
 			known: &goodImages{ds: known, order: drawSpread(cfg.Seed, class, have[class], cfg.Images), tr: cfg.Transform.Shared(), norm: cfg.Normalize},
 			kept:  &goodImages{ds: kept, order: drawSpread(cfg.Seed, class, apart[class], cfg.Images), tr: cfg.Transform.Shared(), norm: cfg.Normalize}}
 		var err error
-		if _, err = p.known.image(ctx, 0); err == nil {
-			p.kept.size = p.known.size
-			p.before, err = w.spreads(ctx, start, p)
-		}
-		if err != nil {
+		if p.before, err = w.spreads(ctx, start, p); err != nil {
 			return nil, fmt.Errorf("tab: watch %q: %w", class, err)
 		}
+		p.kept.size = p.known.size
 		w.products = append(w.products, p)
 	}
 	return w, nil
@@ -162,8 +159,7 @@ func NewWatch(ctx context.Context, start VisualEncoder, known, kept dataset.Data
 
 // spreads are those of a network on the product's images in training.
 func (w *Watch) spreads(ctx context.Context, visual VisualEncoder, p watched) ([]*spread, error) {
-	return measureSpread(ctx, visual, len(p.known.order), p.known.size.Y, p.known.size.X, p.known.pack,
-		spreadConfig{Layers: w.cfg.Layers, Ridge: w.cfg.Ridge, Batch: w.cfg.Batch, Workers: runtime.GOMAXPROCS(0)})
+	return p.known.spreads(ctx, visual, w.cfg.Layers, w.cfg.Ridge, w.cfg.Batch)
 }
 
 // Look says what has become of the good parts in the network now, product by product and stage by stage. It runs in evaluation
@@ -352,15 +348,6 @@ func (k *keptStage) alignment(c int) float64 {
 		return min(1, squares[1]/under)
 	}
 	return 0
-}
-
-// trace is that of a matrix [c, c].
-func trace(m []float64, c int) float64 {
-	t := 0.0
-	for i := 0; i < len(m); i += c + 1 {
-		t += m[i]
-	}
-	return t
 }
 
 // effectiveRank is exp of the entropy of the eigenvalues of a covariance [c, c]. Values that rounding leaves below

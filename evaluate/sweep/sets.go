@@ -17,6 +17,7 @@ import (
 	"github.com/gotab/gotab/dataset"
 	"github.com/gotab/gotab/evaluate"
 	"github.com/gotab/gotab/evaluate/study"
+	"github.com/gotab/gotab/internal/seed"
 	"github.com/gotab/gotab/synth"
 )
 
@@ -79,26 +80,16 @@ func openSet(ctx context.Context, p Plan, root, class string) (s study.Set, err 
 // kept says which good images are kept apart: by a hash of their names, so that what is
 // kept apart does not depend on the order or on other images.
 func (s Synthetic) kept(ds dataset.Dataset, class string) (train, apart []int) {
-	type ranked struct {
-		index int
-		rank  string
+	keys := make([]string, ds.Len())
+	for i := range keys {
+		keys[i] = fmt.Sprintf("gotab validation %d %s %s", s.Seed, class, path.Base(ds.Item(i).Name))
 	}
-	var all []ranked
-	for i := range ds.Len() {
-		sum := sha256.Sum256(fmt.Appendf(nil, "gotab validation %d %s %s", s.Seed, class, path.Base(ds.Item(i).Name)))
-		all = append(all, ranked{i, string(sum[:])})
-	}
-	slices.SortFunc(all, func(a, b ranked) int { return strings.Compare(a.rank, b.rank) })
-	n := max(1, int(s.Share*float64(len(all))+0.5))
-	for i, r := range all {
-		if i < n {
-			apart = append(apart, r.index)
-		} else {
-			train = append(train, r.index)
+	apart = seed.Lowest(keys, s.Share)
+	for i := range keys {
+		if _, found := slices.BinarySearch(apart, i); !found {
+			train = append(train, i)
 		}
 	}
-	slices.Sort(apart)
-	slices.Sort(train)
 	return train, apart
 }
 

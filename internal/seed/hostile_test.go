@@ -14,7 +14,7 @@ import (
 func TestHostileArguments(t *testing.T) {
 	r := hostile.Registry{
 		Funcs: []any{
-			seed.Rand, seed.State,
+			seed.Lowest, seed.Rand, seed.State,
 		},
 	}
 	missing, err := r.Missing(".")

@@ -3,7 +3,6 @@ package training
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"math"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/gotab/gotab/backbone"
 	"github.com/gotab/gotab/dataset"
+	"github.com/gotab/gotab/internal/seed"
 	"github.com/gotab/gotab/tab"
 )
 
@@ -22,43 +22,35 @@ const leastKnown = 4
 // seed, class and group or name, so that it depends neither on the order nor on other images, and is the same for all processes
 // and where a run goes on. It notes the classes that are too small.
 func (o Config) keepApart(found *images) (dataset.Dataset, error) {
-	type unit struct {
-		rank, key string
-		images    int
-	}
 	key := func(it dataset.Item) string { return fmt.Sprintf("%q %q", it.Class, cmp.Or(it.Group, it.Name)) }
-	classes, at := map[string][]unit{}, map[string]int{}
+	units, images := map[string][]string{}, map[string]int{} // keys of each class, and how many images each has
 	for i := range found.Data.Len() {
 		it := found.Data.Item(i)
 		k := key(it)
-		of, ok := at[k]
-		if !ok {
-			sum := sha256.Sum256(fmt.Appendf(nil, "gotab watch %d %s", o.Train.Seed, k))
-			of = len(classes[it.Class])
-			at[k], classes[it.Class] = of, append(classes[it.Class], unit{rank: string(sum[:]), key: k})
+		if images[k] == 0 {
+			units[it.Class] = append(units[it.Class], k)
 		}
-		classes[it.Class][of].images++
+		images[k]++
 	}
 	apart, kept := map[string]bool{}, 0
 	var small []string
-	for class, all := range classes {
-		slices.SortFunc(all, func(a, b unit) int { return strings.Compare(a.rank, b.rank) })
-		n := max(1, int(math.Round(o.Watch*float64(len(all)))))
-		left, taken := 0, 0
-		for i, u := range all {
-			if i < n {
-				taken += u.images
-			} else {
-				left += u.images
-			}
+	for class, keys := range units {
+		ranks, left := make([]string, len(keys)), 0
+		for i, k := range keys {
+			ranks[i] = fmt.Sprintf("gotab watch %d %s", o.Train.Seed, k)
+			left += images[k]
 		}
-		if left < leastKnown {
+		taken, chosen := 0, seed.Lowest(ranks, o.Watch)
+		for _, i := range chosen {
+			taken += images[keys[i]]
+		}
+		if left-taken < leastKnown {
 			small = append(small, class)
 			continue
 		}
 		kept += taken
-		for _, u := range all[:n] {
-			apart[u.key] = true
+		for _, i := range chosen {
+			apart[keys[i]] = true
 		}
 	}
 	if len(small) > 0 {

@@ -102,11 +102,11 @@ func (r *Report) Pairs() ([]Pair, error) {
 	type key struct{ split, backbone, model string }
 	first, out := map[key]Row{}, []Pair(nil)
 	for _, row := range r.Rows {
-		k := key{row.Split, row.Backbone, row.Model}
-		from, ok := first[k]
 		if row.Right == "" {
 			continue // a report of a build that did not keep it
 		}
+		k := key{row.Split, row.Backbone, row.Model}
+		from, ok := first[k]
 		if !ok {
 			first[k] = row
 			continue
